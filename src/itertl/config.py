@@ -1,0 +1,281 @@
+"""The recipe: one YAML file and ``KEY=VALUE`` overrides become one frozen, validated tree.
+
+Unknown keys are refused with the nearest known one; ``1e-5`` is a number (YAML 1.1 reads it as text); imports no torch.
+Names of methods, scorers, back ends and benchmarks are checked by ``plugins`` when the run is planned.
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from itertl.errors import RecipeError
+from itertl.records import SamplingSettings
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(_Part):
+    """Which causal language model to start from."""
+
+    path: str = "smollm2-135m"  # alias, local save_pretrained folder, .gguf file, or hub name; "random:tiny" for tests
+    revision: str | None = None  # of a hub model
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"  # of the weights that are trained
+    trust_remote_code: bool = False
+
+
+class DataConfig(_Part):
+    """Where the instruction/reference pairs come from."""
+
+    source: str = "synth"  # "synth" (bundled generator), or a file or folder that `itertl data import` understands
+    format: str = "auto"  # importer's name, or "auto"
+    columns: dict[str, str] = Field(default_factory=dict)  # our field -> column, for tables
+    filter: dict[str, Any] = Field(default_factory=dict)  # keep rows whose column has this value
+    limit: int | None = Field(default=None, ge=1)  # a fixed random subset of this many problems
+    families: tuple[str, ...] = ()  # of the generator; empty: all
+    seed: int | None = None  # of generator and subset; None: the run's
+
+
+class PromptConfig(_Part):
+    """How a problem becomes the text that the model continues."""
+
+    style: Literal["auto", "chat", "plain"] = "auto"  # auto: chat where the tokenizer has a template
+    system: str | None = None  # system message of a chat; None: the template's own default
+    header: Literal["append", "prefill", "omit"] = "append"  # header after the instruction, as start of the answer, or not
+    template: str = "{instruction}"  # text around the instruction
+
+
+class SampleConfig(_Part):
+    """Candidates for training (paper, section 4.1)."""
+
+    backend: str = "transformers"
+    num_candidates: int = Field(default=3, ge=0)  # K - 1
+    temperature: float = Field(default=0.5, ge=0)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    max_new_tokens: int = Field(default=512, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    options: dict[str, Any] = Field(default_factory=dict)  # of the back end
+
+    @property
+    def settings(self) -> SamplingSettings:
+        return SamplingSettings(
+            temperature=self.temperature, top_p=self.top_p, max_new_tokens=self.max_new_tokens
+        )
+
+
+class ScoreConfig(_Part):
+    """Which scores are taken, and how they become z."""
+
+    scorers: tuple[str, ...] = ("rtlcoder",)
+    combine: Literal["weights", "ladder"] = "weights"
+    weights: dict[str, float] = Field(default_factory=dict)  # empty: each scorer 1
+    ladder: dict[str, float] = Field(default_factory=dict)  # scorer -> height reached when its value is 1, in order
+    num_workers: int = Field(default=0, ge=0)  # 0: one for each core
+    timeout_s: float = Field(default=30.0, gt=0)  # for each candidate and scorer
+
+
+class LoraConfig(_Part):
+    """Low-rank adapters (peft)."""
+
+    rank: int = Field(default=16, ge=1)
+    alpha: float = 32.0
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+
+
+class TrainConfig(_Part):
+    """Optimization within one iteration. None in a loss option: the method's own default (see docs/methods.md)."""
+
+    epochs: int = Field(default=3, ge=0)
+    learning_rate: float = Field(default=1e-5, gt=0)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup_ratio: float = Field(default=0.0, ge=0, le=1)
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float | None = Field(default=1.0, gt=0)
+    groups_per_step: int = Field(default=64, ge=1)  # prompts in one optimizer step, over all processes
+    micro_batch_groups: int = Field(default=1, ge=1)  # prompts put through the model at once
+    precision: Literal["float32", "bf16", "fp16"] = "bf16"  # autocast
+    max_length: int = Field(default=2048, ge=8)  # tokens of prompt + response; longer ones are dropped and counted
+    candidate_text: Literal["code", "raw"] = "code"  # what of a candidate is trained on
+    gradient_checkpointing: bool = False
+    lora: LoraConfig | None = None
+    alpha: float | None = None  # margin of eq. 2
+    beta: float | None = None  # threshold of eq. 2
+    softmax: bool | None = None  # eq. 13
+    length_normalizer: Literal["response", "sequence"] | None = None  # eq. 1
+    ce_reduction: Literal["mean", "sum"] | None = None  # eq. 3
+    ranking_weight: Literal["stop_gradient_ce", "product"] | float | None = None  # lambda of eq. 4
+    save_every_steps: int = Field(default=0, ge=0)  # training state for resuming; 0: by time alone
+    save_every_seconds: float = Field(default=600.0, ge=0)
+
+
+class EvalConfig(_Part):
+    """One benchmark, judged after each iteration."""
+
+    benchmark: str = "synth-heldout"
+    data: str | None = None  # path, for benchmarks that are not bundled
+    limit: int | None = Field(default=None, ge=1)  # the first so many problems
+    num_samples: int = Field(default=1, ge=1)
+    temperatures: tuple[float, ...] = (0.0,)  # 0: greedy, one sample
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    max_new_tokens: int = Field(default=512, ge=1)
+    rule: str = "default"  # verdict rule of the benchmark
+    every: int = Field(default=1, ge=1)  # iterations; the last one and the untouched model are always judged
+
+
+class TelemetryConfig(_Part):
+    """Measurements that cost time."""
+
+    kl_problems: int = Field(default=32, ge=0)  # groups whose samples are scored under the old and the new policy
+    surrogate_on_evals: bool = True  # take z on the held-out completions too
+
+
+class Recipe(_Part):
+    """A whole run. ``iterations`` rounds of sample, score, train, evaluate."""
+
+    name: str = "run"
+    seed: int = 0
+    method: str = "itertl"
+    iterations: int = Field(default=7, ge=1)
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    prompt: PromptConfig = PromptConfig()
+    sample: SampleConfig = SampleConfig()
+    score: ScoreConfig = ScoreConfig()
+    train: TrainConfig = TrainConfig()
+    evals: tuple[EvalConfig, ...] = (EvalConfig(),)
+    telemetry: TelemetryConfig = TelemetryConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        known = set(self.score.scorers)
+        for table in ("weights", "ladder"):
+            stray = set(getattr(self.score, table)) - known
+            if stray:
+                raise ValueError(f"score.{table} names {sorted(stray)}, which score.scorers does not take")
+        return self
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads 1e-5 as a number, as YAML 1.2 does, and refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key: Any = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(  # pyright: ignore[reportUnknownMemberType]
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+0123456789."),
+)
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Parse YAML text. Raises RecipeError that names ``where`` and the line."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise RecipeError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply ``KEY=VALUE`` overrides (dotted keys, YAML values).
+
+    Raises RecipeError naming the file and the key, with the nearest known key for one that is unknown.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read ({error}); give the path of a recipe, for example recipes/demo.yaml") from error
+    tree = parse_yaml(text, str(path))
+    if not isinstance(tree, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of keys, see recipes/demo.yaml")
+    return build_recipe(cast("dict[str, Any]", tree), overrides, str(path))
+
+
+def build_recipe(tree: dict[str, Any], overrides: Sequence[str] = (), where: str = "recipe") -> Recipe:
+    """Validate a tree with overrides applied."""
+    for override in overrides:
+        tree = _apply_override(tree, override)
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise RecipeError("\n".join(_explain(where, e) for e in error.errors())) from error
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> dict[str, Any]:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"{override!r}: an override is KEY=VALUE, for example train.learning_rate=1e-4")
+    value = parse_yaml(text, f"override {key}")
+    parts = key.split(".")
+    tree = dict(tree)
+    node: Any = tree
+    for depth, part in enumerate(parts):
+        last = depth == len(parts) - 1
+        if isinstance(node, list):
+            rows = cast("list[Any]", node)
+            if not part.isdigit() or int(part) >= len(rows):
+                raise RecipeError(f"override {key}: {'.'.join(parts[:depth])} is a list of {len(rows)}; {part!r} is not an index of it")
+            rows[int(part)] = value if last else _copied(rows[int(part)])
+            node = rows[int(part)]
+        elif isinstance(node, dict):
+            table = cast("dict[str, Any]", node)
+            table[part] = value if last else _copied(table.get(part))
+            node = table[part]
+        else:
+            raise RecipeError(f"override {key}: {'.'.join(parts[:depth])} is a value and has no key {part!r}")
+    return tree
+
+
+def _copied(node: Any) -> Any:
+    if node is None:
+        return {}
+    if isinstance(node, dict):
+        return dict(cast("dict[str, Any]", node))
+    return list(cast("list[Any]", node)) if isinstance(node, list) else node
+
+
+def _explain(where: str, error: Any) -> str:
+    """One validation error as 'file: key: what is wrong; what to do'."""
+    loc: tuple[str | int, ...] = error["loc"]
+    key = ".".join(str(p) for p in loc) or "(recipe)"
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(loc[:-1])
+        near = difflib.get_close_matches(str(loc[-1]), known, 1, 0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        return f"{where}: {key}: unknown key; {hint}"
+    return f"{where}: {key}: {error['msg']} (got {error['input']!r})"
+
+
+def _known_keys(loc: tuple[str | int, ...]) -> list[str]:
+    part: Any = Recipe
+    for step in loc:
+        if isinstance(step, int) or not hasattr(part, "model_fields") or step not in part.model_fields:
+            continue
+        annotation = part.model_fields[step].annotation
+        choices = [annotation, *get_args(annotation)]
+        part = next((c for c in choices if isinstance(c, type) and issubclass(c, BaseModel)), part)
+    return list(part.model_fields)
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The resolved recipe as YAML, every default spelled out; ``load_recipe`` reads it back to an equal tree."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,49 @@
+"""Names that a recipe may use, and how a name becomes a callable.
+
+A name is one of the built-in table's (``"rtlcoder"``) or ``"package.module:function"`` of the user's own code on the
+Python path. Modules are imported when chosen, so that ``import itertl`` needs no torch.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from itertl.errors import UsageError
+
+
+def resolve(kind: str, name: str, builtin: Mapping[str, str]) -> Callable[..., Any]:
+    """Return the callable called ``name``. ``builtin`` maps names to "module:function".
+
+    Raises UsageError with the nearest name, or with what went wrong importing the user's own.
+    """
+    target = builtin.get(name)
+    if target is None and ":" not in name:
+        near = difflib.get_close_matches(name, builtin, 1, 0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UsageError(
+            f"unknown {kind} {name!r}: {hint}known: {', '.join(sorted(builtin))}; or give your own as package.module:function"
+        )
+    module, _, attribute = (target or name).partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        if target is not None and not isinstance(error, ModuleNotFoundError):
+            raise
+        raise UsageError(f"{kind} {name!r} cannot be imported: {error}") from error
+    if not callable(found):
+        raise UsageError(f"{kind} {name!r} is a {type(found).__name__}, not a function")
+    return found
+
+
+def check_arguments(kind: str, name: str, function: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Raise UsageError where ``given`` holds a keyword that ``function`` does not take."""
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    for key in given:
+        if key not in parameters:
+            near = difflib.get_close_matches(key, parameters, 1, 0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"it takes: {', '.join(parameters)}"
+            raise UsageError(f"{kind} {name!r} has no option {key!r}; {hint}")

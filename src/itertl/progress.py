@@ -1,0 +1,83 @@
+"""Progress of a stage on stderr: a bar with time left on a terminal, a line now and then elsewhere, nothing if quiet."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class Tracker:
+    """Handed to the stage that does the work. ``note`` is a short text after the bar ("loss 0.41")."""
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        raise RuntimeError("an abstract tracker was advanced")
+
+
+class _Silent(Tracker):
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        return
+
+
+SILENT: Tracker = _Silent()
+
+
+class _Bar(Tracker):
+    def __init__(self, progress: Progress, task: object) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        self._progress.update(self._task, advance=amount, note=note)  # type: ignore[arg-type]
+
+
+class _Lines(Tracker):
+    """At most one line every ``interval_s`` seconds, with the time left estimated from the pace so far."""
+
+    def __init__(self, name: str, total: int, done: int, interval_s: float = 15.0) -> None:
+        self.name, self.total, self.done, self.first = name, total, done, done
+        self.interval_s = interval_s
+        self.start = self.last = time.monotonic()
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        self.done += amount
+        now = time.monotonic()
+        if now - self.last < self.interval_s:
+            return
+        self.last = now
+        pace = (now - self.start) / max(1, self.done - self.first)
+        left = pace * (self.total - self.done)
+        print(f"{self.name}: {self.done}/{self.total}, {left:.0f} s left {note}".rstrip(), file=sys.stderr, flush=True)
+
+
+class Reporter:
+    """Where stages say what they do. ``quiet``: nothing at all (``--json``, tests)."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+
+    def say(self, text: object) -> None:
+        """One line, or any rich renderable."""
+        self.console.print(text)
+
+    @contextmanager
+    def stage(self, name: str, total: int, done: int = 0) -> Iterator[Tracker]:
+        """Track ``total`` units of work, of which ``done`` were found on disk."""
+        if self.quiet:
+            yield SILENT
+        elif self.console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+                TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+            )  # fmt: skip
+            with Progress(*columns, console=self.console) as progress:
+                yield _Bar(progress, progress.add_task(name, total=total, completed=done, note=""))
+        else:
+            start = time.monotonic()
+            yield _Lines(name, total, done)
+            print(f"{name}: done in {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
+
+
+QUIET = Reporter(quiet=True)

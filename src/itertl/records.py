@@ -1,0 +1,299 @@
+"""The nouns that pass between stages and lie on disk: the glossary of the project.
+
+Everything here is frozen. Records are written as JSON Lines, one object a line, with the record's name and version in
+the field ``schema``; ``storage.read_records`` refuses a line of another schema. Records that hold a tensor are not
+here but beside the code that makes them (``training/batches.py``): they are never written.
+"""
+
+import hashlib
+import json
+from enum import StrEnum
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+JsonValue = Any
+
+
+def canonical_json(value: JsonValue) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, UTF-8 kept. Hashes are taken over it."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def content_hash(value: JsonValue, length: int = 16) -> str:
+    """The first ``length`` hexadecimal digits of SHA-256 over ``canonical_json(value)``."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()[:length]
+
+
+class Fault(StrEnum):
+    """Whose fault a verdict is. Only NONE and MODEL enter a rate; OURS is counted apart as unjudged."""
+
+    NONE = "none"
+    MODEL = "model"
+    OURS = "ours"
+
+
+class Verdict(StrEnum):
+    """What came out of judging or scoring one candidate. Never a bool: "could not judge" is not "wrong"."""
+
+    PASSED = "passed"  # all that was asked holds
+    SCORED = "scored"  # a measure without pass or fail (likeness, say) was taken
+    NO_CODE = "no_code"  # the text holds no module
+    SYNTAX_ERROR = "syntax_error"  # does not parse
+    ELABORATION_ERROR = "elaboration_error"  # parses, but ports, types or names do not fit
+    COMPILE_ERROR = "compile_error"  # the simulator refused it, whichever of the two it was
+    WRONG_OUTPUT = "wrong_output"  # ran, and an output differs from the reference
+    RUNTIME_ERROR = "runtime_error"  # ran, and ended without a verdict (crash, early $finish, runtime message)
+    TIMEOUT = "timeout"  # did not end within its limits of time, memory or output
+    TRUNCATED = "truncated"  # generation hit its token limit before the code was complete
+    TOOL_MISSING = "tool_missing"  # ours: a program or package is not installed
+    TOOL_FAILED = "tool_failed"  # ours: a program or package broke
+    UNJUDGEABLE = "unjudgeable"  # ours: the problem's own reference cannot be judged here
+
+    @property
+    def fault(self) -> Fault:
+        if self in (Verdict.PASSED, Verdict.SCORED):
+            return Fault.NONE
+        if self in (Verdict.TOOL_MISSING, Verdict.TOOL_FAILED, Verdict.UNJUDGEABLE):
+            return Fault.OURS
+        return Fault.MODEL
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, unknown fields refused, ``schema`` on every line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    schema_name: ClassVar[str]
+
+    def to_line(self) -> str:
+        """One line of JSON (no newline), ``schema`` first, fields in declared order."""
+        body = {"schema": self.schema_name, **self.model_dump(mode="json")}
+        return json.dumps(body, ensure_ascii=False, allow_nan=False)
+
+
+class Problem(Record):
+    """One instruction, with its reference where there is one. Make it with ``Problem.create``.
+
+    Example: ``Problem.create(instruction="Build a 2-to-1 mux …", header="module mux2(input a, …);\\n",
+    reference="module mux2(input a, …);\\nassign y = s ? b : a;\\nendmodule\\n", source="synth:mux", licence="Apache-2.0")``
+    """
+
+    schema_name: ClassVar[str] = "itertl.problem/1"
+
+    id: str  # content hash of instruction, header and reference
+    instruction: str  # what the model is asked
+    header: str = ""  # module header or skeleton given with the instruction; "" where none is
+    reference: str | None = None  # a whole, right answer (header included)
+    top: str | None = None  # name of the module asked for, where known
+    testbench: str | None = None  # self-checking testbench, VerilogEval kind (module tb; holds its own reference)
+    source: str  # where it comes from: "synth:FAMILY", a file name, a data set's name
+    licence: str = "unknown"
+    family: str | None = None  # generator family, for the held-out split
+    split: str | None = None  # "train", "heldout-family", "heldout-parameter"
+    upstream_id: str | None = None  # the id that the source gave it (task_id, row id)
+    extra: dict[str, JsonValue] = Field(default_factory=dict)  # other upstream columns worth keeping
+
+    @classmethod
+    def create(cls, *, instruction: str, header: str = "", reference: str | None = None, **fields: Any) -> "Problem":
+        """Fill in ``id``, the content hash of what the model is asked and what it is compared with."""
+        ident = content_hash([instruction, header, reference])
+        return cls(id=ident, instruction=instruction, header=header, reference=reference, **fields)
+
+
+class Dropped(BaseModel):
+    """A piece of generated text that extraction removed, and why. Example: ``("prose before the code", "Sure! …")``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    reason: str
+    text: str
+
+
+class SamplingSettings(BaseModel):
+    """How text was drawn. ``temperature`` 0 is greedy. Example: ``(temperature=0.5, top_p=0.95, max_new_tokens=512)``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    temperature: float = Field(default=0.5, ge=0)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    max_new_tokens: int = Field(default=512, ge=1)
+
+
+FinishReason = Literal["stop", "length"]  # end-of-sequence token, or the token limit
+
+
+class Candidate(Record):
+    """One sampled response. The reference is not a candidate: training adds it as the K-th response."""
+
+    schema_name: ClassVar[str] = "itertl.candidate/1"
+
+    problem_id: str
+    index: int  # 0 … K-2 within its problem
+    policy: str  # what sampled it: content hash of the checkpoint, or a back end's name for stored completions
+    settings: SamplingSettings
+    seed: int  # seed of this sample alone
+    text: str  # what the model wrote (a header forced as prefill is not part of it)
+    code: str  # the Verilog taken from it, whole module(s), header included; "" where there is none
+    dropped: tuple[Dropped, ...] = ()  # what extraction removed from text
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    token_ids: tuple[int, ...] | None = None  # ids of text as sampled, end token included; None from other back ends
+
+
+class Score(BaseModel):
+    """What one scorer said of one candidate. ``value`` is None exactly when the fault is ours."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    scorer: str
+    value: float | None
+    verdict: Verdict
+    detail: str = ""  # first error message, cut to a few hundred characters
+    tool: str = ""  # "pyverilog", "slang", "iverilog", "rapidfuzz"
+    tool_version: str = ""
+
+
+class Scored(Record):
+    """A candidate and its scores side by side, never summed: z is made of them when training reads them."""
+
+    schema_name: ClassVar[str] = "itertl.scored/1"
+
+    candidate: Candidate
+    scores: tuple[Score, ...]
+
+    def score(self, scorer: str) -> Score:
+        """The score of that name. Raises KeyError where it was not taken."""
+        for score in self.scores:
+            if score.scorer == scorer:
+                return score
+        raise KeyError(scorer)
+
+
+class EvalRow(Record):
+    """The verdict on one completion for one benchmark problem."""
+
+    schema_name: ClassVar[str] = "itertl.eval_row/1"
+
+    task_id: str
+    index: int  # 0 … n-1 within its task
+    verdict: Verdict
+    passed: bool | None  # None: unjudged, whose fault is ours
+    detail: str = ""
+    completion_hash: str  # content hash of the judged text
+    benchmark: str  # name and version
+    simulator: str  # name and version
+    rule: str  # name of the verdict rule
+    temperature: float | None = None  # None for stored completions
+
+
+class TrainStep(Record):
+    """One optimizer step, as logged in ``train.jsonl``. Losses are means over the step's groups."""
+
+    schema_name: ClassVar[str] = "itertl.train_step/1"
+
+    step: int  # 1-based within the iteration
+    epoch: float  # epochs done after this step
+    loss: float
+    loss_ce: float  # cross-entropy of the reference (eq. 3)
+    loss_ranking: float  # ranking sum (eq. 2)
+    lam: float  # λ, mean over groups (eq. 4)
+    grad_norm: float  # before clipping
+    learning_rate: float
+    groups: int
+    tokens: int  # tokens put through the model
+    pairs: int  # candidate pairs, all
+    pairs_active: int  # z_k < z_tau - beta
+    pairs_hinged: int  # active and with a positive hinge
+
+
+class PassAtK(BaseModel):
+    """An estimate of pass@k with its bootstrap interval over problems. ``value`` None: fewer than k samples."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    k: int
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class EvalSummary(BaseModel):
+    """What one benchmark said of one policy: rates, and the account that adds up to ``total``.
+
+    ``correct + wrong + truncated + unjudged == total`` (completions).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    benchmark: str
+    problems: int
+    total: int
+    correct: int
+    wrong: int
+    truncated: int
+    unjudged: int
+    compiled: int  # correct, wrong output, runtime error or timeout: got past the compiler
+    by_verdict: dict[str, int]
+    pass_at_k: tuple[PassAtK, ...]
+    temperature: float | None
+    rule: str
+    simulator: str
+    mean_surrogate: float | None = None  # mean z that the recipe's scorers give these completions
+
+    @property
+    def pass_at_1(self) -> float | None:
+        return next((p.value for p in self.pass_at_k if p.k == 1), None)
+
+
+class Telemetry(BaseModel):
+    """What section 3.2 of the paper asks to watch, for one iteration. None: not measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    problems: int  # groups that were sampled
+    candidates: int
+    unscored: int  # candidates without a z, by our fault
+    mean_z: float | None  # over candidates, reference left out
+    share_parses: float | None  # candidates whose code parses
+    share_duplicates: float  # candidates whose code equals an earlier one of their group, or the reference
+    share_truncated: float  # finish reason "length"
+    share_active_pairs: float | None  # pairs with z_k < z_tau - beta, of all pairs of K responses
+    share_hinged_pairs: float | None  # active pairs with a positive hinge, over the last epoch's steps
+    mean_logp_old: float | None  # per token, of this iteration's samples, under the policy that sampled them
+    mean_logp_new: float | None  # the same under the policy that training made of it
+    kl_old_new: float | None  # mean over samples of log pi_t(a|s) - log pi_{t+1}(a|s), nats a sequence
+    dropped_too_long: int  # responses left out of training for their length
+    references_too_long: int  # groups left out because the reference is too long
+
+
+class IterationMetrics(Record):
+    """One line of ``metrics.jsonl``. ``iterations`` 0 is the untouched model: no training, no telemetry."""
+
+    schema_name: ClassVar[str] = "itertl.iteration_metrics/1"
+
+    iterations: int  # iterations done
+    method: str
+    telemetry: Telemetry | None
+    loss: float | None  # mean over the last epoch
+    loss_ce: float | None
+    loss_ranking: float | None
+    evals: tuple[EvalSummary, ...]
+    train_tokens: int = 0
+    reference_tokens_seen: int = 0  # reference tokens in training so far, all iterations
+    candidate_tokens_seen: int = 0
+
+
+class StageRecord(BaseModel):
+    """What one finished stage was made from and made. Inputs and settings decide whether it is still valid."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    settings: dict[str, JsonValue]
+    inputs: dict[str, str]  # name -> SHA-256
+    outputs: dict[str, str]  # file or folder, relative to the iteration's folder -> SHA-256
+    versions: dict[str, str]
+    seed: int
+    summary: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class Manifest(Record):
+    """``manifest.json`` of one iteration's folder: its finished stages in order."""
+
+    schema_name: ClassVar[str] = "itertl.manifest/1"
+
+    iteration: int | None  # None: the untouched model
+    stages: dict[str, StageRecord] = Field(default_factory=dict)

@@ -1,0 +1,26 @@
+"""Shared fixtures. Real data lies beside the project; where it is absent, tests skip, and fail under CI=true."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The project's root folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of published data sets and benchmarks (see docs/data.md)."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        message = f"real data not found at {folder.parent.parent.name}/shared/data"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
