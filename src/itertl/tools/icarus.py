@@ -1,0 +1,70 @@
+"""Icarus Verilog: find it, name its version, compile, simulate."""
+
+import functools
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from itertl.errors import ToolMissing
+from itertl.tools import sandbox
+from itertl.tools.sandbox import Completed, Limits
+
+COMPILE_LIMITS = Limits(wall_s=30, cpu_s=30, memory_mb=2048, file_mb=64)
+RUN_LIMITS = Limits(wall_s=30, cpu_s=30, memory_mb=2048, file_mb=64)
+
+
+def find(program: str = "iverilog") -> str:
+    """Path of ``iverilog`` or ``vvp``; ``ITERTL_IVERILOG`` / ``ITERTL_VVP`` override the search path.
+
+    Raises ToolMissing.
+    """
+    path = shutil.which(os.environ.get(f"ITERTL_{program.upper()}", program))
+    if path is None:
+        raise ToolMissing(f"{program} not found: apt-get install iverilog, or set ITERTL_{program.upper()} to its path")
+    return path
+
+
+@functools.cache
+def version() -> str:
+    """For example ``"Icarus Verilog 11.0"``. Raises ToolMissing."""
+    with sandbox.scratch() as folder:
+        done = sandbox.run([find(), "-V"], cwd=folder, limits=Limits(wall_s=20))
+    found = re.search(r"Icarus Verilog version (\S+)", done.stdout)
+    return f"Icarus Verilog {found[1] if found else '(unknown version)'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """A compilation and, where it succeeded, the simulation."""
+
+    compiled: Completed
+    ran: Completed | None
+
+
+def simulate(
+    sources: Mapping[str, str],
+    *,
+    top: str | None = None,
+    flags: Sequence[str] = ("-g2012",),
+    data_files: Mapping[str, str] | None = None,
+    run: bool = True,
+    compile_limits: Limits = COMPILE_LIMITS,
+    run_limits: Limits = RUN_LIMITS,
+) -> Simulation:
+    """Compile ``sources`` (file name -> text, compiled in this order) in a private folder and run the result.
+
+    ``data_files`` are laid beside them but not compiled. ``run=False`` only elaborates (``-t null``).
+    Raises ToolMissing; never raises for what the design does.
+    """
+    with sandbox.scratch() as folder:
+        for name, text in [*sources.items(), *(data_files or {}).items()]:
+            (folder / name).write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
+        argv = [find(), *flags, *(["-s", top] if top else [])]
+        argv += ["-o", "design.vvp"] if run else ["-t", "null"]
+        compiled = sandbox.run([*argv, *sources], cwd=folder, limits=compile_limits)
+        if not run or compiled.returncode != 0 or not Path(folder / "design.vvp").exists():
+            return Simulation(compiled, None)
+        return Simulation(compiled, sandbox.run([find("vvp"), "-n", "design.vvp"], cwd=folder, limits=run_limits))
