@@ -40,6 +40,7 @@ class DataConfig(_Part):
     limit: int | None = Field(default=None, ge=1)  # a fixed random subset of this many problems
     families: tuple[str, ...] = ()  # of the generator; empty: all
     seed: int | None = None  # of generator and subset; None: the run's
+    header: Literal["keep", "derive"] = "keep"  # derive: cut a missing header from the reference
 
 
 class PromptConfig(_Part):
@@ -114,6 +115,7 @@ class TrainConfig(_Part):
     length_normalizer: Literal["response", "sequence"] | None = None  # eq. 1
     ce_reduction: Literal["mean", "sum"] | None = None  # eq. 3
     ranking_weight: Literal["stop_gradient_ce", "product"] | float | None = None  # lambda of eq. 4
+    max_prompt_share: float | None = None  # prompts of at least this share of max_length are left out
     save_every_steps: int = Field(default=0, ge=0)  # training state for resuming; 0: by time alone
     save_every_seconds: float = Field(default=600.0, ge=0)
 

@@ -1,0 +1,1 @@
+"""Benchmarks as values, verdicts on completions, pass@k with its interval."""

@@ -1,0 +1,41 @@
+# Two commands do everything on a fresh machine: make demo, make test.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.PHONY: setup demo test test-slow check bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make setup   all the set-up, into $(VENV); a second call is instant"
+	@echo "make demo    the paper's loop on a small model, in minutes: recipes/demo.yaml"
+	@echo "make test    the test suite"
+	@echo "make check   ruff, pyright and the test suite"
+	@echo "make bench   the benchmarks, one JSON object each"
+
+setup: $(STAMP)
+
+$(STAMP): constraints.txt pyproject.toml scripts/setup.sh
+	@bash scripts/setup.sh $(VENV)
+	@touch $@
+
+demo: setup
+	$(BIN)/itertl run recipes/demo.yaml
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/python -m pytest
+
+bench: setup
+	@for file in benchmarks/*.py; do $(BIN)/python $$file --json || exit 1; done
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

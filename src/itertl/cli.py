@@ -1,0 +1,313 @@
+"""The command line. Each command parses, calls one function of the package, and prints; imports are made when needed.
+
+Exit status: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted. ``--json`` prints one object on stdout.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from itertl import __version__
+from itertl.config import Recipe, build_recipe, load_recipe
+from itertl.errors import Interrupted, ItertlError, UsageError
+from itertl.progress import Reporter
+
+app = typer.Typer(name="itertl", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__ and "Iterative fine-tuning of language models for RTL code.")
+data_app = typer.Typer(no_args_is_help=True, help="Instruction/reference pairs: import, generate, audit.")
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Override keys of the recipe, for example train.learning_rate=1e-4.")]
+RecipeOption = Annotated[Path | None, typer.Option("--recipe", help="Recipe to take settings from; default: every default.")]
+Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
+ModelOption = Annotated[str | None, typer.Option("--model", help="Alias, folder, .gguf file or hub name.")]
+Benchmark = Annotated[str, typer.Option("--benchmark", help="Benchmark's name, see docs/evaluation.md.")]
+Data = Annotated[Path | None, typer.Option("--data", help="The benchmark's files: a clone of its repository, or a JSONL.")]
+Workers = Annotated[int, typer.Option("--workers", min=0, help="Worker processes; 0: one for each core.")]
+
+
+def main() -> None:
+    """Entry point of the ``itertl`` command."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except ItertlError as error:
+        _fail(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command goes on where it stopped", Interrupted.exit_status)
+    except typer.Abort:
+        _fail("aborted", 1)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  (the reader is gone; nothing may write to it at exit)
+        sys.exit(1)
+    except Exception as error:
+        show: Callable[..., None] | None = getattr(error, "show", None)  # a usage error of the command-line library
+        if show is None:
+            raise
+        show()
+        sys.exit(2)
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"itertl: {message}", file=sys.stderr)
+    if "--json" in sys.argv:
+        print(json.dumps({"error": message, "exit_status": status}, ensure_ascii=False))
+    sys.exit(status)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def _recipe(path: Path | None, overrides: list[str] | None) -> Recipe:
+    return build_recipe({}, overrides or []) if path is None else load_recipe(path, overrides or [])
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(f"itertl {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    recipe: Annotated[Path, typer.Argument(help="Recipe, for example recipes/demo.yaml.")],
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder; default runs/NAME.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Print the resolved recipe, the files, time and memory; run nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The loop: sample, score, train, evaluate, again. The same command goes on with an interrupted run."""
+    resolved = load_recipe(recipe, overrides or [])
+    folder = out or Path("runs") / resolved.name
+    if plan:
+        from itertl.plan import make_plan
+
+        found = make_plan(resolved, folder)
+        _print_json(found.to_json()) if as_json else print(found.render())
+        return
+    from itertl import loop
+
+    result = loop.run(resolved, folder, reporter=Reporter(quiet=as_json))
+    if as_json:
+        _print_json(
+            {
+                "run": str(result.folder),
+                "checkpoint": str(result.checkpoint),
+                "report": str(result.page),
+                "metrics": [m.model_dump(mode="json") for m in result.metrics],
+            }
+        )
+        return
+    print(f"checkpoint  {result.checkpoint}")
+    print(f"report      {result.page}  (figures in {result.folder / 'figures'})")
+    print(f"samples     {result.samples}")
+    print(f'load it     transformers.AutoModelForCausalLM.from_pretrained("{result.checkpoint}")')
+
+
+@app.command()
+def sample(
+    problems: Annotated[str, typer.Argument(help="Problems: a file that `data import` understands, or synth.")],
+    overrides: Overrides = None,
+    out: Out = Path("candidates.jsonl"),
+    model: ModelOption = None,
+    recipe: RecipeOption = None,
+    as_json: Json = False,
+) -> None:
+    """Sample candidates for each problem; goes on where an interrupted call stopped."""
+    from itertl import commands
+
+    settings = _recipe(recipe, [*(overrides or []), *([f"model.path={model}"] if model else [])])
+    result = commands.sample(settings, problems, out, reporter=Reporter(quiet=as_json))
+    _print_json(result) if as_json else print(f"{result['candidates']} candidates of {result['problems']} problems in {out}")
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help="Candidates of a run, RTLCoder records, or reference/completion lines.")],
+    scorer: Annotated[str, typer.Option("--scorer", help="Scorers by name, separated by commas.")] = "rtlcoder",
+    out: Out = Path("scored.jsonl"),
+    problems: Annotated[Path | None, typer.Option("--problems", help="problems.jsonl of candidates; default: beside their run.")] = None,
+    workers: Workers = 0,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for each candidate and scorer.")] = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Score stored texts, whoever wrote them."""
+    from itertl import models
+    from itertl.scoring.files import score_file
+
+    names = tuple(name.strip() for name in scorer.split(",") if name.strip())
+    if not names:
+        raise UsageError("--scorer needs at least one name")
+    reporter = Reporter(quiet=as_json)
+    with reporter.stage("score", 0) as tracker:
+        summary = score_file(
+            file, names, out, problems=problems, num_workers=workers, timeout_s=timeout_s, cache=models.cache_folder(), tracker=tracker
+        )
+    _print_json(summary) if as_json else print(json.dumps(summary, indent=1, ensure_ascii=False))
+
+
+@app.command()
+def train(
+    scored: Annotated[Path, typer.Argument(help="scored.jsonl of a run or of `itertl score` on candidates.")],
+    problems: Annotated[Path, typer.Option("--problems", help="The problems.jsonl that the candidates belong to.")],
+    overrides: Overrides = None,
+    out: Out = Path("checkpoint"),
+    model: ModelOption = None,
+    recipe: RecipeOption = None,
+    as_json: Json = False,
+) -> None:
+    """One round of training on scored candidates; goes on where an interrupted call stopped."""
+    from itertl import commands
+
+    settings = _recipe(recipe, [*(overrides or []), *([f"model.path={model}"] if model else [])])
+    result = commands.train(settings, scored, problems, out, reporter=Reporter(quiet=as_json))
+    _print_json(result) if as_json else print(f"checkpoint in {out} after {result['steps']} steps, loss {result['loss']}")
+
+
+@app.command("eval")
+def evaluate(
+    samples: Annotated[Path | None, typer.Argument(help="Stored completions, one {task_id, completion[, full_module]} a line.")] = None,
+    benchmark: Benchmark = "synth-heldout",
+    data: Data = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for results.jsonl.")] = None,
+    model: ModelOption = None,
+    rule: Annotated[str, typer.Option("--rule", help="Verdict rule: default, or upstream to compare with published numbers.")] = "default",
+    temperature: Annotated[list[float] | None, typer.Option("--temperature", help="With --model; may be given several times.")] = None,
+    num_samples: Annotated[int, typer.Option("--num-samples", min=1, help="With --model: samples a problem where T > 0.")] = 1,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="With --model: the first so many problems.")] = None,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="With --model.")] = 512,
+    recipe: RecipeOption = None,
+    workers: Workers = 0,
+    as_json: Json = False,
+) -> None:
+    """Judge stored completions, or sample a model and judge it."""
+    reporter = Reporter(quiet=as_json)
+    if (samples is None) == (model is None):
+        raise UsageError("give either SAMPLES.jsonl or --model PATH")
+    if samples is not None:
+        from itertl.evaluation.files import eval_file
+
+        with reporter.stage("judge", 0) as tracker:
+            result = eval_file(samples, benchmark, data=data, out=out, rule=None if rule == "default" else rule, num_workers=workers, tracker=tracker)
+    else:
+        from itertl import commands
+
+        settings = _recipe(recipe, [f"model.path={model}"])
+        result = commands.eval_model(
+            settings, benchmark, data=data, out=out or Path("eval"), rule=rule, temperatures=temperature or [0.0],
+            num_samples=num_samples, limit=limit, max_new_tokens=max_new_tokens, reporter=reporter,
+        )  # fmt: skip
+    _print_json(result) if as_json else print(json.dumps(result, indent=1, ensure_ascii=False))
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; several are drawn side by side.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder; default: the run's own, or ./report for several.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tables, figures and page of one run, or of runs side by side."""
+    from itertl.report.stage import make_report
+
+    paths = make_report(runs, out)
+    if as_json:
+        _print_json({"page": str(paths.page), "figures": [str(p) for p in paths.figures]})
+    else:
+        print(f"page     {paths.page}")
+        print("".join(f"figure   {p}\n" for p in paths.figures), end="")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What is installed, which versions, what works, how to get what is missing."""
+    from itertl.tools import doctor as checks
+
+    found = checks.examine()
+    if as_json:
+        _print_json(checks.to_json(found))
+    else:
+        Reporter().say(checks.render(found))
+    if any(c.status in ("missing", "broken") for c in found):
+        raise typer.Exit(1)
+
+
+@data_app.command("import")
+def data_import(
+    source: Annotated[str, typer.Argument(help="File, folder, or hf:NAME[:split].")],
+    out: Out = Path("problems.jsonl"),
+    format: Annotated[str, typer.Option("--format", help="Importer's name; auto looks at the file.")] = "auto",
+    column: Annotated[list[str] | None, typer.Option("--column", help="OURS=THEIRS, for example instruction=prompt.")] = None,
+    filter: Annotated[list[str] | None, typer.Option("--filter", help="COLUMN=VALUE: keep rows that have it.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="A fixed random subset of this size.")] = None,
+    header: Annotated[str, typer.Option("--header", help="keep, or derive: take the module header from the reference.")] = "keep",
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Turn other formats into problems.jsonl."""
+    from itertl import commands
+
+    result = commands.data_import(source, out, format=format, columns=_pairs(column, "--column"), filter=_pairs(filter, "--filter"), limit=limit, header=header, seed=seed)
+    _print_json(result) if as_json else print(json.dumps(result, indent=1, ensure_ascii=False))
+
+
+@data_app.command("synth")
+def data_synth(
+    count: Annotated[int, typer.Argument(min=1, help="How many problems.")] = 1000,
+    out: Out = Path("problems.jsonl"),
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    family: Annotated[list[str] | None, typer.Option("--family", help="Only these families.")] = None,
+    split: Annotated[str, typer.Option("--split", help="train, heldout, heldout-family or heldout-parameter.")] = "train",
+    as_json: Json = False,
+) -> None:
+    """Generate problems with instruction, header, reference and self-checking testbench."""
+    from itertl import commands
+
+    result = commands.data_synth(count, out, seed=seed, families=family or [], split=split)
+    _print_json(result) if as_json else print(f"{result['problems']} problems of {result['families']} families in {out}")
+
+
+@data_app.command("audit")
+def data_audit(
+    source: Annotated[str, typer.Argument(help="Problems: a file that `data import` understands.")],
+    benchmark: Annotated[list[str] | None, typer.Option("--benchmark", help="Look for contamination against these.")] = None,
+    data: Data = None,
+    format: Annotated[str, typer.Option("--format")] = "auto",
+    tools: Annotated[bool, typer.Option("--tools/--no-tools", help="Parse and elaborate every reference.")] = True,
+    workers: Workers = 0,
+    as_json: Json = False,
+) -> None:
+    """Duplicates, near-duplicates, contamination, references that do not parse or elaborate."""
+    from itertl import commands
+
+    found = commands.data_audit(source, benchmark or [], data, format=format, check_tools=tools, num_workers=workers)
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        Reporter().say(found.render())
+
+
+def _pairs(items: list[str] | None, option: str) -> dict[str, Any]:
+    from itertl.config import parse_yaml
+
+    pairs: dict[str, Any] = {}
+    for item in items or []:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{option} {item!r}: give NAME=VALUE")
+        pairs[key] = value if option == "--column" else parse_yaml(value, f"{option} {key}")
+    return pairs

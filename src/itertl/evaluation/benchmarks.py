@@ -1,0 +1,96 @@
+"""A benchmark is a value: problems, how they are judged, what is known to be wrong with them.
+
+To add one, write a function ``(data, *, limit, seed) -> Benchmark`` and name it in ``BENCHMARKS``; users name theirs
+as ``package.module:function``.
+"""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from itertl.errors import DataError, UsageError
+from itertl.plugins import resolve
+from itertl.records import Problem, content_hash
+
+BENCHMARKS = {
+    "verilogeval-v1-machine": "itertl.evaluation.verilogeval:machine",
+    "verilogeval-v1-human": "itertl.evaluation.verilogeval:human",
+    "synth-heldout": "itertl.evaluation.generated:heldout",
+    "synth-heldout-family": "itertl.evaluation.generated:heldout_family",
+    "synth-heldout-parameter": "itertl.evaluation.generated:heldout_parameter",
+}
+
+ONE_FILE = "itertl.evaluation.worker:one_file"  # testbench, header and completion in one source
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Problems with testbenches, and the rules by which a simulation of them becomes a verdict.
+
+    Each problem has ``upstream_id`` (the task_id that completions name) and ``testbench``; ``header`` is what comes
+    before a completion that is no whole module. Raises DataError where one lacks them or two share a task_id.
+    """
+
+    name: str
+    version: str
+    problems: tuple[Problem, ...]
+    judge: str = ONE_FILE  # "module:function", (problem, code) -> Simulation
+    rules: tuple[str, ...] = ("default", "upstream")
+    default_rule: str = "default"
+    errata: Mapping[str, str] = field(default_factory=dict[str, str])  # task_id -> why no completion of it can be judged
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for problem in self.problems:
+            if not problem.upstream_id or not problem.testbench:
+                raise DataError(f"{self.name}: problem {problem.id} needs an upstream_id and a testbench")
+            if problem.upstream_id in seen:
+                raise DataError(f"{self.name}: task_id {problem.upstream_id!r} comes twice; ids must differ")
+            seen.add(problem.upstream_id)
+
+    @functools.cached_property
+    def by_id(self) -> dict[str, Problem]:
+        """task_id -> problem, in the benchmark's order."""
+        return {task_id(problem): problem for problem in self.problems}
+
+    @property
+    def label(self) -> str:
+        """Name and version, as rows carry them."""
+        return f"{self.name} {self.version}"
+
+    @functools.cached_property
+    def content_hash(self) -> str:
+        """Hash of all that is asked and judged: two figures compare only where it is the same."""
+        return content_hash([[p.upstream_id, p.instruction, p.header, p.reference, p.testbench] for p in self.problems])
+
+
+def task_id(problem: Problem) -> str:
+    """The id by which completions name a benchmark's problem."""
+    assert problem.upstream_id is not None  # Benchmark refuses others
+    return problem.upstream_id
+
+
+def load(name: str, data: Path | None = None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
+    """Load a benchmark by name. ``limit`` keeps the first problems, and is the size of a generated benchmark.
+
+    ``seed`` chooses another draw of a generated benchmark and says nothing to the others; it is not the run's seed,
+    because runs are compared on one set. Raises UsageError for an unknown name, DataError for data that is missing
+    (saying how to get it) or malformed.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"benchmark {name}: limit is {limit}; keep at least one problem")
+    benchmark = resolve("benchmark", name, BENCHMARKS)(data, limit=limit, seed=seed)
+    if not isinstance(benchmark, Benchmark):
+        raise UsageError(f"benchmark {name!r}: its function returned a {type(benchmark).__name__}, not a Benchmark")
+    return benchmark
+
+
+def require_instructions(benchmark: Benchmark) -> None:
+    """Raise DataError where a problem asks nothing: such a benchmark can judge completions, but not be sampled."""
+    blank = [task_id(problem) for problem in benchmark.problems if not problem.instruction.strip()]
+    if blank:
+        raise DataError(
+            f"{benchmark.name}: {len(blank)} problems have no description ({', '.join(blank[:3])} …); "
+            "give --data the clone with its descriptions/ folder"
+        )

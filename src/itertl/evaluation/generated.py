@@ -1,0 +1,41 @@
+"""Benchmarks made by the bundled generator: designs of families, or with parameters, that training never draws.
+
+Each is one fixed draw, whatever the run's seed, so that runs can be compared.
+"""
+
+from pathlib import Path
+
+from itertl.errors import UsageError
+from itertl.evaluation.benchmarks import Benchmark
+from itertl.records import Problem
+from itertl.seeds import derive_seed
+
+DEFAULT_COUNT = 60
+
+
+def heldout(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
+    """Held out by family and by parameter, mixed."""
+    return _draw("synth-heldout", "heldout", data, limit, seed)
+
+
+def heldout_family(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
+    """Families that training never sees."""
+    return _draw("synth-heldout-family", "heldout-family", data, limit, seed)
+
+
+def heldout_parameter(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
+    """Known families with parameters that training never sees."""
+    return _draw("synth-heldout-parameter", "heldout-parameter", data, limit, seed)
+
+
+def _draw(name: str, split: str, data: Path | None, limit: int | None, seed: int) -> Benchmark:
+    from itertl.problems import synth
+
+    if data is not None:
+        raise UsageError(f"benchmark {name} is generated and reads no data; leave out {data}")
+    drawn = synth.generate(derive_seed(seed, "benchmark", split), limit or DEFAULT_COUNT, split=split)
+    return Benchmark(name=name, version=f"1-seed{seed}", problems=tuple(_named(problem) for problem in drawn))
+
+
+def _named(problem: Problem) -> Problem:
+    return problem if problem.upstream_id else problem.model_copy(update={"upstream_id": problem.id})

@@ -1,0 +1,131 @@
+"""One benchmark, one policy: sample, judge, summarise. Each of the three resumes inside itself."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from itertl import storage
+from itertl.config import EvalConfig, PromptConfig, SampleConfig, ScoreConfig
+from itertl.evaluation.benchmarks import Benchmark
+from itertl.evaluation.judge import Completion, judge
+from itertl.evaluation.summary import summarize
+from itertl.progress import Reporter
+from itertl.records import Candidate, EvalRow, EvalSummary, SamplingSettings
+from itertl.sampling.stage import sample
+from itertl.scoring.combine import combine
+from itertl.scoring.stage import score_candidates
+from itertl.seeds import derive_seed
+
+
+def evaluate_policy(
+    benchmark: Benchmark,
+    config: EvalConfig,
+    *,
+    model: str | Path,
+    policy: str,
+    sample_config: SampleConfig,
+    prompt: PromptConfig,
+    score: ScoreConfig | None,
+    seed: int,
+    folder: Path,
+    reporter: Reporter,
+    label: str,
+    cache: Path | None,
+    loading: Mapping[str, Any],
+) -> EvalSummary:
+    """Write ``samples-NAME.jsonl`` and ``eval-NAME.jsonl`` into ``folder`` and return the summary.
+
+    Greedy (temperature 0) draws one sample for each problem, other temperatures ``config.num_samples``. ``score``:
+    also take the recipe's z of the completions, to watch the gap between it and function.
+    """
+    candidates = draw_samples(
+        benchmark, config, model=model, policy=policy, sample_config=sample_config, prompt=prompt, seed=seed,
+        folder=folder, reporter=reporter, label=label, loading=loading,
+    )  # fmt: skip
+    task_of = {p.id: p.upstream_id or p.id for p in benchmark.problems}
+    completions = [as_completion(c, task_of[c.problem_id]) for c in candidates]
+    out = folder / f"eval-{benchmark.name}.jsonl"
+    partial = out.with_name(out.name + ".partial")
+    with reporter.stage(f"{label} judge {benchmark.name}", len(completions)) as tracker:
+        rows = judge(benchmark, completions, rule=_rule(config, benchmark), partial=partial, tracker=tracker)
+    storage.write_records(out, rows)
+    partial.unlink(missing_ok=True)
+    surrogate = None if score is None else _surrogate(benchmark, candidates, score, folder, cache, reporter, label)
+    return _summary(benchmark, config, rows, seed, surrogate)
+
+
+def _rule(config: EvalConfig, benchmark: Benchmark) -> str:
+    return benchmark.default_rule if config.rule == "default" else config.rule
+
+
+def as_completion(candidate: Candidate, task_id: str) -> Completion:
+    """A sampled candidate as a benchmark's judge wants it: the extracted code, a whole module."""
+    return Completion(
+        task_id=task_id,
+        index=candidate.index,
+        text=candidate.code,
+        full_module=True,
+        truncated=candidate.finish_reason == "length",
+        temperature=candidate.settings.temperature,
+    )
+
+
+def draw_samples(
+    benchmark: Benchmark,
+    config: EvalConfig,
+    *,
+    model: str | Path,
+    policy: str,
+    sample_config: SampleConfig,
+    prompt: PromptConfig,
+    seed: int,
+    folder: Path,
+    reporter: Reporter,
+    label: str,
+    loading: Mapping[str, Any],
+) -> list[Candidate]:
+    """Sample every temperature of ``config``; one file for each while at work, one for all at the end."""
+    out = folder / f"samples-{benchmark.name}.jsonl"
+    everything: list[Candidate] = []
+    parts: list[Path] = []
+    for temperature in config.temperatures:
+        settings = SamplingSettings(temperature=temperature, top_p=config.top_p, max_new_tokens=config.max_new_tokens)
+        count = config.num_samples if temperature > 0 else 1
+        part = out.with_name(f"{out.stem}-t{temperature:g}.jsonl")
+        if part.exists():
+            found = storage.read_records(part, Candidate)
+            if found and all(c.policy == policy and c.settings == settings for c in found) and len(found) == count * len(benchmark.problems):
+                everything += found
+                parts.append(part)
+                continue
+        with reporter.stage(f"{label} sample {benchmark.name} T={temperature:g}", count * len(benchmark.problems)) as tracker:
+            everything += sample(
+                benchmark.problems, model=model, policy=policy, config=sample_config, prompt=prompt,
+                seed=derive_seed(seed, f"{temperature:g}"), out=part, num_samples=count, settings=settings,
+                tracker=tracker, **loading,
+            )  # fmt: skip
+        parts.append(part)
+    storage.write_records(out, everything)
+    for part in parts:
+        part.unlink(missing_ok=True)
+    return everything
+
+
+def _surrogate(
+    benchmark: Benchmark,
+    candidates: list[Candidate],
+    score: ScoreConfig,
+    folder: Path,
+    cache: Path | None,
+    reporter: Reporter,
+    label: str,
+) -> float | None:
+    """Mean z of the benchmark's completions under the recipe's scorers; None where a problem lacks a reference."""
+    by_id = {p.id: p for p in benchmark.problems}
+    if any(p.reference is None for p in benchmark.problems) or not candidates:
+        return None
+    out = folder / f"surrogate-{benchmark.name}.jsonl"
+    with reporter.stage(f"{label} score {benchmark.name}", len(candidates) * len(score.scorers)) as tracker:
+        scored = score_candidates(candidates, by_id, config=score, out=out, cache=cache, tracker=tracker)
+    values = [z for z in (combine(s.scores, score) for s in scored) if z is not None]
+    return sum(values) / len(values) if values else None

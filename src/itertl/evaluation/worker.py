@@ -1,0 +1,46 @@
+"""What a worker process does: simulate one completion and apply the rule. Imports little, because it is spawned often.
+
+The order of the parts is upstream's: testbench, newline, header, newline, completion. The header is left out before a
+completion that is a whole module.
+"""
+
+from dataclasses import dataclass
+
+from itertl.errors import ToolMissing
+from itertl.evaluation.rules import RULES, Judgement
+from itertl.plugins import resolve
+from itertl.records import Problem, Verdict
+from itertl.tools import icarus
+from itertl.tools.icarus import Simulation
+
+# VerilogEval v1's own (verilog_eval/execution.py). ``default`` needs none of the warnings, but one command line for
+# both rules means that two verdicts on one text differ by the rule alone.
+FLAGS = ("-Wall", "-Winfloop", "-Wno-timescale", "-g2012")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One text to judge."""
+
+    problem: Problem
+    code: str  # header included
+    judge: str  # "module:function", (problem, code) -> Simulation
+    rule: str
+
+
+def with_header(problem: Problem, text: str, full_module: bool) -> str:
+    """The design that a completion stands for."""
+    return text if full_module else f"{problem.header}\n{text}"
+
+
+def one_file(problem: Problem, code: str) -> Simulation:
+    """Testbench and design in one source, top module ``tb``."""
+    return icarus.simulate({"design.sv": f"{problem.testbench}\n{code}"}, top="tb", flags=FLAGS)
+
+
+def work(task: Work) -> Judgement:
+    """Verdict and detail. What breaks here is our fault; a missing simulator is told from a broken one."""
+    try:
+        return resolve("rule", task.rule, RULES)(resolve("judge", task.judge, {})(task.problem, task.code))
+    except ToolMissing as error:
+        return Verdict.TOOL_MISSING, str(error)

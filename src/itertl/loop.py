@@ -1,0 +1,48 @@
+"""The loop of the paper (section 3.1): sample from the current policy, score, train, evaluate; again from the new one.
+
+Every line of ``run`` is a stage of the run folder: done before and still valid, it is skipped; interrupted, it goes on
+inside itself. What a stage reads and writes is in ``stages``.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from itertl import stages
+from itertl.config import Recipe
+from itertl.progress import Reporter
+from itertl.records import IterationMetrics
+from itertl.report.tables import iteration_table
+from itertl.runs import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """Where a finished run left what it made."""
+
+    folder: Path
+    checkpoint: Path
+    page: Path
+    metrics: tuple[IterationMetrics, ...]
+
+
+def run(recipe: Recipe, out: Path, *, reporter: Reporter) -> RunResult:
+    """Run ``recipe`` in the folder ``out``, or go on with the run that is there.
+
+    Raises the errors of ``itertl.errors``; after any of them, or a kill, the same call goes on where it stopped.
+    """
+    with RunFolder(out, recipe, reporter) as folder:
+        task = stages.prepare(folder)
+        policy = stages.base_policy(folder)
+        metrics = [stages.untouched_metrics(task, stages.evaluate(folder, task, policy, iteration=None))]
+        folder.write_metrics(metrics)
+        for iteration in range(recipe.iterations):
+            reporter.say(f"[bold]Iteration {iteration + 1} of {recipe.iterations}[/bold], from {policy.name}")
+            candidates = stages.sample(folder, task, policy, iteration)
+            scored = stages.score(folder, task, candidates, iteration)
+            policy, trained = stages.train(folder, task, scored, policy, iteration)
+            evals = stages.evaluate(folder, task, policy, iteration)
+            metrics.append(stages.iteration_metrics(folder, task, scored, trained, evals, metrics[-1]))
+            folder.write_metrics(metrics)
+            reporter.say(iteration_table(metrics))
+        page = stages.report(folder)
+    return RunResult(out, policy.path, page, tuple(metrics))

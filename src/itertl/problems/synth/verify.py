@@ -1,0 +1,91 @@
+"""Proof that a generated problem is good: four tools accept the reference, the testbench passes it and fails a mutant."""
+
+import random
+import re
+from dataclasses import dataclass
+
+from itertl.problems.synth.mutate import mutants
+from itertl.records import Problem, Verdict
+from itertl.tools import icarus, pyverilog, slang, yosys
+
+FLAGS = ("-Wall", "-Winfloop", "-Wno-timescale", "-g2012")
+_VERDICT = re.compile(r"Mismatches: (\d+) in (\d+) samples")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One simulation by the VerilogEval rule. ``compiled``: the compiler took it; ``detail``: what it said."""
+
+    passed: bool
+    compiled: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What verification found. ``complaints`` empty: the problem is good."""
+
+    complaints: tuple[str, ...]
+    mutants_run: int  # that compiled
+    mutants_killed: int
+
+
+def simulate(testbench: str, code: str) -> Trial:
+    """Judge ``code`` by ``testbench``: passed if nothing is on stderr and the first verdict line has no mismatch.
+
+    Raises ToolMissing.
+    """
+    done = icarus.simulate({"design.sv": f"{testbench}\n{code}"}, top="tb", flags=FLAGS)
+    if done.ran is None:
+        return Trial(False, False, done.compiled.stderr[:300] or "did not compile")
+    found = _VERDICT.search(done.ran.stdout)
+    noise = done.compiled.stderr + done.ran.stderr
+    if found is None or done.ran.timed_out or done.ran.flooded:
+        return Trial(False, True, noise[:300] or "ended without a verdict line")
+    detail = noise[:300] if noise else found[0]
+    return Trial(not noise and int(found[1]) == 0 and int(found[2]) > 0, True, detail)
+
+
+def check(problem: Problem, *, num_mutants: int = 4) -> Check:
+    """Run all checks; mutants until ``num_mutants`` have compiled, in an order that the problem's id decides.
+
+    ``problem`` needs reference, testbench and top. Raises ToolMissing, ToolFailed.
+    """
+    if problem.reference is None or problem.testbench is None or problem.top is None:
+        return Check(("the problem lacks a reference, a testbench or the name of its module",), 0, 0)
+    complaints = _reference_complaints(problem, problem.reference, problem.testbench, problem.top)
+    run = killed = 0
+    for mutant in mutants(problem.reference, random.Random(problem.id)):
+        trial = simulate(problem.testbench, mutant)
+        if trial.compiled:
+            run += 1
+            killed += not trial.passed
+        if run >= num_mutants and killed:
+            break
+    if not killed:
+        complaints.append(f"testbench: none of {run} mutants that compile fails")
+    return Check(tuple(complaints), run, killed)
+
+
+def verify(problem: Problem) -> list[str]:
+    """Complaints about a generated problem; empty where it is good."""
+    return list(check(problem).complaints)
+
+
+def _reference_complaints(problem: Problem, reference: str, testbench: str, top: str) -> list[str]:
+    complaints: list[str] = []
+    if not reference.startswith(problem.header) or f"module {top} " not in problem.header:
+        complaints.append("the reference does not start with the header, or the header does not name the module")
+    trial = simulate(testbench, reference)
+    if not trial.passed:
+        complaints.append(f"icarus: {trial.detail}")
+    elaborated = slang.check(reference, top)
+    if elaborated.verdict is not Verdict.PASSED:
+        complaints.append(f"slang: {elaborated.verdict}: {elaborated.detail}")
+    parsed, detail = pyverilog.parses(reference)
+    if not parsed:
+        complaints.append(f"pyverilog: {detail}")
+    synthesized, detail = yosys.synthesizes(reference, top)
+    if not synthesized:
+        complaints.append(f"yosys: {detail}")
+    return complaints

@@ -1,0 +1,86 @@
+"""What a report follows through the iterations: one benchmark at one temperature is one series."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from itertl.records import EvalSummary, IterationMetrics, PassAtK
+
+
+class Series(NamedTuple):
+    """One benchmark at one temperature (None: stored completions, or not said)."""
+
+    benchmark: str
+    temperature: float | None
+
+
+class Point(NamedTuple):
+    """A series at one number of iterations."""
+
+    iterations: int
+    summary: EvalSummary
+
+
+def all_series(metrics: Iterable[IterationMetrics]) -> list[Series]:
+    """Every series of the metrics, in order of first appearance."""
+    return list(dict.fromkeys(Series(e.benchmark, e.temperature) for m in metrics for e in m.evals))
+
+
+def summary_of(metrics: IterationMetrics, series: Series) -> EvalSummary | None:
+    """That series' evaluation, or None where this iteration was not evaluated on it."""
+    return next((e for e in metrics.evals if Series(e.benchmark, e.temperature) == series), None)
+
+
+def points(metrics: Iterable[IterationMetrics], series: Series) -> list[Point]:
+    """The series' evaluations, by number of iterations; iterations that were not evaluated are left out."""
+    found = ((m.iterations, summary_of(m, series)) for m in metrics)
+    return sorted((Point(n, s) for n, s in found if s is not None), key=lambda p: p.iterations)
+
+
+def pass_1(summary: EvalSummary | None) -> PassAtK | None:
+    """pass@1 with its interval, or None where it was not estimated."""
+    rates = summary.pass_at_k if summary is not None else ()
+    return next((rate for rate in rates if rate.k == 1 and rate.value is not None), None)
+
+
+def temperature_name(temperature: float | None) -> str:
+    """0 -> "greedy", 0.2 -> "T 0.2", None -> "stored completions"."""
+    if temperature is None:
+        return "stored completions"
+    return "greedy" if temperature == 0 else f"T {temperature:g}"
+
+
+def labels(every: Sequence[Series]) -> Mapping[Series, str]:
+    """Shortest telling name of each series: the temperature only where a benchmark has several."""
+    temperatures: dict[str, set[float | None]] = {}
+    for series in every:
+        temperatures.setdefault(series.benchmark, set()).add(series.temperature)
+    return {
+        s: s.benchmark if len(temperatures[s.benchmark]) == 1 else f"{s.benchmark}, {temperature_name(s.temperature)}"
+        for s in every
+    }
+
+
+def surrogate_gap(summary: EvalSummary) -> float | None:
+    """Mean surrogate score minus pass rate on the same completions (section 3.2); None where either lacks."""
+    rate = pass_1(summary)
+    if summary.mean_surrogate is None or rate is None or rate.value is None:
+        return None
+    return summary.mean_surrogate - rate.value
+
+
+def best_of_temperatures(metrics: IterationMetrics) -> dict[str, tuple[float | None, PassAtK]]:
+    """The paper's protocol, for benchmarks with several temperatures: the temperature of the highest pass@1.
+
+    It chooses on the test set, so it flatters; report it only beside a fixed temperature.
+    """
+    best: dict[str, tuple[float | None, PassAtK]] = {}
+    seen: dict[str, int] = {}
+    for summary in metrics.evals:
+        rate = pass_1(summary)
+        if rate is None or rate.value is None:
+            continue
+        seen[summary.benchmark] = seen.get(summary.benchmark, 0) + 1
+        held = best.get(summary.benchmark)
+        if held is None or rate.value > (held[1].value or 0.0):
+            best[summary.benchmark] = (summary.temperature, rate)
+    return {name: found for name, found in best.items() if seen[name] > 1}

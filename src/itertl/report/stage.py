@@ -1,0 +1,43 @@
+"""The report as a stage: read run folders, draw, write the page and the figures, each file whole or not at all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from itertl import storage
+from itertl.errors import DataError
+from itertl.report import figures, page
+from itertl.report.rundata import read_runs
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPaths:
+    """What a report wrote: the page, and the figures that there was something to draw for."""
+
+    page: Path
+    figures: tuple[Path, ...]
+
+
+def make_report(runs: Sequence[Path], out: Path | None = None) -> ReportPaths:
+    """Write ``report.html`` and ``figures/*.svg`` of one run folder or of several side by side.
+
+    ``out`` defaults to the run folder itself for one run and to ``report`` in the current folder for several. The same
+    input gives the same bytes. A figure of an earlier report that no longer has anything to show is removed.
+    Raises DataError, naming file and mend, where a folder is no run or a file in it cannot be read.
+    """
+    read = read_runs(runs)
+    target = out if out is not None else (runs[0] if len(runs) == 1 else Path("report"))
+    if target.exists() and not target.is_dir():
+        raise DataError(f"{target} is a file; give a folder with --out")
+    drawn = {name: svg for name, draw in figures.EVERY.items() if (svg := draw(read)) is not None}
+    text = page.render(read, drawn)
+    written = []
+    for name in figures.EVERY:
+        path = target / "figures" / f"{name}.svg"
+        if name in drawn:
+            storage.write_text(path, drawn[name])
+            written.append(path)
+        else:
+            path.unlink(missing_ok=True)
+    storage.write_text(target / "report.html", text)
+    return ReportPaths(target / "report.html", tuple(written))

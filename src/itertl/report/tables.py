@@ -1,0 +1,213 @@
+"""Tables of a run and of runs side by side, as plain grids that become rich tables, markdown or HTML."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from itertl.records import IterationMetrics, Telemetry
+from itertl.report import published, series, text
+from itertl.report.series import Series
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table before it is drawn. ``muted`` holds the numbers of rows that are not our own measurements."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    muted: frozenset[int] = frozenset()
+
+
+def iteration_grid(metrics: Sequence[IterationMetrics]) -> Grid:
+    """One row for each number of iterations done, 0 being the untouched model."""
+    ordered = sorted(metrics, key=lambda m: m.iterations)
+    followed = series.all_series(ordered)
+    names = series.labels(followed)
+    columns = ["iterations", "loss", "CE", "ranking", "mean z", "parses", "active pairs", "hinged pairs", "KL (nats)"]
+    for key in followed:
+        columns += [f"{names[key]}: pass@1", "compiles", "correct/wrong/truncated/unjudged"]
+    notes = []
+    if followed:
+        notes.append("pass@1 with its bootstrap interval over problems, in percent")
+    if len({m.method for m in ordered if m.iterations > 0}) > 1:
+        notes.append("the method changed within these iterations")
+    return Grid(
+        "Iterations (0: the untouched model)",
+        tuple(columns),
+        tuple(_iteration_row(m, followed) for m in ordered),
+        tuple(notes),
+    )
+
+
+def _iteration_row(metrics: IterationMetrics, followed: Sequence[Series]) -> tuple[str, ...]:
+    cells = [str(metrics.iterations)]
+    cells += [text.number(v) for v in (metrics.loss, metrics.loss_ce, metrics.loss_ranking)]
+    cells += _telemetry_cells(metrics.telemetry)
+    for key in followed:
+        summary = series.summary_of(metrics, key)
+        if summary is None:
+            cells += [text.NOT_MEASURED] * 3
+        else:
+            rate = text.rate_with_interval(series.pass_1(summary))
+            cells += [rate, text.percent(text.compile_rate(summary)), text.counts(summary)]
+    return tuple(cells)
+
+
+def _telemetry_cells(telemetry: Telemetry | None) -> list[str]:
+    if telemetry is None:
+        return [text.NOT_MEASURED] * 5
+    shares = (telemetry.share_parses, telemetry.share_active_pairs, telemetry.share_hinged_pairs)
+    return [text.number(telemetry.mean_z), *(text.percent(s) for s in shares), text.number(telemetry.kl_old_new)]
+
+
+def comparison_grid(runs: Mapping[str, Sequence[IterationMetrics]]) -> Grid:
+    """One row a run: pass@1 untouched and after the last evaluated iteration, and the tokens it was trained on.
+
+    Published figures follow, muted, where a run was judged on VerilogEval v1.
+    """
+    ordered = {name: sorted(metrics, key=lambda m: m.iterations) for name, metrics in runs.items()}
+    followed = series.all_series(m for metrics in ordered.values() for m in metrics)
+    names = series.labels(followed)
+    columns = ["run", "method", "iterations", "reference tokens seen", "candidate tokens seen"]
+    columns += [f"{names[key]}: pass@1" for key in followed]
+    rows = [_run_row(name, metrics, followed) for name, metrics in ordered.items()]
+    foreign = _published_rows(followed)
+    notes = []
+    if followed:
+        notes.append("untouched model → after the last iteration that was judged, with the bootstrap interval")
+    if foreign:
+        notes.append(f"published figures: {published.SOURCE}; models of other sizes, judged by other hands")
+        notes += _size_notes(ordered, followed)
+    muted = frozenset(range(len(rows), len(rows) + len(foreign)))
+    return Grid("Runs side by side", tuple(columns), tuple(rows + foreign), tuple(notes), muted)
+
+
+def _run_row(name: str, metrics: Sequence[IterationMetrics], followed: Sequence[Series]) -> tuple[str, ...]:
+    last = metrics[-1] if metrics else None
+    cells = [
+        name,
+        last.method if last else text.NOT_MEASURED,
+        text.count(last.iterations if last else None),
+        text.count(last.reference_tokens_seen if last else None),
+        text.count(last.candidate_tokens_seen if last else None),
+    ]
+    return (*cells, *(_before_after(metrics, key) for key in followed))
+
+
+def _before_after(metrics: Sequence[IterationMetrics], key: Series) -> str:
+    judged = series.points(metrics, key)
+    if not judged:
+        return text.NOT_MEASURED
+    after = text.rate_with_interval(series.pass_1(judged[-1].summary))
+    if judged[-1].iterations == 0:
+        return f"{after}, untouched"
+    before = series.pass_1(judged[0].summary) if judged[0].iterations == 0 else None
+    return f"{text.percent(before.value if before else None)} → {after}"
+
+
+def is_published(metrics: Sequence[IterationMetrics]) -> bool:
+    """Whether a benchmark with published figures was judged."""
+    return any(published.split_of(key.benchmark) for key in series.all_series(metrics))
+
+
+def best_of_temperatures_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
+    """The paper's protocol: the best temperature of each iteration. None where no benchmark had several."""
+    ordered = sorted(metrics, key=lambda m: m.iterations)
+    best = {m.iterations: series.best_of_temperatures(m) for m in ordered}
+    benchmarks = list(dict.fromkeys(name for found in best.values() for name in found))
+    if not benchmarks:
+        return None
+    rows = []
+    for iterations, found in best.items():
+        cells = [
+            f"{text.rate_with_interval(found[b][1])} at {series.temperature_name(found[b][0])}" if b in found else text.NOT_MEASURED
+            for b in benchmarks
+        ]
+        rows.append((str(iterations), *cells))
+    note = "the paper's protocol: it chooses the temperature on the test set, so it flatters; read it beside a fixed one"
+    return Grid("Best of the temperatures", ("iterations", *benchmarks), tuple(rows), (note,))
+
+
+def _published_rows(followed: Sequence[Series]) -> list[tuple[str, ...]]:
+    splits = [published.split_of(key.benchmark) for key in followed]
+    if not any(splits):
+        return []
+    blank = [text.NOT_MEASURED] * 3
+    rows = []
+    for figure in published.PASS_AT_1:
+        shown = {"machine": figure.machine, "human": figure.human}
+        rates = [f"{shown[split]:.1f}%" if split else text.NOT_MEASURED for split in splits]
+        rows.append((figure.model, "published", *blank, *rates))
+    return rows
+
+
+def _size_notes(runs: Mapping[str, Sequence[IterationMetrics]], followed: Sequence[Series]) -> list[str]:
+    """Say where a run judged only a part of the set that the published figures hold for."""
+    notes = []
+    for name, metrics in runs.items():
+        for key in followed:
+            split = published.split_of(key.benchmark)
+            judged = series.points(metrics, key)
+            if split and judged and judged[-1].summary.problems != published.FULL_SIZE[split]:
+                have, full = judged[-1].summary.problems, published.FULL_SIZE[split]
+                notes.append(f"{name} judged {have} problems of {key.benchmark}, the published figures hold for {full}")
+    return list(dict.fromkeys(notes))
+
+
+def rich_table(grid: Grid) -> "Table":
+    """The grid for a terminal. Foreign text is never read as markup."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    caption = Text("; ".join(text.one_line(n) for n in grid.notes)) if grid.notes else None
+    table = Table(title=Text(text.one_line(grid.title)), caption=caption, box=SIMPLE_HEAD, pad_edge=False)
+    for position, name in enumerate(grid.columns):
+        widest = max((len(row[position]) for row in grid.rows), default=1)  # headers wrap, numbers do not
+        header = Text(text.one_line(name).replace("/", "/ "))
+        table.add_column(header, justify="left" if position == 0 else "right", min_width=min(widest, 30))
+    for position, row in enumerate(grid.rows):
+        table.add_row(*(Text(text.one_line(c)) for c in row), style="dim" if position in grid.muted else "")
+    return table
+
+
+def markdown(grid: Grid) -> str:
+    """The grid as a pipe table with its title above and its notes below; ends with a newline."""
+    rule = ["---", *(["---:"] * (len(grid.columns) - 1))]
+    lines = [_pipe_row(row) for row in (grid.columns, rule, *grid.rows)]
+    notes = [f"_{_pipe_cell(note)}_" for note in grid.notes]
+    blocks = [f"**{_pipe_cell(grid.title)}**", "\n".join(lines), *notes]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _pipe_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_pipe_cell(c) for c in cells) + " |"
+
+
+def _pipe_cell(cell: str) -> str:
+    return text.one_line(cell).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def iteration_table(metrics: Sequence[IterationMetrics]) -> "Table":
+    """One row per number of iterations, for a terminal (see ``iteration_grid``)."""
+    return rich_table(iteration_grid(metrics))
+
+
+def iteration_markdown(metrics: Sequence[IterationMetrics]) -> str:
+    """The same table as markdown."""
+    return markdown(iteration_grid(metrics))
+
+
+def method_comparison(runs: Mapping[str, Sequence[IterationMetrics]]) -> "Table":
+    """Runs side by side, beside the published figures where VerilogEval v1 was judged (see ``comparison_grid``)."""
+    return rich_table(comparison_grid(runs))
+
+
+def comparison_markdown(runs: Mapping[str, Sequence[IterationMetrics]]) -> str:
+    """The same table as markdown."""
+    return markdown(comparison_grid(runs))

@@ -1,0 +1,46 @@
+"""Which samples are drawn, in which batches, from which seeds: settled before the first token."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from itertl.errors import UsageError
+from itertl.sampling.prompts import EncodedPrompt
+from itertl.seeds import derive_seed
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRequest:
+    """One sample to draw. Example: ``SampleRequest("5f0c…", 0, derive_seed(7, "sample", "5f0c…", 0), prompt)``."""
+
+    problem_id: str
+    index: int  # 0 … n-1 within its problem
+    seed: int  # of this sample alone
+    prompt: EncodedPrompt
+
+
+def plan_requests(prompts: Sequence[tuple[str, EncodedPrompt]], num_samples: int, seed: int) -> list[SampleRequest]:
+    """``num_samples`` requests for each (problem id, prompt), in that order.
+
+    A seed depends on the run's seed, the problem and the index, not on what else is sampled. Raises UsageError where
+    a problem comes twice, for its samples would be twice the same.
+    """
+    seen: set[str] = set()
+    for problem_id, _ in prompts:
+        if problem_id in seen:
+            raise UsageError(f"problem {problem_id} is given twice; remove the duplicate (itertl data audit finds them)")
+        seen.add(problem_id)
+    return [
+        SampleRequest(problem_id, index, derive_seed(seed, "sample", problem_id, index), prompt)
+        for problem_id, prompt in prompts
+        for index in range(num_samples)
+    ]
+
+
+def plan_batches(requests: Sequence[SampleRequest], batch_size: int) -> list[list[SampleRequest]]:
+    """Batches of at most ``batch_size`` requests, longest prompts first, equal prompts side by side.
+
+    Sorting by length keeps padding small; longest first shows at once whether memory suffices. The order depends on
+    the requests alone, not on the order in which they are given.
+    """
+    ordered = sorted(requests, key=lambda r: (-len(r.prompt.token_ids), r.problem_id, r.index))
+    return [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]

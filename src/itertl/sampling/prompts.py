@@ -1,0 +1,124 @@
+"""A problem as the text that the model continues, and a response as the ids that training uses.
+
+Sampling and training call the same two functions, so that a response is tokenised for training as it was sampled:
+on its own, after the prompt's ids, never across the border between the two.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from itertl.config import PromptConfig
+from itertl.errors import UsageError
+from itertl.records import Problem
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPrompt:
+    """What the model is given. ``prefill`` is the end of ``text`` that counts as the start of the answer."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    prefill: str
+
+
+def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrainedTokenizerBase") -> EncodedPrompt:
+    """Build a problem's prompt.
+
+    Plain text is instruction, newline, and the header where ``config.header`` is "append" (VerilogEval's way). A chat
+    puts the same into the user's turn. "prefill" starts the assistant's answer with the header instead; a reference
+    that does not start with it could never be an answer to that prompt, so there the header is appended.
+    A begin token comes once: from the template, or from the tokenizer. Raises UsageError where a chat is asked for
+    and the tokenizer has no template.
+    """
+    chat = config.style == "chat" or (config.style == "auto" and bool(tokenizer.chat_template))
+    instruction = clean(config.template).replace("{instruction}", clean(problem.instruction))
+    header = clean(problem.header) if problem.header.strip() else ""
+    reference = problem.reference
+    fits = reference is None or clean(reference).startswith(header)
+    prefill = header if config.header == "prefill" and fits else ""
+    if config.header == "omit" or prefill:
+        header = ""
+    if not chat:
+        text = _line(instruction) + header + prefill
+        return EncodedPrompt(text, _without_end(tokenizer, _ids(tokenizer, text, special=True)), prefill)
+    if not tokenizer.chat_template:
+        raise UsageError("prompt.style is chat, but the model's tokenizer has no chat template; use prompt.style=plain")
+    request = _line(instruction) + header if header else instruction
+    text = _render_chat(tokenizer, request, config.system) + prefill
+    return EncodedPrompt(text, _ids(tokenizer, text, special=False), prefill)
+
+
+def encode_response(
+    text: str, prompt: EncodedPrompt, tokenizer: "PreTrainedTokenizerBase", *, ended: bool = True
+) -> tuple[int, ...]:
+    """The ids of a response to ``prompt``: the text without the prefill, then the end token if it ``ended``.
+
+    The text of a special token inside a response stays text: code cannot end a response. Raises UsageError where the
+    tokenizer has no end token.
+    """
+    body = clean(text).removeprefix(prompt.prefill)
+    ids = tuple(tokenizer.encode(body, add_special_tokens=False, split_special_tokens=True)) if body else ()
+    if not ended:
+        return ids
+    if tokenizer.eos_token_id is None:
+        raise UsageError("the tokenizer has no end token, so a model cannot learn to stop; set its eos_token")
+    return (*ids, int(tokenizer.eos_token_id))
+
+
+def clean(text: str) -> str:
+    """The text with lone surrogates (JSON allows them, UTF-8 does not) replaced by U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _line(text: str) -> str:
+    return text if text.endswith("\n") else text + "\n"
+
+
+def _ids(tokenizer: "PreTrainedTokenizerBase", text: str, *, special: bool) -> tuple[int, ...]:
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=special)
+    begin = tokenizer.bos_token_id
+    while len(ids) > 1 and begin is not None and ids[0] == begin == ids[1]:
+        ids = ids[1:]
+    return tuple(ids)
+
+
+def _without_end(tokenizer: "PreTrainedTokenizerBase", ids: tuple[int, ...]) -> tuple[int, ...]:
+    """Some tokenizers close every text with the end token; a prompt is not at its end."""
+    end = tokenizer.eos_token_id
+    if len(ids) > 1 and end is not None and ids[-1] == end and end != tokenizer.bos_token_id:
+        return ids[:-1]
+    return ids
+
+
+def _render_chat(tokenizer: "PreTrainedTokenizerBase", request: str, system: str | None) -> str:
+    """The chat up to where the assistant writes.
+
+    ``system`` None leaves the template its default, any text replaces it. "" asks for no system message: of the
+    renderings without one and with an empty one the shorter, for some templates put a default of their own where
+    none is given, and others print the frame of an empty one.
+    """
+    user = [{"role": "user", "content": request}]
+    if system is None:
+        return _apply(tokenizer, user)
+    if system:
+        return _apply(tokenizer, [{"role": "system", "content": clean(system)}, *user])
+    without = _apply(tokenizer, user)
+    try:
+        emptied = _apply(tokenizer, [{"role": "system", "content": ""}, *user])
+    except UsageError:
+        return without
+    return min(without, emptied, key=len)
+
+
+def _apply(tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, Any]]) -> str:
+    from jinja2.exceptions import TemplateError
+
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    except TemplateError as error:
+        raise UsageError(
+            f"the tokenizer's chat template refuses the prompt ({error}); try prompt.system=null or prompt.style=plain"
+        ) from error

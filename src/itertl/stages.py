@@ -1,0 +1,305 @@
+"""The stages of a run: what each reads, writes and depends on. ``loop.run`` puts them in order.
+
+Each function names its settings and the hashes of its inputs to ``RunFolder.stage`` and calls the module that does the
+work. Settings hold what can change the result and nothing else: the number of workers or how often a resumable state
+is saved makes no stage stale.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from itertl import models, storage
+from itertl.config import EvalConfig, Recipe
+from itertl.errors import DataError, RecipeError
+from itertl.evaluation import benchmarks
+from itertl.evaluation.benchmarks import Benchmark
+from itertl.evaluation.stage import evaluate_policy
+from itertl.problems.load import from_config
+from itertl.records import (
+    Candidate,
+    EvalSummary,
+    IterationMetrics,
+    Problem,
+    Scored,
+    Telemetry,
+    content_hash,
+)
+from itertl.report.stage import make_report
+from itertl.runs import RunFolder
+from itertl.sampling.stage import sample as sample_candidates
+from itertl.scoring.combine import combine, validate_combination
+from itertl.scoring.stage import score_candidates, scorer_versions
+from itertl.seeds import derive_seed
+from itertl.telemetry import candidate_telemetry
+from itertl.training.methods import Method, resolve_method
+from itertl.training.stage import TrainResult
+from itertl.training.stage import train as train_policy
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A model that can be sampled and trained: a ``save_pretrained`` folder or a hub name, and its content hash."""
+
+    name: str
+    path: Path | str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What stays the same over the iterations of a run."""
+
+    method: Method
+    problems: tuple[Problem, ...]
+    problems_hash: str
+    benchmarks: tuple[tuple[EvalConfig, Benchmark, str], ...]  # with the SHA-256 of its problems
+    by_id: Mapping[str, Problem]
+
+
+def prepare(run: RunFolder) -> Task:
+    """Load problems and benchmarks; check every name in the recipe before the first hour of work is spent."""
+    recipe = run.recipe
+    method = resolve_method(recipe.method, recipe.train)
+    validate_combination(recipe.score)
+    loaded = tuple(load_benchmark(config, run.path) for config in recipe.evals)
+    problems = _problems(run)
+    if not any(p.reference for p in problems):
+        raise DataError(f"{recipe.data.source}: no problem has a reference to train on; check the column mapping (data.columns)")
+    return Task(method, tuple(problems), run.hash(run.path / "problems.jsonl"), loaded, {p.id: p for p in problems})
+
+
+def _problems(run: RunFolder) -> list[Problem]:
+    data, path = run.recipe.data, run.path / "problems.jsonl"
+
+    def work() -> dict[str, Any]:
+        result = from_config(data, run.recipe.seed)
+        storage.write_records(path, result.problems)
+        for reason, count in result.skipped.items():
+            run.reporter.say(f"problems: {count} left out: {reason}")
+        return {"format": result.format, "count": len(result.problems), "skipped": result.skipped}
+
+    source = Path(data.source)
+    run.stage(
+        run.iteration(None),
+        "problems",
+        settings=data.model_dump(mode="json"),
+        inputs={"source": run.hash(source) if source.exists() else content_hash(data.source)},
+        outputs=["../problems.jsonl"],
+        seed=run.recipe.seed,
+        work=work,
+    )
+    return storage.read_records(path, Problem)
+
+
+def load_benchmark(config: EvalConfig, folder: Path) -> tuple[EvalConfig, Benchmark, str]:
+    """Load one benchmark and lay its problems into the run folder, so that a report needs nothing else."""
+    benchmark = benchmarks.load(config.benchmark, Path(config.data) if config.data else None, limit=config.limit)
+    if config.rule != "default" and config.rule not in benchmark.rules:
+        raise RecipeError(f"evals: benchmark {benchmark.name} has no rule {config.rule!r}; it has: {', '.join(benchmark.rules)}")
+    path = folder / f"bench-{benchmark.name}.jsonl"
+    text = "".join(p.to_line() + "\n" for p in benchmark.problems)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        storage.write_text(path, text)
+    return config, benchmark, storage.hash_file(path)
+
+
+def base_policy(run: RunFolder) -> Policy:
+    """The untouched model, converted or fetched if need be."""
+    path = models.resolve_model(run.recipe.model, seed=run.recipe.seed)
+    return Policy("the untouched model", path, models.policy_id(path))
+
+
+def sample(run: RunFolder, task: Task, policy: Policy, iteration: int) -> Path | None:
+    """K - 1 candidates for each problem. None for a method that uses no candidates.
+
+    A method whose candidates come from the base model (RTLCoder's) samples in iteration 0 and keeps them.
+    """
+    if not task.method.uses_candidates:
+        return None
+    folder, config = run.iteration(iteration), run.recipe.sample
+    if task.method.policy == "base" and iteration > 0:
+        return run.iteration(0).path / "candidates.jsonl"
+    seed = derive_seed(run.recipe.seed, "sample", iteration)
+    out = folder.path / "candidates.jsonl"
+
+    def work() -> dict[str, Any]:
+        total = len(task.problems) * config.num_candidates
+        with run.reporter.stage(f"{folder.name} sample", total) as tracker:
+            drawn = sample_candidates(
+                task.problems, model=policy.path, policy=policy.digest, config=config, prompt=run.recipe.prompt,
+                seed=seed, out=out, tracker=tracker, **_loading(run.recipe),
+            )  # fmt: skip
+        return {"candidates": len(drawn), "completion_tokens": sum(c.completion_tokens for c in drawn)}
+
+    run.stage(
+        folder,
+        "sample",
+        settings={"sample": config.model_dump(mode="json"), "prompt": run.recipe.prompt.model_dump(mode="json")},
+        inputs={"problems": task.problems_hash, "policy": policy.digest},
+        outputs=[out.name],
+        seed=seed,
+        work=work,
+    )
+    return out
+
+
+def _loading(recipe: Recipe) -> dict[str, Any]:
+    return {"trust_remote_code": recipe.model.trust_remote_code, "revision": recipe.model.revision}
+
+
+def score(run: RunFolder, task: Task, candidates: Path | None, iteration: int) -> Path | None:
+    """Every scorer of the recipe on every candidate."""
+    if candidates is None:
+        return None
+    if task.method.policy == "base" and iteration > 0:
+        return run.iteration(0).path / "scored.jsonl"
+    folder, config = run.iteration(iteration), run.recipe.score
+    out = folder.path / "scored.jsonl"
+
+    def work() -> dict[str, Any]:
+        rows = storage.read_records(candidates, Candidate)
+        with run.reporter.stage(f"{folder.name} score", len(rows) * len(config.scorers)) as tracker:
+            scored = score_candidates(rows, task.by_id, config=config, out=out, cache=models.cache_folder(), tracker=tracker)
+        values = [combine(s.scores, config) for s in scored]
+        unscored = sum(v is None for v in values)
+        if unscored:
+            run.reporter.say(f"[red]{unscored} of {len(values)} candidates could not be scored, by our fault, and are left out[/red]")
+        return {"scored": len(scored), "unscored": unscored}
+
+    run.stage(
+        folder,
+        "score",
+        settings={"scorers": list(config.scorers), "timeout_s": config.timeout_s, "versions": scorer_versions(config.scorers)},
+        inputs={"candidates": run.hash(candidates), "problems": task.problems_hash},
+        outputs=[out.name],
+        seed=0,
+        work=work,
+    )
+    return out
+
+
+def train(run: RunFolder, task: Task, scored: Path | None, policy: Policy, iteration: int) -> tuple[Policy, TrainResult]:
+    """One round of training from ``policy``. Returns the new policy and what training measured."""
+    folder, recipe = run.iteration(iteration), run.recipe
+    seed = derive_seed(recipe.seed, "train", iteration)
+    out = folder.path / "checkpoint"
+
+    def work() -> dict[str, Any]:
+        rows = [] if scored is None else storage.read_records(scored, Scored)
+        result = train_policy(
+            rows, task.problems, model=policy.path, out=out, log=folder.path / "train.jsonl",
+            state=folder.path / "train-state", config=recipe.train, method=task.method, prompt=recipe.prompt,
+            score=recipe.score, seed=seed, kl_problems=recipe.telemetry.kl_problems,
+            stage=lambda total, done: run.reporter.stage(f"{folder.name} train", total, done),
+            say=run.reporter.say, dtype=recipe.model.dtype, tracking_dir=run.path / "tensorboard" / folder.name,
+            **_loading(recipe),
+        )  # fmt: skip
+        return dataclasses.asdict(result)
+
+    settings = recipe.train.model_dump(mode="json", exclude={"save_every_steps", "save_every_seconds"})
+    record = run.stage(
+        folder,
+        "train",
+        settings={
+            "train": settings,
+            "method": dataclasses.asdict(task.method),
+            "prompt": recipe.prompt.model_dump(mode="json"),
+            "combine": recipe.score.model_dump(mode="json", include={"combine", "weights", "ladder"}),
+            "dtype": recipe.model.dtype,
+            "kl_problems": recipe.telemetry.kl_problems,
+        },
+        inputs={
+            "problems": task.problems_hash,
+            "policy": policy.digest,
+            **({} if scored is None else {"scored": run.hash(scored)}),
+        },
+        outputs=["checkpoint", "train.jsonl"],
+        seed=seed,
+        work=work,
+    )
+    return Policy(f"{folder.name}/checkpoint", out, record.outputs["checkpoint"]), TrainResult(**record.summary)
+
+
+def evaluate(run: RunFolder, task: Task, policy: Policy, iteration: int | None) -> tuple[EvalSummary, ...]:
+    """Sample and judge the benchmarks that are due after this iteration."""
+    due = [
+        item for item in task.benchmarks
+        if iteration is None or (iteration + 1) % item[0].every == 0 or iteration + 1 == run.recipe.iterations
+    ]  # fmt: skip
+    return tuple(_evaluate_one(run, policy, iteration, *item) for item in due)
+
+
+def _evaluate_one(
+    run: RunFolder, policy: Policy, iteration: int | None, config: EvalConfig, benchmark: Benchmark, digest: str
+) -> EvalSummary:
+    folder, recipe = run.iteration(iteration), run.recipe
+    seed = derive_seed(recipe.seed, "eval", benchmark.name)
+
+    def work() -> dict[str, Any]:
+        summary = evaluate_policy(
+            benchmark, config, model=policy.path, policy=policy.digest, sample_config=recipe.sample, prompt=recipe.prompt,
+            score=recipe.score if recipe.telemetry.surrogate_on_evals else None, seed=seed, folder=folder.path,
+            reporter=run.reporter, label=folder.name, cache=models.cache_folder(), loading=_loading(recipe),
+        )  # fmt: skip
+        return summary.model_dump(mode="json")
+
+    record = run.stage(
+        folder,
+        f"eval-{benchmark.name}",
+        settings={
+            "eval": config.model_dump(mode="json", exclude={"data", "every"}),
+            "benchmark": benchmark.version,
+            "sample": recipe.sample.model_dump(mode="json", include={"backend", "dtype", "batch_size", "options"}),
+            "prompt": recipe.prompt.model_dump(mode="json"),
+            "simulator": benchmarks.simulator(),
+            "surrogate": recipe.score.model_dump(mode="json", exclude={"num_workers"}) if recipe.telemetry.surrogate_on_evals else None,
+        },
+        inputs={"policy": policy.digest, "benchmark": digest},
+        outputs=[f"samples-{benchmark.name}.jsonl", f"eval-{benchmark.name}.jsonl"],
+        seed=seed,
+        work=work,
+    )
+    return EvalSummary.model_validate(record.summary)
+
+
+def untouched_metrics(task: Task, evals: tuple[EvalSummary, ...]) -> IterationMetrics:
+    """Row 0 of the metrics: what the model could do before any training."""
+    return IterationMetrics(
+        iterations=0, method=task.method.name, telemetry=None, loss=None, loss_ce=None, loss_ranking=None, evals=evals
+    )
+
+
+def iteration_metrics(
+    run: RunFolder,
+    task: Task,
+    scored: Path | None,
+    trained: TrainResult,
+    evals: tuple[EvalSummary, ...],
+    before: IterationMetrics,
+) -> IterationMetrics:
+    """One row of ``metrics.jsonl``: telemetry of section 3.2, losses of the last epoch, benchmarks."""
+    rows = [] if scored is None else storage.read_records(scored, Scored)
+    values = [combine(s.scores, run.recipe.score) for s in rows]
+    telemetry: Telemetry | None = None
+    if scored is not None:
+        telemetry = candidate_telemetry(rows, values, task.by_id, trained, beta=task.method.beta)
+    return IterationMetrics(
+        iterations=before.iterations + 1,
+        method=task.method.name,
+        telemetry=telemetry,
+        loss=trained.loss,
+        loss_ce=trained.loss_ce,
+        loss_ranking=trained.loss_ranking,
+        evals=evals,
+        train_tokens=trained.tokens,
+        reference_tokens_seen=before.reference_tokens_seen + trained.reference_tokens,
+        candidate_tokens_seen=before.candidate_tokens_seen + trained.candidate_tokens,
+    )
+
+
+def report(run: RunFolder) -> Path:
+    """Figures and page from what lies in the run folder. Made anew each time: it is quick and depends on all of it."""
+    return make_report([run.path]).page

@@ -1,0 +1,224 @@
+"""From scored candidates to what training reads: one group for each problem, all token ids.
+
+A group is a prompt with its K responses, the reference last. Records here hold no tensors, so this module needs no
+torch; padding and tensors are ``forward``'s.
+
+What is left out is counted, never silently dropped: see ``GroupCounts``.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from itertl.config import PromptConfig, ScoreConfig, TrainConfig
+from itertl.errors import DataError
+from itertl.records import Problem, Scored
+from itertl.training.methods import Method
+
+REFERENCE_Z = 1.0  # quality score of the reference, by definition
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One response to a group's prompt. Example: ``Response((91, 17, 2), 0.83)``."""
+
+    token_ids: tuple[int, ...]  # end token included where the text ended
+    z: float  # quality score
+    is_reference: bool = False
+
+
+@dataclass(frozen=True)
+class Group:
+    """A prompt with its responses, the reference last (the paper's a_1 … a_K)."""
+
+    problem_id: str
+    prompt_ids: tuple[int, ...]
+    responses: tuple[Response, ...]
+
+    @property
+    def reference(self) -> Response:
+        return self.responses[-1]
+
+    def active_pairs(self, beta: float) -> list[tuple[int, int]]:
+        """(k, tau) with z_k < z_tau - beta, in Python floats: the same set as ``losses.active_pairs``."""
+        z = [response.z for response in self.responses]
+        return [(k, tau) for k in range(len(z)) for tau in range(len(z)) if z[k] < z[tau] - beta]
+
+    def needed(self, method: Method) -> tuple[int, ...]:
+        """Indices of the responses that need a forward pass, ascending; the reference (last) always.
+
+        A candidate in no active pair has a gradient of exactly zero and is left out. With the softmax of eq. 13 all K
+        enter the normalisation, so none is left out while any pair is active.
+        """
+        last = len(self.responses) - 1
+        pairs = self.active_pairs(method.beta) if method.ranking_weight != 0 else []
+        if method.softmax and pairs:
+            return tuple(range(last + 1))
+        return tuple(sorted({last, *(index for pair in pairs for index in pair)}))
+
+
+@dataclass(slots=True)
+class GroupCounts:
+    """What became of all problems and candidates; every candidate given is in exactly one of the last five, or kept."""
+
+    problems_without_reference: int = 0
+    prompts_too_long: int = 0  # problems whose prompt leaves no room (or has more than the method's share of it)
+    references_too_long: int = 0  # problems left out because prompt + reference exceed max_length
+    duplicates: int = 0  # kept candidates whose tokens equal the reference's or an earlier candidate's of their group
+    candidates: int = 0  # kept
+    candidates_too_long: int = 0
+    candidates_unscored: int = 0  # no z, by our fault
+    candidates_empty: int = 0  # no text at all
+    candidates_of_dropped: int = 0  # their problem was left out
+
+
+@dataclass(frozen=True)
+class GroupSet:
+    """All groups of one training round in the order of the problems, and the account of what is not in them."""
+
+    groups: tuple[Group, ...]
+    counts: GroupCounts = field(default_factory=GroupCounts)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over ids, scores and tokens of every group."""
+        sha = hashlib.sha256()
+        for g in self.groups:
+            sha.update(repr((g.problem_id, g.prompt_ids, [(r.token_ids, r.z, r.is_reference) for r in g.responses])).encode("utf-8", "surrogatepass"))
+        return sha.hexdigest()
+
+    def num_pairs(self) -> int:
+        """Unordered pairs of responses; of each at most one order can be active."""
+        return sum(len(g.responses) * (len(g.responses) - 1) // 2 for g in self.groups)
+
+    def num_active_pairs(self, beta: float) -> int:
+        return sum(len(g.active_pairs(beta)) for g in self.groups)
+
+
+def build_groups(
+    scored: Sequence[Scored],
+    problems: Sequence[Problem],
+    tokenizer: Any,
+    *,
+    prompt: PromptConfig,
+    score: ScoreConfig,
+    train: TrainConfig,
+    method: Method,
+) -> GroupSet:
+    """Encode every problem that has a reference, with its candidates, as a group.
+
+    A method that uses no candidates gets groups of the reference alone. Candidates stand in the order of their index.
+    Raises DataError for a candidate of an unknown problem, a problem given twice, or a prompt that encodes to nothing.
+    """
+    counts = GroupCounts()
+    by_problem = by_problem_id(scored if method.uses_candidates else (), problems)
+    groups: list[Group] = []
+    for problem in problems:
+        rows = by_problem[problem.id]
+        group = _build_one(problem, rows, tokenizer, counts, prompt, score, train, method)
+        if group is None:
+            counts.candidates_of_dropped += len(rows)
+        else:
+            groups.append(group)
+    return GroupSet(tuple(groups), counts)
+
+
+def by_problem_id(scored: Sequence[Scored], problems: Sequence[Problem]) -> Mapping[str, list[Scored]]:
+    """Candidates of each problem in the order of their index; a key for every problem."""
+    table: dict[str, list[Scored]] = {problem.id: [] for problem in problems}
+    if len(table) != len(problems):
+        ids = [problem.id for problem in problems]
+        twice = sorted({ident for ident in ids if ids.count(ident) > 1})
+        raise DataError(f"problems given twice: {', '.join(twice[:5])}; keep one of each (itertl data audit finds them)")
+    for row in scored:
+        if row.candidate.problem_id not in table:
+            raise DataError(
+                f"candidate {row.candidate.index} belongs to problem {row.candidate.problem_id}, which is not among the "
+                f"{len(table)} problems given; score and train with the problems that were sampled"
+            )
+        table[row.candidate.problem_id].append(row)
+    return {ident: sorted(rows, key=lambda s: s.candidate.index) for ident, rows in table.items()}
+
+
+def _build_one(
+    problem: Problem,
+    rows: Sequence[Scored],
+    tokenizer: Any,
+    counts: GroupCounts,
+    prompt: PromptConfig,
+    score: ScoreConfig,
+    train: TrainConfig,
+    method: Method,
+) -> Group | None:
+    """The group of one problem, or None (counted) where the problem cannot be trained on."""
+    from itertl.sampling.prompts import encode_prompt, encode_response
+
+    if not (problem.reference and problem.reference.strip()):
+        counts.problems_without_reference += 1
+        return None
+    encoded = encode_prompt(problem, prompt, tokenizer)
+    if not encoded.token_ids:
+        raise DataError(f"problem {problem.id}: its prompt encodes to no token; give it an instruction or a prompt.template")
+    limit, room = train.max_length, train.max_length - len(encoded.token_ids)
+    if room < 1 or (method.max_prompt_share < 1 and len(encoded.token_ids) >= method.max_prompt_share * limit):
+        counts.prompts_too_long += 1
+        return None
+    reference = encode_response(problem.reference, encoded, tokenizer)
+    if len(reference) > room:
+        counts.references_too_long += 1
+        return None
+    seen = {reference}
+    responses: list[Response] = []
+    for row in rows:
+        response = _candidate(row, encoded, tokenizer, counts, score, train, room)
+        if response is not None:
+            counts.duplicates += response.token_ids in seen
+            seen.add(response.token_ids)
+            responses.append(response)
+    responses.append(Response(reference, REFERENCE_Z, is_reference=True))
+    return Group(problem.id, encoded.token_ids, tuple(responses))
+
+
+def _candidate(
+    row: Scored, encoded: Any, tokenizer: Any, counts: GroupCounts, score: ScoreConfig, train: TrainConfig, room: int
+) -> Response | None:
+    """One candidate as a response, or None, counted."""
+    from itertl.scoring.combine import combine
+
+    z = combine(row.scores, score)
+    if z is None:
+        counts.candidates_unscored += 1
+        return None
+    token_ids = candidate_tokens(row, encoded, tokenizer, train.candidate_text)
+    if not token_ids:
+        counts.candidates_empty += 1
+        return None
+    if len(token_ids) > room:
+        counts.candidates_too_long += 1
+        return None
+    counts.candidates += 1
+    return Response(token_ids, float(z))
+
+
+def candidate_tokens(row: Scored, encoded: Any, tokenizer: Any, text: str) -> tuple[int, ...]:
+    """Token ids that stand for a candidate after its prompt; () where it holds no text at all.
+
+    Args:
+        text: "code", what extraction kept, or "raw", what the model wrote. A candidate without code is trained on as
+            written, for it must still be pushed down. Where both texts are equal the ids are those that were sampled,
+            which need not be how the tokenizer would cut that text.
+    """
+    from itertl.sampling.prompts import encode_response
+
+    candidate = row.candidate
+    if not candidate.text.strip() and not candidate.code.strip():
+        return ()
+    is_raw = text == "raw" or not candidate.code.strip() or candidate.code == encoded.prefill + candidate.text
+    if not is_raw:
+        return encode_response(candidate.code, encoded, tokenizer)
+    if candidate.token_ids is not None:
+        return candidate.token_ids
+    whole = encoded.prefill + candidate.text
+    return encode_response(whole, encoded, tokenizer, ended=candidate.finish_reason == "stop")

@@ -1,0 +1,92 @@
+"""pass@k against hand-computed values, against enumeration of all subsets, and its interval."""
+
+import itertools
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from itertl.evaluation.passk import estimate, pass_at_k
+
+
+def test_hand_computed() -> None:
+    """n = 4, c = 2, k = 2: six pairs, one of which holds both wrong ones, so 5/6.
+
+    n = 10, c = 3, k = 5: 1 - C(7,5)/C(10,5) = 1 - 21/252 = 11/12. n = 10, c = 1, k = 10: the right one is always drawn.
+    """
+    assert pass_at_k(4, 2, 2) == pytest.approx(5 / 6, rel=1e-15)
+    assert pass_at_k(10, 3, 5) == pytest.approx(11 / 12, rel=1e-15)
+    assert pass_at_k(10, 1, 10) == 1.0
+    assert pass_at_k(10, 0, 10) == 0.0
+    assert pass_at_k(10, 7, 1) == 0.7
+    assert pass_at_k(3, 3, 1) == 1.0
+
+
+def test_too_few_samples_is_unknown_not_zero() -> None:
+    assert pass_at_k(4, 4, 5) is None
+    assert pass_at_k(0, 0, 1) is None
+
+
+@pytest.mark.parametrize(("n", "c", "k"), [(3, 4, 1), (3, -1, 1), (3, 1, 0), (-1, 0, 1)])
+def test_nonsense_is_refused(n: int, c: int, k: int) -> None:
+    with pytest.raises(ValueError, match="pass@k needs"):
+        pass_at_k(n, c, k)
+
+
+@given(st.integers(1, 9).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))
+@settings(deadline=None, max_examples=200)
+def test_equals_enumeration_of_all_subsets(case: tuple[int, int, int]) -> None:
+    n, c, k = case
+    subsets = list(itertools.combinations([True] * c + [False] * (n - c), k))
+    assert pass_at_k(n, c, k) == float(Fraction(sum(any(s) for s in subsets), len(subsets)))
+
+
+@given(st.integers(2, 5000).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n), st.integers(1, n))))
+@settings(deadline=None, max_examples=100)
+def test_exactly_rounded_for_large_n(case: tuple[int, int, int]) -> None:
+    n, c, k = case
+    exact = 1 - Fraction(math.comb(n - c, k), math.comb(n, k))
+    assert pass_at_k(n, c, k) == float(exact)
+
+
+def test_tiny_probability_keeps_its_digits() -> None:
+    """The textbook form 1 - prod(1 - k/i) gives 9.999999e-13 here, off in the seventh digit."""
+    assert pass_at_k(10**12, 1, 1) == 1e-12
+
+
+def test_estimate_is_the_mean_over_problems() -> None:
+    found = estimate([(10, 5), (10, 0), (10, 10), (10, 1)], 1, seed=3)
+    assert found.value == pytest.approx(0.4)
+    assert found.low is not None and found.high is not None
+    assert 0 <= found.low <= 0.4 <= found.high <= 1
+
+
+def test_estimate_is_reproducible_and_depends_on_the_seed() -> None:
+    problems = [(10, c) for c in (0, 1, 2, 3, 5, 8, 10, 10, 4, 0, 6)]
+    assert estimate(problems, 5, seed=1) == estimate(problems, 5, seed=1)
+    assert estimate(problems, 1, seed=1) != estimate(problems, 1, seed=2)
+
+
+def test_interval_of_equal_problems_is_a_point() -> None:
+    found = estimate([(4, 1)] * 7, 1, seed=0)
+    assert (found.value, found.low, found.high) == (0.25, 0.25, 0.25)
+
+
+def test_interval_has_the_width_of_the_normal_one() -> None:
+    """400 problems, half of them solved: standard error 0.5/20 = 0.025, so 95% is 0.5 -+ 0.049."""
+    found = estimate([(1, i % 2) for i in range(400)], 1, seed=0)
+    assert found.low == pytest.approx(0.451, abs=0.006)
+    assert found.high == pytest.approx(0.549, abs=0.006)
+
+
+def test_estimate_without_enough_samples_or_problems_is_unknown() -> None:
+    assert estimate([(10, 5), (4, 4)], 5, seed=0).value is None
+    assert estimate([], 1, seed=0).value is None
+    assert estimate([(0, 0)], 1, seed=0).low is None
+
+
+def test_estimate_refuses_a_bootstrap_without_draws() -> None:
+    with pytest.raises(ValueError, match="resamples"):
+        estimate([(1, 1)], 1, seed=0, resamples=0)
