@@ -52,7 +52,7 @@ def test_exactly_rounded_for_large_n(case: tuple[int, int, int]) -> None:
 
 
 def test_tiny_probability_keeps_its_digits() -> None:
-    """The textbook form 1 - prod(1 - k/i) gives 9.999999e-13 here, off in the seventh digit."""
+    """The product form 1 - prod(1 - k/i) in floating point gives 9.99978e-13 here."""
     assert pass_at_k(10**12, 1, 1) == 1e-12
 
 
@@ -66,7 +66,7 @@ def test_estimate_is_the_mean_over_problems() -> None:
 def test_estimate_is_reproducible_and_depends_on_the_seed() -> None:
     problems = [(10, c) for c in (0, 1, 2, 3, 5, 8, 10, 10, 4, 0, 6)]
     assert estimate(problems, 5, seed=1) == estimate(problems, 5, seed=1)
-    assert estimate(problems, 1, seed=1) != estimate(problems, 1, seed=2)
+    assert len({estimate(problems, 5, seed=seed, resamples=50).low for seed in range(10)}) > 1
 
 
 def test_interval_of_equal_problems_is_a_point() -> None:

@@ -20,8 +20,9 @@ class RunResult:
     """Where a finished run left what it made."""
 
     folder: Path
-    checkpoint: Path
+    checkpoint: Path | str
     page: Path
+    samples: str  # pattern of the files of sampled completions
     metrics: tuple[IterationMetrics, ...]
 
 
@@ -45,4 +46,4 @@ def run(recipe: Recipe, out: Path, *, reporter: Reporter) -> RunResult:
             folder.write_metrics(metrics)
             reporter.say(iteration_table(metrics))
         page = stages.report(folder)
-    return RunResult(out, policy.path, page, tuple(metrics))
+    return RunResult(out, policy.path, page, f"{out}/iter-*/samples-*.jsonl", tuple(metrics))

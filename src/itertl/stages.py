@@ -13,9 +13,10 @@ from typing import Any
 
 from itertl import models, storage
 from itertl.config import EvalConfig, Recipe
-from itertl.errors import DataError, RecipeError
+from itertl.errors import DataError
 from itertl.evaluation import benchmarks
 from itertl.evaluation.benchmarks import Benchmark
+from itertl.evaluation.judge import choose_rule
 from itertl.evaluation.stage import evaluate_policy
 from itertl.problems.load import from_config
 from itertl.records import (
@@ -30,10 +31,11 @@ from itertl.records import (
 from itertl.report.stage import make_report
 from itertl.runs import RunFolder
 from itertl.sampling.stage import sample as sample_candidates
-from itertl.scoring.combine import combine, validate_combination
+from itertl.scoring.combine import combine, check_combination
 from itertl.scoring.stage import score_candidates, scorer_versions
 from itertl.seeds import derive_seed
 from itertl.telemetry import candidate_telemetry
+from itertl.tools import icarus
 from itertl.training.methods import Method, resolve_method
 from itertl.training.stage import TrainResult
 from itertl.training.stage import train as train_policy
@@ -63,7 +65,7 @@ def prepare(run: RunFolder) -> Task:
     """Load problems and benchmarks; check every name in the recipe before the first hour of work is spent."""
     recipe = run.recipe
     method = resolve_method(recipe.method, recipe.train)
-    validate_combination(recipe.score)
+    check_combination(recipe.score)
     loaded = tuple(load_benchmark(config, run.path) for config in recipe.evals)
     problems = _problems(run)
     if not any(p.reference for p in problems):
@@ -77,9 +79,9 @@ def _problems(run: RunFolder) -> list[Problem]:
     def work() -> dict[str, Any]:
         result = from_config(data, run.recipe.seed)
         storage.write_records(path, result.problems)
-        for reason, count in result.skipped.items():
-            run.reporter.say(f"problems: {count} left out: {reason}")
-        return {"format": result.format, "count": len(result.problems), "skipped": result.skipped}
+        for reason, count in [*result.skipped.items(), *result.notes.items()]:
+            run.reporter.say(f"problems: {count} rows: {reason}")
+        return {"format": result.format, "count": len(result.problems), "skipped": result.skipped, "notes": result.notes}
 
     source = Path(data.source)
     run.stage(
@@ -97,8 +99,8 @@ def _problems(run: RunFolder) -> list[Problem]:
 def load_benchmark(config: EvalConfig, folder: Path) -> tuple[EvalConfig, Benchmark, str]:
     """Load one benchmark and lay its problems into the run folder, so that a report needs nothing else."""
     benchmark = benchmarks.load(config.benchmark, Path(config.data) if config.data else None, limit=config.limit)
-    if config.rule != "default" and config.rule not in benchmark.rules:
-        raise RecipeError(f"evals: benchmark {benchmark.name} has no rule {config.rule!r}; it has: {', '.join(benchmark.rules)}")
+    benchmarks.require_instructions(benchmark)
+    choose_rule(benchmark, None if config.rule == "default" else config.rule)
     path = folder / f"bench-{benchmark.name}.jsonl"
     text = "".join(p.to_line() + "\n" for p in benchmark.problems)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -108,19 +110,19 @@ def load_benchmark(config: EvalConfig, folder: Path) -> tuple[EvalConfig, Benchm
 
 def base_policy(run: RunFolder) -> Policy:
     """The untouched model, converted or fetched if need be."""
-    path = models.resolve_model(run.recipe.model, seed=run.recipe.seed)
-    return Policy("the untouched model", path, models.policy_id(path))
+    path = models.resolve_model(run.recipe.model)
+    return Policy("the untouched model", path, models.policy_id(path, revision=run.recipe.model.revision))
 
 
 def sample(run: RunFolder, task: Task, policy: Policy, iteration: int) -> Path | None:
     """K - 1 candidates for each problem. None for a method that uses no candidates.
 
-    A method whose candidates come from the base model (RTLCoder's) samples in iteration 0 and keeps them.
+    A method of a single round (RTLCoder's) samples the untouched model in iteration 0 and keeps the candidates.
     """
     if not task.method.uses_candidates:
         return None
     folder, config = run.iteration(iteration), run.recipe.sample
-    if task.method.policy == "base" and iteration > 0:
+    if task.method.single_round and iteration > 0:
         return run.iteration(0).path / "candidates.jsonl"
     seed = derive_seed(run.recipe.seed, "sample", iteration)
     out = folder.path / "candidates.jsonl"
@@ -154,7 +156,7 @@ def score(run: RunFolder, task: Task, candidates: Path | None, iteration: int) -
     """Every scorer of the recipe on every candidate."""
     if candidates is None:
         return None
-    if task.method.policy == "base" and iteration > 0:
+    if task.method.single_round and iteration > 0:
         return run.iteration(0).path / "scored.jsonl"
     folder, config = run.iteration(iteration), run.recipe.score
     out = folder.path / "scored.jsonl"
@@ -229,22 +231,22 @@ def evaluate(run: RunFolder, task: Task, policy: Policy, iteration: int | None) 
         item for item in task.benchmarks
         if iteration is None or (iteration + 1) % item[0].every == 0 or iteration + 1 == run.recipe.iterations
     ]  # fmt: skip
-    return tuple(_evaluate_one(run, policy, iteration, *item) for item in due)
+    return tuple(summary for item in due for summary in _evaluate_one(run, policy, iteration, *item))
 
 
 def _evaluate_one(
     run: RunFolder, policy: Policy, iteration: int | None, config: EvalConfig, benchmark: Benchmark, digest: str
-) -> EvalSummary:
+) -> list[EvalSummary]:
     folder, recipe = run.iteration(iteration), run.recipe
     seed = derive_seed(recipe.seed, "eval", benchmark.name)
 
     def work() -> dict[str, Any]:
-        summary = evaluate_policy(
+        summaries = evaluate_policy(
             benchmark, config, model=policy.path, policy=policy.digest, sample_config=recipe.sample, prompt=recipe.prompt,
             score=recipe.score if recipe.telemetry.surrogate_on_evals else None, seed=seed, folder=folder.path,
             reporter=run.reporter, label=folder.name, cache=models.cache_folder(), loading=_loading(recipe),
         )  # fmt: skip
-        return summary.model_dump(mode="json")
+        return {"summaries": [s.model_dump(mode="json") for s in summaries]}
 
     record = run.stage(
         folder,
@@ -254,7 +256,7 @@ def _evaluate_one(
             "benchmark": benchmark.version,
             "sample": recipe.sample.model_dump(mode="json", include={"backend", "dtype", "batch_size", "options"}),
             "prompt": recipe.prompt.model_dump(mode="json"),
-            "simulator": benchmarks.simulator(),
+            "simulator": icarus.version(),
             "surrogate": recipe.score.model_dump(mode="json", exclude={"num_workers"}) if recipe.telemetry.surrogate_on_evals else None,
         },
         inputs={"policy": policy.digest, "benchmark": digest},
@@ -262,7 +264,7 @@ def _evaluate_one(
         seed=seed,
         work=work,
     )
-    return EvalSummary.model_validate(record.summary)
+    return [EvalSummary.model_validate(s) for s in record.summary["summaries"]]
 
 
 def untouched_metrics(task: Task, evals: tuple[EvalSummary, ...]) -> IterationMetrics:

@@ -7,10 +7,10 @@ from typing import Any
 from itertl import storage
 from itertl.config import EvalConfig, PromptConfig, SampleConfig, ScoreConfig
 from itertl.evaluation.benchmarks import Benchmark
-from itertl.evaluation.judge import Completion, judge
+from itertl.evaluation.judge import Completion, choose_rule, judge
 from itertl.evaluation.summary import summarize
 from itertl.progress import Reporter
-from itertl.records import Candidate, EvalRow, EvalSummary, SamplingSettings
+from itertl.records import Candidate, EvalSummary, SamplingSettings
 from itertl.sampling.stage import sample
 from itertl.scoring.combine import combine
 from itertl.scoring.stage import score_candidates
@@ -32,8 +32,8 @@ def evaluate_policy(
     label: str,
     cache: Path | None,
     loading: Mapping[str, Any],
-) -> EvalSummary:
-    """Write ``samples-NAME.jsonl`` and ``eval-NAME.jsonl`` into ``folder`` and return the summary.
+) -> list[EvalSummary]:
+    """Write ``samples-NAME.jsonl`` and ``eval-NAME.jsonl`` into ``folder`` and return a summary for each temperature.
 
     Greedy (temperature 0) draws one sample for each problem, other temperatures ``config.num_samples``. ``score``:
     also take the recipe's z of the completions, to watch the gap between it and function.
@@ -50,12 +50,19 @@ def evaluate_policy(
         rows = judge(benchmark, completions, rule=_rule(config, benchmark), partial=partial, tracker=tracker)
     storage.write_records(out, rows)
     partial.unlink(missing_ok=True)
-    surrogate = None if score is None else _surrogate(benchmark, candidates, score, folder, cache, reporter, label)
-    return _summary(benchmark, config, rows, seed, surrogate)
+    z_of = {} if score is None else _surrogate(benchmark, candidates, score, folder, cache, reporter, label)
+    summaries: list[EvalSummary] = []
+    for temperature in config.temperatures:
+        mine = [i for i, row in enumerate(rows) if row.temperature == temperature]
+        summary = summarize([rows[i] for i in mine], benchmark=benchmark, seed=seed)
+        known = [z for z in (z_of.get(i) for i in mine) if z is not None]
+        mean = sum(known) / len(known) if known else None
+        summaries.append(summary.model_copy(update={"mean_surrogate": mean}))
+    return summaries
 
 
 def _rule(config: EvalConfig, benchmark: Benchmark) -> str:
-    return benchmark.default_rule if config.rule == "default" else config.rule
+    return choose_rule(benchmark, None if config.rule == "default" else config.rule)
 
 
 def as_completion(candidate: Candidate, task_id: str) -> Completion:
@@ -119,13 +126,12 @@ def _surrogate(
     cache: Path | None,
     reporter: Reporter,
     label: str,
-) -> float | None:
-    """Mean z of the benchmark's completions under the recipe's scorers; None where a problem lacks a reference."""
+) -> dict[int, float | None]:
+    """z of the benchmark's completions under the recipe's scorers, by position; empty where a problem lacks a reference."""
     by_id = {p.id: p for p in benchmark.problems}
     if any(p.reference is None for p in benchmark.problems) or not candidates:
-        return None
+        return {}
     out = folder / f"surrogate-{benchmark.name}.jsonl"
     with reporter.stage(f"{label} score {benchmark.name}", len(candidates) * len(score.scorers)) as tracker:
         scored = score_candidates(candidates, by_id, config=score, out=out, cache=cache, tracker=tracker)
-    values = [z for z in (combine(s.scores, score) for s in scored) if z is not None]
-    return sum(values) / len(values) if values else None
+    return dict(enumerate(combine(s.scores, score) for s in scored))

@@ -65,7 +65,7 @@ def sentences(run: Run, paired: Mapping[Series, Difference]) -> list[str]:
     unjudged = sum(e.unjudged for m in run.metrics for e in m.evals)
     if unjudged:
         said.append(
-            f"{text.count(unjudged)} completions could not be judged, through no fault of the model; they are left out of every rate."
+            f"Over all evaluations {text.count(unjudged)} completions could not be judged, through no fault of the model; they are left out of every rate."
         )
     unscored = sum(m.telemetry.unscored for m in run.metrics if m.telemetry is not None)
     if unscored:
@@ -132,7 +132,7 @@ def _candidate_sentences(trained: list[IterationMetrics]) -> list[str]:
         said.append(f"Of the candidates sampled for training, {text.percent(parses[0][1])} parsed.")
     active = [m.telemetry.share_active_pairs for m in trained if m.telemetry and m.telemetry.share_active_pairs is not None]
     if active:
-        spent = " Most groups had nothing left to rank." if active[-1] < 0.1 else ""
+        spent = " Little was left to rank." if active[-1] < 0.1 else ""
         said.append(f"In the last iteration {text.percent(active[-1])} of the pairs were active, so gave a ranking signal.{spent}")
     return said
 

@@ -101,7 +101,7 @@ def _summary(run: Run, *, heading: bool) -> str:
 def _figure(name: str, svg: str) -> str:
     title, caption = _CAPTIONS[name]
     drawing = canvas.inline(svg, name, text.html(title))
-    if name in ("pass-rate", "verdicts") and _is_narrow(svg):
+    if _is_narrow(svg):
         drawing = drawing.replace("<svg", '<svg class="narrow"', 1)
     return (
         f'<figure id="figure-{name}"><div class="scroll">{drawing}</div>'
@@ -115,7 +115,7 @@ def _is_narrow(svg: str) -> bool:
 
 
 def _table(grid: Grid, kind: str = "") -> str:
-    head = "".join(f"<th>{text.html(c)}</th>" for c in grid.columns)
+    head = "".join(f"<th>{text.html(c).replace('/', '/<wbr>')}</th>" for c in grid.columns)
     rows = "".join(_table_row(row, is_muted=i in grid.muted) for i, row in enumerate(grid.rows))
     notes = f'<p class="under">{text.html("; ".join(grid.notes))}</p>' if grid.notes else ""
     opening = f'<table class="{kind}">' if kind else "<table>"

@@ -10,6 +10,7 @@ from itertl.report.series import Series
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,18 @@ class Grid:
     muted: frozenset[int] = frozenset()
 
 
+_TRAINING_COLUMNS = (
+    "iterations", "loss", "CE", "ranking", "mean z", "parses", "active pairs", "hinged pairs", "KL (nats)",
+)  # fmt: skip
+_ACCOUNT = ("pass@1 with its bootstrap interval over problems", "c/w/t/u: correct, wrong, truncated, unjudged")
+
+
 def iteration_grid(metrics: Sequence[IterationMetrics]) -> Grid:
     """One row for each number of iterations done, 0 being the untouched model."""
     ordered = sorted(metrics, key=lambda m: m.iterations)
     followed = series.all_series(ordered)
     names = series.labels(followed)
-    columns = ["iterations", "loss", "CE", "ranking", "mean z", "parses", "active pairs", "hinged pairs", "KL (nats)"]
+    columns = [*_TRAINING_COLUMNS]
     for key in followed:
         columns += [f"{names[key]}: pass@1", "compiles", "correct/wrong/truncated/unjudged"]
     notes = []
@@ -46,7 +53,7 @@ def iteration_grid(metrics: Sequence[IterationMetrics]) -> Grid:
 
 def _iteration_row(metrics: IterationMetrics, followed: Sequence[Series]) -> tuple[str, ...]:
     cells = [str(metrics.iterations)]
-    cells += [text.number(v) for v in (metrics.loss, metrics.loss_ce, metrics.loss_ranking)]
+    cells += [text.number(metrics.loss), text.number(metrics.loss_ce), text.number(metrics.loss_ranking, 2)]
     cells += _telemetry_cells(metrics.telemetry)
     for key in followed:
         summary = series.summary_of(metrics, key)
@@ -160,20 +167,25 @@ def _size_notes(runs: Mapping[str, Sequence[IterationMetrics]], followed: Sequen
 
 
 def rich_table(grid: Grid) -> "Table":
-    """The grid for a terminal. Foreign text is never read as markup."""
+    """The grid for a terminal. Foreign text is never read as markup; a narrow terminal folds cells, it drops none."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     caption = Text("; ".join(text.one_line(n) for n in grid.notes)) if grid.notes else None
-    table = Table(title=Text(text.one_line(grid.title)), caption=caption, box=SIMPLE_HEAD, pad_edge=False)
+    title = Text(text.one_line(grid.title))
+    table = Table(title=title, caption=caption, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for position, name in enumerate(grid.columns):
-        widest = max((len(row[position]) for row in grid.rows), default=1)  # headers wrap, numbers do not
-        header = Text(text.one_line(name).replace("/", "/ "))
-        table.add_column(header, justify="left" if position == 0 else "right", min_width=min(widest, 30))
+        table.add_column(_cell(name), justify="left" if position == 0 else "right", overflow="fold", vertical="top")
     for position, row in enumerate(grid.rows):
-        table.add_row(*(Text(text.one_line(c)) for c in row), style="dim" if position in grid.muted else "")
+        table.add_row(*(_cell(c) for c in row), style="dim" if position in grid.muted else "")
     return table
+
+
+def _cell(content: str) -> "Text":
+    from rich.text import Text
+
+    return Text("\n".join(text.one_line(line) for line in content.split("\n")))
 
 
 def markdown(grid: Grid) -> str:
@@ -194,8 +206,20 @@ def _pipe_cell(cell: str) -> str:
 
 
 def iteration_table(metrics: Sequence[IterationMetrics]) -> "Table":
-    """One row per number of iterations, for a terminal (see ``iteration_grid``)."""
-    return rich_table(iteration_grid(metrics))
+    """One row per number of iterations, for a terminal: what ``iteration_grid`` holds, each benchmark in one column."""
+    wide = iteration_grid(metrics)
+    fixed = len(_TRAINING_COLUMNS)
+    short = ("it", "loss", "CE", "rank", "z", "parses", "active", "hinged", "KL")
+    followed = series.all_series(sorted(metrics, key=lambda m: m.iterations))
+    names = series.labels(followed)
+    columns = (*short, *(f"{names[key]}\npass@1 (95%)\ncompiles, c/w/t/u" for key in followed))
+    rows = []
+    for row in wide.rows:
+        blocks = [row[i : i + 3] for i in range(fixed, len(row), 3)]
+        judged = [b[0] if set(b) == {text.NOT_MEASURED} else f"{b[0]}\n{b[1]}, {b[2]}" for b in blocks]
+        rows.append((*row[:fixed], *judged))
+    notes = ("z: mean over candidates", "active, hinged: share of pairs", "KL in nats a sequence", *(_ACCOUNT if followed else ()))
+    return rich_table(Grid(wide.title, columns, tuple(rows), notes))
 
 
 def iteration_markdown(metrics: Sequence[IterationMetrics]) -> str:

@@ -26,6 +26,7 @@ p { margin: .5rem 0; }
 .tile .note { color: var(--soft); font-size: .8rem; line-height: 1.35; }
 figure { margin: 1.25rem 0; background: var(--paper); border: 1px solid var(--grid); border-radius: .6rem; padding: 1rem; }
 figure .scroll svg { display: block; width: 100%; height: auto; max-width: 60rem; margin: 0 auto; }
+figure .scroll svg.narrow { max-width: 44rem; }
 figure svg text { font-family: inherit !important; }
 figcaption { color: var(--soft); font-size: .9rem; margin-top: .75rem; max-width: 48rem; }
 figcaption b { color: var(--ink); font-weight: 600; }
@@ -64,7 +65,7 @@ footer { color: var(--soft); font-size: .85rem; margin-top: 3rem; border-top: 1p
   .pair { grid-template-columns: 1fr; }
   figure { padding: .7rem; }
   figure .scroll svg { width: 40rem; max-width: none; }
-  figure .scroll svg.narrow { width: 100%; min-width: 22rem; }
+  figure .scroll svg.narrow { width: 100%; min-width: 21rem; }
 }
 @media print { details, figure, .tile { break-inside: avoid; } }
 """

@@ -40,8 +40,10 @@ def _load() -> Any:
 @functools.cache
 def version() -> str:
     """For example ``"slang 12.1.0"``. Raises ToolMissing."""
-    _load()
-    return f"slang {importlib.metadata.version('pyslang')}"
+    try:
+        return f"slang {importlib.metadata.version('pyslang')}"
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ToolMissing("pyslang is not installed: pip install 'pyslang>=12,<13'") from error
 
 
 def check(code: str, top: str | None = None) -> Check:

@@ -207,18 +207,17 @@ def candidate_tokens(row: Scored, encoded: Any, tokenizer: Any, text: str) -> tu
 
     Args:
         text: "code", what extraction kept, or "raw", what the model wrote. A candidate without code is trained on as
-            written, for it must still be pushed down. Where both texts are equal the ids are those that were sampled,
-            which need not be how the tokenizer would cut that text.
+            written, for it must still be pushed down. Where both texts are equal up to white space around them, the ids
+            are those that were sampled, which need not be how the tokenizer would cut that text.
     """
     from itertl.sampling.prompts import encode_response
 
     candidate = row.candidate
     if not candidate.text.strip() and not candidate.code.strip():
         return ()
-    is_raw = text == "raw" or not candidate.code.strip() or candidate.code == encoded.prefill + candidate.text
-    if not is_raw:
+    whole, code = encoded.prefill + candidate.text, candidate.code.strip()
+    if text == "code" and code and code != whole.strip():
         return encode_response(candidate.code, encoded, tokenizer)
     if candidate.token_ids is not None:
         return candidate.token_ids
-    whole = encoded.prefill + candidate.text
     return encode_response(whole, encoded, tokenizer, ended=candidate.finish_reason == "stop")

@@ -30,8 +30,8 @@ class Row:
 class RowLogprobs:
     """What a forward pass gives for R rows."""
 
-    token_logp_R_T: Tensor  # float32; T runs over positions after the shortest prompt of the batch
-    mask_R_T: Tensor  # true on response tokens
+    token_logp: Tensor  # [R, T] float32; T runs over positions after the shortest prompt of the batch
+    mask: Tensor  # [R, T] bool, true on response tokens
     prompt_lengths: tuple[int, ...]
     tokens: int  # put through the model, padding left out
 

@@ -55,14 +55,14 @@ def group_losses(
     ]
     out = response_logprobs(model, rows, keep_logits=keep_logits, device=device)
     logp_R = losses.length_normalized_logp(
-        out.token_logp_R_T, out.mask_R_T, method.length_normalizer, out.prompt_lengths
+        out.token_logp, out.mask, method.length_normalizer, out.prompt_lengths
     )
     result: list[GroupLoss] = []
     first = 0
     for group, indices in zip(groups, chosen, strict=True):
         last = first + len(indices)  # the reference is the last response of its group
         ce = losses.reference_cross_entropy(
-            out.token_logp_R_T[last - 1 : last], out.mask_R_T[last - 1 : last], method.ce_reduction
+            out.token_logp[last - 1 : last], out.mask[last - 1 : last], method.ce_reduction
         )[0]
         tokens = sum(len(row) for row in rows[first:last])
         result.append(_group_loss(group, indices, logp_R[first:last], ce, tokens, method))

@@ -61,7 +61,7 @@ def sequence_logprobs(model: Any, rows: Sequence[Row], *, keep_logits: bool, dev
     with torch.no_grad():
         for first in range(0, len(rows), batch):
             out = response_logprobs(model, rows[first : first + batch], keep_logits=keep_logits, device=device)
-            masked = torch.where(out.mask_R_T, out.token_logp_R_T, torch.zeros_like(out.token_logp_R_T))
+            masked = torch.where(out.mask, out.token_logp, torch.zeros_like(out.token_logp))
             sums += masked.float().sum(dim=1).tolist()
     model.train(was_training)
     return sums

@@ -28,7 +28,7 @@ class TrainResult:
     loss: float | None
     loss_ce: float | None
     loss_ranking: float | None
-    share_hinged_pairs: float | None  # of the last epoch's active pairs, those with a positive hinge
+    share_hinged: float | None  # of the last epoch's active pairs, those with a positive hinge
     share_active_pairs: float | None  # of all pairs of responses, those with z_k < z_tau - beta
     tokens: int  # put through the model in training, prompts included, padding left out
     reference_tokens: int  # response tokens of references, counted each time they were trained on

@@ -81,7 +81,9 @@ class Sketch:
         kind = self.rng.choice(tuple(kinds))
         if kind == "none":
             return Gate(kind, "", "", "")
-        name = self.input(*(("en", "enable", "ce", "ena") if kind == "high" else ("en_n", "enable_n", "ce_n")))
+        names = ("en", "enable", "ce", "ena") if kind == "high" else ("en_n", "enable_n", "ce_n")
+        # Seldom disabled, so that a stimulus that leaves rare controls alone lets the design run.
+        name = self.input(*names, one_in=None if kind == "high" else 3)
         test = name if kind == "high" else self.rng.choice((f"!{name}", f"~{name}"))
         return Gate(kind, test, f" when {name} is {'1' if kind == 'high' else '0'}", " Otherwise nothing changes.")
 
@@ -153,7 +155,7 @@ class Sketch:
             if self.reset.asynchronous:
                 return first + f"Asynchronous reset: while {name} is {active}, whatever the clock, it sets {to}."
             return first + f"Synchronous reset: if {name} is {active} at that edge, it sets {to} and the other inputs do not matter."
-        acts = "at once, without waiting for a clock edge" if self.reset.asynchronous else "at the clock edge only"
+        acts = "at once, without waiting for a clock edge," if self.reset.asynchronous else "at the clock edge only"
         return (
             f"The clock is {self.clock}; registers take new values at its {edge} edge. {name} is an active-{active} "
             f"{kind} reset with priority over every other input: it acts {acts} and sets {to}."

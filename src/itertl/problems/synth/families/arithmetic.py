@@ -272,7 +272,7 @@ def multiplier(rng: random.Random) -> Design:
     has_add = not is_signed and rng.random() < 0.35
     (a, b), p = rng.choice(OPERANDS), rng.choice(("p", "prod", "product", "result"))
     width = left + right
-    plus = f" + c" if has_add else ""
+    plus = " + c" if has_add else ""
     kind = "signed (two's complement)" if is_signed else "unsigned"
     extra = f" and adds the unsigned {left}-bit number c" if has_add else ""
     return combinational(
@@ -295,7 +295,8 @@ def multiplier(rng: random.Random) -> Design:
 def sum_of_inputs(rng: random.Random) -> Design:
     """Three or four numbers added, some of them subtracted."""
     count, width, is_wide = rng.choice((3, 4)), rng.choice((3, 4, 5, 6, 7, 8, 10, 12, 16)), rng.random() < 0.5
-    names, s = [f"{rng.choice(('a', 'x', 'in'))}{n}" for n in range(count)], rng.choice(_SUMS)
+    stem, s = rng.choice(("a", "x", "in")), rng.choice(_SUMS)
+    names = [f"{stem}{n}" for n in range(count)]
     signs = [1, *((1 if is_wide else rng.choice((1, 1, -1))) for _ in names[1:])]
     expression = names[0] + "".join(f" {'+' if k > 0 else '-'} {n}" for k, n in zip(signs[1:], names[1:], strict=True))
     size = width + 2 if is_wide else width
@@ -320,7 +321,7 @@ def sum_of_inputs(rng: random.Random) -> Design:
 def average(rng: random.Random) -> Design:
     """Mean of two or four numbers, rounded down or up."""
     count, width, is_up = rng.choice((2, 2, 4)), rng.choice((*_WIDTHS[1:], 9, 11, 14)), rng.random() < 0.5
-    names = list(rng.choice(OPERANDS)) if count == 2 else [f"{rng.choice(('a',))}{n}" for n in range(4)]
+    names = list(rng.choice(OPERANDS)) if count == 2 else [f"a{n}" for n in range(4)]
     y, shift = rng.choice(("avg", "mean", "y_avg", "out")), count.bit_length() - 1
     total = f"{shift}'d0" if shift > 1 else "1'b0"
     extra = f" + {count - 1}" if is_up else ""

@@ -1,0 +1,135 @@
+"""``itertl run --plan``: what a recipe will do, where it writes, and an estimate of time and memory. Runs nothing.
+
+The estimate counts tokens (upper bounds: every candidate as long as it may be, every pair active) and divides the
+arithmetic of each, 2 N operations a token forward and 6 N forward and backward for N parameters (Kaplan et al. 2020,
+section 2.1), by the speed of a matrix product measured here in half a second, at the shares of it that decoding and
+training reach (``_DECODE_SHARE``, ``_TRAIN_SHARE``). It is good to a factor of about two.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from itertl.config import Recipe, dump_recipe
+from itertl.evaluation import benchmarks
+from itertl.problems.load import from_config
+from itertl.records import Problem
+from itertl.training.methods import resolve_method
+
+_DECODE_SHARE, _TRAIN_SHARE = 0.35, 0.45
+_CHARACTERS_PER_TOKEN = 3.2  # of Verilog and English under a 32-100k vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be done, and about how long and how much it takes."""
+
+    recipe: Recipe
+    folder: Path
+    problems: int
+    parameters: int
+    seconds: dict[str, float]  # one iteration of each stage, and "total"
+    memory_gb: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "recipe": self.recipe.model_dump(mode="json"), "run": str(self.folder), "files": self.files(),
+            "problems": self.problems, "parameters": self.parameters, "estimated_seconds": self.seconds,
+            "estimated_memory_gb": self.memory_gb,
+        }  # fmt: skip
+
+    def files(self) -> list[str]:
+        """What a finished run holds, relative to its folder."""
+        names = [e.benchmark for e in self.recipe.evals]
+        evals = [f"{kind}-{name}.jsonl" for name in names for kind in ("samples", "eval")]
+        own = ["candidates.jsonl", "scored.jsonl", "checkpoint/", "train.jsonl", "manifest.json", *evals]
+        shared = ["recipe.yaml", "problems.jsonl", *(f"base/{e}" for e in evals), "metrics.jsonl", "report.html", "figures/"]
+        return [*shared, *(f"iter-{i:02d}/{name}" for i in range(self.recipe.iterations) for name in own)]
+
+    def render(self) -> str:
+        times = "\n".join(f"  {name:<28}{_duration(s):>10}" for name, s in self.seconds.items())
+        files = "\n".join(f"  {name}" for name in self.files())
+        return (
+            f"{dump_recipe(self.recipe)}\nrun folder {self.folder}\n{files}\n\n"
+            f"{self.problems} problems, {self.parameters / 1e6:,.0f} million parameters\n"
+            f"estimated time (upper bound of tokens, good to a factor of about two):\n{times}\n"
+            f"estimated memory: {self.memory_gb:.1f} GB"
+        )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def make_plan(recipe: Recipe, folder: Path) -> Plan:
+    """Resolve everything that a run would, short of loading the model's weights. Raises what a run would raise."""
+    method = resolve_method(recipe.method, recipe.train)
+    problems = from_config(recipe.data, recipe.seed).problems
+    parameters, hidden, layers, vocabulary = _shape(recipe)
+    speed = _matmul_speed(recipe.train.precision), _matmul_speed({"bfloat16": "bf16", "float16": "fp16"}.get(recipe.sample.dtype, "float32"))
+    train_rate, decode_rate = speed[0] * _TRAIN_SHARE / (6 * parameters), speed[1] * _DECODE_SHARE / (2 * parameters)
+    seconds: dict[str, float] = {}
+    responses = 1
+    if method.uses_candidates:
+        responses += recipe.sample.num_candidates
+        tokens = len(problems) * recipe.sample.num_candidates * recipe.sample.max_new_tokens
+        seconds["sample, an iteration"] = tokens / decode_rate
+    seconds["train, an iteration"] = recipe.train.epochs * sum(_tokens(p, responses) for p in problems) / train_rate
+    for config in recipe.evals:
+        count = len(benchmarks.load(config.benchmark, Path(config.data) if config.data else None, limit=config.limit).problems)
+        samples = sum(config.num_samples if t > 0 else 1 for t in config.temperatures) * count
+        seconds[f"eval {config.benchmark}"] = samples * config.max_new_tokens / decode_rate
+    evals = sum(s for name, s in seconds.items() if name.startswith("eval"))
+    seconds["total"] = recipe.iterations * sum(seconds.values()) + evals
+    return Plan(recipe, folder, len(problems), parameters, seconds, _memory_gb(recipe, parameters, hidden, layers, vocabulary))
+
+
+def _tokens(problem: Problem, responses: int) -> float:
+    prompt, answer = len(problem.instruction) + len(problem.header), len(problem.reference or "")
+    return responses * (prompt + answer) / _CHARACTERS_PER_TOKEN + 30
+
+
+def _shape(recipe: Recipe) -> tuple[int, int, int, int]:
+    """Parameters, hidden size, layers and vocabulary, from the model's configuration alone."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from itertl import models
+
+    path = models.resolve_model(recipe.model)
+    config = AutoConfig.from_pretrained(path, trust_remote_code=recipe.model.trust_remote_code, revision=recipe.model.revision)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=recipe.model.trust_remote_code)
+    return sum(p.numel() for p in model.parameters()), config.hidden_size, config.num_hidden_layers, config.vocab_size
+
+
+def _matmul_speed(precision: str) -> float:
+    """Operations a second of a large matrix product on the device that would be used."""
+    import torch
+
+    from itertl import models
+
+    device = models.pick_device()
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+    size = 1024 if device == "cpu" else 8192
+    a = torch.ones(size, size, device=device, dtype=dtype)
+    (a @ a).sum().item()
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < 0.25:
+        (a @ a)[0, 0].item()
+        count += 1
+    return count * 2 * size**3 / (time.perf_counter() - start)
+
+
+def _memory_gb(recipe: Recipe, parameters: int, hidden: int, layers: int, vocabulary: int) -> float:
+    """Weights, gradients and both Adam moments, activations of one micro-batch (about 34 bytes a hidden unit, layer and
+    token at 16 bits: Korthikanti et al. 2022, eq. 2 without the attention matrix), logits of the responses."""
+    width = 4 if recipe.model.dtype == "float32" else 2
+    trained = parameters if recipe.train.lora is None else max(1, parameters // 100)
+    states = parameters * width + trained * width * 3
+    tokens = recipe.train.micro_batch_groups * min(recipe.train.max_length, 1024) * (1 + recipe.sample.num_candidates)
+    activations = tokens * hidden * (2 if recipe.train.gradient_checkpointing else 34 * layers)
+    if recipe.train.precision == "float32":
+        activations *= 2
+    return (states + activations + tokens * vocabulary * 8 * 0.5) / 1e9 + 0.6

@@ -1,0 +1,175 @@
+"""What is wrong with a set of pairs before a model sees it: duplicates, overlap with benchmarks, broken references.
+
+Text is compared by 8-grams of words, code by tokens and 6-grams of tokens, as written and with identifiers renamed.
+Guard's limits: an instruction said in other words, and a design built another way, are not found.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+from itertl.errors import ToolMissing
+from itertl.problems import normalize
+from itertl.problems.audit_report import AuditReport, BadReference, Contamination, Duplicates, Member
+from itertl.problems.normalize import CODE_GRAM, TEXT_GRAM, Vocabulary
+from itertl.problems.overlap import Grams, Inverted, components, near_links
+from itertl.records import Problem, Verdict
+from itertl.tools import pool
+
+CHECK_TIMEOUT_S = 20.0  # for one reference
+EVIDENCE_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Prints:
+    """What problems are compared by; one entry a problem, empty where it has no reference."""
+
+    words: list[tuple[str, ...]]
+    code: list[tuple[str, ...]]
+    renamed: list[tuple[str, ...]]
+
+    @staticmethod
+    def of(problems: Sequence[Problem]) -> "_Prints":
+        return _Prints(
+            [tuple(normalize.words(p.instruction)) for p in problems],
+            [tuple(normalize.code_tokens(p.reference or "")) for p in problems],
+            [tuple(normalize.renamed_tokens(p.reference or "")) for p in problems],
+        )
+
+
+def audit(
+    problems: Sequence[Problem],
+    *,
+    benchmarks: Sequence[Problem] = (),
+    check_tools: bool = True,
+    num_workers: int = 0,
+    near: float = 0.8,
+    text_overlap: float = 0.5,
+    code_overlap: float = 0.7,
+) -> AuditReport:
+    """Audit ``problems``, against ``benchmarks`` (tasks as problems: description, and solution with its header).
+
+    ``near``: Jaccard from which two problems are near-duplicates. ``text_overlap``: 8-grams in common, as a share of
+    the shorter instruction's, from which it is contamination; ``code_overlap``: Jaccard of code for the same.
+    ``check_tools``: parse and elaborate every reference in worker processes. Raises ToolMissing without pyslang.
+    """
+    prints = _Prints.of(problems)
+    bad, passed, unjudged = _check_references(problems, num_workers) if check_tools else ([], None, {})
+    return AuditReport(
+        problems=len(problems),
+        with_reference=sum(p.reference is not None for p in problems),
+        benchmark_tasks=len(benchmarks),
+        duplicates=tuple(_duplicates(problems, prints, near)),
+        contamination=tuple(_contamination(problems, prints, benchmarks, text_overlap, code_overlap)),
+        bad_references=tuple(bad),
+        references_passed=passed,
+        unjudged=unjudged,
+        thresholds={"near": near, "text_overlap": text_overlap, "code_overlap": code_overlap},
+    )
+
+
+def _duplicates(problems: Sequence[Problem], prints: _Prints, near: float) -> Iterator[Duplicates]:
+    """Exact groups of each kind, then near ones among distinct texts (the first problem stands for its exact group)."""
+    for group in _equal(prints.words):
+        yield Duplicates(kind="instruction", members=_members(problems, group))
+    same_code = _equal(prints.code)
+    for group in same_code:
+        yield Duplicates(kind="code", members=_members(problems, group))
+    for group in _equal(prints.renamed):
+        if group not in same_code:
+            yield Duplicates(kind="code after renaming", members=_members(problems, group))
+    for kind, texts, size in (("near instruction", prints.words, TEXT_GRAM), ("near code", prints.code, CODE_GRAM)):
+        distinct = list({text: n for n, text in reversed(list(enumerate(texts))) if text}.values())[::-1]
+        vocabulary = Vocabulary()
+        grams = [vocabulary.grams(texts[n], size) for n in distinct]
+        for group, similarity in components(near_links(grams, near)):
+            members = _members(problems, [distinct[i] for i in group])
+            yield Duplicates(kind=kind, members=members, similarity=similarity)
+
+
+def _equal(texts: Sequence[Hashable]) -> list[list[int]]:
+    """Groups of positions that hold equal, non-empty texts."""
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for number, text in enumerate(texts):
+        if text:
+            groups[text].append(number)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _members(problems: Sequence[Problem], numbers: Sequence[int]) -> tuple[Member, ...]:
+    return tuple(Member.of(problems[number]) for number in sorted(numbers))
+
+
+def _contamination(
+    problems: Sequence[Problem], prints: _Prints, benchmarks: Sequence[Problem], text_overlap: float, code_overlap: float
+) -> Iterator[Contamination]:
+    """Findings in the order of problems; of one problem and task, the strongest of text and of code."""
+    theirs = _Prints.of(benchmarks)
+    text = _Neighbours(theirs.words, TEXT_GRAM, Inverted.containments)
+    plain = _Neighbours(theirs.code, CODE_GRAM, Inverted.jaccards)
+    renamed = _Neighbours(theirs.renamed, CODE_GRAM, Inverted.jaccards)
+    for number, problem in enumerate(problems):
+        words, code, anonymous = prints.words[number], prints.code[number], prints.renamed[number]
+        for task, value in text.near(words, text_overlap):
+            shared = normalize.longest_shared_run(words, theirs.words[task], TEXT_GRAM)
+            yield _overlap("instruction", problem, benchmarks[task], value, shared)
+        near = dict(renamed.near(anonymous, code_overlap))
+        for task, value in plain.near(code, code_overlap):
+            near[task] = max(value, near.get(task, 0.0))
+        for task, value in near.items():
+            if code == theirs.code[task]:
+                yield _overlap("code", problem, benchmarks[task], 1.0, " ".join(code))
+            elif anonymous == theirs.renamed[task]:
+                yield _overlap("code after renaming", problem, benchmarks[task], 1.0, " ".join(code))
+            else:
+                shared = normalize.longest_shared_run(code, theirs.code[task], CODE_GRAM)
+                shared = shared or normalize.longest_shared_run(anonymous, theirs.renamed[task], CODE_GRAM)
+                yield _overlap("near code", problem, benchmarks[task], value, shared)
+
+
+class _Neighbours:
+    """The benchmark's texts of one kind, asked for those that a text overlaps."""
+
+    def __init__(
+        self, texts: Sequence[tuple[str, ...]], size: int, measure: Callable[[Inverted, Grams], dict[int, float]]
+    ) -> None:
+        self.size, self.measure, self.vocabulary = size, measure, Vocabulary()
+        self.index = Inverted.of([self.vocabulary.grams(text, size) for text in texts])
+
+    def near(self, text: Sequence[str], threshold: float) -> list[tuple[int, float]]:
+        """(task's number, likeness) of those that reach the threshold, by number."""
+        found = self.measure(self.index, self.vocabulary.grams(text, self.size))
+        return sorted((task, value) for task, value in found.items() if value >= threshold)
+
+
+def _overlap(kind: str, problem: Problem, task: Problem, value: float, evidence: str) -> Contamination:
+    if len(evidence) > EVIDENCE_CHARS:
+        evidence = evidence[: EVIDENCE_CHARS - 1] + "…"
+    name = task.upstream_id or task.id
+    return Contamination.model_validate(
+        {"kind": kind, "problem": Member.of(problem), "task": name, "benchmark": task.source, "value": value, "evidence": evidence}
+    )
+
+
+def _check_references(problems: Sequence[Problem], num_workers: int) -> tuple[list[BadReference], int, dict[str, int]]:
+    """(what slang refuses, how many pass, our own failures). Each distinct text is checked once."""
+    owners: dict[str, list[int]] = defaultdict(list)
+    for number, problem in enumerate(problems):
+        if problem.reference is not None:
+            owners[problem.reference].append(number)
+    texts = list(owners)
+    bad: dict[int, BadReference] = {}
+    passed, unjudged = 0, Counter[str]()
+    outcomes = pool.map_unordered("itertl.tools.slang:check", texts, num_workers=num_workers, timeout_s=CHECK_TIMEOUT_S)
+    for task, outcome in outcomes:
+        numbers = owners[texts[task]]
+        if outcome.detail.startswith("ToolMissing"):
+            raise ToolMissing(outcome.detail.partition(": ")[2])
+        if outcome.status != "ok":
+            unjudged[f"slang {outcome.status}: {outcome.detail}"] += len(numbers)
+        elif outcome.value.verdict is Verdict.PASSED:
+            passed += len(numbers)
+        else:
+            for n in numbers:
+                bad[n] = BadReference(problem=Member.of(problems[n]), verdict=outcome.value.verdict, detail=outcome.value.detail)
+    return [bad[number] for number in sorted(bad)], passed, dict(sorted(unjudged.items()))

@@ -1,0 +1,129 @@
+"""The values of one row: text, lists of responses, chats. Every function names row and column where a type is wrong."""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+from itertl.errors import DataError
+from itertl.problems.rows import Row
+
+
+@dataclass(slots=True)
+class Counts:
+    """What an importer leaves out (``skipped``) or changes (``notes``): reason -> how often."""
+
+    skipped: Counter[str] = field(default_factory=Counter[str])
+    notes: Counter[str] = field(default_factory=Counter[str])
+
+
+def is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def text_of(row: Row, column: str, counts: Counts, *, plain: bool = False) -> str | None:
+    """The text of a cell; None where it is null. ``plain``: numbers are taken too. Raises DataError."""
+    value = row.values.get(column)
+    if is_missing(value):
+        return None
+    if plain and isinstance(value, int | float | str) and not isinstance(value, bool):
+        return mended(str(value), counts)
+    if not isinstance(value, str):
+        raise DataError(
+            f"{row.where}: column {column!r} holds a {type(value).__name__}, not text; mend the row or choose another column"
+        )
+    return mended(value, counts)
+
+
+def question_of(row: Row, column: str, extra: dict[str, Any], counts: Counts) -> str | None:
+    """What is asked. Of a chat it is the last message; the whole chat goes to ``extra["prompt_messages"]``."""
+    value = row.values.get(column)
+    if is_chat(value):
+        if len(value) > 1:
+            extra["prompt_messages"] = cleaned(value, Counts())
+        return content_of(value[-1], row, column)
+    return text_of(row, column, counts)
+
+
+def reference_of(row: Row, column: str, extra: dict[str, Any], counts: Counts) -> str | None:
+    """The right answer. Of a list of responses it is the last; the others go to ``extra["responses"]``."""
+    value = row.values.get(column)
+    if isinstance(value, list) and not is_chat(value):
+        for number, response in enumerate(value, 1):
+            if response is not None and not isinstance(response, str):
+                raise DataError(
+                    f"{row.where}: column {column!r}: response {number} is a {type(response).__name__}, not text; mend the row"
+                )
+        if len(value) > 1:
+            extra["responses"] = [mended(response, counts) for response in value[:-1]]
+        return value[-1] if value else None
+    return content_of(value[-1], row, column) if is_chat(value) else text_of(row, column, counts)
+
+
+def is_chat(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+    return isinstance(value, list) and bool(value) and all(isinstance(m, dict) for m in value)
+
+
+_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "model": "assistant", "system": "system"}
+
+
+def conversation_of(row: Row, column: str, extra: dict[str, Any]) -> tuple[str | None, str | None]:
+    """(last user message before the answer, last assistant message); the system message goes to ``extra``."""
+    messages = row.values.get(column)
+    if isinstance(messages, str) and messages.lstrip().startswith("["):
+        try:
+            messages = json.loads(messages)
+        except ValueError as error:
+            raise DataError(f"{row.where}: column {column!r} is no JSON list of messages ({error})") from error
+    if is_missing(messages) or messages == []:
+        return None, None
+    if not is_chat(messages):
+        raise DataError(f"{row.where}: column {column!r} is no list of messages; each needs a role and a content")
+    turns = [(_ROLES.get(str(m.get("role", m.get("from", ""))).lower(), "other"), content_of(m, row, column)) for m in messages]
+    answers = [n for n, (role, _) in enumerate(turns) if role == "assistant"]
+    last = answers[-1] if answers else len(turns)
+    questions = [n for n, (role, _) in enumerate(turns[:last]) if role == "user"]
+    system = [text for role, text in turns if role == "system"]
+    if system:
+        extra["system"] = system[0]
+    if questions and any(role in ("user", "assistant") for role, _ in turns[: questions[-1]]):
+        extra["earlier_turns"] = [{"role": role, "content": text} for role, text in turns[: questions[-1]] if role != "system"]
+    return (turns[questions[-1]][1] if questions else None), (turns[last][1] if answers else None)
+
+
+def content_of(message: Mapping[str, Any], row: Row, column: str) -> str | None:
+    """Text of one chat message: a string, or a list of text parts."""
+    content = message.get("content", message.get("value"))
+    if isinstance(content, list):
+        parts = [part.get("text") if isinstance(part, dict) else part for part in content]
+        content = "".join(part for part in parts if isinstance(part, str))
+    if content is not None and not isinstance(content, str):
+        raise DataError(f"{row.where}: column {column!r}: a message's content is a {type(content).__name__}, not text")
+    return content
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def mended(text: str | None, counts: Counts) -> str | None:
+    """Text that UTF-8 can hold: surrogate pairs joined, lone surrogates made U+FFFD, and counted."""
+    if text is None or not _SURROGATE.search(text):
+        return text
+    counts.notes["text with surrogates mended"] += 1
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def cleaned(value: Any, counts: Counts) -> Any:
+    """A JSON-able copy of any value: no NaN, no surrogates, keys as text; what JSON has no form for becomes text."""
+    if isinstance(value, str):
+        return mended(value, counts)
+    if isinstance(value, dict):
+        return {mended(str(k), counts): cleaned(v, counts) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [cleaned(v, counts) for v in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int) else str(value)

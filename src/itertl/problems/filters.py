@@ -1,0 +1,52 @@
+"""Which rows of a table are kept, and what to say of a column that it does not have."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from itertl.errors import DataError
+from itertl.problems.cells import Counts
+from itertl.problems.rows import Row, Table
+
+ANY = "any"  # a condition's value that lets every row pass: takes a default condition away
+
+
+def listed(names: Sequence[str]) -> str:
+    shown = [str(name) for name in names[:30]]
+    return ", ".join(shown) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    folded = {str(k).casefold(): str(k) for k in known}
+    near = difflib.get_close_matches(name.casefold(), folded, 1, 0.5)
+    return (f"did you mean {folded[near[0]]!r}? " if near else "") + f"it has: {listed(known)}"
+
+
+def check_filter(table: Table, conditions: Mapping[str, object]) -> None:
+    """Raise DataError where a condition names a column that the table does not have."""
+    for column in conditions:
+        if column not in table.columns:
+            raise DataError(f"{table.name}: the filter names no column of it, {column!r}; {nearest(column, table.columns)}")
+
+
+def passes(row: Row, conditions: Mapping[str, object], counts: Counts) -> bool:
+    """Whether a row meets every condition; the first one that it does not meet is counted."""
+    for column, wanted in conditions.items():
+        choices = wanted if isinstance(wanted, list | tuple | set) else [wanted]
+        value = row.values.get(column)
+        if not any(_equal(value, choice) for choice in choices):
+            counts.skipped[f"filter: {column} is not {wanted}"] += 1
+            return False
+    return True
+
+
+def _equal(value: Any, wanted: object) -> bool:
+    """Equality that takes the text of a CSV cell for the number or truth value that it spells."""
+    if isinstance(value, str) and not isinstance(wanted, str) and wanted is not None:
+        if isinstance(wanted, bool):
+            return value.strip().casefold() == str(wanted).casefold()
+        try:
+            return float(value) == wanted
+        except ValueError:
+            return False
+    return isinstance(value, bool) == isinstance(wanted, bool) and value == wanted

@@ -1,0 +1,142 @@
+"""Pairs in, from wherever they are: choose the importer, merge duplicates, draw the subset, account for every row."""
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from itertl.config import DataConfig
+from itertl.errors import DataError, UsageError
+from itertl.plugins import resolve
+from itertl.problems.cells import Counts
+from itertl.problems.header import derive_header
+from itertl.problems.hub import is_saved_dataset
+from itertl.problems.importers import FORMATS, Request, load_rows, own_problems, recognise, table_problems
+from itertl.problems.verilog_folder import SUFFIXES
+from itertl.records import Problem
+from itertl.seeds import derive_seed
+
+SYNTH_COUNT = 1000  # problems of the generator where no limit is given
+
+IMPORTERS: dict[str, str] = {
+    **dict.fromkeys(FORMATS, "itertl.problems.load:import_table"),
+    "problems": "itertl.problems.load:import_table",
+    "verilog-folder": "itertl.problems.verilog_folder:import_folder",
+    "synth": "itertl.problems.load:import_synth",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """Problems in source order, and what became of the rest.
+
+    ``len(problems) + sum(skipped.values())`` is the number of rows (files, for a folder) that the source holds.
+    """
+
+    problems: list[Problem]
+    skipped: dict[str, int]  # reason -> rows left out
+    format: str  # the importer that was used
+    notes: dict[str, int] = field(default_factory=dict)  # what was changed in kept rows -> how often
+
+
+def from_config(data: DataConfig, run_seed: int) -> LoadResult:
+    """``load_problems`` as a recipe's ``data`` section asks; the run's seed unless it has its own."""
+    return load_problems(
+        data.source, format=data.format, columns=data.columns, filter=data.filter, limit=data.limit,
+        seed=run_seed if data.seed is None else data.seed, families=data.families, header=data.header,
+    )  # fmt: skip
+
+
+def load_problems(
+    source: str,
+    *,
+    format: str = "auto",
+    columns: Mapping[str, str] = {},
+    filter: Mapping[str, object] = {},
+    limit: int | None = None,
+    seed: int = 0,
+    families: Sequence[str] = (),
+    header: str = "keep",
+) -> LoadResult:
+    """Load problems from a file, a folder, ``hf:NAME[:split]`` or the generator (``synth``).
+
+    ``format`` is a name of ``IMPORTERS``, the user's own ``package.module:function(request, counts)``, or "auto".
+    ``limit`` draws a random subset fixed by ``seed``. ``header`` "derive" cuts a missing header from the reference.
+    Raises DataError (file, row, column, mend), also where nothing is left; UsageError for a wrong argument.
+    """
+    if header not in ("keep", "derive"):
+        raise UsageError(f"header is {header!r}; it is keep or derive")
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit is {limit}; it is at least 1, or left out")
+    counts = Counts()
+    request = _recognised(Request(source, columns, filter, limit, seed, families, format))
+    found: Iterable[Problem] = resolve("importer", request.format, IMPORTERS)(request, counts)
+    if header == "derive":
+        found = (_with_derived_header(problem, counts) for problem in found)
+    problems = _distinct(found, counts)
+    if not problems:
+        reasons = "; ".join(f"{reason}: {count}" for reason, count in counts.skipped.items())
+        raise DataError(f"{source}: no problem is left ({reasons or 'the source is empty'}); change the filter, or mend the source")
+    if limit is not None and limit < len(problems):
+        counts.skipped["outside the random subset (limit)"] += len(problems) - limit
+        chosen = random.Random(derive_seed(seed, "problems", "subset")).sample(range(len(problems)), limit)
+        problems = [problems[index] for index in sorted(chosen)]
+    return LoadResult(problems, _positive(counts.skipped), request.format, _positive(counts.notes))
+
+
+def _recognised(request: Request) -> Request:
+    """The request with its format settled: by the source's name and place, for a table by its columns."""
+    if request.format != "auto":
+        return request
+    path = Path(request.source)
+    if request.source == "synth":
+        return replace(request, format="synth")
+    is_hub = request.source.startswith("hf:")
+    if not is_hub and not path.exists():
+        raise DataError(
+            f"{path}: no such file or folder; give a path, hf:NAME for a Hugging Face data set, or synth for the generator"
+        )
+    if not is_hub and (path.suffix.lower() in SUFFIXES or (path.is_dir() and not is_saved_dataset(path))):
+        return replace(request, format="verilog-folder")
+    table = load_rows(request.source)
+    return replace(request, format="columns" if request.columns else recognise(table), table=table)
+
+
+def import_table(request: Request, counts: Counts) -> Iterator[Problem]:
+    """Problems of a table in the layout ``request.format``."""
+    table = request.table or load_rows(request.source)
+    if request.format == "problems":
+        return own_problems(table, request, counts)
+    return table_problems(table, request, counts)
+
+
+def import_synth(request: Request, counts: Counts) -> Iterator[Problem]:
+    """Problems of the bundled generator: ``limit`` of them, or ``SYNTH_COUNT``."""
+    from itertl.problems.synth import generate
+
+    if request.columns or request.filter:
+        raise DataError("synth: columns and filter are for tables; choose with data.families")
+    yield from generate(request.seed, request.limit or SYNTH_COUNT, tuple(request.families), "train")
+
+
+def _distinct(problems: Iterable[Problem], counts: Counts) -> list[Problem]:
+    """Problems with distinct ids, the first of each kept."""
+    kept: dict[str, Problem] = {}
+    for problem in problems:
+        if kept.setdefault(problem.id, problem) is not problem:
+            counts.skipped["duplicate of an earlier row"] += 1
+    return list(kept.values())
+
+
+def _with_derived_header(problem: Problem, counts: Counts) -> Problem:
+    if problem.header:
+        return problem
+    header = derive_header(problem.reference or "")
+    if not header:
+        counts.notes["no header could be derived"] += 1
+        return problem
+    return Problem.create(**{**problem.model_dump(exclude={"id"}), "header": header})
+
+
+def _positive(counter: Mapping[str, int]) -> dict[str, int]:
+    return {reason: count for reason, count in counter.items() if count}

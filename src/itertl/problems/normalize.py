@@ -1,0 +1,82 @@
+"""What two texts have in common once layout, case, comments and names are taken away; and sets of n-grams of it.
+
+An n-gram is a 64-bit number: a polynomial over the positions of its items in a ``Vocabulary``, modulo 2^64, then mixed.
+Two different n-grams get the same number with a probability of about 2^-64 a pair; no evidence rests on it, because
+what is quoted is looked up in the texts again.
+"""
+
+import re
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from itertl.tools.verilog_text import rename_identifiers, tokenize, tokens
+
+_WORD = re.compile(r"[^\W_]+")
+_BASE = 0x9E3779B97F4A7C15  # odd, so that multiplication is a bijection modulo 2^64
+_MIX = 0xBF58476D1CE4E5B9
+TEXT_GRAM = 8  # words, as in the usual decontamination of training sets
+CODE_GRAM = 6  # tokens
+
+
+def words(text: str) -> list[str]:
+    """Case-folded runs of letters and digits: punctuation, underscores, mark-up and white space separate words."""
+    return _WORD.findall(text.casefold())
+
+
+def code_tokens(code: str) -> list[str]:
+    """Tokens without comments and layout: equal lists are the same code."""
+    return tokens(code)
+
+
+def renamed_tokens(code: str) -> list[str]:
+    """``code_tokens`` with every identifier replaced by the order of its first use (alpha-renaming)."""
+    return rename_identifiers(tokenize(code))
+
+
+@dataclass(slots=True)
+class Vocabulary:
+    """Numbers for words or tokens, handed out in order of first use; n-gram sets are comparable within one of it."""
+
+    numbers: dict[Hashable, int] = field(default_factory=dict[Hashable, int])
+
+    def grams(self, items: Sequence[str], size: int) -> frozenset[int]:
+        """The set of n-grams of ``size`` items; a shorter, non-empty text is one n-gram by itself."""
+        if not items:
+            return frozenset()
+        codes = [self.numbers.setdefault(item, len(self.numbers) + 1) for item in items]
+        return frozenset(_hashes(np.array(codes, dtype=np.uint64), min(size, len(codes))).tolist())
+
+
+def _hashes(codes_T: np.ndarray, size: int) -> np.ndarray:
+    """64-bit hashes of all windows of ``size`` items; shape (T - size + 1,)."""
+    count = len(codes_T) - size + 1
+    total = np.zeros(count, dtype=np.uint64)
+    for offset in range(size):
+        total = total * np.uint64(_BASE) + codes_T[offset : offset + count]
+    total ^= total >> np.uint64(31)
+    total *= np.uint64(_MIX)
+    return total ^ (total >> np.uint64(29))
+
+
+def longest_shared_run(first: Sequence[str], second: Sequence[str], size: int) -> str:
+    """The longest run of ``first`` whose every window of ``size`` items stands in ``second``, as text.
+
+    For texts shorter than ``size``, all of it where they are equal. "" where nothing is shared.
+    """
+    size = min(size, len(first), len(second))
+    if size == 0:
+        return ""
+    there = {tuple(second[i : i + size]) for i in range(len(second) - size + 1)}
+    best = (0, 0)
+    start = None
+    for i in range(len(first) - size + 2):
+        inside = i <= len(first) - size and tuple(first[i : i + size]) in there
+        if inside and start is None:
+            start = i
+        elif not inside and start is not None:
+            best = max(best, (i - 1 + size - start, -start))
+            start = None
+    length, negative = best
+    return " ".join(first[-negative : -negative + length])

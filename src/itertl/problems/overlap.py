@@ -1,0 +1,135 @@
+"""Likeness of sets of n-grams: groups of near-duplicates within one collection, nearest neighbours in another.
+
+Both are exact, with no sketching. Near-duplicates use prefix filtering (Bayardo, Ma and Srikant, "Scaling up all pairs
+similarity search", 2007): two sets of Jaccard likeness t share one of their rarest n-grams, so only those are indexed.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+Grams = frozenset[int]
+
+
+def jaccard(a: Grams, b: Grams) -> float:
+    """|a ∩ b| / |a ∪ b|; 0 where both are empty."""
+    shared = len(a & b)
+    union = len(a) + len(b) - shared
+    return shared / union if union else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Two items whose likeness reaches the threshold. Example: ``Link(3, 8, 0.91)``."""
+
+    first: int
+    second: int
+    similarity: float
+
+
+@dataclass(slots=True)
+class _Groups:
+    """Disjoint sets of items; ``members`` holds those of each root."""
+
+    members: dict[int, set[int]] = field(default_factory=dict[int, set[int]])
+    root: dict[int, int] = field(default_factory=dict[int, int])
+
+    def add(self, item: int) -> None:
+        self.members[item] = {item}
+        self.root[item] = item
+
+    def join(self, a: int, b: int) -> None:
+        small, large = sorted((self.root[a], self.root[b]), key=lambda r: len(self.members[r]))
+        for item in self.members[small]:
+            self.root[item] = large
+        self.members[large] |= self.members.pop(small)
+
+
+def near_links(sets: Sequence[Grams], threshold: float) -> list[Link]:
+    """Links that join every pair with Jaccard >= ``threshold`` into one group: a spanning forest, not all pairs.
+
+    Two items lie in one group exactly when a chain of such pairs leads from one to the other. Empty sets are left out.
+    ``threshold`` lies in (0, 1].
+    """
+    frequency = Counter(gram for grams in sets for gram in grams)
+    order = sorted((i for i, grams in enumerate(sets) if grams), key=lambda i: (len(sets[i]), i))
+    index: dict[int, list[int]] = defaultdict(list)
+    groups = _Groups()
+    links: list[Link] = []
+    for item in order:
+        grams = sets[item]
+        rarest = sorted(grams, key=lambda gram: (frequency[gram], gram))
+        prefix = rarest[: len(grams) - math.ceil(threshold * len(grams) - 1e-9) + 1]
+        candidates: set[int] = set()
+        for gram in prefix:
+            candidates.update(index.get(gram, ()))
+        groups.add(item)
+        links += _joined(item, candidates, sets, threshold, groups)
+        for gram in prefix:
+            index[gram].append(item)
+    return links
+
+
+def _joined(item: int, candidates: set[int], sets: Sequence[Grams], threshold: float, groups: _Groups) -> list[Link]:
+    """Join ``item`` to every group of a candidate that is like it, verifying one such candidate a group."""
+    links: list[Link] = []
+    grams = sets[item]
+    while candidates:
+        other = candidates.pop()
+        if len(sets[other]) < threshold * len(grams) - 1e-9:
+            continue
+        similarity = jaccard(grams, sets[other])
+        if similarity >= threshold - 1e-12:
+            candidates -= groups.members[groups.root[other]]
+            groups.join(item, other)
+            links.append(Link(min(item, other), max(item, other), similarity))
+    return links
+
+
+def components(links: Iterable[Link]) -> list[tuple[list[int], float]]:
+    """(sorted members, lowest likeness of a link) of each group, by first member."""
+    groups = _Groups()
+    lowest: list[Link] = list(links)
+    for link in lowest:
+        for item in (link.first, link.second):
+            if item not in groups.root:
+                groups.add(item)
+        if groups.root[link.first] != groups.root[link.second]:
+            groups.join(link.first, link.second)
+    weakest: dict[int, float] = {}
+    for link in lowest:
+        root = groups.root[link.first]
+        weakest[root] = min(weakest.get(root, 1.0), link.similarity)
+    return sorted((sorted(items), weakest[root]) for root, items in groups.members.items())
+
+
+@dataclass(slots=True)
+class Inverted:
+    """Sets that are asked for their overlap with others: n-gram -> the sets that hold it."""
+
+    sizes: list[int]
+    index: dict[int, list[int]]
+
+    @staticmethod
+    def of(sets: Sequence[Grams]) -> "Inverted":
+        index: dict[int, list[int]] = defaultdict(list)
+        for number, grams in enumerate(sets):
+            for gram in grams:
+                index[gram].append(number)
+        return Inverted([len(grams) for grams in sets], dict(index))
+
+    def shared(self, grams: Grams) -> Counter[int]:
+        """How many n-grams each set of the index has in common with ``grams``; sets with none are left out."""
+        counts: Counter[int] = Counter()
+        for gram in grams:
+            counts.update(self.index.get(gram, ()))
+        return counts
+
+    def jaccards(self, grams: Grams) -> dict[int, float]:
+        """Jaccard likeness with each set that shares anything."""
+        return {n: shared / (len(grams) + self.sizes[n] - shared) for n, shared in self.shared(grams).items()}
+
+    def containments(self, grams: Grams) -> dict[int, float]:
+        """Shared n-grams over those of the smaller set: 1 where one text holds the other whole."""
+        return {n: shared / min(len(grams), self.sizes[n]) for n, shared in self.shared(grams).items()}

@@ -1,0 +1,39 @@
+"""What a sampling back end is, and the names by which a recipe chooses one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from itertl.config import PromptConfig
+from itertl.records import FinishReason, Problem, SamplingSettings
+from itertl.sampling.plan import SampleRequest
+from itertl.sampling.prompts import EncodedPrompt
+
+BACKENDS = {
+    "transformers": "itertl.sampling.transformers_backend:open_backend",
+    "replay": "itertl.sampling.replay:open_backend",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One drawn response. ``token_ids`` are None from a back end that has no tokens."""
+
+    text: str  # special tokens left out
+    finish_reason: FinishReason
+    token_ids: tuple[int, ...] | None  # as drawn, the end token included where it came
+
+
+class Backend(Protocol):
+    """Draws responses. Made by a function ``(model, *, dtype, trust_remote_code, revision, **options)``.
+
+    Making one is cheap: a model is loaded when the first batch asks for it, so that a finished stage never loads it.
+    """
+
+    def encode(self, problem: Problem, config: PromptConfig) -> EncodedPrompt:
+        """The problem's prompt."""
+        ...
+
+    def __call__(self, batch: Sequence[SampleRequest], settings: SamplingSettings) -> list[Generation]:
+        """One generation a request, in their order; the same batch gives the same result on the same machine."""
+        ...

@@ -1,0 +1,279 @@
+"""The Verilog inside a model's answer, and an account of everything that is not.
+
+The answer is cut at code fences and chat markers; of the pieces those with a whole module are read as one text, and of
+its modules the one asked for is kept with the modules that it instantiates. What is kept goes up to the last
+``endmodule`` and is closed with one where it is missing. Every other character of the answer is in ``dropped`` with a
+reason, and an addition is noted there with an empty text. Left out: the code is not parsed, so prose in the midst of
+a module stays (and is a syntax error, as it should be).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from itertl.records import Dropped
+from itertl.sampling.units import Unit, find_units, looks_like_code, module_name
+
+ADDED_END = "added a missing endmodule"
+ADDED_BREAK = "added a line break between two modules"
+ADDED_HEADER = "added the header that the answer goes on from"
+
+_NAMES = (
+    "im_start im_end im_sep endoftext begin_of_text end_of_text start_header_id end_header_id eot_id eom_id eot end pad "
+    "assistant user system endofprompt begin_of_sentence end_of_sentence fim_prefix fim_middle fim_suffix fim_pad file_sep"
+)
+_MARKER = re.compile(
+    rf"<\|(?:{_NAMES.replace(' ', '|')})\|>|<｜[^｜<>\n]{{1,40}}｜>|</?s>(?=\s|$)|\[/?INST\]", re.IGNORECASE
+)
+_FENCE = re.compile(
+    r"`{3,}(?:[ \t]*(?!endmodule)[\w+#.-]*[ \t\r]*(?:\n|\Z)|(?:systemverilog|verilog|sv|v)\b)?|^[ \t]*~{3,}[ \t]*\w*[ \t\r]*$\n?",
+    re.MULTILINE,
+)
+_ENDMODULE = re.compile(r"(?<![\w$`])endmodule(?![\w$])")
+_COMMENT_OR_STRING = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"[^\"\n]*\"?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """``code`` is a whole text of one or more modules, or ""; ``dropped`` all else, in the order of the text."""
+
+    code: str
+    dropped: tuple[Dropped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A stretch of the answer between marks: ``text[start:end]``."""
+
+    start: int
+    end: int
+    is_fenced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Drop:
+    start: int
+    end: int
+    reason: str
+
+
+def extract(text: str, *, header: str = "", prefill: str = "") -> Extraction:
+    """Take the Verilog out of ``text``; never raises.
+
+    ``prefill`` was the start of the answer and comes before ``text``. ``header`` is the module header of the task: it
+    names the module that is wanted, and comes before an answer that goes on from it. The characters of ``code`` and of
+    ``dropped`` together are those of ``text``, beside prefill or header and the additions that ``dropped`` notes.
+    """
+    pieces, drops = _cut_at_marks(text)
+    chosen = _choose(text, pieces, prefill, header or prefill)
+    kept = [p for p in pieces if p in chosen]
+    drops += [_Drop(p.start, p.end, _why_not(p)) for p in pieces if p not in chosen]
+    start, notes = _start_of_code(text, kept, header, prefill)
+    if start is None:
+        return _account(text, "", [_Drop(0, len(text), "no module in the text")] if text else [], [])
+    joined, offsets = _join(text, kept, start)
+    wanted = module_name(header or prefill)
+    code, inner, added = _keep_modules(joined, wanted)
+    if not code:
+        return _account(text, "", [_Drop(0, len(text), "no module in the text")] if text else [], [])
+    drops += [d for cut in inner for d in _back(cut, offsets)]
+    return _account(text, code, drops, [*notes, *added])
+
+
+def _cut_at_marks(text: str) -> tuple[list[_Piece], list[_Drop]]:
+    """Split at fences and chat markers. A fence toggles between prose and code; an unclosed one goes to the end."""
+    marks = [(m.start(), m.end(), "code fence") for m in _FENCE.finditer(text)]
+    marks += [(m.start(), m.end(), "chat marker") for m in _MARKER.finditer(text)]
+    pieces: list[_Piece] = []
+    drops: list[_Drop] = []
+    position, fenced = 0, False
+    for start, end, reason in sorted(marks):
+        if start < position:
+            continue
+        if start > position:
+            pieces.append(_Piece(position, start, fenced))
+        drops.append(_Drop(start, end, reason))
+        fenced = not fenced if reason == "code fence" else fenced
+        position = end
+    if position < len(text):
+        pieces.append(_Piece(position, len(text), fenced))
+    return pieces, drops
+
+
+def _choose(text: str, pieces: list[_Piece], prefill: str, header: str) -> list[_Piece]:
+    """The pieces that hold the answer: with a whole module, else with a beginning of one, else with a body."""
+    shown = {p: (prefill if n == 0 else "") + text[p.start : p.end] for n, p in enumerate(pieces)}
+    units = {p: [u for u in find_units(shown[p]) if u.is_module] for p in pieces}
+    whole = [p for p in pieces if any(u.is_closed for u in units[p])]
+    everything = [u for p in pieces for u in units[p]]
+    goes_on = [p for p in pieces[:1] if header and _goes_on(shown[p], units[p], everything, module_name(header))]
+    if whole or goes_on:
+        return list(dict.fromkeys([*goes_on, *whole]))
+    for group in ([p for p in pieces if p.is_fenced], pieces):
+        begun = [p for p in group if units[p]]
+        if begun:
+            return begun[:1]
+        bodies = [p for p in group if header and looks_like_code(text[p.start : p.end])]
+        if bodies:
+            return bodies[:1]
+    return []
+
+
+def _goes_on(text: str, units: Sequence[Unit], everything: Sequence[Unit], wanted: str | None) -> bool:
+    """Whether ``text`` is the inside of the wanted module up to its ``endmodule``, before any module of its own.
+
+    Not so where the wanted module comes whole anyway, or where what precedes the ``endmodule`` has no statement.
+    """
+    if any(u.is_closed and u.name == wanted for u in everything):
+        return False
+    blanked = _COMMENT_OR_STRING.sub(lambda m: " " * len(m.group()), text)
+    first = _ENDMODULE.search(blanked)
+    if first is None or first.start() > min((u.start for u in units), default=len(text)):
+        return False
+    before = blanked[: first.start()]
+    return ";" in before or not before.strip()
+
+
+def _why_not(piece: _Piece) -> str:
+    return "code block without a whole module" if piece.is_fenced else "prose outside the code"
+
+
+def _start_of_code(text: str, kept: list[_Piece], header: str, prefill: str) -> tuple[str | None, list[str]]:
+    """What stands before the kept pieces (None: there is no code at all), with the notes that it calls for."""
+    if not kept:
+        return None, []
+    body = text[kept[0].start : kept[0].end]
+    modules = [u for u in find_units(body) if u.is_module]
+    everything = [u for p in kept for u in find_units(text[p.start : p.end]) if u.is_module]
+    if modules and not _goes_on(body, modules, everything, module_name(header or prefill)):
+        return "", []
+    if prefill:
+        return prefill, []
+    head = _ENDMODULE.split(header)[0]
+    if not head.strip():
+        return None, []
+    return head if head.endswith("\n") else head + "\n", [ADDED_HEADER]
+
+
+def _join(text: str, kept: list[_Piece], start: str) -> tuple[str, list[tuple[int, int, int]]]:
+    """The kept pieces after ``start`` as one text, with (place in it, place in ``text``, length) of each.
+
+    A line break stands between two pieces, so that ``endmodule`` and ``module`` do not become one word.
+    """
+    parts, offsets, place = [start], [], len(start)
+    for piece in kept:
+        part = text[piece.start : piece.end]
+        if parts[-1] and len(parts) > 1 and not parts[-1].endswith("\n"):
+            parts.append("\n")
+            place += 1
+        offsets.append((place, piece.start, len(part)))
+        parts.append(part)
+        place += len(part)
+    return "".join(parts), offsets
+
+
+def _back(cut: _Drop, offsets: Sequence[tuple[int, int, int]]) -> list[_Drop]:
+    """A stretch of the joined text as stretches of the answer; what lies in prefill or header has none."""
+    found: list[_Drop] = []
+    for place, origin, length in offsets:
+        low, high = max(cut.start, place), min(cut.end, place + length)
+        if low < high:
+            found.append(_Drop(low - place + origin, high - place + origin, cut.reason))
+    return found
+
+
+def _keep_modules(code: str, wanted: str | None) -> tuple[str, list[_Drop], list[str]]:
+    """Keep the wanted module with its helpers. Returns (code, what was cut from it, notes of additions)."""
+    units = find_units(code)
+    reasons = _reasons_to_drop([u for u in units if u.is_module], wanted)
+    kept: list[str] = []
+    cuts: list[_Drop] = []
+    added: list[str] = []
+    position = 0
+    for unit in units:
+        reason, lead = reasons.get(unit.start), unit.lead
+        if reason is None and kept and not kept[-1].endswith("\n"):
+            if lead > position and code[lead - 1] == "\n":
+                lead -= 1
+            else:
+                kept.append("\n")
+                added.append(ADDED_BREAK)
+        cuts += [_Drop(position, lead, "text around the code")] if lead > position else []
+        if reason is not None:
+            cuts.append(_Drop(lead, unit.end, reason))
+        else:
+            kept.append(code[lead : unit.end])
+            if unit.is_module and not unit.is_closed:
+                kept.append("endmodule" if kept[-1].endswith("\n") else "\nendmodule")
+                added.append(ADDED_END)
+        position = unit.end
+    guard = _open_guard("".join(kept), code[position:])
+    kept.append(code[position : position + guard])
+    if position + guard < len(code):
+        cuts.append(_Drop(position + guard, len(code), "text after the last endmodule"))
+    has_module = any(u.is_module and u.start not in reasons for u in units)
+    return ("".join(kept) if has_module else ""), cuts, added
+
+
+def _open_guard(kept: str, rest: str) -> int:
+    """Length of the ``endif`` directly after the code that closes an ``ifdef`` before it; 0 where none does."""
+    opened = len(re.findall(r"`(?:ifdef|ifndef)\b", kept)) - len(re.findall(r"`endif\b", kept))
+    closing = re.match(r"\s*`endif\b[^\n]*", rest) if opened > 0 else None
+    return closing.end() if closing else 0
+
+
+def _reasons_to_drop(modules: list[Unit], wanted: str | None) -> dict[int, str]:
+    """Which modules go (by place), and why."""
+    reasons: dict[int, str] = {}
+    closed = {u.name for u in modules if u.is_closed}
+    taken: set[str] = set()
+    for unit in modules:
+        if not unit.is_closed and closed and (unit.name != wanted or unit.name in closed):
+            reasons[unit.start] = "unfinished module"
+        elif unit.name in taken:
+            reasons[unit.start] = "module defined again"
+        else:
+            taken.add(unit.name)
+    left = [u for u in modules if u.start not in reasons]
+    designs = [u for u in left if u.name == wanted or not u.is_testbench] or left
+    top = _top(designs, wanted)
+    needed = _with_helpers(top, left)
+    for unit in left:
+        if unit.name not in needed:
+            reasons[unit.start] = "testbench" if unit.is_testbench else "module that the first one does not use"
+    return reasons
+
+
+def _top(designs: list[Unit], wanted: str | None) -> Unit | None:
+    """The wanted module; else the first that no other one uses; else the first."""
+    named = [u for u in designs if u.name == wanted]
+    used = {name for u in designs for name in u.mentions - {u.name}}
+    roots = [u for u in designs if u.name not in used]
+    return next(iter([*named, *roots, *designs]), None)
+
+
+def _with_helpers(top: Unit | None, units: list[Unit]) -> set[str]:
+    """Names of the top module and of all that it uses, directly or not."""
+    by_name = {u.name: u for u in units}
+    needed: set[str] = set()
+    waiting = [top.name] if top else []
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += [m for m in by_name[name].mentions if m in by_name]
+    return needed
+
+
+def _account(text: str, code: str, drops: list[_Drop], notes: list[str]) -> Extraction:
+    """Drops in the order of the text, neighbours of one reason joined, then the notes."""
+    merged: list[_Drop] = []
+    for drop in sorted(drops, key=lambda d: (d.start, d.end)):
+        last = merged[-1] if merged else None
+        if last is not None and last.end == drop.start and last.reason == drop.reason:
+            merged[-1] = _Drop(last.start, drop.end, drop.reason)
+        else:
+            merged.append(drop)
+    pieces = [(d.reason, text[d.start : d.end]) for d in merged]
+    dropped = [Dropped(reason=reason if piece.strip() else "white space", text=piece) for reason, piece in pieces]
+    return Extraction(code, (*dropped, *(Dropped(reason=note, text="") for note in notes)))

@@ -1,0 +1,76 @@
+"""From the scores of a candidate to its z, by the recipe's weights or ladder. The reference has z = 1 by definition."""
+
+import math
+from collections.abc import Sequence
+
+from itertl.config import ScoreConfig
+from itertl.errors import RecipeError
+from itertl.records import Score
+
+
+def check_combination(config: ScoreConfig) -> None:
+    """Raise RecipeError, naming the key, where ``config`` cannot be turned into a z."""
+    if not config.scorers:
+        raise RecipeError("score.scorers is empty: name one, for example [rtlcoder]")
+    for name in (*config.weights, *config.ladder):
+        if name not in config.scorers:
+            raise RecipeError(f"score.{config.combine} names {name!r}, which score.scorers does not take")
+    if config.combine == "ladder":
+        _check_ladder(config.ladder)
+        return
+    for name, weight in config.weights.items():
+        if not math.isfinite(weight) or weight < 0:
+            raise RecipeError(f"score.weights.{name} is {weight}: a weight is a number of at least 0")
+    if config.weights and not sum(config.weights.values()) > 0:
+        raise RecipeError("score.weights are all 0: give one scorer a weight above 0")
+
+
+def _check_ladder(ladder: dict[str, float]) -> None:
+    if not ladder:
+        raise RecipeError("score.combine is ladder, but score.ladder is empty: give scorer: height, the lowest first")
+    below = 0.0
+    for name, height in ladder.items():
+        if not math.isfinite(height) or height <= below:
+            raise RecipeError(f"score.ladder.{name} is {height}: heights must rise, each above the one before ({below:g})")
+        below = height
+
+
+def combine(scores: Sequence[Score], config: ScoreConfig) -> float | None:
+    """z of one candidate, in [0, 1] where its scores are; None where a score that it needs is missing by our fault.
+
+    ``weights``: Σ w·value / Σ w, over the scorers with a weight (no weights: all, equally). ``ladder``: climb the rungs
+    in order while their value is 1; z is the height reached, plus the share of the way to the first rung not held that
+    its value is, over the top height. A rung above that one is not needed. Raises RecipeError.
+    """
+    check_combination(config)
+    values = {score.scorer: score.value for score in scores}
+    for name in config.ladder if config.combine == "ladder" else config.weights or config.scorers:
+        if name not in values:
+            raise RecipeError(f"the recipe's z needs the score {name!r}, which was not taken; score the candidates again")
+    if config.combine == "ladder":
+        return _climb(values, config.ladder)
+    return _mean(values, config.weights or dict.fromkeys(config.scorers, 1.0))
+
+
+def _mean(values: dict[str, float | None], weights: dict[str, float]) -> float | None:
+    total = 0.0
+    for name, weight in weights.items():
+        if weight == 0:
+            continue
+        value = values[name]
+        if value is None:
+            return None
+        total += weight * value
+    return total / sum(weights.values())
+
+
+def _climb(values: dict[str, float | None], ladder: dict[str, float]) -> float | None:
+    reached, top = 0.0, max(ladder.values())
+    for name, height in ladder.items():
+        value = values[name]
+        if value is None:
+            return None
+        if value < 1:
+            return (reached + max(0.0, value) * (height - reached)) / top
+        reached = height
+    return 1.0

@@ -1,0 +1,138 @@
+"""``itertl score``: any file of candidates in, the same lines with their scores out."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache as once
+from pathlib import Path
+from typing import Any, cast
+
+from itertl.errors import DataError, UsageError
+from itertl.progress import SILENT, Tracker
+from itertl.records import Problem, Score
+from itertl.scoring.engine import score_items
+from itertl.scoring.lines import Line, Row, interpret
+from itertl.scoring.scorers import check_scorers
+from itertl.storage import read_records, write_text
+
+
+def score_file(
+    path: Path,
+    scorers: Sequence[str],
+    out: Path,
+    *,
+    problems: Path | None = None,
+    num_workers: int = 0,
+    timeout_s: float = 30.0,
+    cache: Path | None = None,
+    tracker: Tracker = SILENT,
+) -> dict[str, Any]:
+    """Score each line of ``path`` (JSON Lines, or one JSON array) and write it back to ``out`` with its scores.
+
+    Kinds of line: see ``lines``; they may be mixed. Order and unknown fields stay. ``out`` is JSON Lines, or an array
+    if the input is one and ``out`` ends in ".json". Candidates find their problems in ``problems``, else in
+    ``problems.jsonl`` beside the file or up to two folders above. Nothing is scored if a line is wrong, and ``out``
+    is written whole or not at all; a killed call goes on from ``out`` + ".partial".
+    Returns counts and, for each scorer, mean value and verdicts. Raises DataError, UsageError, ToolFailed.
+    """
+    check_scorers(scorers)
+    if out.is_dir():
+        raise UsageError(f"{out}: is a folder; give the name of the file to write")
+    rows, is_array = read_rows(path)
+    lookup = once(lambda: _read_problems(path, problems))
+    lines = [interpret(row, where, scorers, lookup) for where, row in rows]
+    partial = out.with_name(out.name + ".partial")
+    items = [item for line in lines for item in line.items]
+    taken = score_items(
+        items, scorers, num_workers=num_workers, timeout_s=timeout_s, log=partial, cache=cache, on_done=tracker.advance
+    )
+    write_text(out, _dump(_written(lines, taken), as_array=is_array and out.suffix == ".json"))
+    partial.unlink(missing_ok=True)
+    return {"lines": len(lines), "items": len(items), "scorers": _summary(scorers, taken), "out": str(out)}
+
+
+def read_rows(path: Path) -> tuple[list[tuple[str, Row]], bool]:
+    """(where, object) of each line of a JSON Lines file or element of a JSON array, and whether it is an array.
+
+    ``where`` is "FILE:LINE" or "FILE: item N" (1-based). Raises DataError.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    if text.lstrip().startswith("["):
+        elements = _parse(text, str(path))
+        return [(f"{path}: item {n}", _object(v, f"{path}: item {n}")) for n, v in enumerate(elements, 1)], True
+    numbered = ((f"{path}:{n}", line) for n, line in enumerate(text.split("\n"), 1) if line.strip())
+    return [(where, _object(_parse(line, where), where)) for where, line in numbered], False
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not JSON ({error}); put one JSON object a line, or one array of objects") from error
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    return value if math.isfinite(value) else _refuse(number)
+
+
+def _object(value: object, where: str) -> Row:
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: a {type(value).__name__}, not a JSON object; put one object a line")
+    return cast("Row", value)
+
+
+def _read_problems(path: Path, problems: Path | None) -> Mapping[str, Problem]:
+    folder = path.resolve().parent
+    places = [problems] if problems is not None else [f / "problems.jsonl" for f in (folder, *folder.parents[:2])]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        tried = ", ".join(str(place) for place in places)
+        raise DataError(f"{path}: its candidates need their problems, and there is no {tried}; give the run's problems.jsonl")
+    return {problem.id: problem for problem in read_records(found, Problem)}
+
+
+def _written(lines: Sequence[Line], taken: Sequence[tuple[Score, ...]]) -> list[Row]:
+    rest = iter(taken)
+    return [line.write(line.row, [next(rest) for _ in line.items]) for line in lines]
+
+
+def _dump(rows: Sequence[Row], *, as_array: bool) -> str:
+    texts = [_line(row) for row in rows]
+    return "[\n" + ",\n".join(texts) + "\n]\n" if as_array else "".join(text + "\n" for text in texts)
+
+
+def _line(row: Row) -> str:
+    """One JSON text that UTF-8 can hold: half a surrogate pair, which JSON allows, stays an escape."""
+    text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(row, allow_nan=False)
+    return text
+
+
+def _summary(names: Sequence[str], taken: Sequence[tuple[Score, ...]]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for position, name in enumerate(names):
+        column = [scores[position] for scores in taken]
+        values = [score.value for score in column if score.value is not None]
+        verdicts: dict[str, int] = {}
+        for score in column:
+            verdicts[score.verdict.value] = verdicts.get(score.verdict.value, 0) + 1
+        mean = sum(values) / len(values) if values else None
+        table[name] = {
+            "mean": mean, "scored": len(values), "unscored": len(column) - len(values), "by_verdict": dict(sorted(verdicts.items())),
+        }  # fmt: skip
+    return table
+
+

@@ -1,0 +1,48 @@
+"""``icarus``: does Icarus Verilog compile the candidate (``iverilog -g2012 -t null``)? 1 or 0.
+
+Blind to function. Syntax and elaboration errors are one verdict, COMPILE_ERROR.
+"""
+
+import re
+
+from itertl.records import Score, Verdict
+from itertl.scoring.samples import ScoreItem, has_module, is_plain_name
+from itertl.tools import icarus
+from itertl.tools.sandbox import Completed
+
+DETAIL_CHARS = 300
+_OUT_OF_MEMORY = re.compile(r"bad_alloc|[Oo]ut of memory|memory exhausted")
+_BROKEN = re.compile(r"[Ii]nternal (compiler )?error|Assertion .* failed|assert(ion)?:|core dumped|Segmentation fault|Aborted")
+
+
+def score(item: ScoreItem) -> Score:
+    """1 where ``iverilog`` compiles the code from ``item.top``, else 0.
+
+    Running out of time, memory or output is the model's (TIMEOUT, 0); an assertion or a crash inside the compiler is
+    ours (TOOL_FAILED, None). Raises ToolMissing.
+    """
+    version = icarus.version().rsplit(" ", 1)[-1]
+
+    def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
+        return Score(scorer="icarus", value=value, verdict=verdict, detail=detail, tool="iverilog", tool_version=version)
+
+    if item.top is not None and not is_plain_name(item.top):
+        return result(None, Verdict.UNJUDGEABLE, f"the problem's top module name {item.top[:80]!r} is no identifier")
+    if not has_module(item.code):
+        return result(0.0, Verdict.NO_CODE, "the text holds no module")
+    verdict, detail = _judge(icarus.simulate({"design.v": item.code}, top=item.top, run=False).compiled)
+    value = {Verdict.PASSED: 1.0, Verdict.TOOL_FAILED: None}.get(verdict, 0.0)
+    return result(value, verdict, detail)
+
+
+def _judge(compiled: Completed) -> tuple[Verdict, str]:
+    """Verdict on one run of the compiler, and its first line of complaint."""
+    if compiled.returncode == 0 and not (compiled.timed_out or compiled.flooded):
+        return Verdict.PASSED, ""
+    lines = [line for line in compiled.stderr.splitlines() if line.strip()]
+    first = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "")[:DETAIL_CHARS]
+    if compiled.timed_out or compiled.flooded or _OUT_OF_MEMORY.search(compiled.stderr):
+        return Verdict.TIMEOUT, first or "compilation did not end within its limits"
+    if compiled.returncode < 0 or compiled.returncode >= 126 or _BROKEN.search(compiled.stderr):
+        return Verdict.TOOL_FAILED, first or f"iverilog ended with status {compiled.returncode}"
+    return Verdict.COMPILE_ERROR, first

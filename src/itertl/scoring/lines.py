@@ -1,0 +1,133 @@
+"""The kinds of line that ``itertl score`` takes, what is scored in each, and how scores are written back.
+
+- a candidate of a run (schema ``itertl.candidate/1``), whose problem holds header and reference;
+- an RTLCoder record: ``Input`` (header; optional), ``Response`` (a text or a list); the last response is the reference,
+  as in RTLCoder's released sample, where it has score 1 in every record;
+- ``{"reference", "completion"[, "header", "top", "full_module"]}``.
+
+Fields that are not named here are kept as they are.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from itertl.errors import DataError
+from itertl.records import Candidate, Problem, Score
+from itertl.scoring.samples import ScoreItem
+from itertl.scoring.scorers import NEEDS_REFERENCE
+from itertl.scoring.stage import item_of
+from itertl.storage import parse_record
+from itertl.tools import verilog_text
+
+Row = dict[str, Any]
+Scores = Sequence[Sequence[Score]]  # for each item of a line, for each scorer
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line as read, the items to score in it, and how their scores go into it."""
+
+    row: Row
+    items: tuple[ScoreItem, ...]
+    write: Callable[[Row, Scores], Row]
+
+
+def interpret(row: Row, where: str, scorers: Sequence[str], problems: Callable[[], Mapping[str, Problem]]) -> Line:
+    """Tell a line's kind and take its items. ``problems`` is called for candidates alone.
+
+    Raises DataError that names ``where``, the field and the mend.
+    """
+    if "schema" in row:
+        return _candidate(row, where, problems)
+    if "Response" in row and "completion" in row:
+        raise DataError(f"{where}: has both Response and completion; keep one, so that it is clear what to score")
+    if "Response" in row:
+        return _rtlcoder(row, where)
+    if "completion" in row:
+        return _completion(row, where, scorers)
+    raise DataError(
+        f"{where}: neither a candidate of a run (field schema), nor an RTLCoder record (fields Input, Response), "
+        "nor a completion (fields reference, completion)"
+    )
+
+
+def _candidate(row: Row, where: str, problems: Callable[[], Mapping[str, Problem]]) -> Line:
+    plain = {key: value for key, value in row.items() if key != "scores"}  # of an earlier scoring
+    candidate = parse_record(Candidate, plain, where)
+    known = problems()
+    if candidate.problem_id not in known:
+        raise DataError(f"{where}: field problem_id: {candidate.problem_id!r} is not in the problems file; give the run's own")
+    return Line(_with_table(row, where), (item_of(candidate, known[candidate.problem_id]),), _write_table)
+
+
+def _rtlcoder(row: Row, where: str) -> Line:
+    header = _text(row, "Input", where, default="")
+    given = row["Response"]
+    responses = cast("list[object]", given) if isinstance(given, list) else [given]
+    if not responses:
+        raise DataError(f"{where}: field Response: empty; its last element is the reference")
+    texts: list[str] = []
+    for number, response in enumerate(responses):
+        if not isinstance(response, str):
+            raise DataError(f"{where}: field Response[{number}]: a {type(response).__name__}, not a text")
+        texts.append(response)
+    items = tuple(ScoreItem(code=text, header=header, reference=texts[-1]) for text in texts)
+    return Line(row, items, _write_rtlcoder)
+
+
+def _completion(row: Row, where: str, scorers: Sequence[str]) -> Line:
+    completion = _text(row, "completion", where)
+    header = _text(row, "header", where, default="")
+    top = _text(row, "top", where, default="") or None
+    if "reference" not in row and (needing := [name for name in scorers if name in NEEDS_REFERENCE]):
+        raise DataError(f"{where}: field reference is missing; {', '.join(needing)} compares with it")
+    reference = None if row.get("reference") is None else _text(row, "reference", where)
+    is_whole = row.get("full_module")
+    if not isinstance(is_whole, bool | None):
+        raise DataError(f"{where}: field full_module: {is_whole!r} is neither true nor false")
+    code = whole_code(completion, header, is_whole)
+    return Line(_with_table(row, where), (ScoreItem(code, header, reference, top),), _write_table)
+
+
+def whole_code(completion: str, header: str, is_whole: bool | None = None) -> str:
+    """The code that a completion stands for: itself, or ``header + completion``.
+
+    ``is_whole`` None: it is whole where it begins a module before it ends one, so that a body with a helper module
+    after its ``endmodule`` is still a continuation. A blank completion is no code, whatever the header.
+    """
+    if not completion.strip():
+        return ""
+    if is_whole is None:
+        marks = (t.text for t in verilog_text.tokenize(completion) if t.text in ("module", "macromodule", "endmodule"))
+        is_whole = next(marks, "endmodule") != "endmodule"
+    return completion if is_whole else header + completion
+
+
+def _text(row: Row, field: str, where: str, default: str | None = None) -> str:
+    """A field that holds text. Absent or null: the default, if there is one."""
+    value: object = row.get(field)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, str):
+        raise DataError(f"{where}: field {field}: {'null' if value is None else 'a ' + type(value).__name__}, not a text")
+    return value
+
+
+def _with_table(row: Row, where: str) -> Row:
+    """The row, if scores can be added to the ``scores`` that it may already hold."""
+    if not isinstance(row.get("scores", {}), dict):
+        raise DataError(f"{where}: field scores: a {type(row['scores']).__name__}, not an object; rename it or take it out")
+    return row
+
+
+def _write_table(row: Row, scores: Scores) -> Row:
+    (taken,) = scores
+    table = {s.scorer: {"value": s.value, "verdict": s.verdict.value, "detail": s.detail} for s in taken}
+    return {**row, "scores": {**row.get("scores", {}), **table}}
+
+
+def _write_rtlcoder(row: Row, scores: Scores) -> Row:
+    """One scorer: a list of values as in upstream's ``Score``; several: a list for each."""
+    columns = {column[0].scorer: [score.value for score in column] for column in zip(*scores, strict=True)}
+    return {**row, "itertl_score": next(iter(columns.values())) if len(columns) == 1 else columns}

@@ -1,0 +1,57 @@
+"""The half of scoring that runs in a disposable worker: one scorer on one item."""
+
+import contextlib
+import math
+import resource
+from collections.abc import Generator
+
+from itertl.errors import ToolFailed, ToolMissing
+from itertl.records import Fault, Score, Verdict
+from itertl.scoring.samples import ScoreItem
+from itertl.scoring.scorers import SCORERS, get_scorer
+
+MEMORY_MB = 4096  # address space of a worker while a built-in scorer runs
+
+
+def score_unit(unit: tuple[str, ScoreItem]) -> Score:
+    """Take one score. An exception of the scorer is a fault of ours: the score says so, with value None."""
+    name, item = unit
+    try:
+        with _memory_limit() if name in SCORERS else contextlib.nullcontext():
+            found: object = get_scorer(name)(item)
+    except MemoryError:
+        raise
+    except ToolMissing as error:
+        return Score(scorer=name, value=None, verdict=Verdict.TOOL_MISSING, detail=str(error)[:500])
+    except ToolFailed as error:
+        return Score(scorer=name, value=None, verdict=Verdict.TOOL_FAILED, detail=str(error)[:500])
+    except Exception as error:
+        detail = f"{type(error).__name__}: {error}"[:500]
+        return Score(scorer=name, value=None, verdict=Verdict.TOOL_FAILED, detail=detail)
+    return _checked(name, found)
+
+
+def _checked(name: str, found: object) -> Score:
+    """What a scorer of the user's own returned, made to keep the rules of ``Score``, or TOOL_FAILED that says why."""
+    problem = None
+    if not isinstance(found, Score):
+        problem = f"returned a {type(found).__name__}, not an itertl.records.Score"
+    elif (found.value is None) != (found.verdict.fault is Fault.OURS):
+        problem = f"returned value {found.value} with verdict {found.verdict}: None goes with our faults, and only there"
+    elif found.value is not None and not math.isfinite(found.value):
+        problem = f"returned {found.value}, which is not a finite number"
+    else:
+        return found.model_copy(update={"scorer": name})
+    return Score(scorer=name, value=None, verdict=Verdict.TOOL_FAILED, detail=f"scorer {name} {problem}")
+
+
+@contextlib.contextmanager
+def _memory_limit() -> Generator[None]:
+    """Cap this process's address space: a text that makes a tool allocate without end must not take the machine."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limits = [MEMORY_MB << 20, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)]
+    resource.setrlimit(resource.RLIMIT_AS, (min(limits), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

@@ -1,0 +1,249 @@
+"""The training loop of one round; ``stage.train`` is its door.
+
+Everything that happens in a step follows from the recipe, the seed and the step's number, so an interrupted round goes
+on from its saved state and ends in the bytes of an undisturbed one (on a CPU with as many threads).
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from itertl import faults, storage
+from itertl.errors import DataError, TrainingDiverged
+from itertl.models import load_tokenizer, policy_id
+from itertl.progress import Tracker
+from itertl.records import TrainStep, content_hash
+from itertl.training.batches import Group, GroupSet, build_groups
+from itertl.training.forward import Row
+from itertl.training.objective import Sums
+from itertl.training.schedule import num_steps, plan_steps
+from itertl.training.session import Session, close_session, discard_staged, open_session, save_checkpoint
+from itertl.training.shift import Shift, sampled_rows, sequence_logprobs, shift
+from itertl.training.stage import StageTracker, TrainInputs, TrainResult
+from itertl.training.state import Progress, remove_state, restore_state, save_state
+from itertl.training.step import finite_gradients, log_row
+
+
+@dataclass(slots=True)
+class Round:
+    """One round of training while it runs."""
+
+    inputs: TrainInputs
+    session: Session
+    tokenizer: Any
+    groups: GroupSet
+    samples: list[Row]
+    digest: str
+    progress: Progress
+    saved_at: float
+    is_whole: bool = True  # False while a step is being applied: such weights are never saved
+
+    def logprobs(self) -> list[float]:
+        return sequence_logprobs(
+            self.session.model, self.samples, keep_logits=self.session.keep_logits, device=self.session.device
+        )
+
+    def save(self) -> None:
+        save_state(self.session.accelerator, self.inputs.state, self.digest, self.progress)
+        self.saved_at = time.monotonic()
+
+
+def run(inputs: TrainInputs, stage: StageTracker, say: Callable[[object], None]) -> TrainResult:
+    """See ``stage.train``."""
+    discard_staged(inputs.out)
+    session = open_session(inputs)
+    try:
+        current = _begin(inputs, session, say)
+        _loop(current, stage)
+        return _finish(current)
+    finally:
+        close_session(session)
+
+
+def _begin(inputs: TrainInputs, session: Session, say: Callable[[object], None]) -> Round:
+    """Groups, measured samples, and the state of an earlier call where there is one."""
+    loading = {"trust_remote_code": inputs.trust_remote_code, "revision": inputs.revision}
+    tokenizer = load_tokenizer(inputs.model, **loading)  # type: ignore[arg-type]
+    config = inputs.config
+    if session.context is not None:
+        config = config.model_copy(update={"max_length": min(config.max_length, session.context)})
+    groups = build_groups(
+        inputs.scored, inputs.problems, tokenizer,
+        prompt=inputs.prompt, score=inputs.score, train=config, method=inputs.method,
+    )  # fmt: skip
+    _report_counts(groups, config.max_length, say)
+    samples = sampled_rows(
+        inputs.scored, inputs.problems, tokenizer, prompt=inputs.prompt, train=config, num_problems=inputs.kl_problems
+    )
+    _check_ids(groups.groups, samples, session.vocabulary)
+    digest = _digest(inputs, groups, samples, session.accelerator.num_processes)
+    current = Round(inputs, session, tokenizer, groups, samples, digest, Progress(), time.monotonic())
+    restored = restore_state(session.accelerator, inputs.state, digest)
+    if restored is not None:
+        current.progress = restored
+        say(f"training goes on after step {restored.step}")
+    else:
+        current.progress.old_logp = current.logprobs()
+    return current
+
+
+def _report_counts(groups: GroupSet, max_length: int, say: Callable[[object], None]) -> None:
+    """Say what was left out. Raises DataError where nothing is left."""
+    counts = dataclasses.asdict(groups.counts)
+    out = {name.replace("_", " "): n for name, n in counts.items() if n and name not in ("candidates", "duplicates")}
+    text = ", ".join(f"{n} {name}" for name, n in out.items())
+    if not groups.groups:
+        raise DataError(
+            f"no problem can be trained on ({text or 'none were given'}); give problems with references, or raise "
+            f"train.max_length (now {max_length})"
+        )
+    if out:
+        say(f"left out of training (max_length {max_length}): {text}")
+
+
+def _check_ids(groups: Sequence[Group], samples: Sequence[Row], vocabulary: int) -> None:
+    """Ids sampled by a model with another tokenizer must not reach the embedding."""
+    for group in groups:
+        for response in group.responses:
+            if max(response.token_ids) >= vocabulary or min(response.token_ids) < 0:
+                raise DataError(
+                    f"problem {group.problem_id}: a response holds a token id outside the model's vocabulary of "
+                    f"{vocabulary}; were these candidates sampled from another model?"
+                )
+    if any(max(row.response_ids) >= vocabulary for row in samples):
+        raise DataError(f"a candidate holds a token id outside the model's vocabulary of {vocabulary}; sample again")
+
+
+def _digest(inputs: TrainInputs, groups: GroupSet, samples: Sequence[Row], processes: int) -> str:
+    """Hash of all that a saved state depends on."""
+    config = inputs.config.model_dump(mode="json", exclude={"save_every_steps", "save_every_seconds"})
+    rows = content_hash([[row.prompt_ids, row.response_ids] for row in samples])
+    policy = policy_id(inputs.model, revision=inputs.revision)
+    method = dataclasses.asdict(inputs.method)
+    return content_hash(
+        [config, method, groups.digest, rows, policy, inputs.seed, inputs.dtype, processes, torch.__version__], 64
+    )
+
+
+def _loop(current: Round, stage: StageTracker) -> None:
+    """All steps that are still to do."""
+    inputs, progress, groups = current.inputs, current.progress, current.groups.groups
+    steps = list(plan_steps(len(groups), inputs.config, inputs.seed, after=progress.step))
+    total = inputs.config.epochs * len(groups)
+    partial = inputs.log.with_name(inputs.log.name + ".partial")
+    is_main = current.session.accelerator.is_main_process
+    if is_main:
+        storage.write_records(partial, progress.rows)  # steps after the saved state are done again
+    with stage(total, total - sum(len(step.indices) for step in steps)) as tracker:
+        try:
+            for planned in steps:
+                row = _step(current, planned, tracker)
+                if is_main:
+                    with partial.open("a", encoding="utf-8") as handle:
+                        handle.write(row.to_line() + "\n")
+                faults.point("train.step")
+                _save_if_due(current, is_last=planned is steps[-1])
+        except TrainingDiverged:
+            current.save()
+            raise
+        except KeyboardInterrupt:
+            # Processes of a group may be in different steps; only a lone one can save here.
+            if current.is_whole and current.session.accelerator.num_processes == 1:
+                current.save()
+            raise
+
+
+def _step(current: Round, planned: Any, tracker: Tracker) -> TrainStep:
+    session, inputs, progress = current.session, current.inputs, current.progress
+    processes = session.accelerator.num_processes
+    note = f"loss {progress.rows[-1].loss:.3f}" if progress.rows else ""
+    for group in session.optimizer.param_groups:
+        group["lr"] = planned.learning_rate
+    found = finite_gradients(
+        session, planned, current.groups.groups, inputs.config, inputs.method, inputs.seed,
+        lambda done: tracker.advance(done * processes, note),
+    )  # fmt: skip
+    row = log_row(planned, found)
+    current.is_whole = False
+    session.optimizer.step()
+    session.optimizer.zero_grad(set_to_none=True)
+    progress.step = planned.step
+    progress.rows.append(row)
+    current.is_whole = True
+    if session.accelerator.trackers:
+        values = row.model_dump(include={"loss", "loss_ce", "loss_ranking", "lam", "grad_norm", "learning_rate"})
+        session.accelerator.log(values, step=row.step)
+    return row
+
+
+def _save_if_due(current: Round, *, is_last: bool) -> None:
+    config, accelerator = current.inputs.config, current.session.accelerator
+    due = bool(config.save_every_steps) and current.progress.step % config.save_every_steps == 0
+    is_late = time.monotonic() - current.saved_at >= config.save_every_seconds
+    if accelerator.num_processes > 1:  # one clock decides for all
+        flag = torch.tensor([int(is_late and accelerator.is_main_process)], device=accelerator.device)
+        is_late = bool(accelerator.reduce(flag, "sum").item())
+    if (due or is_late) and not is_last:
+        current.save()
+
+
+def _finish(current: Round) -> TrainResult:
+    """Measure the new policy, write the checkpoint and the log, forget the state."""
+    inputs, session, progress = current.inputs, current.session, current.progress
+    new = current.logprobs()
+    if not all(bool(torch.isfinite(p).all()) for p in session.parameters) or not all(map(math.isfinite, new)):
+        raise TrainingDiverged(
+            f"step {progress.step}, the last: the weights are not finite after it; lower train.learning_rate or set "
+            "train.max_grad_norm"
+        )
+    result = _result(current, shift(current.samples, progress.old_logp, new))
+    save_checkpoint(
+        session, current.tokenizer, inputs.out, dtype=inputs.dtype, merge=inputs.config.lora is not None
+    )
+    if session.accelerator.is_main_process:
+        storage.write_records(inputs.log, progress.rows)
+        inputs.log.with_name(inputs.log.name + ".partial").unlink(missing_ok=True)
+        remove_state(inputs.state)
+    session.accelerator.wait_for_everyone()
+    return result
+
+
+def _result(current: Round, moved: Shift) -> TrainResult:
+    inputs, groups = current.inputs, current.groups
+    counts, method, config = groups.counts, inputs.method, inputs.config
+    per_epoch = math.ceil(len(groups.groups) / config.groups_per_step)
+    last = current.progress.rows[-per_epoch:] if config.epochs else []
+    sums = Sums()
+    for row in last:
+        sums.add(Sums(
+            groups=row.groups, loss=row.loss * row.groups, ce=row.loss_ce * row.groups,
+            ranking=row.loss_ranking * row.groups, active=row.pairs_active, hinged=row.pairs_hinged,
+        ))  # fmt: skip
+    seen = [(g, [g.responses[i] for i in g.needed(method)]) for g in groups.groups]
+    candidates = sum(len(r.token_ids) for _, rs in seen for r in rs if not r.is_reference)
+    return TrainResult(
+        steps=num_steps(len(groups.groups), config),
+        groups=len(groups.groups),
+        loss=sums.loss / sums.groups if last else None,
+        loss_ce=sums.ce / sums.groups if last else None,
+        loss_ranking=sums.ranking / sums.groups if last else None,
+        share_hinged=sums.hinged / sums.active if sums.active else None,
+        share_active_pairs=groups.num_active_pairs(method.beta) / groups.num_pairs() if groups.num_pairs() else None,
+        tokens=sum(row.tokens for row in current.progress.rows),
+        reference_tokens=config.epochs * sum(len(g.reference.token_ids) for g in groups.groups),
+        candidate_tokens=config.epochs * candidates,
+        **dataclasses.asdict(moved),
+        candidates=counts.candidates,
+        duplicates=counts.duplicates,
+        dropped_too_long=counts.candidates_too_long,
+        references_too_long=counts.references_too_long,
+        prompts_too_long=counts.prompts_too_long,
+        problems_without_reference=counts.problems_without_reference,
+        candidates_unscored=counts.candidates_unscored,
+        candidates_empty=counts.candidates_empty,
+    )

@@ -1,0 +1,510 @@
+"""Tables, figures and page, on synthetic run folders made of the real records."""
+
+import json
+import math
+import os
+import re
+import shutil
+import statistics
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import report_builder as make
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from itertl.errors import DataError
+from itertl.records import IterationMetrics, PassAtK, Verdict
+from itertl.report import canvas, figures, findings, gallery, published, rundata, series, tables, text
+from itertl.report.curves import keep_for, smooth
+from itertl.report.paired import paired_difference, pass_rates
+from itertl.report.stage import make_report
+from itertl.storage import write_records, write_text
+
+HOSTILE = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>\"'&{{}}$x^2$\x00\x1b[31m\ud800\u202e_]]>-->"
+
+
+def shown(table: object, width: int = 120) -> str:
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
+        console = Console(width=width, record=True, file=nowhere)
+        console.print(table)
+    return console.export_text()
+
+
+class _Page(HTMLParser):
+    """Collects tags, ids and unbalanced elements of a page."""
+
+    VOID = frozenset({"meta", "wbr", "br", "img", "link"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def assert_self_contained(page: str) -> _Page:
+    """Balanced, unique ids, no script or handler, and nothing that makes a browser ask anyone."""
+    parsed = _Page(page)
+    assert parsed.open == []
+    ids = [a["id"] for _, a in parsed.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert {t for t, _ in parsed.tags}.isdisjoint({"script", "img", "link", "iframe", "object", "foreignobject", "base"})
+    for _, attributes in parsed.tags:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith("#")
+    references = re.findall(r"url\(([^)]*)\)", page) + re.findall(r'xlink:href="([^"]*)"', page)
+    assert all(r.startswith("#") and r[1:] in ids for r in references)
+    assert "@import" not in page
+    page.encode("utf-8")
+    return parsed
+
+
+# --- numbers as text
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.41, "0.410"), (12.345, "12.3"), (0.0, "0"), (1e-5, "1.0e-05"), (123456, "123456"), (None, "–"), (math.nan, "–"), (-2.5, "-2.50")],
+)
+def test_number(value: float | None, expected: str) -> None:
+    assert text.number(value, 2 if value == 1e-5 else 3) == expected
+
+
+@given(st.text())
+def test_printable_text_survives_utf8_and_xml(raw: str) -> None:
+    cleaned = text.printable(raw + "\ud800\x00\r\n")
+    cleaned.encode("utf-8")
+    ElementTree.fromstring(f"<a>{text.html(raw)}</a>")
+    assert "\r" not in cleaned
+    assert "\n" not in text.one_line(raw)
+
+
+# --- tables
+
+
+def test_iteration_table_shows_every_number() -> None:
+    judged = make.summary({Verdict.PASSED: 3, Verdict.WRONG_OUTPUT: 4, Verdict.TRUNCATED: 2, Verdict.TOOL_FAILED: 1})
+    rows = [make.metrics(0, [judged]), make.metrics(1, [judged], loss=0.512, telemetry=make.telemetry(kl_old_new=None))]
+    out = shown(tables.iteration_table(rows), 100)
+    for expected in ("0.512", "0.610", "40.0%", "45.0%", "30.0%", "33.3% (", "77.8%, 3/4/2/1", "synth-heldout"):
+        assert expected in out, out
+    narrow = "".join(shown(tables.iteration_table(rows), 60).split())
+    assert "3/4/2/1" in narrow or "c/w/t/u" in narrow
+
+
+def test_tables_of_nothing_and_of_none() -> None:
+    nothing = dict.fromkeys(("mean_z", "share_parses", "share_active_pairs", "share_hinged_pairs", "kl_old_new"))
+    empty = make.summary({}, pass_at_k=())
+    rows = [make.metrics(0), make.metrics(1, [empty], loss=None, telemetry=make.telemetry(**nothing))]
+    assert "–" in shown(tables.iteration_table(rows))
+    shown(tables.iteration_table([]))
+    assert tables.iteration_markdown([]).startswith("**")
+    assert "| 1 | – |" in tables.iteration_markdown(rows)
+    assert "0/0/0/0" in tables.iteration_markdown(rows)
+    shown(tables.method_comparison({}))
+    shown(tables.method_comparison({"a": [], "b": rows}))
+
+
+def test_markdown_is_one_rectangle_whatever_the_names_hold() -> None:
+    rows = [make.metrics(0, [make.summary({Verdict.PASSED: 1}, benchmark="a|b\n<script>[x](y)")])]
+    lines = [line for line in tables.iteration_markdown(rows).splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+    assert "<script" not in "".join(lines)
+
+
+def test_names_are_no_markup_in_a_terminal() -> None:
+    rows = [make.metrics(0, [make.summary({Verdict.PASSED: 1}, benchmark="[red]b[/red]")])]
+    assert "[red]b[/red]" in shown(tables.iteration_table(rows), 160)
+    assert "[bold]x" in shown(tables.method_comparison({"[bold]x": rows}), 200)
+
+
+def test_rows_are_in_order_and_skipped_evaluations_are_dashes() -> None:
+    judged = make.summary({Verdict.PASSED: 1})
+    grid = tables.iteration_grid([make.metrics(2, [judged]), make.metrics(1), make.metrics(0, [judged])])
+    assert [row[0] for row in grid.rows] == ["0", "1", "2"]
+    assert set(grid.rows[1][9:]) == {"–"}
+
+
+def test_published_figures_only_beside_verilogeval_v1() -> None:
+    ours = [make.metrics(0, [make.summary({Verdict.PASSED: 1})])]
+    assert "GPT-4" not in shown(tables.method_comparison({"a": ours}), 200)
+    machine = make.summary({Verdict.PASSED: 2, Verdict.WRONG_OUTPUT: 2}, benchmark="verilogeval-v1-machine")
+    out = shown(tables.method_comparison({"a": [make.metrics(0, [machine])], "b": ours}), 220)
+    assert "GPT-4" in out and "60.0%" in out and "43.5%" not in out
+    assert "published" in out and "other sizes" in " ".join(out.split())
+    assert "a judged 4 problems" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("verilogeval-v1-machine", "machine"), ("VerilogEval v1 Human", "human"), ("verilogeval_human", "human"),
+        ("verilogeval-v2-human", None), ("verilogeval-v1", None), ("synth-heldout", None), ("human", None), ("", None),
+    ],
+)  # fmt: skip
+def test_which_published_set(name: str, expected: str | None) -> None:
+    assert published.split_of(name) == expected
+
+
+def test_published_gains_are_those_the_paper_states() -> None:
+    """The paper gives its relative gain over RTLCoder-10k as 12.5% (Machine) and 16.9% (Human)."""
+    by_name = {p.model: p for p in published.PASS_AT_1}
+    ours, theirs = by_name["ITERTL-DeepSeek 6.7B, 10k pairs"], by_name["RTLCoder-DeepSeek 6.7B, 10k pairs"]
+    assert round(100 * (ours.machine / theirs.machine - 1), 1) == 12.5
+    assert round(100 * (ours.human / theirs.human - 1), 1) == 16.9
+
+
+# --- series
+
+
+def test_temperatures_are_series_of_their_own_and_the_best_is_told_apart() -> None:
+    low, high = (make.summary({Verdict.PASSED: n, Verdict.WRONG_OUTPUT: 4 - n}, temperature=t) for n, t in ((1, 0.2), (3, 0.8)))
+    rows = [make.metrics(0, [low, high])]
+    names = list(series.labels(series.all_series(rows)).values())
+    assert names == ["synth-heldout, T 0.2", "synth-heldout, T 0.8"]
+    temperature, rate = series.best_of_temperatures(rows[0])["synth-heldout"]
+    assert (temperature, rate.value) == (0.8, 0.75)
+    grid = tables.best_of_temperatures_grid(rows)
+    assert grid is not None and "at T 0.8" in grid.rows[0][1]
+    assert tables.best_of_temperatures_grid([make.metrics(0, [low])]) is None
+
+
+def test_surrogate_gap() -> None:
+    """Mean z 0.7, 1 of 4 passes: the gap is 0.7 − 0.25 = 0.45."""
+    judged = make.summary({Verdict.PASSED: 1, Verdict.WRONG_OUTPUT: 3})
+    assert series.surrogate_gap(judged) == pytest.approx(0.45)
+    assert series.surrogate_gap(judged.model_copy(update={"mean_surrogate": None})) is None
+    assert series.surrogate_gap(judged.model_copy(update={"pass_at_k": ()})) is None
+
+
+# --- smoothing and bootstrap
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(st.floats(-1e6, 1e6), st.just(math.nan)), max_size=30), st.floats(0, 0.99))
+def test_smoothing_is_the_weighted_mean_of_all_before(values: list[float], keep: float) -> None:
+    """Oracle: the sum of eq. in ``smooth``, taken afresh for each place."""
+    for t, got in enumerate(smooth(values, keep)):
+        terms = [(keep ** (t - i), v) for i, v in enumerate(values[: t + 1]) if not math.isnan(v)]
+        weight = math.fsum(w for w, _ in terms)
+        if weight == 0:
+            assert math.isnan(got) or weight == 0
+        else:
+            assert got == pytest.approx(math.fsum(w * v for w, v in terms) / weight, rel=1e-6, abs=1e-3)
+
+
+def test_smoothing_a_constant_gives_it_back_from_the_first_step() -> None:
+    assert smooth([2.0] * 5, 0.9) == pytest.approx([2.0] * 5)
+    assert keep_for(0) == keep_for(1) == keep_for(10) == 0.0
+    assert keep_for(100000) == 0.95
+    with pytest.raises(ValueError, match="keep"):
+        smooth([1.0], 1.0)
+
+
+def test_paired_difference_agrees_with_the_normal_approximation() -> None:
+    """60 of 200 problems won, 20 lost: mean 0.2, standard error sqrt(var/200) of the differences."""
+    before = {f"t{i}": float(i < 40) for i in range(200)}
+    after = {f"t{i}": float(20 <= i < 100) for i in range(200)}
+    found = paired_difference(before, after)
+    assert found is not None
+    deltas = [after[k] - before[k] for k in before]
+    error = statistics.pstdev(deltas) / math.sqrt(200)
+    assert found.value == pytest.approx(0.2)
+    assert found.low == pytest.approx(0.2 - 1.96 * error, abs=0.02)
+    assert found.high == pytest.approx(0.2 + 1.96 * error, abs=0.02)
+    assert not found.is_noise and found.problems == 200
+    assert paired_difference(before, after) == found
+    assert paired_difference({"a": 1.0}, {"a": 0.0}) is None
+    same = paired_difference(before, before)
+    assert same is not None and same.is_noise and same.low == same.high == 0
+
+
+def test_unjudged_rows_and_other_temperatures_enter_no_rate() -> None:
+    every = make.problems(4)
+    verdicts = [Verdict.PASSED, Verdict.WRONG_OUTPUT, Verdict.TOOL_FAILED, Verdict.PASSED]
+    _, rows = make.evaluated(every, verdicts, ["a", "b", "c", "d"])
+    rows[3] = rows[3].model_copy(update={"temperature": 0.8})
+    assert pass_rates(rows, 0.0) == {"task0": 1.0, "task1": 0.0}
+
+
+# --- figures
+
+
+def run_of(metrics: list[IterationMetrics], train: dict[int, tuple[object, ...]] | None = None, name: str = "r") -> rundata.Run:
+    from itertl.config import Recipe
+
+    return rundata.Run(Path("."), name, Recipe(), "", tuple(metrics), train or {}, {}, None, ())  # type: ignore[arg-type]
+
+
+def test_every_figure_is_the_same_bytes_twice_and_has_no_date(tmp_path: Path) -> None:
+    run = rundata.read_run(make.build_run(tmp_path / "run"))
+    for name, draw in figures.EVERY.items():
+        for runs in ([run], [run, rundata.read_run(tmp_path / "run", "other")]):
+            svg = draw(runs)
+            assert svg is not None and svg == draw(runs), name
+            ElementTree.fromstring(svg)
+            assert "dc:date" not in svg and "Matplotlib" not in svg.replace("matplotlib.org", "")
+
+
+def test_pass_rates_figure_has_a_line_for_each_benchmark_and_handles_gaps() -> None:
+    a = make.summary({Verdict.PASSED: 1, Verdict.WRONG_OUTPUT: 1}, benchmark="alpha")
+    b = make.summary({Verdict.WRONG_OUTPUT: 1}, benchmark="_beta", pass_at_k=(PassAtK(k=1, value=0.0),))
+    unrated = make.summary({Verdict.TOOL_MISSING: 2}, benchmark="gamma")
+    svg = figures.pass_rate_figure([run_of([make.metrics(0, [a, b, unrated]), make.metrics(3, [a])])])
+    assert svg is not None
+    assert ">alpha<" in svg and "_beta<" in svg and "gamma" not in svg
+    assert figures.pass_rate_figure([run_of([make.metrics(0)])]) is None
+    assert figures.pass_rate_figure([run_of([make.metrics(0, [unrated])])]) is None
+
+
+def test_loss_figure_says_how_many_steps_a_log_scale_hides() -> None:
+    steps = tuple(make.step(n, ranking=0.0 if n < 4 else 0.2) for n in range(1, 11))
+    svg = figures.loss_figure([run_of([], {1: steps, 2: ()})])
+    assert svg is not None and "3 of 10 steps not above zero" in svg
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan])
+def test_loss_figure_without_a_positive_value_is_linear(value: float) -> None:
+    for count in (1, 5):
+        steps = tuple(make.step(n, value, value, value) for n in range(1, count + 1))
+        svg = figures.loss_figure([run_of([], {1: steps})])
+        assert svg is not None and "log scale" not in svg
+    assert figures.loss_figure([run_of([], {1: ()})]) is None
+
+
+@settings(deadline=None, max_examples=12)
+@given(st.data())
+def test_telemetry_and_verdicts_take_any_hole(data: st.DataObject) -> None:
+    share = st.one_of(st.none(), st.floats(0, 1))
+    rows = []
+    for n in data.draw(st.lists(st.integers(0, 9), unique=True, max_size=4)):
+        fields = {f: data.draw(share) for f in ("mean_z", "share_parses", "share_active_pairs", "share_hinged_pairs")}
+        fields["kl_old_new"] = data.draw(st.one_of(st.none(), st.floats(-50, 50)))
+        counts = data.draw(st.dictionaries(st.sampled_from(list(Verdict)), st.integers(0, 5), max_size=4))
+        judged = make.summary(counts, mean_surrogate=data.draw(share))
+        rows.append(make.metrics(n, [judged] if data.draw(st.booleans()) else [], telemetry=make.telemetry(**fields) if n else None))
+    run = run_of(rows)
+    for runs in ([run], [run, run_of([], name="empty")]):
+        for draw in figures.EVERY.values():
+            svg = draw(runs)
+            if svg is not None:
+                ElementTree.fromstring(svg)
+    shown(tables.iteration_table(rows))
+    findings.sentences(run, {})
+
+
+def test_verdict_shares_add_up_and_an_unknown_verdict_is_unjudged() -> None:
+    judged = make.summary({Verdict.PASSED: 1, Verdict.TOOL_FAILED: 1}, by_verdict={"passed": 1, "tool_failed": 1, "novel": 2})
+    shares = figures.verdict_shares(judged)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["unjudged"] == pytest.approx(0.75)
+    assert set(figures._VERDICTS) >= {v for v in Verdict if v.fault == "model"}
+
+
+def test_figure_colours_are_distinct_and_swapped_only_inside_tags() -> None:
+    lights = [light for light, _ in canvas.COLOURS.values()]
+    assert len(set(lights)) == len(lights)
+    ink = canvas.light("ink")
+    svg = f'<?xml?><svg width="10pt" height="5pt"><g id="a" style="fill: {ink}">{ink} id="a"</g></svg>'
+    assert canvas.inline(svg, "p", "label") == (
+        f'<svg role="img" aria-label="label"><g id="p-a" style="fill: var(--ink)">{ink} id="a"</g></svg>'
+    )
+
+
+def test_drawing_leaves_matplotlib_as_it_was() -> None:
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    canvas.draw(1, 1, lambda figure: None)
+    assert dict(mpl.rcParams) == before
+
+
+# --- words
+
+
+def test_a_gain_is_called_one_only_beyond_noise(tmp_path: Path) -> None:
+    run = rundata.read_run(make.build_run(tmp_path / "run", iterations=3))
+    said = " ".join(findings.sentences(run, findings.differences(run)))
+    assert "8.7% (" in said and "52.2% (" in said
+    assert "a gain beyond the noise" in said
+    assert "60.0% parsed in iteration 1 and 100.0% in iteration 3" in said
+    assert "4 completions could not be judged" in said
+    still = rundata.read_run(make.build_run(tmp_path / "still", iterations=1))
+    shutil.copy(still.folder / "base/eval-synth-heldout.jsonl", still.folder / "iter-00/eval-synth-heldout.jsonl")
+    assert "within the noise" in " ".join(findings.sentences(still, findings.differences(still)))
+    assert "cannot be said" in " ".join(findings.sentences(run, {}))
+
+
+def test_a_decline_after_the_peak_is_said() -> None:
+    rates = {0: 1, 1: 6, 2: 3}
+    rows = [make.metrics(n, [make.summary({Verdict.PASSED: p, Verdict.WRONG_OUTPUT: 8 - p})]) for n, p in rates.items()]
+    said = " ".join(findings.sentences(run_of(rows), {}))
+    assert "highest point was 75.0% at iteration 1" in said
+
+
+# --- the page and the stage
+
+
+def test_report_of_one_run(tmp_path: Path) -> None:
+    folder = make.build_run(tmp_path / "run")
+    paths = make_report([folder])
+    assert paths.page == folder / "report.html"
+    assert {p.name for p in paths.figures} == {"pass-rate.svg", "loss.svg", "telemetry.svg", "verdicts.svg"}
+    first = {p: p.read_bytes() for p in (paths.page, *paths.figures)}
+    assert make_report([folder]) == paths
+    assert {p: p.read_bytes() for p in first} == first
+    page = assert_self_contained(paths.page.read_text(encoding="utf-8"))
+    for expected in ("finished: 3 of 3", "52.2%", make.SIMULATOR, "Examples", "task2", "method: itertl", "untouched: wrong output"):
+        assert expected in page.text, expected
+    assert not list(folder.glob(".*.tmp"))
+
+
+def test_report_of_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = make.build_run(tmp_path / "a"), make.build_run(tmp_path / "b", iterations=2, recipe={"method": "sft"})
+    paths = make_report([a, b], tmp_path / "out")
+    page = assert_self_contained(paths.page.read_text(encoding="utf-8"))
+    assert "Settings that differ" in page.text and "sft" in page.text
+    assert "demo (a)" in page.text and "demo (b)" in page.text
+    assert not (a / "report.html").exists()
+    monkeypatch.chdir(tmp_path)
+    assert make_report([a, b]).page == Path("report/report.html")
+
+
+def test_no_hostile_text_gets_into_the_page(tmp_path: Path) -> None:
+    folder = make.build_run(tmp_path / "run", iterations=1, name="n", note=HOSTILE)
+    every = [p.model_copy(update={"instruction": HOSTILE, "upstream_id": f"{i}{HOSTILE}"}) for i, p in enumerate(make.problems())]
+    name = 'b"><script>alert(2)<!script> onload=x'
+    lines = []
+    for n, part in enumerate(("base", "iter-00")):
+        verdicts = make.verdict_list(4 + 4 * n, 8, make.TASKS - 12 - 4 * n)
+        candidates, rows = make.evaluated(every, verdicts, [HOSTILE] * make.TASKS)
+        write_records(folder / part / f"samples-{name}.jsonl", [c.model_copy(update={"code": c.code[:-9]}) for c in candidates])
+        write_records(folder / part / f"eval-{name}.jsonl", [r.model_copy(update={"detail": HOSTILE}) for r in rows])
+        judged = make.summary({v: verdicts.count(v) for v in verdicts}, benchmark=name, simulator=HOSTILE[:30], rule="<script>")
+        lines.append(make.metrics(n, [judged], method="<script>alert(3)</script>"))
+    write_records(folder / f"bench-{name}.jsonl", every)
+    write_records(folder / "metrics.jsonl", lines)
+    page = make_report([folder]).page.read_text(encoding="utf-8")
+    parsed = assert_self_contained(page)
+    assert "alert(1)" in parsed.text and "alert(2)" in parsed.text
+    assert "\x00" not in page and "\x1b" not in page and "\u202e" not in page
+
+
+def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
+    folder = make.build_run(tmp_path / "run", iterations=4, done=1)
+    page = make_report([folder]).page.read_text(encoding="utf-8")
+    assert "unfinished: 1 of 4 iterations" in page and "This run is unfinished" in page
+
+
+def test_a_run_with_only_a_recipe_gives_a_page_and_takes_old_figures_away(tmp_path: Path) -> None:
+    folder = make.build_run(tmp_path / "run")
+    make_report([folder])
+    for name in ("base", "iter-00", "iter-01", "iter-02"):
+        shutil.rmtree(folder / name)
+    (folder / "metrics.jsonl").unlink()
+    paths = make_report([folder])
+    assert paths.figures == () and list((folder / "figures").iterdir()) == []
+    page = assert_self_contained(paths.page.read_text(encoding="utf-8"))
+    assert "metrics.jsonl is not there yet" in page.text
+
+
+def test_a_missing_training_log_is_told_and_the_rest_drawn(tmp_path: Path) -> None:
+    folder = make.build_run(tmp_path / "run", iterations=2)
+    (folder / "iter-00/train.jsonl").unlink()
+    write_text(folder / "iter-01/train.jsonl", "")
+    paths = make_report([folder])
+    assert "loss.svg" not in {p.name for p in paths.figures}
+    page = paths.page.read_text(encoding="utf-8")
+    assert "iteration 1 has no loss curve" in page and "iteration 2 has no loss curve" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics.jsonl", "{"), ("metrics.jsonl", '{"schema": "x"}'), ("metrics.jsonl", "\ufeff[]\n"),
+        ("iter-00/train.jsonl", "null\n"), ("iter-00/manifest.json", "[]"), ("iter-00/manifest.json", "{"),
+        ("base/manifest.json", "\x00"), ("recipe.yaml", "iterations: many"), ("recipe.yaml", "a: [\n"),
+        ("base/eval-synth-heldout.jsonl", '{"schema": "itertl.eval_row/1"}'), ("problems.jsonl", "x"),
+        ("iter-01/samples-synth-heldout.jsonl", "\n\n7\n"), ("bench-synth-heldout.jsonl", "[1]"),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: str) -> None:
+    folder = make.build_run(tmp_path / "run", iterations=2)
+    write_text(folder / name, content)
+    with pytest.raises(DataError, match=re.escape(str(folder / name))):
+        make_report([folder])
+    assert not (folder / "report.html").exists()
+
+
+def test_what_is_no_run_folder_is_refused(tmp_path: Path) -> None:
+    for folder in (tmp_path / "absent", tmp_path):
+        with pytest.raises(DataError, match="itertl run"):
+            make_report([folder])
+    run = make.build_run(tmp_path / "run", iterations=1)
+    with pytest.raises(DataError, match="given twice"):
+        make_report([run, tmp_path / "run" / ".." / "run"], tmp_path / "out")
+    with pytest.raises(DataError, match="no run folder"):
+        make_report([])
+    with pytest.raises(DataError, match="is a file"):
+        make_report([run], run / "metrics.jsonl")
+
+
+def test_gallery_shows_wins_and_losses_by_a_fixed_rule(tmp_path: Path) -> None:
+    folder = make.build_run(tmp_path / "run", iterations=1)
+    every = make.problems()
+    after = [Verdict.WRONG_OUTPUT, *make.verdict_list(7, 6, make.TASKS - 14)]
+    candidates, rows = make.evaluated(every, after, ["module m; endmodule"] * make.TASKS)
+    write_records(folder / "iter-00/samples-synth-heldout.jsonl", candidates)
+    write_records(folder / "iter-00/eval-synth-heldout.jsonl", rows)
+    found, notes = gallery.examples(rundata.read_run(folder))
+    assert notes == []
+    assert [(e.task_id, e.kind) for e in found] == [
+        ("task2", "won"), ("task3", "won"), ("task0", "lost"), ("task8", "still failed"), ("task1", "kept"),
+    ]  # fmt: skip
+    assert found[0].problem is not None and found[0].problem.upstream_id == "task2"
+    write_records(folder / "iter-00/samples-synth-heldout.jsonl", candidates[1:])
+    found, notes = gallery.examples(rundata.read_run(folder))
+    assert found == [] and "23 samples but 24 verdicts" in notes[0]
+
+
+def test_a_benchmark_of_an_impossible_file_name_is_no_crash(tmp_path: Path) -> None:
+    folder = make.build_run(tmp_path / "run", iterations=1)
+    for name in ("../../etc/passwd", "x" * 400, "n\0ul"):
+        judged = make.summary({Verdict.PASSED: 1}, benchmark=name)
+        write_records(folder / "metrics.jsonl", [make.metrics(0, [judged]), make.metrics(1, [judged])])
+        assert_self_contained(make_report([folder]).page.read_text(encoding="utf-8"))
+
+
+def test_importing_the_report_draws_in_no_heavy_library() -> None:
+    import sys
+
+    from itertl.tools import sandbox
+    from itertl.tools.sandbox import Limits
+
+    code = "import sys, itertl.report.stage, itertl.report.tables; print(sorted({'torch', 'matplotlib', 'numpy', 'rich.table'} & set(sys.modules)))"
+    with sandbox.scratch() as folder:
+        done = sandbox.run([sys.executable, "-c", code], cwd=folder, limits=Limits(wall_s=60))
+    assert done.stdout.strip() == "[]", done.stderr
+    assert json.dumps(done.returncode) == "0"

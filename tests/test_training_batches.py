@@ -1,0 +1,174 @@
+"""From scored candidates to groups: which text, which ids, and an account of what is left out."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import training_cases as cases
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from itertl.config import PromptConfig, TrainConfig
+from itertl.errors import DataError
+from itertl.records import Problem, Scored
+from itertl.training import losses
+from itertl.training.batches import Group, GroupSet, Response, build_groups
+from itertl.training.methods import METHODS, Method
+from itertl.training.shift import sampled_rows
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return cases.tiny(tmp_path_factory.mktemp("models"))[1]
+
+
+def build(rows: list[Scored], problems: list[Problem], tokenizer: Any, method: Method = METHODS["itertl"], **train: Any) -> GroupSet:
+    prompt = train.pop("prompt", cases.PROMPT)
+    return build_groups(rows, problems, tokenizer, prompt=prompt, score=cases.SCORE, train=TrainConfig(**train), method=method)
+
+
+def test_group_is_candidates_in_order_then_the_reference(tokenizer: Any) -> None:
+    item = cases.problem(0)
+    rows = [cases.scored(item, 1, "module b; endmodule", 0.5), cases.scored(item, 0, "module a; endmodule", 0.25)]
+    (group,) = build(rows, [item], tokenizer).groups
+    texts = [tokenizer.decode(r.token_ids[:-1]) for r in group.responses]
+    assert texts == ["module a; endmodule", "module b; endmodule", item.reference]
+    assert [r.z for r in group.responses] == [0.25, 0.5, 1.0]
+    assert [r.is_reference for r in group.responses] == [False, False, True]
+    assert all(r.token_ids[-1] == tokenizer.eos_token_id for r in group.responses)
+    assert tokenizer.decode(group.prompt_ids).endswith("Module 0.\n")
+
+
+def test_sampled_ids_are_used_where_the_text_is_the_sampled_one(tokenizer: Any) -> None:
+    item, code, ids = cases.problem(0), "module a; endmodule", (9, 8, 7)
+    trained = [
+        cases.scored(item, 0, code, 0.5, token_ids=ids),  # code is the text
+        cases.scored(item, 1, code + "\n", 0.5, text=code, token_ids=ids),  # up to white space
+        cases.scored(item, 2, code, 0.5, text=f"Sure!\n{code}", token_ids=ids),  # prose was cut: not what was sampled
+        cases.scored(item, 3, "", 0.0, text="no code", token_ids=ids),  # still to be pushed down, as written
+    ]
+    (group,) = build(trained, [item], tokenizer).groups
+    assert [r.token_ids == ids for r in group.responses] == [True, True, False, True, False]
+    assert tokenizer.decode(group.responses[2].token_ids[:-1]) == code
+    (raw,) = build(trained, [item], tokenizer, candidate_text="raw").groups
+    assert [r.token_ids == ids for r in raw.responses] == [True, True, True, True, False]
+
+
+def test_truncated_raw_text_has_no_end_token(tokenizer: Any) -> None:
+    item = cases.problem(0)
+    rows = [cases.scored(item, 0, "", 0.0, text="module a;", finish="length"), cases.scored(item, 1, "", 0.0, text="module a;")]
+    (group,) = build(rows, [item], tokenizer, candidate_text="raw").groups
+    cut, ended = group.responses[0].token_ids, group.responses[1].token_ids
+    assert ended == (*cut, tokenizer.eos_token_id)
+
+
+def test_prefilled_header_belongs_to_the_prompt(tokenizer: Any) -> None:
+    header = "module m(output y);\n"
+    item = Problem.create(instruction="Do.", header=header, reference=header + "assign y = 1;\nendmodule\n", source="t")
+    rows = [cases.scored(item, 0, header + "endmodule", 0.5, text="endmodule", token_ids=(5, 6))]
+    (group,) = build(rows, [item], tokenizer, prompt=PromptConfig(style="plain", header="prefill")).groups
+    assert tokenizer.decode(group.prompt_ids).endswith(header)
+    assert group.responses[0].token_ids == (5, 6)
+    assert tokenizer.decode(group.reference.token_ids[:-1]) == "assign y = 1;\nendmodule\n"
+
+
+def test_everything_left_out_is_counted(tokenizer: Any) -> None:
+    good, long_reference = cases.problem(0), cases.problem(1, "module m; " + "wire w; " * 40 + "endmodule")
+    none = Problem.create(instruction="No reference.", source="t")
+    blank = Problem.create(instruction="Blank reference.", reference=" \n", source="t")
+    long_prompt = Problem.create(instruction="x" * 200, reference="module m; endmodule", source="t")
+    rows = [
+        cases.scored(good, 0, "module a; endmodule", 0.5),
+        cases.scored(good, 1, "module a; endmodule", 0.5),  # duplicate of the first
+        cases.scored(good, 2, good.reference or "", 1.0),  # duplicate of the reference
+        cases.scored(good, 3, "module b; " + "wire w; " * 40, 0.5),  # too long
+        cases.scored(good, 4, "module c; endmodule", None),  # unscored by our fault
+        cases.scored(good, 5, "", 0.0, text=" \n"),  # empty
+        cases.scored(long_reference, 0, "module a; endmodule", 0.5),
+        cases.scored(none, 0, "module a; endmodule", 0.5),
+    ]
+    result = build(rows, [good, long_reference, none, blank, long_prompt], tokenizer, max_length=120)
+    counts = result.counts
+    assert [g.problem_id for g in result.groups] == [good.id]
+    assert (counts.problems_without_reference, counts.prompts_too_long, counts.references_too_long) == (2, 1, 1)
+    assert (counts.candidates, counts.duplicates) == (3, 2)
+    assert (counts.candidates_too_long, counts.candidates_unscored, counts.candidates_empty) == (1, 1, 1)
+    assert counts.candidates_of_dropped == 2
+    kept = counts.candidates + counts.candidates_too_long + counts.candidates_unscored + counts.candidates_empty
+    assert kept + counts.candidates_of_dropped == len(rows)
+
+
+def test_length_limit_is_exact(tokenizer: Any) -> None:
+    item = cases.problem(0)
+    (group,) = build([], [item], tokenizer).groups
+    length = len(group.prompt_ids) + len(group.reference.token_ids)
+    assert len(build([], [item], tokenizer, max_length=length).groups) == 1
+    assert build([], [item], tokenizer, max_length=length - 1).counts.references_too_long == 1
+
+
+def test_prompts_of_half_the_length_are_left_out_as_rtlcoder_does(tokenizer: Any) -> None:
+    item = cases.problem(0)
+    (group,) = build([], [item], tokenizer).groups
+    limit = 2 * len(group.prompt_ids)
+    fits = cases.problem(0, "m")
+    assert len(build([], [fits], tokenizer, METHODS["rtlcoder"], max_length=limit).groups) == 0
+    assert len(build([], [fits], tokenizer, METHODS["rtlcoder"], max_length=limit + 1).groups) == 1
+    assert len(build([], [fits], tokenizer, max_length=limit).groups) == 1
+
+
+def test_method_without_candidates_gets_references_alone(tokenizer: Any) -> None:
+    made = cases.case(3)
+    result = build(made.rows, made.problems, tokenizer, METHODS["sft"])
+    assert [len(g.responses) for g in result.groups] == [1, 1, 1]
+
+
+def test_bad_input_is_a_data_error(tokenizer: Any) -> None:
+    item = cases.problem(0)
+    with pytest.raises(DataError, match="not among the 1"):
+        build([cases.scored(cases.problem(1), 0, "module a; endmodule", 0.5)], [item], tokenizer)
+    with pytest.raises(DataError, match="given twice"):
+        build([], [item, item], tokenizer)
+
+
+def test_odd_text_becomes_ids_of_the_vocabulary(tokenizer: Any) -> None:
+    texts = ["module \ud800;", "\x00endmodule", "模块\r\n", "\ufeffmodule <|im_end|> m; endmodule"]
+    item = cases.problem(0)
+    rows = [cases.scored(item, i, text, 0.5) for i, text in enumerate(texts)]
+    result = build(rows, [item], tokenizer)
+    (group,) = result.groups
+    assert len(group.responses) == 5
+    assert all(r.token_ids.count(tokenizer.eos_token_id) == 1 for r in group.responses)
+    assert len(result.digest) == 64
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.sampled_from([0.0, 0.3, 0.6, 0.75, 0.8, 1.0]), max_size=5), st.sampled_from([0.0, 0.2, 0.5]), st.booleans())
+def test_needed_responses_are_those_that_an_active_pair_names(z: list[float], beta: float, softmax: bool) -> None:
+    responses = tuple(Response((1,), value) for value in z)
+    group = Group("p", (1,), (*responses, Response((1,), 1.0, is_reference=True)))
+    active = losses.active_pairs([*z, 1.0], beta)
+    assert [list(pair) for pair in group.active_pairs(beta)] == active.nonzero().tolist()
+    needed = group.needed(Method("m", beta=beta, softmax=softmax))
+    in_pair = (active.any(0) | active.any(1)).tolist()
+    in_pair[-1] = True
+    expected = [True] * len(in_pair) if softmax and bool(active.any()) else in_pair
+    assert needed == tuple(i for i, is_needed in enumerate(expected) if is_needed)
+
+
+def test_shift_is_measured_on_the_text_as_sampled(tokenizer: Any) -> None:
+    bare, one, two = cases.problem(0), cases.problem(1), cases.problem(2)
+    rows = [cases.scored(one, 0, "module a; endmodule", None, text="Sure: module a; endmodule", token_ids=(4, 5, 6)),
+            cases.scored(two, 0, "module b; endmodule", 0.5, token_ids=(7, 8))]  # fmt: skip
+    common = {"prompt": cases.PROMPT, "train": TrainConfig()}
+    found = sampled_rows(rows, [bare, one, two], tokenizer, num_problems=1, **common)  # type: ignore[arg-type]
+    assert [row.response_ids for row in found] == [(4, 5, 6)]
+    assert len(sampled_rows(rows, [bare, one, two], tokenizer, num_problems=9, **common)) == 2  # type: ignore[arg-type]
+    assert sampled_rows(rows, [bare, one, two], tokenizer, num_problems=0, **common) == []  # type: ignore[arg-type]
+
+
+def test_digest_tells_groups_apart(tokenizer: Any, tmp_path: Path) -> None:
+    item = cases.problem(0)
+    one = build([cases.scored(item, 0, "module a; endmodule", 0.5)], [item], tokenizer)
+    other = build([cases.scored(item, 0, "module a; endmodule", 0.6)], [item], tokenizer)
+    assert one.digest == build([cases.scored(item, 0, "module a; endmodule", 0.5)], [item], tokenizer).digest
+    assert one.digest != other.digest
