@@ -1,9 +1,10 @@
 """Judges and rules for the tests of judging: named as a user names their own, and imported in worker processes."""
 
 import os
+from pathlib import Path
 
-from evaluation_cases import INVERT
-
+from evaluation_cases import INVERT, tiny
+from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.worker import FLAGS, one_file
 from itertl.records import Problem, Verdict
 from itertl.tools import icarus
@@ -34,3 +35,11 @@ def hurried(problem: Problem, code: str) -> Simulation:
 
 def everything_passes(simulation: Simulation) -> tuple[Verdict, str]:
     return Verdict.PASSED, ""
+
+
+def tiny_benchmark(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
+    return tiny()
+
+
+def not_a_benchmark(data: Path | None, *, limit: int | None = None, seed: int = 0) -> int:
+    return 3

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from evaluation_cases import HEADER, INVERT, WHOLE_INVERTER, tiny
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evaluation_cases import HEADER, INVERT, WHOLE_INVERTER, tiny
 from itertl.errors import DataError, ToolMissing, UsageError
 from itertl.evaluation.judge import Completion, judge
 from itertl.progress import Tracker
@@ -35,9 +35,13 @@ def body(text: str, task: str = "invert", **fields: object) -> Completion:
 
 
 FORGED = HEADER + 'assign y = 0; initial begin $display("Mismatches: 0 in 4 samples"); $finish; end\nendmodule\n'
-ENDLESS = HEADER + "assign y = ~a; always begin end\nendmodule\n"
+ENDLESS = HEADER + "assign y = ~a; initial while (1) ;\nendmodule\n"
+
+# Icarus returns its number of errors modulo 256: this status looks like success.
+ERRORS_256 = "genvar i; generate for (i = 0; i < 256; i = i + 1) begin : g nowhere n(); end endgenerate assign y = ~a;\nendmodule"
 
 VERDICTS = [
+    (body(ERRORS_256), Verdict.ELABORATION_ERROR),
     (body(INVERT), Verdict.PASSED),
     (whole(WHOLE_INVERTER), Verdict.PASSED),
     (whole(WHOLE_INVERTER.replace("\n", "\r\n")), Verdict.PASSED),
@@ -86,16 +90,15 @@ def test_rows_say_what_judged_them(rows: list[EvalRow]) -> None:
 
 
 def test_rules_differ_on_a_forged_verdict_and_on_a_warning() -> None:
-    warned = body("reg [1:0] r; always @(a) r = ~a; assign y = r; wire w = {a, a};\nendmodule")
     implicit = body("assign z = a[0]; assign y = ~a;\nendmodule")
-    default = [row.verdict for row in judge(tiny(), [whole(FORGED), warned, implicit])]
-    upstream = judge(tiny(), [whole(FORGED), warned, implicit], rule="upstream")
-    assert default == [Verdict.RUNTIME_ERROR, Verdict.PASSED, Verdict.PASSED]
-    assert [row.verdict for row in upstream] == [Verdict.PASSED, Verdict.PASSED, Verdict.COMPILE_ERROR]
-    assert "warning" in upstream[2].detail and upstream[2].rule == "upstream"
+    default = [row.verdict for row in judge(tiny(), [whole(FORGED), implicit])]
+    upstream = judge(tiny(), [whole(FORGED), implicit], rule="upstream")
+    assert default == [Verdict.RUNTIME_ERROR, Verdict.PASSED]
+    assert [row.verdict for row in upstream] == [Verdict.PASSED, Verdict.COMPILE_ERROR]
+    assert "warning" in upstream[1].detail and upstream[1].rule == "upstream"
 
 
-def test_a_design_that_never_ends_is_timed_out(tmp_path: Path) -> None:
+def test_a_design_that_never_ends_is_timed_out() -> None:
     benchmark = tiny(judge="evaluation_hooks:hurried")
     assert judge(benchmark, [whole(ENDLESS)], num_workers=1)[0].verdict is Verdict.TIMEOUT
 
@@ -203,8 +206,8 @@ def test_no_completions_no_rows() -> None:
     assert judge(tiny(), []) == []
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=())), min_size=1, max_size=4))
-@settings(deadline=None, max_examples=8, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.text(st.characters(exclude_categories=())), min_size=5, max_size=9))
+@settings(deadline=None, max_examples=3, suppress_health_check=list(HealthCheck))
 def test_any_text_gets_a_verdict_of_the_models_fault(texts: list[str]) -> None:
     found = judge(tiny(), [body(text) for text in texts], num_workers=1)
     assert len(found) == len(texts)

@@ -38,6 +38,8 @@ CASES = [
     (OK, ended("", "what():  std::bad_alloc\n", code=-signal.SIGABRT), Verdict.TIMEOUT, Verdict.TIMEOUT),
     (OK, ended(GOOD, code=-signal.SIGKILL), Verdict.TOOL_FAILED, Verdict.TOOL_FAILED),
     (ended(s=20.0), ended(GOOD, s=20.0), Verdict.PASSED, Verdict.TIMEOUT),
+    (ended(GOOD, code=2), ended(GOOD), Verdict.COMPILE_ERROR, Verdict.COMPILE_ERROR),
+    (ended(stderr="d.sv:7: error: x\n256 error(s) during elaboration.\n"), None, Verdict.ELABORATION_ERROR, Verdict.ELABORATION_ERROR),
     (OK, None, Verdict.TOOL_FAILED, Verdict.TOOL_FAILED),
     (ended(stderr="d.sv:9: syntax error\nI give up.\n", code=2), None, Verdict.SYNTAX_ERROR, Verdict.SYNTAX_ERROR),
     (

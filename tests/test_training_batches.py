@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import training_cases as cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import training_cases as cases
 from itertl.config import PromptConfig, TrainConfig
 from itertl.errors import DataError
 from itertl.records import Problem, Scored

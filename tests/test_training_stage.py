@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 import torch
-import training_cases as cases
 
+import training_cases as cases
 from itertl import storage
 from itertl.errors import DataError, RecipeError, TrainingDiverged
 from itertl.models import load_model, load_tokenizer
 from itertl.progress import Tracker
 from itertl.records import TrainStep
-from itertl.training import trainer
 from itertl.training.stage import TrainResult
 
 
@@ -99,7 +98,7 @@ def test_no_epochs_keep_the_policy(policy: tuple[Path, Any], tmp_path: Path) -> 
 def test_saved_weights_have_the_dtype_asked_for(policy: tuple[Path, Any], tmp_path: Path) -> None:
     made = cases.case(1)
     cases.run_stage(tmp_path, policy[0], made.problems, made.rows, epochs=1, precision="bf16", options={"dtype": "bfloat16"})
-    weights = load_model(tmp_path / "checkpoint", dtype="auto" if False else "bfloat16", device="cpu").state_dict()
+    weights = load_model(tmp_path / "checkpoint", dtype="bfloat16", device="cpu").state_dict()
     assert {value.dtype for value in weights.values()} == {torch.bfloat16}
     assert json.loads((tmp_path / "checkpoint/config.json").read_text())["dtype"] == "bfloat16"
 
@@ -172,53 +171,67 @@ class Impatient(Tracker):
 
 
 SCRIPT = """
-import dataclasses, json, sys
+import dataclasses, json, os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import training_cases as cases
-folder, cache = Path(sys.argv[2]), Path(sys.argv[3])
-model, tokenizer = cases.tiny(cache)
-made = cases.case(4, tokenizer)
-result = cases.run_stage(folder, model, made.problems, made.rows, epochs=2, groups_per_step=2, save_every_steps=1, **json.loads(sys.argv[4]))
-print(json.dumps(dataclasses.asdict(result)))
+from itertl.training import trainer  # imported once, before the forks: what takes the time
+import peft, transformers.models.llama.modeling_llama
+
+def one(folder, cache, kill_at, settings):
+    os.environ["ITERTL_KILL_AT"] = kill_at
+    model, tokenizer = cases.tiny(cache)
+    made = cases.case(4, tokenizer)
+    result = cases.run_stage(folder, model, made.problems, made.rows, epochs=2, groups_per_step=2, **settings)
+    (folder.parent / f"{folder.name}.json").write_text(json.dumps(dataclasses.asdict(result)))
+
+for folder, kill_at, settings in json.loads(sys.argv[3]):
+    child = os.fork()
+    if child == 0:
+        try:
+            one(Path(folder), Path(sys.argv[2]), kill_at, settings)
+        except BaseException as error:
+            print(repr(error), file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(json.dumps([status, (Path(folder) / "checkpoint").exists()]))
 """
 
 
-def run_apart(folder: Path, cache: Path, kill_at: str | None = None, **settings: Any) -> subprocess.CompletedProcess[str]:
-    """The stage in a process of its own, perhaps killed at a named point."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", **({"ITERTL_KILL_AT": kill_at} if kill_at else {})}
-    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(folder), str(cache), json.dumps(settings)]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=200, check=False)
-
-
-def fingerprint(folder: Path, done: subprocess.CompletedProcess[str]) -> tuple[str, str, str]:
+def run_apart(cache: Path, runs: list[tuple[str, str, dict[str, Any]]]) -> list[tuple[int, bool]]:
+    """Each run in a process of its own, perhaps killed at a named point: its exit status, and if a checkpoint is there."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(cache), json.dumps(runs)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines() if line.startswith("[")]
+
+
+def fingerprint(folder: Path) -> tuple[str, str, str]:
     assert sorted(p.name for p in folder.iterdir()) == ["checkpoint", "train.jsonl"]
-    return storage.hash_file(folder / "checkpoint"), storage.hash_file(folder / "train.jsonl"), done.stdout
+    result = folder.with_name(folder.name + ".json").read_text()
+    return storage.hash_file(folder / "checkpoint"), storage.hash_file(folder / "train.jsonl"), result
 
 
-LORA = {"lora": {"rank": 4, "dropout": 0.2}, "precision": "bf16"}
+LORA = {"lora": {"rank": 4, "dropout": 0.2}, "precision": "bf16", "save_every_steps": 1}
+KILLS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "full": ({"save_every_steps": 1}, ("train.save:1", "train.step:2", "train.save:2", "train.finish:1")),
+    "adapters": (LORA, ("train.step:2", "train.save:2")),
+    "rare-saves": ({"save_every_steps": 2}, ("train.step:3",)),
+}
 
 
-@pytest.mark.parametrize(
-    ("kills", "options"),
-    [
-        (("train.step:1", "train.save:1", "train.step:2", "train.finish:1"), {}),
-        pytest.param(("train.step:2", "train.save:2"), LORA, marks=pytest.mark.slow),
-        pytest.param(("train.step:3", "train.save:3", "train.step:4"), {"save_every_steps": 2}, marks=pytest.mark.slow),
-    ],
-    ids=["full", "adapters", "rare-saves"],
-)
-def test_killed_anywhere_it_ends_in_the_same_bytes(
-    kills: tuple[str, ...], options: dict[str, Any], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    cache = tmp_path_factory.mktemp("cache")
-    options = dict(options)
-    undisturbed = fingerprint(tmp_path / "calm", run_apart(tmp_path / "calm", cache, **options))
-    for kill in kills:
-        assert run_apart(tmp_path / "killed", cache, kill, **options).returncode == -signal.SIGKILL, kill
-        assert not (tmp_path / "killed/checkpoint").exists()
-    assert fingerprint(tmp_path / "killed", run_apart(tmp_path / "killed", cache, **options)) == undisturbed
+def test_killed_anywhere_it_ends_in_the_same_bytes(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Four steps each; every killed run is started again until one ends, and is compared with an undisturbed one."""
+    runs: list[tuple[str, str, dict[str, Any]]] = []
+    for name, (options, kills) in KILLS.items():
+        runs += [(str(tmp_path / f"{name}-calm"), "", options)]
+        runs += [(str(tmp_path / f"{name}-cut"), kill, options) for kill in (*kills, "")]
+    ended = run_apart(tmp_path_factory.mktemp("cache"), runs)
+    assert ended == [((-signal.SIGKILL, False) if kill else (0, True)) for _, kill, _ in runs]
+    for name in KILLS:
+        assert fingerprint(tmp_path / f"{name}-calm") == fingerprint(tmp_path / f"{name}-cut")
 
 
 def test_interrupted_by_the_user_it_saves_and_goes_on(policy: tuple[Path, Any], tmp_path: Path) -> None:
@@ -278,4 +291,3 @@ def test_fp16_without_a_gpu_is_refused(policy: tuple[Path, Any], tmp_path: Path,
     made = cases.case(1)
     with pytest.raises(RecipeError, match=r"train\.precision"):
         cases.run_stage(tmp_path, policy[0], made.problems, made.rows, precision="fp16")
-    assert trainer.run.__doc__

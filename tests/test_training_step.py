@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-import training_cases as cases
 
+import training_cases as cases
 from itertl.config import TrainConfig
 from itertl.errors import TrainingDiverged
 from itertl.models import load_model
@@ -165,16 +165,26 @@ def test_gradient_is_clipped_and_the_norm_before_it_logged(session: Session, pol
 
 def test_loss_that_is_not_finite_names_the_step_and_the_problem(session: Session, policy: tuple[Path, Any]) -> None:
     groups = groups_of(policy, 3, METHODS["itertl"])
-    with torch.no_grad():  # only problem 1's code holds the byte "1" … and every code does; so poison a byte of one alone
-        only = set(groups[1].reference.token_ids + groups[1].prompt_ids) - {
-            t for i in (0, 2) for r in groups[i].responses for t in r.token_ids + groups[i].prompt_ids
-        }
-        if not only:
-            pytest.fail("the case needs a byte that only one problem holds")
-        session.model.get_input_embeddings().weight[min(only)] = math.nan
-    # The output matrix is tied to the embedding: use an untied forward by masking is not possible, so all problems fail.
-    with pytest.raises(TrainingDiverged, match=r"step 4: the loss is not finite .*problems: .*" + groups[1].problem_id):
+    prompt = torch.tensor(groups[1].prompt_ids)
+
+    def poison(_module: Any, _args: Any, given: dict[str, Any], output: Any) -> Any:
+        if torch.equal(given["input_ids"][0, : len(prompt)], prompt):
+            output.logits = output.logits * math.nan
+        return output
+
+    session.model.register_forward_hook(poison, with_kwargs=True)
+    before = [p.detach().clone() for p in session.parameters]
+    with pytest.raises(TrainingDiverged, match=rf"step 4: the loss is not finite .*problems: {groups[1].problem_id}\."):
         finite_gradients(session, PlannedStep(4, 1.0, 1e-3, (0, 1, 2)), groups, TrainConfig(), METHODS["itertl"], 0, lambda _: None)
+    assert all(torch.equal(a, b) for a, b in zip(before, session.parameters, strict=True))
+
+
+def test_gradient_that_is_not_finite_names_all_problems_of_the_step(session: Session, policy: tuple[Path, Any]) -> None:
+    groups = groups_of(policy, 3, METHODS["itertl"])
+    session.parameters[0].register_hook(lambda gradient: gradient * math.inf)
+    named = f"{groups[2].problem_id}, {groups[0].problem_id}"
+    with pytest.raises(TrainingDiverged, match=rf"step 9: the gradient is not finite .*problems: {named}\."):
+        finite_gradients(session, PlannedStep(9, 1.0, 1e-3, (2, 0)), groups, TrainConfig(), METHODS["itertl"], 0, lambda _: None)
 
 
 def test_shift_by_hand(policy: tuple[Path, Any], model: Any) -> None:

@@ -32,7 +32,8 @@ from itertl.report.stage import make_report
 from itertl.runs import RunFolder
 from itertl.sampling.stage import sample as sample_candidates
 from itertl.scoring.combine import combine, check_combination
-from itertl.scoring.stage import score_candidates, scorer_versions
+from itertl.scoring.scorers import check_tools
+from itertl.scoring.stage import score_candidates
 from itertl.seeds import derive_seed
 from itertl.telemetry import candidate_telemetry
 from itertl.tools import icarus
@@ -174,7 +175,7 @@ def score(run: RunFolder, task: Task, candidates: Path | None, iteration: int) -
     run.stage(
         folder,
         "score",
-        settings={"scorers": list(config.scorers), "timeout_s": config.timeout_s, "versions": scorer_versions(config.scorers)},
+        settings={"scorers": list(config.scorers), "timeout_s": config.timeout_s, "versions": check_tools(config.scorers)},
         inputs={"candidates": run.hash(candidates), "problems": task.problems_hash},
         outputs=[out.name],
         seed=0,

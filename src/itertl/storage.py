@@ -72,7 +72,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 continue
             try:
                 value = json.loads(raw)
-            except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{path}:{number}: not JSON ({error}); each line must be one JSON object") from error
             if not isinstance(value, dict):
                 raise DataError(f"{path}:{number}: a {type(value).__name__}, not a JSON object; put one object a line")

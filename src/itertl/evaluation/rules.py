@@ -32,18 +32,16 @@ _VERDICT_LINE = re.compile(r"^Mismatches: (\d+) in (\d+) samples[ \t]*\r?$", re.
 _UPSTREAM_LINE = re.compile(r"Mismatches: ([0-9]*) in ([0-9]*) samples")
 _ERROR = re.compile(r"error|sorry:|assert|signaled", re.IGNORECASE)
 _ERROR_COUNT = re.compile(r"\d+ error\(s\)|.*: warning:")
+_NO_INCLUDE = re.compile(r"^.*Include file .* not found", re.MULTILINE)  # what else is reported follows from it
 _LIMIT_SIGNALS = (-signal.SIGXCPU, -signal.SIGXFSZ)
 _DETAIL_CHARS = 300
 
 
 def default(simulation: Simulation) -> Judgement:
     """Compiled (warnings are none of our business), ended with status 0, and one verdict line with no mismatch."""
-    refused = compile_failure(simulation.compiled)
-    if refused is not None:
-        return refused
     ran = simulation.ran
-    if ran is None:
-        return Verdict.TOOL_FAILED, "iverilog reported success and left no program"
+    if ran is None or simulation.compiled.returncode != 0:
+        return compile_failure(simulation.compiled)
     stopped = limit_or_kill(ran)
     if stopped is not None:
         return stopped
@@ -64,13 +62,10 @@ def upstream(simulation: Simulation) -> Judgement:
     first ``Mismatches: A in B samples`` on stdout has A = 0. Status codes count for nothing there, nor here.
     """
     compiled, ran = simulation.compiled, simulation.ran
-    refused = compile_failure(compiled)
-    if refused is not None:
-        return refused
+    if ran is None or compiled.returncode != 0:
+        return compile_failure(compiled)
     if compiled.stderr:
         return Verdict.COMPILE_ERROR, cut(f"stderr is not empty: {first_error(compiled.stderr)}")
-    if ran is None:
-        return Verdict.TOOL_FAILED, "iverilog reported success and left no program"
     stopped = limit_or_kill(ran)
     if stopped is not None:
         return stopped
@@ -94,20 +89,24 @@ def _counted(mismatches: str, samples: str) -> Judgement:
     return Verdict.PASSED, ""
 
 
-def compile_failure(compiled: Completed) -> Judgement | None:
-    """Why the compiler refused the text; None where it did not.
+def compile_failure(compiled: Completed) -> Judgement:
+    """Why there is no program to simulate.
 
-    A compiler that the text makes crash has refused it: its reference went through the same program.
+    The status alone does not tell: Icarus returns its number of errors modulo 256, so 256 errors look like success.
+    A compiler that the text makes crash has refused it: the problem's reference went through the same program.
     """
     stopped = limit_or_kill(compiled)
     if stopped is not None:
         return stopped
-    if compiled.returncode == 0:
-        return None
     if "syntax error" in compiled.stderr:
         return Verdict.SYNTAX_ERROR, cut(first_error(compiled.stderr))
+    no_include = _NO_INCLUDE.search(compiled.stderr)
+    if no_include is not None:
+        return Verdict.COMPILE_ERROR, cut(no_include[0])
     if "during elaboration" in compiled.stderr:
         return Verdict.ELABORATION_ERROR, cut(first_error(compiled.stderr))
+    if compiled.returncode == 0 and not _ERROR.search(compiled.stderr):
+        return Verdict.TOOL_FAILED, "iverilog reported success and left no program"
     reason = first_error(compiled.stderr) or f"iverilog ended with status {compiled.returncode}"
     return Verdict.COMPILE_ERROR, cut(reason)
 

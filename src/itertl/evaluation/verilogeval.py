@@ -8,8 +8,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from itertl.errors import DataError
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.lines import read_objects, text_field
@@ -51,20 +49,16 @@ def _load(which: str, data: Path | None, limit: int | None) -> Benchmark:
 def _problem(row: dict[str, Any], where: str, source: str, description: str | None) -> Problem:
     prompt, solution, test = (text_field(row, key, where) for key in ("prompt", "canonical_solution", "test"))
     own = next((text_field(row, key, where) for key in _DESCRIPTIONS if key in row), None)
-    try:
-        return Problem.create(
-            instruction=own if own is not None else description or "",
-            header=prompt,
-            reference=f"{prompt}\n{solution}",
-            top="top_module",
-            testbench=test,
-            source=source,
-            licence="MIT",
-            upstream_id=row["task_id"],
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}; is this VerilogEval v1?") from error
+    return Problem.create(
+        instruction=own if own is not None else description or "",
+        header=prompt,
+        reference=f"{prompt}\n{solution}",
+        top="top_module",
+        testbench=test,
+        source=source,
+        licence="MIT",
+        upstream_id=row["task_id"],
+    )
 
 
 def _descriptions(which: str, file: Path) -> dict[str, str]:

@@ -30,11 +30,9 @@ class _Prints:
 
     @staticmethod
     def of(problems: Sequence[Problem]) -> "_Prints":
-        return _Prints(
-            [tuple(normalize.words(p.instruction)) for p in problems],
-            [tuple(normalize.code_tokens(p.reference or "")) for p in problems],
-            [tuple(normalize.renamed_tokens(p.reference or "")) for p in problems],
-        )
+        both = [normalize.code_tokens(p.reference or "") for p in problems]
+        words = [tuple(normalize.words(p.instruction)) for p in problems]
+        return _Prints(words, [tuple(code) for code, _ in both], [tuple(renamed) for _, renamed in both])
 
 
 def audit(
@@ -78,13 +76,21 @@ def _duplicates(problems: Sequence[Problem], prints: _Prints, near: float) -> It
     for group in _equal(prints.renamed):
         if group not in same_code:
             yield Duplicates(kind="code after renaming", members=_members(problems, group))
-    for kind, texts, size in (("near instruction", prints.words, TEXT_GRAM), ("near code", prints.code, CODE_GRAM)):
-        distinct = list({text: n for n, text in reversed(list(enumerate(texts))) if text}.values())[::-1]
-        vocabulary = Vocabulary()
-        grams = [vocabulary.grams(texts[n], size) for n in distinct]
-        for group, similarity in components(near_links(grams, near)):
-            members = _members(problems, [distinct[i] for i in group])
-            yield Duplicates(kind=kind, members=members, similarity=similarity)
+    for group, similarity in _near(prints.words, TEXT_GRAM, near):
+        yield Duplicates(kind="near instruction", members=_members(problems, group), similarity=similarity)
+    for group, similarity in _near(prints.code, CODE_GRAM, near):
+        yield Duplicates(kind="near code", members=_members(problems, group), similarity=similarity)
+
+
+def _near(texts: Sequence[tuple[str, ...]], size: int, threshold: float) -> Iterator[tuple[list[int], float]]:
+    """Groups of positions whose texts differ and are alike, with the weakest link's likeness."""
+    first: dict[tuple[str, ...], int] = {}
+    for number, text in enumerate(texts):
+        if text:
+            first.setdefault(text, number)
+    vocabulary, numbers = Vocabulary(), list(first.values())
+    for group, similarity in components(near_links([vocabulary.grams(text, size) for text in first], threshold)):
+        yield [numbers[i] for i in group], similarity
 
 
 def _equal(texts: Sequence[Hashable]) -> list[list[int]]:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from itertl.tools.verilog_text import rename_identifiers, tokenize, tokens
+from itertl.tools.verilog_text import rename_identifiers, tokenize
 
-_WORD = re.compile(r"[^\W_]+")
+_CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # scripts without spaces: each character is a word
+_WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
 _BASE = 0x9E3779B97F4A7C15  # odd, so that multiplication is a bijection modulo 2^64
 _MIX = 0xBF58476D1CE4E5B9
 TEXT_GRAM = 8  # words, as in the usual decontamination of training sets
@@ -25,14 +26,13 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.casefold())
 
 
-def code_tokens(code: str) -> list[str]:
-    """Tokens without comments and layout: equal lists are the same code."""
-    return tokens(code)
+def code_tokens(code: str) -> tuple[list[str], list[str]]:
+    """Tokens without comments and layout, and the same with identifiers replaced by the order of their first use.
 
-
-def renamed_tokens(code: str) -> list[str]:
-    """``code_tokens`` with every identifier replaced by the order of its first use (alpha-renaming)."""
-    return rename_identifiers(tokenize(code))
+    Equal first lists are the same code, equal second ones the same but for names.
+    """
+    stream = tokenize(code)
+    return [token.canonical for token in stream], rename_identifiers(stream)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 Grams = frozenset[int]
 
@@ -121,10 +122,7 @@ class Inverted:
 
     def shared(self, grams: Grams) -> Counter[int]:
         """How many n-grams each set of the index has in common with ``grams``; sets with none are left out."""
-        counts: Counter[int] = Counter()
-        for gram in grams:
-            counts.update(self.index.get(gram, ()))
-        return counts
+        return Counter(chain.from_iterable(self.index[gram] for gram in grams & self.index.keys()))
 
     def jaccards(self, grams: Grams) -> dict[int, float]:
         """Jaccard likeness with each set that shares anything."""

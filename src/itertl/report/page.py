@@ -5,10 +5,13 @@ run nothing. The same run gives the same bytes: no date of making is on it.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from itertl.report import canvas, findings, gallery, tables, text
+from itertl.report.paired import Difference
 from itertl.report.provenance import provenance_section
 from itertl.report.rundata import Run
+from itertl.report.series import Series
 from itertl.report.tables import Grid
 from itertl.report.theme import style_sheet
 
@@ -28,7 +31,7 @@ _CAPTIONS: Mapping[str, tuple[str, str]] = {
     ),
     "telemetry": (
         "What the loop did",
-        "An iteration's candidates come from the model of the iteration before. An active pair differs in z by more "
+        "Across: the iteration. Its candidates come from the model of the iteration before. An active pair differs in z by more "
         "than β, a hinged one also violates the margin: without them nothing is ranked. KL says how far training moved "
         "the model. A growing surrogate gap means that z is satisfied faster than function is learnt.",
     ),
@@ -40,16 +43,29 @@ _CAPTIONS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def render(runs: Sequence[Run], figures: Mapping[str, str]) -> str:
-    """The page of one run or of runs side by side. ``figures``: name -> SVG text as ``figures.EVERY`` makes them.
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A run with what the page reads besides: paired differences, examples, and notes on examples."""
 
-    Raises DataError where a file of verdicts, samples or problems cannot be read.
-    """
+    run: Run
+    paired: Mapping[Series, Difference]
+    examples: Sequence[gallery.Example]
+    notes: Sequence[str]
+
+
+def gather(run: Run) -> Content:
+    """Read what the page needs. Raises DataError where a file of verdicts, samples or problems cannot be read."""
+    return Content(run, findings.differences(run), *gallery.examples(run))
+
+
+def render(contents: Sequence[Content], figures: Mapping[str, str]) -> str:
+    """The page of one run or of runs side by side. ``figures``: name -> SVG text as ``figures.EVERY`` makes them."""
+    runs = [content.run for content in contents]
     several = len(runs) > 1
     title = "Runs side by side" if several else runs[0].name
     body = [_top(title, runs)]
-    for run in runs:
-        body.append(_summary(run, heading=several))
+    for content in contents:
+        body.append(_summary(content, heading=several))
     if several:
         body += ["<h2>Comparison</h2>", _table(tables.comparison_grid({r.name: r.metrics for r in runs}))]
         body.append(_settings_difference(runs))
@@ -57,7 +73,7 @@ def render(runs: Sequence[Run], figures: Mapping[str, str]) -> str:
     body += ["<h2>Figures</h2>", *drawn] if drawn else []
     body.append("<h2>Numbers</h2>")
     body += [_numbers(run, heading=several) for run in runs]
-    body.append(_examples(runs))
+    body.append(_examples(contents))
     body.append("<h2>Where it comes from</h2>")
     body += [provenance_section(run, heading=several) for run in runs]
     body.append("<footer>Made by <code>itertl report</code>. This file needs nothing beside it.</footer>")
@@ -87,9 +103,10 @@ def _state(run: Run) -> str:
     return f'<span class="state open">unfinished: {done}</span>'
 
 
-def _summary(run: Run, *, heading: bool) -> str:
+def _summary(content: Content, *, heading: bool) -> str:
+    run = content.run
     head = f"<h2>{text.html(run.name)}</h2>{_state(run)}" if heading else ""
-    said = " ".join(text.html(s) for s in findings.sentences(run, findings.differences(run)))
+    said = " ".join(text.html(s) for s in findings.sentences(run, content.paired))
     tiles = "".join(
         f'<div class="tile"><div class="label">{text.html(t.label)}</div><div class="value">{text.html(t.value)}</div>'
         f'<div class="note">{text.html(t.note)}</div></div>'
@@ -159,14 +176,13 @@ def _leaves(tree: object, at: str = "") -> dict[str, str]:
     return {at: text.NOT_MEASURED if tree is None else str(tree)}
 
 
-def _examples(runs: Sequence[Run]) -> str:
+def _examples(contents: Sequence[Content]) -> str:
     parts: list[str] = []
-    for run in runs:
-        found, notes = gallery.examples(run)
-        if len(runs) > 1 and found:
-            parts.append(f"<h3>{text.html(run.name)}</h3>")
-        parts += [_example(example, is_open=position == 0) for position, example in enumerate(found)]
-        parts += [f'<p class="under">{text.html(note)}</p>' for note in notes]
+    for content in contents:
+        if len(contents) > 1 and content.examples:
+            parts.append(f"<h3>{text.html(content.run.name)}</h3>")
+        parts += [_example(example, is_open=position == 0) for position, example in enumerate(content.examples)]
+        parts += [f'<p class="under">{text.html(note)}</p>' for note in content.notes]
     if not parts:
         return ""
     intro = "<p>Held-out problems before and after: won, lost, still failed and kept, the first of each in file order.</p>"

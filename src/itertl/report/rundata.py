@@ -6,7 +6,6 @@ cannot be read is one. Checkpoints are not opened.
 
 import json
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -129,10 +128,12 @@ def _read_manifests(folder: Path) -> dict[str, Manifest]:
 def evaluation_file(folder: Path, stem: str, benchmark: str) -> Path | None:
     """``folder/STEM-BENCHMARK.jsonl`` where it is there; None too for a name that no file of a run can have."""
     name = f"{stem}-{benchmark}.jsonl"
-    if "/" in name or "\0" in name or len(os.fsencode(name)) > 255:
+    if "/" in name or "\0" in name or len(name.encode("utf-8", "surrogatepass")) > 255:
         return None
-    path = folder / name
-    return path if path.is_file() else None
+    try:
+        return path if (path := folder / name).is_file() else None
+    except UnicodeEncodeError:  # a lone surrogate
+        return None
 
 
 def read_problems(path: Path | None) -> dict[str, Problem]:

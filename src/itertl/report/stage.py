@@ -29,8 +29,9 @@ def make_report(runs: Sequence[Path], out: Path | None = None) -> ReportPaths:
     target = out if out is not None else (runs[0] if len(runs) == 1 else Path("report"))
     if target.exists() and not target.is_dir():
         raise DataError(f"{target} is a file; give a folder with --out")
+    contents = [page.gather(run) for run in read]
     drawn = {name: svg for name, draw in figures.EVERY.items() if (svg := draw(read)) is not None}
-    text = page.render(read, drawn)
+    text = page.render(contents, drawn)
     written = []
     for name in figures.EVERY:
         path = target / "figures" / f"{name}.svg"

@@ -19,7 +19,7 @@ p { margin: .5rem 0; }
   border: 1px solid currentColor; margin-top: .6rem; }
 .state.done { color: var(--v-good); }
 .state.open { color: var(--v-runtime); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: .75rem; margin: 1.5rem 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.2rem, 1fr)); gap: .75rem; margin: 1.5rem 0; }
 .tile { background: var(--paper); border: 1px solid var(--grid); border-radius: .6rem; padding: .8rem .95rem; }
 .tile .label { color: var(--soft); font-size: .8rem; line-height: 1.3; overflow-wrap: anywhere; }
 .tile .value { font-size: 1.65rem; font-weight: 650; line-height: 1.25; font-variant-numeric: tabular-nums; }
@@ -31,9 +31,9 @@ figure svg text { font-family: inherit !important; }
 figcaption { color: var(--soft); font-size: .9rem; margin-top: .75rem; max-width: 48rem; }
 figcaption b { color: var(--ink); font-weight: 600; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; min-width: 100%; }
-th, td { padding: .4rem .75rem; text-align: right; border-bottom: 1px solid var(--grid); }
-th { color: var(--soft); font-weight: 600; vertical-align: bottom; min-width: 4.2rem; }
+table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; min-width: 100%; }
+th, td { padding: .4rem .5rem; text-align: right; border-bottom: 1px solid var(--grid); }
+th { color: var(--soft); font-weight: 600; vertical-align: bottom; min-width: 3.6rem; }
 td { white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 tr.muted td { color: var(--soft); }

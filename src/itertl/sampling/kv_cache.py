@@ -16,6 +16,9 @@ _ROOM = 128  # tokens by which a full buffer grows
 class GrowingLayer(DynamicLayer):
     """One layer's keys and values, [batch, heads, length, head_dim], as views of two larger buffers."""
 
+    keys: Any  # a tensor once initialised; the library's own annotation says None as well
+    values: Any
+
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         self.dtype, self.device = key_states.dtype, key_states.device
         self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
@@ -38,9 +41,7 @@ class GrowingLayer(DynamicLayer):
             self._value_buffer, self.values = _select(self.values, indices)
 
 
-def _append(
-    buffer: torch.Tensor, filled: torch.Tensor, states: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _append(buffer: torch.Tensor, filled: torch.Tensor, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     length, total = filled.shape[2], filled.shape[2] + states.shape[2]
     if total > buffer.shape[2]:
         batch, heads, _, dim = states.shape

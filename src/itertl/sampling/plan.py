@@ -27,7 +27,9 @@ def plan_requests(prompts: Sequence[tuple[str, EncodedPrompt]], num_samples: int
     seen: set[str] = set()
     for problem_id, _ in prompts:
         if problem_id in seen:
-            raise UsageError(f"problem {problem_id} is given twice; remove the duplicate (itertl data audit finds them)")
+            raise UsageError(
+                f"problem {problem_id} is given twice; remove the duplicate (itertl data audit finds them)"
+            )
         seen.add(problem_id)
     return [
         SampleRequest(problem_id, index, derive_seed(seed, "sample", problem_id, index), prompt)

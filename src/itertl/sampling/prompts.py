@@ -5,7 +5,7 @@ on its own, after the prompt's ids, never across the border between the two.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from itertl.config import PromptConfig
 from itertl.errors import UsageError
@@ -63,9 +63,10 @@ def encode_response(
     ids = tuple(tokenizer.encode(body, add_special_tokens=False, split_special_tokens=True)) if body else ()
     if not ended:
         return ids
-    if tokenizer.eos_token_id is None:
+    end = cast("int | None", tokenizer.eos_token_id)
+    if end is None:
         raise UsageError("the tokenizer has no end token, so a model cannot learn to stop; set its eos_token")
-    return (*ids, int(tokenizer.eos_token_id))
+    return (*ids, end)
 
 
 def clean(text: str) -> str:

@@ -4,9 +4,10 @@ Equal prompts are read once and share their keys and values; rows that have ende
 have; a row that reaches the model's context ends there with finish reason "length", and a prompt that leaves no room
 at all yields an empty text with that reason. Stop strings are not looked for: a response ends at an end token.
 """
+# ruff: noqa: N815  (axis suffixes on tensors, as on local names)
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,7 @@ def _has_fast_half(dtype: str) -> bool:
 class TransformersBackend:
     """See the module. ``load`` is called once, at the first batch."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", load: Any) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", load: "Callable[[], PreTrainedModel]") -> None:
         self._tokenizer = tokenizer
         self._load = load
         self._model: PreTrainedModel | None = None
@@ -72,16 +73,15 @@ class TransformersBackend:
 
     def __call__(self, batch: Sequence[SampleRequest], settings: SamplingSettings) -> list[Generation]:
         """Draw one response a request. Raises ToolFailed where the model's logits are not finite."""
-        if self._model is None:
-            self._model = self._load()
-        ends = end_token_ids(self._model, self._tokenizer)
-        context = context_length(self._model)
+        model = self._model = self._model or self._load()
+        ends = end_token_ids(model, self._tokenizer)
+        context = context_length(model)
         limits = [_limit(request, settings, context) for request in batch]
         live = [i for i, limit in enumerate(limits) if limit > 0]
         drawn: list[list[int]] = [[] for _ in batch]
         if live:
             rows = [batch[i] for i in live]
-            for i, ids in zip(live, decode(self._model, rows, [limits[i] for i in live], settings, ends), strict=True):
+            for i, ids in zip(live, decode(model, rows, [limits[i] for i in live], settings, ends), strict=True):
                 drawn[i] = ids
         return [self._generation(ids, ends) for ids in drawn]
 

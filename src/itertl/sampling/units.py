@@ -20,8 +20,8 @@ _LEAD_LINE = re.compile(rf"^[ \t]*(?://|`(?:{_DIRECTIVES})\b|\(\*|$)")
 _TEST_NAME = re.compile(r"(?:^|_)(?:tb|test)(?![a-z])|testbench", re.IGNORECASE)
 _TEST_CALLS = {"$finish", "$stop", "$dumpfile", "$dumpvars", "$monitor", "$display"}
 _BODY = re.compile(
-    r"(?<![\w$])(?:assign|always|always_comb|always_ff|always_latch|reg|wire|logic|case|endcase|generate|genvar|localparam|endmodule)"
-    r"(?![\w$])[^\n]*(?:[;=@(\[]|\bbegin\b)|(?<![\w$])endmodule(?![\w$])"
+    r"(?<![\w$])(?:assign|always|always_comb|always_ff|always_latch|reg|wire|logic|case|endcase|generate|genvar|localparam)"
+    r"(?![\w$])[^\n]*(?:[;=@(\[]|\bbegin\b)"
 )
 
 
@@ -164,7 +164,8 @@ def _lead(code: str, free: int, start: int) -> int:
         if previous < free or previous == line:
             break
         line = previous
-    return line
+    blank = re.match(r"(?:[ \t\r]*\n)*", code[line:start])
+    return line + (blank.end() if blank else 0)
 
 
 def _line_before(code: str, line: int) -> int:

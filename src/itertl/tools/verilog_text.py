@@ -6,6 +6,7 @@ and a character that no rule knows is a token by itself. Left out: macros are no
 Every function takes time linear in the length of the text.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -68,6 +69,7 @@ _LEXER = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _COMMENTS = ("line_comment", "block_comment")
+_NAMES = ("identifier", "escaped")
 
 
 class Token(NamedTuple):
@@ -84,9 +86,10 @@ class Token(NamedTuple):
     @property
     def canonical(self) -> str:
         """The text without the white space that a number (``8 'h FF``) or an event control (``( * )``) may hold."""
-        if self.kind in ("number", "operator") and len(self.text) > 2:
-            return "".join(self.text.split())
-        return self.text
+        text = self.text
+        if len(text) > 2 and self.kind in ("number", "operator"):
+            return "".join(text.split())
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,17 +174,35 @@ def _plain(lines: Iterable[str]) -> str:
 def rename_identifiers(tokens: Iterable[Token]) -> list[str]:
     """Canonical texts with each identifier replaced by ``v0``, ``v1``, … in order of first use (alpha-renaming).
 
-    Keywords, system names, directives and literals stay; ``\\a`` (escaped) is the same name as ``a``.
+    Modules are counted apart, as ``m0``, ``m1``, …: where they are declared, and where a declared one is instantiated
+    (its name, then an identifier or ``#``), so that a port may have its module's name. Keywords, system names,
+    directives and literals stay; ``\\a`` (escaped) is the same name as ``a``.
     """
+    stream = list(tokens)
+    declared = [
+        following.kind in _NAMES and token.text in ("module", "macromodule") and token.kind == "keyword"
+        for token, following in itertools.pairwise(stream)
+    ]
+    module_names: dict[str, str] = {}
+    for token, is_declared in zip(stream[1:], declared, strict=True):
+        if is_declared:
+            module_names.setdefault(token.text.removeprefix("\\"), f"m{len(module_names)}")
     names: dict[str, str] = {}
     renamed: list[str] = []
-    for token in tokens:
-        if token.kind in ("identifier", "escaped"):
-            name = token.text.removeprefix("\\")
-            renamed.append(names.setdefault(name, f"v{len(names)}"))
-        else:
+    for index, token in enumerate(stream):
+        name = token.text.removeprefix("\\")
+        if token.kind not in _NAMES:
             renamed.append(token.canonical)
+        elif (index and declared[index - 1]) or (name in module_names and _is_instance(stream, index)):
+            renamed.append(module_names[name])
+        else:
+            renamed.append(names.setdefault(name, f"v{len(names)}"))
     return renamed
+
+
+def _is_instance(stream: list[Token], index: int) -> bool:
+    after = stream[index + 1 : index + 2]
+    return bool(after) and (after[0].text == "#" or after[0].kind in _NAMES)
 
 
 @dataclass(slots=True)
@@ -226,7 +247,7 @@ def _module_name(stream: list[Token], index: int) -> str | None:
     index += 1
     while index < len(stream) and stream[index].text in ("automatic", "static"):
         index += 1
-    if index >= len(stream) or stream[index].kind not in ("identifier", "escaped"):
+    if index >= len(stream) or stream[index].kind not in _NAMES:
         return None
     if index + 1 < len(stream):
         after = stream[index + 1]
@@ -238,6 +259,6 @@ def _module_name(stream: list[Token], index: int) -> str | None:
 def _end_with_label(stream: list[Token], index: int) -> int:
     """End of ``endmodule`` with its ``: label``, if it has one."""
     label = stream[index + 1 : index + 3]
-    if len(label) == 2 and label[0].text == ":" and label[1].kind in ("identifier", "escaped"):
+    if len(label) == 2 and label[0].text == ":" and label[1].kind in _NAMES:
         return label[1].end
     return stream[index].end

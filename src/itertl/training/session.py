@@ -56,7 +56,7 @@ def open_session(inputs: TrainInputs) -> Session:
     context = getattr(model.config, "max_position_embeddings", None)
     vocabulary = int(model.get_input_embeddings().num_embeddings)
     if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        _checkpoint_activations(model)
     if config.lora:
         model = _with_adapters(model, config, inputs.seed)
     keep_logits = can_keep_logits(model)
@@ -92,6 +92,15 @@ def _refuse_unsupported(accelerator: Any, config: TrainConfig) -> None:
         raise UsageError(f"training runs on one process, DDP or FSDP, not {kind}; choose FSDP in `accelerate config`")
     if config.lora and kind == "FSDP":
         raise RecipeError("train.lora: adapters cannot be merged under FSDP; launch with DDP, or train full weights")
+
+
+def _checkpoint_activations(model: Any) -> None:
+    """Compute activations again in the backward pass. Newer transformers know it by another name."""
+    settings = {"use_reentrant": False}
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs=settings)
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
 
 
 def _with_adapters(model: Any, config: TrainConfig, seed: int) -> Any:

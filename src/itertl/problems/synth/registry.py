@@ -20,6 +20,7 @@ from itertl.problems.synth.families import (
     handshakes,
     memories,
     muxes,
+    products,
     registers,
     shift_registers,
     shifters,
@@ -27,14 +28,14 @@ from itertl.problems.synth.families import (
 )
 
 _MODULES = (
-    gates, muxes, arithmetic, comparators, encoders, converters, codes, shifters, bit_tricks,
+    gates, muxes, arithmetic, products, comparators, encoders, converters, codes, shifters, bit_tricks,
     registers, counters, shift_registers, fsm, memories, handshakes, crc_lfsr, timing,
 )  # fmt: skip
 
 # One of each kind, so that the held-out set asks for the same skills on functions never shown.
 HELD_OUT_FAMILIES = frozenset({
-    "reduction", "onehot_mux", "absolute_difference", "in_range", "thermometer_encode", "excess_code",
-    "rotate_variable", "trailing_zeros",
+    "reduction", "onehot_mux", "absolute_difference", "thermometer_encode", "rotate_variable", "trailing_zeros",
+    "gray_counter", "vending_machine", "stack", "pulse_stretcher",
 })  # fmt: skip
 
 

@@ -26,7 +26,8 @@ def testbench(design: Design) -> str:
     inputs = [p for p in design.ports if p.direction == "input"]
     outputs = [p for p in design.ports if p.direction == "output"]
     stimulus = _combinational(inputs) if design.clock is None else _clocked(design, inputs)
-    return "\n".join([_reference(design), _declarations(design, inputs, outputs), _DRAW, stimulus, _report(outputs)])
+    declarations = _declarations(design, inputs, outputs)
+    return "\n".join([_reference(design), declarations, *_functions(design, stimulus), stimulus, _report(outputs)])
 
 
 def _range(port: Port) -> str:
@@ -47,25 +48,20 @@ def _declarations(design: Design, inputs: Sequence[Port], outputs: Sequence[Port
     lines = ["module tb;"]
     lines += [f"  reg {_range(p)}i_{p.name};" for p in inputs]
     lines += [f"  wire {_range(p)}ref_{p.name}, dut_{p.name};\n  integer errors_{p.name} = 0;" for p in outputs]
-    lines += ["  integer errors = 0, samples = 0, n, k, phase, cycle;", f"  integer seed = {seed};"]
-    lines += ["  reg [63:0] last = 0;", "  reg [1:0] mode;"]
+    lines += [f"  integer errors = 0, samples = 0, n, seed = {seed};"]
     for side, module in (("ref", "reference_module"), ("dut", design.module)):
         links = [f".{p.name}(i_{p.name})" for p in inputs] + [f".{p.name}({side}_{p.name})" for p in outputs]
         lines.append(f"  {module} the_{side} ({', '.join(links)});")
     lines.append(_check(outputs))
-    literals = _literals(design.body)
-    cases = [f"        {n}: literal = 64'd{value};" for n, value in enumerate(literals)]
-    lines += ["  function [63:0] literal(input integer which);", f"    case (which % {len(literals)})", *cases]
-    lines += ["        default: literal = 0;", "    endcase", "  endfunction"]
     return "\n".join(lines)
 
 
 def _check(outputs: Sequence[Port]) -> str:
     lines = ["  task check;", "    begin", "      samples = samples + 1;"]
-    differs = [f"(ref_{p.name} !== (ref_{p.name} ^ dut_{p.name} ^ ref_{p.name}))" for p in outputs]
+    differs = [f"ref_{p.name} !== (ref_{p.name} ^ dut_{p.name} ^ ref_{p.name})" for p in outputs]
     lines.append(f"      if ({' || '.join(differs)}) errors = errors + 1;")
     lines += [
-        f"      if {test} errors_{p.name} = errors_{p.name} + 1;" for p, test in zip(outputs, differs, strict=True)
+        f"      if ({test}) errors_{p.name} = errors_{p.name} + 1;" for p, test in zip(outputs, differs, strict=True)
     ]
     return "\n".join([*lines, "    end", "  endtask"])
 
@@ -80,13 +76,11 @@ def _literals(body: str) -> list[int]:
     return sorted(value for value in found if value < 1 << 64)[:_MOST_LITERALS]
 
 
-_DRAW = """\
+_WORD = """\
   function [63:0] word(input integer unused);
     word = {$random(seed), $random(seed)};
-  endfunction
-  function chance(input integer one_in);
-    chance = {$random(seed)} % one_in == 0;
-  endfunction
+  endfunction"""
+_DRAW = """\
   function [63:0] draw(input integer width);
     begin
       case ({$random(seed)} % 12)
@@ -98,11 +92,15 @@ _DRAW = """\
         5: draw = word(0) | word(0) | word(0);
         6: draw = last;
         7: draw = last + ({$random(seed)} % 3) - 1;
-        8: draw = literal({$random(seed)}  >> 1) + ({$random(seed)} % 3) - 1;
+        8: draw = literal({$random(seed)} >> 1) + ({$random(seed)} % 3) - 1;
         default: draw = word(0);
       endcase
       last = draw;
     end
+  endfunction"""
+_CONTROL = """\
+  function chance(input integer one_in);
+    chance = {$random(seed)} % one_in == 0;
   endfunction
   function control(input integer one_in, input [1:0] how);
     case (how)
@@ -111,8 +109,23 @@ _DRAW = """\
       2: control = chance(8 * one_in);
       3: control = one_in == 2 ? !chance(64) : chance(64 * one_in);
     endcase
-  endfunction
-"""
+  endfunction"""
+
+
+def _functions(design: Design, stimulus: str) -> list[str]:
+    """The functions that the stimulus calls, with those that they call."""
+    parts = [_WORD]
+    if "draw(" in stimulus:
+        literals = _literals(design.body)
+        cases = [f"      {n}: literal = 64'd{value};" for n, value in enumerate(literals[:-1])]
+        parts += ["  reg [63:0] last = 0;", "  function [63:0] literal(input integer which);"]
+        parts += [f"    case (which % {len(literals)})", *cases, f"      default: literal = 64'd{literals[-1]};"]
+        parts += ["    endcase", "  endfunction", _DRAW]
+    if "chance(" in stimulus or "control(" in stimulus:
+        parts += ["  integer k, phase, cycle;", "  reg [1:0] mode;", _CONTROL]
+    elif design.clock:
+        parts.append("  integer k, phase, cycle;")
+    return parts
 
 
 def _drawn(port: Port) -> str:
@@ -155,6 +168,7 @@ def _clocked(design: Design, inputs: Sequence[Port]) -> str:
     """Inputs change while the clock is idle; samples are taken then, and again just after the active edge."""
     clock, idle = f"i_{design.clock}", "0" if design.edge == "posedge" else "1"
     reset = design.reset
+    one_in = max(2, design.one_in.get(reset.name, 24)) if reset else 0
     others = [p for p in inputs if p.name != design.clock and (reset is None or p.name != reset.name)]
     on, off = ("0", "1") if reset and reset.active_low else ("1", "0")
     step = f"begin #1 check; #4 {clock} = ~{clock}; #1 check; #4 {clock} = ~{clock}; end"
@@ -167,7 +181,6 @@ def _clocked(design: Design, inputs: Sequence[Port]) -> str:
     for position, port in enumerate(others):
         lines.append(f"        {_driven(port, position, design.one_in)}")
     if reset:
-        one_in = max(2, design.one_in.get(reset.name, 24))
         asserted = f"(phase % 2 == 1 && phase < 18 && chance({one_in}))"
         lines.append(f"        i_{reset.name} = {asserted} ? 1'b{on} : 1'b{off};")
     lines.append(f"        {step}")

@@ -2,11 +2,13 @@
 
 import random
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from itertl.errors import ToolFailed
 from itertl.problems.synth.mutate import mutants
 from itertl.records import Problem, Verdict
-from itertl.tools import icarus, pyverilog, slang, yosys
+from itertl.tools import icarus, pool, pyverilog, slang, yosys
 
 FLAGS = ("-Wall", "-Winfloop", "-Wno-timescale", "-g2012")
 _VERDICT = re.compile(r"Mismatches: (\d+) in (\d+) samples")
@@ -47,10 +49,39 @@ def simulate(testbench: str, code: str) -> Trial:
 
 
 def check(problem: Problem, *, num_mutants: int = 4) -> Check:
-    """Run all checks; mutants until ``num_mutants`` have compiled, in an order that the problem's id decides.
+    """Run all checks on one problem. Raises ToolMissing, ToolFailed.
 
-    ``problem`` needs reference, testbench and top. Raises ToolMissing, ToolFailed.
+    Mutants are tried in an order that the problem's id decides, until ``num_mutants`` have compiled and one was killed.
     """
+    found = check_without_synthesis((problem, num_mutants))
+    if problem.reference is None or problem.top is None:
+        return found
+    return _with_synthesis(found, yosys.synthesizes(problem.reference, problem.top))
+
+
+def check_all(problems: Sequence[Problem], *, num_mutants: int = 4, num_workers: int = 0) -> Iterator[tuple[int, Check]]:
+    """``check`` of each problem on all cores, as (number, what was found): first all complaints but synthesis' are
+    gathered, then Yosys runs over all references. Raises ToolMissing, ToolFailed.
+    """
+    function, payloads = f"{__name__}:check_without_synthesis", [(p, num_mutants) for p in problems]
+    checks: dict[int, Check] = {}
+    for number, outcome in pool.map_unordered(function, payloads, num_workers=num_workers, timeout_s=300):
+        if outcome.status != "ok":
+            raise ToolFailed(f"checking problem {problems[number].id} ({problems[number].family}) failed: {outcome.detail}")
+        checks[number] = outcome.value
+    designs = [(p.reference or "", p.top or "") for p in problems]
+    for number, synthesis in enumerate(yosys.synthesizes_many(designs, num_workers=num_workers)):
+        yield number, _with_synthesis(checks[number], synthesis)
+
+
+def _with_synthesis(found: Check, synthesis: tuple[bool, str]) -> Check:
+    synthesized, detail = synthesis
+    return found if synthesized else replace(found, complaints=(*found.complaints, f"yosys: {detail}"))
+
+
+def check_without_synthesis(payload: tuple[Problem, int]) -> Check:
+    """The part of ``check`` that is quick, for worker processes; payload: (problem, num_mutants)."""
+    problem, num_mutants = payload
     if problem.reference is None or problem.testbench is None or problem.top is None:
         return Check(("the problem lacks a reference, a testbench or the name of its module",), 0, 0)
     complaints = _reference_complaints(problem, problem.reference, problem.testbench, problem.top)
@@ -85,7 +116,4 @@ def _reference_complaints(problem: Problem, reference: str, testbench: str, top:
     parsed, detail = pyverilog.parses(reference)
     if not parsed:
         complaints.append(f"pyverilog: {detail}")
-    synthesized, detail = yosys.synthesizes(reference, top)
-    if not synthesized:
-        complaints.append(f"yosys: {detail}")
     return complaints

@@ -56,8 +56,10 @@ class Sketch:
     def internal(self, *options: str) -> str:
         """An unused name, drawn from ``options``."""
         free = [name for name in options if name not in self._used]
-        name = self.rng.choice(free) if free else next(
-            f"{options[0]}_{n}" for n in range(2, 99) if f"{options[0]}_{n}" not in self._used
+        name = (
+            self.rng.choice(free)
+            if free
+            else next(f"{options[0]}_{n}" for n in range(2, 99) if f"{options[0]}_{n}" not in self._used)
         )
         self._used.add(name)
         return name
@@ -146,15 +148,21 @@ class Sketch:
         active = "low" if self.reset.active_low else "high"
         kind = "asynchronous" if self.reset.asynchronous else "synchronous"
         if level == 0:
-            return self.rng.choice((
-                f"Clock {self.clock} ({edge} edge); {kind} active-{active} reset {name} sets {to}, over all else.",
-                f"{edge.capitalize()} edge of {self.clock}. Reset {name}: {kind}, active {active}, top priority, sets {to}.",
-            ))
+            return self.rng.choice(
+                (
+                    f"Clock {self.clock} ({edge} edge); {kind} active-{active} reset {name} sets {to}, over all else.",
+                    f"{edge.capitalize()} edge of {self.clock}. Reset {name}: {kind}, active {active}, top priority, sets "
+                    f"{to}.",
+                )
+            )
         if level == 1:
             first = f"State changes on the {edge} edge of {self.clock}. "
             if self.reset.asynchronous:
                 return first + f"Asynchronous reset: while {name} is {active}, whatever the clock, it sets {to}."
-            return first + f"Synchronous reset: if {name} is {active} at that edge, it sets {to} and the other inputs do not matter."
+            return (
+                first
+                + f"Synchronous reset: if {name} is {active} at that edge, it sets {to} and the other inputs do not matter."
+            )
         acts = "at once, without waiting for a clock edge," if self.reset.asynchronous else "at the clock edge only"
         return (
             f"The clock is {self.clock}; registers take new values at its {edge} edge. {name} is an active-{active} "
@@ -177,12 +185,14 @@ def settings(starts: Mapping[str, str], singular: str, plural: str) -> str:
     groups: dict[str, list[str]] = {}
     for name, value in starts.items():
         groups.setdefault(value, []).append(name)
-    return join(f"{join(names)}{singular if len(names) == 1 and not names[0].startswith('all ') else plural}{value}"
-                for value, names in groups.items())
+    return join(
+        f"{join(names)}{singular if len(names) == 1 and not names[0].startswith('all ') else plural}{value}"
+        for value, names in groups.items()
+    )
 
 
 def join(words: Iterable[str]) -> str:
-    """"a", "a and b", "a, b and c"."""
+    """ "a", "a and b", "a, b and c"."""
     parts = list(words)
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
@@ -202,7 +212,7 @@ def span(width: int) -> str:
 
 
 def bits(width: int) -> str:
-    """"one bit", "8 bits"."""
+    """ "one bit", "8 bits"."""
     return "one bit" if width == 1 else f"{width} bits"
 
 

@@ -215,13 +215,13 @@ def absolute(rng: random.Random) -> Design:
 def absolute_difference(rng: random.Random) -> Design:
     """|a - b| of unsigned or signed numbers."""
     width, is_signed = rng.choice((*_WIDTHS, 9, 11, 14, 20)), rng.random() < 0.4
-    (a, b), y = rng.choice(OPERANDS), rng.choice(("diff", "dist", "result", "gap"))
+    (a, b), y = rng.choice(OPERANDS), rng.choice(("diff", "distance", "result", "gap"))
     kind = "two's complement" if is_signed else "unsigned"
     return combinational(
         rng,
         family="absolute_difference",
         parameters={"width": width, "signed": int(is_signed)},
-        modules=("absdiff", "distance", f"absdiff{width}", "abs_sub"),
+        modules=("absdiff", "abs_distance", f"absdiff{width}", "abs_sub"),
         inputs=[inp(a, width, signed=is_signed), inp(b, width, signed=is_signed)],
         outputs=[out(y, width)],
         assigns=[(y, f"({a} > {b}) ? {a} - {b} : {b} - {a}")],
@@ -262,85 +262,6 @@ def min_max(rng: random.Random) -> Design:
             "; ".join(f"{y} = {k}({listed})" for k, y in ends.items()) + f", {kind_of}.",
             f"Compare the {width}-bit {kind_of} numbers {listed}: {spoken} of them.",
             f"The inputs {listed} are {width}-bit {kind_of} numbers. Without a clock, drive {spoken} of the {count} values.",
-        ),
-    )
-
-
-def multiplier(rng: random.Random) -> Design:
-    """Full product of two widths, unsigned or signed; optionally plus a third number."""
-    left, right, is_signed = rng.randint(2, 8), rng.randint(2, 8), rng.random() < 0.4
-    has_add = not is_signed and rng.random() < 0.35
-    (a, b), p = rng.choice(OPERANDS), rng.choice(("p", "prod", "product", "result"))
-    width = left + right
-    plus = " + c" if has_add else ""
-    kind = "signed (two's complement)" if is_signed else "unsigned"
-    extra = f" and adds the unsigned {left}-bit number c" if has_add else ""
-    return combinational(
-        rng,
-        family="multiplier",
-        parameters={"left": left, "right": right, "signed": int(is_signed), "add": int(has_add)},
-        modules=("mul_add" if has_add else "multiplier", f"mul{left}x{right}", "mult", "product_unit"),
-        inputs=[inp(a, left, signed=is_signed), inp(b, right, signed=is_signed), *([inp("c", left)] if has_add else [])],
-        outputs=[out(p, width, signed=is_signed)],
-        assigns=[(p, f"{a} * {b}{plus}")],
-        descriptions=(
-            f"{p} = {a} * {b}{plus}, {kind}, {width} bits.",
-            f"Build a combinational {kind} multiplier that puts {a} * {b}{plus} on {p} in full ({width} bits).",
-            f"{a} is a {left}-bit and {b} a {right}-bit {kind} number. The module multiplies them{extra}; the {width}-bit output {p} "
-            "holds the exact result.",
-        ),
-    )
-
-
-def sum_of_inputs(rng: random.Random) -> Design:
-    """Three or four numbers added, some of them subtracted."""
-    count, width, is_wide = rng.choice((3, 4)), rng.choice((3, 4, 5, 6, 7, 8, 10, 12, 16)), rng.random() < 0.5
-    stem, s = rng.choice(("a", "x", "in")), rng.choice(_SUMS)
-    names = [f"{stem}{n}" for n in range(count)]
-    signs = [1, *((1 if is_wide else rng.choice((1, 1, -1))) for _ in names[1:])]
-    expression = names[0] + "".join(f" {'+' if k > 0 else '-'} {n}" for k, n in zip(signs[1:], names[1:], strict=True))
-    size = width + 2 if is_wide else width
-    fit = f"in full in {size} bits" if is_wide else f"modulo 2^{width}"
-    return combinational(
-        rng,
-        family="sum_of_inputs",
-        parameters={"count": count, "width": width, "wide": int(is_wide), "signs": str(signs)},
-        modules=(f"sum{count}", "multi_add", "adder_tree", "accumulate_in"),
-        inputs=[inp(name, width) for name in names],
-        outputs=[out(s, size)],
-        assigns=[(s, expression)],
-        descriptions=(
-            f"{s} = {expression}, {fit}.",
-            f"Combine the {width}-bit unsigned numbers {', '.join(names)} into {s} = {expression}, kept {fit}.",
-            f"Without a clock, evaluate {expression} for the {width}-bit unsigned inputs {', '.join(names)}. The {size}-bit output {s} "
-            f"is the result {fit}.",
-        ),
-    )
-
-
-def average(rng: random.Random) -> Design:
-    """Mean of two or four numbers, rounded down or up."""
-    count, width, is_up = rng.choice((2, 2, 4)), rng.choice((*_WIDTHS[1:], 9, 11, 14)), rng.random() < 0.5
-    names = list(rng.choice(OPERANDS)) if count == 2 else [f"a{n}" for n in range(4)]
-    y, shift = rng.choice(("avg", "mean", "y_avg", "out")), count.bit_length() - 1
-    total = f"{shift}'d0" if shift > 1 else "1'b0"
-    extra = f" + {count - 1}" if is_up else ""
-    body = f"  wire [{width + shift - 1}:0] total;\n  assign total = {{{total}, {names[0]}}} + {' + '.join(names[1:])}{extra};\n"
-    body += f"  assign {y} = total[{width + shift - 1}:{shift}];\n"
-    way = "up" if is_up else "down"
-    return combinational(
-        rng,
-        family="average",
-        parameters={"count": count, "width": width, "up": int(is_up)},
-        modules=("average", f"avg{count}", "mean_unit", "averager"),
-        inputs=[inp(name, width) for name in names],
-        outputs=[out(y, width)],
-        plain=body,
-        descriptions=(
-            f"{y} = unsigned average of {', '.join(names)}, rounded {way}.",
-            f"Compute the average of the {width}-bit unsigned numbers {', '.join(names)}, rounded {way}, on {y}; the sum must not overflow.",
-            f"Add the {count} unsigned {width}-bit inputs {', '.join(names)} without losing the carry"
-            + (f", add {count - 1}" if is_up else "") + f", and divide by {count}, dropping the remainder. {y} is the quotient.",
         ),
     )
 
@@ -404,8 +325,5 @@ FAMILIES: tuple[Family, ...] = (
     Family("absolute_value", "arithmetic", absolute),
     Family("absolute_difference", "arithmetic", absolute_difference),
     Family("min_max", "arithmetic", min_max),
-    Family("multiplier", "arithmetic", multiplier),
-    Family("sum_of_inputs", "arithmetic", sum_of_inputs),
-    Family("average", "arithmetic", average),
     Family("alu", "arithmetic", alu),
 )

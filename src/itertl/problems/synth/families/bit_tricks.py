@@ -7,6 +7,7 @@ from itertl.problems.synth.families.drawing import (
     FLAGS,
     RESULTS,
     VECTORS,
+    Texts,
     always,
     combinational,
     indent,
@@ -23,7 +24,7 @@ def popcount(rng: random.Random) -> Design:
     width, is_zeros = rng.randint(3, 16), rng.random() < 0.35
     x, y, size = rng.choice(VECTORS), rng.choice(_COUNTS), width.bit_length()
     sign = "~" if is_zeros else ""
-    texts: dict[str, str] = {}
+    texts: Texts = {}
     if width <= 8 and rng.random() < 0.6:
         bits = " + ".join(f"{x}[{n}]" for n in range(width))
         texts["plain"] = f"  assign {y} = {f'{literal(width, size)} - ({bits})' if is_zeros else bits};\n"
@@ -53,7 +54,7 @@ def reverse(rng: random.Random) -> Design:
     count = rng.randint(2, 10 if group == 1 else 4)
     width, x, y = group * count, rng.choice(VECTORS), rng.choice(RESULTS)
     inverted = rng.random() < 0.2
-    texts: dict[str, str] = {}
+    texts: Texts = {}
     sign = "~" if inverted else ""
     if group == 1 and rng.random() < 0.4:
         loop = [f"for (i = 0; i < {width}; i = i + 1)", f"  {y}[i] = {sign}{x}[{width - 1} - i];"]
@@ -347,32 +348,6 @@ def word_property(rng: random.Random) -> Design:
     )
 
 
-def multiply_constant(rng: random.Random) -> Design:
-    """Product with a constant, by operator or by shifts and adds."""
-    width, factor, is_cut = rng.choice((3, 4, 5, 6, 8)), rng.randint(3, 31), rng.random() < 0.35
-    x, y = rng.choice(VECTORS), rng.choice(("prod", *RESULTS[:3]))
-    size = width if is_cut else (((1 << width) - 1) * factor).bit_length()
-    shifts = [n for n in range(5) if factor >> n & 1]
-    parts = [f"({x} << {n})" if n else x for n in reversed(shifts)]
-    expression = " + ".join(parts) if len(parts) > 1 and rng.random() < 0.6 else f"{x} * {literal(factor, 5)}"
-    fit = f"modulo 2^{width}" if is_cut else f"in full ({size} bits)"
-    return combinational(
-        rng,
-        family="multiply_constant",
-        parameters={"width": width, "factor": factor, "cut": int(is_cut)},
-        modules=(f"times{factor}", "mul_const", f"mult_by_{factor}", "scaler"),
-        inputs=[inp(x, width)],
-        outputs=[out(y, size)],
-        assigns=[(y, expression)],
-        descriptions=(
-            f"{y} = {factor} * {x}, unsigned, {fit}.",
-            f"Multiply the {width}-bit unsigned number {x} by the constant {factor}; {y} is the product {fit}.",
-            f"{x} is a {width}-bit unsigned number. Scale it by {factor} with shifts and additions or with an operator, as you like. The {size}-bit output "
-            f"{y} is the result {fit}.",
-        ),
-    )
-
-
 FAMILIES: tuple[Family, ...] = (
     Family("popcount", "bit tricks", popcount),
     Family("reverse", "bit tricks", reverse),
@@ -385,5 +360,4 @@ FAMILIES: tuple[Family, ...] = (
     Family("mask_constant", "bit tricks", mask_constant),
     Family("bit_write", "bit tricks", bit_write),
     Family("word_property", "bit tricks", word_property),
-    Family("multiply_constant", "arithmetic", multiply_constant),
 )

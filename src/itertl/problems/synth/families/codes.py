@@ -80,7 +80,7 @@ def hamming_distance(rng: random.Random) -> Design:
     """Number of differing bits, or whether it is at most a limit."""
     width, is_flag = rng.randint(2, 8), rng.random() < 0.5
     limit = rng.randint(1, width - 1)
-    (a, b), y = rng.choice((("a", "b"), ("x", "y"), ("u", "v"))), rng.choice(("close", "near", "ok") if is_flag else ("dist", "n", "count"))
+    (a, b), y = rng.choice((("a", "b"), ("x", "y"), ("u", "v"))), rng.choice(("close", "near", "ok") if is_flag else ("distance", "n", "count"))
     size = width.bit_length()
     total = " + ".join(f"diff[{n}]" for n in range(width))
     body = [f"wire [{width - 1}:0] diff;", f"assign diff = {a} ^ {b};"]
@@ -121,7 +121,7 @@ def checksum(rng: random.Random) -> Design:
     ending = {"plain": "", "inverted": " with all bits inverted", "negated": ", negated (two's complement)"}[form]
     return combinational(
         rng,
-        family="checksum",
+        family="word_checksum",
         parameters={"field": field, "count": count, "kind": kind, "form": form},
         modules=("checksum", f"{kind}_check", "lrc" if kind == "xor" else "adder_check", f"checksum{field}"),
         inputs=[inp(x, field * count)],
@@ -166,6 +166,6 @@ FAMILIES: tuple[Family, ...] = (
     Family("hamming_encode", "codes", hamming_encode),
     Family("hamming_correct", "codes", hamming_correct),
     Family("hamming_distance", "codes", hamming_distance),
-    Family("checksum", "codes", checksum),
+    Family("word_checksum", "codes", checksum),
     Family("parity_2d", "codes", parity_2d),
 )

@@ -127,40 +127,6 @@ def masked_match(rng: random.Random) -> Design:
     )
 
 
-def divisible(rng: random.Random) -> Design:
-    """Remainder of a division by a constant, or whether it is zero."""
-    width, divisor, is_flag = rng.randint(4, 10), rng.randint(3, 15), rng.random() < 0.5
-    x = rng.choice(VECTORS)
-    y = rng.choice(FLAGS) if is_flag else rng.choice(("rem", "r", "remainder", "mod"))
-    size = (divisor - 1).bit_length()
-    constant = literal(divisor, max(width, divisor.bit_length()))
-    modulo = f"{x} % {constant}"
-    words = (
-        (
-            f"{y} = 1 if {x} is divisible by {divisor}.",
-            f"Set {y} when the {width}-bit unsigned number {x} is a multiple of {divisor} (0 is one).",
-            f"Divide the {width}-bit unsigned input {x} by {divisor}. {y} is 1 if nothing remains, including for {x} = 0, and 0 otherwise.",
-        )
-        if is_flag
-        else (
-            f"{y} = {x} mod {divisor}.",
-            f"Compute the remainder {y} of the {width}-bit unsigned number {x} divided by {divisor}.",
-            f"{x} is a {width}-bit unsigned number. The {size}-bit output {y} is what remains of it after division by the "
-            f"constant {divisor}, a number from 0 to {divisor - 1}.",
-        )
-    )
-    return combinational(
-        rng,
-        family="modulo_constant",
-        parameters={"width": width, "divisor": divisor, "flag": int(is_flag)},
-        modules=(f"div_by_{divisor}" if is_flag else f"mod{divisor}", "modulo", "remainder_unit", "divisibility"),
-        inputs=[inp(x, width)],
-        outputs=[out(y, 1 if is_flag else size)],
-        assigns=[(y, f"({modulo}) == 0" if is_flag else modulo)],
-        descriptions=words,
-    )
-
-
 def clamp(rng: random.Random) -> Design:
     """A number limited to two constant bounds."""
     width, is_signed = rng.choice((4, 5, 6, 7, 8, 10)), rng.random() < 0.4
@@ -217,7 +183,6 @@ FAMILIES: tuple[Family, ...] = (
     Family("in_range", "comparators", in_range),
     Family("match_constant", "comparators", match_constant),
     Family("masked_match", "comparators", masked_match),
-    Family("modulo_constant", "arithmetic", divisible),
     Family("clamp", "comparators", clamp),
     Family("threshold_levels", "comparators", threshold_levels),
 )

@@ -3,14 +3,14 @@
 import random
 
 from itertl.problems.synth.design import Design, Family
-from itertl.problems.synth.families.drawing import RESULTS, VECTORS, combinational, indent, inp, literal, out
+from itertl.problems.synth.families.drawing import RESULTS, VECTORS, Texts, combinational, indent, inp, literal, out
 
 
 def _gray(rng: random.Random, is_decode: bool) -> Design:
     width = rng.randint(2, 16)
     x = rng.choice(("gray", "g", "gray_in") if is_decode else ("bin", "b", "bin_in"))
     y = rng.choice(("bin", "b", "bin_out") if is_decode else ("gray", "g", "gray_out"))
-    texts: dict[str, str] = {}
+    texts: Texts = {}
     if not is_decode:
         texts["plain"] = f"  assign {y} = {x} ^ ({x} >> 1);\n"
     elif width <= 5:

@@ -26,13 +26,23 @@ def build_lfsr_fibonacci(rng: random.Random) -> Design:
     return s.finish(
         "lfsr_fibonacci",
         ("lfsr", "fib_lfsr", f"lfsr{width}", "prng"),
-        {"width": width, "way": way, "xnor": xnor, "taps": "-".join(map(str, taps)), "start": start, "enable": gate.kind},
+        {
+            "width": width,
+            "way": way,
+            "xnor": xnor,
+            "taps": "-".join(map(str, taps)),
+            "start": start,
+            "enable": gate.kind,
+        },
         [s.clocked({q: s.const(width, start)}, gate.guard(f"{q} <= {move};"))],
         (
-            f"{width}-bit Fibonacci LFSR {q}, shifting {way}{gate.when or ' each clock'}; bit {into} takes the {op} of bits {names}.",
-            f"Write a {width}-bit linear feedback shift register {q}. It shifts {way} by one{gate.when or ' at every clock edge'}, and bit "
+            f"{width}-bit Fibonacci LFSR {q}, shifting {way}{gate.when or ' each clock'}; bit {into} takes the {op} of "
+            f"bits {names}.",
+            f"Write a {width}-bit linear feedback shift register {q}. It shifts {way} by "
+            f"one{gate.when or ' at every clock edge'}, and bit "
             f"{into} receives the {op} of the old bits {names} of {q}.{hold}",
-            f"{q} is a {width}-bit Fibonacci LFSR. At each active clock edge{gate.when} all bits move one place {way}, bit {out} drops out, and "
+            f"{q} is a {width}-bit Fibonacci LFSR. At each active clock edge{gate.when} all bits move one place {way}, "
+            f"bit {out} drops out, and "
             f"the {op} of bits {names} before the shift enters at bit {into} (bit 0 is the least significant).{hold}",
         ),
         {q: f"{width}'h{start:x}"},
@@ -62,18 +72,24 @@ def build_lfsr_galois(rng: random.Random) -> Design:
         {"width": width, "way": way, "mask": mask, "start": start, "enable": gate.kind},
         [s.clocked({q: s.const(width, start)}, gate.guard(move))],
         (
-            f"{width}-bit Galois LFSR {q}: shift {way} by one{gate.when or ' each clock'}, XOR {m} if the bit dropped (bit {out}) was 1.",
-            f"Make a {width}-bit Galois LFSR {q}. Each step shifts it {way} by one with a 0 coming in; if the old bit {out} was 1 the result is "
+            f"{width}-bit Galois LFSR {q}: shift {way} by one{gate.when or ' each clock'}, XOR {m} if the bit dropped "
+            f"(bit {out}) was 1.",
+            f"Make a {width}-bit Galois LFSR {q}. Each step shifts it {way} by one with a 0 coming in; if the old bit "
+            f"{out} was 1 the result is "
             f"also XORed with the mask {m}. It steps{gate.when or ' at every clock edge'}.{hold}",
-            f"{q} ({width} bits) is a Galois linear feedback shift register that steps at each active clock edge{gate.when}. A step takes {q} "
-            f"shifted {way} by one place, filled with 0, and XORs it with {m} exactly when bit {out} was 1 before the shift.{hold}",
+            f"{q} ({width} bits) is a Galois linear feedback shift register that steps at each active clock "
+            f"edge{gate.when}. A step takes {q} "
+            f"shifted {way} by one place, filled with 0, and XORs it with {m} exactly when bit {out} was 1 before the "
+            f"shift.{hold}",
         ),
         {q: f"{width}'h{start:x}"},
     )
 
 
 def _crc_words(poly: int, width: int) -> str:
-    terms = [f"x^{width}"] + [("1" if k == 0 else "x" if k == 1 else f"x^{k}") for k in range(width - 1, -1, -1) if poly >> k & 1]
+    terms = [f"x^{width}"] + [
+        ("1" if k == 0 else "x" if k == 1 else f"x^{k}") for k in range(width - 1, -1, -1) if poly >> k & 1
+    ]
     return " + ".join(terms)
 
 
@@ -100,12 +116,16 @@ def build_crc_serial(rng: random.Random) -> Design:
         {"width": width, "poly": poly, "start": start, "enable": gate.kind, "clear": clear},
         [f"wire {fb} = {d} ^ {crc}[{width - 1}];", s.clocked({crc: s.const(width, start)}, step)],
         (
-            f"Serial CRC-{width} {crc}, polynomial {p} (x^{width} implied), one bit {d} per clock{gate.when}, MSB first: shift left, XOR {p} if "
+            f"Serial CRC-{width} {crc}, polynomial {p} (x^{width} implied), one bit {d} per clock{gate.when}, MSB "
+            f"first: shift left, XOR {p} if "
             f"old MSB ^ {d} is 1.{init}",
-            f"Compute a {width}-bit CRC of the bits on {d}, one{gate.when or ' at each clock edge'}. The feedback is {d} XOR the top bit of {crc}; "
+            f"Compute a {width}-bit CRC of the bits on {d}, one{gate.when or ' at each clock edge'}. The feedback is "
+            f"{d} XOR the top bit of {crc}; "
             f"{crc} shifts left by one (0 comes in) and, if the feedback is 1, is XORed with {p}.{hold}{init}",
-            f"{crc} is the register of a serial CRC with generator {_crc_words(poly, width)}, that is {p} without its top term. At each active "
-            f"clock edge{gate.when} it moves one bit left with 0 entering, and {p} is XORed in where {d} differs from the bit {width - 1} that "
+            f"{crc} is the register of a serial CRC with generator {_crc_words(poly, width)}, that is {p} without its "
+            "top term. At each active "
+            f"clock edge{gate.when} it moves one bit left with 0 entering, and {p} is XORed in where {d} differs from "
+            f"the bit {width - 1} that "
             f"drops out.{hold}{init}",
         ),
         {crc: f"{width}'h{start:x}"},
@@ -122,23 +142,38 @@ def build_crc_word(rng: random.Random) -> Design:
     d, crc = s.input("d", "data", "din", width=size), s.output("crc", "crc_out", "remainder", width=width)
     c, k = s.internal("c", "nxt", "crc_next"), s.internal("i", "k", "n")
     p = f"{width}'h{poly:x}"
-    loop = f"for ({k} = {size - 1}; {k} >= 0; {k} = {k} - 1)" if order == "msb" else f"for ({k} = 0; {k} < {size}; {k} = {k} + 1)"
-    comb = (f"always @* begin\n  {c} = {crc};\n  {loop}\n    {c} = {{{c}[{width - 2}:0], 1'b0}} ^ "
-            f"(({c}[{width - 1}] ^ {d}[{k}]) ? {p} : {width}'h0);\nend")
+    loop = (
+        f"for ({k} = {size - 1}; {k} >= 0; {k} = {k} - 1)"
+        if order == "msb"
+        else f"for ({k} = 0; {k} < {size}; {k} = {k} + 1)"
+    )
+    comb = (
+        f"always @* begin\n  {c} = {crc};\n  {loop}\n    {c} = {{{c}[{width - 2}:0], 1'b0}} ^ "
+        f"(({c}[{width - 1}] ^ {d}[{k}]) ? {p} : {width}'h0);\nend"
+    )
     first = f"bit {size - 1} first" if order == "msb" else "bit 0 first"
     return s.finish(
         "crc_word",
         ("crc_word", "crc_parallel", f"crc{width}_d{size}"),
         {"width": width, "size": size, "poly": poly, "start": start, "order": order},
-        [f"reg [{width - 1}:0] {c};", f"integer {k};", comb,
-         s.clocked({crc: s.const(width, start)}, f"if ({valid})\n  {crc} <= {c};")],
+        [
+            f"reg [{width - 1}:0] {c};",
+            f"integer {k};",
+            comb,
+            s.clocked({crc: s.const(width, start)}, f"if ({valid})\n  {crc} <= {c};"),
+        ],
         (
-            f"CRC-{width} over {size}-bit words: when {valid}=1, {crc} takes in all of {d}, {first}; polynomial {p}, per bit: shift left, XOR "
+            f"CRC-{width} over {size}-bit words: when {valid}=1, {crc} takes in all of {d}, {first}; polynomial {p}, "
+            "per bit: shift left, XOR "
             f"{p} if old MSB ^ bit is 1. {valid}=0 holds.",
-            f"Update the {width}-bit CRC {crc} with the {size} bits of {d} in one clock when {valid} is 1, {first}. For each bit: shift left by one "
-            f"with 0 in, and XOR with {p} if the bit that drops out differs from the data bit. When {valid} is 0, {crc} holds.",
-            f"{crc} is a CRC register with generator {_crc_words(poly, width)} ({p} without the top term). An active clock edge with {valid} high "
-            f"does {size} serial CRC steps at once, over the bits of {d}, {first}. A serial step shifts left by one, 0 entering, and XORs {p} "
+            f"Update the {width}-bit CRC {crc} with the {size} bits of {d} in one clock when {valid} is 1, {first}. "
+            "For each bit: shift left by one "
+            f"with 0 in, and XOR with {p} if the bit that drops out differs from the data bit. When {valid} is 0, "
+            f"{crc} holds.",
+            f"{crc} is a CRC register with generator {_crc_words(poly, width)} ({p} without the top term). An active "
+            f"clock edge with {valid} high "
+            f"does {size} serial CRC steps at once, over the bits of {d}, {first}. A serial step shifts left by one, 0 "
+            f"entering, and XORs {p} "
             f"if the old bit {width - 1} XOR the data bit is 1. With {valid} low nothing changes.",
         ),
         {crc: f"{width}'h{start:x}"},
@@ -159,19 +194,31 @@ def build_scrambler(rng: random.Random) -> Design:
     step = f"{r} <= {{{r}[{width - 2}:0], {enters}}};"
     source = {"additive": f"bits {a} XOR {b} of the register", "multiplicative": f"{y}", "descramble": f"{d}"}[kind]
     hold = " Otherwise the register holds." if gate.test else ""
-    name = {"additive": "additive scrambler", "multiplicative": "self-synchronizing scrambler", "descramble": "self-synchronizing descrambler"}[kind]
+    name = {
+        "additive": "additive scrambler",
+        "multiplicative": "self-synchronizing scrambler",
+        "descramble": "self-synchronizing descrambler",
+    }[kind]
     return s.finish(
         "scrambler",
         ("scrambler", "whitener", "scramble") if kind != "descramble" else ("descrambler", "descramble"),
         {"width": width, "kind": kind, "tap": b, "start": start, "enable": gate.kind},
-        [f"reg [{width - 1}:0] {r};", f"assign {y} = {d} ^ {feedback};", s.clocked({r: s.const(width, start)}, gate.guard(step))],
+        [
+            f"reg [{width - 1}:0] {r};",
+            f"assign {y} = {d} ^ {feedback};",
+            s.clocked({r: s.const(width, start)}, gate.guard(step)),
+        ],
         (
-            f"{name.capitalize()}: {y} = {d} ^ r[{a}] ^ r[{b}] (combinational), r an internal {width}-bit register that shifts left{gate.when}, "
+            f"{name.capitalize()}: {y} = {d} ^ r[{a}] ^ r[{b}] (combinational), r an internal {width}-bit register "
+            f"that shifts left{gate.when}, "
             f"taking {source.replace('the register', 'r')} into bit 0.",
-            f"Write a one-bit {name}. A {width}-bit register shifts left{gate.when or ' at every clock edge'}; {source} enters at bit 0.{hold} "
+            f"Write a one-bit {name}. A {width}-bit register shifts left{gate.when or ' at every clock edge'}; "
+            f"{source} enters at bit 0.{hold} "
             f"{y} is, combinationally, {d} XOR bit {a} XOR bit {b} of the register.",
-            f"The output {y} is the XOR of the input {d} and of bits {a} and {b} of a hidden {width}-bit register, without delay. At each active clock "
-            f"edge{gate.when} the register moves one place towards its most significant bit and its bit 0 takes {source}, as it was before the "
+            f"The output {y} is the XOR of the input {d} and of bits {a} and {b} of a hidden {width}-bit register, "
+            "without delay. At each active clock "
+            f"edge{gate.when} the register moves one place towards its most significant bit and its bit 0 takes "
+            f"{source}, as it was before the "
             f"edge.{hold} This makes a {name}.",
         ),
         {"the register": f"{width}'h{start:x}"},
@@ -182,12 +229,19 @@ def build_parity_accumulator(rng: random.Random) -> Design:
     """Running parity of a stream, with frames."""
     s = Sketch(rng, reset_one_in=48)
     width, odd, kind = rng.choice((1, 1, 2, 3, 4, 5, 8)), rng.choice((0, 1)), rng.choice(("restart", "clear"))
-    en, ctl = s.input("en", "valid", "dv"), s.input("first", "sof") if kind == "restart" else s.input("clear", "clr", one_in=8)
+    en, ctl = (
+        s.input("en", "valid", "dv"),
+        s.input("first", "sof") if kind == "restart" else s.input("clear", "clr", one_in=8),
+    )
     d, p = s.input("d", "din", "data", width=width), s.output("parity", "p", "par")
     x = d if width == 1 else f"^{d}"
     if kind == "restart":
         begin = f"{x}" if not odd else f"~({x})"
-        step = f"if ({en})\n  {p} <= {ctl} ? {begin} : {p} ^ ({x});" if width > 1 else f"if ({en})\n  {p} <= {ctl} ? {begin} : {p} ^ {x};"
+        step = (
+            f"if ({en})\n  {p} <= {ctl} ? {begin} : {p} ^ ({x});"
+            if width > 1
+            else f"if ({en})\n  {p} <= {ctl} ? {begin} : {p} ^ {x};"
+        )
         rule = f"with {ctl}=1 the word is the first of a new frame and the old parity is dropped"
     else:
         step = f"if ({ctl})\n  {p} <= 1'b{odd};\nelse if ({en})\n  {p} <= {p} ^ {'(' + x + ')' if width > 1 else x};"
@@ -200,9 +254,12 @@ def build_parity_accumulator(rng: random.Random) -> Design:
         {"width": width, "odd": odd, "kind": kind},
         [s.clocked({p: s.const(1, odd)}, step)],
         (
-            f"Running {name} parity {p} of the {what}s on {d} taken when {en}=1 ({meaning}); {rule}; with {en}=0 {'it' if kind == 'restart' else 'and ' + ctl + '=0 it'} holds.",
-            f"Keep a register {p}: {meaning}. A {what} {d} is added at a clock edge when {en} is 1; {rule}. Otherwise {p} holds.",
-            f"{p} is a registered {name}-parity bit over a stream. At each active clock edge with {en} = 1 the {what} on {d} is taken in, so that "
+            f"Running {name} parity {p} of the {what}s on {d} taken when {en}=1 ({meaning}); {rule}; with {en}=0 "
+            f"{'it' if kind == 'restart' else 'and ' + ctl + '=0 it'} holds.",
+            f"Keep a register {p}: {meaning}. A {what} {d} is added at a clock edge when {en} is 1; {rule}. Otherwise "
+            f"{p} holds.",
+            f"{p} is a registered {name}-parity bit over a stream. At each active clock edge with {en} = 1 the {what} "
+            f"on {d} is taken in, so that "
             f"{meaning}. As to frames: {rule}. At other edges {p} keeps its value.",
         ),
         {p: str(odd)},
@@ -221,16 +278,28 @@ def build_checksum(rng: random.Random) -> Design:
     if kind == "fletcher":
         second = s.output("sum2", "checksum2", "chk2", width=width)
         zeros.append(second)
-        step, rule = f"{total} <= {total} + {d};\n{second} <= {second} + {total} + {d};", f"{total} adds {d} and {second} adds the new {total}, both modulo 2^{width}"
+        step, rule = (
+            f"{total} <= {total} + {d};\n{second} <= {second} + {total} + {d};",
+            f"{total} adds {d} and {second} adds the new {total}, both modulo 2^{width}",
+        )
     elif kind == "ones":
         t = s.internal("t", "wide", "s")
         declare = f"wire [{width}:0] {t} = {total} + {d};"
-        step, rule = f"{total} <= {t}[{width - 1}:0] + {t}[{width}];", f"{total} adds {d} with end-around carry (the carry out of bit {width - 1} is added to the low end)"
+        step, rule = (
+            f"{total} <= {t}[{width - 1}:0] + {t}[{width}];",
+            f"{total} adds {d} with end-around carry (the carry out of bit {width - 1} is added to the low end)",
+        )
     elif kind == "rotate-xor":
-        step, rule = f"{total} <= {{{total}[{width - 2}:0], {total}[{width - 1}]}} ^ {d};", f"{total} becomes {total} rotated left by one, XOR {d}"
+        step, rule = (
+            f"{total} <= {{{total}[{width - 2}:0], {total}[{width - 1}]}} ^ {d};",
+            f"{total} becomes {total} rotated left by one, XOR {d}",
+        )
     else:
         op = "+" if kind == "sum" else "^"
-        step, rule = f"{total} <= {total} {op} {d};", f"{total} becomes {total} {op} {d}" + (f" modulo 2^{width}" if op == "+" else " (XOR)")
+        step, rule = (
+            f"{total} <= {total} {op} {d};",
+            f"{total} becomes {total} {op} {d}" + (f" modulo 2^{width}" if op == "+" else " (XOR)"),
+        )
     body = f"if ({valid}) begin\n" + "\n".join("  " + x for x in step.split("\n")) + "\nend"
     clears = {name: s.const(width, 0) for name in zeros}
     if clr:
@@ -243,9 +312,11 @@ def build_checksum(rng: random.Random) -> Design:
         [declare, s.clocked(clears, body)],
         (
             f"Checksum register over {width}-bit words {d}: when {valid}=1, {rule}; else hold.{extra}",
-            f"Accumulate a checksum of the words on {d} ({width} bits). When {valid} is 1 at a clock edge, {rule}. When {valid} is 0 nothing "
+            f"Accumulate a checksum of the words on {d} ({width} bits). When {valid} is 1 at a clock edge, {rule}. "
+            f"When {valid} is 0 nothing "
             f"changes.{extra}",
-            f"A running checksum of {bits(width)} is kept in {join(zeros)}. Each active clock edge where {valid} is high takes in the word {d}: "
+            f"A running checksum of {bits(width)} is kept in {join(zeros)}. Each active clock edge where {valid} is "
+            f"high takes in the word {d}: "
             f"{rule}. Edges where {valid} is low change nothing.{extra}",
         ),
         dict.fromkeys(zeros, "0"),
@@ -278,7 +349,8 @@ def build_line_code(rng: random.Random) -> Design:
         (
             f"NRZI-type line code, registered, {bits(width)}: at each clock{gate.when}, {rule}.{each}",
             f"Write a differential line coder for {bits(width)}. At every clock edge{gate.when}: {rule}.{each}{hold}",
-            f"The registered output {y} ({bits(width)}) follows a differential line code of the input {d}. At each active clock "
+            f"The registered output {y} ({bits(width)}) follows a differential line code of the input {d}. At each "
+            "active clock "
             f"edge{gate.when}, {rule}.{each}{hold}",
         ),
         starts,

@@ -2,16 +2,24 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 from itertl.problems.synth.design import Design, Port
 
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight")
 OPERANDS = (("a", "b"), ("x", "y"), ("in0", "in1"), ("op_a", "op_b"), ("lhs", "rhs"), ("u", "v"))
-VECTORS = ("in", "d", "data", "x", "a", "vec", "data_in", "value", "word")
+VECTORS = ("in_vec", "d", "data", "x", "a", "vec", "data_in", "value", "word")
 RESULTS = ("out", "res", "q", "result", "f", "data_out", "dout")
 SELECTS = ("sel", "s", "select", "choice")
 ENABLES = ("en", "enable", "ena")
 FLAGS = ("flag", "valid", "hit", "ok", "yes", "match")
+
+
+class Texts(TypedDict, total=False):
+    """A body as ``combinational`` takes it: one of the two."""
+
+    procedural: str
+    plain: str
 
 
 def inp(name: str, width: int = 1, *, signed: bool = False) -> Port:

@@ -132,7 +132,7 @@ def arbiter(rng: random.Random) -> Design:
     end = "highest" if is_high else "lowest"
     return combinational(
         rng,
-        family="fixed_arbiter",
+        family="priority_grant",
         parameters={"width": width, "high": int(is_high), "enable": int(has_enable)},
         modules=("arbiter", f"arb{width}", "fixed_arbiter", "grant_logic"),
         inputs=[inp(r, width), *([inp(en)] if has_enable else [])],
@@ -246,7 +246,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("decoder", "encoders", decoder),
     Family("priority_encoder", "encoders", priority_encoder),
     Family("onehot_to_binary", "encoders", onehot_to_binary),
-    Family("fixed_arbiter", "encoders", arbiter),
+    Family("priority_grant", "encoders", arbiter),
     Family("seven_segment", "encoders", seven_segment),
     Family("thermometer_encode", "encoders", thermometer_encode),
     Family("thermometer_decode", "encoders", thermometer_decode),

@@ -9,6 +9,7 @@ from itertl.problems.synth.families.drawing import (
     OPERANDS,
     RESULTS,
     VECTORS,
+    Texts,
     a_bits,
     case,
     combinational,
@@ -98,7 +99,7 @@ def truth_table(rng: random.Random) -> Design:
     packed = f"{{{', '.join(names)}}}"
     products = ["(" + " & ".join(n if m >> (count - 1 - i) & 1 else f"~{n}" for i, n in enumerate(names)) + ")"
                 for m in minterms]  # fmt: skip
-    texts: dict[str, str] = {}
+    texts: Texts = {}
     if rng.random() < 0.5:
         labels = ", ".join(literal(m, count, rng.choice("db")) for m in minterms)
         texts["procedural"] = "  always @(*)\n" + indent(case(packed, {labels: f"{y} = 1'b1;"}, f"{y} = 1'b0;"), 2)

@@ -9,6 +9,7 @@ from itertl.problems.synth.families.drawing import (
     RESULTS,
     SELECTS,
     VECTORS,
+    Texts,
     a_bits,
     case,
     combinational,
@@ -39,7 +40,7 @@ def mux2(rng: random.Random) -> Design:
     width, is_first_on_one = rng.choice(_WIDTHS), rng.random() < 0.5
     (a, b), y, s = rng.choice(OPERANDS), rng.choice(RESULTS), rng.choice(SELECTS)
     on, off = (a, b) if is_first_on_one else (b, a)
-    texts: dict[str, str] = {}
+    texts: Texts = {}
     if rng.random() < 0.4:
         texts["procedural"] = "  always @(*)\n" + indent([f"if ({s})", f"  {y} = {on};", "else", f"  {y} = {off};"], 2)
     else:
@@ -71,7 +72,7 @@ def mux_n(rng: random.Random) -> Design:
     arms = {literal(n, size): f"{y} = {name};" for n, name in enumerate(names)}
     if fill in ("last", "none"):
         arms.popitem()
-    texts: dict[str, str] = {}
+    texts: Texts = {}
     if rng.random() < 0.65:
         texts["procedural"] = "  always @(*)\n" + indent(case(s, arms, f"{y} = {default};"), 2)
     else:
@@ -167,7 +168,7 @@ def priority_mux(rng: random.Random) -> Design:
     fill = rng.choice((0, (1 << width) - 1))
     order = list(range(count))[:: -1 if is_high_first else 1]
     default = literal(fill, width, "b" if width == 1 else "h")
-    texts: dict[str, str] = {}
+    texts: Texts = {}
     if rng.random() < 0.5:
         texts["plain"] = f"  assign {y} = " + "".join(f"{r}[{n}] ? {names[n]} : " for n in order) + f"{default};\n"
     else:

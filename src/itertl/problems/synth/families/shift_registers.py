@@ -14,7 +14,11 @@ def _shifted(q: str, width: int, way: str, bit: str) -> str:
 
 
 def _enters(width: int, way: str) -> str:
-    return f"bit 0 (shifting left, bit {width - 1} drops out)" if way == "left" else f"bit {width - 1} (shifting right, bit 0 drops out)"
+    return (
+        f"bit 0 (shifting left, bit {width - 1} drops out)"
+        if way == "left"
+        else f"bit {width - 1} (shifting right, bit 0 drops out)"
+    )
 
 
 def build_serial_to_parallel(rng: random.Random) -> Design:
@@ -30,10 +34,13 @@ def build_serial_to_parallel(rng: random.Random) -> Design:
         {"width": width, "way": way, "enable": gate.kind},
         [s.clocked({q: s.const(width, 0)}, gate.guard(f"{q} <= {_shifted(q, width, way, si)};"))],
         (
-            f"{width}-bit shift register {q}, shifting {way}{gate.when}: {si} enters at bit {0 if way == 'left' else width - 1}.",
-            f"Make a serial-in parallel-out shift register {q} of {width} bits. It shifts {way}{gate.when or ' at every clock edge'}; "
+            f"{width}-bit shift register {q}, shifting {way}{gate.when}: {si} enters at bit "
+            f"{0 if way == 'left' else width - 1}.",
+            f"Make a serial-in parallel-out shift register {q} of {width} bits. It shifts "
+            f"{way}{gate.when or ' at every clock edge'}; "
             f"{si} enters at {_enters(width, way)}.{hold}",
-            f"{q} is a {width}-bit shift register whose bits are all visible. At each active clock edge{gate.when} every bit moves one "
+            f"{q} is a {width}-bit shift register whose bits are all visible. At each active clock edge{gate.when} "
+            "every bit moves one "
             f"place and the serial input {si} enters at {_enters(width, way)}.{hold}",
         ),
         {q: "0"},
@@ -63,12 +70,16 @@ def build_parallel_to_serial(rng: random.Random) -> Design:
         {"width": width, "way": way, "fill": fill, "shift_enable": int(not always)},
         [f"reg [{width - 1}:0] {r};", s.clocked({r: s.const(width, 0)}, step), f"assign {so} = {r}[{end}];"],
         (
-            f"Parallel-to-serial register, {width} bits: {ld} loads {d}; {when.lower()} it shifts {way}, {freed} filling in. {so} is "
+            f"Parallel-to-serial register, {width} bits: {ld} loads {d}; {when.lower()} it shifts {way}, {freed} "
+            f"filling in. {so} is "
             f"its bit {end}.{rest}",
-            f"Inside is a {width}-bit register. {ld} = 1 loads {d} into it. {when} it shifts {way} by one and {freed} enters at the "
+            f"Inside is a {width}-bit register. {ld} = 1 loads {d} into it. {when} it shifts {way} by one and {freed} "
+            "enters at the "
             f"freed end.{rest} {so} always shows its bit {end}.",
-            f"A {width}-bit parallel-in serial-out shift register drives {so} with its bit {end} (combinational). At an active clock edge "
-            f"with {ld} = 1 it takes {d}; this has priority over shifting. {when} it moves one place {way} and {freed} enters at the other end.{rest}",
+            f"A {width}-bit parallel-in serial-out shift register drives {so} with its bit {end} (combinational). At "
+            "an active clock edge "
+            f"with {ld} = 1 it takes {d}; this has priority over shifting. {when} it moves one place {way} and {freed} "
+            f"enters at the other end.{rest}",
         ),
         {"the shift register": "0"},
     )
@@ -83,9 +94,8 @@ def build_bidirectional_shift(rng: random.Random) -> Design:
     way = s.input("left", "dir", "to_left") if left_when else s.input("right", "dir", "to_right")
     ld = s.input("load", "ld", one_in=8) if load else ""
     d = s.input("d", "din", "data", width=width) if load else ""
-    if ends == "one":
-        low = high = s.input("si", "sin", "serial_in")
-    elif ends == "two":
+    low = high = s.input("si", "sin", "serial_in") if ends == "one" else ""
+    if ends == "two":
         low, high = s.input("si_l", "sin_left", "lsi"), s.input("si_r", "sin_right", "rsi")
     q = s.output("q", "data_q", "value", width=width)
     if ends == "rotate":
@@ -98,7 +108,9 @@ def build_bidirectional_shift(rng: random.Random) -> Design:
     if ld:
         step = f"if ({ld})\n  {q} <= {d};\nelse " + step
     l_text = f"left ({low} enters at bit 0)" if ends != "rotate" else f"left (bit {width - 1} enters at bit 0)"
-    r_text = f"right ({high} enters at bit {width - 1})" if ends != "rotate" else f"right (bit 0 enters at bit {width - 1})"
+    r_text = (
+        f"right ({high} enters at bit {width - 1})" if ends != "rotate" else f"right (bit 0 enters at bit {width - 1})"
+    )
     yes, no = (l_text, r_text) if left_when else (r_text, l_text)
     load_text = f" {ld} = 1 loads {d} instead, before anything but reset." if ld else ""
     hold = f" Otherwise {q} holds." if gate.test else ""
@@ -109,9 +121,11 @@ def build_bidirectional_shift(rng: random.Random) -> Design:
         [s.clocked({q: s.const(width, 0 if ends != "rotate" else 1)}, step)],
         (
             f"{width}-bit register {q} shifting by one{gate.when}: {way}=1 {yes}, {way}=0 {no}.{load_text}",
-            f"Build a {width}-bit shift register {q} that moves one place{gate.when or ' per clock edge'}, {yes} if {way} is 1, and "
+            f"Build a {width}-bit shift register {q} that moves one place{gate.when or ' per clock edge'}, {yes} if "
+            f"{way} is 1, and "
             f"{no} if {way} is 0.{hold}{load_text}",
-            f"{q} is a {width}-bit register that can shift both ways. At each active clock edge{gate.when}, with {way} high it shifts "
+            f"{q} is a {width}-bit register that can shift both ways. At each active clock edge{gate.when}, with {way} "
+            "high it shifts "
             f"{yes}; with {way} low it shifts {no}.{hold}{load_text}",
         ),
         {q: "0" if ends != "rotate" else "1"},
@@ -150,7 +164,8 @@ def build_universal_shift(rng: random.Random) -> Design:
         (
             f"Universal {width}-bit shift register {q}; {mode} in binary: {listing}.",
             f"Write a {width}-bit register {q} whose action at the clock edge is chosen by {mode} (binary): {listing}.",
-            f"{q} is a {width}-bit universal shift register, shifting by one place. The two-bit input {mode} chooses what happens at each "
+            f"{q} is a {width}-bit universal shift register, shifting by one place. The two-bit input {mode} chooses "
+            "what happens at each "
             f"active clock edge; its binary codes mean: {listing}.",
         ),
         {q: "0"},
@@ -170,7 +185,10 @@ def build_rotate_register(rng: random.Random) -> Design:
         amt = s.input("amt", "shamt", "n", width=width.bit_length() - 1)
         q = s.output("q", "dout", "value", width=width)
         one, two = ("<<", ">>") if way == "left" else (">>", "<<")
-        move, by = f"({q} {one} {amt}) | ({q} {two} ({width} - {amt}))", f"{amt} places ({bits(width.bit_length() - 1)}, unsigned)"
+        move, by = (
+            f"({q} {one} {amt}) | ({q} {two} ({width} - {amt}))",
+            f"{amt} places ({bits(width.bit_length() - 1)}, unsigned)",
+        )
     else:
         n = rng.randint(1, width - 1)
         parameters["amount"] = n
@@ -187,9 +205,11 @@ def build_rotate_register(rng: random.Random) -> Design:
         [s.clocked({q: s.const(width, 0)}, step)],
         (
             f"{width}-bit register {q}: {ld}=1 loads {d}; {other.lower()} it rotates {way} by {by}.{hold}",
-            f"Build a {width}-bit register {q}. If {ld} is 1 it loads {d}. {other} it rotates {way} by {by}; bits leaving one end come in "
+            f"Build a {width}-bit register {q}. If {ld} is 1 it loads {d}. {other} it rotates {way} by {by}; bits "
+            "leaving one end come in "
             f"at the other.{hold}",
-            f"{q} is a {width}-bit rotating register. An active clock edge with {ld} high loads {d}, before anything else. "
+            f"{q} is a {width}-bit rotating register. An active clock edge with {ld} high loads {d}, before anything "
+            "else. "
             f"{other} the register is rotated {way} by {by}, and no bit is lost.{hold}",
         ),
         {q: "0"},
@@ -225,12 +245,16 @@ def build_amount_shift(rng: random.Random) -> Design:
         {"width": width, "small": small, "big": big, "way": way, "right": right},
         [s.clocked({q: s.const(width, 0)}, step)],
         (
-            f"{width}-bit register {q}: {ld}=1 loads {d}; else {en}=1 shifts {way} by {big} if {far}=1, by {small} if {far}=0, filling "
+            f"{width}-bit register {q}: {ld}=1 loads {d}; else {en}=1 shifts {way} by {big} if {far}=1, by {small} if "
+            f"{far}=0, filling "
             f"with {fill}; else hold.",
-            f"Write a {width}-bit register {q}. {ld} loads {d} and has priority. Otherwise, when {en} is 1, {q} shifts {way} by {big} places "
+            f"Write a {width}-bit register {q}. {ld} loads {d} and has priority. Otherwise, when {en} is 1, {q} shifts "
+            f"{way} by {big} places "
             f"(if {far} is 1) or {small} (if {far} is 0), and {fill} come in. Otherwise it holds.",
-            f"{q} ({width} bits) is loaded from {d} at an active clock edge with {ld} = 1. With {ld} = 0 and {en} = 1 it shifts {way}; {far} "
-            f"chooses the distance, {big} when 1 and {small} when 0, and the freed places get {fill}. With {ld} = 0 and {en} = 0 it holds.",
+            f"{q} ({width} bits) is loaded from {d} at an active clock edge with {ld} = 1. With {ld} = 0 and {en} = 1 "
+            f"it shifts {way}; {far} "
+            f"chooses the distance, {big} when 1 and {small} when 0, and the freed places get {fill}. With {ld} = 0 "
+            f"and {en} = 0 it holds.",
         ),
         {q: "0"},
     )
@@ -247,8 +271,10 @@ def build_word_deserializer(rng: random.Random) -> Design:
     w = (width - 1).bit_length()
     joined = f"{{{sr}, {si}}}" if order == "msb" else f"{{{si}, {sr}}}"
     keep = f"{sr} <= {{{sr}[{width - 3}:0], {si}}};" if order == "msb" else f"{sr} <= {{{si}, {sr}[{width - 2}:1]}};"
-    take = (f"{keep}\nif ({n} == {s.const(w, width - 1)}) begin\n  {n} <= {s.const(w, 0)};\n  {word} <= {joined};\n"
-            f"  {done} <= 1'b1;\nend else\n  {n} <= {n} + 1;")
+    take = (
+        f"{keep}\nif ({n} == {s.const(w, width - 1)}) begin\n  {n} <= {s.const(w, 0)};\n  {word} <= {joined};\n"
+        f"  {done} <= 1'b1;\nend else\n  {n} <= {n} + 1;"
+    )
     step = f"{done} <= 1'b0;\n{gate.guard(take)}"
     first = "most significant" if order == "msb" else "least significant"
     bit = f" (only edges{gate.when} count)" if gate.test else ""
@@ -256,15 +282,22 @@ def build_word_deserializer(rng: random.Random) -> Design:
         "word_deserializer",
         ("deser", "word_rx", "bit_collector"),
         {"width": width, "order": order, "enable": gate.kind},
-        [f"reg [{width - 2}:0] {sr};", f"reg [{w - 1}:0] {n};",
-         s.clocked({sr: s.const(width - 1, 0), n: s.const(w, 0), word: s.const(width, 0), done: "1'b0"}, step)],
+        [
+            f"reg [{width - 2}:0] {sr};",
+            f"reg [{w - 1}:0] {n};",
+            s.clocked({sr: s.const(width - 1, 0), n: s.const(w, 0), word: s.const(width, 0), done: "1'b0"}, step),
+        ],
         (
-            f"Collect {width} bits of {si}, {first} first, one per clock{gate.when}; with the last one {word} takes the whole word and "
+            f"Collect {width} bits of {si}, {first} first, one per clock{gate.when}; with the last one {word} takes "
+            "the whole word and "
             f"{done} is 1 for one clock.",
-            f"Take one bit of {si} at every clock edge{bit}, {first} bit first. At the edge that takes every {width}th bit, {word} is updated "
+            f"Take one bit of {si} at every clock edge{bit}, {first} bit first. At the edge that takes every {width}th "
+            f"bit, {word} is updated "
             f"with all {width} bits and {done} becomes 1; at any other edge {done} becomes 0 and {word} holds.",
-            f"The circuit gathers words of {width} bits from {si}, the {first} bit first, one bit at each active clock edge{gate.when}. "
-            f"The edge that brings the {width}th bit loads {word} and sets {done}; all other edges clear {done} and leave {word} alone. "
+            f"The circuit gathers words of {width} bits from {si}, the {first} bit first, one bit at each active clock "
+            f"edge{gate.when}. "
+            f"The edge that brings the {width}th bit loads {word} and sets {done}; all other edges clear {done} and "
+            f"leave {word} alone. "
             "The next word starts with the next bit.",
         ),
         {"the bits collected so far": "none", word: "0", done: "0"},

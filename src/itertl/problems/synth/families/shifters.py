@@ -3,7 +3,18 @@
 import random
 
 from itertl.problems.synth.design import Design, Family
-from itertl.problems.synth.families.drawing import RESULTS, VECTORS, a_bits, case, combinational, indent, inp, literal, out
+from itertl.problems.synth.families.drawing import (
+    RESULTS,
+    VECTORS,
+    Texts,
+    a_bits,
+    case,
+    combinational,
+    indent,
+    inp,
+    literal,
+    out,
+)
 
 _AMOUNTS = ("n", "shamt", "amount", "by")
 
@@ -61,7 +72,7 @@ def shift_variable(rng: random.Random) -> Design:
         "mode": f"for {m} 0: {x}; 1: {x} shifted left by {n}; 2: {x} shifted right by {n}, zeros entering; 3: {x} shifted right by {n}, copies of "
         "the top bit entering",
     }[kind]
-    texts: dict[str, str] = {"plain": f"  assign {y} = {expression};\n"}
+    texts: Texts = {"plain": f"  assign {y} = {expression};\n"}
     if kind == "mode":
         arms = {"2'd0": f"{y} = {x};", "2'd1": f"{y} = {x} << {n};", "2'd2": f"{y} = {x} >> {n};"}
         texts = {"procedural": "  always @(*)\n" + indent(case(m, arms, f"{y} = $signed({x}) >>> {n};"), 2)}

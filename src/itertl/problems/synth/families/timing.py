@@ -1,80 +1,12 @@
-"""Edges, pulses and time: detectors, stretchers, dividers, PWM, timers, watchdogs, delay lines, filters."""
+"""Pulses and time: stretchers, ticks, dividers, PWM, timers, watchdogs."""
 
 import random
 
 from itertl.problems.synth.design import Design, Family
-from itertl.problems.synth.families._common import Sketch, bits, span
+from itertl.problems.synth.families import timing_edges
+from itertl.problems.synth.families._common import Sketch
 
 _CATEGORY = "timing"
-_EDGES = {
-    "rising": ("{x} & ~{p}", "is 1 and its stored sample is 0"),
-    "falling": ("~{x} & {p}", "is 0 and its stored sample is 1"),
-    "both": ("{x} ^ {p}", "differs from its stored sample"),
-}
-
-
-def build_edge_detector(rng: random.Random) -> Design:
-    """One-cycle pulses on edges, combinational or registered."""
-    s = Sketch(rng)
-    width, kind, style = rng.choice((1, 1, 2, 3, 4, 8)), rng.choice(tuple(_EDGES)), rng.choice(("comb", "registered"))
-    x, y = s.input("x", "sig", "d", width=width), s.output("pulse", "y", "edge_out", width=width, reg=style == "registered")
-    p, zero = s.internal("prev", "last", "x_q"), s.const(width, 0)
-    logic = _EDGES[kind][0].format(x=x, p=p)
-    parts = [f"reg {span(width)}{p};"]
-    if style == "comb":
-        parts += [s.clocked({p: zero}, f"{p} <= {x};"), f"assign {y} = {logic};"]
-        out, starts = "combinationally", {f"the stored {x}": "0"}
-    else:
-        parts += [s.clocked({p: zero, y: zero}, f"{p} <= {x};\n{y} <= {logic};")]
-        out, starts = "in a register (so one clock later)", {f"the stored {x}": "0", y: "0"}
-    each = "" if width == 1 else f" Every one of the {width} bits is treated by itself."
-    what = {"rising": "rising edges", "falling": "falling edges", "both": "any edge"}[kind]
-    timing = (f"{y} is, without delay, 1 exactly where" if style == "comb" else
-              f"{y} is a register that becomes 1 at a clock edge exactly where, just before it,")
-    return s.finish(
-        "edge_detector",
-        ("edge_detect", f"{kind}_edge", "edge_finder"),
-        {"width": width, "kind": kind, "style": style},
-        parts,
-        (
-            f"Detect {what} of {x} ({bits(width)}): {y} is 1, {out}, where {x} {_EDGES[kind][1]}, the one taken at the last clock edge.{each}",
-            f"Store a sample of {x} in a register at every clock edge. {timing} {x} {_EDGES[kind][1]}, else 0.{each}",
-            f"Write a detector of {what} for the synchronous input {x} ({bits(width)}). A register keeps the value {x} had at the last active "
-            f"clock edge, its stored sample. {timing} {x} {_EDGES[kind][1]}; otherwise 0.{each}",
-        ),
-        starts,
-    )
-
-
-def build_edge_capture(rng: random.Random) -> Design:
-    """Edges are remembered until cleared."""
-    s = Sketch(rng)
-    width, kind, first = rng.choice((1, 2, 3, 4, 6, 8)), rng.choice(tuple(_EDGES)), rng.choice(("edge", "clear"))
-    one = rng.choice((0, 1)) if width > 1 else 0
-    x = s.input("x", "sig", "din", width=width)
-    c = s.input("clr", "clear", "ack", width=1 if one else width)
-    y, p = s.output("seen", "captured", "q", width=width), s.internal("prev", "last", "x_q")
-    zero, mask = s.const(width, 0), f"{{{width}{{{c}}}}}" if one else c
-    found = "(" + _EDGES[kind][0].format(x=x, p=p) + ")"
-    logic = f"({y} & ~{mask}) | {found}" if first == "edge" else f"({y} | {found}) & ~{mask}"
-    result = "1" if first == "edge" else "0"
-    scope = f"{c} = 1 clears all bits" if one else f"a 1 in {c} clears that bit" if width > 1 else f"{c} = 1 clears it"
-    return s.finish(
-        "edge_capture",
-        ("edge_capture", "edge_latch", "capture"),
-        {"width": width, "kind": kind, "first": first, "one_clear": one},
-        [f"reg {span(width)}{p};", s.clocked({p: zero, y: zero}, f"{p} <= {x};\n{y} <= {logic};")],
-        (
-            f"Capture edges: {y} ({bits(width)}) becomes 1 where {x} {_EDGES[kind][1]}, taken at the edge before, and stays; {scope}; edge and "
-            f"clear together give {result}.",
-            f"Sample {x} ({bits(width)}) at every clock edge into a register. Where {x} {_EDGES[kind][1]} (that of the edge before), {y} becomes "
-            f"1 and stays 1. At a clock edge {scope}. If an edge is found and cleared at once, the result is {result}.",
-            f"{y} ({bits(width)}) remembers edges of {x}. A register keeps the last sample of {x}; a bit of {y} is set at the clock edge where the bit of "
-            f"{x} {_EDGES[kind][1]}. At the clock edge {scope}. Setting and clearing at one edge gives "
-            f"{result}; with neither, bits hold.",
-        ),
-        {"the stored sample": "0", y: "0"},
-    )
 
 
 def build_pulse_stretcher(rng: random.Random) -> Design:
@@ -91,7 +23,11 @@ def build_pulse_stretcher(rng: random.Random) -> Design:
     test = go if again else f"{go} && {n} == {s.const(w, 0)}"
     step += f"if ({test})\n  {n} <= {s.const(w, length)};\nelse if ({n} != {s.const(w, 0)})\n  {n} <= {n} - 1;"
     event = f"{t} is 1" if trigger == "level" else f"{t} is 1 and was 0 at the clock edge before"
-    rule = "also while a pulse is running, which starts its full length anew" if again else "only while no pulse is running (else it is ignored)"
+    rule = (
+        "also while a pulse is running, which starts its full length anew"
+        if again
+        else "only while no pulse is running (else it is ignored)"
+    )
     starts = {"the timer": "0", y: "0"} | ({f"the stored {t}": "0"} if trigger == "edge" else {})
     return s.finish(
         "pulse_stretcher",
@@ -100,9 +36,11 @@ def build_pulse_stretcher(rng: random.Random) -> Design:
         [*parts, s.clocked(clear, step), f"assign {y} = ({n} != {s.const(w, 0)});"],
         (
             f"One-shot: when {event}, {y} goes 1 at that clock edge for {length} clocks; triggers count {rule}.",
-            f"Write a pulse generator. At a clock edge where {event}, {y} becomes 1 and stays 1 for {length} clock cycles, then 0. A trigger "
+            f"Write a pulse generator. At a clock edge where {event}, {y} becomes 1 and stays 1 for {length} clock "
+            "cycles, then 0. A trigger "
             f"counts {rule}.",
-            f"{y} is 1 while an internal timer is not 0. A trigger is a clock edge where {event}. It loads the timer with {length}, {rule}. At any "
+            f"{y} is 1 while an internal timer is not 0. A trigger is a clock edge where {event}. It loads the timer "
+            f"with {length}, {rule}. At any "
             f"other clock edge a timer above 0 goes down by one.",
         ),
         starts,
@@ -117,13 +55,23 @@ def build_tick_generator(rng: random.Random) -> Design:
     y, n = s.output("tick", "pulse", "en_out", reg=style == "registered"), s.internal("n", "count", "div")
     last, zero = s.const(w, period - 1), s.const(w, 0)
     step = f"{n} <= ({n} == {last}) ? {zero} : {n} + 1;"
-    hold = f" Otherwise the count{' and ' + y if style == 'registered' else ''} hold{'s' if style == 'comb' else ''}." if gate.test else ""
+    hold = (
+        f" Otherwise the count{' and ' + y if style == 'registered' else ''} hold{'s' if style == 'comb' else ''}."
+        if gate.test
+        else ""
+    )
     if style == "comb":
         parts = [f"reg [{w - 1}:0] {n};", s.clocked({n: zero}, gate.guard(step)), f"assign {y} = ({n} == {last});"]
         rule, starts = f"{y} is 1 exactly while the count is {period - 1} (combinational)", {"the count": "0", y: "0"}
     else:
-        parts = [f"reg [{w - 1}:0] {n};", s.clocked({n: zero, y: "1'b0"}, gate.guard(f"{step}\n{y} <= ({n} == {last});"))]
-        rule, starts = f"{y} is a register that becomes 1 at the step from {period - 1} to 0 and 0 at all other steps", {"the count": "0", y: "0"}
+        parts = [
+            f"reg [{w - 1}:0] {n};",
+            s.clocked({n: zero, y: "1'b0"}, gate.guard(f"{step}\n{y} <= ({n} == {last});")),
+        ]
+        rule, starts = (
+            f"{y} is a register that becomes 1 at the step from {period - 1} to 0 and 0 at all other steps",
+            {"the count": "0", y: "0"},
+        )
     return s.finish(
         "tick_generator",
         ("tick_gen", "prescaler", f"every{period}"),
@@ -131,9 +79,11 @@ def build_tick_generator(rng: random.Random) -> Design:
         parts,
         (
             f"Tick generator: a counter runs 0 to {period - 1} and over again{gate.when}; {rule}.{hold}",
-            f"Make a tick {y} with a period of {period} steps. An internal counter steps{gate.when or ' at every clock edge'} from 0 up to "
+            f"Make a tick {y} with a period of {period} steps. An internal counter "
+            f"steps{gate.when or ' at every clock edge'} from 0 up to "
             f"{period - 1} and back to 0; {rule}.{hold}",
-            f"An internal counter takes the values 0 to {period - 1} in turn, advancing by one at each active clock edge{gate.when} and going from "
+            f"An internal counter takes the values 0 to {period - 1} in turn, advancing by one at each active clock "
+            f"edge{gate.when} and going from "
             f"{period - 1} to 0. As to the output, {rule}.{hold}",
         ),
         starts,
@@ -161,12 +111,16 @@ def build_clock_divider(rng: random.Random) -> Design:
         {"high": high, "low": low, "start": start, "enable": gate.kind},
         [f"reg [{w - 1}:0] {n};" if w > 1 else f"reg {n};", s.clocked({n: zero, y: f"1'b{start}"}, step)],
         (
-            f"Divide by {total}: {y} (registered) is 1 for {high} and 0 for {low} clocks in turn{gate.when and ', counting clocks only' + gate.when}, "
+            f"Divide by {total}: {y} (registered) is 1 for {high} and 0 for {low} clocks in "
+            f"turn{gate.when and ', counting clocks only' + gate.when}, "
             f"beginning with a full {'high' if start else 'low'} phase.{hold}",
-            f"Generate a square wave {y} that stays 1 for {high} and 0 for {low} clock edges, for ever{gate.when and '; an edge counts only' + gate.when}. "
+            f"Generate a square wave {y} that stays 1 for {high} and 0 for {low} clock edges, for "
+            f"ever{gate.when and '; an edge counts only' + gate.when}. "
             f"It begins with a whole phase of {lengths[start]} edges at {start}.{hold}",
-            f"{y} is a flip-flop with an internal counter. The counter goes up at each active clock edge{gate.when}; at the {high}th such edge of a "
-            f"high phase or the {low}th of a low phase it returns to 0 and {y} inverts. It begins with a {'high' if start else 'low'} phase.{hold}",
+            f"{y} is a flip-flop with an internal counter. The counter goes up at each active clock edge{gate.when}; "
+            f"at the {high}th such edge of a "
+            f"high phase or the {low}th of a low phase it returns to 0 and {y} inverts. It begins with a "
+            f"{'high' if start else 'low'} phase.{hold}",
         ),
         {y: str(start), "the counter": "0"},
     )
@@ -190,7 +144,11 @@ def build_pwm(rng: random.Random) -> Design:
         parts.append(f"reg [{width - 1}:0] {held};")
         step += f"\nif ({wrap})\n  {held} <= {duty};"
     parts += [s.clocked(clear, gate.guard(step)), f"assign {y} = ({n} {'<' if polarity else '>='} {ref});"]
-    source = f"a stored copy of {duty}, refreshed from {duty} at the step from {period - 1} to 0" if latched else f"{duty} (at once)"
+    source = (
+        f"a stored copy of {duty}, refreshed from {duty} at the step from {period - 1} to 0"
+        if latched
+        else f"{duty} (at once)"
+    )
     relation = "below" if polarity else "at or above"
     hold = " Otherwise nothing changes." if gate.test else ""
     return s.finish(
@@ -199,11 +157,15 @@ def build_pwm(rng: random.Random) -> Design:
         {"width": width, "period": period, "latched": latched, "polarity": polarity, "enable": gate.kind},
         parts,
         (
-            f"PWM, {width} bits: a counter runs 0 to {period - 1} over again{gate.when}; {y} = 1 while it is {relation} {source}.",
-            f"Write a {width}-bit PWM. An internal counter steps{gate.when or ' at every clock edge'} from 0 to {period - 1}, then 0 again. {y} is "
+            f"PWM, {width} bits: a counter runs 0 to {period - 1} over again{gate.when}; {y} = 1 while it is "
+            f"{relation} {source}.",
+            f"Write a {width}-bit PWM. An internal counter steps{gate.when or ' at every clock edge'} from 0 to "
+            f"{period - 1}, then 0 again. {y} is "
             f"combinational: 1 while the counter is {relation} {source}.{hold}",
-            f"The pulse-width modulator has a period of {period} steps, counted 0 to {period - 1} by an internal counter that steps at each active clock "
-            f"edge{gate.when}. {y} is 1 exactly while the count is {relation} {source}; there is no register behind the comparison.{hold}",
+            f"The pulse-width modulator has a period of {period} steps, counted 0 to {period - 1} by an internal "
+            "counter that steps at each active clock "
+            f"edge{gate.when}. {y} is 1 exactly while the count is {relation} {source}; there is no register behind "
+            f"the comparison.{hold}",
         ),
         {"the counter": "0"} | ({"the stored copy": "0"} if latched else {}),
     )
@@ -221,15 +183,18 @@ def build_watchdog(rng: random.Random) -> Design:
     if kind == "pulse":
         clear[y] = "1'b0"
         fires = f"{n} == {last}"
-        step = (f"{y} <= 1'b0;\nif ({kick})\n  {n} <= {zero};\n{count} begin\n  {n} <= ({fires}) ? {zero} : {n} + 1;\n"
-                f"  {y} <= ({fires});\nend")
+        step = (
+            f"{y} <= 1'b0;\nif ({kick})\n  {n} <= {zero};\n{count} begin\n  {n} <= ({fires}) ? {zero} : {n} + 1;\n"
+            f"  {y} <= ({fires});\nend"
+        )
         rule = f"at the {limit}th such edge {y} becomes 1 for one clock (registered) and the count returns to 0; at any other edge {y} becomes 0"
     else:
         more = f"else if ({gate.test} && {n} != {top})" if gate.test else f"else if ({n} != {top})"
         restart = f"{kick} && {n} != {top}" if kind == "sticky" else kick
         step = f"if ({restart})\n  {n} <= {zero};\n{more}\n  {n} <= {n} + 1;"
         rule = f"from the {limit}th such edge on {y} is 1" + (
-            ", and stays 1 for good: then kicks are ignored" if kind == "sticky" else f" until the next {kick}")
+            ", and stays 1 for good: then kicks are ignored" if kind == "sticky" else f" until the next {kick}"
+        )
     if kind == "sticky" and s.reset is None:
         rule += " (there is no way back)"
     parts = [f"reg [{w - 1}:0] {n};", s.clocked(clear, step)]
@@ -243,10 +208,13 @@ def build_watchdog(rng: random.Random) -> Design:
         parts,
         (
             f"Watchdog: {kick}=1 zeroes a counter of the clock edges without {kick}{counted}; {rule}.",
-            f"Count the clock edges at which {kick} is 0{' and ' + gate.test + ' is 1' if gate.test else ''}; an edge with {kick} = 1 sets the count to 0. "
+            f"Count the clock edges at which {kick} is 0{' and ' + gate.test + ' is 1' if gate.test else ''}; an edge "
+            f"with {kick} = 1 sets the count to 0. "
             f"Counting from 1, {rule}.",
-            f"The watchdog holds the number of active clock edges since the last {kick}. An edge with {kick} = 1 makes it 0, whatever else; an edge with "
-            f"{kick} = 0{' and ' + gate.test + ' = 1' if gate.test else ''} adds one{', any other changes nothing' if gate.test else ''}. The effect: {rule}.",
+            f"The watchdog holds the number of active clock edges since the last {kick}. An edge with {kick} = 1 makes "
+            "it 0, whatever else; an edge with "
+            f"{kick} = 0{' and ' + gate.test + ' = 1' if gate.test else ''} adds "
+            f"one{', any other changes nothing' if gate.test else ''}. The effect: {rule}.",
         ),
         {"the count": "0", y: "0"},
     )
@@ -268,7 +236,10 @@ def build_down_timer(rng: random.Random) -> Design:
         parts.append(f"reg [{width - 1}:0] {r};")
         clear[r] = zero
         load = f"begin\n  {n} <= {d};\n  {r} <= {d};\nend"
-        move, extra = f"{n} <= ({n} == {zero}) ? {r} : {n} - 1;", f" At 0 it takes, at the next step, the value {d} had at the last {ld}."
+        move, extra = (
+            f"{n} <= ({n} == {zero}) ? {r} : {n} - 1;",
+            f" At 0 it takes, at the next step, the value {d} had at the last {ld}.",
+        )
         condition = gate.test
     else:
         move, extra = f"{n} <= {n} - 1;", " At 0 it stays."
@@ -284,98 +255,26 @@ def build_down_timer(rng: random.Random) -> Design:
         {"width": width, "kind": kind, "reading": reading, "enable": gate.kind},
         [*parts, s.clocked(clear, step), f"assign {y} = ({n} == {zero});"],
         (
-            f"Timer of {width} bits: {ld}=1 loads {d} into {where}; else it steps down by one{gate.when}.{extra} {y} is 1 while it is 0 "
+            f"Timer of {width} bits: {ld}=1 loads {d} into {where}; else it steps down by one{gate.when}.{extra} {y} "
+            "is 1 while it is 0 "
             "(combinational).",
-            f"Write a down-counting timer with {where} of {width} bits. {ld} = 1 loads {d} at the clock edge. Otherwise it goes down by one"
+            f"Write a down-counting timer with {where} of {width} bits. {ld} = 1 loads {d} at the clock edge. "
+            "Otherwise it goes down by one"
             f"{steps}.{extra} {y} is 1, combinationally, while {name} is 0.",
-            f"At an active clock edge with {ld} = 1, {where.rstrip(',')} ({width} bits) takes {d}; this comes first. With {ld} = 0 it decreases by "
+            f"At an active clock edge with {ld} = 1, {where.rstrip(',')} ({width} bits) takes {d}; this comes first. "
+            f"With {ld} = 0 it decreases by "
             f"one{steps}.{extra} The output {y} tells, without a register, that {name} is 0.",
         ),
         {name: "0"} | ({"the value to reload": "0"} if kind == "reload" else {}),
     )
 
 
-def build_delay_line(rng: random.Random) -> Design:
-    """A tapped delay of which an input chooses the length."""
-    s = Sketch(rng)
-    k = rng.choice((1, 2, 2, 3))
-    depth, first = 1 << k, rng.choice((0, 1))
-    gate = s.enable()
-    d, sel = s.input("d", "x", "sig"), s.input("sel", "tap", "delay", width=k)
-    y, r = s.output("y", "q", "delayed", reg=False), s.internal("line", "taps", "hist")
-    length = depth - first
-    step = f"{r} <= {{{r}[{length - 2}:0], {d}}};" if length > 1 else f"{r} <= {d};"
-    source = f"{{{r}, {d}}}" if first else r
-    parts = [f"reg {span(length)}{r};", s.clocked({r: s.const(length, 0)}, gate.guard(step))]
-    if first:
-        w = s.internal("all_taps", "window")
-        parts.append(f"wire [{depth - 1}:0] {w} = {source};")
-        source = w
-    parts.append(f"assign {y} = {source}[{sel}];")
-    rule = f"{sel} = 0 gives {d} itself and {sel} = n the stage n" if first else f"{sel} = n gives stage n + 1"
-    hold = " Otherwise the line holds." if gate.test else ""
-    return s.finish(
-        "delay_line",
-        ("delay_line", "tapped_delay", "var_delay"),
-        {"depth": depth, "first": first, "enable": gate.kind},
-        parts,
-        (
-            f"Variable delay: {d} enters a line of {length} flip-flop(s) that shifts{gate.when or ' each clock'}; {rule} (stage 1 is the newest), "
-            f"combinationally, on {y}.",
-            f"Make a shift line of {length} stage(s). {d} enters stage 1{gate.when or ' at every clock edge'} as the others move up by one.{hold} The "
-            f"output {y} is a tap: {rule}, with no register after the choice.",
-            f"{y} is {d} delayed by a number of steps that {sel} ({bits(k)}) chooses. The delay line has {length} stage(s); at each active clock "
-            f"edge{gate.when} stage 1 takes {d} and each further stage takes the one before it.{hold} The choice is combinational: {rule}.",
-        ),
-        {"all stages": "0"},
-    )
-
-
-def build_vote_filter(rng: random.Random) -> Design:
-    """Removes glitches by the last samples: majority or unanimity."""
-    s = Sketch(rng)
-    n, kind = rng.choice((2, 3, 3, 4, 5)), rng.choice(("majority", "unanimous"))
-    n = n if kind == "unanimous" or n % 2 else 3
-    gate, start = s.enable(), rng.choice((0, 1)) if kind == "unanimous" else 0
-    x, y = s.input("x", "noisy", "din"), s.output("y", "clean", "filtered")
-    r = s.internal("hist", "samples", "win")
-    new = f"{{{r}, {x}}}" if n == 2 else f"{{{r}[{n - 3}:0], {x}}}"
-    parts = [f"reg {span(n - 1)}{r};"]
-    seen = [x, *(f"{r}[{k}]" if n > 2 else r for k in range(n - 1))]
-    shift = f"{r} <= {new};" if n > 2 else f"{r} <= {x};"
-    if kind == "majority":
-        step = f"{shift}\n{y} <= ({' + '.join(f'{{2{chr(39)}b00, {v}}}' for v in seen)}) > {n // 2};"
-        rule = f"{y} becomes the majority of the last {n} samples, the present one included"
-    else:
-        window = f"{{{r}, {x}}}"
-        step = f"{shift}\nif (&{window})\n  {y} <= 1'b1;\nelse if (~|{window})\n  {y} <= 1'b0;"
-        rule = f"{y} becomes 1 if the last {n} samples, the present one included, are all 1, becomes 0 if they are all 0, and else holds"
-    fill = s.const(n - 1, -start)
-    hold = " Otherwise everything holds." if gate.test else ""
-    return s.finish(
-        "vote_filter",
-        ("glitch_filter", "vote", "input_filter"),
-        {"samples": n, "kind": kind, "start": start, "enable": gate.kind},
-        [*parts, s.clocked({r: fill, y: f"1'b{start}"}, gate.guard(step))],
-        (
-            f"Filter {x}, sampled each clock{gate.when}: the register {y} updates then; {rule}.",
-            f"Write a glitch filter. {x} is sampled{gate.when or ' at every clock edge'}, and {rule}. {y} is a register.{hold}",
-            f"The input {x} is sampled at each active clock edge{gate.when}, and earlier samples are remembered. At that same edge the register {y} is "
-            f"updated: {rule}.{hold}",
-        ),
-        {"the remembered samples": str(start) if start == 0 else "all ones", y: str(start)},
-    )
-
-
 FAMILIES: tuple[Family, ...] = (
-    Family("edge_detector", _CATEGORY, build_edge_detector),
-    Family("edge_capture", _CATEGORY, build_edge_capture),
     Family("pulse_stretcher", _CATEGORY, build_pulse_stretcher),
     Family("tick_generator", _CATEGORY, build_tick_generator),
     Family("clock_divider", _CATEGORY, build_clock_divider),
     Family("pwm", _CATEGORY, build_pwm),
     Family("watchdog", _CATEGORY, build_watchdog),
     Family("down_timer", _CATEGORY, build_down_timer),
-    Family("delay_line", _CATEGORY, build_delay_line),
-    Family("vote_filter", _CATEGORY, build_vote_filter),
+    *timing_edges.FAMILIES,
 )

@@ -1,0 +1,140 @@
+"""The stage: problems and a policy in, a file of candidates out; stop it anywhere and call it again.
+
+All requests, seeds and batches are settled before the first token. A finished batch is appended, as one line, to
+``OUT.partial``; a batch that a kill cut short is drawn again whole, so its rows meet the same numerics and give the
+same text. The partial file begins with a hash of the plan and is thrown away where the plan has changed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from itertl import faults, plugins
+from itertl.config import PromptConfig, SampleConfig
+from itertl.errors import UsageError
+from itertl.progress import SILENT, Tracker
+from itertl.records import Candidate, Problem, SamplingSettings, content_hash
+from itertl.sampling.backend import BACKENDS, Backend, Generation
+from itertl.sampling.extract import extract
+from itertl.sampling.plan import SampleRequest, plan_batches, plan_requests
+from itertl.sampling.prompts import clean
+from itertl.storage import AppendLog, parse_record, write_records
+
+_KIND = "sampling back end"
+
+
+def sample(
+    problems: Sequence[Problem],
+    *,
+    model: str | Path,
+    policy: str,
+    config: SampleConfig,
+    prompt: PromptConfig,
+    seed: int,
+    out: Path,
+    num_samples: int | None = None,
+    settings: SamplingSettings | None = None,
+    tracker: Tracker = SILENT,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+) -> list[Candidate]:
+    """Draw ``num_samples`` responses (None: ``config.num_candidates``) to each problem and write them to ``out``.
+
+    ``settings`` None takes the recipe's. ``policy`` names the weights (``models.policy_id``). Candidates come in the
+    order of ``problems``, then by index; ``out`` appears whole or not at all. A prompt that leaves no room in the
+    model's context gives an empty candidate with finish reason "length". Raises UsageError for an unknown back end or
+    option, or a problem given twice.
+    """
+    backend = _open(model, config, trust_remote_code, revision)
+    settings = settings or config.settings
+    count = config.num_candidates if num_samples is None else num_samples
+    requests = plan_requests([(p.id, backend.encode(p, prompt)) for p in problems], count, seed)
+    batches = plan_batches(requests, config.batch_size)
+    headers = {p.id: p.header for p in problems}
+    plan = _plan_hash(batches, [policy, settings.model_dump(mode="json"), config.model_dump(mode="json"), headers])
+
+    def judge(request: SampleRequest, generation: Generation) -> Candidate:
+        return _candidate(request, generation, settings, policy, headers[request.problem_id])
+
+    partial = out.with_name(out.name + ".partial")
+    done = _draw_all(backend, batches, settings, partial, plan, judge, tracker)
+    place = {p.id: number for number, p in enumerate(problems)}
+    candidates = sorted(done, key=lambda c: (place[c.problem_id], c.index))
+    write_records(out, candidates)
+    partial.unlink(missing_ok=True)
+    return candidates
+
+
+def _open(model: str | Path, config: SampleConfig, trust_remote_code: bool, revision: str | None) -> Backend:
+    fixed: Mapping[str, Any] = {
+        "dtype": config.dtype, "trust_remote_code": trust_remote_code, "revision": revision
+    }  # fmt: skip
+    taken = sorted(set(fixed) & set(config.options))
+    if taken:
+        raise UsageError(
+            f"sample.options.{taken[0]}: set elsewhere in the recipe (sample.dtype, model.…); remove it here"
+        )
+    make = plugins.resolve(_KIND, config.backend, BACKENDS)
+    plugins.check_arguments(_KIND, config.backend, make, config.options)
+    return make(model, **fixed, **config.options)
+
+
+def _plan_hash(batches: Sequence[Sequence[SampleRequest]], settings: Any) -> str:
+    rows = [
+        [[r.problem_id, r.index, r.seed, r.prompt.text, r.prompt.prefill, list(r.prompt.token_ids)] for r in batch]
+        for batch in batches
+    ]
+    return content_hash([rows, settings])
+
+
+def _draw_all(
+    backend: Backend,
+    batches: Sequence[Sequence[SampleRequest]],
+    settings: SamplingSettings,
+    partial: Path,
+    plan: str,
+    judge: Callable[[SampleRequest, Generation], Candidate],
+    tracker: Tracker,
+) -> list[Candidate]:
+    """Candidates of all batches: those that ``partial`` holds of this plan, then the rest, each appended when done."""
+    with _open_log(partial, plan) as log:
+        done = [
+            parse_record(Candidate, row, f"{partial}:{number}")
+            for number, line in enumerate(log.existing[1:], 2)
+            for row in line["candidates"]
+        ]
+        tracker.advance(len(done))
+        for batch in batches[len(log.existing) - 1 :]:
+            drawn = backend(batch, settings)
+            found = [judge(request, generation) for request, generation in zip(batch, drawn, strict=True)]
+            log.append([{"candidates": [{"schema": c.schema_name, **c.model_dump(mode="json")} for c in found]}])
+            faults.point("sample.batch")
+            done += found
+            tracker.advance(len(found))
+    return done
+
+
+def _open_log(partial: Path, plan: str) -> AppendLog:
+    """The partial file with its first line in place; one of another plan is thrown away."""
+    log = AppendLog(partial)
+    is_ours = bool(log.existing) and log.existing[0] == {"plan": plan}
+    if not is_ours:
+        log.close()
+        partial.unlink()
+        log = AppendLog(partial)
+        log.append([{"plan": plan}])
+        log.existing.append({"plan": plan})
+    return log
+
+
+def _candidate(
+    request: SampleRequest, generation: Generation, settings: SamplingSettings, policy: str, header: str
+) -> Candidate:
+    text = clean(generation.text)
+    found = extract(text, header=clean(header), prefill=request.prompt.prefill)
+    return Candidate(
+        problem_id=request.problem_id, index=request.index, policy=policy, settings=settings, seed=request.seed,
+        text=text, code=found.code, dropped=found.dropped, finish_reason=generation.finish_reason,
+        prompt_tokens=len(request.prompt.token_ids), completion_tokens=len(generation.token_ids or ()),
+        token_ids=generation.token_ids,
+    )  # fmt: skip

@@ -1,0 +1,58 @@
+"""Scorers as a user would write them, for tests of scoring: some misbehave. They run in worker processes."""
+
+import os
+import time
+from pathlib import Path
+
+from itertl.records import Score, Verdict
+from itertl.scoring.samples import ScoreItem
+
+
+def length(item: ScoreItem) -> Score:
+    return Score(scorer="anything", value=len(item.code) / 100, verdict=Verdict.SCORED)
+
+
+def counted(item: ScoreItem) -> Score:
+    """Leaves one line in the file named in ``header`` for each call."""
+    with Path(item.header).open("a") as handle:
+        handle.write(f"{item.code}\n")
+    return length(item)
+
+
+def raises(item: ScoreItem) -> Score:
+    raise ZeroDivisionError("no luck")
+
+
+def not_a_number(item: ScoreItem) -> Score:
+    return Score(scorer="s", value=float("nan"), verdict=Verdict.SCORED)
+
+
+def blames_nobody(item: ScoreItem) -> Score:
+    return Score(scorer="s", value=None, verdict=Verdict.SCORED)
+
+
+def returns_a_float(item: ScoreItem) -> float:
+    return 1.0
+
+
+def dies(item: ScoreItem) -> Score:
+    os._exit(7)
+
+
+def dies_once(item: ScoreItem) -> Score:
+    """Dies in its first call; ``header`` names a file that remembers."""
+    mark = Path(item.header)
+    if not mark.exists():
+        mark.touch()
+        os._exit(7)
+    return length(item)
+
+
+def hangs(item: ScoreItem) -> Score:
+    time.sleep(3600)
+    return length(item)
+
+
+def hangs_on_long(item: ScoreItem) -> Score:
+    """As a tool that one text stalls."""
+    return hangs(item) if len(item.code) > 100 else length(item)

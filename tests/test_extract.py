@@ -1,0 +1,170 @@
+"""Extraction: what is kept, and that every character is accounted for."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from itertl.sampling.extract import ADDED_BREAK, ADDED_END, ADDED_HEADER, Extraction, extract
+
+HEADER = "module mux(input a, input b, input s, output y);\n"
+BODY = "  assign y = s ? b : a;\nendmodule"
+MODULE = HEADER + BODY
+TESTBENCH = "module tb;\n  reg a;\n  mux u(a);\n  initial begin #1 $finish; end\nendmodule"
+
+
+def account(text: str, found: Extraction, before: str) -> None:
+    """Kept and dropped characters are those of the text, beside what stood before it and the noted additions."""
+    notes = Counter(d.reason for d in found.dropped if not d.text)
+    kept = Counter(found.code)
+    kept.subtract(Counter("\n" * notes[ADDED_BREAK]))
+    if notes[ADDED_END]:
+        kept.subtract(Counter("endmodule" * notes[ADDED_END]))
+    dropped = Counter("".join(d.text for d in found.dropped))
+    total = Counter({c: n for c, n in (kept + dropped).items() if c != "\n"})
+    want = Counter({c: n for c, n in (Counter(text) + Counter(before)).items() if c != "\n"})
+    assert total == want
+    position = 0  # the dropped pieces lie in the text in this order
+    for piece in (d.text for d in found.dropped if d.text):
+        position = text.index(piece, position) + len(piece)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        MODULE,
+        f"\n\n{MODULE}\n\n",
+        f"Sure, a module (a mux):\n```verilog\n{MODULE}\n```\nThis module picks an input.",
+        f"```systemverilog\r\n{MODULE}\r\n```",
+        f"```verilog\n{MODULE}",
+        f"{MODULE}\n```\nIt works.",
+        f"{MODULE}module mux(input a); endmodule",
+        f"{MODULE}\n\n{TESTBENCH}\n",
+        f"```\n{MODULE}\n```\nTestbench:\n```\n{TESTBENCH}\n```",
+        f"{MODULE}\n{MODULE}",
+        f"{MODULE}\nmodule other(input q);\nassign z = 1;\nendmodule",
+        f"{MODULE}\nmodule other(input q);\nassign z",
+        f"{MODULE}<|im_end|>\n<|im_start|>user\nMore, please",
+        f"Mind the `endmodule`; and the word module.\n{MODULE}",
+        f"// an endmodule; in a comment\nLet me think.\n\n{MODULE} I hope it helps!",
+    ],
+)
+def test_a_whole_module_is_found_among_other_things(text: str) -> None:
+    found = extract(text, header=HEADER)
+    assert found.code.replace("\r", "") == MODULE
+    account(text, found, "")
+
+
+@pytest.mark.parametrize("prefill", ["", HEADER])
+@pytest.mark.parametrize(
+    "text", [BODY, f"{BODY}\n```\nDone.", f"{BODY}\n{TESTBENCH}", f"{BODY}\n```\nTest:\n```verilog\n{TESTBENCH}\n```"]
+)
+def test_a_body_goes_on_from_the_header(text: str, prefill: str) -> None:
+    found = extract(text, header=HEADER, prefill=prefill)
+    assert found.code == MODULE
+    assert (ADDED_HEADER in {d.reason for d in found.dropped}) is (prefill == "")
+    account(text, found, HEADER)
+
+
+def test_a_body_in_a_fence_and_one_without_an_end() -> None:
+    found = extract("Here:\n```verilog\n  assign y = s ? b : a;\n```", header=HEADER)
+    assert found.code == MODULE
+    assert {ADDED_HEADER, ADDED_END} <= {d.reason for d in found.dropped}
+
+
+def test_a_repeated_header_is_not_doubled() -> None:
+    assert extract(MODULE, header=HEADER, prefill=HEADER).code == MODULE
+    assert extract(f"```verilog\n{MODULE}\n```", header=HEADER, prefill=HEADER).code == MODULE
+
+
+def test_truncated_code_is_closed_and_says_so() -> None:
+    found = extract(HEADER + "  assign y = s ?", header=HEADER)
+    assert found.code == HEADER + "  assign y = s ?\nendmodule"
+    assert [d.reason for d in found.dropped] == [ADDED_END]
+
+
+def test_helpers_stay_and_strangers_go() -> None:
+    helper = "module fa(input a);\nendmodule"
+    top = "module top(input b);\n  fa u(b);\nendmodule"
+    other = "module other(input c);\nendmodule"
+    for text in (f"{helper}\n{top}\n{other}", f"{other}\n{helper}\n{top}"):
+        assert extract(text, header="module top(input b);").code == f"{helper}\n{top}"
+    assert extract(f"{helper}\n{top}\n{other}").code == f"{helper}\n{top}"
+    found = extract(f"{top}\n```\nand\n```\n{helper}```", header="module top(input b);\n")
+    assert found.code == f"{top}\n{helper}"
+
+
+def test_comments_and_directives_before_the_module_stay() -> None:
+    code = "`timescale 1ns/1ps\n`ifndef M\n`define M\n/* two\n   lines */\n// note\n" + MODULE + "\n`endif"
+    assert extract(f"The file:\n\n{code}\nEnjoy!").code.lstrip("\n") == code
+
+
+def test_a_package_and_a_typedef_stay() -> None:
+    code = "package p;\n  parameter W = 4;\nendpackage\ntypedef enum logic {A, B} t;\n" + MODULE
+    assert extract(f"Intro\n{code}\nBye").code == code
+
+
+@pytest.mark.parametrize("text", ["", " \n", "I cannot do that.", "Begin with module, then write endmodule.", "```\n```"])
+def test_without_code_all_is_dropped(text: str) -> None:
+    found = extract(text, header=HEADER)
+    assert found.code == ""
+    assert "".join(d.text for d in found.dropped) == text
+
+
+def test_a_lonely_testbench_is_kept_for_the_judge() -> None:
+    assert extract(TESTBENCH).code == TESTBENCH
+
+
+PARTS = st.sampled_from(
+    [
+        *("module ", "endmodule", "mux", "tb", "(", ")", ";", "\n", "\r\n", " ", "```", "```verilog\n", "//", "/*", "*/"),
+        *('"', "`", "`timescale 1ns/1ps\n", "assign y = a;", "<|im_end|>", "endmodulemodule", "é", "\x00", "\ud800"),
+        *("\ufeff", "~~~\n", "package p;", "endpackage", "typedef ", "$finish", "initial ", "\\", "`ifdef A\n", "`endif"),
+        *(MODULE, BODY, HEADER, TESTBENCH, "prose. "),
+    ]
+)
+TEXTS = st.lists(PARTS | st.text(max_size=4), max_size=14).map("".join)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS, st.sampled_from(["", HEADER, "module", MODULE, "\n"]), st.booleans())
+def test_nothing_is_lost_and_nothing_raises(text: str, header: str, is_prefilled: bool) -> None:
+    prefill = header if is_prefilled else ""
+    found = extract(text, header=header, prefill=prefill)
+    dropped = Counter("".join(d.text for d in found.dropped))
+    have, want = Counter(found.code) + dropped, Counter(text)
+    assert not want - have  # each character of the text is kept or dropped
+    for piece in (d.text for d in found.dropped):
+        assert piece in text
+    if not found.code:
+        assert dropped == want
+    else:
+        notes = Counter(d.reason for d in found.dropped if not d.text)
+        allowed = Counter(header) + Counter(prefill) + Counter(("endmodule\n" * notes[ADDED_END]) + "\n" * (2 + notes[ADDED_BREAK]))
+        assert not (have - want) - allowed  # nothing is invented
+        assert "endmodule" in found.code
+        if not notes[ADDED_END]:  # an open block comment swallows the added one: a syntax error, as it should be
+            assert extract(found.code, header=header).code.rstrip("\n") == found.code.rstrip("\n")
+
+
+def test_real_model_outputs_keep_their_module(shared_data: Path) -> None:
+    """Whole modules that a 7B model wrote come through as they are, with or without a fence and prose around them."""
+    lines = (shared_data / "replay" / "dpskcoder7b_machine.jsonl").read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    prompts = {
+        row["task_id"]: row["prompt"]
+        for row in map(json.loads, (shared_data / "verilogeval_v1_machine.jsonl").read_text("utf-8").splitlines())
+    }
+    seen = 0
+    for row in rows:
+        text = row["completion"]
+        if not (row["full_module"] and row["passed"] and text.count("endmodule") == 1):
+            continue
+        seen += 1
+        whole = text[: text.rindex("endmodule") + len("endmodule")].strip()
+        for shown in (text, f"Here you are:\n```verilog\n{text}\n```\nIt has one module."):
+            assert extract(shown, header=prompts[row["task_id"]]).code.strip() == whole
+    assert seen > 100

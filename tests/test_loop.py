@@ -1,0 +1,126 @@
+"""The whole loop on a tiny model with real tools: what it writes, and that no kill changes a byte of it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from itertl.config import load_recipe
+from itertl.records import Candidate, EvalRow, IterationMetrics, Manifest, Scored, TrainStep
+from itertl.storage import hash_file, parse_record, read_records
+
+TINY = """
+name: tiny
+seed: 3
+iterations: 2
+model: {path: "random:tiny"}
+data: {source: synth, limit: 4}
+sample: {num_candidates: 2, max_new_tokens: 8, batch_size: 4, dtype: float32}
+score: {scorers: [rouge-l]}
+train: {epochs: 1, learning_rate: 1e-3, groups_per_step: 2, precision: float32, save_every_steps: 1}
+evals: [{benchmark: synth-heldout, limit: 2, max_new_tokens: 8, temperatures: [0.0, 0.8], num_samples: 2}]
+telemetry: {kl_problems: 2}
+"""
+POINTS = [
+    "sample.batch:1",
+    "judge.item:1",
+    "eval-synth-heldout.before-manifest",
+    "sample.batch:2",
+    "sample.before-manifest",
+    "sample.after-manifest",
+    "score.item:3",
+    "score.before-manifest",
+    "train.step:1",
+    "train.save:1",
+    "train.step:2",
+    "train.before-manifest",
+    "train.after-manifest",
+]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Every file that a run promises to reproduce."""
+    return {
+        path.relative_to(folder).as_posix(): hash_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in ("timings.jsonl", ".lock") and "tensorboard" not in path.parts
+    }
+
+
+def run_forked(recipe: Path, out: Path, *points: str) -> list[str]:
+    script = Path(__file__).with_name("forked_runs.py")
+    done = subprocess.run([sys.executable, str(script), str(recipe), str(out), *points], capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split("\n")[:-1]
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "plain"
+    assert run_forked(recipe, out) == ["end 0"]
+    return out
+
+
+def test_the_run_folder_is_as_documented(finished: Path) -> None:
+    assert len(read_records(finished / "iter-00" / "candidates.jsonl", Candidate)) == 8
+    scored = read_records(finished / "iter-01" / "scored.jsonl", Scored)
+    assert len(scored) == 8 and all(row.score("rouge-l").value is not None for row in scored)
+    steps = read_records(finished / "iter-01" / "train.jsonl", TrainStep)
+    assert [step.step for step in steps] == [1, 2]
+    rows = read_records(finished / "base" / "eval-synth-heldout.jsonl", EvalRow)
+    assert len(rows) == 2 * (1 + 2)
+    assert not [p for p in finished.rglob("*") if p.name.endswith((".partial", ".tmp")) or p.name == "train-state"]
+    assert load_recipe(finished / "recipe.yaml").iterations == 2
+    for name in ("report.html", "problems.jsonl", "bench-synth-heldout.jsonl", "iter-01/checkpoint/model.safetensors"):
+        assert (finished / name).stat().st_size > 0
+
+
+def test_the_metrics_account_for_everything(finished: Path) -> None:
+    metrics = read_records(finished / "metrics.jsonl", IterationMetrics)
+    assert [row.iterations for row in metrics] == [0, 1, 2]
+    for row in metrics:
+        assert [e.temperature for e in row.evals] == [0.0, 0.8]
+        for found in row.evals:
+            assert found.correct + found.wrong + found.truncated + found.unjudged == found.total
+    telemetry = metrics[1].telemetry
+    assert telemetry is not None and (telemetry.problems, telemetry.candidates, telemetry.unscored) == (4, 8, 0)
+    assert metrics[2].reference_tokens_seen == 2 * metrics[1].reference_tokens_seen > 0
+
+
+def test_inputs_in_a_manifest_are_the_files_that_were_used(finished: Path) -> None:
+    value = json.loads((finished / "iter-01" / "manifest.json").read_text())
+    stages = parse_record(Manifest, value, "manifest").stages
+    first = json.loads((finished / "iter-00" / "manifest.json").read_text())["stages"]
+    assert list(stages) == ["sample", "score", "train", "eval-synth-heldout"]
+    assert stages["sample"].inputs["policy"] == first["train"]["outputs"]["checkpoint"] == hash_file(finished / "iter-00/checkpoint")
+    assert stages["train"].inputs["scored"] == hash_file(finished / "iter-01" / "scored.jsonl")
+
+
+def test_a_kill_at_any_named_point_changes_no_byte(recipe: Path, finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    assert run_forked(recipe, out, *POINTS) == [*(f"{point} -9" for point in POINTS), "end 0"]
+    assert hashes(out) == hashes(finished)
+
+
+def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(recipe: Path, finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "changed"
+    subprocess.run(["cp", "-a", str(finished), str(out)], check=True)
+    before = hashes(out)
+    edited = tmp_path / "edited.yaml"
+    edited.write_text(TINY.replace("learning_rate: 1e-3", "learning_rate: 2e-3"))
+    assert run_forked(edited, out) == ["end 0"]
+    after = hashes(out)
+    same = {name for name in before if after.get(name) == before[name]}
+    assert {"problems.jsonl", "base/manifest.json", "iter-00/candidates.jsonl", "iter-00/scored.jsonl"} <= same
+    assert not {"iter-00/checkpoint/model.safetensors", "iter-01/manifest.json", "recipe.yaml"} & same
+    assert run_forked(recipe, out) == ["end 0"]
+    assert hashes(out) == before
