@@ -54,7 +54,7 @@ def needs_icarus_12(shared_data: Path) -> set[str]:
     return set(json.loads((shared_data / "iverilog11_status.json").read_text())["verilogeval_v1"]["human"]["failing"])
 
 
-@pytest.mark.parametrize(("which", "rule", "count"), [("machine", "default", 80), ("human", "upstream", 40)])
+@pytest.mark.parametrize(("which", "rule", "count"), [("machine", "default", 50), ("human", "upstream", 25)])
 def test_a_part_of_the_replay(shared_data: Path, tmp_path: Path, which: str, rule: str, count: int) -> None:
     _, rows, stored = replay(shared_data, which, tmp_path, rule, count)
     apart = differences(rows, stored, rule)

@@ -107,7 +107,9 @@ def test_a_package_and_a_typedef_stay() -> None:
     assert extract(f"Intro\n{code}\nBye").code == code
 
 
-@pytest.mark.parametrize("text", ["", " \n", "I cannot do that.", "Begin with module, then write endmodule.", "```\n```"])
+@pytest.mark.parametrize(
+    "text", ["", " \n", "I cannot do that.", "Begin with module, then write endmodule.", "```\n```"]
+)
 def test_without_code_all_is_dropped(text: str) -> None:
     found = extract(text, header=HEADER)
     assert found.code == ""
@@ -120,9 +122,36 @@ def test_a_lonely_testbench_is_kept_for_the_judge() -> None:
 
 PARTS = st.sampled_from(
     [
-        *("module ", "endmodule", "mux", "tb", "(", ")", ";", "\n", "\r\n", " ", "```", "```verilog\n", "//", "/*", "*/"),
+        *(
+            "module ",
+            "endmodule",
+            "mux",
+            "tb",
+            "(",
+            ")",
+            ";",
+            "\n",
+            "\r\n",
+            " ",
+            "```",
+            "```verilog\n",
+            "//",
+            "/*",
+            "*/",
+        ),
         *('"', "`", "`timescale 1ns/1ps\n", "assign y = a;", "<|im_end|>", "endmodulemodule", "é", "\x00", "\ud800"),
-        *("\ufeff", "~~~\n", "package p;", "endpackage", "typedef ", "$finish", "initial ", "\\", "`ifdef A\n", "`endif"),
+        *(
+            "\ufeff",
+            "~~~\n",
+            "package p;",
+            "endpackage",
+            "typedef ",
+            "$finish",
+            "initial ",
+            "\\",
+            "`ifdef A\n",
+            "`endif",
+        ),
         *(MODULE, BODY, HEADER, TESTBENCH, "prose. "),
     ]
 )
@@ -143,7 +172,11 @@ def test_nothing_is_lost_and_nothing_raises(text: str, header: str, is_prefilled
         assert dropped == want
     else:
         notes = Counter(d.reason for d in found.dropped if not d.text)
-        allowed = Counter(header) + Counter(prefill) + Counter(("endmodule\n" * notes[ADDED_END]) + "\n" * (2 + notes[ADDED_BREAK]))
+        allowed = (
+            Counter(header)
+            + Counter(prefill)
+            + Counter(("endmodule\n" * notes[ADDED_END]) + "\n" * (2 + notes[ADDED_BREAK]))
+        )
         assert not (have - want) - allowed  # nothing is invented
         assert "endmodule" in found.code
         if not notes[ADDED_END]:  # an open block comment swallows the added one: a syntax error, as it should be

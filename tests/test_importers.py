@@ -43,8 +43,8 @@ def test_train_pairs_filter_is_merged_and_can_be_taken_away(shared_data: Path) -
     assert derived + mit.notes.get("no header could be derived", 0) == len(mit.problems) and derived > 0.9 * len(mit.problems)
 
 
-def test_limit_is_a_fixed_subset_in_source_order(shared_data: Path) -> None:
-    path = str(shared_data / "train_pairs.jsonl")
+def test_limit_is_a_fixed_subset_in_source_order(tmp_path: Path) -> None:
+    path = lines(tmp_path / "x.jsonl", [{"prompt": f"i{n}", "completion": MODULE} for n in range(300)])
     order = [p.id for p in load_problems(path).problems]
     config = DataConfig(source=path, limit=64)
     chosen = [p.id for p in from_config(config, 7).problems]
@@ -316,7 +316,7 @@ VALUES = st.recursive(
 COLUMNS = st.sampled_from(["Instruction", "Input", "Response", "prompt", "completion", "messages", "output", "x", "id"])
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(rows=st.lists(st.dictionaries(COLUMNS, VALUES, max_size=5), max_size=4), array=st.booleans())
 def test_any_json_loads_or_names_its_fault(tmp_path_factory: pytest.TempPathFactory, rows: Any, array: bool) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json"

@@ -84,11 +84,12 @@ def test_tokens_come_as_often_as_they_should(vocabulary: int, temperature: float
     st.sampled_from([0.01, 0.5, 0.9, 0.999, 1.0]),
 )
 def test_a_drawn_token_lies_in_the_nucleus(logits: list[float], u: float, temperature: float, top_p: float) -> None:
-    want = exact_nucleus(logits, temperature, top_p)
+    """The mass of all more likely tokens is below top_p, but for the rounding of a float32 softmax."""
     got = int(draw(torch.tensor([logits]), torch.tensor([u]), temperature=temperature, top_p=top_p))
-    # Equal logits at the edge are interchangeable, and so is a token whose mass is below rounding.
-    smallest = min((x for x, w in zip(logits, want, strict=True) if w > 0), default=0)
-    assert logits[got] >= smallest - 1e-3
+    weights = torch.softmax(torch.tensor(logits, dtype=torch.float64) / temperature, 0).tolist()
+    before = sum(w for w, x in zip(weights, logits, strict=True) if x > logits[got])
+    assert before < top_p + 1e-5
+    assert weights[got] > 0
 
 
 def test_greedy_and_extremes() -> None:
@@ -150,7 +151,11 @@ def test_a_sample_depends_on_its_seed_not_on_its_neighbours(tiny: Path) -> None:
 def test_a_prompt_that_fills_the_context_is_accounted_for(tiny: Path) -> None:
     model, tokenizer = load_model(tiny, device="cpu"), load_tokenizer(tiny)
     model.config.max_position_embeddings = 20
-    prompts = [("full", encoded(tokenizer, "y" * 30)), ("near", encoded(tokenizer, "y" * 15)), ("ok", encoded(tokenizer, "y"))]
+    prompts = [
+        ("full", encoded(tokenizer, "y" * 30)),
+        ("near", encoded(tokenizer, "y" * 15)),
+        ("ok", encoded(tokenizer, "y")),
+    ]
     found = TransformersBackend(tokenizer, lambda: model)(
         plan_requests(prompts, 1, 0), SamplingSettings(temperature=0, max_new_tokens=6)
     )
@@ -162,7 +167,9 @@ def test_broken_weights_are_our_fault_and_name_the_problem(tiny: Path) -> None:
     model, tokenizer = load_model(tiny, device="cpu"), load_tokenizer(tiny)
     model.get_input_embeddings().weight.data.fill_(float("nan"))  # type: ignore[operator, union-attr]
     with pytest.raises(ToolFailed, match="problem p7"):
-        TransformersBackend(tokenizer, lambda: model)(plan_requests([("p7", encoded(tokenizer, "x"))], 1, 0), SamplingSettings())
+        TransformersBackend(tokenizer, lambda: model)(
+            plan_requests([("p7", encoded(tokenizer, "x"))], 1, 0), SamplingSettings()
+        )
 
 
 def test_batches_are_sorted_and_do_not_depend_on_the_order() -> None:
@@ -170,7 +177,9 @@ def test_batches_are_sorted_and_do_not_depend_on_the_order() -> None:
     requests = plan_requests(prompts, 3, 1)
     batches = plan_batches(requests, 8)
     assert batches == plan_batches(list(reversed(requests)), 8)
-    assert sorted((r.problem_id, r.index) for b in batches for r in b) == sorted((r.problem_id, r.index) for r in requests)
+    assert sorted((r.problem_id, r.index) for b in batches for r in b) == sorted(
+        (r.problem_id, r.index) for r in requests
+    )
     lengths = [len(r.prompt.token_ids) for b in batches for r in b]
     assert lengths == sorted(lengths, reverse=True)
     assert len({r.seed for r in requests}) == len(requests)
@@ -216,7 +225,9 @@ def test_chat_prompts_and_system_messages() -> None:
     )
     assert encode_prompt(ask, PromptConfig(), tokenizer).text.startswith("DEFAULT SYSTEM")
     assert encode_prompt(ask, PromptConfig(system=""), tokenizer).text.startswith("system:\nuser:")
-    tokenizer.chat_template = "{{ raise_exception('no system role') if messages[0]['role'] == 'system' }}{{ messages[0]['content'] }}"
+    tokenizer.chat_template = (
+        "{{ raise_exception('no system role') if messages[0]['role'] == 'system' }}{{ messages[0]['content'] }}"
+    )
     assert encode_prompt(ask, PromptConfig(system=""), tokenizer).text.startswith("Hi")
     with pytest.raises(UsageError, match="chat template refuses"):
         encode_prompt(ask, PromptConfig(system="x"), tokenizer)
@@ -241,7 +252,9 @@ def test_odd_text_and_double_begin_tokens() -> None:
     tokenizer = tiny_tokenizer()
     prompt = encode_prompt(problem("a\ud800b\x00\r\n"), PromptConfig(), tokenizer)
     assert prompt.text == "a\ufffdb\x00\r\n"
-    assert encode_response("\udfff", prompt, tokenizer, ended=False) == encode_response("\ufffd", prompt, tokenizer, ended=False)
+    assert encode_response("\udfff", prompt, tokenizer, ended=False) == encode_response(
+        "\ufffd", prompt, tokenizer, ended=False
+    )
     assert encode_response("", prompt, tokenizer) == (tokenizer.eos_token_id,)
     doubled = encode_prompt(problem("<|im_start|><|im_start|>x"), PromptConfig(), tokenizer)
     assert doubled.token_ids.count(tokenizer.bos_token_id) == 1
@@ -277,7 +290,10 @@ def test_stored_completions_go_through_the_stage(tmp_path: Path) -> None:
 
 def test_stored_completions_are_found_by_the_source_id(tmp_path: Path) -> None:
     ask = problem("x").model_copy(update={"upstream_id": "Prob001"})
-    file = stored(tmp_path / "s.jsonl", [{"problem_id": "Prob001", "index": 1, "text": "b"}, {"task_id": "Prob001", "index": 0, "text": "a"}])
+    file = stored(
+        tmp_path / "s.jsonl",
+        [{"problem_id": "Prob001", "index": 1, "text": "b"}, {"task_id": "Prob001", "index": 0, "text": "a"}],
+    )
     assert [c.text for c in sample([ask], out=tmp_path / "o.jsonl", **replay(file))] == ["a", "b"]
 
 
@@ -308,33 +324,29 @@ def test_unknown_back_ends_and_options_are_refused(tmp_path: Path) -> None:
             sample(PROBLEMS, out=tmp_path / "o.jsonl", **replay(tmp_path, config=config))
 
 
-RUN = """
-import sys
-from pathlib import Path
-from tests.test_sampling import PROBLEMS
-from itertl.config import PromptConfig, SampleConfig
-from itertl.sampling.stage import sample
-config = SampleConfig(num_candidates=2, batch_size=3, max_new_tokens=24, temperature=1.0)
-sample(PROBLEMS, model=Path(sys.argv[1]), policy="tiny", config=config, prompt=PromptConfig(), seed=3, out=Path(sys.argv[2]))
-"""
-
-
-def run_stage(repository: Path, tiny: Path, out: Path, kill_at: str = "") -> int:
-    environment = {**os.environ, "ITERTL_KILL_AT": kill_at, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(repository)}
-    command = [sys.executable, "-c", RUN, str(tiny), str(out)]
-    return subprocess.run(command, env=environment, cwd=out.parent, check=False).returncode
+def run_tiny(model: str | Path, out: str | Path) -> None:
+    config = SampleConfig(num_candidates=2, batch_size=3, max_new_tokens=16, temperature=1.0)
+    sample(PROBLEMS, model=Path(model), policy="tiny", config=config, prompt=PromptConfig(), seed=3, out=Path(out))
 
 
 def test_a_killed_stage_goes_on_to_the_same_bytes(repository: Path, tiny: Path, tmp_path: Path) -> None:
-    assert run_stage(repository, tiny, tmp_path / "whole.jsonl") == 0
-    out, partial = tmp_path / "killed.jsonl", tmp_path / "killed.jsonl.partial"
-    assert run_stage(repository, tiny, out, "sample.batch:2") == -signal.SIGKILL
+    whole, out, partial = (tmp_path / name for name in ("whole.jsonl", "killed.jsonl", "killed.jsonl.partial"))
+    run_tiny(tiny, whole)
+    environment = {
+        **os.environ,
+        "ITERTL_KILL_AT": "sample.batch:2",
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),  # the same sums in the same order as here
+        "PYTHONPATH": str(repository / "tests"),
+    }
+    code = "import sys, test_sampling; test_sampling.run_tiny(*sys.argv[1:])"
+    command = [sys.executable, "-c", code, str(tiny), str(out)]
+    assert subprocess.run(command, env=environment, cwd=tmp_path, check=False).returncode == -signal.SIGKILL
     assert not out.exists()
     data = partial.read_bytes()
     assert data.count(b"\n") == 3  # the plan and two batches
     partial.write_bytes(data[:-40])  # and the second one torn, as by a power cut
-    assert run_stage(repository, tiny, out) == 0
-    assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    run_tiny(tiny, out)
+    assert out.read_bytes() == whole.read_bytes()
     assert not partial.exists()
 
 

@@ -164,7 +164,7 @@ def score(run: RunFolder, task: Task, candidates: Path | None, iteration: int) -
 
     def work() -> dict[str, Any]:
         rows = storage.read_records(candidates, Candidate)
-        with run.reporter.stage(f"{folder.name} score", len(rows) * len(config.scorers)) as tracker:
+        with run.reporter.stage(f"{folder.name} score", len(rows)) as tracker:
             scored = score_candidates(rows, task.by_id, config=config, out=out, cache=models.cache_folder(), tracker=tracker)
         values = [combine(s.scores, config) for s in scored]
         unscored = sum(v is None for v in values)

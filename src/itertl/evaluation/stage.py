@@ -132,6 +132,6 @@ def _surrogate(
     if any(p.reference is None for p in benchmark.problems) or not candidates:
         return {}
     out = folder / f"surrogate-{benchmark.name}.jsonl"
-    with reporter.stage(f"{label} score {benchmark.name}", len(candidates) * len(score.scorers)) as tracker:
+    with reporter.stage(f"{label} score {benchmark.name}", len(candidates)) as tracker:
         scored = score_candidates(candidates, by_id, config=score, out=out, cache=cache, tracker=tracker)
     return dict(enumerate(combine(s.scores, score) for s in scored))

@@ -8,6 +8,7 @@ Every function takes time linear in the length of the text.
 
 import itertools
 import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, cast
@@ -164,11 +165,11 @@ def _plain(lines: Iterable[str]) -> str:
     """Comment lines without marks and frames, blank lines at both ends removed, inner ones made single."""
     kept: list[str] = []
     for line in lines:
-        line = re.sub(r"^[ \t]*[/*!]*[ \t]?", "", line.rstrip(), count=1).rstrip("*").rstrip()
+        line = re.sub(r"^(?:[ \t]*[/*!]+)?[ \t]?", "", line.rstrip(), count=1).rstrip("*").rstrip()
         line = "" if _FRAME.match(line) else line
         if line or (kept and kept[-1]):
             kept.append(line)
-    return "\n".join(kept).strip("\n")
+    return textwrap.dedent("\n".join(kept)).strip("\n")
 
 
 def rename_identifiers(tokens: Iterable[Token]) -> list[str]:

@@ -151,7 +151,8 @@ class Sketch:
             return self.rng.choice(
                 (
                     f"Clock {self.clock} ({edge} edge); {kind} active-{active} reset {name} sets {to}, over all else.",
-                    f"{edge.capitalize()} edge of {self.clock}. Reset {name}: {kind}, active {active}, top priority, sets "
+                    f"{edge.capitalize()} edge of {self.clock}. Reset {name}: {kind}, active {active}, top priority, "
+                    "sets "
                     f"{to}.",
                 )
             )
@@ -159,9 +160,9 @@ class Sketch:
             first = f"State changes on the {edge} edge of {self.clock}. "
             if self.reset.asynchronous:
                 return first + f"Asynchronous reset: while {name} is {active}, whatever the clock, it sets {to}."
-            return (
-                first
-                + f"Synchronous reset: if {name} is {active} at that edge, it sets {to} and the other inputs do not matter."
+            return first + (
+                f"Synchronous reset: if {name} is {active} at that edge, it sets {to} and the other inputs do not "
+                "matter."
             )
         acts = "at once, without waiting for a clock edge," if self.reset.asynchronous else "at the clock edge only"
         return (

@@ -14,6 +14,8 @@ from itertl.problems.synth.families.drawing import (
     inp,
     literal,
     out,
+    plain,
+    procedural,
 )
 
 _WIDTHS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32)
@@ -118,8 +120,10 @@ def add_sub(rng: random.Random) -> Design:
         assigns=assigns,
         descriptions=(
             f"{r} = {m} ? {on} : {off}, {width} bits.{meaning}",
-            f"Build {a_bits(width)} adder-subtractor: {r} is {on} when {m} is 1 and {off} when {m} is 0, modulo 2^{width}.{meaning}",
-            f"{a} and {b} are {width}-bit numbers and {m} chooses the operation. For {m} = 1 the output {r} is {on}; for {m} = 0 it "
+            f"Build {a_bits(width)} adder-subtractor: {r} is {on} when {m} is 1 and {off} when {m} is 0, modulo "
+            f"2^{width}.{meaning}",
+            f"{a} and {b} are {width}-bit numbers and {m} chooses the operation. For {m} = 1 the output {r} is {on}; "
+            f"for {m} = 0 it "
             f"is {off}. Carries beyond {width} bits are dropped.{meaning}",
         ),
     )
@@ -143,7 +147,8 @@ def signed_overflow(rng: random.Random) -> Design:
         descriptions=(
             f"Signed {s} = {a} {sign} {b}; {v} = 1 on two's complement overflow.",
             f"Compute the {width}-bit two's complement {verb} {s} = {a} {sign} {b} and set {v} when it overflows.",
-            f"{a} and {b} are {width}-bit two's complement numbers. {s} is {a} {sign} {b} wrapped to {width} bits. {v} is 1 exactly when "
+            f"{a} and {b} are {width}-bit two's complement numbers. {s} is {a} {sign} {b} wrapped to {width} bits. "
+            f"{v} is 1 exactly when "
             f"the true {verb} is below -{1 << top} or above {(1 << top) - 1}.",
         ),
     )
@@ -172,12 +177,14 @@ def saturating(rng: random.Random) -> Design:
         modules=("sat_sub" if is_sub else "sat_add", "saturate", f"sat{width}", "clipper"),
         inputs=[inp(a, width), inp(b, width)],
         outputs=[out(y, width)],
-        plain=body,
+        body=plain(body),
         descriptions=(
             f"{y} = {a} {sign} {b}, {kind}, saturating at {least} and {most}.",
-            f"Build {a_bits(width)} saturating {'subtractor' if is_sub else 'adder'} for {kind} numbers: {y} is {a} {sign} {b}, limited "
+            f"Build {a_bits(width)} saturating {'subtractor' if is_sub else 'adder'} for {kind} numbers: {y} is {a} "
+            f"{sign} {b}, limited "
             f"to the range {least} to {most}.",
-            f"{a}, {b} and {y} are {width}-bit {kind} numbers. If {a} {sign} {b} is above {most}, {y} is {most}; if it is below {least}, "
+            f"{a}, {b} and {y} are {width}-bit {kind} numbers. If {a} {sign} {b} is above {most}, {y} is {most}; if "
+            f"it is below {least}, "
             f"{y} is {least}; otherwise {y} is the exact result.",
         ),
     )
@@ -227,8 +234,10 @@ def absolute_difference(rng: random.Random) -> Design:
         assigns=[(y, f"({a} > {b}) ? {a} - {b} : {b} - {a}")],
         descriptions=(
             f"{y} = |{a} - {b}|, {kind} operands.",
-            f"Compute the distance between the {width}-bit {kind} numbers {a} and {b} as the {width}-bit unsigned number {y}.",
-            f"{a} and {b} are {width}-bit {kind} numbers. Subtract the smaller from the larger; the difference, never negative, is the "
+            f"Compute the distance between the {width}-bit {kind} numbers {a} and {b} as the {width}-bit unsigned "
+            f"number {y}.",
+            f"{a} and {b} are {width}-bit {kind} numbers. Subtract the smaller from the larger; the difference, never "
+            "negative, is the "
             f"{width}-bit unsigned output {y}.",
         ),
     )
@@ -257,11 +266,12 @@ def min_max(rng: random.Random) -> Design:
         modules=("minmax" if len(kinds) > 1 else f"{kinds[0]}{count}", "extremes", f"{kinds[0]}_unit", "sort_pick"),
         inputs=[inp(name, width, signed=is_signed) for name in names],
         outputs=[out(y, width, signed=is_signed) for y in ends.values()],
-        plain=indent(body),
+        body=plain(indent(body)),
         descriptions=(
             "; ".join(f"{y} = {k}({listed})" for k, y in ends.items()) + f", {kind_of}.",
             f"Compare the {width}-bit {kind_of} numbers {listed}: {spoken} of them.",
-            f"The inputs {listed} are {width}-bit {kind_of} numbers. Without a clock, drive {spoken} of the {count} values.",
+            f"The inputs {listed} are {width}-bit {kind_of} numbers. Without a clock, drive {spoken} of the {count} "
+            "values.",
         ),
     )
 
@@ -305,11 +315,13 @@ def alu(rng: random.Random) -> Design:
         modules=("alu", f"alu{width}", "simple_alu", "logic_arith"),
         inputs=[inp(a, width), inp(b, width), inp(op, size)],
         outputs=[out(y, width), *([out("zero")] if has_zero else [])],
-        procedural=indent([*body, "end"]),
+        body=procedural(indent([*body, "end"])),
         descriptions=(
             f"ALU on {a} and {b} with result {y}; {op} {', '.join(meaning)}.{flagged}",
-            f"Build {a_bits(width)} ALU with operands {a} and {b}. {y} depends on {op} as follows: {'; '.join(meaning)}.{flagged}",
-            f"{a} and {b} are {width}-bit operands and {op} is the operation code. The output {y} is, for each value of {op}, "
+            f"Build {a_bits(width)} ALU with operands {a} and {b}. {y} depends on {op} as follows: "
+            f"{'; '.join(meaning)}.{flagged}",
+            f"{a} and {b} are {width}-bit operands and {op} is the operation code. The output {y} is, for each value "
+            f"of {op}, "
             + "; ".join(f"{op} = {m}" for m in meaning)
             + f". Results are cut to {width} bits.{flagged}",
         ),

@@ -7,13 +7,14 @@ from itertl.problems.synth.families.drawing import (
     FLAGS,
     RESULTS,
     VECTORS,
-    Texts,
     always,
     combinational,
     indent,
     inp,
     literal,
     out,
+    plain,
+    procedural,
 )
 
 _COUNTS = ("count", "cnt", "num", "n")
@@ -24,13 +25,12 @@ def popcount(rng: random.Random) -> Design:
     width, is_zeros = rng.randint(3, 16), rng.random() < 0.35
     x, y, size = rng.choice(VECTORS), rng.choice(_COUNTS), width.bit_length()
     sign = "~" if is_zeros else ""
-    texts: Texts = {}
     if width <= 8 and rng.random() < 0.6:
         bits = " + ".join(f"{x}[{n}]" for n in range(width))
-        texts["plain"] = f"  assign {y} = {f'{literal(width, size)} - ({bits})' if is_zeros else bits};\n"
+        body = plain(f"  assign {y} = {f'{literal(width, size)} - ({bits})' if is_zeros else bits};\n")
     else:
         loop = [f"{y} = 0;", f"for (i = 0; i < {width}; i = i + 1)", f"  {y} = {y} + {'!' if sign else ''}{x}[i];"]
-        texts["procedural"] = "  integer i;\n" + always(loop)
+        body = procedural("  integer i;\n" + always(loop))
     what = "zeros" if is_zeros else "ones"
     return combinational(
         rng,
@@ -42,9 +42,10 @@ def popcount(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = number of {what} in {x}.",
             f"Count the {what} in the {width}-bit vector {x} and put the number on {y}.",
-            f"For each of the {width} bits of {x} that is {0 if is_zeros else 1}, add one. The total, from 0 to {width}, is the {size}-bit output {y}.",
+            f"For each of the {width} bits of {x} that is {0 if is_zeros else 1}, add one. The total, from 0 to "
+            f"{width}, is the {size}-bit output {y}.",
         ),
-        **texts,
+        body=body,
     )
 
 
@@ -54,18 +55,18 @@ def reverse(rng: random.Random) -> Design:
     count = rng.randint(2, 10 if group == 1 else 4)
     width, x, y = group * count, rng.choice(VECTORS), rng.choice(RESULTS)
     inverted = rng.random() < 0.2
-    texts: Texts = {}
     sign = "~" if inverted else ""
     if group == 1 and rng.random() < 0.4:
         loop = [f"for (i = 0; i < {width}; i = i + 1)", f"  {y}[i] = {sign}{x}[{width - 1} - i];"]
-        texts["procedural"] = "  integer i;\n" + always(loop)
+        body = procedural("  integer i;\n" + always(loop))
     else:
         parts = [f"{x}[{n}]" if group == 1 else f"{x}[{group * n + group - 1}:{group * n}]" for n in range(count)]
-        texts["plain"] = f"  assign {y} = {sign}{{{', '.join(parts)}}};\n"
+        body = plain(f"  assign {y} = {sign}{{{', '.join(parts)}}};\n")
     name = {1: "bits", 2: "bit pairs", 4: "nibbles", 8: "bytes"}[group]
     also = " and invert all bits" if inverted else ""
     place = f"{y}[i] is {sign and 'the inverse of '}{x}[{width - 1}-i]" if group == 1 else (
-        f"the lowest of the {count} {name} of {x} becomes the highest of {y}, and so on, each keeping its inner bit order"
+        f"the lowest of the {count} {name} of {x} becomes the highest of {y}, and so on, each keeping its inner bit "
+        "order"
         + (", and every bit is inverted" if inverted else ""))  # fmt: skip
     return combinational(
         rng,
@@ -77,9 +78,10 @@ def reverse(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = {x} with the order of its {name} reversed{', all bits inverted' if inverted else ''}.",
             f"Reverse the order of the {count} {name} of {x}{also}; {y} is the result.",
-            f"{x} and {y} have {width} bits. Without any logic but wires{' and inverters' if inverted else ''}, {place}.",
+            f"{x} and {y} have {width} bits. Without any logic but wires{' and inverters' if inverted else ''}, "
+            f"{place}.",
         ),
-        **texts,
+        body=body,
     )
 
 
@@ -102,12 +104,14 @@ def _zeros(rng: random.Random, is_leading: bool) -> Design:
         modules=(f"c{end[0]}{what[0]}", f"{end}_{what}", f"count_{end}", f"lzc{width}" if is_leading else f"tzc{width}"),
         inputs=[inp(x, width)],
         outputs=[out(y, size), *([out(f)] if has_flag else [])],
-        procedural=indent([*body, "end"]),
+        body=procedural(indent([*body, "end"])),
         descriptions=(
             f"{y} = number of {end} {what} of {x} ({width} if it has nothing else).{flagged}",
-            f"Count the {end} {what} of the {width}-bit word {x}: {y} is the number of {what} from {start} before the first {other}, {width} if "
+            f"Count the {end} {what} of the {width}-bit word {x}: {y} is the number of {what} from {start} before the "
+            f"first {other}, {width} if "
             f"there is no {other}.{flagged}",
-            f"Scan the {width}-bit input {x} from {start} and stop at the first {other}. The {size}-bit output {y} is the number of bits passed "
+            f"Scan the {width}-bit input {x} from {start} and stop at the first {other}. The {size}-bit output {y} is "
+            "the number of bits passed "
             f"before it; if all bits are {1 - other}, {y} is {width}.{flagged}",
         ),
     )
@@ -238,7 +242,8 @@ def interleave(rng: random.Random) -> Design:
         descriptions=(
             f"{even}[i] = {w}[2i] and {odd}[i] = {w}[2i+1]." if is_split else f"{w}[2i] = {even}[i] and {w}[2i+1] = {odd}[i].",
             f"{opening}: {rule}, in ascending order.",
-            f"{opening}. Bit 0 of {even} corresponds to {w}[0], bit 0 of {odd} to {w}[1], bit 1 of {even} to {w}[2], bit 1 of {odd} to {w}[3], and so on.",
+            f"{opening}. Bit 0 of {even} corresponds to {w}[0], bit 0 of {odd} to {w}[1], bit 1 of {even} to {w}[2], "
+            f"bit 1 of {odd} to {w}[3], and so on.",
         ),
     )
 
@@ -263,7 +268,8 @@ def mask_constant(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = {x} with the bits of mask {literal(mask, width, 'b')} {verb}.",
             f"{y} is the {width}-bit word {x} with bit(s) {places} {verb}.",
-            f"Take the {width}-bit input {x}. In the output {y}, the bits at the positions where {literal(mask, width, 'b')} has a 1 are {verb}"
+            f"Take the {width}-bit input {x}. In the output {y}, the bits at the positions where "
+            f"{literal(mask, width, 'b')} has a 1 are {verb}"
             + (". " if kind == "keep" else "; the other bits are the same as in ") + (f"{y} has {width} bits." if kind == "keep" else f"{x}."),
         ),
     )
@@ -301,7 +307,8 @@ def bit_write(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = {rule}.",
             f"{x} has {width} bits and {n} is the number of one of them. Put {rule} on {y}.",
-            f"The {size}-bit input {n} selects a position in the {width}-bit word {x}, 0 being the least significant. The output {y} is {rule}"
+            f"The {size}-bit input {n} selects a position in the {width}-bit word {x}, 0 being the least significant. "
+            f"The output {y} is {rule}"
             + ("." if kind == "test" else "; all other bits are unchanged."),
         ),
     )
@@ -343,7 +350,8 @@ def word_property(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = 1 if {x} {short}.",
             f"Set {y} when the {width}-bit word {x} {short}, that is, when {long}.",
-            f"Examine the {width} bits of {x}, bit {top} being the most significant. The output {y} is 1 if {long}, and 0 in every other case.",
+            f"Examine the {width} bits of {x}, bit {top} being the most significant. The output {y} is 1 if {long}, "
+            "and 0 in every other case.",
         ),
     )
 

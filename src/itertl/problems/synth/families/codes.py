@@ -3,7 +3,15 @@
 import random
 
 from itertl.problems.synth.design import Design, Family
-from itertl.problems.synth.families.drawing import RESULTS, combinational, indent, inp, literal, out
+from itertl.problems.synth.families.drawing import (
+    RESULTS,
+    combinational,
+    indent,
+    inp,
+    literal,
+    out,
+    plain,
+)
 
 _COVERS = {"p1": (0, 1, 3), "p2": (0, 2, 3), "p4": (1, 2, 3)}  # data bits under each parity bit of Hamming (7,4)
 _PLACES = {"standard": ("d3", "d2", "d1", "p4", "d0", "p2", "p1"), "systematic": ("d3", "d2", "d1", "d0", "p4", "p2", "p1")}
@@ -34,11 +42,13 @@ def hamming_encode(rng: random.Random) -> Design:
         modules=("hamming_enc", "hamming74", "ecc_encode", "hamming_encoder"),
         inputs=[inp(d, 4)],
         outputs=[out(y, width)],
-        plain=indent(body),
+        body=plain(indent(body)),
         descriptions=(
             f"Hamming (7,4): {y}[6:0] = {{{order}}}, {rule}.{whole}",
-            f"Encode the four bits of {d} as a Hamming (7,4) word. {rule[0]}{rule[1:]}. {y}[6] down to {y}[0] are {order}.{whole}",
-            f"Build a Hamming encoder for the 4-bit input {d}. Compute three check bits: {rule}. The output {y} holds, from bit 6 to bit 0, {order}."
+            f"Encode the four bits of {d} as a Hamming (7,4) word. {rule[0]}{rule[1:]}. {y}[6] down to {y}[0] are "
+            f"{order}.{whole}",
+            f"Build a Hamming encoder for the 4-bit input {d}. Compute three check bits: {rule}. The output {y} "
+            f"holds, from bit 6 to bit 0, {order}."
             f"{whole}",
         ),
     )
@@ -64,13 +74,17 @@ def hamming_correct(rng: random.Random) -> Design:
         modules=("hamming_dec", "hamming_correct", "ecc_decode", "hamming_decoder"),
         inputs=[inp(x, 7)],
         outputs=[out(y, 4), *([out(e)] if has_flag else [])],
-        plain=indent(body),
+        body=plain(indent(body)),
         descriptions=(
             f"Hamming (7,4) decoder, {name} parity in the groups {groups}; {y} = corrected bits 6, 5, 4, 2.{flag}",
-            f"Correct a single wrong bit in the Hamming (7,4) word {x} and extract its data. Each group has {name} parity: {groups}. Groups that fail "
-            f"give, first group as bit 0, the number (from 1) of the wrong bit, {x}[0] being number 1. {y} is bits 6, 5, 4, 2 after correction.{flag}",
-            f"{x} is a 7-bit word. Form a 3-bit syndrome: bit 0 is 1 if {x}[0], {x}[2], {x}[4], {x}[6] do not have {name} parity, bit 1 likewise for "
-            f"{x}[1], {x}[2], {x}[5], {x}[6], bit 2 for {x}[3], {x}[4], {x}[5], {x}[6]. If the syndrome n is not 0, invert {x}[n-1]. The output {y} is "
+            f"Correct a single wrong bit in the Hamming (7,4) word {x} and extract its data. Each group has {name} "
+            f"parity: {groups}. Groups that fail "
+            f"give, first group as bit 0, the number (from 1) of the wrong bit, {x}[0] being number 1. {y} is bits 6, "
+            f"5, 4, 2 after correction.{flag}",
+            f"{x} is a 7-bit word. Form a 3-bit syndrome: bit 0 is 1 if {x}[0], {x}[2], {x}[4], {x}[6] do not have "
+            f"{name} parity, bit 1 likewise for "
+            f"{x}[1], {x}[2], {x}[5], {x}[6], bit 2 for {x}[3], {x}[4], {x}[5], {x}[6]. If the syndrome n is not 0, "
+            f"invert {x}[n-1]. The output {y} is "
             f"then bits 6, 5, 4 and 2 of the word, in this order.{flag}",
         ),
     )
@@ -97,7 +111,7 @@ def hamming_distance(rng: random.Random) -> Design:
         modules=("hamming_distance", "hdist", "bit_diff", f"distance{width}"),
         inputs=[inp(a, width), inp(b, width)],
         outputs=[out(y, 1 if is_flag else size)],
-        plain=indent(body),
+        body=plain(indent(body)),
         descriptions=(
             short,
             f"Compare the {width}-bit words {a} and {b} bit by bit; {y} {what}.",
@@ -129,7 +143,8 @@ def checksum(rng: random.Random) -> Design:
         assigns=[(y, expression)],
         descriptions=(
             f"{y} = {name} of the {count} {field}-bit fields of {x}{ending}.",
-            f"Compute a checksum {y} over the {field * count}-bit word {x}: the {name} of its {count} fields of {field} bits{ending}.",
+            f"Compute a checksum {y} over the {field * count}-bit word {x}: the {name} of its {count} fields of "
+            f"{field} bits{ending}.",
             f"Split {x} into the fields {', '.join(parts)}. The {field}-bit output {y} is their {name}{ending}.",
         ),
     )
@@ -153,10 +168,13 @@ def parity_2d(rng: random.Random) -> Design:
         outputs=[out(r, rows), out(c, columns)],
         assigns=[(r, f"{{{', '.join(row)}}}"), (c, f"{{{', '.join(column)}}}")],
         descriptions=(
-            f"{x} is a {rows}x{columns} matrix, row 0 in {x}[{columns - 1}:0]; {r} and {c} are its {name} row and column parity bits.",
-            f"The word {x} packs {rows} rows of {columns} bits, row 0 lowest. {r}[i] is the {name} parity bit of row i and {c}[j] that of column j, "
+            f"{x} is a {rows}x{columns} matrix, row 0 in {x}[{columns - 1}:0]; {r} and {c} are its {name} row and "
+            "column parity bits.",
+            f"The word {x} packs {rows} rows of {columns} bits, row 0 lowest. {r}[i] is the {name} parity bit of row "
+            f"i and {c}[j] that of column j, "
             f"where column j consists of bit j of every row.",
-            f"Element (i, j) of a matrix of {rows} rows and {columns} columns is {x}[{columns}*i + j]. For every row, {r}[i] makes the number of ones in "
+            f"Element (i, j) of a matrix of {rows} rows and {columns} columns is {x}[{columns}*i + j]. For every row, "
+            f"{r}[i] makes the number of ones in "
             f"the row and {r}[i] together {name}; for every column, {c}[j] does the same.",
         ),
     )

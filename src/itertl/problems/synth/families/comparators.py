@@ -14,6 +14,7 @@ from itertl.problems.synth.families.drawing import (
     inp,
     literal,
     out,
+    procedural,
 )
 
 _RELATIONS = {
@@ -69,8 +70,10 @@ def in_range(rng: random.Random) -> Design:
         assigns=[(y, f"({expression})")],
         descriptions=(
             f"{y} = 1 if unsigned {x} is {side} {low}..{high} (both bounds count as inside).",
-            f"Set {y} when the {width}-bit unsigned number {x} is {side} the range from {low} to {high}, bounds included in the range.",
-            f"{x} is a {width}-bit unsigned number. It lies in the window when it is at least {low} and at most {high}. The output {y} is "
+            f"Set {y} when the {width}-bit unsigned number {x} is {side} the range from {low} to {high}, bounds "
+            "included in the range.",
+            f"{x} is a {width}-bit unsigned number. It lies in the window when it is at least {low} and at most "
+            f"{high}. The output {y} is "
             f"{0 if is_outside else 1} when it does and {1 if is_outside else 0} when it does not.",
         ),
     )
@@ -95,7 +98,8 @@ def match_constant(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = 1 if {x} is {listed}.",
             f"Watch the {width}-bit input {x}: {y} is 1 when it equals {listed}, and 0 for all other values.",
-            f"Build a detector without a clock. Its {width}-bit input is {x}. The output {y} goes high exactly while {x} holds "
+            f"Build a detector without a clock. Its {width}-bit input is {x}. The output {y} goes high exactly while "
+            f"{x} holds "
             f"{'one of the values ' if count > 1 else ''}{', '.join(f'{v} (decimal)' for v in values)}.",
         ),
     )
@@ -119,7 +123,8 @@ def masked_match(rng: random.Random) -> Design:
         assigns=[(y, f"({x} & {literal(mask, width, 'b')}) == {literal(value, width, 'b')}")],
         descriptions=(
             f"{y} = 1 if {x} matches {pattern} (x: don't care, most significant bit first).",
-            f"Compare the {width}-bit input {x} with the pattern {pattern}, written from bit {width - 1} down to bit 0, in which x stands "
+            f"Compare the {width}-bit input {x} with the pattern {pattern}, written from bit {width - 1} down to bit "
+            "0, in which x stands "
             f"for a bit that does not matter. {y} is 1 on a match.",
             f"The output {y} is 1 when, in the {width}-bit input {x}, " + ", ".join(f"bit {n} is {value >> n & 1}" for n in cared)
             + ". Other bits are ignored. It is 0 in all other cases.",
@@ -147,7 +152,8 @@ def clamp(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = {x} clamped to {low}..{high}, {kind}.",
             f"Limit the {width}-bit {kind} number {x} to the range from {low} to {high} and drive the result on {y}.",
-            f"{x} and {y} are {width}-bit {kind} numbers. {y} is {low} when {x} is below {low}, {high} when {x} is above {high}, and {x} "
+            f"{x} and {y} are {width}-bit {kind} numbers. {y} is {low} when {x} is below {low}, {high} when {x} is "
+            f"above {high}, and {x} "
             "itself in between.",
         ),
     )
@@ -168,12 +174,14 @@ def threshold_levels(rng: random.Random) -> Design:
         modules=("level_detect", "quantizer", "classify", "zones"),
         inputs=[inp(x, width)],
         outputs=[out(y, 2)],
-        procedural="  always @(*)\n" + indent(lines, 2),
+        body=procedural("  always @(*)\n" + indent(lines, 2)),
         descriptions=(
             f"{y} = {', else '.join(bands)}, else {count}.",
-            f"Sort {a_bits(width)} unsigned number {x} into {count + 1} levels: {y} is {', else '.join(bands)}, else {count}.",
+            f"Sort {a_bits(width)} unsigned number {x} into {count + 1} levels: {y} is {', else '.join(bands)}, else "
+            f"{count}.",
             f"{x} is a {width}-bit unsigned number. The two-bit output {y} counts how many of the thresholds "
-            f"{', '.join(map(str, limits))} it has reached ({x} equal to a threshold counts as reached), so {y} is between 0 and {count}.",
+            f"{', '.join(map(str, limits))} it has reached ({x} equal to a threshold counts as reached), so {y} is "
+            f"between 0 and {count}.",
         ),
     )
 

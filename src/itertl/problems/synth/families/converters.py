@@ -3,23 +3,32 @@
 import random
 
 from itertl.problems.synth.design import Design, Family
-from itertl.problems.synth.families.drawing import RESULTS, VECTORS, Texts, combinational, indent, inp, literal, out
+from itertl.problems.synth.families.drawing import (
+    RESULTS,
+    VECTORS,
+    combinational,
+    indent,
+    inp,
+    literal,
+    out,
+    plain,
+    procedural,
+)
 
 
 def _gray(rng: random.Random, is_decode: bool) -> Design:
     width = rng.randint(2, 16)
     x = rng.choice(("gray", "g", "gray_in") if is_decode else ("bin", "b", "bin_in"))
     y = rng.choice(("bin", "b", "bin_out") if is_decode else ("gray", "g", "gray_out"))
-    texts: Texts = {}
     if not is_decode:
-        texts["plain"] = f"  assign {y} = {x} ^ ({x} >> 1);\n"
+        body = plain(f"  assign {y} = {x} ^ ({x} >> 1);\n")
     elif width <= 5:
-        texts["plain"] = indent([f"assign {y}[{n}] = ^{x}[{width - 1}:{n}];" for n in reversed(range(width - 1))])
-        texts["plain"] = f"  assign {y}[{width - 1}] = {x}[{width - 1}];\n" + texts["plain"]
+        first = f"assign {y}[{width - 1}] = {x}[{width - 1}];"
+        body = plain(indent([first, *(f"assign {y}[{n}] = ^{x}[{width - 1}:{n}];" for n in reversed(range(width - 1)))]))
     else:
         lines = ["integer i;", "always @(*) begin", f"  {y}[{width - 1}] = {x}[{width - 1}];"]
         lines += [f"  for (i = {width - 2}; i >= 0; i = i - 1)", f"    {y}[i] = {y}[i + 1] ^ {x}[i];", "end"]
-        texts["procedural"] = indent(lines)
+        body = procedural(indent(lines))
     source, target = ("Gray code", "binary") if is_decode else ("binary", "Gray code")
     rule = (
         f"bit i of {y} is the XOR of bits {width - 1} down to i of {x}"
@@ -36,9 +45,10 @@ def _gray(rng: random.Random, is_decode: bool) -> Design:
         descriptions=(
             f"{y} = {source} {x} converted to {target}, {width} bits.",
             f"Convert the {width}-bit {source} word {x} to {target} (reflected Gray code) on {y}.",
-            f"{x} is {width} bits of {source}; {y} is the same number in {target}. The top bit is copied, and {rule} for the other bits.",
+            f"{x} is {width} bits of {source}; {y} is the same number in {target}. The top bit is copied, and {rule} "
+            "for the other bits.",
         ),
-        **texts,
+        body=body,
     )
 
 
@@ -77,11 +87,12 @@ def binary_to_bcd(rng: random.Random) -> Design:
         modules=("bin2bcd", "bin_to_bcd", "to_decimal", f"bcd{width}"),
         inputs=[inp(x, width)],
         outputs=[out(name, 4) for name in names] if is_split else [out(y, 4 * digits)],
-        plain=indent(body),
+        body=plain(indent(body)),
         descriptions=(
             f"BCD digits of the binary number {x} on {where}.",
             f"Convert the {width}-bit unsigned binary number {x} to {digits} BCD digits and put them on {where}.",
-            f"{x} is between 0 and {(1 << width) - 1}. Write it in decimal with {digits} digits, leading zeros included. The digits appear in "
+            f"{x} is between 0 and {(1 << width) - 1}. Write it in decimal with {digits} digits, leading zeros "
+            "included. The digits appear in "
             f"binary-coded decimal on {where}.",
         ),
     )
@@ -108,8 +119,10 @@ def bcd_to_binary(rng: random.Random) -> Design:
         assigns=assigns,
         descriptions=(
             f"{y} = binary value of the {digits} BCD digits of {x}, {parts[0]} the ones.{rule}",
-            f"Convert {digits} packed BCD digits to binary: {x} holds the ones digit in its low four bits, and {y} is the number.{rule}",
-            f"The input {x} packs {digits} decimal digits of four bits, the least significant digit in {parts[0]}. The {width}-bit output {y} is "
+            f"Convert {digits} packed BCD digits to binary: {x} holds the ones digit in its low four bits, and {y} is "
+            f"the number.{rule}",
+            f"The input {x} packs {digits} decimal digits of four bits, the least significant digit in {parts[0]}. "
+            f"The {width}-bit output {y} is "
             f"{' + '.join(f'{10**n} * {p}' if n else p for n, p in enumerate(parts))}.{rule}",
         ),
     )
@@ -134,12 +147,13 @@ def bcd_adder(rng: random.Random) -> Design:
         modules=("bcd_adder", "bcd_digit", "decimal_add", f"bcd_{kind}"),
         inputs=[inp(a, 4), *([inp(b, 4)] if kind == "add" else []), *([inp(cin)] if has_in else [])],
         outputs=[out(s, 4), out(cout)],
-        plain=indent(body),
+        body=plain(indent(body)),
         descriptions=(
             f"BCD: {cout} = ({plus} > 9); {s} = low 4 bits of {plus}, minus 10 when {cout} is 1.",
             f"Add the BCD {who}" + (f" and the carry {cin}" if has_in else "") + f". If {plus} is above 9, {cout} is 1 and {s} is the sum minus "
             f"10, cut to 4 bits; otherwise {cout} is 0 and {s} is the sum.",
-            f"Build one digit of a decimal adder. Form t = {plus} in five bits. {cout} is 1 exactly when t is 10 or more, and then {s} is the low "
+            f"Build one digit of a decimal adder. Form t = {plus} in five bits. {cout} is 1 exactly when t is 10 or "
+            f"more, and then {s} is the low "
             f"four bits of t - 10; else {s} is t. The same rule holds when not {legal} in 0..9.",
         ),
     )
@@ -162,9 +176,11 @@ def excess_code(rng: random.Random) -> Design:
         assigns=[(y, f"{x} {sign} {literal(offset, width)}")],
         descriptions=(
             f"{y} = {x} {sign} {offset}, modulo 2^{width}.",
-            f"Convert {verb} excess-{offset} code: {word} {offset} {'from' if is_decode else 'to'} the {width}-bit number {x} and put the result, "
+            f"Convert {verb} excess-{offset} code: {word} {offset} {'from' if is_decode else 'to'} the {width}-bit "
+            f"number {x} and put the result, "
             f"wrapping around, on {y}.",
-            f"The {width}-bit output {y} is the {width}-bit input {x} {'less' if is_decode else 'plus'} the constant {offset}. Carries or borrows out of "
+            f"The {width}-bit output {y} is the {width}-bit input {x} {'less' if is_decode else 'plus'} the constant "
+            f"{offset}. Carries or borrows out of "
             "the top bit are dropped.",
         ),
     )
@@ -192,11 +208,12 @@ def sign_magnitude(rng: random.Random) -> Design:
         modules=("to_signmag" if is_back else "from_signmag", "sign_convert", f"signmag{width}", "code_convert"),
         inputs=[inp(x, width)],
         outputs=[out(y, width)],
-        plain=indent(body),
+        body=plain(indent(body)),
         descriptions=(
             f"{y} = {x} converted from {names[0]} to {names[1]}, {width} bits.{edge}",
             f"Convert the {width}-bit {names[0]} number {x} to {names[1]} on {y}. {rule}{edge}",
-            f"The top bit of a sign-magnitude word is the sign (1: negative) and the other bits are the absolute value. {x} is {width} bits in "
+            "The top bit of a sign-magnitude word is the sign (1: negative) and the other bits are the absolute "
+            f"value. {x} is {width} bits in "
             f"{names[0]}, {y} the same number in {names[1]}. {rule}{edge}",
         ),
     )

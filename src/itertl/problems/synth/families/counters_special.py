@@ -6,6 +6,7 @@ from itertl.problems.synth.design import Design, Family
 from itertl.problems.synth.families._common import Sketch, bits, span
 
 _CATEGORY = "counters"
+_OUT = ("q", "count", "cnt", "out", "value")
 
 
 def build_gray_counter(rng: random.Random) -> Design:
@@ -94,7 +95,8 @@ def build_saturating_counter(rng: random.Random) -> Design:
     up, down = s.input("inc", "up", "taken", "hit"), s.input("dec", "down", "miss", "not_taken")
     q = s.output("q", "level", "count", "score", width=width)
     step = (
-        f"if ({up} && !{down}) begin\n  if ({q} < {s.const(width, top)})\n    {q} <= {q} + 1;\nend else if (!{up} && {down}) begin\n"
+        f"if ({up} && !{down}) begin\n  if ({q} < {s.const(width, top)})\n    {q} <= {q} + 1;\nend else if (!{up} && "
+        f"{down}) begin\n"
         f"  if ({q} != {s.const(width, 0)})\n    {q} <= {q} - 1;\nend"
     )
     parts, extra = [s.clocked({q: s.const(width, start)}, step)], ""

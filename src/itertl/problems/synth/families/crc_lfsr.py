@@ -334,7 +334,10 @@ def build_line_code(rng: random.Random) -> Design:
         last, same = s.internal("last", "prev", "d_q"), kind == "decode-same"
         wires, clear, starts = f"reg {span(width)}{last};", {last: zero, y: zero}, {"the stored input": "0", y: "0"}
         step = f"{last} <= {d};\n{y} <= {'~' if same else ''}({d} ^ {last});"
-        rule = f"{y} becomes 1 if {d} {'equals' if same else 'differs from'} the {d} taken before (kept in a register), else 0"
+        rule = (
+            f"{y} becomes 1 if {d} {'equals' if same else 'differs from'} the {d} taken before (kept in a register), "
+            "else 0"
+        )
     else:
         wires, clear, starts = "", {y: zero}, {y: "0"}
         step = f"{y} <= {y} ^ {'' if kind == 'encode-one' else '~'}{d};"

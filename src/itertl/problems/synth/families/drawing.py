@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from dataclasses import dataclass
 
 from itertl.problems.synth.design import Design, Port
 
@@ -15,11 +15,22 @@ ENABLES = ("en", "enable", "ena")
 FLAGS = ("flag", "valid", "hit", "ok", "yes", "match")
 
 
-class Texts(TypedDict, total=False):
-    """A body as ``combinational`` takes it: one of the two."""
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The text of a module's body, and whether it assigns the outputs in always blocks, so that they must be reg."""
 
-    procedural: str
-    plain: str
+    text: str
+    is_reg: bool
+
+
+def plain(text: str) -> Body:
+    """A body that assigns its outputs continuously."""
+    return Body(text, False)
+
+
+def procedural(text: str) -> Body:
+    """A body that assigns all its outputs in always blocks."""
+    return Body(text, True)
 
 
 def inp(name: str, width: int = 1, *, signed: bool = False) -> Port:
@@ -72,13 +83,13 @@ def case(subject: str, arms: Mapping[str, str], default: str | None) -> list[str
     return [*lines, "endcase"]
 
 
-def drive(rng: random.Random, assigns: Sequence[tuple[str, str]]) -> tuple[str, bool]:
-    """Body that gives each left side its expression, in a drawn style; whether the left sides must be reg."""
+def drive(rng: random.Random, assigns: Sequence[tuple[str, str]]) -> Body:
+    """A body that gives each left side its expression, in a drawn style."""
     if rng.random() < 0.6:
-        return indent([f"assign {left} = {right};" for left, right in assigns]), False
+        return plain(indent([f"assign {left} = {right};" for left, right in assigns]))
     if len(assigns) == 1:
-        return f"  always @(*)\n    {assigns[0][0]} = {assigns[0][1]};\n", True
-    return always([f"{left} = {right};" for left, right in assigns]), True
+        return procedural(f"  always @(*)\n    {assigns[0][0]} = {assigns[0][1]};\n")
+    return procedural(always([f"{left} = {right};" for left, right in assigns]))
 
 
 def combinational(
@@ -91,19 +102,13 @@ def combinational(
     outputs: Sequence[Port],
     descriptions: Sequence[str],
     assigns: Sequence[tuple[str, str]] = (),
-    procedural: str = "",
-    plain: str = "",
+    body: Body | None = None,
 ) -> Design:
-    """A design without a clock. Its body is one of: ``assigns`` in a drawn style, ``procedural`` text that assigns all
-    outputs in always blocks, ``plain`` text that assigns none so.
-    """
-    if assigns:
-        body, is_reg = drive(rng, assigns)
-    else:
-        body, is_reg = (procedural, True) if procedural else (plain, False)
-    ports = [*inputs, *(Port(p.name, "output", p.width, is_reg, p.signed) for p in outputs)]
+    """A design without a clock, from ``body``, or from ``assigns`` (left side, expression) in a drawn style."""
+    body = body or drive(rng, assigns)
+    ports = [*inputs, *(Port(p.name, "output", p.width, body.is_reg, p.signed) for p in outputs)]
     taken = {p.name for p in ports}
     names = [name for name in modules if name not in taken]
     module = "top_module" if rng.random() < 0.2 or not names else rng.choice(names)
     words = tuple(" ".join(text.split(" ")) for text in descriptions)
-    return Design(family, dict(parameters), module, tuple(ports), body, words)
+    return Design(family, dict(parameters), module, tuple(ports), body.text, words)

@@ -13,6 +13,8 @@ from itertl.problems.synth.families.drawing import (
     inp,
     literal,
     out,
+    plain,
+    procedural,
 )
 
 _VALIDS = ("valid", "any", "found", "v")
@@ -42,9 +44,11 @@ def decoder(rng: random.Random) -> Design:
         assigns=[(y, f"~({value})" if is_low else value)],
         descriptions=(
             f"{size}-to-{count} decoder: {y}[{x}] = {on}, other bits {off}{gate}.{idle}",
-            f"Build a {size}-to-{count} decoder with {'active-low' if is_low else 'active-high'} outputs: the bit of {y} with number {x} is "
+            f"Build a {size}-to-{count} decoder with {'active-low' if is_low else 'active-high'} outputs: the bit of "
+            f"{y} with number {x} is "
             f"{on} and the others are {off}{gate}.{idle}",
-            f"The {size}-bit input {x} names one of the {count} bits of {y}. That bit is {on}{gate}; every other bit is {off}.{idle}",
+            f"The {size}-bit input {x} names one of the {count} bits of {y}. That bit is {on}{gate}; every other bit "
+            f"is {off}.{idle}",
         ),
     )
 
@@ -79,11 +83,13 @@ def priority_encoder(rng: random.Random) -> Design:
         modules=("priority_encoder", f"prio{width}", "penc", "encoder"),
         inputs=[inp(r, width)],
         outputs=[out(y, size), *([out(v)] if has_valid else [])],
-        procedural=indent([*body, "end"]),
+        body=procedural(indent([*body, "end"])),
         descriptions=(
             f"{y} = index of the {end} set bit of {r}, 0 if none.{flagged}",
-            f"Build a {width}-input priority encoder: {y} is the number of the {end} bit of {r} that is 1, and 0 when {r} is zero.{flagged}",
-            f"Look at the {width} bits of {r}. If several are 1, bit {order[0]} has the greatest priority and bit {order[-1]} the least. "
+            f"Build a {width}-input priority encoder: {y} is the number of the {end} bit of {r} that is 1, and 0 when "
+            f"{r} is zero.{flagged}",
+            f"Look at the {width} bits of {r}. If several are 1, bit {order[0]} has the greatest priority and bit "
+            f"{order[-1]} the least. "
             f"The {size}-bit output {y} gives the number of the winner; with no bit set it is 0.{flagged}",
         ),
     )
@@ -106,11 +112,13 @@ def onehot_to_binary(rng: random.Random) -> Design:
         modules=("onehot_to_bin", "oh2bin", f"encoder{width}", "onehot_encoder"),
         inputs=[inp(x, width)],
         outputs=[out(y, size), *([out(e)] if has_error else [])],
-        procedural="  always @(*)\n" + indent(case(x, arms, both(0, 1)), 2),
+        body=procedural("  always @(*)\n" + indent(case(x, arms, both(0, 1)), 2)),
         descriptions=(
             f"{y} = position of the only 1 in {x}; if {x} is not one-hot, {y} is 0{flagged}.{good}",
-            f"Convert the {width}-bit one-hot word {x} to the binary number {y} of its set bit. For every {x} that is not one-hot, {y} is 0{flagged}.{good}",
-            f"When exactly bit n of the {width}-bit input {x} is 1, the {size}-bit output {y} is n. When no bit or more than one bit is 1, "
+            f"Convert the {width}-bit one-hot word {x} to the binary number {y} of its set bit. For every {x} that is "
+            f"not one-hot, {y} is 0{flagged}.{good}",
+            f"When exactly bit n of the {width}-bit input {x} is 1, the {size}-bit output {y} is n. When no bit or "
+            "more than one bit is 1, "
             f"{y} is 0{flagged}.{good}",
         ),
     )
@@ -137,12 +145,14 @@ def arbiter(rng: random.Random) -> Design:
         modules=("arbiter", f"arb{width}", "fixed_arbiter", "grant_logic"),
         inputs=[inp(r, width), *([inp(en)] if has_enable else [])],
         outputs=[out(g, width)],
-        plain=indent(body),
+        body=plain(indent(body)),
         descriptions=(
             f"{g} keeps only the {end} set bit of {r}.{only}",
-            f"Build a combinational arbiter for {width} requests {r} with fixed priority to the {end} number: {g} is one-hot, or 0 without "
+            f"Build a combinational arbiter for {width} requests {r} with fixed priority to the {end} number: {g} is "
+            "one-hot, or 0 without "
             f"a request.{only}",
-            f"Each bit of {r} asks for a grant. At most one bit of {g} is 1: the one at the {end} position at which {r} is 1. {g} is all zeros "
+            f"Each bit of {r} asks for a grant. At most one bit of {g} is 1: the one at the {end} position at which "
+            f"{r} is 1. {g} is all zeros "
             f"when {r} is.{only}",
         ),
     )
@@ -179,11 +189,13 @@ def seven_segment(rng: random.Random) -> Design:
         modules=("seven_seg", "seg7", "display_decoder", "bcd_to_7seg" if not is_hex else "hex_to_7seg"),
         inputs=[inp(x, 4), *([inp(b)] if has_blank else [])],
         outputs=[out(y, 7)],
-        procedural="  always @(*)\n" + indent(lines, 2),
+        body=procedural("  always @(*)\n" + indent(lines, 2)),
         descriptions=(
             f"Seven-segment decoder of {x} onto {y}, digit and bits {y}[6:0]: {table}.{dark}{blank}",
-            f"Show the {'hexadecimal' if is_hex else 'decimal'} digit {x} on a seven-segment display {y}; {place}. {shapes}; 7 is a, b, c.{dark}{blank}",
-            f"Decode the 4-bit input {x} for a seven-segment display. {place}. From {y}[6] to {y}[0] the patterns are: {table}.{dark}{blank}",
+            f"Show the {'hexadecimal' if is_hex else 'decimal'} digit {x} on a seven-segment display {y}; {place}. "
+            f"{shapes}; 7 is a, b, c.{dark}{blank}",
+            f"Decode the 4-bit input {x} for a seven-segment display. {place}. From {y}[6] to {y}[0] the patterns "
+            f"are: {table}.{dark}{blank}",
         ),
     )
 
@@ -208,7 +220,8 @@ def thermometer_encode(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = thermometer code of {n}: the {n} {end} significant bits are 1, the rest 0.{more}",
             f"Light the bar {y} of {width} bits according to {n}: {n} bits are 1, {order}.{more}",
-            f"The {size}-bit input {n} is a number. In the {width}-bit output {y} that many bits are 1, counted {order}; the others are "
+            f"The {size}-bit input {n} is a number. In the {width}-bit output {y} that many bits are 1, counted "
+            f"{order}; the others are "
             f"0.{more}",
         ),
     )
@@ -232,11 +245,13 @@ def thermometer_decode(rng: random.Random) -> Design:
         modules=("therm_dec", "run_length", "count_leading_ones" if is_high else "count_trailing_ones", f"therm{width}to{size}"),
         inputs=[inp(t, width)],
         outputs=[out(y, size)],
-        procedural="  always @(*)\n" + indent(lines, 2),
+        body=procedural("  always @(*)\n" + indent(lines, 2)),
         descriptions=(
             f"{y} = number of consecutive ones in {t} from {start} {way}.",
-            f"Count the ones of the {width}-bit thermometer word {t} from {start} {way} up to the first 0; {y} is that count.",
-            f"Starting at {start} of the {width}-bit input {t} and going {way}, count bits until one is 0. {y} is the number of ones before it: "
+            f"Count the ones of the {width}-bit thermometer word {t} from {start} {way} up to the first 0; {y} is "
+            "that count.",
+            f"Starting at {start} of the {width}-bit input {t} and going {way}, count bits until one is 0. {y} is the "
+            "number of ones before it: "
             f"0 if {start} is 0, {width} if there is no 0.",
         ),
     )

@@ -147,7 +147,10 @@ def build_debouncer(rng: random.Random) -> Design:
     w = max(1, (max(rise, fall) - 1).bit_length())
     r, f, zero = s.const(w, rise - 1), s.const(w, fall - 1), s.const(w, 0)
     limit = r if rise == fall else f"({y} ? {f} : {r})"
-    step = f"if ({x} == {y})\n  {n} <= {zero};\nelse if ({n} == {limit}) begin\n  {y} <= {x};\n  {n} <= {zero};\nend else\n  {n} <= {n} + 1;"
+    step = (
+        f"if ({x} == {y})\n  {n} <= {zero};\nelse if ({n} == {limit}) begin\n  {y} <= {x};\n  {n} <= {zero};\nend "
+        f"else\n  {n} <= {n} + 1;"
+    )
     hold = " Otherwise nothing changes." if gate.test else ""
     counts = (
         f"{rise} samples in a row" if rise == fall else f"{rise} samples in a row (to go to 1) or {fall} (to go to 0)"
@@ -189,7 +192,8 @@ def build_frame_receiver(rng: random.Random) -> Design:
         word = sr
     good = rx if parity == "none" else f"{rx} && {'' if parity == 'odd' else '!'}(^{sr})"
     step = (
-        f"{done} <= 1'b0;\n{bad} <= 1'b0;\nif ({k} == {s.const(w, 0)}) begin\n  if (!{rx})\n    {k} <= {s.const(w, 1)};\n"
+        f"{done} <= 1'b0;\n{bad} <= 1'b0;\nif ({k} == {s.const(w, 0)}) begin\n  if (!{rx})\n    {k} <= "
+        f"{s.const(w, 1)};\n"
         f"end else if ({k} <= {s.const(w, wide)}) begin\n  {sr} <= {move};\n  {k} <= {k} + 1;\nend else begin\n  "
         f"{k} <= {s.const(w, 0)};\n"
         f"  if ({good}) begin\n    {data} <= {word};\n    {done} <= 1'b1;\n  end else\n    {bad} <= 1'b1;\nend"

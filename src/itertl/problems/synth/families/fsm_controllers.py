@@ -27,12 +27,13 @@ def build_traffic_light(rng: random.Random) -> Design:
     )
     test = " || ".join(f"({state} == 2'd{k} && {e})" for k, e in enumerate(ends))
     step = (
-        f"if ({test}) begin\n  {n} <= {s.const(w, 0)};\n  {state} <= ({state} == 2'd2) ? 2'd0 : {state} + 2'd1;\nend else"
-        + (f" begin\n  {after}\nend" if waits else f"\n  {after}")
+        f"if ({test}) begin\n  {n} <= {s.const(w, 0)};\n  {state} <= ({state} == 2'd2) ? 2'd0 : {state} + 2'd1;\nend "
+        "else" + (f" begin\n  {after}\nend" if waits else f"\n  {after}")
     )
     g, y, r = lights
     rule = (
-        f"{g} for at least {times[0]} clocks, ending at the first clock edge from the {times[0]}th on at which {req} is 1"
+        f"{g} for at least {times[0]} clocks, ending at the first clock edge from the {times[0]}th on at which {req} "
+        "is 1"
         if waits
         else f"{g} for {times[0]} clocks"
     )
@@ -88,7 +89,8 @@ def build_vending_machine(rng: random.Random) -> Design:
         "lost": "the credit becomes 0 and any excess is lost",
     }[keep]
     cancel = (
-        f" {back} = 1, which has priority, instead puts the credit (without coins at that edge) on {change} and makes it 0."
+        f" {back} = 1, which has priority, instead puts the credit (without coins at that edge) on {change} and makes "
+        "it 0."
         if back
         else ""
     )
@@ -104,7 +106,8 @@ def build_vending_machine(rng: random.Random) -> Design:
         {"price": price, "coins": f"{coins[0]}-{coins[1]}", "keep": keep, "refund": refund},
         [
             f"reg [{w - 1}:0] {total};",
-            f"wire [{w - 1}:0] {new} = {total} + ({a} ? {s.const(w, coins[0])} : {zero}) + ({b} ? {s.const(w, coins[1])} : {zero});",
+            f"wire [{w - 1}:0] {new} = {total} + ({a} ? {s.const(w, coins[0])} : {zero}) + ({b} ? "
+            f"{s.const(w, coins[1])} : {zero});",
             s.clocked(clear, step),
         ],
         (
@@ -245,7 +248,7 @@ def build_door_controller(rng: random.Random) -> Design:
         ("garage_door", "door_fsm", "gate_control"),
         {"press": press, "obstacle": blocked, "start": start},
         [
-            f"localparam {', '.join(f'{n} = 2{chr(39)}d{k}' for k, n in enumerate(names))};",
+            f"localparam {', '.join(f'{n} = {s.const(2, k)}' for k, n in enumerate(names))};",
             f"reg [1:0] {state};",
             s.clocked({state: names[start]}, f"case ({state})\n" + "\n".join(arms) + "\nendcase"),
             f"assign {up} = ({state} == {opening});",

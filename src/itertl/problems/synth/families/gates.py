@@ -9,7 +9,6 @@ from itertl.problems.synth.families.drawing import (
     OPERANDS,
     RESULTS,
     VECTORS,
-    Texts,
     a_bits,
     case,
     combinational,
@@ -18,6 +17,8 @@ from itertl.problems.synth.families.drawing import (
     literal,
     number,
     out,
+    plain,
+    procedural,
 )
 
 _LETTERS = (("a", "b", "c", "d"), ("x0", "x1", "x2", "x3"), ("w", "x", "y", "z"), ("in1", "in2", "in3", "in4"))
@@ -99,12 +100,11 @@ def truth_table(rng: random.Random) -> Design:
     packed = f"{{{', '.join(names)}}}"
     products = ["(" + " & ".join(n if m >> (count - 1 - i) & 1 else f"~{n}" for i, n in enumerate(names)) + ")"
                 for m in minterms]  # fmt: skip
-    texts: Texts = {}
     if rng.random() < 0.5:
         labels = ", ".join(literal(m, count, rng.choice("db")) for m in minterms)
-        texts["procedural"] = "  always @(*)\n" + indent(case(packed, {labels: f"{y} = 1'b1;"}, f"{y} = 1'b0;"), 2)
+        body = procedural("  always @(*)\n" + indent(case(packed, {labels: f"{y} = 1'b1;"}, f"{y} = 1'b0;"), 2))
     else:
-        texts["plain"] = f"  assign {y} = {' | '.join(products)};\n"
+        body = plain(f"  assign {y} = {' | '.join(products)};\n")
     table = "; ".join(f"{m:0{count}b} -> {int(m in minterms)}" for m in range(rows))
     order = f"{', '.join(names)} read as a binary number with {names[0]} as its most significant bit"
     return combinational(
@@ -115,12 +115,14 @@ def truth_table(rng: random.Random) -> Design:
         inputs=[inp(name) for name in names],
         outputs=[out(y)],
         descriptions=(
-            f"{y}({', '.join(names)}) = sum of minterms {_listed([str(m) for m in minterms])}, {names[0]} being the MSB.",
+            f"{y}({', '.join(names)}) = sum of minterms {_listed([str(m) for m in minterms])}, {names[0]} being the "
+            "MSB.",
             f"{y} is 1 when {order} is {_listed([str(m) for m in minterms], 'or')}; otherwise {y} is 0.",
-            f"Implement this truth table, with the inputs in the order {' '.join(names)} and the value of {y} after the "
+            f"Implement this truth table, with the inputs in the order {' '.join(names)} and the value of {y} after "
+            "the "
             f"arrow: {table}.",
         ),
-        **texts,
+        body=body,
     )
 
 
@@ -178,11 +180,12 @@ def majority(rng: random.Random) -> Design:
         modules=("majority" if is_majority else f"at_least_{least}", "vote", "voter", "threshold"),
         inputs=[inp(x, width)],
         outputs=[out(y)],
-        plain=f"  wire [{size - 1}:0] count;\n  assign count = {total};\n  assign {y} = count >= {literal(least, size)};\n",
+        body=plain(f"  wire [{size - 1}:0] count;\n  assign count = {total};\n  assign {y} = count >= {literal(least, size)};\n"),
         descriptions=(
             first,
             f"Given the {width}-bit vector {x}, set {y} when {number(least)} or more of its bits are 1.",
-            f"Count the ones in the {width}-bit input {x}. The one-bit output {y} is 1 if the count is {least} or more, "
+            f"Count the ones in the {width}-bit input {x}. The one-bit output {y} is 1 if the count is {least} or "
+            "more, "
             f"and 0 if it is {least - 1} or less.",
         ),
     )
@@ -198,7 +201,8 @@ def parity(rng: random.Random) -> Design:
         assigns = [(y, f"~^{x}" if is_odd else f"^{x}")]
         words = (
             f"{y} = {name} parity bit of {x}.",
-            f"Generate the {name} parity bit {y} for the {width}-bit word {x}: {x} and {y} together hold an {name} number of ones.",
+            f"Generate the {name} parity bit {y} for the {width}-bit word {x}: {x} and {y} together hold an {name} "
+            "number of ones.",
             f"The one-bit output {y} is chosen so that the number of ones among the {width} bits of {x} and {y} itself "
             f"is {name}.",
         )
@@ -207,8 +211,10 @@ def parity(rng: random.Random) -> Design:
         assigns = [(y, f"~(^{x} ^ p)" if is_odd else f"^{x} ^ p")]
         words = (
             f"{y} = 1 if {x} with parity bit p breaks {name} parity.",
-            f"Check {name} parity: {y} is 1 when the bits of {x} and the parity bit p do not hold an {name} number of ones.",
-            f"The {width}-bit word {x} arrives with a parity bit p. Count the ones in {x} and p together. {y} is 0 if the count "
+            f"Check {name} parity: {y} is 1 when the bits of {x} and the parity bit p do not hold an {name} number of "
+            "ones.",
+            f"The {width}-bit word {x} arrives with a parity bit p. Count the ones in {x} and p together. {y} is 0 if "
+            "the count "
             f"is {name} and 1 if it is not.",
         )
     else:
@@ -218,7 +224,8 @@ def parity(rng: random.Random) -> Design:
         words = (
             f"{y} = {x} followed by its {name} parity bit in bit 0.",
             f"Append {a_bits(1)} {name} parity to {x}: {y}[{width}:1] is {x} and {y}[0] is the {name} parity bit.",
-            f"The {width + 1}-bit output {y} holds the {width}-bit input {x} in its upper bits. Its bit 0 makes the number of "
+            f"The {width + 1}-bit output {y} holds the {width}-bit input {x} in its upper bits. Its bit 0 makes the "
+            "number of "
             f"ones in all of {y} {name}.",
         )
     return combinational(
@@ -282,7 +289,8 @@ def gate_bank(rng: random.Random) -> Design:
         assigns=assigns,
         descriptions=(
             f"From bits {a} and {b}: " + ", ".join(f"{o} = {k.upper()}" for k, o in outs.items()) + ".",
-            f"Drive {_listed(list(outs.values()))} with the {_listed([k.upper() for k in outs])} of {a} and {b}, in this order.",
+            f"Drive {_listed(list(outs.values()))} with the {_listed([k.upper() for k in outs])} of {a} and {b}, in "
+            "this order.",
             f"{a} and {b} are single bits. " + " ".join(f"For {o}, {a} and {b}: it is {_MEANING[k]}." for k, o in outs.items()),
         ),
     )

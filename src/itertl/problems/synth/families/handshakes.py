@@ -1,9 +1,10 @@
-"""Handshakes: valid/ready slices, skid buffers, req/ack, accumulation to a word, width conversion, credits."""
+"""Handshakes: valid/ready slices, skid buffers, req/ack, credits, pipelines with valid bits."""
 
 import random
 from itertools import pairwise
 
 from itertl.problems.synth.design import Design, Family
+from itertl.problems.synth.families import handshakes_width
 from itertl.problems.synth.families._common import Sketch, bits, span
 
 _CATEGORY = "handshakes"
@@ -68,11 +69,7 @@ def build_skid_buffer(rng: random.Random) -> Design:
         f"{idata};\nif ({push})\n  {b} <= {idata};"
     )
     shown = f"{ov} ? {a} : {zero}" if empty_shows == "zero" else a
-    else_ = (
-        "0 while it holds none"
-        if empty_shows == "zero"
-        else "while it holds none, the word that left last (0 before any)"
-    )
+    else_ = "0 while it holds none" if empty_shows == "zero" else "while it holds none, the word that left last"
     return s.finish(
         "skid_buffer",
         ("skid_buffer", "elastic", "two_deep"),
@@ -101,7 +98,7 @@ def build_skid_buffer(rng: random.Random) -> Design:
             "is one; all outputs depend on the state alone. Both "
             "transfers may happen at one edge.",
         ),
-        {"the number of words": "0"},
+        {"the number of words": "0"} | ({odata: "0"} if empty_shows == "last" else {}),
     )
 
 
@@ -114,19 +111,25 @@ def build_request_acknowledge(rng: random.Random) -> Design:
     top, zero = s.const(w, delay), s.const(w, 0)
     done = f"{n} == {top}"
     if kind == "four-phase":
-        step = f"if (!{req}) begin\n  {n} <= {zero};\n  {ack} <= 1'b0;\nend else if ({done})\n  {ack} <= 1'b1;\nelse\n  {n} <= {n} + 1;"
+        step = (
+            f"if (!{req}) begin\n  {n} <= {zero};\n  {ack} <= 1'b0;\nend else if ({done})\n  {ack} <= 1'b1;\nelse\n  "
+            f"{n} <= {n} + 1;"
+        )
         rule = (
-            f"when {req} has been 1 at {delay + 1} clock edges in a row, {ack} becomes 1 at the last of them and stays 1; an edge with {req} = 0 makes {ack} 0 and starts the "
+            f"when {req} has been 1 at {delay + 1} clock edges in a row, {ack} becomes 1 at the last of them and "
+            f"stays 1; an edge with {req} = 0 makes {ack} 0 and starts the "
             "count again"
         )
         busy, tells = f"({n} != {zero})", f"at least one edge with {req} = 1 has been counted since the last with 0"
     else:
         step = (
-            f"{ack} <= 1'b0;\nif ({n} == {zero}) begin\n  if ({req})\n    {n} <= {s.const(w, 1)};\nend else if ({done}) begin\n  {n} <= {zero};\n  {ack} <= 1'b1;\n"
+            f"{ack} <= 1'b0;\nif ({n} == {zero}) begin\n  if ({req})\n    {n} <= {s.const(w, 1)};\nend else if "
+            f"({done}) begin\n  {n} <= {zero};\n  {ack} <= 1'b1;\n"
             f"end else\n  {n} <= {n} + 1;"
         )
         rule = (
-            f"an edge with {req} = 1 while idle starts the work; {delay} edge{'s' if delay > 1 else ''} later {ack} becomes 1 for one clock and the circuit is idle again; {req} "
+            f"an edge with {req} = 1 while idle starts the work; {delay} edge{'s' if delay > 1 else ''} later {ack} "
+            f"becomes 1 for one clock and the circuit is idle again; {req} "
             "does not matter in between"
         )
         busy, tells = (
@@ -154,147 +157,6 @@ def build_request_acknowledge(rng: random.Random) -> Design:
     )
 
 
-def build_accumulate_valid(rng: random.Random) -> Design:
-    """Combines N words, then gives one result with a pulse."""
-    s = Sketch(rng, reset_one_in=96)
-    count, width, op = rng.randint(2, 8), rng.choice((2, 3, 4, 6, 8)), rng.choice(("sum", "sum", "xor", "or", "max"))
-    iv, d = s.input("valid_in", "in_valid", "vld"), s.input("din", "data_in", "x", width=width)
-    ow = width + (count - 1).bit_length() if op == "sum" else width
-    ov, q = s.output("valid_out", "out_valid", "done"), s.output("dout", "data_out", "result", width=ow)
-    n, acc, new = s.internal("n", "count"), s.internal("acc", "partial"), s.internal("now", "next_acc")
-    w = (count - 1).bit_length()
-    value = {"sum": f"{acc} + {d}", "xor": f"{acc} ^ {d}", "or": f"{acc} | {d}", "max": f"({d} > {acc}) ? {d} : {acc}"}[
-        op
-    ]
-    zero = s.const(ow, 0)
-    step = (
-        f"{ov} <= 1'b0;\nif ({iv}) begin\n  if ({n} == {s.const(w, count - 1)}) begin\n    {q} <= {new};\n    {ov} <= 1'b1;\n    {acc} <= {zero};\n    {n} <= {s.const(w, 0)};\n"
-        f"  end else begin\n    {acc} <= {new};\n    {n} <= {n} + 1;\n  end\nend"
-    )
-    what = {"sum": "sum", "xor": "bitwise XOR", "or": "bitwise OR", "max": "maximum (unsigned)"}[op]
-    return s.finish(
-        "accumulate_valid",
-        ("accum", "group_sum", "collect"),
-        {"count": count, "width": width, "op": op},
-        [
-            f"reg {span(w)}{n};",
-            f"reg [{ow - 1}:0] {acc};",
-            f"wire [{ow - 1}:0] {new} = {value};",
-            s.clocked({n: s.const(w, 0), acc: zero, q: zero, ov: "1'b0"}, step),
-        ],
-        (
-            f"Group every {count} words {d} taken with {iv}=1: with the last one {q} gets their {what} ({ow} bits) and "
-            f"{ov} is 1 for one clock.",
-            f"Words of {width} bits come on {d} at clock edges where {iv} is 1. At the edge that takes every {count}th "
-            f"word, the register {q} ({ow} bits) gets the {what} of the {count} "
-            f"words and {ov} becomes 1. {ov} becomes 0 at all other edges, and {q} holds.",
-            f"The circuit takes {d} ({width} bits, unsigned) at each active clock edge with {iv} = 1 and works in "
-            f"groups of {count} words. The last word of a group loads {q} with the "
-            f"{what} of the group, {ow} bits wide, and sets {ov}; every other edge clears {ov} and leaves {q} alone. A "
-            "new group begins with the next word.",
-        ),
-        {"the group": "empty", q: "0", ov: "0"},
-    )
-
-
-def build_width_up(rng: random.Random) -> Design:
-    """Packs several narrow words into a wide one, with back-pressure or a pulse."""
-    s = Sketch(rng, reset_one_in=96)
-    ratio, width, order = (
-        rng.choice((2, 2, 3, 4)),
-        rng.choice((1, 2, 3, 4, 6, 8)),
-        rng.choice(("low-first", "high-first")),
-    )
-    iv, d = s.input(*_IN[0]), s.input(*_IN[1], width=width)
-    wide, stored = ratio * width, (ratio - 1) * width
-    ov, q = s.output(*_OUT[0]), s.output(*_OUT[1], width=wide)
-    n, part, w = s.internal("n", "have"), s.internal("part", "stash"), (ratio - 1).bit_length()
-    joined = f"{{{d}, {part}}}" if order == "low-first" else f"{{{part}, {d}}}"
-    if ratio == 2:
-        keep = d
-    elif order == "low-first":
-        keep = f"{{{d}, {part}[{stored - 1}:{width}]}}"
-    else:
-        keep = f"{{{part}[{stored - width - 1}:0], {d}}}"
-    zero = s.const(w, 0)
-    step = (
-        f"{ov} <= 1'b0;\nif ({iv}) begin\n  {part} <= {keep};\n  if ({n} == {s.const(w, ratio - 1)}) begin\n    {n} <= {zero};\n    {q} <= {joined};\n    {ov} <= 1'b1;\n  end else\n"
-        f"    {n} <= {n} + 1;\nend"
-    )
-    place = "the first in the lowest bits" if order == "low-first" else "the first in the highest bits"
-    return s.finish(
-        "width_up",
-        ("packer", "width_up", "upsizer"),
-        {"ratio": ratio, "width": width, "order": order},
-        [
-            f"reg {span(w)}{n};",
-            f"reg {span(stored)}{part};",
-            s.clocked({n: zero, part: s.const(stored, 0), q: s.const(wide, 0), ov: "1'b0"}, step),
-        ],
-        (
-            f"Pack {ratio} words {d} ({bits(width)}) taken with {iv}=1 into {q} ({wide} bits), {place}; with the last "
-            f"one {ov} is 1 for one clock.",
-            f"Convert {bits(width)} to {wide} bits. At clock edges with {iv} = 1 a word {d} is taken. At the edge of "
-            f"every {ratio}th one, {q} gets the {ratio} words, {place}, and {ov} "
-            f"becomes 1; at all other edges {ov} becomes 0 and {q} holds.",
-            f"The width converter takes {d} ({bits(width)}) at each active clock edge where {iv} is 1. {ratio} words "
-            f"make one wide word, {place}, in order of arrival. The edge that takes "
-            f"the last of them loads the register {q} ({wide} bits) and sets {ov}; other edges clear {ov} and keep "
-            f"{q}.",
-        ),
-        {"the words taken so far": "none", q: "0", ov: "0"},
-    )
-
-
-def build_width_down(rng: random.Random) -> Design:
-    """Sends a wide word in pieces."""
-    s = Sketch(rng, reset_one_in=64)
-    ratio, width, order = rng.choice((2, 3, 4)), rng.choice((1, 2, 3, 4, 6, 8)), rng.choice(("low-first", "high-first"))
-    stalls = rng.choice((0, 1))
-    wide = ratio * width
-    iv, d = s.input(*_IN[0]), s.input(*_IN[1], width=wide)
-    rdy = s.output(*_IN[2], reg=False)
-    ov, q = s.output(*_OUT[0], reg=False), s.output(*_OUT[1], width=width, reg=False)
-    take = s.input(*_OUT[2]) if stalls else ""
-    n, r, w = s.internal("left", "n"), s.internal("rest", "sr"), ratio.bit_length()
-    zero = s.const(w, 0)
-    out = f"{r}[{width - 1}:0]" if order == "low-first" else f"{r}[{wide - 1}:{wide - width}]"
-    if width == 1:
-        out = f"{r}[0]" if order == "low-first" else f"{r}[{wide - 1}]"
-    move = f"{r} <= {r} {'>>' if order == 'low-first' else '<<'} {width};"
-    step = f"if ({iv} && {rdy}) begin\n  {n} <= {s.const(w, ratio)};\n  {r} <= {d};\nend else if ({f'{take} && ' if take else ''}{ov}) begin\n  {n} <= {n} - 1;\n  {move}\nend"
-    place = "lowest bits first" if order == "low-first" else "highest bits first"
-    paced = f"a clock edge with {take} = 1" if take else "a clock edge"
-    return s.finish(
-        "width_down",
-        ("unpacker", "width_down", "downsizer"),
-        {"ratio": ratio, "width": width, "order": order, "stalls": stalls},
-        [
-            f"reg [{w - 1}:0] {n};",
-            f"reg [{wide - 1}:0] {r};",
-            f"assign {rdy} = ({n} == {zero});",
-            f"assign {ov} = ({n} != {zero});",
-            f"assign {q} = {out};",
-            s.clocked({n: zero, r: s.const(wide, 0)}, step),
-        ],
-        (
-            f"Split {wide}-bit words {d} into {ratio} pieces of {bits(width)} on {q}, {place}. {iv}&{rdy} loads a "
-            f"word; {ov}=1 while pieces are left, {rdy}=1 while none are; each piece "
-            f"leaves at {paced}. {q} is 0 when none are left.",
-            f"Convert {wide} bits to {bits(width)}. While no piece is left {rdy} is 1 and {ov} 0, and {iv} = 1 at a "
-            f"clock edge loads {d}. Then {rdy} is 0 and {ov} 1, and {q} shows the "
-            f"pieces one after another, {place}, going on at {paced}. With no piece left {q} is 0. Outputs depend on "
-            "the state alone.",
-            f"The converter holds one word of {ratio} pieces of {bits(width)}. {ov} says that a piece is left, {rdy} "
-            f"that none is. {q} is the present piece, {place} ({q} is 0 when none is "
-            f"left). With {rdy} = 1, {iv} = 1 at an active clock edge loads all pieces from {d}. With {ov} = 1, "
-            f"{paced} drops the present piece. The next word can be loaded only after "
-            "the last piece is gone.",
-        ),
-        {"the number of pieces left": "0", q: "0"},
-    )
-
-
 def build_credit_counter(rng: random.Random) -> Design:
     """A sender may go while it has credits."""
     s = Sketch(rng, reset_one_in=64)
@@ -306,7 +168,10 @@ def build_credit_counter(rng: random.Random) -> Design:
     )
     w = limit.bit_length()
     allow = f"{want} && ({n} != {s.const(w, 0)}" + (f" || {back})" if quick else ")")
-    step = f"if ({ok} && !{back})\n  {n} <= {n} - 1;\nelse if ({back} && !{ok} && {n} != {s.const(w, limit)})\n  {n} <= {n} + 1;"
+    step = (
+        f"if ({ok} && !{back})\n  {n} <= {n} - 1;\nelse if ({back} && !{ok} && {n} != {s.const(w, limit)})\n  {n} <= "
+        f"{n} + 1;"
+    )
     start = limit if start_full else 0
     cond = f"{want} is 1 and " + (f"({n} is not 0 or {back} is 1)" if quick else f"{n} is not 0")
     return s.finish(
@@ -350,12 +215,16 @@ def build_valid_pipeline(rng: random.Random) -> Design:
     clear = {v: s.const(stages, 0)} | dict.fromkeys(regs, zero)
     stops = f" While {stall} is 1 no stage moves." if stall else ""
     kills = (
-        f" {kill} = 1 makes all stages invalid at the clock edge{', also during ' + stall if stall else ''}; data move on as usual."
+        f" {kill} = 1 makes all stages invalid at the clock edge{', also during ' + stall if stall else ''}; data "
+        "move on as usual."
         if kill
         else ""
     )
     if kill and stall:
-        kills = f" {kill} = 1 makes all stages invalid at the clock edge, with or without {stall}; data are not affected by it."
+        kills = (
+            f" {kill} = 1 makes all stages invalid at the clock edge, with or without {stall}; data are not affected "
+            "by it."
+        )
     what = f"{d} {op[1]} {k}" + (f" modulo 2^{width}" if op[0] == "add" else f" (bitwise {op[0].upper()})")
     return s.finish(
         "valid_pipeline",
@@ -386,9 +255,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("register_slice", _CATEGORY, build_register_slice),
     Family("skid_buffer", _CATEGORY, build_skid_buffer),
     Family("request_acknowledge", _CATEGORY, build_request_acknowledge),
-    Family("accumulate_valid", _CATEGORY, build_accumulate_valid),
-    Family("width_up", _CATEGORY, build_width_up),
-    Family("width_down", _CATEGORY, build_width_down),
     Family("credit_counter", _CATEGORY, build_credit_counter),
     Family("valid_pipeline", _CATEGORY, build_valid_pipeline),
+    *handshakes_width.FAMILIES,
 )

@@ -28,9 +28,17 @@ def build_single_port_ram(rng: random.Random) -> Design:
         step = f"if ({en}) begin\n" + "\n".join("  " + x for x in step.split("\n")) + "\nend"
     reading = {
         "async": f"{q} always shows the word at {a}, combinationally",
-        "read-first": f"{q} is a register that takes the word at {a} at each clock edge, the old one if it is written at that edge",
-        "write-first": f"{q} is a register that takes the word at {a} at each clock edge, the new data if it is written at that edge",
-        "no-change": f"{q} is a register that takes the word at {a} at clock edges where {we} is 0, and holds where it is 1",
+        "read-first": (
+            f"{q} is a register that takes the word at {a} at each clock edge, the old one if it is written at that "
+            "edge"
+        ),
+        "write-first": (
+            f"{q} is a register that takes the word at {a} at each clock edge, the new data if it is written at that "
+            "edge"
+        ),
+        "no-change": (
+            f"{q} is a register that takes the word at {a} at clock edges where {we} is 0, and holds where it is 1"
+        ),
     }[kind]
     gated = (
         ""

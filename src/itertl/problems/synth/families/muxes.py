@@ -9,7 +9,6 @@ from itertl.problems.synth.families.drawing import (
     RESULTS,
     SELECTS,
     VECTORS,
-    Texts,
     a_bits,
     case,
     combinational,
@@ -18,6 +17,8 @@ from itertl.problems.synth.families.drawing import (
     literal,
     number,
     out,
+    plain,
+    procedural,
 )
 
 _WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -40,11 +41,10 @@ def mux2(rng: random.Random) -> Design:
     width, is_first_on_one = rng.choice(_WIDTHS), rng.random() < 0.5
     (a, b), y, s = rng.choice(OPERANDS), rng.choice(RESULTS), rng.choice(SELECTS)
     on, off = (a, b) if is_first_on_one else (b, a)
-    texts: Texts = {}
     if rng.random() < 0.4:
-        texts["procedural"] = "  always @(*)\n" + indent([f"if ({s})", f"  {y} = {on};", "else", f"  {y} = {off};"], 2)
+        body = procedural("  always @(*)\n" + indent([f"if ({s})", f"  {y} = {on};", "else", f"  {y} = {off};"], 2))
     else:
-        texts["plain"] = f"  assign {y} = {s} ? {on} : {off};\n"
+        body = plain(f"  assign {y} = {s} ? {on} : {off};\n")
     return combinational(
         rng,
         family="mux2",
@@ -55,10 +55,11 @@ def mux2(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = {s} ? {on} : {off}.",
             f"Build a {_wide(width)} 2-to-1 multiplexer: {y} is {on} when {s} is 1 and {off} when {s} is 0.",
-            f"Choose between the {_wide(width)} inputs {a} and {b}. While {s} is 1 the output {y} follows {on}; while {s} is 0 "
+            f"Choose between the {_wide(width)} inputs {a} and {b}. While {s} is 1 the output {y} follows {on}; while "
+            f"{s} is 0 "
             f"it follows {off}. There is no clock.",
         ),
-        **texts,
+        body=body,
     )
 
 
@@ -72,12 +73,11 @@ def mux_n(rng: random.Random) -> Design:
     arms = {literal(n, size): f"{y} = {name};" for n, name in enumerate(names)}
     if fill in ("last", "none"):
         arms.popitem()
-    texts: Texts = {}
     if rng.random() < 0.65:
-        texts["procedural"] = "  always @(*)\n" + indent(case(s, arms, f"{y} = {default};"), 2)
+        body = procedural("  always @(*)\n" + indent(case(s, arms, f"{y} = {default};"), 2))
     else:
         chain = "".join(f"{s} == {label} ? {arm.split(' = ')[1][:-1]} : " for label, arm in arms.items())
-        texts["plain"] = f"  assign {y} = {chain}{default};\n"
+        body = plain(f"  assign {y} = {chain}{default};\n")
     rest = {"zeros": "all zeros", "ones": "all ones", "last": names[-1], "none": ""}[fill]
     spare = f" For other values of {s}, {y} is {rest}." if rest else ""
     return combinational(
@@ -89,13 +89,14 @@ def mux_n(rng: random.Random) -> Design:
         outputs=[out(y, width)],
         descriptions=(
             f"{s} = 0..{count - 1} selects {names[0]}..{names[-1]} onto {y}.{spare}",
-            f"Build a {_wide(width)} {count}-to-1 multiplexer. {y} is {names[0]} when {s} is 0, {names[1]} when {s} is 1, and so "
+            f"Build a {_wide(width)} {count}-to-1 multiplexer. {y} is {names[0]} when {s} is 0, {names[1]} when {s} "
+            "is 1, and so "
             f"on up to {names[-1]} when {s} is {count - 1}.{spare}",
             f"The {size}-bit input {s} chooses which {_wide(width)} input drives {y}: "
             + ", ".join(f"{n} chooses {name}" for n, name in enumerate(names))
             + f".{spare}",
         ),
-        **texts,
+        body=body,
     )
 
 
@@ -122,13 +123,16 @@ def bus_select(rng: random.Random) -> Design:
         modules=("bus_mux", "field_select", f"mux{count}v", "slice_select"),
         inputs=[inp(x, count * width), inp(s, size)],
         outputs=[out(y, width)],
-        plain=body,
+        body=plain(body),
         descriptions=(
             f"{y} = {_wide(width)} field number {s} of {x}, field 0 being {low}.",
-            f"{x} packs {count} fields of {_wide(width)} size. Put the field with number {s} on {y}; number 0 is the {first} field "
+            f"{x} packs {count} fields of {_wide(width)} size. Put the field with number {s} on {y}; number 0 is the "
+            f"{first} field "
             f"{low}, number {count - 1} the {last} field {high}.",
-            f"Build a {count}-to-1 multiplexer whose inputs come packed in the {count * width}-bit vector {x}, {width} bit(s) each. "
-            f"With {s} = 0 the output {y} is {low}; each step of {s} moves {width} bit(s) {'down' if is_reversed else 'up'}; with "
+            f"Build a {count}-to-1 multiplexer whose inputs come packed in the {count * width}-bit vector {x}, "
+            f"{width} bit(s) each. "
+            f"With {s} = 0 the output {y} is {low}; each step of {s} moves {width} bit(s) "
+            f"{'down' if is_reversed else 'up'}; with "
             f"{s} = {count - 1} it is {high}.",
         ),
     )
@@ -153,9 +157,11 @@ def onehot_mux(rng: random.Random) -> Design:
         assigns=[(y, " | ".join(terms))],
         descriptions=(
             f"One-hot mux: {pairs}; {y} is the OR of all selected inputs, 0 if none.",
-            f"Build a {_wide(width)} AND-OR multiplexer in which {pairs}. {y} is the bitwise OR of the selected inputs and all "
+            f"Build a {_wide(width)} AND-OR multiplexer in which {pairs}. {y} is the bitwise OR of the selected "
+            "inputs and all "
             f"zeros when no bit of {s} is set.",
-            f"Each of the {count} bits of {s} gates one {_wide(width)} input: {pairs}. An input whose bit is 0 counts as zero. "
+            f"Each of the {count} bits of {s} gates one {_wide(width)} input: {pairs}. An input whose bit is 0 counts "
+            "as zero. "
             f"{y} is the bitwise OR of the gated inputs, so more than one may be selected.",
         ),
     )
@@ -168,12 +174,11 @@ def priority_mux(rng: random.Random) -> Design:
     fill = rng.choice((0, (1 << width) - 1))
     order = list(range(count))[:: -1 if is_high_first else 1]
     default = literal(fill, width, "b" if width == 1 else "h")
-    texts: Texts = {}
     if rng.random() < 0.5:
-        texts["plain"] = f"  assign {y} = " + "".join(f"{r}[{n}] ? {names[n]} : " for n in order) + f"{default};\n"
+        body = plain(f"  assign {y} = " + "".join(f"{r}[{n}] ? {names[n]} : " for n in order) + f"{default};\n")
     else:
         lines = [f"{'if' if k == 0 else 'else if'} ({r}[{n}]) {y} = {names[n]};" for k, n in enumerate(order)]
-        texts["procedural"] = "  always @(*)\n" + indent([*lines, f"else {y} = {default};"], 2)
+        body = procedural("  always @(*)\n" + indent([*lines, f"else {y} = {default};"], 2))
     empty = "all ones" if fill else "zero"
     chain = ", else ".join(f"{names[n]} if {r}[{n}] is 1" for n in order)
     return combinational(
@@ -187,9 +192,10 @@ def priority_mux(rng: random.Random) -> Design:
             f"{y} = {chain}, else {empty}.",
             f"Build a {_wide(width)} priority multiplexer: {y} is {chain}; with no bit of {r} set it is {empty}.",
             f"Bit n of {r} asks for the n-th of the {_wide(width)} inputs {', '.join(names)}. When several ask, the "
-            f"{'highest' if is_high_first else 'lowest'} number wins and its input appears on {y}. When none asks, {y} is {empty}.",
+            f"{'highest' if is_high_first else 'lowest'} number wins and its input appears on {y}. When none asks, "
+            f"{y} is {empty}.",
         ),
-        **texts,
+        body=body,
     )
 
 
@@ -213,7 +219,8 @@ def demux(rng: random.Random) -> Design:
         assigns=assigns,
         descriptions=(
             f"Demux: {x} goes to the output among {', '.join(names)} numbered {s}{only}; unselected outputs are 0.",
-            f"Build a {_wide(width)} 1-to-{count} demultiplexer: {s} = 0..{count - 1} routes {x} to {names[0]}..{names[-1]}{only}. "
+            f"Build a {_wide(width)} 1-to-{count} demultiplexer: {s} = 0..{count - 1} routes {x} to "
+            f"{names[0]}..{names[-1]}{only}. "
             "Outputs that are not selected are zero.",
             f"The {_wide(width)} input {x} appears on exactly one of the outputs{only}: "
             + ", ".join(f"{name} for {s} = {n}" for n, name in enumerate(names))
@@ -240,9 +247,11 @@ def crossbar(rng: random.Random) -> Design:
         assigns=[(y, f"{s} ? {on[0]} : {off[0]}"), (z, f"{s} ? {on[1]} : {off[1]}")],
         descriptions=(
             f"{s} = 1: {y} = {on[0]}, {z} = {on[1]}; {s} = 0: {y} = {off[0]}, {z} = {off[1]}.",
-            f"Build {a_bits(width)} 2x2 switch. When {s} is 1, {y} gets {on[0]} and {z} gets {on[1]}; when {s} is 0, {y} gets "
+            f"Build {a_bits(width)} 2x2 switch. When {s} is 1, {y} gets {on[0]} and {z} gets {on[1]}; when {s} is 0, "
+            f"{y} gets "
             f"{off[0]} and {z} gets {off[1]}.",
-            f"The {number(2)} inputs {a} and {b} go to the outputs {y} and {z}, either straight ({a} to {y}, {b} to {z}) or swapped. "
+            f"The {number(2)} inputs {a} and {b} go to the outputs {y} and {z}, either straight ({a} to {y}, {b} to "
+            f"{z}) or swapped. "
             f"{s} = {int(is_straight_on_one)} means straight, {s} = {int(not is_straight_on_one)} means swapped.",
         ),
     )

@@ -3,7 +3,17 @@
 import random
 
 from itertl.problems.synth.design import Design, Family
-from itertl.problems.synth.families.drawing import FLAGS, OPERANDS, RESULTS, VECTORS, combinational, inp, literal, out
+from itertl.problems.synth.families.drawing import (
+    FLAGS,
+    OPERANDS,
+    RESULTS,
+    VECTORS,
+    combinational,
+    inp,
+    literal,
+    out,
+    plain,
+)
 
 _WIDTHS = (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 32)
 _SUMS = ("sum", "s", "total", "result", "res")
@@ -29,7 +39,8 @@ def multiplier(rng: random.Random) -> Design:
         descriptions=(
             f"{p} = {a} * {b}{plus}, {kind}, {width} bits.",
             f"Build a combinational {kind} multiplier that puts {a} * {b}{plus} on {p} in full ({width} bits).",
-            f"{a} is a {left}-bit and {b} a {right}-bit {kind} number. The module multiplies them{extra}; the {width}-bit output {p} "
+            f"{a} is a {left}-bit and {b} a {right}-bit {kind} number. The module multiplies them{extra}; the "
+            f"{width}-bit output {p} "
             "holds the exact result.",
         ),
     )
@@ -55,7 +66,8 @@ def sum_of_inputs(rng: random.Random) -> Design:
         descriptions=(
             f"{s} = {expression}, {fit}.",
             f"Combine the {width}-bit unsigned numbers {', '.join(names)} into {s} = {expression}, kept {fit}.",
-            f"Without a clock, evaluate {expression} for the {width}-bit unsigned inputs {', '.join(names)}. The {size}-bit output {s} "
+            f"Without a clock, evaluate {expression} for the {width}-bit unsigned inputs {', '.join(names)}. The "
+            f"{size}-bit output {s} "
             f"is the result {fit}.",
         ),
     )
@@ -78,10 +90,11 @@ def average(rng: random.Random) -> Design:
         modules=("average", f"avg{count}", "mean_unit", "averager"),
         inputs=[inp(name, width) for name in names],
         outputs=[out(y, width)],
-        plain=body,
+        body=plain(body),
         descriptions=(
             f"{y} = unsigned average of {', '.join(names)}, rounded {way}.",
-            f"Compute the average of the {width}-bit unsigned numbers {', '.join(names)}, rounded {way}, on {y}; the sum must not overflow.",
+            f"Compute the average of the {width}-bit unsigned numbers {', '.join(names)}, rounded {way}, on {y}; the "
+            "sum must not overflow.",
             f"Add the {count} unsigned {width}-bit inputs {', '.join(names)} without losing the carry"
             + (f", add {count - 1}" if is_up else "") + f", and divide by {count}, dropping the remainder. {y} is the quotient.",
         ),
@@ -108,7 +121,8 @@ def multiply_constant(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = {factor} * {x}, unsigned, {fit}.",
             f"Multiply the {width}-bit unsigned number {x} by the constant {factor}; {y} is the product {fit}.",
-            f"{x} is a {width}-bit unsigned number. Scale it by {factor} with shifts and additions or with an operator, as you like. The {size}-bit output "
+            f"{x} is a {width}-bit unsigned number. Scale it by {factor} with shifts and additions or with an "
+            f"operator, as you like. The {size}-bit output "
             f"{y} is the result {fit}.",
         ),
     )
@@ -126,13 +140,15 @@ def divisible(rng: random.Random) -> Design:
         (
             f"{y} = 1 if {x} is divisible by {divisor}.",
             f"Set {y} when the {width}-bit unsigned number {x} is a multiple of {divisor} (0 is one).",
-            f"Divide the {width}-bit unsigned input {x} by {divisor}. {y} is 1 if nothing remains, including for {x} = 0, and 0 otherwise.",
+            f"Divide the {width}-bit unsigned input {x} by {divisor}. {y} is 1 if nothing remains, including for {x} "
+            "= 0, and 0 otherwise.",
         )
         if is_flag
         else (
             f"{y} = {x} mod {divisor}.",
             f"Compute the remainder {y} of the {width}-bit unsigned number {x} divided by {divisor}.",
-            f"{x} is a {width}-bit unsigned number. The {size}-bit output {y} is what remains of it after division by the "
+            f"{x} is a {width}-bit unsigned number. The {size}-bit output {y} is what remains of it after division by "
+            "the "
             f"constant {divisor}, a number from 0 to {divisor - 1}.",
         )
     )

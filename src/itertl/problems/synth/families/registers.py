@@ -149,7 +149,10 @@ def build_toggle_flip_flop(rng: random.Random) -> Design:
         off = "1" if kind == "jk" else "0"
         step = f"{q} <= ({j} & ~{q}) | ({'~' if kind == 'jk' else ''}{k} & {q});"
         on = "0" if kind == "jk" else "1"
-        rule = f"{j}=0, {k}={on} holds {q}; {j}=0, {k}={off} clears it; {j}=1, {k}={on} sets it; {j}=1, {k}={off} inverts it"
+        rule = (
+            f"{j}=0, {k}={on} holds {q}; {j}=0, {k}={off} clears it; {j}=1, {k}={on} sets it; {j}=1, {k}={off} "
+            "inverts it"
+        )
     each = "" if width == 1 else f" Each of the {width} bits works on its own."
     name = {"t": "T", "jk": "JK", "jkn": "JK (K inverted)"}[kind]
     return s.finish(

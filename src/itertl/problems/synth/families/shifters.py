@@ -6,7 +6,6 @@ from itertl.problems.synth.design import Design, Family
 from itertl.problems.synth.families.drawing import (
     RESULTS,
     VECTORS,
-    Texts,
     a_bits,
     case,
     combinational,
@@ -14,6 +13,8 @@ from itertl.problems.synth.families.drawing import (
     inp,
     literal,
     out,
+    plain,
+    procedural,
 )
 
 _AMOUNTS = ("n", "shamt", "amount", "by")
@@ -45,8 +46,10 @@ def shift_constant(rng: random.Random) -> Design:
         assigns=[(y, expression)],
         descriptions=(
             f"{y} = {x} shifted {way} by {by}, {fill} entering.",
-            f"Shift the {width}-bit input {x} to the {way} by {by} position(s) and fill with {fill}; the result is {y}.",
-            f"{x} and {y} have {width} bits. Bit i of {x} goes to bit i{'+' if way == 'left' else '-'}{by} of {y}; {lost} is lost and the {by} free "
+            f"Shift the {width}-bit input {x} to the {way} by {by} position(s) and fill with {fill}; the result is "
+            f"{y}.",
+            f"{x} and {y} have {width} bits. Bit i of {x} goes to bit i{'+' if way == 'left' else '-'}{by} of {y}; "
+            f"{lost} is lost and the {by} free "
             f"position(s) take {fill}.",
         ),
     )
@@ -72,10 +75,10 @@ def shift_variable(rng: random.Random) -> Design:
         "mode": f"for {m} 0: {x}; 1: {x} shifted left by {n}; 2: {x} shifted right by {n}, zeros entering; 3: {x} shifted right by {n}, copies of "
         "the top bit entering",
     }[kind]
-    texts: Texts = {"plain": f"  assign {y} = {expression};\n"}
+    body = plain(f"  assign {y} = {expression};\n")
     if kind == "mode":
         arms = {"2'd0": f"{y} = {x};", "2'd1": f"{y} = {x} << {n};", "2'd2": f"{y} = {x} >> {n};"}
-        texts = {"procedural": "  always @(*)\n" + indent(case(m, arms, f"{y} = $signed({x}) >>> {n};"), 2)}
+        body = procedural("  always @(*)\n" + indent(case(m, arms, f"{y} = $signed({x}) >>> {n};"), 2))
     return combinational(
         rng,
         family="shift_variable",
@@ -86,10 +89,11 @@ def shift_variable(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = {rule}.",
             f"Build {a_bits(width)} barrel shifter without a clock. {y} is {rule}.",
-            f"{x} and {y} have {width} bits and the shift amount {n} is an unsigned number of {size} bits. The output {y} is {rule}. Bits shifted "
+            f"{x} and {y} have {width} bits and the shift amount {n} is an unsigned number of {size} bits. The output "
+            f"{y} is {rule}. Bits shifted "
             "out are lost.",
         ),
-        **texts,
+        body=body,
     )
 
 
@@ -113,7 +117,8 @@ def rotate_constant(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = {x} rotated {way} by {by}.",
             f"Rotate the {width}-bit word {x} by {by} position(s) to the {way}; {y} is the result.",
-            f"Each bit of the {width}-bit input {x} moves {by} position(s) to the {way} in {y}; bits that leave at one end come in at the other. {y}"
+            f"Each bit of the {width}-bit input {x} moves {by} position(s) to the {way} in {y}; bits that leave at "
+            f"one end come in at the other. {y}"
             f"[{by if is_left else 0}] is {x}[{0 if is_left else by}].",
         ),
     )
@@ -139,7 +144,8 @@ def rotate_variable(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = {x} rotated {way} by {n}.",
             f"Build {a_bits(width)} rotator: {x} is rotated {way} by {n} positions and appears on {y}.",
-            f"Move the {width} bits of {x} {way} by the number given on {n} (0 to {width - 1}). Bits that fall off one end enter at the other. The "
+            f"Move the {width} bits of {x} {way} by the number given on {n} (0 to {width - 1}). Bits that fall off "
+            "one end enter at the other. The "
             f"result is {y}.",
         ),
     )
@@ -163,12 +169,14 @@ def funnel(rng: random.Random) -> Design:
         modules=("funnel", "funnel_shift", f"funnel{width}", "double_shift"),
         inputs=[inp(a, width), inp(b, width), inp(n, size)],
         outputs=[out(y, width)],
-        plain=body,
+        body=plain(body),
         descriptions=(
             f"{y} = {half} {width} bits of {{{a}, {b}}} shifted {way} by {n}.",
-            f"Build a funnel shifter: join {a} (upper half) and {b} (lower half) to {2 * width} bits, shift {way} by {n}, zeros entering, and put the "
+            f"Build a funnel shifter: join {a} (upper half) and {b} (lower half) to {2 * width} bits, shift {way} by "
+            f"{n}, zeros entering, and put the "
             f"{half} {width} bits on {y}.",
-            f"{a} and {b} are {width}-bit words, {n} an unsigned number of {size} bits. Form the {2 * width}-bit word with {a} above {b} and shift it {way} "
+            f"{a} and {b} are {width}-bit words, {n} an unsigned number of {size} bits. Form the {2 * width}-bit word "
+            f"with {a} above {b} and shift it {way} "
             f"by {n} with zeros entering. The output {y} is the {half} half of what results.",
         ),
     )

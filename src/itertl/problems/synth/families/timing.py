@@ -187,7 +187,10 @@ def build_watchdog(rng: random.Random) -> Design:
             f"{y} <= 1'b0;\nif ({kick})\n  {n} <= {zero};\n{count} begin\n  {n} <= ({fires}) ? {zero} : {n} + 1;\n"
             f"  {y} <= ({fires});\nend"
         )
-        rule = f"at the {limit}th such edge {y} becomes 1 for one clock (registered) and the count returns to 0; at any other edge {y} becomes 0"
+        rule = (
+            f"at the {limit}th such edge {y} becomes 1 for one clock (registered) and the count returns to 0; at any "
+            f"other edge {y} becomes 0"
+        )
     else:
         more = f"else if ({gate.test} && {n} != {top})" if gate.test else f"else if ({n} != {top})"
         restart = f"{kick} && {n} != {top}" if kind == "sticky" else kick

@@ -141,12 +141,15 @@ def build_vote_filter(rng: random.Random) -> Design:
     seen = [x, *(f"{r}[{k}]" if n > 2 else r for k in range(n - 1))]
     shift = f"{r} <= {new};" if n > 2 else f"{r} <= {x};"
     if kind == "majority":
-        step = f"{shift}\n{y} <= ({' + '.join(f'{{2{chr(39)}b00, {v}}}' for v in seen)}) > {n // 2};"
+        step = f"{shift}\n{y} <= ({' + '.join(f'{{{s.const(2, 0)}, {v}}}' for v in seen)}) > {n // 2};"
         rule = f"{y} becomes the majority of the last {n} samples, the present one included"
     else:
         window = f"{{{r}, {x}}}"
         step = f"{shift}\nif (&{window})\n  {y} <= 1'b1;\nelse if (~|{window})\n  {y} <= 1'b0;"
-        rule = f"{y} becomes 1 if the last {n} samples, the present one included, are all 1, becomes 0 if they are all 0, and else holds"
+        rule = (
+            f"{y} becomes 1 if the last {n} samples, the present one included, are all 1, becomes 0 if they are all "
+            "0, and else holds"
+        )
     fill = s.const(n - 1, -start)
     hold = " Otherwise everything holds." if gate.test else ""
     return s.finish(

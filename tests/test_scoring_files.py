@@ -1,0 +1,164 @@
+"""`itertl score` on files: kinds of line, order, unknown fields, bad lines."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from itertl.errors import DataError, UsageError
+from itertl.records import Candidate, Problem, SamplingSettings
+from itertl.scoring.files import score_file
+from itertl.scoring.lines import whole_code
+from itertl.storage import write_records
+
+HEADER = "module m(input a, output y);\n"
+BODY = "assign y = a;\nendmodule\n"
+PAIR = {"id": 7, "reference": HEADER + BODY, "completion": BODY, "header": HEADER, "note": {"ü": [1, 2.5, None]}}
+RTLCODER = {"Instruction": "Copy", "Input": HEADER, "Response": [HEADER + "assign y = ;\nendmodule", HEADER + BODY], "Score": [0.5, 1]}
+
+
+def write(path: Path, *rows: object) -> Path:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def score(path: Path, *scorers: str, **options: Any) -> list[dict[str, Any]]:
+    out = path.with_name("out.jsonl")
+    score_file(path, scorers, out, num_workers=1, **options)
+    return [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+
+
+def test_published_scores_through_the_file(shared_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out.jsonl"
+    summary = score_file(shared_data / "rtlcoder_scoring_sample.jsonl", ["rtlcoder"], out)
+    given = [json.loads(line) for line in (shared_data / "rtlcoder_scoring_sample.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert summary["items"] == 40
+    for before, row in zip(given, rows, strict=True):
+        assert row.pop("itertl_score") == pytest.approx(before["Score"], abs=1e-9, rel=0)
+        assert row == before
+
+
+def test_kinds_may_be_mixed_and_everything_else_is_kept(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.jsonl", RTLCODER, "", PAIR, {**RTLCODER, "Response": HEADER + BODY})
+    rows = score(path, "rtlcoder", "syntax")
+    assert [list(row["itertl_score"]) for row in (rows[0], rows[2])] == [["rtlcoder", "syntax"]] * 2
+    assert rows[0]["itertl_score"]["syntax"] == [0, 1] and rows[2]["itertl_score"]["rtlcoder"] == [1]
+    assert rows[1]["scores"] == {
+        "rtlcoder": {"value": 1, "verdict": "passed", "detail": ""}, "syntax": {"value": 1, "verdict": "passed", "detail": ""},
+    }  # fmt: skip
+    assert {key: value for key, value in rows[1].items() if key != "scores"} == PAIR
+    again = score(tmp_path / "out.jsonl", "rouge-l")
+    assert list(again[1]["scores"]) == ["rtlcoder", "syntax", "rouge-l"]
+
+
+def test_candidates_find_their_problems(tmp_path: Path) -> None:
+    problem = Problem.create(instruction="Copy", header=HEADER, reference=HEADER + BODY, top="m", source="test")
+    candidate = Candidate(
+        problem_id=problem.id, index=0, policy="p", settings=SamplingSettings(), seed=1, text=BODY, code=HEADER + BODY,
+        finish_reason="stop", prompt_tokens=1, completion_tokens=1,
+    )  # fmt: skip
+    folder = tmp_path / "run" / "iter-00"
+    folder.mkdir(parents=True)
+    write_records(folder / "candidates.jsonl", [candidate])
+    with pytest.raises(DataError, match=r"problems\.jsonl"):
+        score(folder / "candidates.jsonl", "syntax")
+    write_records(tmp_path / "run" / "problems.jsonl", [problem])
+    (row,) = score(folder / "candidates.jsonl", "syntax")
+    assert row["scores"]["syntax"]["value"] == 1
+    assert row["problem_id"] == problem.id
+    write_records(tmp_path / "other.jsonl", [])
+    with pytest.raises(DataError, match=r"candidates\.jsonl:1: field problem_id"):
+        score(folder / "candidates.jsonl", "syntax", problems=tmp_path / "other.jsonl")
+
+
+def test_json_array_in_and_out(tmp_path: Path) -> None:
+    path = tmp_path / "in.json"
+    path.write_text("\ufeff" + json.dumps([RTLCODER, RTLCODER], indent=2), encoding="utf-8")
+    assert [row["itertl_score"] for row in score(path, "syntax")] == [[0, 1]] * 2
+    score_file(path, ["syntax"], tmp_path / "out.json", num_workers=1)
+    assert [row["itertl_score"] for row in json.loads((tmp_path / "out.json").read_text())] == [[0, 1]] * 2
+
+
+@pytest.mark.parametrize(
+    ("completion", "header", "code"),
+    [
+        (BODY, HEADER, HEADER + BODY),
+        (HEADER + BODY, HEADER, HEADER + BODY),
+        ("// module of mine\n" + BODY, HEADER, HEADER + "// module of mine\n" + BODY),
+        (BODY + "module helper; endmodule", HEADER, HEADER + BODY + "module helper; endmodule"),
+        ("module helper; endmodule\n" + HEADER + BODY, HEADER, "module helper; endmodule\n" + HEADER + BODY),
+        ("assign y = a;", HEADER, HEADER + "assign y = a;"),
+        (" \n", HEADER, ""),
+        ("text", "", "text"),
+    ],
+)
+def test_what_code_a_completion_stands_for(completion: str, header: str, code: str) -> None:
+    assert whole_code(completion, header) == code
+
+
+def test_full_module_says_it_outright() -> None:
+    assert whole_code(BODY, HEADER, True) == BODY
+    assert whole_code(HEADER + BODY, HEADER, False) == HEADER + HEADER + BODY
+
+
+def test_no_reference_is_unjudgeable_not_zero(tmp_path: Path) -> None:
+    (row,) = score(write(tmp_path / "in.jsonl", {**PAIR, "reference": None}), "rouge-l", "syntax")
+    assert row["scores"]["rouge-l"] == {"value": None, "verdict": "unjudgeable", "detail": "no reference"}
+    assert row["scores"]["syntax"]["value"] == 1
+
+
+def test_odd_text_survives(tmp_path: Path) -> None:
+    odd = {"reference": "\ud800é\u2028\0", "completion": "a\u2028b\x85\r\n\ud800", "x": "\udc80"}
+    path = write(tmp_path / "in.jsonl", odd)
+    (row,) = score(path, "rtlcoder", "rouge-l-tokens")
+    assert {key: row[key] for key in odd} == odd
+    assert all(entry["value"] is not None for entry in row["scores"].values())
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("{not json", r"in\.jsonl:2: not JSON"),
+        ("[1, 2]", r"in\.jsonl:2: a list"),
+        ('{"reference": "r", "completion": "c", "x": NaN}', r"in\.jsonl:2: not JSON \(NaN"),
+        ('{"reference": "r", "completion": "c", "x": 1e999}', r"in\.jsonl:2: not JSON"),
+        ({"completion": BODY}, r"in\.jsonl:2: field reference is missing; rtlcoder"),
+        ({**PAIR, "completion": 3}, r"in\.jsonl:2: field completion: a int"),
+        ({**PAIR, "completion": None}, r"in\.jsonl:2: field completion: null"),
+        ({**PAIR, "header": ["x"]}, r"in\.jsonl:2: field header"),
+        ({**PAIR, "full_module": "yes"}, r"in\.jsonl:2: field full_module"),
+        ({**PAIR, "scores": [1]}, r"in\.jsonl:2: field scores"),
+        ({**RTLCODER, "Response": []}, r"in\.jsonl:2: field Response: empty"),
+        ({**RTLCODER, "Response": ["a", None]}, r"in\.jsonl:2: field Response\[1\]"),
+        ({**RTLCODER, "Input": 1}, r"in\.jsonl:2: field Input"),
+        ({**RTLCODER, "completion": "x"}, r"in\.jsonl:2: has both"),
+        ({"text": "x"}, r"in\.jsonl:2: neither a candidate"),
+        ({"schema": "itertl.scored/1"}, r"in\.jsonl:2: schema is 'itertl\.scored/1'"),
+    ],
+)
+def test_a_bad_line_is_named_and_nothing_is_written(bad: object, message: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "in.jsonl", PAIR, bad)
+    with pytest.raises(DataError, match=message):
+        score(path, "rtlcoder")
+    assert [child.name for child in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_usage(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.jsonl", PAIR)
+    with pytest.raises(DataError, match="cannot be read"):
+        score(tmp_path / "absent.jsonl", "syntax")
+    with pytest.raises(UsageError, match="twice"):
+        score(path, "syntax", "syntax")
+    with pytest.raises(UsageError, match="no scorer"):
+        score(path)
+    with pytest.raises(UsageError, match="is a folder"):
+        score_file(path, ["syntax"], tmp_path)
+    path.write_bytes(b"\xff\xfe{}")
+    with pytest.raises(DataError, match="not UTF-8"):
+        score(path, "syntax")
+
+
+def test_empty_file(tmp_path: Path) -> None:
+    assert score(write(tmp_path / "in.jsonl"), "syntax") == []

@@ -1,0 +1,238 @@
+"""The bundled generator: every family's references pass four real tools, testbenches have teeth, splits never cross."""
+
+import random
+import re
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from itertl.errors import UsageError
+from itertl.problems.synth import family_names, generate
+from itertl.problems.synth.design import Design, Port, Reset
+from itertl.problems.synth.generate import LARGEST_COUNT, split_of
+from itertl.problems.synth.mutate import body_span, mutants
+from itertl.problems.synth.registry import HELD_OUT_FAMILIES, families
+from itertl.problems.synth.rendering import instruction, reference
+from itertl.problems.synth.testbench import testbench as make_testbench
+from itertl.problems.synth.verify import check, check_all, simulate, verify
+from itertl.records import Problem, canonical_json
+
+
+@pytest.fixture(scope="module")
+def many() -> list[Problem]:
+    return generate(seed=0, count=5000)
+
+
+def _key(problem: Problem) -> str:
+    return canonical_json([problem.family, problem.extra["parameters"]])
+
+
+def test_five_thousand_distinct_problems(many: list[Problem]) -> None:
+    assert len({p.id for p in many}) == 5000
+    assert len({(p.instruction, p.reference) for p in many}) == 5000
+    assert len({_key(p) for p in many}) > 3500
+    assert {p.split for p in many} == {"train"}
+
+
+def test_families_are_many_and_balanced(many: list[Problem]) -> None:
+    assert len(family_names()) >= 40
+    assert len({f.category for f in families().values()}) >= 10
+    counts = Counter(p.family for p in many)
+    assert set(counts) == set(family_names()) - HELD_OUT_FAMILIES
+    ordinary = 5000 / len(counts)
+    assert sorted(counts.values())[len(counts) // 2] <= 1.3 * ordinary
+    assert max(counts.values()) <= 2 * ordinary
+
+
+def test_instructions_name_module_and_every_port(many: list[Problem]) -> None:
+    for problem in many:
+        names = re.findall(r"(\w+)(?=,?\n)", problem.header)[: problem.header.count("put ")]
+        for name in [problem.top, *names]:
+            assert name and re.search(rf"\b{name}\b", problem.instruction), (name, problem.instruction)
+        assert "{" not in re.sub(r"\{[^{}]*\}", "", problem.instruction.replace("{{", "{")), problem.instruction
+        assert problem.reference is not None and problem.reference.startswith(problem.header)
+        assert problem.reference.endswith("endmodule\n")
+
+
+@pytest.mark.parametrize("name", family_names())
+def test_each_phrasing_names_every_port(name: str) -> None:
+    for seed in range(5):
+        design = families()[name].build(random.Random(seed))
+        assert len(design.descriptions) >= 3 and design.family == name
+        words = [text for text, _ in (instruction(design, random.Random(n)) for n in range(30))]
+        assert len(set(words)) >= 5
+        for description in design.descriptions:
+            for port in design.ports:
+                assert re.search(rf"\b{port.name}\b", description) or re.search(r"\d+ to \d+|\.\.|so on", description)
+
+
+def test_problems_are_short_enough_to_train_on(many: list[Problem]) -> None:
+    words = sorted(len(p.instruction.split()) for p in many)
+    lines = sorted((p.reference or "").count("\n") for p in many)
+    assert words[2500] <= 80 and words[-1] <= 250
+    assert lines[2500] <= 20 and lines[4500] <= 30
+
+
+def test_same_seed_same_problems_and_a_shorter_list_is_a_prefix() -> None:
+    first = generate(seed=3, count=300)
+    assert first == generate(seed=3, count=300)
+    assert first[:100] == generate(seed=3, count=100)
+    assert {p.id for p in first} != {p.id for p in generate(seed=4, count=300)}
+
+
+def test_splits_are_disjoint_for_different_seeds(many: list[Problem]) -> None:
+    by_parameter = generate(seed=1, count=600, split="heldout-parameter")
+    by_family = generate(seed=2, count=200, split="heldout-family")
+    mixed = generate(seed=9, count=200, split="heldout")
+    assert {p.family for p in by_family} == HELD_OUT_FAMILIES
+    assert Counter(p.split for p in mixed).keys() == {"heldout-family", "heldout-parameter"}
+    train = {_key(p) for p in many}
+    assert not train & {_key(p) for p in [*by_parameter, *by_family, *mixed]}
+    assert len({families()[name].category for name in HELD_OUT_FAMILIES}) >= 7
+    assert len({p.family for p in by_parameter}) > 0.8 * len(set(family_names()) - HELD_OUT_FAMILIES)
+
+
+def test_split_of_a_design_does_not_depend_on_its_names() -> None:
+    build = families()["mux2"].build
+    splits: dict[str, set[str]] = {}
+    for seed in range(300):
+        design = build(random.Random(seed))
+        splits.setdefault(canonical_json(design.parameters), set()).add(split_of(design))
+    assert all(len(found) == 1 for found in splits.values())
+
+
+def test_wrong_requests_are_refused_with_the_mend() -> None:
+    with pytest.raises(UsageError, match="did you mean 'popcount'"):
+        generate(0, 1, families=["popcont"])
+    with pytest.raises(UsageError, match="unknown split 'test'"):
+        generate(0, 1, split="test")
+    with pytest.raises(UsageError, match="heldout-family"):
+        generate(0, 1, families=["stack"], split="train")
+    with pytest.raises(UsageError, match="train"):
+        generate(0, 1, families=["mux2"], split="heldout-family")
+    for count in (-1, LARGEST_COUNT + 1):
+        with pytest.raises(UsageError, match="count"):
+            generate(0, count)
+    assert generate(0, 0) == []
+
+
+def test_a_request_beyond_reach_names_what_can_be_had() -> None:
+    with pytest.raises(UsageError, match="only") as caught:
+        generate(0, LARGEST_COUNT, families=["gate_bank"], split="heldout-parameter")
+    reachable = int(re.findall(r"at most (\d+)", str(caught.value))[0])
+    assert len(generate(0, reachable, families=["gate_bank"], split="heldout-parameter")) == reachable
+
+
+def test_named_families_only() -> None:
+    problems = generate(0, 10, families=["mux2", "popcount", "mux2"])
+    assert [p.family for p in problems] == ["mux2", "popcount"] * 5
+
+
+def test_a_sample_of_every_family_passes_all_tools_and_fails_a_mutant() -> None:
+    held_out = generate(seed=12, count=len(HELD_OUT_FAMILIES), split="heldout-family")
+    problems = generate(seed=11, count=len(family_names()) - len(HELD_OUT_FAMILIES)) + held_out
+    assert {p.family for p in problems} == set(family_names())
+    found = dict(check_all(problems, num_mutants=1))
+    assert len(found) == len(problems)
+    complaints = [(problems[n].family, c.complaints) for n, c in found.items() if c.complaints]
+    assert not complaints
+    assert all(c.mutants_killed >= 1 for c in found.values())
+
+
+@pytest.mark.slow
+def test_a_larger_sample_passes_all_tools() -> None:
+    problems = generate(seed=21, count=600) + generate(seed=22, count=120, split="heldout")
+    found = dict(check_all(problems))
+    assert not [(problems[n].family, c.complaints) for n, c in found.items() if c.complaints]
+    assert sum(c.mutants_killed for c in found.values()) > 0.9 * sum(c.mutants_run for c in found.values())
+
+
+def _flop(reset: Reset | None = None, body: str = "") -> Design:
+    ports = (Port("clk", "input"), Port("rst", "input"), Port("d", "input", 4), Port("q", "output", 4, reg=True))
+    return Design("flop", {}, "flop", ports, body, ("-",) * 3, clock="clk", reset=reset)
+
+
+_SYNC = "  always @(posedge clk)\n    if (rst) q <= 4'd3;\n    else q <= d;\n"
+_ASYNC = _SYNC.replace("posedge clk", "posedge clk or posedge rst")
+
+
+def test_testbench_tells_synchronous_from_asynchronous_reset_and_edges() -> None:
+    for mine, other, is_async in ((_SYNC, _ASYNC, False), (_ASYNC, _SYNC, True)):
+        design = _flop(Reset("rst", asynchronous=is_async), mine)
+        bench = make_testbench(design)
+        assert simulate(bench, reference(design)).passed
+        for wrong in (other, mine.replace("4'd3", "4'd2"), mine.replace("posedge clk", "negedge clk")):
+            trial = simulate(bench, reference(_flop(None, wrong)))
+            assert trial.compiled and not trial.passed
+
+
+def test_testbench_ignores_unknown_reference_outputs_but_not_unknown_answers() -> None:
+    no_reset = _flop(None, "  always @(posedge clk) q <= rst ? q + d : q;\n")
+    assert simulate(make_testbench(no_reset), reference(_flop(None, "  always @(*) q = 4'd0;\n"))).passed
+    known = _flop(None, "  always @(*) q = d;\n")
+    assert not simulate(make_testbench(known), reference(_flop(None, "  always @(*) q = 4'bx;\n"))).passed
+
+
+def test_testbench_sees_a_latch_a_rare_constant_and_a_warning() -> None:
+    ports = (Port("a", "input", 3), Port("y", "output", reg=True))
+    design = Design("l", {}, "l", ports, "  always @(*) y = a == 3'd5;\n", ("-",) * 3)
+    bench = make_testbench(design)
+    latch = "  always @(*) if (a == 3'd5) y = 1; else if (a < 3'd5) y = 0; else if (a == 3'd7) y = 0;\n"
+    assert not simulate(bench, reference(Design("l", {}, "l", ports, latch, ("-",) * 3))).passed
+    warned = reference(design).replace("endmodule", "  wire w = b;\nendmodule")
+    assert not simulate(bench, warned).passed
+    ports = (Port("a", "input", 32), Port("y", "output"))
+    rare = Design("r", {}, "r", ports, "  assign y = a == 32'hdeadbeef;\n", ("-",) * 3)
+    assert not simulate(make_testbench(rare), reference(rare).replace("a == 32'hdeadbeef", "1'b0")).passed
+
+
+def test_wide_ports_are_driven_in_every_bit() -> None:
+    ports = (Port("a", "input", 130), Port("y", "output", 130))
+    design = Design("w", {}, "w", ports, "  assign y = ~a;\n", ("-",) * 3)
+    bench = make_testbench(design)
+    assert simulate(bench, reference(design)).passed
+    assert not simulate(bench, reference(design).replace("~a", "{~a[129:1], 1'b0}")).passed
+    assert not simulate(bench, reference(design).replace("~a", "{1'b1, ~a[128:0]}")).passed
+
+
+def test_a_design_that_ends_the_simulation_does_not_pass() -> None:
+    problem = generate(0, 1, families=["popcount"])[0]
+    assert problem.reference is not None and problem.testbench is not None
+    early = problem.reference.replace("endmodule", "  initial #20 $finish;\nendmodule")
+    assert not simulate(problem.testbench, early).passed
+
+
+def test_verify_complains_of_each_fault() -> None:
+    good = generate(0, 1, families=["comparator"])[0]
+    assert verify(good) == [] and good.reference is not None
+    broken = good.model_copy(update={"reference": good.reference.replace("endmodule", "assign ; endmodule")})
+    assert {c.split(":")[0] for c in verify(broken)} >= {"icarus", "slang", "pyverilog", "yosys", "testbench"}
+    toothless = "module tb; initial $display(\"Mismatches: 0 in 5 samples\"); endmodule\n"
+    assert any("testbench" in c for c in verify(good.model_copy(update={"testbench": toothless})))
+    assert check(good.model_copy(update={"testbench": None})).complaints
+
+
+def test_mutants_leave_header_comments_and_ranges_alone() -> None:
+    code = (
+        "module m (input [7:0] a, output reg [7:0] y);\n  // a + b == 3\n  reg [3:0] t;\n"
+        "  always @(*) begin\n    if (a <= 8'h10) y = a ? t : 8'd1;\n    else y <= a + 3;\n  end\nendmodule\n"
+    )
+    found = list(mutants(code, random.Random(0)))
+    assert len(found) == len(set(found)) and code not in found
+    for mutant in found:
+        for kept in ("module m (input [7:0] a, output reg [7:0] y);", "// a + b == 3", "reg [3:0] t;", "@(*)"):
+            assert kept in mutant
+    assert any("if (a > 8'h10)" in m for m in found) and any("a - 3" in m for m in found)
+    assert any("(8'd1) : (t)" in m for m in found) and any("if (!(a <= 8'h10))" in m for m in found)
+    assert all("y > a" not in m for m in found), "a non-blocking assignment is no comparison"
+    assert found == list(mutants(code, random.Random(0)))
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(alphabet="modulend ();=<>&|^~?:[]{}'hb019/*\"\n@posg", max_size=120))
+def test_mutation_of_any_text_ends_and_never_returns_it(text: str) -> None:
+    low, high = body_span(text)
+    assert 0 <= low <= len(text) and high <= len(text)
+    assert text not in list(mutants(text, random.Random(1)))
