@@ -77,7 +77,7 @@ def test_the_whole_replay(shared_data: Path, tmp_path: Path, which: str, publish
     assert found["summary"]["unjudged"] == 10 * len(unjudged)
 
 
-def wrong_answers(shared_data: Path, tmp_path: Path, count: int | None) -> None:
+def wrong_answers(shared_data: Path, count: int | None) -> None:
     lines = [json.loads(line) for line in (shared_data / "rtlfixer_wrong_solutions.jsonl").read_text().splitlines()]
     benchmark = load("verilogeval-v1-human", shared_data)
     known = [line for line in lines if line["task_id"] in benchmark.by_id]
@@ -92,14 +92,14 @@ def wrong_answers(shared_data: Path, tmp_path: Path, count: int | None) -> None:
                 assert row.verdict in (Verdict.SYNTAX_ERROR, Verdict.ELABORATION_ERROR, Verdict.COMPILE_ERROR, Verdict.NO_CODE)
 
 
-def test_some_wrong_answers_stay_wrong(shared_data: Path, tmp_path: Path) -> None:
-    wrong_answers(shared_data, tmp_path, 40)
+def test_some_wrong_answers_stay_wrong(shared_data: Path) -> None:
+    wrong_answers(shared_data, 40)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_all_wrong_answers_stay_wrong(shared_data: Path, tmp_path: Path) -> None:
-    wrong_answers(shared_data, tmp_path, None)
+def test_all_wrong_answers_stay_wrong(shared_data: Path) -> None:
+    wrong_answers(shared_data, None)
 
 
 def test_references_pass_and_broken_ones_fail(shared_data: Path) -> None:
@@ -109,6 +109,10 @@ def test_references_pass_and_broken_ones_fail(shared_data: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_whole_machine_set_is_sound(shared_data: Path) -> None:
+def test_the_whole_machine_set_but_two_is_sound(shared_data: Path) -> None:
+    """Two testbenches hardly ever reset the design at a clock edge: of fsm_ps2 even an empty module passes."""
     found = self_test(load("verilogeval-v1-machine", shared_data))
-    assert (found.checked, found.failures) == (143, {})
+    assert found.checked == 143
+    assert found.failures["fsm_ps2"] == "a module without a body passes"
+    assert set(found.failures) <= {"fsm_ps2", "2012_q2fsm"}
+    assert "caught" in found.failures.get("2012_q2fsm", "caught")

@@ -78,7 +78,7 @@ def test_icarus_takes_all_without_a_warning() -> None:
 
 
 def trace(design: Design, cycles: list[dict[str, int]]) -> list[dict[str, int | None]]:
-    """Outputs in each cycle, taken after the inputs changed and before the active clock edge; None: not all bits known."""
+    """Outputs in each cycle, after the inputs changed and before the active clock edge; None: not all bits known."""
     inputs = [p for p in design.ports if p.direction == "input"]
     outputs = [p for p in design.ports if p.direction == "output"]
     idle = 0 if design.edge == "posedge" else 1

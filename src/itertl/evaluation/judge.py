@@ -23,7 +23,7 @@ from itertl.records import EvalRow, Fault, Verdict, content_hash
 from itertl.storage import AppendLog
 from itertl.tools import icarus, pool
 
-TASK_TIMEOUT_S = 120.0  # compilation and simulation have 30 s each; beyond that the worker itself hangs
+TASK_TIMEOUT_S = 300.0  # compiler and simulator have 120 s each (worker.LIMITS); beyond that the worker itself hangs
 _MODULE = re.compile(r"\b(?:macro)?module\b")
 
 

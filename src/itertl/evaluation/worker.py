@@ -12,10 +12,15 @@ from itertl.plugins import resolve
 from itertl.records import Problem, Verdict
 from itertl.tools import icarus
 from itertl.tools.icarus import Simulation
+from itertl.tools.sandbox import Limits
 
 # VerilogEval v1's own (verilog_eval/execution.py). ``default`` needs none of the warnings, but one command line for
 # both rules means that two verdicts on one text differ by the rule alone.
 FLAGS = ("-Wall", "-Winfloop", "-Wno-timescale", "-g2012")
+
+# Processor time decides: by the wall clock a verdict would depend on what else the machine does (VerilogEval's
+# conwaylife takes 2 s, and was seen to take 30 on a crowded machine). The wall only ends what waits without working.
+LIMITS = Limits(wall_s=120, cpu_s=30, memory_mb=2048, file_mb=64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,8 @@ def with_header(problem: Problem, text: str, full_module: bool) -> str:
 
 def one_file(problem: Problem, code: str) -> Simulation:
     """Testbench and design in one source, top module ``tb``."""
-    return icarus.simulate({"design.sv": f"{problem.testbench}\n{code}"}, top="tb", flags=FLAGS)
+    sources = {"design.sv": f"{problem.testbench}\n{code}"}
+    return icarus.simulate(sources, top="tb", flags=FLAGS, compile_limits=LIMITS, run_limits=LIMITS)
 
 
 def work(task: Work) -> Judgement:

@@ -2,11 +2,12 @@
 
 A family's k-th problem depends on the seed, the family and k alone, so a shorter list is the start of a longer one.
 Problems of new parameters come first; where a family has run through its parameters, new names and phrasings of the same
-design follow. Held out by parameter is a fixed eighth of all (family, parameters), whatever the seed, so that problems
+design follow, a dozen at most: more would teach wording alone. Held out by parameter is a fixed eighth of all (family, parameters), whatever the seed, so that problems
 made at different times never cross from one side to the other.
 """
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from itertl.errors import UsageError
@@ -20,6 +21,7 @@ SPLITS = ("train", "heldout-family", "heldout-parameter", "heldout")
 LARGEST_COUNT = 100_000
 _ONE_IN = 8  # (family, parameters) is held out by parameter one time in so many
 _TRIES_NEW_PARAMETERS = 24
+_MOST_REPEATS = 12  # problems of one family and parameters
 _TRIES = 240  # draws without anything new after which a family counts as used up
 
 
@@ -70,7 +72,7 @@ class _Source:
 
     def __init__(self, seed: int, family: Family, split: str) -> None:
         self.seed, self.family, self.split = seed, family, split
-        self.parameters_seen: set[str] = set()
+        self.parameters_seen: Counter[str] = Counter()
         self.ids_seen: set[str] = set()
         self.is_fresh = True  # new parameters still turn up
 
@@ -90,11 +92,11 @@ class _Source:
                 if failures >= _TRIES_NEW_PARAMETERS * (_ONE_IN if self.split.startswith("heldout") else 1):
                     self.is_fresh, failures = False, 0
                 continue
-            problem = render(design, self.family, rng, own)
-            if problem.id in self.ids_seen:
+            problem = render(design, self.family, rng, own) if self.parameters_seen[key] < _MOST_REPEATS else None
+            if problem is None or problem.id in self.ids_seen:
                 failures += 1
                 continue
             failures = 0
             self.ids_seen.add(problem.id)
-            self.parameters_seen.add(key)
+            self.parameters_seen[key] += 1
             yield problem

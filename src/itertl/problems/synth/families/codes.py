@@ -94,7 +94,7 @@ def hamming_distance(rng: random.Random) -> Design:
     """Number of differing bits, or whether it is at most a limit."""
     width, is_flag = rng.randint(2, 8), rng.random() < 0.5
     limit = rng.randint(1, width - 1)
-    (a, b), y = rng.choice((("a", "b"), ("x", "y"), ("u", "v"))), rng.choice(("close", "near", "ok") if is_flag else ("distance", "n", "count"))
+    (a, b), y = rng.choice((("a", "b"), ("x", "y"), ("p0", "p1"))), rng.choice(("close", "near", "ok") if is_flag else ("distance", "n", "count"))
     size = width.bit_length()
     total = " + ".join(f"diff[{n}]" for n in range(width))
     body = [f"wire [{width - 1}:0] diff;", f"assign diff = {a} ^ {b};"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertl.problems.synth.design import Design, Port
 
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight")
-OPERANDS = (("a", "b"), ("x", "y"), ("in0", "in1"), ("op_a", "op_b"), ("lhs", "rhs"), ("u", "v"))
+OPERANDS = (("a", "b"), ("x", "y"), ("in0", "in1"), ("op_a", "op_b"), ("lhs", "rhs"), ("p0", "p1"))
 VECTORS = ("in_vec", "d", "data", "x", "a", "vec", "data_in", "value", "word")
 RESULTS = ("out", "res", "q", "result", "f", "data_out", "dout")
 SELECTS = ("sel", "s", "select", "choice")

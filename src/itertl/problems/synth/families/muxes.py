@@ -232,7 +232,7 @@ def demux(rng: random.Random) -> Design:
 def crossbar(rng: random.Random) -> Design:
     """Two words passed straight or swapped."""
     width, is_straight_on_one = rng.choice(_WIDTHS), rng.random() < 0.4
-    (a, b), s = rng.choice(OPERANDS), rng.choice(("swap", "cross", "sel", "x_en"))
+    (a, b), s = rng.choice(OPERANDS), rng.choice(("swap", "crossed", "sel", "x_en"))
     if is_straight_on_one:
         s = rng.choice(("keep", "straight", "sel", "bypass"))
     y, z = rng.choice((("y0", "y1"), ("p", "q"), ("out0", "out1"), ("first", "second")))
