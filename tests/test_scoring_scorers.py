@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from itertl.records import Fault, Verdict
 from itertl.scoring import icarus, rouge_l, rtlcoder, syntax
+from itertl.scoring.icarus import score as icarus_score
 from itertl.scoring.likeness import lcs_length, rouge_l_f1
 from itertl.scoring.samples import ScoreItem
 from itertl.tools import sandbox
@@ -176,3 +177,15 @@ def test_surrogates_and_nul_get_a_score() -> None:
         for scorer in (rtlcoder.score, syntax.score, rouge_l.characters, rouge_l.tokens, icarus.score):
             score = scorer(item(code))
             assert score.value is not None and 0 <= score.value <= 1
+
+
+@pytest.mark.parametrize("count", [1, 130, 255, 256, 257])
+def test_icarus_is_not_fooled_by_a_status_that_wraps_around(count: int) -> None:
+    body = "\n".join(f"assign a{i} = b{i}.c;" for i in range(count))
+    score = icarus_score(ScoreItem(code=f"module m;\n{body}\nendmodule\n", top="m"))
+    assert (score.value, score.verdict) == (0.0, Verdict.COMPILE_ERROR)
+
+
+def test_a_warning_that_speaks_of_an_error_signal_is_no_error() -> None:
+    code = "module m(output reg error); initial error = 2'b111; wire [1:0] sorry = 9'h1ff; endmodule"
+    assert icarus_score(ScoreItem(code=code, top="m")).verdict is Verdict.PASSED

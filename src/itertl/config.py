@@ -38,6 +38,7 @@ class DataConfig(_Part):
     columns: dict[str, str] = Field(default_factory=dict)  # our field -> column, for tables
     filter: dict[str, Any] = Field(default_factory=dict)  # keep rows whose column has this value
     limit: int | None = Field(default=None, ge=1)  # a fixed random subset of this many problems
+    max_chars: int | None = Field(default=None, ge=1)  # keep problems of at most so many characters, reference included
     families: tuple[str, ...] = ()  # of the generator; empty: all
     seed: int | None = None  # of generator and subset; None: the run's
     header: Literal["keep", "derive"] = "keep"  # derive: cut a missing header from the reference
@@ -104,7 +105,7 @@ class TrainConfig(_Part):
     max_grad_norm: float | None = Field(default=1.0, gt=0)
     groups_per_step: int = Field(default=64, ge=1)  # prompts in one optimizer step, over all processes
     micro_batch_groups: int = Field(default=1, ge=1)  # prompts put through the model at once
-    precision: Literal["float32", "bf16", "fp16"] = "bf16"  # autocast
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"  # autocast; auto: bf16 where the hardware has it
     max_length: int = Field(default=2048, ge=8)  # tokens of prompt + response; longer ones are dropped and counted
     candidate_text: Literal["code", "raw"] = "code"  # what of a candidate is trained on
     gradient_checkpointing: bool = False

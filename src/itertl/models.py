@@ -162,6 +162,16 @@ def pick_device(device: str | None = None) -> str:
     return device or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def has_fast_bf16(device: str | None = None) -> bool:
+    """Whether bfloat16 is faster than float32 there: a GPU that has it, or a CPU with AMX or AVX512-BF16."""
+    import torch
+
+    if pick_device(device).startswith("cuda"):
+        return torch.cuda.is_bf16_supported()
+    probes = [getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")]
+    return any(bool(probe()) for probe in probes if probe is not None)
+
+
 def policy_id(path: Path | str, *, revision: str | None = None) -> str:
     """Sixteen hexadecimal digits that name a policy: a hash over the names and bytes of its weight files.
 

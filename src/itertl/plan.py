@@ -67,8 +67,8 @@ def make_plan(recipe: Recipe, folder: Path) -> Plan:
     method = resolve_method(recipe.method, recipe.train)
     problems = from_config(recipe.data, recipe.seed).problems
     parameters, hidden, layers, vocabulary = _shape(recipe)
-    speed = _matmul_speed(recipe.train.precision), _matmul_speed({"bfloat16": "bf16", "float16": "fp16"}.get(recipe.sample.dtype, "float32"))
-    train_rate, decode_rate = speed[0] * _TRAIN_SHARE / (6 * parameters), speed[1] * _DECODE_SHARE / (2 * parameters)
+    train_rate = _matmul_speed(recipe.train.precision) * _TRAIN_SHARE / (6 * parameters)
+    decode_rate = _matmul_speed("float32" if recipe.sample.dtype == "float32" else "auto") * _DECODE_SHARE / (2 * parameters)
     seconds: dict[str, float] = {}
     responses = 1
     if method.uses_candidates:
@@ -111,6 +111,8 @@ def _matmul_speed(precision: str) -> float:
     from itertl import models
 
     device = models.pick_device()
+    if precision == "auto":
+        precision = "bf16" if models.has_fast_bf16() else "float32"
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
     size = 1024 if device == "cpu" else 8192
     a = torch.ones(size, size, device=device, dtype=dtype)

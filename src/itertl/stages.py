@@ -31,7 +31,7 @@ from itertl.records import (
 from itertl.report.stage import make_report
 from itertl.runs import RunFolder
 from itertl.sampling.stage import sample as sample_candidates
-from itertl.scoring.combine import combine, check_combination
+from itertl.scoring.combine import check_combination, combine
 from itertl.scoring.scorers import check_tools
 from itertl.scoring.stage import score_candidates
 from itertl.seeds import derive_seed

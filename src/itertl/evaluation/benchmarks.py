@@ -17,6 +17,7 @@ BENCHMARKS = {
     "verilogeval-v1-machine": "itertl.evaluation.verilogeval:machine",
     "verilogeval-v1-human": "itertl.evaluation.verilogeval:human",
     "synth-heldout": "itertl.evaluation.generated:heldout",
+    "synth-heldout-short": "itertl.evaluation.generated:heldout_short",
     "synth-heldout-family": "itertl.evaluation.generated:heldout_family",
     "synth-heldout-parameter": "itertl.evaluation.generated:heldout_parameter",
 }

@@ -3,6 +3,7 @@
 Each is one fixed draw, whatever the run's seed, so that runs can be compared.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from itertl.errors import UsageError
@@ -11,6 +12,7 @@ from itertl.records import Problem
 from itertl.seeds import derive_seed
 
 DEFAULT_COUNT = 60
+SHORT_CHARS = 600  # instruction and reference of a short problem
 
 
 def heldout(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
@@ -26,6 +28,15 @@ def heldout_family(data: Path | None, *, limit: int | None = None, seed: int = 0
 def heldout_parameter(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
     """Known families with parameters that training never sees."""
     return _draw("synth-heldout-parameter", "heldout-parameter", data, limit, seed)
+
+
+def heldout_short(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
+    """Held-out problems of at most ``SHORT_CHARS`` characters, instruction and reference together: for small models."""
+    from itertl.problems.load import length
+
+    count = limit or DEFAULT_COUNT
+    pool = _draw("synth-heldout-short", "heldout", data, 6 * count, seed)
+    return replace(pool, problems=tuple(p for p in pool.problems if length(p) <= SHORT_CHARS)[:count])
 
 
 def _draw(name: str, split: str, data: Path | None, limit: int | None, seed: int) -> Benchmark:

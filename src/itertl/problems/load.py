@@ -44,6 +44,7 @@ def from_config(data: DataConfig, run_seed: int) -> LoadResult:
     return load_problems(
         data.source, format=data.format, columns=data.columns, filter=data.filter, limit=data.limit,
         seed=run_seed if data.seed is None else data.seed, families=data.families, header=data.header,
+        max_chars=data.max_chars,
     )  # fmt: skip
 
 
@@ -57,11 +58,13 @@ def load_problems(
     seed: int = 0,
     families: Sequence[str] = (),
     header: str = "keep",
+    max_chars: int | None = None,
 ) -> LoadResult:
     """Load problems from a file, a folder, ``hf:NAME[:split]`` or the generator (``synth``).
 
     ``format`` is a name of ``IMPORTERS``, the user's own ``package.module:function(request, counts)``, or "auto".
-    ``limit`` draws a random subset fixed by ``seed``. ``header`` "derive" cuts a missing header from the reference.
+    ``limit`` draws a random subset fixed by ``seed``, from the problems of at most ``max_chars`` characters
+    (instruction, header where the reference lacks it, and reference). ``header`` "derive" cuts a missing header from the reference.
     Raises DataError (file, row, column, mend), also where nothing is left; UsageError for a wrong argument.
     """
     if header not in ("keep", "derive"):
@@ -74,6 +77,10 @@ def load_problems(
     if header == "derive":
         found = (_with_derived_header(problem, counts) for problem in found)
     problems = _distinct(found, counts)
+    if max_chars is not None:
+        short = [problem for problem in problems if length(problem) <= max_chars]
+        counts.skipped[f"longer than {max_chars} characters"] += len(problems) - len(short)
+        problems = short
     if not problems:
         reasons = "; ".join(f"{reason}: {count}" for reason, count in counts.skipped.items())
         raise DataError(f"{source}: no problem is left ({reasons or 'the source is empty'}); change the filter, or mend the source")
@@ -111,12 +118,20 @@ def import_table(request: Request, counts: Counts) -> Iterator[Problem]:
 
 
 def import_synth(request: Request, counts: Counts) -> Iterator[Problem]:
-    """Problems of the bundled generator: ``limit`` of them, or ``SYNTH_COUNT``."""
+    """Problems of the bundled generator: ``limit`` of them, or ``SYNTH_COUNT`` to draw a smaller subset from."""
     from itertl.problems.synth import generate
 
     if request.columns or request.filter:
         raise DataError("synth: columns and filter are for tables; choose with data.families")
-    yield from generate(request.seed, request.limit or SYNTH_COUNT, tuple(request.families), "train")
+    pool = max(request.limit or 0, 0 if request.families else SYNTH_COUNT) or SYNTH_COUNT
+    yield from generate(request.seed, pool, tuple(request.families), "train")
+
+
+def length(problem: Problem) -> int:
+    """Characters of instruction, header and reference; a header that the reference begins with counts once."""
+    reference = problem.reference or ""
+    header = 0 if reference.startswith(problem.header) else len(problem.header)
+    return len(problem.instruction) + header + len(reference)
 
 
 def _distinct(problems: Iterable[Problem], counts: Counts) -> list[Problem]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from itertl.config import PromptConfig
 from itertl.errors import ToolFailed
-from itertl.models import end_token_ids, load_model, load_tokenizer, pick_device
+from itertl.models import end_token_ids, has_fast_bf16, load_model, load_tokenizer, pick_device
 from itertl.records import Problem, SamplingSettings
 from itertl.sampling.backend import Generation
 from itertl.sampling.kv_cache import new_cache
@@ -44,20 +44,13 @@ def open_backend(
     Half precision on a CPU without instructions for it is emulated, and slower than float32: float32 is taken there.
     """
     tokenizer = load_tokenizer(model, trust_remote_code=trust_remote_code, revision=revision)
-    if pick_device(device) == "cpu" and not _has_fast_half(dtype):
+    if pick_device(device) == "cpu" and not (dtype == "bfloat16" and has_fast_bf16(device)):
         dtype = "float32"
 
     def load() -> "PreTrainedModel":
         return load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code, revision=revision)
 
     return TransformersBackend(tokenizer, load)
-
-
-def _has_fast_half(dtype: str) -> bool:
-    if dtype != "bfloat16":
-        return False
-    probes = [getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")]
-    return any(bool(probe()) for probe in probes if probe is not None)
 
 
 class TransformersBackend:

@@ -12,6 +12,7 @@ from itertl.tools.sandbox import Completed
 
 DETAIL_CHARS = 300
 _OUT_OF_MEMORY = re.compile(r"bad_alloc|[Oo]ut of memory|memory exhausted")
+_ERROR = re.compile(r": (error|sorry):|: syntax error|error\(s\) during|^I give up", re.MULTILINE)
 _BROKEN = re.compile(r"[Ii]nternal (compiler )?error|Assertion .* failed|assert(ion)?:|core dumped|Segmentation fault|Aborted")
 
 
@@ -36,13 +37,18 @@ def score(item: ScoreItem) -> Score:
 
 
 def _judge(compiled: Completed) -> tuple[Verdict, str]:
-    """Verdict on one run of the compiler, and its first line of complaint."""
-    if compiled.returncode == 0 and not (compiled.timed_out or compiled.flooded):
-        return Verdict.PASSED, ""
+    """Verdict on one run of the compiler, and its first line of complaint.
+
+    The status is the number of errors modulo 256: 256 of them look like success, 130 like a signal.
+    """
     lines = [line for line in compiled.stderr.splitlines() if line.strip()]
-    first = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "")[:DETAIL_CHARS]
+    complaint = next((line for line in lines if _ERROR.search(line)), "")
+    if compiled.returncode == 0 and not (compiled.timed_out or compiled.flooded or complaint):
+        return Verdict.PASSED, ""
+    first = (complaint or (lines[0] if lines else ""))[:DETAIL_CHARS]
     if compiled.timed_out or compiled.flooded or _OUT_OF_MEMORY.search(compiled.stderr):
         return Verdict.TIMEOUT, first or "compilation did not end within its limits"
-    if compiled.returncode < 0 or compiled.returncode >= 126 or _BROKEN.search(compiled.stderr):
+    is_killed = compiled.returncode < 0 or (compiled.returncode >= 126 and not complaint)
+    if is_killed or _BROKEN.search(compiled.stderr):
         return Verdict.TOOL_FAILED, first or f"iverilog ended with status {compiled.returncode}"
     return Verdict.COMPILE_ERROR, first

@@ -16,7 +16,7 @@ import torch
 from itertl import faults, storage
 from itertl.config import TrainConfig
 from itertl.errors import RecipeError, UsageError
-from itertl.models import load_model
+from itertl.models import has_fast_bf16, load_model
 from itertl.seeds import derive_seed
 from itertl.training.forward import can_keep_logits
 from itertl.training.stage import TrainInputs
@@ -76,7 +76,9 @@ def _accelerator(config: TrainConfig, tracking_dir: Path | None) -> Any:
 
     # Its settings are global to the process; a round before this one may have had another precision.
     AcceleratorState._reset_state(reset_partial_state=False)
-    precision = {"float32": "no"}.get(config.precision, config.precision)
+    automatic = "bf16" if has_fast_bf16() else "float32"
+    precision = automatic if config.precision == "auto" else config.precision
+    precision = {"float32": "no"}.get(precision, precision)
     if config.precision == "fp16" and not torch.cuda.is_available():
         raise RecipeError("train.precision: fp16 needs a GPU; use bf16 or float32 on this machine")
     if tracking_dir is not None and importlib.util.find_spec("tensorboard") is not None:
@@ -136,11 +138,24 @@ def save_checkpoint(session: Session, tokenizer: Any, out: Path, *, dtype: str, 
         else:
             model = model.to(target)
         model.config.dtype = target
-        model.save_pretrained(staged, state_dict=weights)
-        tokenizer.save_pretrained(staged)
+        _save_quietly(model, tokenizer, staged, weights)
         faults.point("train.finish")
         storage.commit_folder(staged, out)
     accelerator.wait_for_everyone()
+
+
+def _save_quietly(model: Any, tokenizer: Any, folder: Path, weights: Any) -> None:
+    """Without the library's own progress bar, which would break into ours."""
+    from transformers.utils import logging
+
+    was_shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        model.save_pretrained(folder, state_dict=weights)
+        tokenizer.save_pretrained(folder)
+    finally:
+        if was_shown:
+            logging.enable_progress_bar()
 
 
 def close_session(session: Session) -> None:
