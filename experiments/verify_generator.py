@@ -1,4 +1,4 @@
-"""Prove the bundled generator on N problems: four tools accept each reference, its testbench passes it and fails a mutant.
+"""Prove the generator on N problems: four tools accept each reference, its testbench passes it and fails a mutant.
 
     python experiments/verify_generator.py --count 5000 --seed 0 [--split train] [--mutants 4] [--workers 0]
 

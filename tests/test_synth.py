@@ -242,7 +242,7 @@ def test_verify_complains_of_each_fault() -> None:
     assert verify(good) == [] and good.reference is not None
     broken = good.model_copy(update={"reference": good.reference.replace("endmodule", "assign ; endmodule")})
     assert {c.split(":")[0] for c in verify(broken)} >= {"icarus", "slang", "pyverilog", "yosys", "testbench"}
-    toothless = "module tb; initial $display(\"Mismatches: 0 in 5 samples\"); endmodule\n"
+    toothless = 'module tb; initial $display("Mismatches: 0 in 5 samples"); endmodule\n'
     assert any("testbench" in c for c in verify(good.model_copy(update={"testbench": toothless})))
     assert check(good.model_copy(update={"testbench": None})).complaints
 

@@ -1,9 +1,9 @@
 """Distinct problems from a seed, spread evenly over the families, in one split.
 
 A family's k-th problem depends on the seed, the family and k alone, so a shorter list is the start of a longer one.
-Problems of new parameters come first; where a family has run through its parameters, new names and phrasings of the same
-design follow, a dozen at most: more would teach wording alone. Held out by parameter is a fixed eighth of all (family, parameters), whatever the seed, so that problems
-made at different times never cross from one side to the other.
+Problems of new parameters come first; where a family has run through its parameters, new names and phrasings of the
+same design follow, a dozen at most: more would teach wording alone. Held out by parameter is a fixed eighth of all
+(family, parameters), whatever the seed, so that problems made at different times never cross from one side to the other.
 """
 
 import random
@@ -62,7 +62,8 @@ def generate(seed: int, count: int, families: Sequence[str] = (), split: str = "
         named = ", ".join(families) if families else "all families"
         raise UsageError(
             f"{count} problems of split {split!r} were asked, but only {len(problems)} distinct ones can be reached "
-            f"from seed {seed} and {named}: ask for at most {len(problems)}" + (", or for more families" if families else "")
+            f"from seed {seed} and {named}: ask for at most {len(problems)}"
+            + (", or for more families" if families else "")
         )
     return problems
 

@@ -1,7 +1,8 @@
 """One-point mutants of a reference: the proof that a testbench has teeth.
 
 Works on text: operators, constants, edges, conditions and branches of the first module's body, with its header, its
-comments and its declared ranges left alone. A mutant need not compile, and may be equivalent to the reference; callers try several.
+comments and its declared ranges left alone. A mutant need not compile, and may be equivalent to the reference;
+callers try several.
 """
 
 import random
@@ -119,7 +120,7 @@ def _branch_edits(body: str) -> Iterator[_Edit]:
 
 
 def _arm_end(body: str, start: int, stop: str) -> int:
-    """Where an arm of a conditional expression ends: at ``stop``, or where the enclosing bracket closes; -1: nowhere."""
+    """Where an arm of ``c ? a : b`` ends: at ``stop``, or where the enclosing bracket closes; -1: nowhere."""
     depth = nested = 0
     for position in range(start, len(body)):
         sign = body[position]

@@ -15,6 +15,7 @@ from itertl.problems.synth.families import (
     counters,
     crc_lfsr,
     encoders,
+    fields,
     fsm,
     gates,
     handshakes,
@@ -28,7 +29,7 @@ from itertl.problems.synth.families import (
 )
 
 _MODULES = (
-    gates, muxes, arithmetic, products, comparators, encoders, converters, codes, shifters, bit_tricks,
+    gates, muxes, arithmetic, products, comparators, encoders, converters, codes, shifters, fields, bit_tricks,
     registers, counters, shift_registers, fsm, memories, handshakes, crc_lfsr, timing,
 )  # fmt: skip
 
@@ -61,7 +62,8 @@ def family_names() -> tuple[str, ...]:
 def select(names: Sequence[str], split: str) -> list[Family]:
     """The families that ``split`` draws from, restricted to ``names`` where there are any.
 
-    Raises UsageError for an unknown name (with the nearest known one), and for a named family that the split cannot hold.
+    Raises UsageError for an unknown name (with the nearest known one), and for a named family that the split
+    cannot hold.
     """
     known = families()
     for name in names:

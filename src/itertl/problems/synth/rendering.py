@@ -73,7 +73,7 @@ def _in_words(port: Port) -> str:
 
 
 def render(design: Design, family: Family, rng: random.Random, split: str) -> Problem:
-    """The problem that a model is asked. ``rng`` draws the phrasing alone: it changes neither reference nor function."""
+    """The problem that a model is asked. ``rng`` draws the phrasing alone, never reference or function."""
     words, level = instruction(design, rng)
     return Problem.create(
         instruction=words,

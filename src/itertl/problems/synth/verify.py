@@ -1,4 +1,4 @@
-"""Proof that a generated problem is good: four tools accept the reference, the testbench passes it and fails a mutant."""
+"""Proof that a problem is good: four tools accept the reference, the testbench passes it and fails a mutant."""
 
 import random
 import re
@@ -59,7 +59,9 @@ def check(problem: Problem, *, num_mutants: int = 4) -> Check:
     return _with_synthesis(found, yosys.synthesizes(problem.reference, problem.top))
 
 
-def check_all(problems: Sequence[Problem], *, num_mutants: int = 4, num_workers: int = 0) -> Iterator[tuple[int, Check]]:
+def check_all(
+    problems: Sequence[Problem], *, num_mutants: int = 4, num_workers: int = 0
+) -> Iterator[tuple[int, Check]]:
     """``check`` of each problem on all cores, as (number, what was found): first all complaints but synthesis' are
     gathered, then Yosys runs over all references. Raises ToolMissing, ToolFailed.
     """
@@ -67,7 +69,9 @@ def check_all(problems: Sequence[Problem], *, num_mutants: int = 4, num_workers:
     checks: dict[int, Check] = {}
     for number, outcome in pool.map_unordered(function, payloads, num_workers=num_workers, timeout_s=300):
         if outcome.status != "ok":
-            raise ToolFailed(f"checking problem {problems[number].id} ({problems[number].family}) failed: {outcome.detail}")
+            raise ToolFailed(
+                f"checking problem {problems[number].id} ({problems[number].family}) failed: {outcome.detail}"
+            )
         checks[number] = outcome.value
     designs = [(p.reference or "", p.top or "") for p in problems]
     for number, synthesis in enumerate(yosys.synthesizes_many(designs, num_workers=num_workers)):

@@ -36,14 +36,20 @@ def adder(rng: random.Random) -> Design:
         rng,
         family="adder",
         parameters={"width": width, "carry_in": int(has_in), "carry_out": int(has_out)},
-        modules=("full_adder" if width == 1 and has_in and has_out else "adder", f"add{width}", "adder_unit", "ripple_add"),
+        modules=(
+            "full_adder" if width == 1 and has_in and has_out else "adder",
+            f"add{width}",
+            "adder_unit",
+            "ripple_add",
+        ),
         inputs=[inp(a, width), inp(b, width), *([inp(cin)] if has_in else [])],
         outputs=[out(s, width), *([out(cout)] if has_out else [])],
         assigns=[(left, terms)],
         descriptions=(
             f"{left} = {plus}, {s} being {width} bit(s) wide.",
             f"Build {a_bits(width)} unsigned adder: {s} is the low {width} bit(s) of {plus}.{upper}",
-            f"Add the {width}-bit numbers {a} and {b}" + (f" and the one-bit carry {cin}" if has_in else "")
+            f"Add the {width}-bit numbers {a} and {b}"
+            + (f" and the one-bit carry {cin}" if has_in else "")
             + f". The sum modulo {1 << width} appears on {s}.{upper}",
         ),
     )
@@ -80,7 +86,8 @@ def subtractor(rng: random.Random) -> Design:
         descriptions=(
             f"{d} = {minus} modulo 2^{width}.{flagged}",
             f"Build {a_bits(width)} subtractor that puts {minus} on {d}, wrapping around below zero.{flagged}",
-            f"Subtract from the {width}-bit unsigned number {a} the number {b}" + (f" and the one-bit borrow {bin_}" if has_in else "")
+            f"Subtract from the {width}-bit unsigned number {a} the number {b}"
+            + (f" and the one-bit borrow {bin_}" if has_in else "")
             + f". {d} holds the low {width} bits of the difference.{flagged}",
         ),
     )
@@ -195,9 +202,17 @@ def absolute(rng: random.Random) -> Design:
     width, kind = rng.choice((*_WIDTHS, 9, 11, 14, 20)), rng.choice(("abs", "abs", "negate", "negabs"))
     x, y = rng.choice(VECTORS), rng.choice(RESULTS)
     lowest = 1 << (width - 1)
-    expression = {"abs": f"{x}[{width - 1}] ? -{x} : {x}", "negate": f"-{x}", "negabs": f"{x}[{width - 1}] ? {x} : -{x}"}[kind]
+    expression = {
+        "abs": f"{x}[{width - 1}] ? -{x} : {x}",
+        "negate": f"-{x}",
+        "negabs": f"{x}[{width - 1}] ? {x} : -{x}",
+    }[kind]
     meaning = {"abs": f"|{x}|", "negate": f"-{x}", "negabs": f"-|{x}|"}[kind]
-    edge = "" if kind == "negabs" else f" For {x} = -{lowest} it is {lowest} as an unsigned number (bit pattern unchanged)."
+    edge = (
+        ""
+        if kind == "negabs"
+        else f" For {x} = -{lowest} it is {lowest} as an unsigned number (bit pattern unchanged)."
+    )
     rule = {
         "abs": f"{y} is {x} when {x} is zero or positive and -{x} when it is negative",
         "negate": f"{y} is the two's complement (invert all bits and add one) of {x}",
@@ -253,7 +268,10 @@ def min_max(rng: random.Random) -> Design:
     for kind, y in ends.items():
         sign, (a, b) = "<" if kind == "min" else ">", names[:2]
         if count == 3:
-            body += [f"wire {'signed ' if is_signed else ''}[{width - 1}:0] {kind}_ab;", f"assign {kind}_ab = ({a} {sign} {b}) ? {a} : {b};"]
+            body += [
+                f"wire {'signed ' if is_signed else ''}[{width - 1}:0] {kind}_ab;",
+                f"assign {kind}_ab = ({a} {sign} {b}) ? {a} : {b};",
+            ]
             a, b = f"{kind}_ab", names[2]
         body.append(f"assign {y} = ({a} {sign} {b}) ? {a} : {b};")
     spoken = " and ".join(f"{y} the {'smallest' if k == 'min' else 'largest'}" for k, y in ends.items())
@@ -297,7 +315,11 @@ def alu(rng: random.Random) -> Design:
     """A table of four or eight operations, with an optional zero flag."""
     size, width, has_zero = rng.choice((1, 2, 2, 2, 3)), rng.choice((4, 8, 8, 12, 16, 32)), rng.random() < 0.35
     kinds = rng.sample(tuple(_ALU), 1 << size)
-    (a, b), y, op = rng.choice(OPERANDS), rng.choice(("y_out", "result", "res", "out")), rng.choice(("op", "opcode", "fn", "alu_op"))
+    (a, b), y, op = (
+        rng.choice(OPERANDS),
+        rng.choice(("y_out", "result", "res", "out")),
+        rng.choice(("op", "opcode", "fn", "alu_op")),
+    )
     used = " ".join(_ALU[k][0] for k in kinds)
     if "{b}" not in used or "{a}" not in used:
         kinds[0] = "sub" if "sub" not in kinds else "add"
@@ -321,9 +343,7 @@ def alu(rng: random.Random) -> Design:
             f"Build {a_bits(width)} ALU with operands {a} and {b}. {y} depends on {op} as follows: "
             f"{'; '.join(meaning)}.{flagged}",
             f"{a} and {b} are {width}-bit operands and {op} is the operation code. The output {y} is, for each value "
-            f"of {op}, "
-            + "; ".join(f"{op} = {m}" for m in meaning)
-            + f". Results are cut to {width} bits.{flagged}",
+            f"of {op}, " + "; ".join(f"{op} = {m}" for m in meaning) + f". Results are cut to {width} bits.{flagged}",
         ),
     )
 

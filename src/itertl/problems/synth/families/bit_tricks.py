@@ -1,4 +1,4 @@
-"""Counting, finding, moving and masking bits."""
+"""Counting, finding and masking bits."""
 
 import random
 
@@ -49,42 +49,6 @@ def popcount(rng: random.Random) -> Design:
     )
 
 
-def reverse(rng: random.Random) -> Design:
-    """Order of bits, or of fixed-size groups, reversed."""
-    group = rng.choice((1, 1, 2, 4, 8))
-    count = rng.randint(2, 10 if group == 1 else 4)
-    width, x, y = group * count, rng.choice(VECTORS), rng.choice(RESULTS)
-    inverted = rng.random() < 0.2
-    sign = "~" if inverted else ""
-    if group == 1 and rng.random() < 0.4:
-        loop = [f"for (i = 0; i < {width}; i = i + 1)", f"  {y}[i] = {sign}{x}[{width - 1} - i];"]
-        body = procedural("  integer i;\n" + always(loop))
-    else:
-        parts = [f"{x}[{n}]" if group == 1 else f"{x}[{group * n + group - 1}:{group * n}]" for n in range(count)]
-        body = plain(f"  assign {y} = {sign}{{{', '.join(parts)}}};\n")
-    name = {1: "bits", 2: "bit pairs", 4: "nibbles", 8: "bytes"}[group]
-    also = " and invert all bits" if inverted else ""
-    place = f"{y}[i] is {sign and 'the inverse of '}{x}[{width - 1}-i]" if group == 1 else (
-        f"the lowest of the {count} {name} of {x} becomes the highest of {y}, and so on, each keeping its inner bit "
-        "order"
-        + (", and every bit is inverted" if inverted else ""))  # fmt: skip
-    return combinational(
-        rng,
-        family="reverse",
-        parameters={"group": group, "count": count, "inverted": int(inverted)},
-        modules=("reverse", f"swap_{name.replace(' ', '_')}", f"reverse{width}", "endian_swap" if group == 8 else "mirror"),
-        inputs=[inp(x, width)],
-        outputs=[out(y, width)],
-        descriptions=(
-            f"{y} = {x} with the order of its {name} reversed{', all bits inverted' if inverted else ''}.",
-            f"Reverse the order of the {count} {name} of {x}{also}; {y} is the result.",
-            f"{x} and {y} have {width} bits. Without any logic but wires{' and inverters' if inverted else ''}, "
-            f"{place}.",
-        ),
-        body=body,
-    )
-
-
 def _zeros(rng: random.Random, is_leading: bool) -> Design:
     width, is_ones, has_flag = rng.choice((4, 5, 6, 7, 8, 10, 12, 16)), rng.random() < 0.3, rng.random() < 0.4
     size = width.bit_length()
@@ -101,7 +65,12 @@ def _zeros(rng: random.Random, is_leading: bool) -> Design:
         rng,
         family="leading_zeros" if is_leading else "trailing_zeros",
         parameters={"width": width, "ones": int(is_ones), "flag": int(has_flag)},
-        modules=(f"c{end[0]}{what[0]}", f"{end}_{what}", f"count_{end}", f"lzc{width}" if is_leading else f"tzc{width}"),
+        modules=(
+            f"c{end[0]}{what[0]}",
+            f"{end}_{what}",
+            f"count_{end}",
+            f"lzc{width}" if is_leading else f"tzc{width}",
+        ),
         inputs=[inp(x, width)],
         outputs=[out(y, size), *([out(f)] if has_flag else [])],
         body=procedural(indent([*body, "end"])),
@@ -128,14 +97,42 @@ def trailing_zeros(rng: random.Random) -> Design:
 
 
 _RIGHTMOST = {
-    "isolate": ("{x} & (~{x} + 1)", "only the lowest 1 of {x} kept", "a 1 only where {x} has its lowest 1; it is 0 if {x} is 0"),
-    "clear": ("{x} & ({x} - 1)", "{x} with its lowest 1 cleared", "{x} in which the lowest 1 is changed to 0; it is 0 if {x} is 0"),
-    "set": ("{x} | ({x} + 1)", "{x} with its lowest 0 set", "{x} in which the lowest 0 is changed to 1; it is all ones if {x} is"),
-    "smear": ("{x} | ({x} - 1)", "{x} with all bits below its lowest 1 set", "{x} in which every 0 below the lowest 1 is changed to 1; it is all ones if {x} is 0"),
-    "mask": ("~{x} & ({x} - 1)", "ones below the lowest 1 of {x}", "a 1 at every position below the lowest 1 of {x} and 0 elsewhere; it is all ones if {x} is 0"),
-    "runs": ("{x} & ~({x} << 1)", "the starts (lowest bits) of the runs of ones in {x}", "a 1 where {x} has a 1 whose neighbour one position lower is 0 or missing"),
-    "ends": ("{x} & ~({x} >> 1)", "the ends (highest bits) of the runs of ones in {x}", "a 1 where {x} has a 1 whose neighbour one position higher is 0 or missing"),
-}  # fmt: skip
+    "isolate": (
+        "{x} & (~{x} + 1)",
+        "only the lowest 1 of {x} kept",
+        "a 1 only where {x} has its lowest 1; it is 0 if {x} is 0",
+    ),
+    "clear": (
+        "{x} & ({x} - 1)",
+        "{x} with its lowest 1 cleared",
+        "{x} in which the lowest 1 is changed to 0; it is 0 if {x} is 0",
+    ),
+    "set": (
+        "{x} | ({x} + 1)",
+        "{x} with its lowest 0 set",
+        "{x} in which the lowest 0 is changed to 1; it is all ones if {x} is",
+    ),
+    "smear": (
+        "{x} | ({x} - 1)",
+        "{x} with all bits below its lowest 1 set",
+        "{x} in which every 0 below the lowest 1 is changed to 1; it is all ones if {x} is 0",
+    ),
+    "mask": (
+        "~{x} & ({x} - 1)",
+        "ones below the lowest 1 of {x}",
+        "a 1 at every position below the lowest 1 of {x} and 0 elsewhere; it is all ones if {x} is 0",
+    ),
+    "runs": (
+        "{x} & ~({x} << 1)",
+        "the starts (lowest bits) of the runs of ones in {x}",
+        "a 1 where {x} has a 1 whose neighbour one position lower is 0 or missing",
+    ),
+    "ends": (
+        "{x} & ~({x} >> 1)",
+        "the ends (highest bits) of the runs of ones in {x}",
+        "a 1 where {x} has a 1 whose neighbour one position higher is 0 or missing",
+    ),
+}
 
 
 def rightmost(rng: random.Random) -> Design:
@@ -159,102 +156,18 @@ def rightmost(rng: random.Random) -> Design:
     )
 
 
-def field_extract(rng: random.Random) -> Design:
-    """A fixed field, extended; or several fields split off."""
-    width = rng.choice((8, 12, 16, 24, 32))
-    count = rng.randint(2, 4)
-    cuts = sorted(rng.sample(range(1, width), count - 1))
-    edges = [0, *cuts, width]
-    x, stem = rng.choice(("word", "instr", "packet", "reg_in", "data")), rng.choice(("f", "field", "part"))
-    fields = {f"{stem}{n}": (edges[n + 1] - 1, edges[n]) for n in range(count)}
-    kept = dict(rng.sample(sorted(fields.items()), rng.randint(1, count)))
-    show = {name: f"{x}[{hi}:{lo}]" if hi > lo else f"{x}[{lo}]" for name, (hi, lo) in kept.items()}
-    return combinational(
-        rng,
-        family="field_extract",
-        parameters={"width": width, "fields": str(sorted(kept.values()))},
-        modules=("unpack", "field_split", "extract", "slicer"),
-        inputs=[inp(x, width)],
-        outputs=[out(name, hi - lo + 1) for name, (hi, lo) in kept.items()],
-        assigns=list(show.items()),
-        descriptions=(
-            ", ".join(f"{name} = {s}" for name, s in show.items()) + ".",
-            f"Split fields off the {width}-bit word {x}: " + ", ".join(f"{name} is {s}" for name, s in show.items()) + ".",
-            f"The input {x} is a packed word of {width} bits. "
-            + " ".join(
-                f"Drive {name} with the {hi - lo + 1} bit(s) that start at bit {lo} and end at bit {hi}." for name, (hi, lo) in kept.items()
-            ),
-        ),
-    )
-
-
-def field_insert(rng: random.Random) -> Design:
-    """A field of a word replaced, always or on enable."""
-    width = rng.choice((6, 8, 10, 12, 16, 24, 32))
-    low = rng.randrange(width - 2)
-    high = rng.randint(low, min(width - 1, low + 7))
-    size, has_enable = high - low + 1, rng.random() < 0.4
-    x, f, y, en = rng.choice(("word", "data", "base")), rng.choice(("field", "val", "ins")), rng.choice(RESULTS), rng.choice(("en", "we", "replace"))
-    new = f"({en} ? {f} : {x}[{high}:{low}])" if has_enable else f
-    parts = [*([f"{x}[{width - 1}:{high + 1}]"] if high < width - 1 else []), new, *([f"{x}[{low - 1}:0]"] if low else [])]
-    where = f"bits {high} to {low}" if size > 1 else f"bit {low}"
-    only = f" when {en} is 1; when {en} is 0 {y} is {x}" if has_enable else ""
-    return combinational(
-        rng,
-        family="field_insert",
-        parameters={"width": width, "low": low, "high": high, "enable": int(has_enable)},
-        modules=("insert", "field_insert", "merge", "bitfield_set"),
-        inputs=[inp(x, width), inp(f, size), *([inp(en)] if has_enable else [])],
-        outputs=[out(y, width)],
-        assigns=[(y, f"{{{', '.join(parts)}}}")],
-        descriptions=(
-            f"{y} = {x} with {where} replaced by {f}{only}.",
-            f"Replace {where} of the {width}-bit word {x} by {f} and put the result on {y}{only}.",
-            f"{y} has the same {width} bits as {x}, except that {where} come from the {size}-bit input {f}{only}.",
-        ),
-    )
-
-
-def interleave(rng: random.Random) -> Design:
-    """Bits of two words interleaved, or pulled apart again."""
-    half, is_split, is_first_odd = rng.randint(2, 8), rng.random() < 0.5, rng.random() < 0.5
-    even, odd = rng.choice((("a", "b"), ("e", "o"), ("lo", "hi"), ("p", "r")))
-    if is_first_odd:
-        even, odd = odd, even
-    w = rng.choice(("mixed", "word", "z", "bits"))
-    if is_split:
-        pick = [f"{{{', '.join(f'{w}[{2 * n + k}]' for n in reversed(range(half)))}}}" for k in (0, 1)]
-        inputs, outputs, assigns = [inp(w, 2 * half)], [out(even, half), out(odd, half)], [(even, pick[0]), (odd, pick[1])]
-        opening = f"Pull the bits of the {2 * half}-bit word {w} apart"
-    else:
-        parts = ", ".join(f"{odd}[{n}], {even}[{n}]" for n in reversed(range(half)))
-        inputs, outputs, assigns = [inp(even, half), inp(odd, half)], [out(w, 2 * half)], [(w, f"{{{parts}}}")]
-        opening = f"Interleave the bits of the {half}-bit words {even} and {odd} to make {w}"
-    rule = f"{even} belongs to the even positions of {w} and {odd} to the odd ones"
-    return combinational(
-        rng,
-        family="interleave",
-        parameters={"half": half, "split": int(is_split), "order": int(is_first_odd)},
-        modules=("deinterleave" if is_split else "interleave", "shuffle", "morton", "unzip" if is_split else "zip"),
-        inputs=inputs,
-        outputs=outputs,
-        assigns=assigns,
-        descriptions=(
-            f"{even}[i] = {w}[2i] and {odd}[i] = {w}[2i+1]." if is_split else f"{w}[2i] = {even}[i] and {w}[2i+1] = {odd}[i].",
-            f"{opening}: {rule}, in ascending order.",
-            f"{opening}. Bit 0 of {even} corresponds to {w}[0], bit 0 of {odd} to {w}[1], bit 1 of {even} to {w}[2], "
-            f"bit 1 of {odd} to {w}[3], and so on.",
-        ),
-    )
-
-
 def mask_constant(rng: random.Random) -> Design:
     """Fixed bits cleared, set or inverted."""
     width, kind = rng.choice((4, 6, 8, 8, 12, 16)), rng.choice(("clear", "set", "invert", "keep"))
     mask = rng.randrange(1, (1 << width) - 1)
     x, y = rng.choice(VECTORS), rng.choice(RESULTS)
     shown = literal(mask, width, rng.choice("bh"))
-    expression = {"clear": f"{x} & ~{shown}", "set": f"{x} | {shown}", "invert": f"{x} ^ {shown}", "keep": f"{x} & {shown}"}[kind]
+    expression = {
+        "clear": f"{x} & ~{shown}",
+        "set": f"{x} | {shown}",
+        "invert": f"{x} ^ {shown}",
+        "keep": f"{x} & {shown}",
+    }[kind]
     verb = {"clear": "cleared", "set": "set", "invert": "inverted", "keep": "kept and all others cleared"}[kind]
     places = ", ".join(str(n) for n in reversed(range(width)) if mask >> n & 1)
     return combinational(
@@ -270,7 +183,8 @@ def mask_constant(rng: random.Random) -> Design:
             f"{y} is the {width}-bit word {x} with bit(s) {places} {verb}.",
             f"Take the {width}-bit input {x}. In the output {y}, the bits at the positions where "
             f"{literal(mask, width, 'b')} has a 1 are {verb}"
-            + (". " if kind == "keep" else "; the other bits are the same as in ") + (f"{y} has {width} bits." if kind == "keep" else f"{x}."),
+            + (". " if kind == "keep" else "; the other bits are the same as in ")
+            + (f"{y} has {width} bits." if kind == "keep" else f"{x}."),
         ),
     )
 
@@ -308,15 +222,17 @@ def bit_write(rng: random.Random) -> Design:
             f"{y} = {rule}.",
             f"{x} has {width} bits and {n} is the number of one of them. Put {rule} on {y}.",
             f"The {size}-bit input {n} selects a position in the {width}-bit word {x}, 0 being the least significant. "
-            f"The output {y} is {rule}"
-            + ("." if kind == "test" else "; all other bits are unchanged."),
+            f"The output {y} is {rule}" + ("." if kind == "test" else "; all other bits are unchanged."),
         ),
     )
 
 
 def word_property(rng: random.Random) -> Design:
     """Power of two, one-hot or zero, palindrome, adjacent ones, alternation."""
-    width, kind = rng.randint(3, 12), rng.choice(("onehot", "onehot0", "adjacent", "palindrome", "alternating", "balanced"))
+    width, kind = (
+        rng.randint(3, 12),
+        rng.choice(("onehot", "onehot0", "adjacent", "palindrome", "alternating", "balanced")),
+    )
     if kind == "balanced":
         width = rng.choice((4, 6, 8))
     x, y, top = rng.choice(VECTORS), rng.choice(FLAGS), width - 1
@@ -358,13 +274,9 @@ def word_property(rng: random.Random) -> Design:
 
 FAMILIES: tuple[Family, ...] = (
     Family("popcount", "bit tricks", popcount),
-    Family("reverse", "bit tricks", reverse),
     Family("leading_zeros", "bit tricks", leading_zeros),
     Family("trailing_zeros", "bit tricks", trailing_zeros),
     Family("lowest_bit", "bit tricks", rightmost),
-    Family("field_extract", "bit tricks", field_extract),
-    Family("field_insert", "bit tricks", field_insert),
-    Family("interleave", "bit tricks", interleave),
     Family("mask_constant", "bit tricks", mask_constant),
     Family("bit_write", "bit tricks", bit_write),
     Family("word_property", "bit tricks", word_property),

@@ -14,7 +14,10 @@ from itertl.problems.synth.families.drawing import (
 )
 
 _COVERS = {"p1": (0, 1, 3), "p2": (0, 2, 3), "p4": (1, 2, 3)}  # data bits under each parity bit of Hamming (7,4)
-_PLACES = {"standard": ("d3", "d2", "d1", "p4", "d0", "p2", "p1"), "systematic": ("d3", "d2", "d1", "d0", "p4", "p2", "p1")}
+_PLACES = {
+    "standard": ("d3", "d2", "d1", "p4", "d0", "p2", "p1"),
+    "systematic": ("d3", "d2", "d1", "d0", "p4", "p2", "p1"),
+}
 
 
 def _xor(name: str, bits: tuple[int, ...]) -> str:
@@ -32,7 +35,9 @@ def hamming_encode(rng: random.Random) -> Design:
     if has_all:
         body.append(f"assign {y}[7] = ^{y}[6:0];")
     name, width = "odd" if is_odd else "even", 8 if has_all else 7
-    rule = "; ".join(f"{p} is the {name} parity bit of {', '.join(f'{d}[{b}]' for b in bits)}" for p, bits in _COVERS.items())
+    rule = "; ".join(
+        f"{p} is the {name} parity bit of {', '.join(f'{d}[{b}]' for b in bits)}" for p, bits in _COVERS.items()
+    )
     order = ", ".join(p if p in _COVERS else bit[p] for p in _PLACES[layout])
     whole = f" {y}[7] is the XOR of {y}[6:0]." if has_all else ""
     return combinational(
@@ -58,9 +63,15 @@ def hamming_correct(rng: random.Random) -> Design:
     """Hamming (7,4) decoder with single-error correction."""
     has_flag = rng.random() < 0.5
     is_odd = rng.random() < 0.3
-    x, y, e = rng.choice(("code", "word", "c")), rng.choice(("data", "d", "nibble")), rng.choice(("fixed", "err", "corrected"))
+    x, y, e = (
+        rng.choice(("code", "word", "c")),
+        rng.choice(("data", "d", "nibble")),
+        rng.choice(("fixed", "err", "corrected")),
+    )
     invert = "~" if is_odd else ""
-    checks = [f"{invert}({_xor(x, bits)})" if is_odd else _xor(x, bits) for bits in ((0, 2, 4, 6), (1, 2, 5, 6), (3, 4, 5, 6))]
+    checks = [
+        f"{invert}({_xor(x, bits)})" if is_odd else _xor(x, bits) for bits in ((0, 2, 4, 6), (1, 2, 5, 6), (3, 4, 5, 6))
+    ]
     body = ["wire [2:0] s;", "wire [6:0] w;", *(f"assign s[{n}] = {c};" for n, c in enumerate(checks))]
     body += [f"assign w = (s == 3'd0) ? {x} : {x} ^ (7'd1 << (s - 3'd1));", f"assign {y} = {{w[6], w[5], w[4], w[2]}};"]
     body += [f"assign {e} = s != 3'd0;"] if has_flag else []
@@ -94,7 +105,10 @@ def hamming_distance(rng: random.Random) -> Design:
     """Number of differing bits, or whether it is at most a limit."""
     width, is_flag = rng.randint(2, 8), rng.random() < 0.5
     limit = rng.randint(1, width - 1)
-    (a, b), y = rng.choice((("a", "b"), ("x", "y"), ("p0", "p1"))), rng.choice(("close", "near", "ok") if is_flag else ("distance", "n", "count"))
+    (a, b), y = (
+        rng.choice((("a", "b"), ("x", "y"), ("p0", "p1"))),
+        rng.choice(("close", "near", "ok") if is_flag else ("distance", "n", "count")),
+    )
     size = width.bit_length()
     total = " + ".join(f"diff[{n}]" for n in range(width))
     body = [f"wire [{width - 1}:0] diff;", f"assign diff = {a} ^ {b};"]
@@ -102,8 +116,14 @@ def hamming_distance(rng: random.Random) -> Design:
         body += [f"wire [{size - 1}:0] n;", f"assign n = {total};", f"assign {y} = n <= {literal(limit, size)};"]
     else:
         body.append(f"assign {y} = {total};")
-    what = f"is 1 when they differ in at most {limit} bit(s)" if is_flag else "is the number of positions at which they differ"
-    short = f"{y} = (Hamming distance of {a} and {b} <= {limit})." if is_flag else f"{y} = Hamming distance of {a} and {b}."
+    what = (
+        f"is 1 when they differ in at most {limit} bit(s)"
+        if is_flag
+        else "is the number of positions at which they differ"
+    )
+    short = (
+        f"{y} = (Hamming distance of {a} and {b} <= {limit})." if is_flag else f"{y} = Hamming distance of {a} and {b}."
+    )
     return combinational(
         rng,
         family="hamming_distance",
@@ -153,7 +173,11 @@ def checksum(rng: random.Random) -> Design:
 def parity_2d(rng: random.Random) -> Design:
     """Row and column parities of a small matrix packed in a word."""
     rows, columns, is_odd = rng.choice((2, 3, 4)), rng.choice((2, 3, 4)), rng.random() < 0.35
-    x, r, c = rng.choice(("m", "data", "bits", "matrix")), rng.choice(("row", "row_par", "rp")), rng.choice(("col", "col_par", "cp"))
+    x, r, c = (
+        rng.choice(("m", "data", "bits", "matrix")),
+        rng.choice(("row", "row_par", "rp")),
+        rng.choice(("col", "col_par", "cp")),
+    )
     invert = "~" if is_odd else ""
     row = [f"{invert}^{x}[{columns * (n + 1) - 1}:{columns * n}]" for n in reversed(range(rows))]
     column = [f"{invert}(" + _xor(x, tuple(columns * k + n for k in range(rows))) + ")" if is_odd

@@ -46,7 +46,9 @@ def comparator(rng: random.Random) -> Design:
             f"Compare the {width}-bit {kind} numbers {a} and {b}. "
             + " ".join(f"{y} is 1 when {a} is {_RELATIONS[k][1]} {b}." for k, y in outs.items()),
             f"{a} and {b} are {width}-bit {kind} numbers. "
-            + " ".join(f"Drive {y} with 1 if {a} is {_RELATIONS[k][1]} {b} and with 0 otherwise." for k, y in outs.items()),
+            + " ".join(
+                f"Drive {y} with 1 if {a} is {_RELATIONS[k][1]} {b} and with 0 otherwise." for k, y in outs.items()
+            ),
         ),
     )
 
@@ -126,7 +128,8 @@ def masked_match(rng: random.Random) -> Design:
             f"Compare the {width}-bit input {x} with the pattern {pattern}, written from bit {width - 1} down to bit "
             "0, in which x stands "
             f"for a bit that does not matter. {y} is 1 on a match.",
-            f"The output {y} is 1 when, in the {width}-bit input {x}, " + ", ".join(f"bit {n} is {value >> n & 1}" for n in cared)
+            f"The output {y} is 1 when, in the {width}-bit input {x}, "
+            + ", ".join(f"bit {n} is {value >> n & 1}" for n in cared)
             + ". Other bits are ignored. It is 0 in all other cases.",
         ),
     )
@@ -164,7 +167,10 @@ def threshold_levels(rng: random.Random) -> Design:
     width, count = rng.choice((4, 5, 6, 8)), rng.choice((2, 3))
     limits = sorted(rng.sample(range(1, (1 << width) - 1), count))
     x, y = rng.choice(VECTORS), rng.choice(("level", "zone", "band", "grade"))
-    lines = [f"{'if' if n == 0 else 'else if'} ({x} < {literal(v, width)}) {y} = {literal(n, 2)};" for n, v in enumerate(limits)]
+    lines = [
+        f"{'if' if n == 0 else 'else if'} ({x} < {literal(v, width)}) {y} = {literal(n, 2)};"
+        for n, v in enumerate(limits)
+    ]
     lines.append(f"else {y} = {literal(count, 2)};")
     bands = [f"{n} if {x} < {v}" for n, v in enumerate(limits)]
     return combinational(

@@ -24,7 +24,9 @@ def _gray(rng: random.Random, is_decode: bool) -> Design:
         body = plain(f"  assign {y} = {x} ^ ({x} >> 1);\n")
     elif width <= 5:
         first = f"assign {y}[{width - 1}] = {x}[{width - 1}];"
-        body = plain(indent([first, *(f"assign {y}[{n}] = ^{x}[{width - 1}:{n}];" for n in reversed(range(width - 1)))]))
+        body = plain(
+            indent([first, *(f"assign {y}[{n}] = ^{x}[{width - 1}:{n}];" for n in reversed(range(width - 1)))])
+        )
     else:
         lines = ["integer i;", "always @(*) begin", f"  {y}[{width - 1}] = {x}[{width - 1}];"]
         lines += [f"  for (i = {width - 2}; i >= 0; i = i - 1)", f"    {y}[i] = {y}[i + 1] ^ {x}[i];", "end"]
@@ -102,9 +104,15 @@ def bcd_to_binary(rng: random.Random) -> Design:
     """Value of two or three packed decimal digits."""
     digits, is_checked = rng.choice((2, 3)), rng.random() < 0.5
     width = {2: 7, 3: 10}[digits]
-    x, y, e = rng.choice(("bcd", "d", "digits")), rng.choice(("bin", "value", "n")), rng.choice(("err", "bad", "invalid"))
+    x, y, e = (
+        rng.choice(("bcd", "d", "digits")),
+        rng.choice(("bin", "value", "n")),
+        rng.choice(("err", "bad", "invalid")),
+    )
     parts = [f"{x}[{4 * n + 3}:{4 * n}]" for n in range(digits)]
-    total = " + ".join(reversed([parts[0], *(f"{p} * {literal(10 ** (n + 1), width)}" for n, p in enumerate(parts[1:]))]))
+    total = " + ".join(
+        reversed([parts[0], *(f"{p} * {literal(10 ** (n + 1), width)}" for n, p in enumerate(parts[1:]))])
+    )
     bad = " || ".join(f"({p} > 4'd9)" for p in parts)
     assigns = [(e, bad), (y, f"{e} ? {literal(0, width)} : {total}")] if is_checked else [(y, total)]
     rule = f" If any digit is above 9, {e} is 1 and {y} is 0; otherwise {e} is 0." if is_checked else (
@@ -137,7 +145,12 @@ def bcd_adder(rng: random.Random) -> Design:
         has_in = True
     terms = [a, *([b] if kind == "add" else []), *([cin] if has_in else [])]
     plus = " + ".join(terms)
-    body = ["wire [4:0] t;", f"assign t = {plus};", f"assign {cout} = t > 5'd9;", f"assign {s} = {cout} ? t - 5'd10 : t;"]
+    body = [
+        "wire [4:0] t;",
+        f"assign t = {plus};",
+        f"assign {cout} = t > 5'd9;",
+        f"assign {s} = {cout} ? t - 5'd10 : t;",
+    ]
     who = f"digits {a} and {b}" if kind == "add" else f"digit {a}"
     legal = f"{a} and {b} are" if kind == "add" else f"{a} is"
     return combinational(
@@ -150,7 +163,9 @@ def bcd_adder(rng: random.Random) -> Design:
         body=plain(indent(body)),
         descriptions=(
             f"BCD: {cout} = ({plus} > 9); {s} = low 4 bits of {plus}, minus 10 when {cout} is 1.",
-            f"Add the BCD {who}" + (f" and the carry {cin}" if has_in else "") + f". If {plus} is above 9, {cout} is 1 and {s} is the sum minus "
+            f"Add the BCD {who}"
+            + (f" and the carry {cin}" if has_in else "")
+            + f". If {plus} is above 9, {cout} is 1 and {s} is the sum minus "
             f"10, cut to 4 bits; otherwise {cout} is 0 and {s} is the sum.",
             f"Build one digit of a decimal adder. Form t = {plus} in five bits. {cout} is 1 exactly when t is 10 or "
             f"more, and then {s} is the low "
@@ -230,8 +245,14 @@ def extend(rng: random.Random) -> Design:
         "zero": f"{{{literal(0, gap)}, {x}}}",
         "mode": f"{{{{{gap}{{{m} & {bit}}}}}, {x}}}",
     }[kind]
-    how = {"sign": f"copies of {bit}", "zero": "zeros", "mode": f"copies of {bit} when {m} is 1 and zeros when {m} is 0"}[kind]
-    name = {"sign": "Sign-extend", "zero": "Zero-extend", "mode": f"Sign-extend ({m} = 1) or zero-extend ({m} = 0)"}[kind]
+    how = {
+        "sign": f"copies of {bit}",
+        "zero": "zeros",
+        "mode": f"copies of {bit} when {m} is 1 and zeros when {m} is 0",
+    }[kind]
+    name = {"sign": "Sign-extend", "zero": "Zero-extend", "mode": f"Sign-extend ({m} = 1) or zero-extend ({m} = 0)"}[
+        kind
+    ]
     return combinational(
         rng,
         family="extend",

@@ -49,7 +49,7 @@ def number(value: int) -> str:
 
 
 def a_bits(width: int) -> str:
-    """"a 4-bit", "an 8-bit"."""
+    """ "a 4-bit", "an 8-bit"."""
     return f"{'an' if str(width).startswith(('8', '11', '18')) else 'a'} {width}-bit"
 
 

@@ -99,7 +99,11 @@ def onehot_to_binary(rng: random.Random) -> Design:
     """Encoder for one-hot words; anything else gives zero and an error flag."""
     width, has_error = rng.choice((3, 4, 5, 6, 8)), rng.random() < 0.6
     size = (width - 1).bit_length()
-    x, y, e = rng.choice(("onehot", "oh", "in", "state")), rng.choice(("bin", "code", "index", "y")), rng.choice(("err", "bad", "illegal"))
+    x, y, e = (
+        rng.choice(("onehot", "oh", "in", "state")),
+        rng.choice(("bin", "code", "index", "y")),
+        rng.choice(("err", "bad", "illegal")),
+    )
     both = (lambda n, bad: f"begin {y} = {literal(n, size)}; {e} = 1'b{bad}; end") if has_error else (
         lambda n, bad: f"{y} = {literal(n, size)};")  # fmt: skip
     arms = {literal(1 << n, width, "b"): both(n, 0) for n in range(width)}
@@ -162,7 +166,11 @@ def seven_segment(rng: random.Random) -> Design:
     """Display of a BCD or hexadecimal digit."""
     is_hex, is_low, is_reversed = rng.random() < 0.4, rng.random() < 0.5, rng.random() < 0.4
     has_blank = rng.random() < 0.4
-    x, y, b = rng.choice(("digit", "bcd", "d", "nibble")), rng.choice(("seg", "segments", "display")), rng.choice(("blank", "off"))
+    x, y, b = (
+        rng.choice(("digit", "bcd", "d", "nibble")),
+        rng.choice(("seg", "segments", "display")),
+        rng.choice(("blank", "off")),
+    )
     count, full = 16 if is_hex else 10, 0x7F
 
     def pattern(lit: int) -> str:
@@ -242,7 +250,12 @@ def thermometer_decode(rng: random.Random) -> Design:
         rng,
         family="thermometer_decode",
         parameters={"width": width, "high": int(is_high)},
-        modules=("therm_dec", "run_length", "count_leading_ones" if is_high else "count_trailing_ones", f"therm{width}to{size}"),
+        modules=(
+            "therm_dec",
+            "run_length",
+            "count_leading_ones" if is_high else "count_trailing_ones",
+            f"therm{width}to{size}",
+        ),
         inputs=[inp(t, width)],
         outputs=[out(y, size)],
         body=procedural("  always @(*)\n" + indent(lines, 2)),

@@ -151,7 +151,11 @@ def sum_of_products(rng: random.Random) -> Design:
     return combinational(
         rng,
         family="sum_of_products",
-        parameters={"terms": str([[f"{'~' if no else ''}{n}" for n, no in t] for t in terms]), "sum": int(is_sum), "n": count},
+        parameters={
+            "terms": str([[f"{'~' if no else ''}{n}" for n, no in t] for t in terms]),
+            "sum": int(is_sum),
+            "n": count,
+        },
         modules=("sop" if is_sum else "pos", "logic_fn", "boolean_expr", "comb_logic"),
         inputs=[inp(name) for name in names],
         outputs=[out(y)],
@@ -172,7 +176,11 @@ def majority(rng: random.Random) -> Design:
     total = " + ".join(f"{x}[{n}]" for n in range(width))
     size = width.bit_length()
     is_majority = width % 2 == 1 and least == (width + 1) // 2
-    first = f"{y} = majority of the {width} bits of {x}." if is_majority else f"{y} = 1 if at least {least} bits of {x} are 1."
+    first = (
+        f"{y} = majority of the {width} bits of {x}."
+        if is_majority
+        else f"{y} = 1 if at least {least} bits of {x} are 1."
+    )
     return combinational(
         rng,
         family="at_least_k",
@@ -180,7 +188,9 @@ def majority(rng: random.Random) -> Design:
         modules=("majority" if is_majority else f"at_least_{least}", "vote", "voter", "threshold"),
         inputs=[inp(x, width)],
         outputs=[out(y)],
-        body=plain(f"  wire [{size - 1}:0] count;\n  assign count = {total};\n  assign {y} = count >= {literal(least, size)};\n"),
+        body=plain(
+            f"  wire [{size - 1}:0] count;\n  assign count = {total};\n  assign {y} = count >= {literal(least, size)};\n"
+        ),
         descriptions=(
             first,
             f"Given the {width}-bit vector {x}, set {y} when {number(least)} or more of its bits are 1.",
@@ -267,8 +277,11 @@ def reduction(rng: random.Random) -> Design:
         assigns=[(name, _REDUCTIONS[kind][0].format(x=x)) for kind, name in outs.items()],
         descriptions=(
             "; ".join(f"{name} = 1 if {meaning[kind]}" for kind, name in outs.items()) + ".",
-            f"Reduce the {width}-bit vector {x}: " + ", ".join(f"{n} is set when {meaning[k]}" for k, n in outs.items()) + ".",
-            f"The input {x} has {width} bits. " + " ".join(f"{n} is 1 when {meaning[k]}, else 0." for k, n in outs.items()),
+            f"Reduce the {width}-bit vector {x}: "
+            + ", ".join(f"{n} is set when {meaning[k]}" for k, n in outs.items())
+            + ".",
+            f"The input {x} has {width} bits. "
+            + " ".join(f"{n} is 1 when {meaning[k]}, else 0." for k, n in outs.items()),
         ),
     )
 
@@ -291,7 +304,8 @@ def gate_bank(rng: random.Random) -> Design:
             f"From bits {a} and {b}: " + ", ".join(f"{o} = {k.upper()}" for k, o in outs.items()) + ".",
             f"Drive {_listed(list(outs.values()))} with the {_listed([k.upper() for k in outs])} of {a} and {b}, in "
             "this order.",
-            f"{a} and {b} are single bits. " + " ".join(f"For {o}, {a} and {b}: it is {_MEANING[k]}." for k, o in outs.items()),
+            f"{a} and {b} are single bits. "
+            + " ".join(f"For {o}, {a} and {b}: it is {_MEANING[k]}." for k, o in outs.items()),
         ),
     )
 

@@ -33,7 +33,11 @@ def multiplier(rng: random.Random) -> Design:
         family="multiplier",
         parameters={"left": left, "right": right, "signed": int(is_signed), "add": int(has_add)},
         modules=("mul_add" if has_add else "multiplier", f"mul{left}x{right}", "mult", "product_unit"),
-        inputs=[inp(a, left, signed=is_signed), inp(b, right, signed=is_signed), *([inp("c", left)] if has_add else [])],
+        inputs=[
+            inp(a, left, signed=is_signed),
+            inp(b, right, signed=is_signed),
+            *([inp("c", left)] if has_add else []),
+        ],
         outputs=[out(p, width, signed=is_signed)],
         assigns=[(p, f"{a} * {b}{plus}")],
         descriptions=(
@@ -96,7 +100,8 @@ def average(rng: random.Random) -> Design:
             f"Compute the average of the {width}-bit unsigned numbers {', '.join(names)}, rounded {way}, on {y}; the "
             "sum must not overflow.",
             f"Add the {count} unsigned {width}-bit inputs {', '.join(names)} without losing the carry"
-            + (f", add {count - 1}" if is_up else "") + f", and divide by {count}, dropping the remainder. {y} is the quotient.",
+            + (f", add {count - 1}" if is_up else "")
+            + f", and divide by {count}, dropping the remainder. {y} is the quotient.",
         ),
     )
 

@@ -22,7 +22,10 @@ _AMOUNTS = ("n", "shamt", "amount", "by")
 
 def shift_constant(rng: random.Random) -> Design:
     """Shift by a constant: logical, arithmetic, or ones entering."""
-    width, kind = rng.choice((4, 5, 6, 8, 10, 12, 16, 24, 32)), rng.choice(("left", "right", "arith", "left_ones", "right_ones"))
+    width, kind = (
+        rng.choice((4, 5, 6, 8, 10, 12, 16, 24, 32)),
+        rng.choice(("left", "right", "arith", "left_ones", "right_ones")),
+    )
     by = rng.randint(1, min(width - 1, 7))
     x, y = rng.choice(VECTORS), rng.choice(RESULTS)
     ones = f"{{{by}{{1'b1}}}}"
@@ -84,7 +87,11 @@ def shift_variable(rng: random.Random) -> Design:
         family="shift_variable",
         parameters={"width": width, "kind": kind, "size": size},
         modules=("barrel_shifter", "shifter", f"shift{width}", "var_shift"),
-        inputs=[inp(x, width), inp(n, size), *([inp(m, 1 if kind == "direction" else 2)] if kind in ("direction", "mode") else [])],
+        inputs=[
+            inp(x, width),
+            inp(n, size),
+            *([inp(m, 1 if kind == "direction" else 2)] if kind in ("direction", "mode") else []),
+        ],
         outputs=[out(y, width)],
         descriptions=(
             f"{y} = {rule}.",
