@@ -19,7 +19,7 @@ from itertl.config import Recipe, build_recipe, load_recipe
 from itertl.errors import Interrupted, ItertlError, UsageError
 from itertl.progress import Reporter
 
-app = typer.Typer(name="itertl", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__ and "Iterative fine-tuning of language models for RTL code.")
+app = typer.Typer(name="itertl", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Iterative fine-tuning of language models for RTL code.")
 data_app = typer.Typer(no_args_is_help=True, help="Instruction/reference pairs: import, generate, audit.")
 app.add_typer(data_app, name="data")
 
@@ -66,6 +66,13 @@ def _fail(message: str, status: int) -> None:
     if "--json" in sys.argv:
         print(json.dumps({"error": message, "exit_status": status}, ensure_ascii=False))
     sys.exit(status)
+
+
+def _show(table: Any) -> None:
+    """A rich table on stdout."""
+    from rich.console import Console
+
+    Console().print(table)
 
 
 def _print_json(value: Any) -> None:
@@ -241,7 +248,7 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         _print_json(checks.to_json(found))
     else:
-        Reporter().say(checks.render(found))
+        _show(checks.render(found))
     if any(c.status in ("missing", "broken") for c in found):
         raise typer.Exit(1)
 
@@ -287,6 +294,7 @@ def data_audit(
     benchmark: Annotated[list[str] | None, typer.Option("--benchmark", help="Look for contamination against these.")] = None,
     data: Data = None,
     format: Annotated[str, typer.Option("--format")] = "auto",
+    filter: Annotated[list[str] | None, typer.Option("--filter", help="COLUMN=VALUE: keep rows that have it.")] = None,
     tools: Annotated[bool, typer.Option("--tools/--no-tools", help="Parse and elaborate every reference.")] = True,
     workers: Workers = 0,
     as_json: Json = False,
@@ -294,11 +302,14 @@ def data_audit(
     """Duplicates, near-duplicates, contamination, references that do not parse or elaborate."""
     from itertl import commands
 
-    found = commands.data_audit(source, benchmark or [], data, format=format, check_tools=tools, num_workers=workers)
+    found, loaded = commands.data_audit(
+        source, benchmark or [], data, format=format, filter=_pairs(filter, "--filter"), check_tools=tools, num_workers=workers
+    )
     if as_json:
-        _print_json(found.to_json())
+        _print_json({**found.to_json(), "loaded": loaded})
     else:
-        Reporter().say(found.render())
+        _show(found.render())
+        print("".join(f"{count} rows: {reason}\n" for part in ("skipped", "notes") for reason, count in loaded[part].items()), end="")
 
 
 def _pairs(items: list[str] | None, option: str) -> dict[str, Any]:

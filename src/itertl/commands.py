@@ -103,6 +103,7 @@ def data_import(
         "problems": len(loaded.problems),
         "with_reference": with_reference,
         "skipped": loaded.skipped,
+        "notes": loaded.notes,
         "format": loaded.format,
         "out": str(out),
     }
@@ -118,13 +119,15 @@ def data_synth(count: int, out: Path, *, seed: int, families: Sequence[str], spl
 
 
 def data_audit(
-    source: str, benchmark_names: Sequence[str], data: Path | None, *, format: str, check_tools: bool, num_workers: int
-) -> "AuditReport":
-    """Audit the problems of ``source`` against the named benchmarks."""
+    source: str, benchmark_names: Sequence[str], data: Path | None, *, format: str, filter: Mapping[str, object],
+    check_tools: bool, num_workers: int,
+) -> "tuple[AuditReport, dict[str, Any]]":  # fmt: skip
+    """Audit the problems of ``source`` against the named benchmarks; also what loading left out or changed."""
     from itertl.evaluation import benchmarks
     from itertl.problems.audit import audit
     from itertl.problems.load import load_problems
 
-    problems = load_problems(source, format=format).problems
+    loaded = load_problems(source, format=format, filter=filter)
     against = [p for name in benchmark_names for p in benchmarks.load(name, data).problems]
-    return audit(problems, benchmarks=against, check_tools=check_tools, num_workers=num_workers)
+    report = audit(loaded.problems, benchmarks=against, check_tools=check_tools, num_workers=num_workers)
+    return report, {"format": loaded.format, "skipped": loaded.skipped, "notes": loaded.notes}

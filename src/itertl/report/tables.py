@@ -9,6 +9,7 @@ from itertl.report import published, series, text
 from itertl.report.series import Series
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
@@ -27,7 +28,6 @@ class Grid:
 _TRAINING_COLUMNS = (
     "iterations", "loss", "CE", "ranking", "mean z", "parses", "active pairs", "hinged pairs", "KL (nats)",
 )  # fmt: skip
-_ACCOUNT = ("pass@1 with its bootstrap interval over problems", "c/w/t/u: correct, wrong, truncated, unjudged")
 
 
 def iteration_grid(metrics: Sequence[IterationMetrics]) -> Grid:
@@ -205,21 +205,23 @@ def _pipe_cell(cell: str) -> str:
     return text.one_line(cell).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
-def iteration_table(metrics: Sequence[IterationMetrics]) -> "Table":
-    """One row per number of iterations, for a terminal: what ``iteration_grid`` holds, each benchmark in one column."""
+def iteration_table(metrics: Sequence[IterationMetrics]) -> "Group":
+    """What ``iteration_grid`` holds, for a terminal of 80 columns: training in one table, each benchmark in its own."""
+    from rich.console import Group
+
     wide = iteration_grid(metrics)
     fixed = len(_TRAINING_COLUMNS)
     short = ("it", "loss", "CE", "rank", "z", "parses", "active", "hinged", "KL")
+    notes = ("z: mean over candidates", "active, hinged: share of pairs", "KL in nats a sequence")
+    tables = [rich_table(Grid(wide.title, short, tuple(row[:fixed] for row in wide.rows), notes))]
     followed = series.all_series(sorted(metrics, key=lambda m: m.iterations))
     names = series.labels(followed)
-    columns = (*short, *(f"{names[key]}\npass@1 (95%)\ncompiles, c/w/t/u" for key in followed))
-    rows = []
-    for row in wide.rows:
-        blocks = [row[i : i + 3] for i in range(fixed, len(row), 3)]
-        judged = [b[0] if set(b) == {text.NOT_MEASURED} else f"{b[0]}\n{b[1]}, {b[2]}" for b in blocks]
-        rows.append((*row[:fixed], *judged))
-    notes = ("z: mean over candidates", "active, hinged: share of pairs", "KL in nats a sequence", *(_ACCOUNT if followed else ()))
-    return rich_table(Grid(wide.title, columns, tuple(rows), notes))
+    for number, key in enumerate(followed):
+        first = fixed + 3 * number
+        rows = tuple((row[0], *row[first : first + 3]) for row in wide.rows)
+        columns = ("it", "pass@1 (95% interval)", "compiles", "correct/wrong/truncated/unjudged")
+        tables.append(rich_table(Grid(names[key], columns, rows)))
+    return Group(*tables)
 
 
 def iteration_markdown(metrics: Sequence[IterationMetrics]) -> str:
