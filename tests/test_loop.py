@@ -1,6 +1,7 @@
 """The whole loop on a tiny model with real tools: what it writes, and that no kill changes a byte of it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,8 @@ POINTS = [
     "sample.batch:2",
     "sample.before-manifest",
     "sample.after-manifest",
-    "score.item:3",
+    "score.item:1",
+    "score.item:2",
     "score.before-manifest",
     "train.step:1",
     "train.save:1",
@@ -49,9 +51,11 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
-def run_forked(recipe: Path, out: Path, *points: str) -> list[str]:
-    script = Path(__file__).with_name("forked_runs.py")
-    done = subprocess.run([sys.executable, str(script), str(recipe), str(out), *points], capture_output=True, text=True, timeout=280)
+def run_forked(recipe: Path, out: Path, *points: str, cache: Path | None = None) -> list[str]:
+    """``cache``: a fresh one, where scores that another run took would leave nothing to do."""
+    command = [sys.executable, str(Path(__file__).with_name("forked_runs.py")), str(recipe), str(out), *points]
+    environment = {**os.environ, **({"ITERTL_CACHE": str(cache)} if cache else {})}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.split("\n")[:-1]
 
@@ -80,6 +84,7 @@ def test_the_run_folder_is_as_documented(finished: Path) -> None:
     assert len(rows) == 2 * (1 + 2)
     assert not [p for p in finished.rglob("*") if p.name.endswith((".partial", ".tmp")) or p.name == "train-state"]
     assert load_recipe(finished / "recipe.yaml").iterations == 2
+    assert "<h2>Examples</h2>" in (finished / "report.html").read_text(encoding="utf-8")  # samples and verdicts were found
     for name in ("report.html", "problems.jsonl", "bench-synth-heldout.jsonl", "iter-01/checkpoint/model.safetensors"):
         assert (finished / name).stat().st_size > 0
 
@@ -107,7 +112,7 @@ def test_inputs_in_a_manifest_are_the_files_that_were_used(finished: Path) -> No
 
 def test_a_kill_at_any_named_point_changes_no_byte(recipe: Path, finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "killed"
-    assert run_forked(recipe, out, *POINTS) == [*(f"{point} -9" for point in POINTS), "end 0"]
+    assert run_forked(recipe, out, *POINTS, cache=tmp_path / "cache") == [*(f"{point} -9" for point in POINTS), "end 0"]
     assert hashes(out) == hashes(finished)
 
 

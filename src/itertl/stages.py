@@ -80,8 +80,10 @@ def _problems(run: RunFolder) -> list[Problem]:
     def work() -> dict[str, Any]:
         result = from_config(data, run.recipe.seed)
         storage.write_records(path, result.problems)
-        for reason, count in [*result.skipped.items(), *result.notes.items()]:
-            run.reporter.say(f"problems: {count} rows: {reason}")
+        for reason, count in result.skipped.items():
+            run.reporter.say(f"problems: {count} left out: {reason}")
+        for reason, count in result.notes.items():
+            run.reporter.say(f"problems: {count} kept, but {reason}")
         return {"format": result.format, "count": len(result.problems), "skipped": result.skipped, "notes": result.notes}
 
     source = Path(data.source)

@@ -126,8 +126,11 @@ def _read_manifests(folder: Path) -> dict[str, Manifest]:
 
 
 def evaluation_file(folder: Path, stem: str, benchmark: str) -> Path | None:
-    """``folder/STEM-BENCHMARK.jsonl`` where it is there; None too for a name that no file of a run can have."""
-    name = f"{stem}-{benchmark}.jsonl"
+    """``folder/STEM-NAME.jsonl`` where it is there; None too for a name that no file of a run can have.
+
+    ``benchmark`` is a summary's label, the name and, after a space, the version; files go by the name.
+    """
+    name = f"{stem}-{benchmark.partition(' ')[0]}.jsonl"
     if "/" in name or "\0" in name or len(name.encode("utf-8", "surrogatepass")) > 255:
         return None
     try:
