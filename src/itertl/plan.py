@@ -15,7 +15,7 @@ from itertl.config import Recipe, dump_recipe
 from itertl.evaluation import benchmarks
 from itertl.problems.load import from_config
 from itertl.records import Problem
-from itertl.training.methods import resolve_method
+from itertl.stages import check_recipe
 
 _DECODE_SHARE, _TRAIN_SHARE = 0.35, 0.45
 _CHARACTERS_PER_TOKEN = 3.2  # of Verilog and English under a 32-100k vocabulary
@@ -64,7 +64,7 @@ def _duration(seconds: float) -> str:
 
 def make_plan(recipe: Recipe, folder: Path) -> Plan:
     """Resolve everything that a run would, short of loading the model's weights. Raises what a run would raise."""
-    method = resolve_method(recipe.method, recipe.train)
+    method = check_recipe(recipe)
     problems = from_config(recipe.data, recipe.seed).problems
     parameters, hidden, layers, vocabulary = _shape(recipe)
     train_rate = _matmul_speed(recipe.train.precision) * _TRAIN_SHARE / (6 * parameters)

@@ -30,9 +30,10 @@ from itertl.records import (
 )
 from itertl.report.stage import make_report
 from itertl.runs import RunFolder
+from itertl.sampling.stage import check_backend
 from itertl.sampling.stage import sample as sample_candidates
 from itertl.scoring.combine import check_combination, combine
-from itertl.scoring.scorers import check_tools
+from itertl.scoring.scorers import check_scorers, check_tools
 from itertl.scoring.stage import score_candidates
 from itertl.seeds import derive_seed
 from itertl.telemetry import candidate_telemetry
@@ -62,11 +63,21 @@ class Task:
     by_id: Mapping[str, Problem]
 
 
+def check_recipe(recipe: Recipe) -> Method:
+    """Resolve every name of the recipe and ask for every tool that it needs. Raises UsageError, RecipeError, ToolMissing."""
+    method = resolve_method(recipe.method, recipe.train)
+    check_combination(recipe.score)
+    check_scorers(recipe.score.scorers)
+    check_tools(recipe.score.scorers)
+    check_backend(recipe.sample)
+    icarus.version()
+    return method
+
+
 def prepare(run: RunFolder) -> Task:
     """Load problems and benchmarks; check every name in the recipe before the first hour of work is spent."""
     recipe = run.recipe
-    method = resolve_method(recipe.method, recipe.train)
-    check_combination(recipe.score)
+    method = check_recipe(recipe)
     loaded = tuple(load_benchmark(config, run.path) for config in recipe.evals)
     problems = _problems(run)
     if not any(p.reference for p in problems):

@@ -5,7 +5,7 @@ All requests, seeds and batches are settled before the first token. A finished b
 same text. The partial file begins with a hash of the plan and is thrown away where the plan has changed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,18 +65,24 @@ def sample(
     return candidates
 
 
-def _open(model: str | Path, config: SampleConfig, trust_remote_code: bool, revision: str | None) -> Backend:
-    fixed: Mapping[str, Any] = {
-        "dtype": config.dtype, "trust_remote_code": trust_remote_code, "revision": revision
-    }  # fmt: skip
-    taken = sorted(set(fixed) & set(config.options))
+_FIXED_OPTIONS = ("dtype", "trust_remote_code", "revision")
+
+
+def check_backend(config: SampleConfig) -> Callable[..., Backend]:
+    """The back end's factory. Raises UsageError for an unknown name or an option that it does not take."""
+    taken = sorted(set(_FIXED_OPTIONS) & set(config.options))
     if taken:
         raise UsageError(
             f"sample.options.{taken[0]}: set elsewhere in the recipe (sample.dtype, model.…); remove it here"
         )
     make = plugins.resolve(_KIND, config.backend, BACKENDS)
     plugins.check_arguments(_KIND, config.backend, make, config.options)
-    return make(model, **fixed, **config.options)
+    return make
+
+
+def _open(model: str | Path, config: SampleConfig, trust_remote_code: bool, revision: str | None) -> Backend:
+    make = check_backend(config)
+    return make(model, dtype=config.dtype, trust_remote_code=trust_remote_code, revision=revision, **config.options)
 
 
 def _plan_hash(batches: Sequence[Sequence[SampleRequest]], settings: Any) -> str:
