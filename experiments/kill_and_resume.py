@@ -80,7 +80,7 @@ def main() -> None:
             found = hashes(out)
             differing = sorted(n for n in {*found, *wanted} if found.get(n) != wanted.get(n))
             runs, done, same = runs + 1, done + len(moments), same + (not differing)
-            print(f"run {runs}: killed after {moments} s; {'identical' if not differing else differing}", flush=True)
+            print(f"run {runs}: killed after {moments} s; {differing or 'identical'}", flush=True)
             shutil.rmtree(out)
         print(json.dumps({"kills": done, "runs": runs, "identical": same, "files": len(wanted)}))
     sys.exit(0 if same == runs else 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from itertl import storage
 from itertl.config import EvalConfig, Recipe
 from itertl.progress import Reporter
-from itertl.records import Problem, Scored
+from itertl.records import Problem
 from itertl.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -45,11 +45,12 @@ def sample(recipe: Recipe, source: str, out: Path, *, reporter: Reporter) -> dic
 def train(recipe: Recipe, scored: Path, problems: Path, out: Path, *, reporter: Reporter) -> dict[str, Any]:
     """One round of training of the recipe's model on ``scored``."""
     from itertl import models
+    from itertl.scoring.files import read_scored
     from itertl.training.methods import resolve_method
     from itertl.training.stage import train as train_policy
 
     result = train_policy(
-        storage.read_records(scored, Scored), storage.read_records(problems, Problem),
+        read_scored(scored), storage.read_records(problems, Problem),
         model=models.resolve_model(recipe.model), out=out,
         log=out.with_name(f"{out.name}.train.jsonl"), state=out.with_name(f"{out.name}.train-state"), config=recipe.train,
         method=resolve_method(recipe.method, recipe.train), prompt=recipe.prompt, score=recipe.score,

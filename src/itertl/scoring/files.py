@@ -7,13 +7,15 @@ from functools import cache as once
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic import ValidationError
+
 from itertl.errors import DataError, UsageError
 from itertl.progress import SILENT, Tracker
-from itertl.records import Problem, Score
+from itertl.records import Candidate, Problem, Score, Scored
 from itertl.scoring.engine import score_items
 from itertl.scoring.lines import Line, Row, interpret
 from itertl.scoring.scorers import check_scorers
-from itertl.storage import read_records, write_text
+from itertl.storage import parse_record, read_lines, read_records, write_text
 
 
 def score_file(
@@ -136,3 +138,22 @@ def _summary(names: Sequence[str], taken: Sequence[tuple[Score, ...]]) -> dict[s
     return table
 
 
+def read_scored(path: Path) -> list[Scored]:
+    """Scored candidates: ``scored.jsonl`` of a run, or candidates with the scores that ``score_file`` added.
+
+    Raises DataError (file, line, field).
+    """
+    found: list[Scored] = []
+    for number, value in read_lines(path):
+        where = f"{path}:{number}"
+        if value.get("schema") == Candidate.schema_name and isinstance(value.get("scores"), dict):
+            scores = cast("dict[str, Any]", value["scores"])
+            candidate = parse_record(Candidate, {k: v for k, v in value.items() if k != "scores"}, where)
+            try:
+                taken = tuple(Score(scorer=name, **score) for name, score in scores.items())
+            except (TypeError, ValidationError) as error:
+                raise DataError(f"{where}: field scores: {error}; make the file with itertl score") from error
+            found.append(Scored(candidate=candidate, scores=taken))
+        else:
+            found.append(parse_record(Scored, value, where))
+    return found

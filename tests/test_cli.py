@@ -1,0 +1,111 @@
+"""The command line as a user meets it: exit status, JSON on stdout alone, files that others can read."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def itertl(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "itertl", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=250)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "nowhere.yaml"], ["nowhere.yaml"]),
+        (["frobnicate"], ["frobnicate"]),
+        (["eval"], ["SAMPLES.jsonl", "--model"]),
+        (["score", "nofile.jsonl"], ["nofile.jsonl"]),
+        (["data", "synth", "0"], ["count"]),
+        (["data", "synth", "3", "--family", "ful_adder"], ["ful_adder", "did you mean"]),
+        (["data", "import", "nofile"], ["nofile"]),
+        (["report", "nowhere"], ["nowhere"]),
+    ],
+)
+def test_wrong_usage_is_status_2_and_says_what(arguments: list[str], words: list[str], tmp_path: Path) -> None:
+    done = itertl(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert all(word in done.stderr for word in words) and "Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("override", "word"),
+    [
+        ("method=itrtl", "'itertl'"),
+        ("score.scorers=[rtlcodr]", "'rtlcoder'"),
+        ("sample.backend=transfomers", "'transformers'"),
+        ("sample.options.devce=cpu", "'device'"),
+        ("evals.0.benchmark=synth-heldot", "'synth-heldout'"),
+        ("evals.0.rule=upstrem", "'upstream'"),
+        ("data.source=nofile.jsonl", "nofile.jsonl"),
+        ("train.epoks=1", "'epochs'"),
+    ],
+)
+def test_every_name_in_a_recipe_is_checked_before_any_work(override: str, word: str, repository: Path, tmp_path: Path) -> None:
+    done = itertl("run", repository / "recipes" / "smoke.yaml", override, "--out", tmp_path / "run")
+    assert done.returncode == 2 and word in done.stderr, done.stderr
+    assert not list(tmp_path.glob("run/*/*"))
+
+
+def test_errors_under_json_are_json_too(tmp_path: Path) -> None:
+    done = itertl("score", "nofile.jsonl", "--json", cwd=tmp_path)
+    assert done.returncode == 2 and "nofile.jsonl" in json.loads(done.stdout)["error"]
+
+
+def test_published_scores_are_reproduced(shared_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    done = itertl("score", shared_data / "rtlcoder_scoring_sample.jsonl", "--scorer", "rtlcoder", "--out", out, "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["items"] == 40, done.stderr
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    pairs = [pair for row in rows for pair in zip(row["Score"], row["itertl_score"], strict=True)]
+    assert len(pairs) == 40 and all(abs(a - b) < 1e-9 for a, b in pairs)
+
+
+def test_generated_problems_are_imported_and_audited(tmp_path: Path) -> None:
+    made = json.loads(itertl("data", "synth", "30", "--out", tmp_path / "p.jsonl", "--json").stdout)
+    assert made["problems"] == 30
+    again = json.loads(itertl("data", "import", tmp_path / "p.jsonl", "--out", tmp_path / "q.jsonl", "--json").stdout)
+    assert again["problems"] == again["with_reference"] == 30
+    assert (tmp_path / "p.jsonl").read_bytes() == (tmp_path / "q.jsonl").read_bytes()
+    audit = itertl("data", "audit", tmp_path / "p.jsonl", "--json")
+    assert audit.returncode == 0 and json.loads(audit.stdout)["loaded"]["skipped"] == {}
+
+
+def test_stored_completions_are_judged_in_input_order(shared_data: Path, tmp_path: Path) -> None:
+    lines = (shared_data / "replay" / "dpskcoder7b_machine.jsonl").read_text().splitlines()[:12]
+    (tmp_path / "samples.jsonl").write_text("\n".join(lines) + "\n")
+    done = itertl(
+        "eval", tmp_path / "samples.jsonl", "--benchmark", "verilogeval-v1-machine", "--data", shared_data, "--out", tmp_path, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert isinstance(json.loads(done.stdout), dict)
+    rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    stored = [json.loads(line) for line in lines]
+    assert [row["task_id"] for row in rows] == [row["task_id"] for row in stored]
+    assert [row["passed"] for row in rows] == [row["passed"] for row in stored]
+
+
+def test_a_plan_runs_nothing(repository: Path, tmp_path: Path) -> None:
+    done = itertl("run", repository / "recipes" / "smoke.yaml", "--plan", "--json", "--out", tmp_path / "run")
+    plan = json.loads(done.stdout)
+    assert plan["problems"] == 8 and plan["estimated_seconds"]["total"] > 0 and plan["estimated_memory_gb"] > 0
+    assert "iter-01/checkpoint/" in plan["files"] and not (tmp_path / "run").exists()
+
+
+def test_one_stage_after_another_by_hand(tmp_path: Path) -> None:
+    itertl("data", "synth", "3", "--out", tmp_path / "made.jsonl")
+    settings = ["sample.num_candidates=2", "sample.max_new_tokens=8", "train.epochs=1", "score.scorers=[rouge-l]", "--model", "random:tiny"]
+    drawn = itertl("sample", tmp_path / "made.jsonl", *settings, "--out", tmp_path / "candidates.jsonl", "--json")
+    assert drawn.returncode == 0 and json.loads(drawn.stdout)["candidates"] == 6, drawn.stderr
+    scored = itertl("score", tmp_path / "candidates.jsonl", "--scorer", "rouge-l", "--out", tmp_path / "scored.jsonl", "--json")
+    assert scored.returncode == 0, scored.stderr
+    trained = itertl(
+        "train", tmp_path / "scored.jsonl", "--problems", tmp_path / "problems.jsonl", *settings, "--out", tmp_path / "new", "--json"
+    )
+    assert trained.returncode == 0 and (tmp_path / "new" / "model.safetensors").exists(), trained.stderr
+    judged = itertl("eval", "--model", tmp_path / "new", "--limit", "2", "--max-new-tokens", "8", "--out", tmp_path / "eval", "--json")
+    assert judged.returncode == 0 and json.loads(judged.stdout)["summaries"][0]["total"] == 2, judged.stderr
