@@ -129,3 +129,14 @@ def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(recipe: Pa
     assert not {"iter-00/checkpoint/model.safetensors", "iter-01/manifest.json", "recipe.yaml"} & same
     assert run_forked(recipe, out) == ["end 0"]
     assert hashes(out) == before
+
+
+@pytest.mark.parametrize(("method", "files"), [("sft", 0), ("rtlcoder", 1), ("itertl-softmax", 2)])
+def test_every_method_runs_through_the_loop(method: str, files: int, tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(TINY.replace("seed: 3", f"seed: 3\nmethod: {method}").replace("limit: 2,", "limit: 1,"))
+    assert run_forked(recipe, tmp_path / "run") == ["end 0"]
+    assert len(list((tmp_path / "run").glob("iter-*/candidates.jsonl"))) == files  # rtlcoder samples once
+    metrics = read_records(tmp_path / "run" / "metrics.jsonl", IterationMetrics)
+    assert [row.loss is None for row in metrics] == [True, False, False]
+    assert (metrics[2].telemetry is None) == (method == "sft") and (metrics[2].candidate_tokens_seen == 0) == (method == "sft")
