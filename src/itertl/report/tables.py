@@ -232,8 +232,3 @@ def iteration_markdown(metrics: Sequence[IterationMetrics]) -> str:
 def method_comparison(runs: Mapping[str, Sequence[IterationMetrics]]) -> "Table":
     """Runs side by side, beside the published figures where VerilogEval v1 was judged (see ``comparison_grid``)."""
     return rich_table(comparison_grid(runs))
-
-
-def comparison_markdown(runs: Mapping[str, Sequence[IterationMetrics]]) -> str:
-    """The same table as markdown."""
-    return markdown(comparison_grid(runs))
