@@ -43,6 +43,7 @@ class Verdict(StrEnum):
     ELABORATION_ERROR = "elaboration_error"  # parses, but ports, types or names do not fit
     COMPILE_ERROR = "compile_error"  # the simulator refused it, whichever of the two it was
     WRONG_OUTPUT = "wrong_output"  # ran, and an output differs from the reference
+    GAMED = "gamed"  # uses what a design has no business with (testbench, files, time, tool macros): refused unrun
     RUNTIME_ERROR = "runtime_error"  # ran, and ended without a verdict (crash, early $finish, runtime message)
     TIMEOUT = "timeout"  # did not end within its limits of time, memory or output
     TRUNCATED = "truncated"  # generation hit its token limit before the code was complete
@@ -181,6 +182,7 @@ class EvalRow(Record):
     benchmark: str  # name and version
     simulator: str  # name and version
     rule: str  # name of the verdict rule
+    sandbox: str = ""  # level under which the tools ran: "bubblewrap", "landlock" or "rlimits"
     temperature: float | None = None  # None for stored completions
 
 
@@ -234,6 +236,7 @@ class EvalSummary(BaseModel):
     temperature: float | None
     rule: str
     simulator: str
+    sandbox: str = ""  # level under which the tools ran
     mean_surrogate: float | None = None  # mean z that the recipe's scorers give these completions
 
     @property
