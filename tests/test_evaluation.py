@@ -24,7 +24,7 @@ def row(task: str, index: int, verdict: Verdict, temperature: float | None = Non
     return EvalRow(
         task_id=task, index=index, verdict=verdict,
         passed=None if verdict.fault is Fault.OURS else verdict is Verdict.PASSED,
-        completion_hash="0", benchmark="tiny 1", simulator="Icarus Verilog 11.0", rule="default", temperature=temperature,
+        completion_hash="0", benchmark="tiny 1", simulator="Icarus Verilog 11.0", rule="strict", temperature=temperature,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from itertl.errors import DataError, ToolMissing, UsageError
 from itertl.evaluation.judge import Completion, judge
 from itertl.progress import Tracker
 from itertl.records import EvalRow, Verdict, content_hash
+from itertl.tools.sandbox import Limits
 
 
 class Counting(Tracker):
@@ -52,12 +53,12 @@ VERDICTS = [
     (body("assign y = ;\nendmodule"), Verdict.SYNTAX_ERROR),
     (body("assign y = b;\nendmodule"), Verdict.ELABORATION_ERROR),
     (whole("module other; endmodule"), Verdict.ELABORATION_ERROR),
-    (whole('`include "nowhere.v"\n' + WHOLE_INVERTER), Verdict.COMPILE_ERROR),
+    (whole('`include "nowhere.v"\n' + WHOLE_INVERTER), Verdict.GAMED),
     (body(""), Verdict.NO_CODE),
     (body("\ufeff \r\n\t\0"), Verdict.NO_CODE),
     (whole("I am sorry, I cannot write Verilog."), Verdict.NO_CODE),
-    (whole(FORGED), Verdict.RUNTIME_ERROR),
-    (body("assign y = ~a; initial $fatal(1);\nendmodule"), Verdict.RUNTIME_ERROR),
+    (whole(FORGED), Verdict.GAMED),
+    (body("assign y = ~a; initial $fatal(1);\nendmodule"), Verdict.GAMED),
     (body("assign y = ~a;", truncated=True), Verdict.TRUNCATED),
     (body("", truncated=True), Verdict.TRUNCATED),
     (body(INVERT, truncated=True), Verdict.PASSED),
@@ -82,7 +83,7 @@ def test_verdict(rows: list[EvalRow], number: int) -> None:
 
 
 def test_rows_say_what_judged_them(rows: list[EvalRow]) -> None:
-    assert {(row.benchmark, row.rule) for row in rows} == {("tiny 1", "default")}
+    assert {(row.benchmark, row.rule) for row in rows} == {("tiny 1", "strict")}
     assert all(row.simulator.startswith("Icarus Verilog 1") for row in rows)
     assert all(row.detail for row in rows if row.verdict is not Verdict.PASSED)
     broken = [row.detail for row in rows if row.task_id == "broken"]
@@ -93,29 +94,31 @@ def test_rules_differ_on_a_forged_verdict_and_on_a_warning() -> None:
     implicit = body("assign z = a[0]; assign y = ~a;\nendmodule")
     default = [row.verdict for row in judge(tiny(), [whole(FORGED), implicit])]
     upstream = judge(tiny(), [whole(FORGED), implicit], rule="upstream")
-    assert default == [Verdict.RUNTIME_ERROR, Verdict.PASSED]
+    assert default == [Verdict.GAMED, Verdict.PASSED]
     assert [row.verdict for row in upstream] == [Verdict.PASSED, Verdict.COMPILE_ERROR]
     assert "warning" in upstream[1].detail and upstream[1].rule == "upstream"
 
 
 def test_a_design_that_never_ends_is_timed_out() -> None:
-    benchmark = tiny(judge="evaluation_hooks:hurried")
-    assert judge(benchmark, [whole(ENDLESS)], num_workers=1)[0].verdict is Verdict.TIMEOUT
+    limits = Limits(wall_s=4, cpu_s=1)
+    assert judge(tiny(), [whole(ENDLESS)], limits=limits, num_workers=1)[0].verdict is Verdict.TIMEOUT
+    plain = tiny(judge="evaluation_hooks:hurried")
+    assert judge(plain, [whole(ENDLESS)], rule="upstream", num_workers=1)[0].verdict is Verdict.TIMEOUT
 
 
 def test_our_faults_never_count_against_the_model(tmp_path: Path) -> None:
     partial = tmp_path / "log"
-    raised = judge(tiny(judge="evaluation_hooks:broken"), [body(INVERT)], num_workers=1, partial=partial)[0]
+    raised = judge(tiny(judge="evaluation_hooks:broken"), [body(INVERT)], rule="upstream", num_workers=1, partial=partial)[0]
     assert (raised.verdict, raised.passed) == (Verdict.UNJUDGEABLE, None)  # the reference meets the same fault
     assert partial.read_text() == ""
-    crashed = judge(tiny(judge="evaluation_hooks:dies_on_inverter"), [body(INVERT), body(INVERT, "both")], num_workers=1)
+    crashed = judge(tiny(judge="evaluation_hooks:dies_on_inverter"), [body(INVERT), body(INVERT, "both")], rule="upstream", num_workers=1)
     assert [row.verdict for row in crashed] == [Verdict.UNJUDGEABLE, Verdict.WRONG_OUTPUT]
     assert "tool_failed" in crashed[0].detail
 
 
 def test_a_tool_that_fails_once_leaves_one_row_unjudged() -> None:
     benchmark = tiny(judge="evaluation_hooks:fails_on_marked")
-    found = judge(benchmark, [body(INVERT), body("// MARK\n" + INVERT), body("assign y = a;\nendmodule")], num_workers=1)
+    found = judge(benchmark, [body(INVERT), body("// MARK\n" + INVERT), body("assign y = a;\nendmodule")], rule="upstream", num_workers=1)
     assert [row.verdict for row in found] == [Verdict.PASSED, Verdict.TOOL_FAILED, Verdict.WRONG_OUTPUT]
     assert found[1].passed is None and "OSError" in found[1].detail
 
@@ -137,7 +140,7 @@ def test_equal_texts_are_judged_once_and_progress_counts_all(tmp_path: Path) -> 
     completions = [body(INVERT), body("assign y = a;\nendmodule"), body(INVERT), body(""), body(INVERT)]
     found = judge(tiny(), completions, partial=partial, tracker=tracker)
     assert [row.passed for row in found] == [True, False, True, False, True]
-    assert len(partial.read_text().splitlines()) == 2
+    assert len(partial.read_text().splitlines()) == 3  # two texts and the reference's own run
     assert tracker.done == 5
 
 
@@ -149,8 +152,8 @@ def test_same_text_for_another_problem_or_after_a_header_is_another_judgement() 
 def test_resuming_believes_the_log_of_the_same_rule_only(tmp_path: Path) -> None:
     partial = tmp_path / "log"
     first = judge(tiny(), [body(INVERT)], partial=partial)
-    line = json.loads(partial.read_text())
-    partial.write_text(json.dumps({**line, "verdict": "timeout", "detail": "from the log"}) + '\n{"key": 3}\n[]\n{"to')
+    _, line = (json.loads(line) for line in partial.read_text().splitlines())
+    partial.write_text(json.dumps({**line, "found": ["timeout", "from the log"]}) + '\n{"key": 3}\n[]\n{"to')
     resumed = judge(tiny(), [body(INVERT)], partial=partial)
     other = judge(tiny(), [body(INVERT)], partial=partial, rule="upstream")
     assert first[0].verdict is Verdict.PASSED
@@ -179,7 +182,7 @@ def test_killed_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
 
     killed = run(log, ITERTL_KILL_AT="judge.item:3")
     assert killed.returncode == -signal.SIGKILL
-    assert len(log.read_text().splitlines()) == 3
+    assert len(log.read_text().splitlines()) == 4  # three verdicts and the reference's own run
     resumed, undisturbed = run(log), run(tmp_path / "other")
     assert resumed.returncode == undisturbed.returncode == 0, resumed.stderr
     assert resumed.stdout == undisturbed.stdout and len(resumed.stdout.splitlines()) == 6

@@ -3,7 +3,7 @@
 The stored verdicts are a strict harness's on Icarus 11; another simulator may rightly differ, so that these tests say
 nothing with another. Two differences are expected, and each is checked to be one of them: the two Human problems whose
 reference needs Icarus 12 are unjudged here and failed there; and rule ``upstream`` fails a design for a warning, which
-the stored harness, like rule ``default``, does not.
+the stored harness, like rule ``strict``, does not.
 """
 
 import json
@@ -54,7 +54,7 @@ def needs_icarus_12(shared_data: Path) -> set[str]:
     return set(json.loads((shared_data / "iverilog11_status.json").read_text())["verilogeval_v1"]["human"]["failing"])
 
 
-@pytest.mark.parametrize(("which", "rule", "count"), [("machine", "default", 50), ("human", "upstream", 25)])
+@pytest.mark.parametrize(("which", "rule", "count"), [("machine", "strict", 50), ("human", "upstream", 25)])
 def test_a_part_of_the_replay(shared_data: Path, tmp_path: Path, which: str, rule: str, count: int) -> None:
     _, rows, stored = replay(shared_data, which, tmp_path, rule, count)
     apart = differences(rows, stored, rule)
@@ -63,13 +63,13 @@ def test_a_part_of_the_replay(shared_data: Path, tmp_path: Path, which: str, rul
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("rule", ["default", "upstream"])
+@pytest.mark.parametrize("rule", ["strict", "upstream"])
 @pytest.mark.parametrize(
     ("which", "published"), [("machine", {1: 53.4, 5: 71.0, 10: 75.5}), ("human", {1: 29.7, 5: 45.3, 10: 50.6})]
 )
 def test_the_whole_replay(shared_data: Path, tmp_path: Path, which: str, published: dict[int, float], rule: str) -> None:
     found, rows, stored = replay(shared_data, which, tmp_path, rule, None)
-    for k, expected in published.items() if rule == "default" else ():
+    for k, expected in published.items() if rule == "strict" else ():
         assert round(100 * found["pass_at_k_unjudged_as_failed"][str(k)], 1) == expected
     apart = differences(rows, stored, rule)
     unjudged = needs_icarus_12(shared_data) if which == "human" else set()

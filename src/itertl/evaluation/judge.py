@@ -1,29 +1,39 @@
 """Completions in, verdicts out: each distinct text once, over the cores, resumable, in the order given.
 
-A problem whose own reference does not pass here (an older simulator, say) says nothing about a model: all its rows are
-UNJUDGEABLE. The reference is tried for each problem that has a completion that did not pass; one that passes shows by
-itself that the problem can be judged.
+Under the strict rule a text goes through the gate (``judging.gate``), what comes out of it is simulated once for each
+distinct design, and what the testbench then says is compared with what it says of the problem's own reference
+(``judging.strict``). A problem whose reference does not pass here says nothing about a model: it is tried on the second
+simulator, if there is one, and otherwise all its rows are UNJUDGEABLE.
 """
 
 import contextlib
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from itertl import faults
-from itertl.errors import DataError, UsageError
+from itertl.errors import DataError, ToolMissing, UsageError
 from itertl.evaluation.benchmarks import Benchmark
-from itertl.evaluation.rules import Judgement
-from itertl.evaluation.worker import Work, with_header
+from itertl.evaluation.rules import STRICT
+from itertl.evaluation.verdicts import VerdictCache
+from itertl.evaluation.worker import GateTask, RuleTask, RunTask, Simulator, Task, with_header
+from itertl.judging import strict
+from itertl.judging.gate import Design, Refusal
+from itertl.judging.outcomes import Judgement
+from itertl.judging.strict import Said
 from itertl.progress import SILENT, Tracker
-from itertl.records import EvalRow, Fault, Verdict, content_hash
-from itertl.storage import AppendLog
-from itertl.tools import icarus, pool
+from itertl.records import EvalRow, Fault, Problem, Verdict, content_hash
+from itertl.tools import icarus, pool, sandbox, slang
+from itertl.tools.pool import Outcome
+from itertl.tools.sandbox import Limits
 
-TASK_TIMEOUT_S = 300.0  # compiler and simulator have 120 s each (worker.LIMITS); beyond that the worker itself hangs
+GATE_TIMEOUT_S = 20.0
+VERILATOR_TIMEOUT_S = 600.0  # it compiles through C++
+_GRACE_S = 60.0  # beyond both programs' wall clocks the worker itself hangs
 _MODULE = re.compile(r"\b(?:macro)?module\b")
 
 
@@ -41,8 +51,11 @@ class Completion:
 
 
 def choose_rule(benchmark: Benchmark, rule: str | None) -> str:
-    """The benchmark's default, one of its rules, or the user's own ``module:function``. Raises UsageError."""
-    if rule is None:
+    """The benchmark's default (None or ``"default"``), one of its rules, or the user's ``module:function``.
+
+    Raises UsageError.
+    """
+    if rule is None or rule == "default":
         return benchmark.default_rule
     if rule not in benchmark.rules and ":" not in rule:
         near = difflib.get_close_matches(rule, benchmark.rules, 1, 0.5)
@@ -58,33 +71,26 @@ def judge(
     rule: str | None = None,
     num_workers: int = 0,
     partial: Path | None = None,
+    cache: Path | None = None,
+    limits: Limits = strict.LIMITS,
     tracker: Tracker = SILENT,
 ) -> list[EvalRow]:
     """Judge every completion; rows come in input order.
 
     ``partial`` names a log that a killed call left and this one goes on from; the caller removes it when the rows are
-    safe. Raises DataError for an unknown task_id, UsageError for an unknown rule, ToolMissing without a simulator.
+    safe. ``cache``: folder of verdicts kept across runs. ``limits``: of compiler and simulator each, strict rule.
+    Raises DataError for an unknown task_id, UsageError for an unknown rule, ToolMissing without a simulator.
     """
     rule = choose_rule(benchmark, rule)
     check_tasks(benchmark, completions)
     icarus.find("vvp")
-    simulator = icarus.version()
-    keys = [_key(benchmark, c, rule, simulator) for c in completions]
-    verdicts = {key: known for key, c in zip(keys, completions, strict=True) if (known := _at_sight(benchmark, c))}
-    works = {
-        key: Work(benchmark.by_id[c.task_id], _code(benchmark, c), benchmark.judge, rule)
-        for key, c in zip(keys, completions, strict=True)
-        if key not in verdicts
-    }
-    counts = Counter(keys)
-    tracker.advance(sum(counts[key] for key in verdicts))
-    with AppendLog(partial) if partial is not None else contextlib.nullcontext() as log:
-        verdicts |= _judge_all(works, counts, log, num_workers, tracker)
-        broken = _broken_references(benchmark, completions, keys, verdicts, rule, simulator, log, num_workers)
-    return [
-        _row(benchmark, c, broken.get(c.task_id) or _truncation(c, verdicts[key]), rule, simulator)
-        for key, c in zip(keys, completions, strict=True)
-    ]
+    with VerdictCache(cache, partial) as known:
+        desk = _Desk(benchmark, rule, known, num_workers, limits)
+        keys = [desk.key(c) for c in completions]
+        found = {key: at_sight for key, c in zip(keys, completions, strict=True) if (at_sight := _at_sight(benchmark, c))}
+        counts = Counter(keys)
+        desk.judge({key: c for key, c in zip(keys, completions, strict=True) if key not in found}, found, counts, tracker)
+    return [desk.row(c, found[key]) for key, c in zip(keys, completions, strict=True)]
 
 
 def check_tasks(benchmark: Benchmark, completions: Iterable[Completion]) -> None:
@@ -96,17 +102,6 @@ def check_tasks(benchmark: Benchmark, completions: Iterable[Completion]) -> None
         hint = f"did you mean {near[0]!r}?" if near else f"its ids are like {', '.join(list(benchmark.by_id)[:3])}"
         where = completion.where or f"completion {position}"
         raise DataError(f"{where}: {benchmark.name} has no task_id {completion.task_id!r}; {hint}")
-
-
-def _key(benchmark: Benchmark, completion: Completion, rule: str, simulator: str) -> str:
-    """Identity of a verdict: all that it depends on, so that a log of another rule or simulator is not believed."""
-    problem = benchmark.by_id[completion.task_id]
-    asked = [completion.task_id, problem.header, problem.testbench]
-    return content_hash([benchmark.judge, rule, simulator, asked, completion.full_module, completion.text], 32)
-
-
-def _code(benchmark: Benchmark, completion: Completion) -> str:
-    return with_header(benchmark.by_id[completion.task_id], completion.text, completion.full_module)
 
 
 def _at_sight(benchmark: Benchmark, completion: Completion) -> Judgement | None:
@@ -121,87 +116,223 @@ def _at_sight(benchmark: Benchmark, completion: Completion) -> Judgement | None:
     return None
 
 
-def _judge_all(
-    works: Mapping[str, Work], counts: Mapping[str, int], log: AppendLog | None, num_workers: int, tracker: Tracker
-) -> dict[str, Judgement]:
-    """Run what the log does not hold. Verdicts that are our fault are not logged: a resumed call tries again."""
-    done = {key: known for key, known in _logged(log).items() if key in works}
-    tracker.advance(sum(counts.get(key, 0) for key in done))
-    left = [key for key in works if key not in done]
-    payloads = [works[key] for key in left]
-    for number, outcome in pool.map_unordered(
-        "itertl.evaluation.worker:work", payloads, num_workers=num_workers, timeout_s=TASK_TIMEOUT_S
-    ):
-        key = left[number]
-        ok = outcome.status == "ok"
-        verdict, detail = outcome.value if ok else (Verdict.TOOL_FAILED, f"{outcome.status}: {outcome.detail}")
-        done[key] = (verdict, detail)
-        if log is not None and verdict.fault is not Fault.OURS:
-            log.append([{"key": key, "verdict": verdict.value, "detail": detail}])
-        faults.point("judge.item")
-        tracker.advance(counts.get(key, 0))
-    return done
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """How a problem is judged here: on which simulator, and what its reference says there; or why not at all."""
+
+    simulator: Simulator
+    said: Said | None  # None under a rule that has no use for it
+    broken: Judgement | None = None
 
 
-def _logged(log: AppendLog | None) -> dict[str, Judgement]:
-    """What an earlier call left. Lines of another shape are ignored: the work is done again."""
-    known: dict[str, Judgement] = {}
-    for entry in log.existing if log is not None else []:
-        with contextlib.suppress(KeyError, TypeError, ValueError):
-            known[str(entry["key"])] = (Verdict(entry["verdict"]), str(entry["detail"]))
-    return known
+class _Desk:
+    """One call of ``judge``: the tools' versions, what is known already, and the work in its order."""
+
+    def __init__(self, benchmark: Benchmark, rule: str, known: VerdictCache, num_workers: int, limits: Limits) -> None:
+        self.benchmark, self.rule, self.known = benchmark, rule, known
+        self.num_workers, self.limits = num_workers, limits
+        self.simulators: dict[Simulator, str] = {"icarus": icarus.version()}
+        self.sandbox = sandbox.level()
+        self.measures: dict[str, _Measure] = {}
+        tools = [slang.version(), strict.REVISION, _limits_key(limits)] if rule == STRICT else []
+        self.basis = [benchmark.judge, rule, self.simulators["icarus"], *tools]
+
+    def key(self, completion: Completion) -> str:
+        """Identity of a verdict: all that it depends on, so that one of another rule or simulator is not believed."""
+        asked = _asked(self.benchmark.by_id[completion.task_id])
+        return content_hash([*self.basis, asked, completion.full_module, completion.text], 32)
+
+    def judge(
+        self, completions: Mapping[str, Completion], found: dict[str, Judgement], counts: Mapping[str, int], tracker: Tracker
+    ) -> None:
+        """Fill ``found`` for every key of ``completions``; the tracker counts completions."""
+        tracker.advance(sum(counts[key] for key in found))
+        before = self.known.verdicts(completions)
+        found |= before
+        tracker.advance(sum(counts[key] for key in before))
+        self._measure({c.task_id for c in completions.values()})
+        left: dict[str, Completion] = {}
+        for key, completion in completions.items():
+            broken = self.measures[completion.task_id].broken
+            if broken is not None:
+                found[key] = broken
+                tracker.advance(counts[key] if key not in before else 0)
+            elif key not in before:
+                left[key] = completion
+        for key, judgement in self._strict(left) if self.rule == STRICT else self._by_rule(left):
+            found[key] = judgement
+            self.known.put_verdict(key, judgement)
+            faults.point("judge.item")
+            tracker.advance(counts[key])
+
+    def row(self, completion: Completion, found: Judgement) -> EvalRow:
+        """The record of one verdict. A truncated completion that fails is counted as truncated."""
+        verdict, detail = found
+        if completion.truncated and verdict.fault is Fault.MODEL:
+            verdict, detail = Verdict.TRUNCATED, f"cut at the token limit; {verdict.value}: {detail}".removesuffix(": ")
+        measure = self.measures.get(completion.task_id)
+        return EvalRow(
+            task_id=completion.task_id,
+            index=completion.index,
+            verdict=verdict,
+            passed=None if verdict.fault is Fault.OURS else verdict is Verdict.PASSED,
+            detail=detail,
+            completion_hash=content_hash(completion.text),
+            benchmark=self.benchmark.label,
+            simulator=self.simulators[measure.simulator if measure else "icarus"],
+            rule=self.rule,
+            sandbox=self.sandbox,
+            temperature=completion.temperature,
+        )
+
+    def _measure(self, tasks: set[str]) -> None:
+        """Judge the references of ``tasks``; those that fail on Icarus once more on Verilator, where there is one."""
+        problems = {t: p for t, p in self.benchmark.by_id.items() if t in tasks}
+        for task, said in self._references(problems, "icarus").items():
+            self.measures[task] = self._measured("icarus", said)
+        again = {t: problems[t] for t, m in self.measures.items() if m.broken is not None} if self.rule == STRICT else {}
+        with_code = {t: p for t, p in again.items() if p.reference is not None}
+        version = _verilator() if with_code else None
+        if version is None:
+            return
+        self.simulators["verilator"] = version
+        for task, said in self._references(with_code, "verilator").items():
+            measure = self._measured("verilator", said)
+            if measure.broken is None:
+                self.measures[task] = measure
+
+    def _measured(self, simulator: Simulator, said: Said | Judgement | None) -> _Measure:
+        if said is None:
+            return _Measure(simulator, None)
+        if isinstance(said, Said):
+            if strict.is_sound(said):
+                return _Measure(simulator, said)
+            verdict, detail = said.stopped or (Verdict.WRONG_OUTPUT, "; ".join(said.lines) or "its testbench says no verdict")
+        else:
+            verdict, detail = said
+            if verdict is Verdict.PASSED:
+                return _Measure(simulator, None)
+        if verdict is Verdict.TOOL_MISSING:
+            return _Measure(simulator, None, (verdict, detail))
+        why = detail if verdict is Verdict.UNJUDGEABLE else f"{verdict.value} {detail}".rstrip()
+        return _Measure(simulator, None, (Verdict.UNJUDGEABLE, f"the problem's own reference fails here: {why}"))
+
+    def _references(self, problems: Mapping[str, Problem], simulator: Simulator) -> dict[str, Said | Judgement | None]:
+        """What each reference says; None where a problem has none and the rule needs none."""
+        answers: dict[str, Said | Judgement | None] = {}
+        todo: dict[str, Task] = {}
+        gates: dict[str, Task] = {}
+        for task, problem in problems.items():
+            if self.rule != STRICT:
+                answers[task] = None
+                if problem.reference is not None:
+                    todo[task] = RuleTask(problem, problem.reference, self.benchmark.judge, self.rule)
+            elif problem.reference is None:
+                answers[task] = (Verdict.UNJUDGEABLE, "it has none, and the strict rule needs one")
+            else:
+                gates[task] = GateTask(problem, problem.reference)
+        keys = {task: content_hash([*self.basis, self.simulators[simulator], _asked(problems[task])], 32) for task in [*gates, *todo]}
+        before = {task: said for task, key in keys.items() if (said := self.known.said(key)) is not None}
+        answers |= before
+        for task, outcome in self._outcomes({t: g for t, g in gates.items() if t not in before}, GATE_TIMEOUT_S):
+            passed = outcome.value if outcome.status == "ok" else Refusal(Verdict.TOOL_FAILED, f"{outcome.status}: {outcome.detail}")
+            if isinstance(passed, Design):
+                todo[task] = RunTask(problems[task], passed.text, simulator, self.limits)
+            else:
+                answers[task] = (passed.verdict, passed.detail)
+        for task, outcome in self._outcomes({t: r for t, r in todo.items() if t not in before}, self._timeout(simulator)):
+            ok = outcome.status == "ok"
+            answers[task] = outcome.value if ok else (Verdict.TOOL_FAILED, f"{outcome.status}: {outcome.detail}")
+            self.known.put_said(keys[task], answers[task])
+        return answers
+
+    def _by_rule(self, completions: Mapping[str, Completion]) -> Iterator[tuple[str, Judgement]]:
+        tasks: dict[str, Task] = {
+            key: RuleTask(self.benchmark.by_id[c.task_id], self._code(c), self.benchmark.judge, self.rule)
+            for key, c in completions.items()
+        }
+        for key, outcome in self._outcomes(tasks, self._timeout("icarus")):
+            yield key, outcome.value if outcome.status == "ok" else _failed(outcome)
+
+    def _strict(self, completions: Mapping[str, Completion]) -> Iterator[tuple[str, Judgement]]:
+        """Gate, then one run for each distinct design of a problem."""
+        designs: dict[tuple[str, str], list[str]] = {}
+        for key, outcome in self._gated(completions):
+            passed = outcome.value if outcome.status == "ok" else _refused(outcome)
+            if isinstance(passed, Design):
+                designs.setdefault((completions[key].task_id, passed.text), []).append(key)
+            else:
+                yield key, (passed.verdict, passed.detail)
+        runs: dict[str, Task] = {}
+        users: dict[str, tuple[str, list[str]]] = {}
+        for number, ((task, text), keys) in enumerate(designs.items()):
+            runs[str(number)] = RunTask(self.benchmark.by_id[task], text, self.measures[task].simulator, self.limits)
+            users[str(number)] = (task, keys)
+        slowest: Simulator = "verilator" if any(m.simulator == "verilator" for m in self.measures.values()) else "icarus"
+        for number, outcome in self._outcomes(runs, self._timeout(slowest)):
+            task, keys = users[number]
+            expected = self.measures[task].said
+            assert expected is not None
+            judgement = strict.verdict(outcome.value, expected) if outcome.status == "ok" else _failed(outcome)
+            for key in keys:
+                yield key, judgement
+
+    def _gated(self, completions: Mapping[str, Completion]) -> Iterator[tuple[str, Outcome]]:
+        """The gate's outcomes; a text that ended or stalled its worker is read once more, alone."""
+        tasks: dict[str, Task] = {key: GateTask(self.benchmark.by_id[c.task_id], self._code(c)) for key, c in completions.items()}
+        again: dict[str, Task] = {}
+        for key, outcome in self._outcomes(tasks, GATE_TIMEOUT_S):
+            if outcome.status == "ok":
+                yield key, outcome
+            else:
+                again[key] = tasks[key]
+        for key, task in again.items():
+            yield from self._outcomes({key: task}, GATE_TIMEOUT_S)
+
+    def _outcomes(self, tasks: Mapping[str, Task], timeout_s: float) -> Iterator[tuple[str, Outcome]]:
+        keys = list(tasks)
+        run = pool.map_unordered("itertl.evaluation.worker:work", tasks.values(), num_workers=self.num_workers, timeout_s=timeout_s)
+        with contextlib.closing(run):
+            for number, outcome in run:
+                yield keys[number], outcome
+
+    def _timeout(self, simulator: Simulator) -> float:
+        return (2 * self.limits.wall_s if simulator == "icarus" else VERILATOR_TIMEOUT_S) + _GRACE_S
+
+    def _code(self, completion: Completion) -> str:
+        return with_header(self.benchmark.by_id[completion.task_id], completion.text, completion.full_module)
 
 
-def _broken_references(
-    benchmark: Benchmark,
-    completions: Sequence[Completion],
-    keys: Sequence[str],
-    verdicts: Mapping[str, Judgement],
-    rule: str,
-    simulator: str,
-    log: AppendLog | None,
-    num_workers: int,
-) -> dict[str, Judgement]:
-    """task_id -> UNJUDGEABLE and why, for each problem that nothing passed and whose reference fails too."""
-    passing = {c.task_id for key, c in zip(keys, completions, strict=True) if verdicts[key][0] is Verdict.PASSED}
-    tried = {
-        c.task_id: Completion(c.task_id, 0, reference, full_module=True)
-        for c in completions
-        if c.task_id not in passing
-        and c.task_id not in benchmark.errata
-        and (reference := benchmark.by_id[c.task_id].reference) is not None
-    }
-    of_key = {_key(benchmark, c, rule, simulator): c for c in tried.values()}
-    works = {key: Work(benchmark.by_id[c.task_id], c.text, benchmark.judge, rule) for key, c in of_key.items()}
-    # A second look at the log would see what this call wrote: references may be among the completions.
-    found = {key: verdicts[key] for key in works if key in verdicts}
-    found |= _judge_all({k: w for k, w in works.items() if k not in found}, {}, log, num_workers, SILENT)
-    return {
-        of_key[key].task_id: (Verdict.UNJUDGEABLE, f"the problem's own reference fails here: {verdict.value} {detail}".rstrip())
-        for key, (verdict, detail) in found.items()
-        if verdict is not Verdict.PASSED
-    }
+def _asked(problem: Problem) -> list[Any]:
+    """All of a problem that a verdict depends on."""
+    return [problem.upstream_id, problem.header, problem.top, problem.reference, problem.testbench, problem.extra]
 
 
-def _truncation(completion: Completion, found: Judgement) -> Judgement:
-    """A truncated completion that fails is counted as truncated; one that passes anyway has passed."""
-    verdict, detail = found
-    if completion.truncated and verdict.fault is Fault.MODEL:
-        return Verdict.TRUNCATED, f"cut at the token limit; {verdict.value}: {detail}".removesuffix(": ")
-    return found
+def _limits_key(limits: Limits) -> list[Any]:
+    return [getattr(limits, name) for name in sorted(limits.__slots__)]
 
 
-def _row(benchmark: Benchmark, completion: Completion, found: Judgement, rule: str, simulator: str) -> EvalRow:
-    verdict, detail = found
-    return EvalRow(
-        task_id=completion.task_id,
-        index=completion.index,
-        verdict=verdict,
-        passed=None if verdict.fault is Fault.OURS else verdict is Verdict.PASSED,
-        detail=detail,
-        completion_hash=content_hash(completion.text),
-        benchmark=benchmark.label,
-        simulator=simulator,
-        rule=rule,
-        temperature=completion.temperature,
-    )
+def _verilator() -> str | None:
+    """Its version, or None where it is not installed."""
+    from itertl.tools import verilator
+
+    try:
+        return verilator.version()
+    except ToolMissing:
+        return None
+
+
+def _failed(outcome: Outcome) -> Judgement:
+    return Verdict.TOOL_FAILED, f"{outcome.status}: {outcome.detail}"
+
+
+def _refused(outcome: Outcome) -> Refusal:
+    """What to say of a text that the gate could not read twice.
+
+    It is the text's doing where it ended or stalled a fresh worker alone: the reference went through the same checker.
+    """
+    if outcome.status == "timeout":
+        return Refusal(Verdict.TIMEOUT, f"the checker could not read it: {outcome.detail}")
+    if outcome.status == "crashed" or outcome.detail == "MemoryError":
+        return Refusal(Verdict.COMPILE_ERROR, f"the checker did not survive it: {outcome.detail}")
+    return Refusal(Verdict.TOOL_FAILED, f"{outcome.status}: {outcome.detail}")

@@ -7,7 +7,7 @@ from typing import Any
 from itertl import storage
 from itertl.config import EvalConfig, PromptConfig, SampleConfig, ScoreConfig
 from itertl.evaluation.benchmarks import Benchmark
-from itertl.evaluation.judge import Completion, choose_rule, judge
+from itertl.evaluation.judge import Completion, judge
 from itertl.evaluation.summary import summarize
 from itertl.progress import Reporter
 from itertl.records import Candidate, EvalSummary, SamplingSettings
@@ -47,7 +47,7 @@ def evaluate_policy(
     out = folder / f"eval-{benchmark.name}.jsonl"
     partial = out.with_name(out.name + ".partial")
     with reporter.stage(f"{label} judge {benchmark.name}", len(completions)) as tracker:
-        rows = judge(benchmark, completions, rule=_rule(config, benchmark), partial=partial, tracker=tracker)
+        rows = judge(benchmark, completions, rule=config.rule, partial=partial, cache=cache, tracker=tracker)
     storage.write_records(out, rows)
     partial.unlink(missing_ok=True)
     z_of = {} if score is None else _surrogate(benchmark, candidates, score, folder, cache, reporter, label)
@@ -59,10 +59,6 @@ def evaluate_policy(
         mean = sum(known) / len(known) if known else None
         summaries.append(summary.model_copy(update={"mean_surrogate": mean}))
     return summaries
-
-
-def _rule(config: EvalConfig, benchmark: Benchmark) -> str:
-    return choose_rule(benchmark, None if config.rule == "default" else config.rule)
 
 
 def as_completion(candidate: Candidate, task_id: str) -> Completion:

@@ -1,36 +1,59 @@
-"""What a worker process does: simulate one completion and apply the rule. Imports little, because it is spawned often.
+"""What a worker process does for the judge, one task at a time. Imports little, because it is spawned often."""
 
-The order of the parts is upstream's: testbench, newline, header, newline, completion. The header is left out before a
-completion that is a whole module.
-"""
-
+import contextlib
+import resource
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-from itertl.errors import ToolMissing
-from itertl.evaluation.rules import RULES, Judgement
+from itertl.errors import DataError, ToolMissing
+from itertl.evaluation.rules import RULES
+from itertl.judging import gate, strict
+from itertl.judging.gate import Found
+from itertl.judging.outcomes import Judgement
+from itertl.judging.strict import Said
 from itertl.plugins import resolve
 from itertl.records import Problem, Verdict
 from itertl.tools import icarus
 from itertl.tools.icarus import Simulation
 from itertl.tools.sandbox import Limits
 
-# VerilogEval v1's own (verilog_eval/execution.py). ``default`` needs none of the warnings, but one command line for
-# both rules means that two verdicts on one text differ by the rule alone.
-FLAGS = ("-Wall", "-Winfloop", "-Wno-timescale", "-g2012")
+Simulator: TypeAlias = Literal["icarus", "verilator"]
 
-# Processor time decides: by the wall clock a verdict would depend on what else the machine does (VerilogEval's
-# conwaylife takes 2 s, and was seen to take 30 on a crowded machine). The wall only ends what waits without working.
-LIMITS = Limits(wall_s=120, cpu_s=30, memory_mb=2048, file_mb=64)
+# VerilogEval v1's own (verilog_eval/execution.py): under its rule every warning counts.
+FLAGS = ("-Wall", "-Winfloop", "-Wno-timescale", "-g2012")
+GATE_MEMORY_MB = 2048  # address space of a worker while slang reads a design
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """One text to judge."""
+class GateTask:
+    """Read one design."""
 
     problem: Problem
-    code: str  # header included
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunTask:
+    """Simulate what the gate let through."""
+
+    problem: Problem
+    design: str
+    simulator: Simulator
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTask:
+    """Judge one text by a rule over one simulation."""
+
+    problem: Problem
+    code: str
     judge: str  # "module:function", (problem, code) -> Simulation
     rule: str
+
+
+Task: TypeAlias = GateTask | RunTask | RuleTask
 
 
 def with_header(problem: Problem, text: str, full_module: bool) -> str:
@@ -39,14 +62,49 @@ def with_header(problem: Problem, text: str, full_module: bool) -> str:
 
 
 def one_file(problem: Problem, code: str) -> Simulation:
-    """Testbench and design in one source, top module ``tb``."""
+    """Testbench and design in one source, in upstream's order and with its flags."""
     sources = {"design.sv": f"{problem.testbench}\n{code}"}
-    return icarus.simulate(sources, top="tb", flags=FLAGS, compile_limits=LIMITS, run_limits=LIMITS)
+    top = str(problem.extra.get("testbench_top", "tb"))
+    return icarus.simulate(
+        sources, top=top, flags=FLAGS, data_files=problem.extra.get("data_files"),
+        compile_limits=strict.LIMITS, run_limits=strict.LIMITS,
+    )  # fmt: skip
 
 
-def work(task: Work) -> Judgement:
-    """Verdict and detail. What breaks here is our fault; a missing simulator is told from a broken one."""
+def work(task: Task) -> Found | Said | Judgement:
+    """A gate's finding, what a run said, or a rule's judgement. A tool that is missing is a judgement of ours."""
     try:
-        return resolve("rule", task.rule, RULES)(resolve("judge", task.judge, {})(task.problem, task.code))
+        match task:
+            case GateTask():
+                return _gate(task)
+            case RunTask():
+                return strict.run(task.problem, task.design, task.limits, task.simulator)
+            case RuleTask():
+                return resolve("rule", task.rule, RULES)(resolve("judge", task.judge, {})(task.problem, task.code))
     except ToolMissing as error:
-        return Verdict.TOOL_MISSING, str(error)
+        return _ours(task, Verdict.TOOL_MISSING, str(error))
+    except DataError as error:
+        return _ours(task, Verdict.UNJUDGEABLE, str(error))
+
+
+def _ours(task: Task, verdict: Verdict, detail: str) -> Found | Said | Judgement:
+    if isinstance(task, GateTask):
+        return gate.Refusal(verdict, detail)
+    return Said((verdict, detail)) if isinstance(task, RunTask) else (verdict, detail)
+
+
+def _gate(task: GateTask) -> Found:
+    with _memory_limit():
+        names = strict.template(task.problem).names
+        return gate.examine(task.code, strict.design_name(task.problem) or "", testbench_names=names)
+
+
+@contextlib.contextmanager
+def _memory_limit() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    asked = GATE_MEMORY_MB << 20
+    resource.setrlimit(resource.RLIMIT_AS, (asked if soft == resource.RLIM_INFINITY else min(asked, soft), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

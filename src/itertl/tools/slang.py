@@ -7,6 +7,7 @@ or judge whether the design does what was asked.
 
 import functools
 import importlib.metadata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +29,8 @@ class Check:
     detail: str = ""
 
 
-def _load() -> Any:
-    """The package. Raises ToolMissing."""
+def library() -> Any:
+    """The package ``pyslang``. Raises ToolMissing."""
     try:
         import pyslang
     except ImportError as error:
@@ -46,36 +47,98 @@ def version() -> str:
         raise ToolMissing("pyslang is not installed: pip install 'pyslang>=12,<13'") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A text as one compilation unit: its syntax tree, and what the parser said."""
+
+    tree: Any  # pyslang.syntax.SyntaxTree
+    source: Any  # pyslang.SourceManager
+    modules: tuple[str, ...]  # names of the modules at the outermost level, in order of appearance
+    error: str  # the first error of lexer, preprocessor or parser as "line N: message", or ""
+
+
+def parse(code: str, *, macros: Sequence[str] = ()) -> Unit:
+    """Parse ``code`` with ``macros`` ("NAME=TEXT") defined; never fails for what the text holds.
+
+    Code points that UTF-8 cannot hold are read as U+FFFD. Raises ToolMissing.
+    """
+    pyslang = library()
+    source = pyslang.SourceManager()
+    text = code.encode("utf-8", "replace").decode("utf-8")
+    tree = pyslang.syntax.SyntaxTree.fromFileInMemory(text, source, "design.sv", "design.sv", _options(pyslang, None, macros))
+    error = _first_error(pyslang, source, tree.diagnostics)
+    return Unit(tree, source, tuple(_module_names(pyslang, tree)), error)
+
+
+def elaborate(unit: Unit, top: str | None) -> tuple[Any, str]:
+    """(compilation, first error as "line N: message" or "") of a unit that parsed, from ``top`` or from every root."""
+    pyslang = library()
+    compilation = pyslang.ast.Compilation(_options(pyslang, top))
+    compilation.addSyntaxTree(unit.tree)
+    return compilation, _first_error(pyslang, unit.source, compilation.getAllDiagnostics())
+
+
 def check(code: str, top: str | None = None) -> Check:
     """Parse ``code`` and elaborate it from ``top``, or from every module that nothing instantiates.
 
     Warnings do not count, nor does a name used before its declaration (a port's width by a parameter of the body, say):
-    Verilog simulators take it, and real designs rely on that. Unknown modules, undeclared names and a ``top`` that is not there are elaboration errors.
-    Code points that UTF-8 cannot hold are read as U+FFFD. Raises ToolMissing.
+    Verilog simulators take it, and real designs rely on that. Unknown modules, undeclared names and a ``top`` that is
+    not there are elaboration errors. Raises ToolMissing.
     """
-    pyslang = _load()
-    source = pyslang.SourceManager()
-    options = _options(pyslang, top)
-    text = code.encode("utf-8", "replace").decode("utf-8")
-    tree = pyslang.syntax.SyntaxTree.fromFileInMemory(text, source, "design.sv", "design.sv", options)
-    modules = _module_names(pyslang, tree)
-    first = _first_error(pyslang, source, tree.diagnostics)
-    if not modules:
-        return Check(Verdict.NO_CODE, first or "the text holds no module")
-    if first:
-        return Check(Verdict.SYNTAX_ERROR, first)
-    if top is not None and top not in modules:
-        return Check(Verdict.ELABORATION_ERROR, f"no module named {top!r}; the text has {', '.join(modules)}"[:DETAIL_CHARS])
-    compilation = pyslang.ast.Compilation(options)
-    compilation.addSyntaxTree(tree)
-    first = _first_error(pyslang, source, compilation.getAllDiagnostics())
-    return Check(Verdict.ELABORATION_ERROR, first) if first else Check(Verdict.PASSED)
+    unit = parse(code)
+    if not unit.modules:
+        return Check(Verdict.NO_CODE, unit.error or "the text holds no module")
+    if unit.error:
+        return Check(Verdict.SYNTAX_ERROR, unit.error)
+    if top is not None and top not in unit.modules:
+        return Check(Verdict.ELABORATION_ERROR, no_module(top, unit))
+    error = elaborate(unit, top)[1]
+    return Check(Verdict.ELABORATION_ERROR, error) if error else Check(Verdict.PASSED)
 
 
-def _options(pyslang: Any, top: str | None) -> Any:
+def no_module(top: str, unit: Unit) -> str:
+    """What to say of a text without the module that was asked for."""
+    return f"no module named {top!r}; the text has {', '.join(unit.modules)}"[:DETAIL_CHARS]
+
+
+def members(unit: Unit) -> list[tuple[str | None, str]]:
+    """(module's name, or None for what is no module; its text) of each outermost item, in order.
+
+    Macros are expanded; comments and what a condition leaves out are gone. The time scale and default net type that
+    hold for an item stand before it as directives: nothing else of the preprocessor is left.
+    """
+    root = unit.tree.root
+    items = list(root.members) if root.kind.name == "CompilationUnit" else [root]
+    printer = library().syntax.SyntaxPrinter
+    found: list[tuple[str | None, str]] = []
+    held: dict[str, str] = {}
+    for item in items:
+        _hold(item.getFirstToken(), held)
+        one = printer(unit.source).setExpandMacros(True).setIncludeDirectives(False)
+        text = one.setIncludeComments(False).setIncludeSkipped(False).print(item).str()
+        name = item.header.name.valueText if item.kind.name == "ModuleDeclaration" else None
+        found.append((name, "".join(f"{line}\n" for line in held.values()) + text))
+        if "`" in str(item):
+            item.visit(lambda node: _hold(node, held))
+    return found
+
+
+def _hold(token: Any, held: dict[str, str]) -> None:
+    """Note the directives before ``token`` that hold for later text: time scale and default net type."""
+    for trivia in getattr(token, "trivia", ()):
+        syntax = trivia.syntax()
+        kind = syntax.kind.name if syntax is not None else ""
+        if kind in ("TimeScaleDirective", "DefaultNetTypeDirective"):
+            held[kind] = " ".join(str(syntax).split())
+        elif kind == "ResetAllDirective":
+            held.clear()
+
+
+def _options(pyslang: Any, top: str | None, macros: Sequence[str] = ()) -> Any:
     """One bag for lexer, preprocessor and compilation. Include depth 0: no file is opened."""
     preprocessor = pyslang.parsing.PreprocessorOptions()
     preprocessor.maxIncludeDepth = 0
+    preprocessor.predefines = list(macros)
     compilation = pyslang.ast.CompilationOptions()
     compilation.flags |= pyslang.ast.CompilationFlags.AllowUseBeforeDeclare
     if top is not None:

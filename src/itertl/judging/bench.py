@@ -1,0 +1,208 @@
+"""A testbench as a template: names that a design cannot guess, inputs that it cannot drive, a verdict that it cannot print.
+
+``prepare`` reads a problem's testbench once (slang), and ``Template.render`` draws names and nonce anew for each run:
+
+- modules, instances, tasks and blocks of the testbench get random names, so that no path of a design leads to them and
+  no module of a design replaces them;
+- each input of the design hangs on a net of its own that the testbench's signal drives through a one-way assignment:
+  what a design does to its input ports does not reach the reference;
+- the nonce stands before the marker in the string by which the testbench announces its verdict, so that only lines of
+  the testbench count.
+
+Macros are expanded as Icarus would (``__ICARUS__`` is defined). What it does not: change what the testbench checks.
+"""
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from itertl.errors import DataError
+from itertl.tools import slang
+from itertl.tools.slang import Unit
+
+MISMATCHES = "Mismatches:"
+_PLACE = re.compile("\x01(\\d+)\x02")
+_SCOPES = ("InstanceName", "NamedBlockClause")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A testbench with open places. ``names``: what its modules and instances are called in the original."""
+
+    pieces: tuple[str, ...]  # text between places; place i lies between piece i and piece i + 1
+    places: tuple[int, ...]  # which name goes there; 0 is the nonce
+    num_names: int
+    top: int  # number of the name of its root module
+    names: frozenset[str]
+
+    def render(self) -> "Rendered":
+        """The testbench with fresh names and nonce (128 bits from the system's source)."""
+        drawn = [secrets.token_hex(16), *(f"n{secrets.token_hex(8)}" for _ in range(self.num_names))]
+        parts = [self.pieces[0]]
+        for place, piece in zip(self.places, self.pieces[1:], strict=True):
+            parts += (drawn[place], piece)
+        return Rendered("".join(parts), drawn[self.top], drawn[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One run's testbench."""
+
+    text: str
+    top: str
+    nonce: str
+
+
+def prepare(testbench: str, *, design: str, top: str, root: str = "tb", marker: str = MISMATCHES) -> Template:
+    """Make the template of ``testbench``, which instantiates module ``top``, of which ``design`` is a right one.
+
+    ``root`` is the testbench's root module, ``marker`` what its announcement of success holds. Raises DataError where
+    the testbench cannot be read, has no such root, never instantiates ``top`` or never says ``marker``.
+    """
+    text = "\n".join(part for _, part in slang.members(slang.parse(testbench, macros=("__ICARUS__=1",)))) + "\n"
+    unit = slang.parse(text)
+    if unit.error:
+        raise DataError(f"the testbench cannot be read: {unit.error}")
+    if root not in unit.modules:
+        raise DataError(f"the testbench has no module {root!r}; it has {', '.join(unit.modules)}")
+    edits = [*_isolate(text, design, top), *_announcement(unit, text, marker)]
+    names = _names(unit, top)
+    numbers = {name: number for number, name in enumerate(sorted(names), 1)}
+    edits += [(start, end, f"\x01{numbers[name]}\x02") for name, start, end in _uses(unit, names)]
+    marked = _apply(text, edits)
+    parts = _PLACE.split(marked)
+    return Template(tuple(parts[::2]), tuple(int(p) for p in parts[1::2]), len(names), numbers[root], frozenset(names))
+
+
+Edit = tuple[int, int, str]
+
+
+def _apply(text: str, edits: Sequence[Edit]) -> str:
+    """Replace the spans, which do not overlap; insertions at one place keep their order."""
+    parts: list[str] = []
+    at = 0
+    for start, end, new in sorted(edits, key=lambda e: e[:2]):
+        parts += (text[at:start], new)
+        at = end
+    return "".join([*parts, text[at:]])
+
+
+def _offsets(node: Any) -> tuple[int, int]:
+    span = node.sourceRange if hasattr(node, "sourceRange") else node.range
+    return span.start.offset, span.end.offset
+
+
+def _isolate(text: str, design: str, top: str) -> list[Edit]:
+    """Give each integral input of each instance of ``top`` in ``text`` a net of its own.
+
+    ``wire [W-1:0] iso = EXPRESSION;`` goes before the instance, and the port is connected to ``iso`` by name; W is the
+    width of the port in ``design``. Other ports stay as they are, also connected by name. The testbench's own reference
+    (instances of a module with the same ports) gets the same, so that both see every change at the same moment: some
+    testbenches change inputs at the very edge at which they are taken. Raises DataError where the testbench has no
+    instance of ``top``.
+    """
+    unit = slang.parse(f"{text}\n{design}")
+    instances: dict[int, Any] = {}
+
+    def look(node: Any) -> None:
+        if node.kind.name == "Instance" and node.syntax is not None:
+            start = _offsets(node.syntax)[0]
+            if start < len(text):
+                instances.setdefault(start, node)
+
+    compilation, _ = slang.elaborate(unit, None)  # owns the symbols: it must outlive their use
+    compilation.getRoot().visit(look)
+    ports = next((_ports(node) for node in instances.values() if node.definition.name == top), None)
+    if ports is None:
+        raise DataError(f"the testbench has no instance of {top!r}")
+    twins = [node for node in instances.values() if node.definition.name == top or _ports(node) == ports]
+    edits = [edit for number, node in enumerate(twins) for edit in _isolated(node, number)]
+    del compilation
+    return edits
+
+
+def _ports(instance: Any) -> set[tuple[str, str]]:
+    return {(c.port.name, c.port.direction.name) for c in instance.portConnections}
+
+
+def _isolated(instance: Any, number: int) -> list[Edit]:
+    written = _connections(instance.syntax)
+    wires: list[str] = []
+    links: list[str] = []
+    for position, connection in enumerate(instance.portConnections):
+        port = connection.port
+        expression = written.get(port.name, written.get(position, port.name if "*" in written else None))
+        if expression is None:
+            continue
+        if port.direction.name == "In" and port.type.isIntegral and expression:
+            wires.append(f"wire [{port.type.bitWidth - 1}:0] itertl_iso_{number}_{position} = {expression}; ")
+            expression = f"itertl_iso_{number}_{position}"
+        links.append(f".{port.name}({expression})")
+    first, last = instance.syntax.openParen, instance.syntax.closeParen
+    statement = instance.syntax.parent
+    place = _offsets(statement)[0]
+    return [(place, place, "".join(wires)), (_offsets(first)[1], _offsets(last)[0], ", ".join(links))]
+
+
+def _connections(syntax: Any) -> dict[str | int, str]:
+    """Port's name, or position, -> the text that it is connected to; ``*`` where a wildcard connects the rest."""
+    found: dict[str | int, str] = {}
+    nodes = [node for node in syntax.connections if hasattr(node.kind, "name") and node.kind.name != "Comma"]
+    for position, node in enumerate(nodes):
+        match node.kind.name:
+            case "NamedPortConnection":
+                name = node.name.valueText
+                found[name] = name if not node.openParen else str(node.expr or "").strip()
+            case "OrderedPortConnection":
+                found[position] = str(node.expr).strip()
+            case "WildcardPortConnection":
+                found["*"] = ""
+            case _:
+                pass
+    return found
+
+
+def _announcement(unit: Unit, text: str, marker: str) -> list[Edit]:
+    """Put the nonce before the marker in every string that holds it. Raises DataError where none does."""
+    found: list[Edit] = []
+
+    def look(node: Any) -> None:
+        if node.kind.name == "StringLiteral" and marker in node.rawText:
+            at = _offsets(node)[0] + node.rawText.index(marker)
+            found.append((at, at, "\x010\x02"))
+
+    unit.tree.root.visit(look)
+    if not found:
+        raise DataError(f"the testbench never prints its verdict: no string in it holds {marker!r}")
+    return found
+
+
+def _names(unit: Unit, top: str) -> set[str]:
+    """Names of the scopes of the testbench that are safe to change: not a port's or member's name as well."""
+    found = set(unit.modules)
+    taken = {top}
+
+    def look(node: Any) -> None:
+        kind = node.kind.name
+        if kind in _SCOPES:
+            found.add(node.name.valueText)
+        elif kind == "FunctionPrototype" and node.name.kind.name == "IdentifierName":
+            found.add(node.name.identifier.valueText)
+        elif kind in ("NamedPortConnection", "NamedParamAssignment", "Declarator"):
+            taken.add(node.name.valueText)
+
+    unit.tree.root.visit(look)
+    return {name for name in found - taken if not name.startswith("\\")}
+
+
+def _uses(unit: Unit, names: set[str]) -> list[tuple[str, int, int]]:
+    found: list[tuple[str, int, int]] = []
+
+    def look(node: Any) -> None:
+        if node.kind.name == "Identifier" and node.valueText in names:
+            found.append((node.valueText, *_offsets(node)))
+
+    unit.tree.root.visit(look)
+    return found

@@ -1,0 +1,234 @@
+"""The gate: a design is read alone, by slang, before anything runs, and only what was read is simulated.
+
+``examine`` expands macros, drops comments, conditional text and modules that the design does not use, and prints the
+rest; every check is on that printed text, and the simulator gets that text, so that nothing hides behind a
+preprocessor, a comment or a character that two tools read differently. What is refused, with the rule's name:
+
+- ``text``: longer than 64 KiB, or control, bidirectional or other invisible characters in code.
+- ``directive``: ``include``, and directives that change how later text is read; conditions on a tool's own macro.
+- ``system-task``: any that is not in ``TASKS``; time functions anywhere but in the arguments of a printing task.
+- ``construct``: force, release, final, bind, DPI, programs, configurations, checkers, alias, bidirectional switches.
+- ``attribute``: those by which Icarus reschedules a process.
+- ``hierarchy``: a dotted name that does not begin inside its own module, ``$root``, ``$unit``.
+- ``testbench-name``: a name of the testbench's that the design itself does not define.
+
+It runs in the calling process: a text that makes slang crash or hang ends that process, so call it in a worker.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from itertl.records import Verdict
+from itertl.tools import slang
+from itertl.tools.slang import Unit
+
+MAX_BYTES = 64 * 1024
+MAX_EXPANDED_BYTES = 256 * 1024
+_DETAIL_CHARS = 300
+TASKS = frozenset(
+    """
+    $signed $unsigned $clog2 $bits $size $high $low $left $right $increment $dimensions $unpacked_dimensions $typename
+    $countones $countbits $onehot $onehot0 $isunknown $itor $rtoi $bitstoreal $realtobits $bitstoshortreal
+    $shortrealtobits $ln $log10 $exp $sqrt $pow $floor $ceil $sin $cos $tan $asin $acos $atan $atan2 $hypot $sinh $cosh
+    $tanh $asinh $acosh $atanh $cast $isunbounded $past $rose $fell $stable $changed $sampled
+    """.split()  # noqa: SIM905
+)
+PRINTING = frozenset(
+    f"${task}{base}" for task in ("display", "write", "strobe", "monitor") for base in ("", "b", "o", "h")
+) | {"$info", "$warning", "$error"}
+TIME = frozenset({"$time", "$stime", "$realtime"})
+_TOOL_MACRO = re.compile(r"(?i)^_*(icarus|iverilog|vvp|slang\w*|verilator\w*|yosys\w*|pyverilog|ivl\w*)_*$")
+_DIRECTIVES = frozenset(
+    """
+    DefineDirective UndefDirective UndefineAllDirective IfDefDirective IfNDefDirective ElsIfDirective ElseDirective
+    EndIfDirective MacroUsage TimeScaleDirective DefaultNetTypeDirective ResetAllDirective CellDefineDirective
+    EndCellDefineDirective
+    """.split()  # noqa: SIM905
+)
+_FORBIDDEN = {
+    "ProceduralForceStatement": "force", "ProceduralReleaseStatement": "release", "FinalBlock": "final",
+    "BindDirective": "bind", "DPIImport": "DPI import", "DPIExport": "DPI export", "NetAlias": "alias",
+    "ProgramDeclaration": "program", "ConfigDeclaration": "config", "CheckerDeclaration": "checker",
+    "ExternModuleDecl": "extern module", "ExternUdpDecl": "extern primitive", "AnonymousProgram": "program",
+}  # fmt: skip
+_SWITCHES = frozenset({"tran", "tranif0", "tranif1", "rtran", "rtranif0", "rtranif1"})
+_HOSTILE = re.compile("[\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # NUL and bidirectional controls
+_INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\xa0\xad\u180e\u200b-\u200d\u2028\u2029\u2060-\u2064\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a text is not simulated. Example: ``Refusal(Verdict.GAMED, "system-task: $fopen at line 3")``."""
+
+    verdict: Verdict
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What is simulated: ``text`` holds the module ``top`` and what it uses; no macro, comment or condition."""
+
+    text: str
+    top: str
+
+
+Found: TypeAlias = Design | Refusal
+
+
+def examine(code: str, top: str, *, testbench_names: frozenset[str] = frozenset()) -> Found:
+    """Read ``code`` as a compilation unit of its own and give back what may be simulated of it as module ``top``.
+
+    ``testbench_names``: modules and instances of the testbench, to tell a design that asks for them from one with a
+    plain mistake. Refusals are GAMED, or NO_CODE, SYNTAX_ERROR and ELABORATION_ERROR as ``slang.check`` has them.
+    Raises ToolMissing.
+    """
+    text = code.replace("\r\n", "\n").removeprefix("\ufeff")
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        return _gamed("text", f"longer than {MAX_BYTES >> 10} KiB")
+    hostile = _HOSTILE.search(text)
+    if hostile is not None:
+        return _gamed("text", f"holds the character U+{ord(hostile[0]):04X}")
+    unit = slang.parse(text)
+    refused = _directive(unit.tree.root) if "`" in text else None
+    if refused is not None:
+        return refused
+    if not unit.modules:
+        return Refusal(Verdict.NO_CODE, unit.error or "the text holds no module")
+    if unit.error:
+        return Refusal(Verdict.SYNTAX_ERROR, unit.error)
+    if top not in unit.modules:
+        return Refusal(Verdict.ELABORATION_ERROR, slang.no_module(top, unit))
+    printed = _print_used(unit, top)
+    if len(printed.encode("utf-8", "replace")) > MAX_EXPANDED_BYTES:
+        return _gamed("text", f"grows to more than {MAX_EXPANDED_BYTES >> 10} KiB when its macros are expanded")
+    return _examine_printed(printed, top, unit, testbench_names)
+
+
+def _gamed(rule: str, what: str) -> Refusal:
+    return Refusal(Verdict.GAMED, f"{rule}: {what}"[:_DETAIL_CHARS])
+
+
+def _examine_printed(text: str, top: str, original: Unit, testbench_names: frozenset[str]) -> Found:
+    """Every check on the text that will be simulated. ``original`` serves only to place an error in the user's text."""
+    invisible = _INVISIBLE.search(text)
+    if invisible is not None:
+        return _gamed("text", f"holds the invisible character U+{ord(invisible[0]):04X} in its code")
+    unit = slang.parse(text)
+    if unit.error or top not in unit.modules:
+        return Refusal(Verdict.SYNTAX_ERROR, unit.error or "cannot be read once its macros are expanded")
+    twice = sorted(name for name, count in Counter(unit.modules).items() if count > 1)
+    if twice:
+        return Refusal(Verdict.ELABORATION_ERROR, f"module {twice[0]} is defined twice")
+    root = unit.tree.root
+    for member in root.members if root.kind.name == "CompilationUnit" else [root]:
+        refused = _constructs(member)
+        if refused is not None:
+            return refused
+    error = slang.elaborate(unit, top)[1]
+    if error:
+        foreign = sorted(testbench_names.intersection(_WORD.findall(text)))
+        if foreign:
+            return _gamed("testbench-name", f"{foreign[0]}; {error}")
+        return Refusal(Verdict.ELABORATION_ERROR, _placed(error, original, top))
+    return Design(text, top)
+
+
+def _placed(error: str, original: Unit, top: str) -> str:
+    """The same error with its line in the user's text, which differs where comments or conditions were dropped."""
+    message = error.partition(": ")[2] or error
+    in_original = slang.elaborate(original, top)[1]
+    return in_original if in_original.endswith(message) else message
+
+
+def _directive(root: Any) -> Refusal | None:
+    """The first active directive that a design may not use. What a false condition leaves out is not looked at."""
+    found: list[Refusal] = []
+
+    def look(node: Any) -> None:
+        if found or not hasattr(node, "trivia"):
+            return
+        for trivia in node.trivia:
+            syntax = trivia.syntax()
+            if syntax is None:
+                continue
+            kind, text = syntax.kind.name, str(syntax).strip()
+            name = text.split(None, 1)[0] if text else kind
+            if kind.endswith("Directive") and kind not in _DIRECTIVES:
+                found.append(_gamed("directive", name))
+            elif kind in ("IfDefDirective", "IfNDefDirective", "ElsIfDirective"):
+                found.extend(_gamed("directive", f"{name} {w}") for w in _WORD.findall(text) if _TOOL_MACRO.match(w))
+
+    root.visit(look)
+    return found[0] if found else None
+
+
+def _print_used(unit: Unit, top: str) -> str:
+    """The text of ``top`` and of all that it may use, macros expanded, without comments and conditional text.
+
+    Modules that nothing names on the way from ``top`` are left out: a testbench that a model wrote below its answer is
+    neither simulated nor held against it.
+    """
+    members = slang.members(unit)
+    kept, todo = {top}, [top]
+    bodies = {name: set(_WORD.findall(text)) for name, text in members if name}
+    shared: set[str] = set().union(*(set(_WORD.findall(text)) for name, text in members if name is None))
+    todo += [name for name in bodies if name in shared]
+    kept.update(todo)
+    while todo:
+        for name in bodies.get(todo.pop(), set()) & bodies.keys() - kept:
+            kept.add(name)
+            todo.append(name)
+    return "\n".join(text for name, text in members if name is None or name in kept) + "\n"
+
+
+def _constructs(member: Any) -> Refusal | None:
+    """The first thing in one module (or other outermost item) that a design has no business with."""
+    found: list[Refusal] = []
+    dotted: list[tuple[str, str]] = []  # (first name, whole name)
+    declared: set[str] = set()
+    printing: list[tuple[int, int]] = []  # spans of the arguments of printing tasks
+    times: list[tuple[str, int]] = []
+
+    def look(node: Any) -> None:
+        kind = node.kind.name
+        if kind == "SystemName":
+            _system_name(node, found, times)
+        elif kind == "InvocationExpression" and str(node.left).strip() in PRINTING:
+            printing.append((node.sourceRange.start.offset, node.sourceRange.end.offset))
+        elif kind in _FORBIDDEN:
+            found.append(_gamed("construct", _FORBIDDEN[kind]))
+        elif kind == "PrimitiveInstantiation" and node.type.valueText in _SWITCHES:
+            found.append(_gamed("construct", node.type.valueText))
+        elif kind == "AttributeSpec" and "ivl_" in node.name.valueText:
+            found.append(_gamed("attribute", node.name.valueText))
+        elif kind in ("RootScope", "UnitScope"):
+            found.append(_gamed("hierarchy", str(node).strip()))
+        elif kind == "ScopedName" and node.separator.rawText == ".":
+            dotted.append((_leftmost(node), "".join(str(node).split())))
+        elif kind in ("Declarator", "InstanceName", "NamedBlockClause"):
+            declared.add(node.name.valueText)
+
+    member.visit(look)
+    found += [_gamed("system-task", f"{name} outside the arguments of a printing task") for name, at in times
+              if not any(start <= at < end for start, end in printing)]
+    found += [_gamed("hierarchy", whole) for first, whole in dotted if first not in declared]
+    return found[0] if found else None
+
+
+def _system_name(node: Any, found: list[Refusal], times: list[tuple[str, int]]) -> None:
+    name = node.systemIdentifier.valueText
+    if name in TIME:
+        times.append((name, node.sourceRange.start.offset))
+    elif name not in TASKS and name not in PRINTING:
+        found.append(_gamed("system-task", name))
+
+
+def _leftmost(node: Any) -> str:
+    """First component of a dotted name: ``g`` of ``g[0].w.x``."""
+    while node.kind.name == "ScopedName":
+        node = node.left
+    token = getattr(node, "identifier", None)
+    return token.valueText if token is not None else str(node).strip()

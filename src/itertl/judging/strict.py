@@ -1,0 +1,124 @@
+"""The strict verdict: the gate's text against a freshly named testbench, believed only line by line.
+
+A run *says* what stood after its nonce on stdout. The problem's reference says what a right design must say: for a
+testbench of VerilogEval's kind one ``Mismatches: 0 in N samples``, for others the success text as often as the
+reference's run has it. A design passes if its simulation ended by itself with status 0 and said the same: no mismatch,
+the same number of samples, nothing more and nothing less.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from itertl.errors import DataError
+from itertl.judging import bench
+from itertl.judging.bench import MISMATCHES, Template
+from itertl.judging.outcomes import Judgement, compile_failure, cut, first_error, limit_or_kill
+from itertl.problems.header import derive_top
+from itertl.records import Problem, Verdict
+from itertl.tools import icarus
+from itertl.tools.icarus import Simulation
+from itertl.tools.sandbox import Limits
+
+REVISION = 1  # part of every cached verdict's key: raise it when a verdict may come out otherwise
+
+# Processor time decides: by the wall clock a verdict would depend on what else the machine does. The wall only ends
+# what waits without working.
+LIMITS = Limits(wall_s=120, cpu_s=30, memory_mb=2048, file_mb=64, output_kb=8192)
+
+_COUNTS = re.compile(r" (\d+) in (\d+) samples[ \t\r]*$", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a run said. ``stopped``: why it has no verdict; ``lines``: stdout after each nonce, to the end of the line."""
+
+    stopped: Judgement | None
+    lines: tuple[str, ...] = ()
+
+
+def template(problem: Problem) -> Template:
+    """The problem's testbench, prepared once in a process. Raises DataError where it cannot be; see ``bench.prepare``."""
+    top = design_name(problem)
+    if problem.testbench is None or problem.reference is None or top is None:
+        raise DataError("the strict rule needs a testbench, a reference, and the name of the reference's module")
+    root, marker = problem.extra.get("testbench_top", "tb"), problem.extra.get("marker", MISMATCHES)
+    return _template(problem.testbench, problem.reference, top, str(root), str(marker))
+
+
+def design_name(problem: Problem) -> str | None:
+    """The module that is asked for: the problem's ``top``, else the one module of its reference that no other uses."""
+    return problem.top or (derive_top(problem.reference) if problem.reference is not None else None)
+
+
+@lru_cache(maxsize=64)
+def _template(testbench: str, reference: str, top: str, root: str, marker: str) -> Template:
+    return bench.prepare(testbench, design=reference, top=top, root=root, marker=marker)
+
+
+def run(problem: Problem, design: str, limits: Limits = LIMITS, simulator: str = "icarus") -> Said:
+    """Simulate a text that the gate let through. Raises DataError (testbench), ToolMissing."""
+    drawn = template(problem).render()
+    sources = {"tb.sv": f"{drawn.text}`default_nettype wire\n", "design.sv": design}
+    files: Mapping[str, str] = problem.extra.get("data_files") or {}
+    if simulator == "verilator":
+        from itertl.tools import verilator
+
+        return read(verilator.simulate(sources, top=drawn.top, data_files=files), drawn.nonce)
+    done = icarus.simulate(
+        sources, top=drawn.top, data_files=files, compile_limits=limits, run_limits=limits
+    )
+    return read(done, drawn.nonce)
+
+
+def read(done: Simulation, nonce: str) -> Said:
+    """What the run said after ``nonce``; ``stopped`` where it did not come to its end."""
+    ran = done.ran
+    if ran is None or done.compiled.returncode != 0:
+        return Said(compile_failure(done.compiled))
+    stopped = limit_or_kill(ran)
+    if stopped is None and ran.returncode != 0:
+        why = first_error(ran.stderr or ran.stdout)
+        stopped = Verdict.RUNTIME_ERROR, cut(f"the simulator ended with status {ran.returncode}: {why}")
+    lines = tuple(part.split("\n", 1)[0] for part in ran.stdout.split(nonce)[1:])
+    return Said(stopped, lines)
+
+
+def verdict(said: Said, expected: Said) -> Judgement:
+    """What ``said`` means where the reference said ``expected``. The reference's own run must be ``is_sound``."""
+    if said.stopped is not None:
+        return said.stopped
+    counts = _counts(expected)
+    if counts is None:
+        if said.lines == expected.lines:
+            return Verdict.PASSED, ""
+        few = len(said.lines) < len(expected.lines)
+        return (Verdict.WRONG_OUTPUT, "the testbench did not announce success") if few else _unclear(said)
+    mine = _counts(said)
+    if mine is None:
+        return _unclear(said)
+    (wrong, samples), asked = mine, counts[1]
+    if samples != asked:
+        return Verdict.RUNTIME_ERROR, f"{samples} samples were compared, the reference's run has {asked}: it ended early or late"
+    return (Verdict.WRONG_OUTPUT, f"{wrong} of {samples} samples differ") if wrong else (Verdict.PASSED, "")
+
+
+def is_sound(said: Said) -> bool:
+    """Whether the reference's own run can serve as the measure: it came to its end, and said that it is right."""
+    if said.stopped is not None or not said.lines:
+        return False
+    counts = _counts(said)
+    return counts is None and not _COUNTS.search(said.lines[0]) or counts is not None and counts[0] == 0 < counts[1]
+
+
+def _counts(said: Said) -> tuple[int, int] | None:
+    """(mismatches, samples) where exactly one line was said and it counts; else None."""
+    found = _COUNTS.search(said.lines[0]) if len(said.lines) == 1 else None
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _unclear(said: Said) -> Judgement:
+    if not said.lines:
+        return Verdict.RUNTIME_ERROR, "the simulation ended without the testbench's verdict"
+    return Verdict.RUNTIME_ERROR, f"{len(said.lines)} verdict lines, or one that cannot be read"
