@@ -112,7 +112,7 @@ def run_theirs(benchmark: Benchmark, completions: Sequence[Completion]) -> tuple
 
 def run_ours(benchmark: Benchmark, completions: Sequence[Completion]) -> tuple[float, list[EvalRow]]:
     start = time.perf_counter()
-    rows = judge(benchmark, completions)
+    rows = judge(benchmark, completions, second_simulator=False)  # theirs has none
     return time.perf_counter() - start, rows
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All the set-up: virtual environment, pinned packages, Icarus Verilog, the model file. Called by make setup.
+# All the set-up: virtual environment, pinned packages, Icarus Verilog, bubblewrap, the model file. Called by make setup.
 set -euo pipefail
 venv=${1:-.venv}
 
@@ -32,6 +32,12 @@ if ! command -v "${ITERTL_IVERILOG:-iverilog}" >/dev/null; then
   apt_install iverilog || fail "Icarus Verilog is needed and cannot be installed here (no apt-get, or no root): install the
 package iverilog with your system's package manager (Fedora: dnf install iverilog; macOS: brew install icarus-verilog),
 or set ITERTL_IVERILOG and ITERTL_VVP to the programs, then call make again"
+fi
+
+# Without it designs are confined by Landlock, or, on old kernels, by limits alone: itertl doctor says which.
+if [ "$(uname -s)" = Linux ] && ! command -v "${ITERTL_BWRAP:-bwrap}" >/dev/null; then
+  echo "setup: installing bubblewrap" >&2
+  apt_install bubblewrap || echo "setup: bubblewrap cannot be installed here; going on without (see itertl doctor)" >&2
 fi
 
 if [ ! -x "$venv/bin/python" ]; then

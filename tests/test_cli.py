@@ -1,16 +1,25 @@
 """The command line as a user meets it: exit status, JSON on stdout alone, files that others can read."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import report_builder as make
+from evaluation_cases import INVERT
+from itertl.records import EvalRow
+from itertl.storage import write_records
+
+TINY = "evaluation_hooks:tiny_benchmark"  # a user's own benchmark, of this folder
+
 
 def itertl(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "itertl", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=250)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "COLUMNS": "120"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=250, env=environment)
 
 
 @pytest.mark.parametrize(
@@ -18,7 +27,14 @@ def itertl(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Comple
     [
         (["run", "nowhere.yaml"], ["nowhere.yaml"]),
         (["frobnicate"], ["frobnicate"]),
-        (["eval"], ["SAMPLES.jsonl", "--model"]),
+        (["eval"], ["SAMPLES.jsonl", "--model", "--compare", "--self-test"]),
+        (["eval", "s.jsonl", "--compare", "a", "b"], ["give one of"]),
+        (["eval", "s.jsonl", "--require-sandbox", "moon"], ["moon", "rlimits, landlock, bubblewrap"]),
+        (["score", "s.jsonl", "--require-sandbox", "moon"], ["moon", "bubblewrap"]),
+        (["eval", "--compare", "a", "nofile"], ["cannot be read"]),
+        (["eval", "--self-test", "synth-heldot"], ["did you mean", "synth-heldout"]),
+        (["eval", "--self-test", "synth-heldout", "--rule", "strickt"], ["no rule", "strict"]),
+        (["eval", "--self-test", "synth-heldout", "--shots", "-1"], ["shots"]),
         (["score", "nofile.jsonl"], ["nofile.jsonl"]),
         (["data", "synth", "0"], ["count"]),
         (["data", "synth", "3", "--family", "ful_adder"], ["ful_adder", "did you mean"]),
@@ -87,6 +103,62 @@ def test_stored_completions_are_judged_in_input_order(shared_data: Path, tmp_pat
     stored = [json.loads(line) for line in lines]
     assert [row["task_id"] for row in rows] == [row["task_id"] for row in stored]
     assert [row["passed"] for row in rows] == [row["passed"] for row in stored]
+
+
+def test_verdicts_are_a_table_in_a_terminal(tmp_path: Path) -> None:
+    wrong, gamed = "assign y = a; endmodule", 'integer f; initial f = $fopen("x"); assign y = ~a; endmodule'
+    lines = [{"task_id": t, "completion": c} for t, c in (("invert", INVERT), ("both", wrong), ("both", gamed), ("broken", wrong))]
+    (tmp_path / "s.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = itertl("eval", tmp_path / "s.jsonl", "--benchmark", TINY, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    for expected in ("pass@1 %", "50.0 [", "wrong_output", "gamed", "refused as gaming the judge", "sandbox", "rule strict", "results.jsonl"):
+        assert expected in done.stdout, done.stdout
+    assert "1 completion of 1 problem could not be judged" in done.stdout and "no_such_wire" in done.stdout
+    found = json.loads(itertl("eval", tmp_path / "s.jsonl", "--benchmark", TINY, "--json").stdout)
+    assert found["summary"]["by_verdict"]["gamed"] == sum(found["summary"]["gamed_by"].values()) == 1
+    assert found["sandbox"] == found["summary"]["sandbox"] != "" and found["pass_at_k"]["5"] is None
+
+
+def test_two_results_are_compared(tmp_path: Path) -> None:
+    _, before = make.evaluated(make.problems(), make.verdict_list(4, 20, 0), ["a"] * make.TASKS)
+    _, after = make.evaluated(make.problems(), make.verdict_list(14, 10, 0), ["b"] * make.TASKS)
+    write_records(tmp_path / "a" / "results.jsonl", before)
+    write_records(tmp_path / "b" / "eval-synth-heldout.jsonl", [r.model_copy(update={"rule": "upstream"}) for r in after])
+    done = itertl("eval", "--compare", tmp_path / "a", tmp_path / "b", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    one, five = found["differences"][:2]
+    assert (found["mcnemar"]["only_b"], found["mcnemar"]["p_value"]) == (10, 2 / 2**10)
+    assert one["p_value"] == 2 / 2**10 and one["difference"] == pytest.approx(10 / 24) and five["difference"] is None
+    assert [flip["task_id"] for flip in found["flips"]] == [f"task{n}" for n in range(4, 14)] and len(found["warnings"]) == 1
+    shown = itertl("eval", "--compare", tmp_path / "a", tmp_path / "b").stdout
+    assert "warning: verdict rule differs" in shown and "+41.7" in shown and "B does better on 10 problems: task4" in shown
+    write_records(tmp_path / "other.jsonl", [EvalRow.model_validate({**r.model_dump(), "benchmark": "synth-heldout 2"}) for r in after])
+    refused = itertl("eval", "--compare", tmp_path / "a", tmp_path / "other.jsonl")
+    assert refused.returncode == 2 and "cannot be compared" in refused.stderr
+
+
+def test_self_test_of_a_sound_benchmark_and_of_a_broken_one() -> None:
+    sound = itertl("eval", "--self-test", "synth-heldout", "--limit", "2", "--require-sandbox", "rlimits", "--json")
+    assert sound.returncode == 0, sound.stderr
+    found = json.loads(sound.stdout)
+    assert (found["checked"], found["broken"], found["rule"]) == (2, {}, "strict")
+    assert len(found["fingerprint"]["hash"]) == 12 and found["sandbox"]
+    broken = itertl("eval", "--self-test", TINY)
+    assert broken.returncode == 1, broken.stderr
+    assert "Reference fails, and no known erratum says why (1)" in broken.stdout and "no_such_wire" in broken.stdout
+    assert found["fingerprint"]["hash"] in broken.stdout and "2 of 3 references pass" in broken.stdout
+
+
+def test_a_report_is_printed_too(tmp_path: Path) -> None:
+    a, b = (make.build_run(tmp_path / name, iterations=1, name=name) for name in ("a", "b"))
+    one = itertl("report", a)
+    assert one.returncode == 0 and "Iterations (0: the untouched model)" in one.stdout and "report.html" in one.stdout
+    assert "Runs side by side" not in one.stdout
+    two = itertl("report", a, b, "--out", tmp_path / "out")
+    assert two.stdout.count("Iterations (0") == 2 and "Runs side by side" in two.stdout
+    quiet = itertl("report", a, "--json")
+    assert set(json.loads(quiet.stdout)) == {"page", "figures"}
 
 
 def test_a_plan_runs_nothing(repository: Path, tmp_path: Path) -> None:

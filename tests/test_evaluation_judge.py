@@ -146,7 +146,7 @@ def test_equal_texts_are_judged_once_and_progress_counts_all(tmp_path: Path) -> 
 
 def test_same_text_for_another_problem_or_after_a_header_is_another_judgement() -> None:
     found = judge(tiny(), [body(INVERT), body(INVERT, "both"), whole(INVERT.replace("endmodule", "// module"))])
-    assert [row.verdict for row in found] == [Verdict.PASSED, Verdict.WRONG_OUTPUT, Verdict.SYNTAX_ERROR]
+    assert [row.verdict for row in found] == [Verdict.PASSED, Verdict.WRONG_OUTPUT, Verdict.NO_CODE]
 
 
 def test_resuming_believes_the_log_of_the_same_rule_only(tmp_path: Path) -> None:

@@ -3,10 +3,9 @@
 import pytest
 
 from itertl.errors import DataError
-from itertl.judging import bench
+from itertl.judging import bench, strict
 from itertl.problems import synth
 from itertl.records import Problem
-from itertl.judging import strict
 from itertl.tools import icarus
 
 NETS = """`timescale 1ns/1ps

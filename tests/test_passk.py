@@ -4,11 +4,12 @@ import itertools
 import math
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from itertl.evaluation.passk import estimate, pass_at_k
+from itertl.evaluation.passk import bootstrap_interval, estimate, pass_at_k
 
 
 def test_hand_computed() -> None:
@@ -90,3 +91,23 @@ def test_estimate_without_enough_samples_or_problems_is_unknown() -> None:
 def test_estimate_refuses_a_bootstrap_without_draws() -> None:
     with pytest.raises(ValueError, match="resamples"):
         estimate([(1, 1)], 1, seed=0, resamples=0)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(0, 2**31))
+@settings(deadline=None, max_examples=30)
+def test_interval_is_that_of_means_drawn_one_by_one(values: list[float], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    means = [np.array(values)[rng.integers(0, len(values), len(values))].mean() for _ in range(300)]
+    expected = np.quantile(means, [0.05, 0.95])
+    assert bootstrap_interval(values, seed=seed, resamples=300, level=0.9) == pytest.approx(tuple(expected))
+
+
+def test_many_problems_are_drawn_in_parts() -> None:
+    """600,000 problems: one resample at a time. Half of them are solved, so the mean of each is within 0.005 of a half."""
+    low, high = bootstrap_interval([0.0, 1.0] * 300_000, seed=1, resamples=3)
+    assert 0.495 < low <= high < 0.505
+
+
+def test_an_interval_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs a value"):
+        bootstrap_interval([], seed=0)

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import statistics
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
@@ -500,13 +502,44 @@ def test_a_benchmark_of_an_impossible_file_name_is_no_crash(tmp_path: Path) -> N
 
 
 def test_importing_the_report_draws_in_no_heavy_library() -> None:
-    import sys
-
-    from itertl.tools import sandbox
-    from itertl.tools.sandbox import Limits
-
     code = "import sys, itertl.report.stage, itertl.report.tables; print(sorted({'torch', 'matplotlib', 'numpy', 'rich.table'} & set(sys.modules)))"
-    with sandbox.scratch() as folder:
-        done = sandbox.run([sys.executable, "-c", code], cwd=folder, limits=Limits(wall_s=60))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr
-    assert json.dumps(done.returncode) == "0"
+    assert done.returncode == 0
+
+
+# --- designs that game the judge
+
+
+def test_gamed_designs_are_counted_by_iteration_and_rule(tmp_path: Path) -> None:
+    folder = make.build_run(tmp_path / "run", iterations=1)
+    none = make.summary({Verdict.PASSED: 5}, sandbox="landlock")
+    some = make.summary({Verdict.PASSED: 2, Verdict.GAMED: 3}, gamed_by={"system-task": 2, "<b>hierarchy": 1}, sandbox="bubblewrap")
+    rows = [make.metrics(0, [none]), make.metrics(1, [some])]
+    grid = tables.gamed_grid(rows)
+    assert grid is not None and grid.rows == (("0", "0 of 5"), ("1", "3 of 5: system-task 2, <b>hierarchy 1"))
+    assert tables.gamed_grid(rows[:1]) is None and tables.gamed_grid([]) is None
+    assert "3 of 5: system-task 2" in shown(tables.iteration_table(rows))
+    assert figures.verdict_shares(some)[Verdict.GAMED] == pytest.approx(0.6)
+    write_records(folder / "metrics.jsonl", rows)
+    page = assert_self_contained(make_report([folder]).page.read_text(encoding="utf-8"))
+    for expected in ("Gamed designs, by rule", "3 of 5: system-task 2, <b>hierarchy 1", "count as wrong: 3 after iteration 1", "landlock, bubblewrap"):
+        assert expected in page.text, expected
+
+
+def test_a_page_without_gamed_designs_speaks_of_none(tmp_path: Path) -> None:
+    page = make_report([make.build_run(tmp_path / "run", iterations=1)]).page.read_text(encoding="utf-8")
+    assert "Gamed designs, by rule" not in page and "refused unrun and count" not in page
+
+
+def test_what_a_terminal_is_shown_of_one_run_and_of_several() -> None:
+    ours = [make.metrics(0, [make.summary({Verdict.PASSED: 1})])]
+    machine = [make.metrics(0, [make.summary({Verdict.PASSED: 1}, benchmark="verilogeval-v1-machine")])]
+
+    def said(runs: dict[str, list[IterationMetrics]]) -> str:
+        return "\n".join(shown(table, 160) for table in tables.run_tables(runs))
+
+    assert "Runs side by side" not in said({"a": ours}) and "Iterations (0" in said({"a": ours})
+    assert "GPT-4" in said({"a": machine})
+    both = said({"[bold]a": ours, "b": machine})
+    assert both.count("Iterations (0") == 2 and "Runs side by side" in both and both.count("[bold]a") == 2

@@ -179,7 +179,7 @@ def test_yosys_synthesizes() -> None:
 
 
 def test_yosys_that_never_ends_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yosys, "LIMITS", sandbox.Limits(wall_s=1, cpu_s=1))
+    monkeypatch.setattr(yosys, "LIMITS", sandbox.Limits(wall_s=1, cpu_s=1, proc=True))
     divider = "module t(input [2047:0] a, b, output [2047:0] q); assign q = a / b; endmodule"
     answer, said = yosys.synthesizes(divider, "t")
     assert answer is False

@@ -3,6 +3,7 @@
 Exit status: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted. ``--json`` prints one object on stdout.
 """
 
+import dataclasses
 import json
 import os
 import signal
@@ -30,6 +31,7 @@ Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Alias, folder, .gguf file or hub name.")]
 Benchmark = Annotated[str, typer.Option("--benchmark", help="Benchmark's name, see docs/evaluation.md.")]
 Data = Annotated[Path | None, typer.Option("--data", help="The benchmark's files: a clone of its repository, or a JSONL.")]
+RequireSandbox = Annotated[str | None, typer.Option("--require-sandbox", metavar="LEVEL", help="Refuse to work at a weaker level than rlimits, landlock or bubblewrap.")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Worker processes; 0: one for each core.")]
 
 
@@ -37,7 +39,8 @@ def main() -> None:
     """Entry point of the ``itertl`` command."""
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:
-        app(standalone_mode=False)
+        status = app(standalone_mode=False)  # gives back the status of a typer.Exit instead of raising it
+        sys.exit(status if isinstance(status, int) else 0)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
     except ItertlError as error:
@@ -79,6 +82,17 @@ def _print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
+def _require_sandbox(level: str | None) -> None:
+    """Raise ToolMissing where this machine cannot reach ``level``, UsageError where there is no such level."""
+    if level is None:
+        return
+    from itertl.tools import sandbox
+
+    if level not in sandbox.LEVELS:
+        raise UsageError(f"--require-sandbox {level!r}: give one of {', '.join(sandbox.LEVELS)}")
+    sandbox.require(level)
+
+
 def _recipe(path: Path | None, overrides: list[str] | None) -> Recipe:
     return build_recipe({}, overrides or []) if path is None else load_recipe(path, overrides or [])
 
@@ -96,6 +110,7 @@ def run(
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder; default runs/NAME.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the resolved recipe, the files, time and memory; run nothing.")] = False,
+    require_sandbox: RequireSandbox = None,
     as_json: Json = False,
 ) -> None:
     """The loop: sample, score, train, evaluate, again. The same command goes on with an interrupted run."""
@@ -109,6 +124,7 @@ def run(
         return
     from itertl import loop
 
+    _require_sandbox(require_sandbox)
     result = loop.run(resolved, folder, reporter=Reporter(quiet=as_json))
     if as_json:
         _print_json(
@@ -151,6 +167,7 @@ def score(
     problems: Annotated[Path | None, typer.Option("--problems", help="problems.jsonl of candidates; default: beside their run.")] = None,
     workers: Workers = 0,
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for each candidate and scorer.")] = 30.0,
+    require_sandbox: RequireSandbox = None,
     as_json: Json = False,
 ) -> None:
     """Score stored texts, whoever wrote them."""
@@ -160,6 +177,7 @@ def score(
     names = tuple(name.strip() for name in scorer.split(",") if name.strip())
     if not names:
         raise UsageError("--scorer needs at least one name")
+    _require_sandbox(require_sandbox)
     reporter = Reporter(quiet=as_json)
     with reporter.stage("score", 0) as tracker:
         summary = score_file(
@@ -193,33 +211,55 @@ def evaluate(
     data: Data = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for results.jsonl.")] = None,
     model: ModelOption = None,
-    rule: Annotated[str, typer.Option("--rule", help="Verdict rule: default, or upstream to compare with published numbers.")] = "default",
-    temperature: Annotated[list[float] | None, typer.Option("--temperature", help="With --model; may be given several times.")] = None,
+    compare: Annotated[tuple[Path, Path] | None, typer.Option("--compare", metavar="A B", help="Compare two result files (or folders that hold one), problem by problem.")] = None,
+    self_test: Annotated[str | None, typer.Option("--self-test", metavar="BENCH", help="Check a benchmark on this machine: references pass, broken ones fail.")] = None,
+    rule: Annotated[str, typer.Option("--rule", help="Verdict rule: default (the benchmark's own), strict, upstream to compare with published numbers, or your module:function.")] = "default",
+    temperature: Annotated[list[float] | None, typer.Option("--temperature", help="With --model, and to choose rows with --compare; may be given several times.")] = None,
     num_samples: Annotated[int, typer.Option("--num-samples", min=1, help="With --model: samples a problem where T > 0.")] = 1,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="With --model: the first so many problems.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="With --model or --self-test: the first so many problems.")] = None,
+    shots: Annotated[int, typer.Option("--shots", min=0, help="In-context examples before each question, for benchmarks that have them.")] = 0,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="With --model.")] = 512,
     recipe: RecipeOption = None,
     workers: Workers = 0,
+    require_sandbox: RequireSandbox = None,
     as_json: Json = False,
 ) -> None:
-    """Judge stored completions, or sample a model and judge it."""
+    """Judge stored completions, or sample a model and judge it; compare two results; test a benchmark."""
+    from itertl import commands
+    from itertl.evaluation import terminal
+
+    if sum(given is not None for given in (samples, model, compare, self_test)) != 1:
+        raise UsageError("give one of SAMPLES.jsonl, --model PATH, --compare A B, --self-test BENCH")
+    if compare is not None:
+        found = commands.eval_compare(*compare, temperatures=temperature)
+        _print_json(found.to_json()) if as_json else _show(terminal.show_comparison(found))
+        return
+    _require_sandbox(require_sandbox)
     reporter = Reporter(quiet=as_json)
-    if (samples is None) == (model is None):
-        raise UsageError("give either SAMPLES.jsonl or --model PATH")
+    judging_rule = None if rule == "default" else rule
+    if self_test is not None:
+        tested, asked = commands.eval_self_test(self_test, data=data, rule=judging_rule, limit=limit, shots=shots, num_workers=workers, reporter=reporter)
+        _print_json({**tested.to_json(), "fingerprint": dataclasses.asdict(asked)}) if as_json else _show(terminal.show_self_test(tested, asked))
+        if tested.broken:
+            raise typer.Exit(1)
+        return
     if samples is not None:
         from itertl.evaluation.files import eval_file
 
         with reporter.stage("judge", 0) as tracker:
-            result = eval_file(samples, benchmark, data=data, out=out, rule=None if rule == "default" else rule, num_workers=workers, tracker=tracker)
+            result = eval_file(samples, benchmark, data=data, out=out, rule=judging_rule, num_workers=workers, shots=shots, tracker=tracker)
     else:
-        from itertl import commands
-
         settings = _recipe(recipe, [f"model.path={model}"])
         result = commands.eval_model(
             settings, benchmark, data=data, out=out or Path("eval"), rule=rule, temperatures=temperature or [0.0],
-            num_samples=num_samples, limit=limit, max_new_tokens=max_new_tokens, reporter=reporter,
+            num_samples=num_samples, limit=limit, shots=shots, max_new_tokens=max_new_tokens, reporter=reporter,
         )  # fmt: skip
-    _print_json(result) if as_json else print(json.dumps(result, indent=1, ensure_ascii=False))
+    if as_json:
+        _print_json(result)
+        return
+    _show(terminal.show_account(result))
+    if where := result.get("results") or result.get("out"):
+        print(f"results  {where}")
 
 
 @app.command()
@@ -235,6 +275,11 @@ def report(
     if as_json:
         _print_json({"page": str(paths.page), "figures": [str(p) for p in paths.figures]})
     else:
+        from itertl.report.rundata import read_runs
+        from itertl.report.tables import run_tables
+
+        for table in run_tables({run.name: run.metrics for run in read_runs(runs)}):
+            _show(table)
         print(f"page     {paths.page}")
         print("".join(f"figure   {p}\n" for p in paths.figures), end="")
 

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from itertl import storage
 from itertl.config import EvalConfig, Recipe
 from itertl.progress import Reporter
-from itertl.records import Problem
+from itertl.records import EvalRow, Problem
 from itertl.seeds import derive_seed
 
 if TYPE_CHECKING:
+    from itertl.evaluation.compare import Comparison
+    from itertl.evaluation.fingerprint import Fingerprint
+    from itertl.evaluation.mutants import SelfTest
     from itertl.problems.audit import AuditReport
 
 
@@ -63,31 +66,55 @@ def train(recipe: Recipe, scored: Path, problems: Path, out: Path, *, reporter: 
 
 def eval_model(
     recipe: Recipe, name: str, *, data: Path | None, out: Path, rule: str, temperatures: Sequence[float],
-    num_samples: int, limit: int | None, max_new_tokens: int, reporter: Reporter,
+    num_samples: int, limit: int | None, shots: int, max_new_tokens: int, reporter: Reporter,
 ) -> dict[str, Any]:  # fmt: skip
-    """Sample the recipe's model on one benchmark and judge it; files in ``out``, both protocols in the summary."""
+    """Sample the recipe's model on one benchmark and judge it; files in ``out``.
+
+    The account is that of stored completions (``evaluation.files.account``), with a summary for each temperature in
+    ``summaries`` and the folder in ``out``.
+    """
     from itertl import models
     from itertl.evaluation import benchmarks
+    from itertl.evaluation.files import account
     from itertl.evaluation.stage import evaluate_policy
-    from itertl.evaluation.summary import best_of_temperatures
 
-    benchmark = benchmarks.load(name, data, limit=limit)
+    benchmark = benchmarks.load(name, data, limit=limit, shots=shots)
     config = EvalConfig(
         benchmark=name, data=str(data) if data else None, limit=limit, num_samples=num_samples,
         temperatures=tuple(temperatures), max_new_tokens=max_new_tokens, rule=rule,
     )  # fmt: skip
     model = models.resolve_model(recipe.model)
     out.mkdir(parents=True, exist_ok=True)
+    seed = derive_seed(recipe.seed, "eval", benchmark.name)
     summaries = evaluate_policy(
         benchmark, config, model=model, policy=models.policy_id(model), sample_config=recipe.sample, prompt=recipe.prompt,
-        score=None, seed=derive_seed(recipe.seed, "eval", benchmark.name), folder=out, reporter=reporter, label="eval",
+        score=None, seed=seed, folder=out, reporter=reporter, label="eval",
         cache=None, loading={"trust_remote_code": recipe.model.trust_remote_code, "revision": recipe.model.revision},
     )  # fmt: skip
-    found: dict[str, Any] = {"out": str(out), "summaries": [s.model_dump(mode="json") for s in summaries]}
-    if len(summaries) > 1:
-        best = best_of_temperatures({s.temperature: s for s in summaries})
-        found["best_of_temperatures"] = {k: {"temperature": b.temperature, **b.estimate.model_dump()} for k, b in best.items()}
-    return found
+    rows = storage.read_records(out / f"eval-{benchmark.name}.jsonl", EvalRow)
+    found = account(benchmark, rows, ks=[estimate.k for estimate in summaries[0].pass_at_k], seed=seed)
+    return {**found, "out": str(out), "summaries": [s.model_dump(mode="json") for s in summaries]}
+
+
+def eval_compare(a: Path, b: Path, *, temperatures: Sequence[float] | None) -> "Comparison":
+    """Two result files, paired over their problems; ``temperatures`` keeps the rows of these alone."""
+    from itertl.evaluation.compare import compare, read_results
+
+    return compare(read_results(a, temperatures), read_results(b, temperatures))
+
+
+def eval_self_test(
+    name: str, *, data: Path | None, rule: str | None, limit: int | None, shots: int, num_workers: int, reporter: Reporter
+) -> "tuple[SelfTest, Fingerprint]":
+    """Whether a benchmark's references pass on this machine, and broken ones fail; and what the simulator is."""
+    from itertl.evaluation import benchmarks
+    from itertl.evaluation.fingerprint import fingerprint
+    from itertl.evaluation.mutants import self_test
+
+    benchmark = benchmarks.load(name, data, limit=limit, shots=shots)
+    found = fingerprint()
+    with reporter.stage(f"self-test {benchmark.name}", 0) as tracker:
+        return self_test(benchmark, rule=rule, num_workers=num_workers, tracker=tracker), found
 
 
 def data_import(

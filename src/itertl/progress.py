@@ -46,6 +46,9 @@ class _Lines(Tracker):
         if now - self.last < self.interval_s:
             return
         self.last = now
+        if not self.total:
+            print(f"{self.name}: {self.done} done {note}".rstrip(), file=sys.stderr, flush=True)
+            return
         pace = (now - self.start) / max(1, self.done - self.first)
         left = pace * (self.total - self.done)
         print(f"{self.name}: {self.done}/{self.total}, {left:.0f} s left {note}".rstrip(), file=sys.stderr, flush=True)
@@ -64,7 +67,7 @@ class Reporter:
 
     @contextmanager
     def stage(self, name: str, total: int, done: int = 0) -> Iterator[Tracker]:
-        """Track ``total`` units of work, of which ``done`` were found on disk."""
+        """Track ``total`` units of work (0: not known), of which ``done`` were found on disk."""
         if self.quiet:
             yield SILENT
         elif self.console.is_terminal:
@@ -73,7 +76,7 @@ class Reporter:
                 TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
             )  # fmt: skip
             with Progress(*columns, console=self.console) as progress:
-                yield _Bar(progress, progress.add_task(name, total=total, completed=done, note=""))
+                yield _Bar(progress, progress.add_task(name, total=total or None, completed=done, note=""))
         else:
             start = time.monotonic()
             yield _Lines(name, total, done)

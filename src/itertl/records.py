@@ -232,6 +232,7 @@ class EvalSummary(BaseModel):
     unjudged: int
     compiled: int  # correct, wrong output, runtime error or timeout: got past the compiler
     by_verdict: dict[str, int]
+    gamed_by: dict[str, int] = Field(default_factory=dict)  # rule that refused a design unrun -> how many
     pass_at_k: tuple[PassAtK, ...]
     temperature: float | None
     rule: str

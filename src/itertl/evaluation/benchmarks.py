@@ -1,11 +1,14 @@
 """A benchmark is a value: problems, how they are judged, what is known to be wrong with them.
 
-To add one, write a function ``(data, *, limit, seed) -> Benchmark`` and name it in ``BENCHMARKS``; users name theirs
-as ``package.module:function``.
+To add one, write a function ``(data, *, limit, seed) -> Benchmark`` (with ``shots``, where it has in-context examples)
+and name it in ``BENCHMARKS``; users name theirs as ``package.module:function``. For the strict rule a problem may tell
+in ``extra``: ``marker`` (text in the string by which its testbench announces success), ``data_files`` (name -> text, laid
+beside the simulation) and ``testbench_top``.
 """
 
 import functools
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +19,13 @@ from itertl.records import Problem, content_hash
 BENCHMARKS = {
     "verilogeval-v1-machine": "itertl.evaluation.verilogeval:machine",
     "verilogeval-v1-human": "itertl.evaluation.verilogeval:human",
+    "verilogeval-v2-spec-to-rtl": "itertl.evaluation.verilogeval_v2:spec_to_rtl",
+    "verilogeval-v2-code-complete": "itertl.evaluation.verilogeval_v2:code_complete",
+    "rtllm-1.1": "itertl.evaluation.rtllm:v1_1",
+    "rtllm-2.0": "itertl.evaluation.rtllm:v2_0",
+    "vgen-low": "itertl.evaluation.vgen:low",
+    "vgen-medium": "itertl.evaluation.vgen:medium",
+    "vgen-high": "itertl.evaluation.vgen:high",
     "synth-heldout": "itertl.evaluation.generated:heldout",
     "synth-heldout-short": "itertl.evaluation.generated:heldout_short",
     "synth-heldout-family": "itertl.evaluation.generated:heldout_family",
@@ -36,10 +46,13 @@ class Benchmark:
     name: str
     version: str
     problems: tuple[Problem, ...]
-    judge: str = ONE_FILE  # "module:function", (problem, code) -> Simulation
-    rules: tuple[str, ...] = ("default", "upstream")
-    default_rule: str = "default"
+    judge: str = ONE_FILE  # "module:function", (problem, code) -> Simulation: the plain way, for every rule but strict
+    rules: tuple[str, ...] = ("strict", "upstream")
+    default_rule: str = "strict"
+    upstream_rule: str = "itertl.evaluation.rules:upstream"  # "module:function" that the name "upstream" stands for
     errata: Mapping[str, str] = field(default_factory=dict[str, str])  # task_id -> why no completion of it can be judged
+    four_state: frozenset[str] = frozenset()  # task_ids that a simulator without X would judge wrongly
+    notes: Mapping[str, str] = field(default_factory=dict[str, str])  # task_id -> a weakness that does not stop judging
 
     def __post_init__(self) -> None:
         seen: set[str] = set()
@@ -63,7 +76,8 @@ class Benchmark:
     @functools.cached_property
     def content_hash(self) -> str:
         """Hash of all that is asked and judged: two figures compare only where it is the same."""
-        return content_hash([[p.upstream_id, p.instruction, p.header, p.reference, p.testbench] for p in self.problems])
+        asked = [[p.upstream_id, p.instruction, p.header, p.reference, p.testbench] for p in self.problems]
+        return content_hash([[*row, *([p.extra] if p.extra else [])] for row, p in zip(asked, self.problems, strict=True)])
 
 
 def task_id(problem: Problem) -> str:
@@ -72,19 +86,32 @@ def task_id(problem: Problem) -> str:
     return problem.upstream_id
 
 
-def load(name: str, data: Path | None = None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
+def load(
+    name: str, data: Path | None = None, *, limit: int | None = None, seed: int = 0, shots: int = 0
+) -> Benchmark:
     """Load a benchmark by name. ``limit`` keeps the first problems, and is the size of a generated benchmark.
 
     ``seed`` chooses another draw of a generated benchmark and says nothing to the others; it is not the run's seed,
-    because runs are compared on one set. Raises UsageError for an unknown name, DataError for data that is missing
-    (saying how to get it) or malformed.
+    because runs are compared on one set. ``shots`` is the number of in-context examples before each question, for
+    benchmarks that have them. Raises UsageError for an unknown name, or shots that it does not have; DataError for data
+    that is missing (saying how to get it) or malformed.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"benchmark {name}: limit is {limit}; keep at least one problem")
-    benchmark = resolve("benchmark", name, BENCHMARKS)(data, limit=limit, seed=seed)
+    function = resolve("benchmark", name, BENCHMARKS)
+    benchmark = function(data, limit=limit, seed=seed, **_shots(name, function, shots))
     if not isinstance(benchmark, Benchmark):
         raise UsageError(f"benchmark {name!r}: its function returned a {type(benchmark).__name__}, not a Benchmark")
     return benchmark
+
+
+def _shots(name: str, function: Callable[..., Benchmark], shots: int) -> dict[str, int]:
+    """The keyword for a benchmark's function: none for 0, which every benchmark understands."""
+    if shots < 0:
+        raise UsageError(f"benchmark {name}: {shots} shots; give 0 or more")
+    if shots and "shots" not in inspect.signature(function).parameters:
+        raise UsageError(f"benchmark {name} has no in-context examples; leave out shots")
+    return {"shots": shots} if shots else {}
 
 
 def require_instructions(benchmark: Benchmark) -> None:

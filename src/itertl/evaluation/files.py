@@ -59,14 +59,15 @@ def eval_file(
     num_workers: int = 0,
     ks: Sequence[int] = (1, 5, 10),
     seed: int = 0,
+    shots: int = 0,
     tracker: Tracker = SILENT,
 ) -> dict[str, Any]:
     """Judge the completions of ``samples`` and return a JSON-able account (see ``account``).
 
-    With ``out`` the rows go to ``out/results.jsonl`` (complete or absent), and a call that was killed is taken up from
+    ``shots`` goes to ``benchmarks.load``. With ``out`` the rows go to ``out/results.jsonl`` (complete or absent), and a call that was killed is taken up from
     ``out/results.jsonl.partial``. Raises DataError, UsageError, ToolMissing.
     """
-    benchmark = load(benchmark_name, data)
+    benchmark = load(benchmark_name, data, shots=shots)
     choose_rule(benchmark, rule)
     completions = read_completions(samples)
     check_tasks(benchmark, completions)
@@ -93,8 +94,9 @@ def account(benchmark: Benchmark, rows: Sequence[EvalRow], *, ks: Sequence[int],
     """All that is to be said of judged rows, as one JSON-able object.
 
     ``summary`` is over all rows; ``pass_at_k_unjudged_as_failed`` is what a harness that fails what it cannot run would
-    say on this machine, for comparison with figures made that way. Where rows carry temperatures, ``by_temperature`` holds a summary of each (the fixed
-    protocol) and, for several, ``best_of_temperatures`` the paper's choice, which is made on the test set.
+    say on this machine, for comparison with figures made that way. A rate is null where a problem has fewer than k
+    samples. Where rows carry temperatures, ``by_temperature`` holds a summary of each (the fixed protocol) and, for
+    several, ``best_of_temperatures`` the paper's choice, which is made on the test set.
     ``missing_problems`` names what the file has no completion for: figures are over the others.
     """
     summary = summarize(rows, benchmark=benchmark, ks=ks, seed=seed)
@@ -107,6 +109,7 @@ def account(benchmark: Benchmark, rows: Sequence[EvalRow], *, ks: Sequence[int],
         "benchmark_hash": benchmark.content_hash,
         "rule": summary.rule,
         "simulator": summary.simulator,
+        "sandbox": summary.sandbox,
         "pass_at_k": {str(found.k): found.value for found in summary.pass_at_k},
         "pass_at_k_unjudged_as_failed": {str(k): estimate(unjudged_as_failed(rows), k, seed=seed).value for k in ks},
         "summary": summary.model_dump(mode="json"),

@@ -6,7 +6,6 @@ distinct design, and what the testbench then says is compared with what it says 
 simulator, if there is one, and otherwise all its rows are UNJUDGEABLE.
 """
 
-import contextlib
 import difflib
 import re
 from collections import Counter
@@ -16,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from itertl import faults
-from itertl.errors import DataError, ToolMissing, UsageError
+from itertl.errors import DataError, UsageError
 from itertl.evaluation.benchmarks import Benchmark
-from itertl.evaluation.rules import STRICT
+from itertl.evaluation.rules import STRICT, UPSTREAM
 from itertl.evaluation.verdicts import VerdictCache
 from itertl.evaluation.worker import GateTask, RuleTask, RunTask, Simulator, Task, with_header
 from itertl.judging import strict
@@ -27,7 +26,7 @@ from itertl.judging.outcomes import Judgement
 from itertl.judging.strict import Said
 from itertl.progress import SILENT, Tracker
 from itertl.records import EvalRow, Fault, Problem, Verdict, content_hash
-from itertl.tools import icarus, pool, sandbox, slang
+from itertl.tools import icarus, pool, sandbox, slang, verilator
 from itertl.tools.pool import Outcome
 from itertl.tools.sandbox import Limits
 
@@ -73,19 +72,21 @@ def judge(
     partial: Path | None = None,
     cache: Path | None = None,
     limits: Limits = strict.LIMITS,
+    second_simulator: bool = True,
     tracker: Tracker = SILENT,
 ) -> list[EvalRow]:
     """Judge every completion; rows come in input order.
 
     ``partial`` names a log that a killed call left and this one goes on from; the caller removes it when the rows are
     safe. ``cache``: folder of verdicts kept across runs. ``limits``: of compiler and simulator each, strict rule.
+    ``second_simulator``: judge problems whose reference fails on Icarus on Verilator, where that is installed.
     Raises DataError for an unknown task_id, UsageError for an unknown rule, ToolMissing without a simulator.
     """
     rule = choose_rule(benchmark, rule)
     check_tasks(benchmark, completions)
     icarus.find("vvp")
     with VerdictCache(cache, partial) as known:
-        desk = _Desk(benchmark, rule, known, num_workers, limits)
+        desk = _Desk(benchmark, rule, known, num_workers, limits, second_simulator)
         keys = [desk.key(c) for c in completions]
         found = {key: at_sight for key, c in zip(keys, completions, strict=True) if (at_sight := _at_sight(benchmark, c))}
         counts = Counter(keys)
@@ -128,9 +129,12 @@ class _Measure:
 class _Desk:
     """One call of ``judge``: the tools' versions, what is known already, and the work in its order."""
 
-    def __init__(self, benchmark: Benchmark, rule: str, known: VerdictCache, num_workers: int, limits: Limits) -> None:
+    def __init__(
+        self, benchmark: Benchmark, rule: str, known: VerdictCache, num_workers: int, limits: Limits, second_simulator: bool
+    ) -> None:
         self.benchmark, self.rule, self.known = benchmark, rule, known
-        self.num_workers, self.limits = num_workers, limits
+        self.function = benchmark.upstream_rule if rule == UPSTREAM else rule
+        self.num_workers, self.limits, self.second_simulator = num_workers, limits, second_simulator and rule == STRICT
         self.simulators: dict[Simulator, str] = {"icarus": icarus.version()}
         self.sandbox = sandbox.level()
         self.measures: dict[str, _Measure] = {}
@@ -186,17 +190,19 @@ class _Desk:
         )
 
     def _measure(self, tasks: set[str]) -> None:
-        """Judge the references of ``tasks``; those that fail on Icarus once more on Verilator, where there is one."""
+        """Judge the references of ``tasks``; those that fail on Icarus once more on Verilator, if it is there."""
         problems = {t: p for t, p in self.benchmark.by_id.items() if t in tasks}
+        again: dict[str, Problem] = {}
         for task, said in self._references(problems, "icarus").items():
             self.measures[task] = self._measured("icarus", said)
-        again = {t: problems[t] for t, m in self.measures.items() if m.broken is not None} if self.rule == STRICT else {}
-        with_code = {t: p for t, p in again.items() if p.reference is not None}
-        version = _verilator() if with_code else None
+            is_run = isinstance(said, Said) and not strict.is_sound(said)
+            if is_run and task not in self.benchmark.four_state:
+                again[task] = problems[task]
+        version = verilator.version_if_found() if again and self.second_simulator else None
         if version is None:
             return
         self.simulators["verilator"] = version
-        for task, said in self._references(with_code, "verilator").items():
+        for task, said in self._references(again, "verilator").items():
             measure = self._measured("verilator", said)
             if measure.broken is None:
                 self.measures[task] = measure
@@ -226,7 +232,7 @@ class _Desk:
             if self.rule != STRICT:
                 answers[task] = None
                 if problem.reference is not None:
-                    todo[task] = RuleTask(problem, problem.reference, self.benchmark.judge, self.rule)
+                    todo[task] = RuleTask(problem, problem.reference, self.benchmark.judge, self.function)
             elif problem.reference is None:
                 answers[task] = (Verdict.UNJUDGEABLE, "it has none, and the strict rule needs one")
             else:
@@ -248,7 +254,7 @@ class _Desk:
 
     def _by_rule(self, completions: Mapping[str, Completion]) -> Iterator[tuple[str, Judgement]]:
         tasks: dict[str, Task] = {
-            key: RuleTask(self.benchmark.by_id[c.task_id], self._code(c), self.benchmark.judge, self.rule)
+            key: RuleTask(self.benchmark.by_id[c.task_id], self._code(c), self.benchmark.judge, self.function)
             for key, c in completions.items()
         }
         for key, outcome in self._outcomes(tasks, self._timeout("icarus")):
@@ -291,10 +297,9 @@ class _Desk:
 
     def _outcomes(self, tasks: Mapping[str, Task], timeout_s: float) -> Iterator[tuple[str, Outcome]]:
         keys = list(tasks)
-        run = pool.map_unordered("itertl.evaluation.worker:work", tasks.values(), num_workers=self.num_workers, timeout_s=timeout_s)
-        with contextlib.closing(run):
-            for number, outcome in run:
-                yield keys[number], outcome
+        function = "itertl.evaluation.worker:work"
+        for number, outcome in pool.map_unordered(function, tasks.values(), num_workers=self.num_workers, timeout_s=timeout_s):
+            yield keys[number], outcome
 
     def _timeout(self, simulator: Simulator) -> float:
         return (2 * self.limits.wall_s if simulator == "icarus" else VERILATOR_TIMEOUT_S) + _GRACE_S
@@ -310,16 +315,6 @@ def _asked(problem: Problem) -> list[Any]:
 
 def _limits_key(limits: Limits) -> list[Any]:
     return [getattr(limits, name) for name in sorted(limits.__slots__)]
-
-
-def _verilator() -> str | None:
-    """Its version, or None where it is not installed."""
-    from itertl.tools import verilator
-
-    try:
-        return verilator.version()
-    except ToolMissing:
-        return None
 
 
 def _failed(outcome: Outcome) -> Judgement:

@@ -2,61 +2,139 @@
 
 A reference is broken in two ways: its body is taken out (what is left drives no output), and one place of it is changed
 at a time. Such a change may change nothing (``a | b`` of bits that are never both set), so that of a problem's mutants
-one that the testbench catches is enough; an emptied body must be caught.
+one that the testbench catches is enough; an emptied body must be caught. A testbench that misses them has no teeth:
+that is a finding about the benchmark, and kept apart from a reference that fails, which is one about this machine.
 """
 
 import itertools
 import random
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
+from itertl.evaluation import errata
 from itertl.evaluation.benchmarks import Benchmark, task_id
 from itertl.evaluation.judge import Completion, judge
+from itertl.evaluation.summary import joined
+from itertl.problems.header import derive_header, derive_top
 from itertl.problems.synth.mutate import mutants
-from itertl.records import Problem, Verdict
+from itertl.progress import SILENT, Tracker
+from itertl.records import EvalRow, Problem, Verdict
 from itertl.seeds import derive_seed
+from itertl.tools.verilog_text import modules, tokenize
 
 _CAUGHT = (Verdict.WRONG_OUTPUT, Verdict.RUNTIME_ERROR, Verdict.TIMEOUT)
+_RAN = (Verdict.PASSED, *_CAUGHT)
+_DIRECTIVE = re.compile(r"^[ \t]*`(?:[^\n]*\\\n)*[^\n]*$", re.MULTILINE)
+_DECLARES_PORT = ("input", "output", "inout", "parameter", "localparam")
+_OWN_PORTS = {"function": "endfunction", "task": "endtask"}  # inside these, declarations are not the module's
+_PREFIX = "the problem's own reference fails here: "
 
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """What the self-test found. The benchmark is sound on this machine where ``failures`` is empty."""
+    """What the self-test found; task_id -> reason. The benchmark can be trusted on this machine where ``broken`` is empty."""
 
-    checked: int  # problems with a reference
+    benchmark: str
+    benchmark_hash: str
+    rule: str
+    simulator: str  # all that judged a row
+    sandbox: str
+    checked: int  # problems whose reference was judged
     without_reference: tuple[str, ...]
-    failures: dict[str, str]  # task_id -> which expectation did not hold
+    errata: dict[str, str] = field(default_factory=dict[str, str])  # known to be unjudgeable, and not tried
+    broken: dict[str, str] = field(default_factory=dict[str, str])  # the reference fails, and nothing is known of it
+    known: dict[str, str] = field(default_factory=dict[str, str])  # the reference fails, as is known
+    toothless: dict[str, str] = field(default_factory=dict[str, str])  # a design without a body, or every mutant, passes
+    untried: dict[str, str] = field(default_factory=dict[str, str])  # the emptied design was refused before it ran
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """task_id -> which expectation did not hold, whatever it says about whom."""
+        return self.broken | self.known | self.toothless
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON-able object."""
+        return asdict(self)
 
 
 def emptied(problem: Problem) -> str:
-    """The problem's header with nothing between it and ``endmodule``."""
-    return f"{problem.header}\nendmodule\n"
+    """The module that is asked for with nothing in it: the problem's header, or what declares the reference's ports."""
+    header = problem.header if problem.header.strip() else _declarations(problem.reference or "", problem.top)
+    return f"{header}\nendmodule\n"
+
+
+def _declarations(reference: str, top: str | None) -> str:
+    """Directives, header, and declarations of ports and parameters of module ``top``: all but what it does."""
+    spans = modules(reference)
+    wanted = top or derive_top(reference)
+    span = next((span for span in spans if span.name == wanted), spans[0] if spans else None)
+    if span is None:
+        return ""
+    own = reference[span.start : span.end]
+    stream = tokenize(own)
+    header = derive_header(own) or own[: next((token.end for token in stream if token.text == ";"), 0)]
+    directives = "".join(found[0] + "\n" for found in _DIRECTIVE.finditer(reference[: span.start]))
+    kept: list[str] = []
+    start: int | None = None
+    closing = ""  # what ends the function or task that we are in
+    for token in stream:
+        if token.start < len(header):
+            continue
+        if closing:
+            closing = "" if token.text == closing else closing
+        elif token.text in _OWN_PORTS:
+            closing = _OWN_PORTS[token.text]
+        elif start is None and token.text in _DECLARES_PORT:
+            start = token.start
+        elif start is not None and token.text == ";":
+            kept.append(own[start : token.end] + "\n")
+            start = None
+    return f"{directives}{header}\n{''.join(kept)}"
 
 
 def self_test(
-    benchmark: Benchmark, *, rule: str | None = None, max_mutants: int = 4, num_workers: int = 0
+    benchmark: Benchmark,
+    *,
+    rule: str | None = None,
+    max_mutants: int = 4,
+    num_workers: int = 0,
+    tracker: Tracker = SILENT,
 ) -> SelfTest:
-    """Judge the references and up to ``max_mutants`` mutants of each. Problems in ``errata`` are left out.
+    """Judge the references, their emptied bodies, and up to ``max_mutants`` mutants of each. Faulty problems are left out.
 
     A problem whose reference holds nothing to change, or whose mutants all fail to compile, is asked only that its
     emptied body is caught. Raises what ``judge`` raises.
     """
-    known = {task_id(p): p for p in benchmark.problems if task_id(p) not in benchmark.errata}
-    problems = {ident: (p, p.reference) for ident, p in known.items() if p.reference is not None}
-    texts = {ident: _texts(problem, reference, max_mutants) for ident, (problem, reference) in problems.items()}
+    left = {task_id(p): p for p in benchmark.problems if task_id(p) not in benchmark.errata}
+    problems = {ident: (p, p.reference) for ident, p in left.items() if p.reference is not None}
     completions = [
-        Completion(ident, index, text, full_module=True) for ident, each in texts.items() for index, text in enumerate(each)
+        Completion(ident, index, text, full_module=True)
+        for ident, (problem, reference) in problems.items()
+        for index, text in enumerate(_texts(problem, reference, max_mutants))
     ]
-    verdicts: dict[str, list[Verdict]] = {ident: [] for ident in texts}
-    details: dict[str, str] = {}
-    for row in judge(benchmark, completions, rule=rule, num_workers=num_workers):
-        verdicts[row.task_id].append(row.verdict)
-        if row.index == 0:
-            details[row.task_id] = row.detail
-    found = {ident: _failure(each, details[ident]) for ident, each in verdicts.items()}
+    rows = judge(benchmark, completions, rule=rule, num_workers=num_workers, tracker=tracker)
+    by_task: dict[str, list[EvalRow]] = {ident: [] for ident in problems}
+    for row in rows:
+        by_task[row.task_id].append(row)
+    failing = {ident: _detail(each[0]) for ident, each in by_task.items() if each[0].verdict is not Verdict.PASSED}
+    passing = {ident: each[1:] for ident, each in by_task.items() if ident not in failing}
+    known = {i: found.reason for i, found in errata.of(benchmark.name).items() if found.kind is errata.Kind.SIMULATOR}
+    weak = {i: found.reason for i, found in errata.of(benchmark.name).items() if found.kind is errata.Kind.WEAK}
     return SelfTest(
+        benchmark=benchmark.label,
+        benchmark_hash=benchmark.content_hash,
+        rule=rows[0].rule if rows else rule or benchmark.default_rule,
+        simulator=joined(row.simulator for row in rows),
+        sandbox=joined(row.sandbox for row in rows),
         checked=len(problems),
-        without_reference=tuple(ident for ident in known if ident not in problems),
-        failures={ident: reason for ident, reason in found.items() if reason},
+        without_reference=tuple(ident for ident in left if ident not in problems),
+        errata={ident: reason for ident, reason in benchmark.errata.items() if ident in benchmark.by_id},
+        broken={ident: reason for ident, reason in failing.items() if ident not in known},
+        known={ident: f"{known[ident]} ({reason})" for ident, reason in failing.items() if ident in known},
+        toothless={i: _known_weak(reason, weak.get(i)) for i, each in passing.items() if (reason := _toothless(each))},
+        untried={ident: _detail(each[0]) for ident, each in passing.items() if each[0].verdict not in _RAN},
     )
 
 
@@ -66,14 +144,20 @@ def _texts(problem: Problem, reference: str, max_mutants: int) -> list[str]:
     return [reference, emptied(problem), *itertools.islice(mutants(reference, rng), max_mutants)]
 
 
-def _failure(verdicts: list[Verdict], detail: str) -> str:
-    """Which expectation did not hold; "" where all did."""
-    reference, empty, *mutants = verdicts
-    if reference is not Verdict.PASSED:
-        return f"its reference does not pass: {detail}"
+def _detail(row: EvalRow) -> str:
+    return f"{row.verdict.value}: {row.detail.removeprefix(_PREFIX)}"
+
+
+def _known_weak(reason: str, note: str | None) -> str:
+    return reason if note is None else f"{reason} (known: {note})"
+
+
+def _toothless(rows: Sequence[EvalRow]) -> str:
+    """What the testbench misses of a problem whose reference passes; "" where it misses nothing."""
+    empty, *mutated = (row.verdict for row in rows)
     if empty is Verdict.PASSED:
         return "a module without a body passes"
-    ran = [verdict for verdict in mutants if verdict is Verdict.PASSED or verdict in _CAUGHT]
+    ran = [verdict for verdict in mutated if verdict in _RAN]
     if ran and all(verdict is Verdict.PASSED for verdict in ran):
         return f"{len(ran)} mutants of its reference pass, and none is caught"
     return ""

@@ -5,6 +5,7 @@ The interval speaks of the choice of problems alone: the samples within a proble
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -26,6 +27,11 @@ def pass_at_k(n: int, c: int, k: int) -> float | None:
     return (draws - math.comb(n - c, k)) / draws
 
 
+def exact_pass_at_k(n: int, c: int, k: int) -> Fraction:
+    """``pass_at_k`` without its rounding, so that equal differences are equal. Needs k <= n."""
+    return 1 - Fraction(math.comb(n - c, k), math.comb(n, k))
+
+
 def estimate(
     per_problem: Sequence[tuple[int, int]], k: int, *, seed: int, resamples: int = 2000, level: float = 0.95
 ) -> PassAtK:
@@ -34,15 +40,29 @@ def estimate(
     ``per_problem`` holds (samples n, right ones c) of each problem. ``value`` is None where there is no problem, or
     where one of them has fewer than ``k`` samples: a mean over the others would be of another benchmark.
     """
-    if resamples < 1 or not 0 < level < 1:
-        raise ValueError(f"a bootstrap needs resamples >= 1 and 0 < level < 1, got {resamples} and {level}")
     values = [pass_at_k(n, c, k) for n, c in per_problem]
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
         return PassAtK(k=k, value=None)
-    shares_P = np.array(known)
-    rng = np.random.default_rng(derive_seed(seed, "bootstrap", k))
-    means_R = np.array([shares_P[rng.integers(0, len(known), len(known))].mean() for _ in range(resamples)])
+    low, high = bootstrap_interval(known, seed=derive_seed(seed, "bootstrap", k), resamples=resamples, level=level)
+    return PassAtK(k=k, value=math.fsum(known) / len(known), low=low, high=high)
+
+
+def bootstrap_interval(
+    values: Sequence[float], *, seed: int, resamples: int = 2000, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile bounds of the mean of ``values`` (one of each problem), the problems drawn with replacement.
+
+    Raises ValueError where there is no value, no draw, or a level outside (0, 1).
+    """
+    if not values or resamples < 1 or not 0 < level < 1:
+        asked = f"{len(values)} values, resamples={resamples}, level={level}"
+        raise ValueError(f"a bootstrap needs a value, resamples >= 1 and 0 < level < 1, got {asked}")
+    values_P = np.array(values)
+    rng = np.random.default_rng(seed)
+    rows = max(1, 1_000_000 // len(values))  # at a time, for memory's sake; the draws are the same however many
+    counts = [min(rows, resamples - start) for start in range(0, resamples, rows)]
+    means_R = np.concatenate([values_P[rng.integers(0, len(values), (count, len(values)))].mean(axis=1) for count in counts])
     tail = (1 - level) / 2
     low, high = np.quantile(means_R, [tail, 1 - tail])
-    return PassAtK(k=k, value=math.fsum(known) / len(known), low=float(low), high=float(high))
+    return float(low), float(high)

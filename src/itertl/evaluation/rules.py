@@ -1,8 +1,8 @@
 """Verdict rules over one simulation of testbench and design in one source: upstream's, and the user's own.
 
 ``strict``, the default of every benchmark, is no such rule: it owns the whole run, see ``itertl.judging.strict``.
-``upstream`` is VerilogEval v1's own rule, kept for comparison with published figures: there any warning fails a design,
-and the first verdict line wins, whoever printed it. A rule of the user's own is named ``module:function``.
+``upstream`` is the rule of a benchmark's own authors, kept for comparison with published figures; here is VerilogEval
+v1's: any warning fails a design, and the first verdict line wins, whoever printed it. A rule of the user's own is named ``module:function``.
 """
 
 import re
@@ -15,8 +15,7 @@ from itertl.tools.icarus import Simulation
 
 Rule: TypeAlias = Callable[[Simulation], Judgement]
 
-STRICT = "strict"
-RULES = {"upstream": "itertl.evaluation.rules:upstream"}
+STRICT, UPSTREAM = "strict", "upstream"
 
 _UPSTREAM_LINE = re.compile(r"Mismatches: ([0-9]*) in ([0-9]*) samples")
 

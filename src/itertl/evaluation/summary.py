@@ -21,12 +21,13 @@ _COMPILED = (Verdict.PASSED, Verdict.WRONG_OUTPUT, Verdict.RUNTIME_ERROR, Verdic
 def summarize(
     rows: Sequence[EvalRow], *, benchmark: Benchmark, ks: Iterable[int] = (1, 5, 10), seed: int
 ) -> EvalSummary:
-    """Summarize rows of one benchmark, rule and simulator. ``temperature`` is set where all rows share it.
+    """Summarize rows of one benchmark and rule. ``temperature`` is set where all rows share it.
 
-    ``total == correct + wrong + truncated + unjudged`` counts completions. Raises DataError where rows are of different
-    benchmarks, rules or simulators: a mean over them would mean nothing.
+    ``total == correct + wrong + truncated + unjudged`` counts completions. Where a second simulator judged some of the
+    problems, ``simulator`` names both. Raises DataError where rows are of different benchmarks or rules: a mean over
+    them would mean nothing.
     """
-    _of_one_kind(rows, benchmark)
+    require_one_kind(rows, benchmark.label)
     verdicts = Counter(row.verdict for row in rows)
     unjudged = sum(count for verdict, count in verdicts.items() if verdict.fault is Fault.OURS)
     correct, truncated = verdicts[Verdict.PASSED], verdicts[Verdict.TRUNCATED]
@@ -44,21 +45,41 @@ def summarize(
         unjudged=unjudged,
         compiled=sum(verdicts[verdict] for verdict in _COMPILED),
         by_verdict={verdict.value: verdicts[verdict] for verdict in Verdict if verdicts[verdict]},
+        gamed_by=gamed_by(rows),
         pass_at_k=tuple(estimate(per_problem(rows, k), k, seed=seed) for k in ks),
         temperature=temperatures.pop() if len(temperatures) == 1 else None,
         rule=rows[0].rule if rows else benchmark.default_rule,
-        simulator=rows[0].simulator if rows else "",
+        simulator=joined(row.simulator for row in rows),
+        sandbox=joined(row.sandbox for row in rows),
     )
 
 
-def _of_one_kind(rows: Sequence[EvalRow], benchmark: Benchmark) -> None:
-    kinds = {(row.benchmark, row.rule, row.simulator) for row in rows}
-    if len(kinds) > 1 or any(label != benchmark.label for label, _, _ in kinds):
-        raise DataError(f"rows of {sorted(kinds)} cannot be summarized as {benchmark.label}; judge them in one go")
+def require_one_kind(rows: Iterable[EvalRow], label: str) -> None:
+    """Raise DataError where rows are not all of the benchmark ``label`` and of one rule."""
+    kinds = sorted({(row.benchmark, row.rule) for row in rows})
+    if len(kinds) > 1 or any(benchmark != label for benchmark, _ in kinds):
+        found = "; ".join(f"{benchmark}, rule {rule}" for benchmark, rule in kinds)
+        raise DataError(f"rows of {found} cannot be summarized as {label}; judge them in one go")
+
+
+def joined(names: Iterable[str]) -> str:
+    """Distinct names, the commonest first: ``"Icarus Verilog 11.0 + Verilator 5.38"``. Blank ones are left out."""
+    return " + ".join(name for name, _ in Counter(name for name in names if name).most_common())
+
+
+def gamed_by(rows: Iterable[EvalRow]) -> dict[str, int]:
+    """Rule (what stands before the colon of the detail) -> designs that it refused unrun, the commonest first."""
+    refused = (row.detail.partition(":")[0].strip() for row in rows if row.verdict is Verdict.GAMED)
+    return dict(Counter(name or "(unnamed)" for name in refused).most_common())
 
 
 def per_problem(rows: Sequence[EvalRow], k: int) -> list[tuple[int, int]]:
-    """(judged samples n, right ones c) of each problem that enters pass@k, by task_id's first appearance.
+    """(judged samples n, right ones c) of each problem that enters pass@k (see ``counts_by_problem``)."""
+    return list(counts_by_problem(rows, k).values())
+
+
+def counts_by_problem(rows: Sequence[EvalRow], k: int) -> dict[str, tuple[int, int]]:
+    """task_id -> (judged samples n, right ones c) of each problem that enters pass@k, by first appearance.
 
     Left out are problems that our fault, not the protocol, left with fewer than ``k`` judged samples: one broken run
     of a tool must not turn the whole benchmark's figure into "unknown".
@@ -66,9 +87,9 @@ def per_problem(rows: Sequence[EvalRow], k: int) -> list[tuple[int, int]]:
     asked: Counter[str] = Counter(row.task_id for row in rows)
     judged: Counter[str] = Counter(row.task_id for row in rows if row.passed is not None)
     right: Counter[str] = Counter(row.task_id for row in rows if row.passed)
-    return [
-        (judged[task], right[task]) for task in asked if judged[task] and not judged[task] < min(k, asked[task])
-    ]
+    return {
+        task: (judged[task], right[task]) for task in asked if judged[task] and not judged[task] < min(k, asked[task])
+    }
 
 
 def unjudged_as_failed(rows: Sequence[EvalRow]) -> list[tuple[int, int]]:

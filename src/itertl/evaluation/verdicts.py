@@ -51,8 +51,9 @@ class VerdictCache:
         with contextlib.suppress(KeyError, TypeError, ValueError):
             if isinstance(known, dict):
                 return Said(None, tuple(str(line) for line in known["lines"]))
-            verdict, detail = known
-            return Verdict(verdict), str(detail)
+            if known is not None:
+                verdict, detail = known
+                return Verdict(verdict), str(detail)
         return None
 
     def put_said(self, key: str, said: Said | Judgement | None) -> None:

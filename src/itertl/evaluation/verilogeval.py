@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from itertl.errors import DataError
+from itertl.evaluation import errata
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.lines import read_objects, text_field
 from itertl.records import Problem
@@ -43,7 +44,14 @@ def _load(which: str, data: Path | None, limit: int | None) -> Benchmark:
         problems[ident] = _problem(row, where, file.name, descriptions.get(ident))
     if not problems:
         raise DataError(f"{file}: holds no problems; get a full copy: {_FETCH}")
-    return Benchmark(name=name, version=VERSION, problems=tuple(problems.values())[:limit])
+    return Benchmark(
+        name=name,
+        version=VERSION,
+        problems=tuple(problems.values())[:limit],
+        errata=errata.faults(name),
+        four_state=errata.four_state(name),
+        notes=errata.notes(name),
+    )
 
 
 def _problem(row: dict[str, Any], where: str, source: str, description: str | None) -> Problem:

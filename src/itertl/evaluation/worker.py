@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from itertl.errors import DataError, ToolMissing
-from itertl.evaluation.rules import RULES
 from itertl.judging import gate, strict
 from itertl.judging.gate import Found
 from itertl.judging.outcomes import Judgement
@@ -50,7 +49,7 @@ class RuleTask:
     problem: Problem
     code: str
     judge: str  # "module:function", (problem, code) -> Simulation
-    rule: str
+    rule: str  # "module:function", Simulation -> Judgement
 
 
 Task: TypeAlias = GateTask | RunTask | RuleTask
@@ -80,7 +79,7 @@ def work(task: Task) -> Found | Said | Judgement:
             case RunTask():
                 return strict.run(task.problem, task.design, task.limits, task.simulator)
             case RuleTask():
-                return resolve("rule", task.rule, RULES)(resolve("judge", task.judge, {})(task.problem, task.code))
+                return resolve("rule", task.rule, {})(resolve("judge", task.judge, {})(task.problem, task.code))
     except ToolMissing as error:
         return _ours(task, Verdict.TOOL_MISSING, str(error))
     except DataError as error:

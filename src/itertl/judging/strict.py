@@ -109,7 +109,7 @@ def is_sound(said: Said) -> bool:
     if said.stopped is not None or not said.lines:
         return False
     counts = _counts(said)
-    return counts is None and not _COUNTS.search(said.lines[0]) or counts is not None and counts[0] == 0 < counts[1]
+    return (counts is None and not _COUNTS.search(said.lines[0])) or (counts is not None and counts[0] == 0 < counts[1])
 
 
 def _counts(said: Said) -> tuple[int, int] | None:

@@ -35,6 +35,7 @@ COLOURS: dict[str, tuple[str, str]] = {
     "v-compile": ("#c0483e", "#d0675d"),
     "v-elaboration": ("#d4776f", "#b5544b"),
     "v-syntax": ("#a3332b", "#93413a"),
+    "v-gamed": ("#2b3f8f", "#7d8fd6"),
     "v-none": ("#6d3b52", "#87506a"),
     "v-truncated": ("#7a63b0", "#957fd0"),
     "v-ours": ("#a9b3be", "#5d6874"),

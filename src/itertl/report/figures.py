@@ -184,6 +184,7 @@ _VERDICTS: Mapping[str, tuple[str, str]] = {
     Verdict.COMPILE_ERROR: ("does not compile", "v-compile"),
     Verdict.ELABORATION_ERROR: ("does not elaborate", "v-elaboration"),
     Verdict.SYNTAX_ERROR: ("syntax error", "v-syntax"),
+    Verdict.GAMED: ("gamed", "v-gamed"),
     Verdict.NO_CODE: ("no code", "v-none"),
     Verdict.TRUNCATED: ("truncated", "v-truncated"),
     "unjudged": ("unjudged (not the model's fault)", "v-ours"),

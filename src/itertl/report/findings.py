@@ -67,6 +67,10 @@ def sentences(run: Run, paired: Mapping[Series, Difference]) -> list[str]:
         said.append(
             f"Over all evaluations {text.count(unjudged)} completions could not be judged, through no fault of the model; they are left out of every rate."
         )
+    gamed = [(m.iterations, number) for m in run.metrics if (number := sum(text.gamed(e) for e in m.evals))]
+    if gamed:
+        where = ", ".join(f"{text.count(number)} {'untouched' if n == 0 else f'after iteration {n}'}" for n, number in gamed)
+        said.append(f"Designs that use what a design has no business with were refused unrun and count as wrong: {where}; a table below gives the rules.")
     unscored = sum(m.telemetry.unscored for m in run.metrics if m.telemetry is not None)
     if unscored:
         said.append(f"{text.count(unscored)} candidates got no score, through no fault of the model; training left them out.")

@@ -37,8 +37,8 @@ _CAPTIONS: Mapping[str, tuple[str, str]] = {
     ),
     "verdicts": (
         "What became of the completions",
-        "Share of each verdict among all held-out completions, one bar an evaluated iteration. Unjudged ones are not "
-        "the model's fault and enter no rate.",
+        "Share of each verdict among all held-out completions, one bar an evaluated iteration. Gamed ones use what a "
+        "design has no business with and were refused unrun. Unjudged ones are not the model's fault and enter no rate.",
     ),
 }
 
@@ -150,6 +150,8 @@ def _numbers(run: Run, *, heading: bool) -> str:
         parts.append(_table(tables.iteration_grid(run.metrics)))
         if best := tables.best_of_temperatures_grid(run.metrics):
             parts += [f"<h3>{text.html(best.title)}</h3>", _table(best)]
+        if gamed := tables.gamed_grid(run.metrics):
+            parts += [f"<h3>{text.html(gamed.title)}</h3>", _table(gamed, "text")]
         if not heading and tables.is_published(run.metrics):
             parts += ["<h3>Beside published figures</h3>", _table(tables.comparison_grid({run.name: run.metrics}))]
     if run.notes:

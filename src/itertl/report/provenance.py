@@ -11,7 +11,7 @@ def provenance_section(run: Run, *, heading: bool) -> str:
 
 
 def _facts(run: Run) -> str:
-    """Versions, simulators and rules, seed. Several values of one thing are all shown: the run mixes them."""
+    """Versions, simulators, sandbox levels and rules, seed. Several values of one thing are all shown: the run mixes them."""
     versions: dict[str, dict[str, None]] = {}
     for manifest in run.manifests.values():
         for stage in manifest.stages.values():
@@ -23,6 +23,7 @@ def _facts(run: Run) -> str:
         ("model", run.recipe.model.path),
         ("seed", str(run.recipe.seed)),
         ("simulator", ", ".join(dict.fromkeys(e.simulator for e in every)) or text.NOT_MEASURED),
+        ("sandbox", ", ".join(dict.fromkeys(e.sandbox for e in every if e.sandbox)) or text.NOT_MEASURED),
         ("verdict rule", ", ".join(dict.fromkeys(e.rule for e in every)) or text.NOT_MEASURED),
         *((package, ", ".join(found)) for package, found in sorted(versions.items())),
     ]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from itertl.records import IterationMetrics, Telemetry
+from itertl.records import EvalSummary, IterationMetrics, Telemetry
 from itertl.report import published, series, text
 from itertl.report.series import Series
 
@@ -140,6 +140,28 @@ def best_of_temperatures_grid(metrics: Sequence[IterationMetrics]) -> Grid | Non
     return Grid("Best of the temperatures", ("iterations", *benchmarks), tuple(rows), (note,))
 
 
+def gamed_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
+    """Designs refused unrun in each iteration, and by which rules of the judge. None where there was none."""
+    ordered = sorted(metrics, key=lambda m: m.iterations)
+    followed = series.all_series(ordered)
+    if not any(text.gamed(e) for m in ordered for e in m.evals):
+        return None
+    names = series.labels(followed)
+    rows = []
+    for m in ordered:
+        found = [series.summary_of(m, key) for key in followed]
+        rows.append((str(m.iterations), *(text.NOT_MEASURED if s is None else _gamed_cell(s) for s in found)))
+    note = "designs that use what a design has no business with: refused before they ran, and counted as wrong"
+    return Grid("Gamed designs, by rule", ("iterations", *(names[key] for key in followed)), tuple(rows), (note,))
+
+
+def _gamed_cell(summary: EvalSummary) -> str:
+    """For example ``"3 of 60: system-task 2, hierarchy 1"``."""
+    total = f"{text.count(text.gamed(summary))} of {text.count(summary.total)}"
+    rules = ", ".join(f"{name} {number}" for name, number in summary.gamed_by.items())
+    return f"{total}: {rules}" if rules else total
+
+
 def _published_rows(followed: Sequence[Series]) -> list[tuple[str, ...]]:
     splits = [published.split_of(key.benchmark) for key in followed]
     if not any(splits):
@@ -221,7 +243,26 @@ def iteration_table(metrics: Sequence[IterationMetrics]) -> "Group":
         rows = tuple((row[0], *row[first : first + 3]) for row in wide.rows)
         columns = ("it", "pass@1 (95% interval)", "compiles", "correct/wrong/truncated/unjudged")
         tables.append(rich_table(Grid(names[key], columns, rows)))
+    if (gamed := gamed_grid(metrics)) is not None:
+        tables.append(rich_table(gamed))
     return Group(*tables)
+
+
+def run_tables(runs: Mapping[str, Sequence[IterationMetrics]]) -> "list[Text | Group | Table]":
+    """What ``itertl report`` prints: each run's iterations, then the runs side by side.
+
+    One run alone is set beside the published figures, where VerilogEval v1 was judged, and beside nothing otherwise.
+    """
+    from rich.text import Text
+
+    shown: list[Text | Group | Table] = []
+    for name, metrics in runs.items():
+        if len(runs) > 1:
+            shown.append(Text(f"\n{text.one_line(name)}", style="bold"))
+        shown.append(iteration_table(metrics))
+    if len(runs) > 1 or any(is_published(metrics) for metrics in runs.values()):
+        shown.append(method_comparison(runs))
+    return shown
 
 
 def iteration_markdown(metrics: Sequence[IterationMetrics]) -> str:

@@ -7,7 +7,7 @@ import math
 import re
 from html import escape as _escape
 
-from itertl.records import EvalSummary, PassAtK
+from itertl.records import EvalSummary, PassAtK, Verdict
 
 NOT_MEASURED = "–"
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
@@ -76,6 +76,11 @@ def compile_rate(summary: EvalSummary) -> float | None:
     """
     judged = summary.total - summary.unjudged
     return summary.compiled / judged if judged > 0 else None
+
+
+def gamed(summary: EvalSummary) -> int:
+    """Designs refused unrun."""
+    return summary.by_verdict.get(Verdict.GAMED.value, 0)
 
 
 def counts(summary: EvalSummary) -> str:

@@ -57,12 +57,13 @@ class _Drop:
     reason: str
 
 
-def extract(text: str, *, header: str = "", prefill: str = "") -> Extraction:
+def extract(text: str, *, header: str = "", prefill: str = "", top: str | None = None) -> Extraction:
     """Take the Verilog out of ``text``; never raises.
 
     ``prefill`` was the start of the answer and comes before ``text``. ``header`` is the module header of the task: it
-    names the module that is wanted, and comes before an answer that goes on from it. The characters of ``code`` and of
-    ``dropped`` together are those of ``text``, beside prefill or header and the additions that ``dropped`` notes.
+    names the module that is wanted (``top`` does so where there is none), and comes before an answer that goes on from
+    it. The characters of ``code`` and of ``dropped`` together are those of ``text``, beside prefill or header and the
+    additions that ``dropped`` notes.
     """
     pieces, drops = _cut_at_marks(text)
     chosen = _choose(text, pieces, prefill, header or prefill)
@@ -72,7 +73,7 @@ def extract(text: str, *, header: str = "", prefill: str = "") -> Extraction:
     if start is None:
         return _account(text, "", [_Drop(0, len(text), "no module in the text")] if text else [], [])
     joined, offsets = _join(text, kept, start)
-    wanted = module_name(header or prefill)
+    wanted = module_name(header or prefill) or top
     code, inner, added = _keep_modules(joined, wanted)
     if not code:
         return _account(text, "", [_Drop(0, len(text), "no module in the text")] if text else [], [])

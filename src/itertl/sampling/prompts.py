@@ -30,11 +30,15 @@ def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrained
     Plain text is instruction, newline, and the header where ``config.header`` is "append" (VerilogEval's way). A chat
     puts the same into the user's turn. "prefill" starts the assistant's answer with the header instead; a reference
     that does not start with it could never be an answer to that prompt, so there the header is appended.
-    A begin token comes once: from the template, or from the tokenizer. Raises UsageError where a chat is asked for
+    A benchmark that brings a whole prompt of its own says so by ``extra["system"]``: then that system message and the
+    bare instruction are used. A begin token comes once: from the template, or from the tokenizer. Raises UsageError where a chat is asked for
     and the tokenizer has no template.
     """
     chat = config.style == "chat" or (config.style == "auto" and bool(tokenizer.chat_template))
-    instruction = clean(config.template).replace("{instruction}", clean(problem.instruction))
+    is_own = "system" in problem.extra
+    system = str(problem.extra["system"]) if is_own else config.system
+    template = "{instruction}" if is_own else clean(config.template)
+    instruction = template.replace("{instruction}", clean(problem.instruction))
     header = clean(problem.header) if problem.header.strip() else ""
     reference = problem.reference
     fits = reference is None or clean(reference).startswith(header)
@@ -47,7 +51,7 @@ def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrained
     if not tokenizer.chat_template:
         raise UsageError("prompt.style is chat, but the model's tokenizer has no chat template; use prompt.style=plain")
     request = _line(instruction) + header if header else instruction
-    text = _render_chat(tokenizer, request, config.system) + prefill
+    text = _render_chat(tokenizer, request, system) + prefill
     return EncodedPrompt(text, _ids(tokenizer, text, special=False), prefill)
 
 

@@ -51,10 +51,11 @@ def sample(
     requests = plan_requests([(p.id, backend.encode(p, prompt)) for p in problems], count, seed)
     batches = plan_batches(requests, config.batch_size)
     headers = {p.id: p.header for p in problems}
+    tops = {p.id: p.top for p in problems}
     plan = _plan_hash(batches, [policy, settings.model_dump(mode="json"), config.model_dump(mode="json"), headers])
 
     def judge(request: SampleRequest, generation: Generation) -> Candidate:
-        return _candidate(request, generation, settings, policy, headers[request.problem_id])
+        return _candidate(request, generation, settings, policy, headers[request.problem_id], tops[request.problem_id])
 
     partial = out.with_name(out.name + ".partial")
     done = _draw_all(backend, batches, settings, partial, plan, judge, tracker)
@@ -134,10 +135,10 @@ def _open_log(partial: Path, plan: str) -> AppendLog:
 
 
 def _candidate(
-    request: SampleRequest, generation: Generation, settings: SamplingSettings, policy: str, header: str
+    request: SampleRequest, generation: Generation, settings: SamplingSettings, policy: str, header: str, top: str | None
 ) -> Candidate:
     text = clean(generation.text)
-    found = extract(text, header=clean(header), prefill=request.prompt.prefill)
+    found = extract(text, header=clean(header), prefill=request.prompt.prefill, top=top)
     return Candidate(
         problem_id=request.problem_id, index=request.index, policy=policy, settings=settings, seed=request.seed,
         text=text, code=found.code, dropped=found.dropped, finish_reason=generation.finish_reason,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Status = Literal["ok", "missing", "broken", "optional-missing"]
 
-_OPTIONAL = frozenset({"Verilator", "tensorboard", "vllm"})
+_OPTIONAL = frozenset({"sandbox", "Verilator", "tensorboard", "vllm"})
 
 _REMEDIES: Mapping[str, str] = {
     "torch": "pip install 'torch>=2.6'",
@@ -34,6 +34,7 @@ _REMEDIES: Mapping[str, str] = {
     "slang": "pip install 'pyslang>=12,<13'",
     "Pyverilog": "pip install pyverilog==1.3.0",
     "rapidfuzz": "pip install 'rapidfuzz>=3.10'",
+    "sandbox": "apt-get install bubblewrap, and allow user namespaces, or use a kernel with Landlock",
     "Icarus Verilog": "apt-get install iverilog, or set ITERTL_IVERILOG and ITERTL_VVP to the programs' paths",
     "Yosys": "pip install pyosys, or apt-get install yosys",
     "Verilator": "apt-get install verilator",

@@ -5,8 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from itertl.errors import ToolMissing
 from itertl.tools import sandbox
@@ -64,7 +63,11 @@ def simulate(
             (folder / name).write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
         argv = [find(), *flags, *(["-s", top] if top else [])]
         argv += ["-o", "design.vvp"] if run else ["-t", "null"]
-        compiled = sandbox.run([*argv, *sources], cwd=folder, limits=compile_limits)
-        if not run or compiled.returncode != 0 or not Path(folder / "design.vvp").exists():
-            return Simulation(compiled, None)
-        return Simulation(compiled, sandbox.run([find("vvp"), "-n", "design.vvp"], cwd=folder, limits=run_limits))
+        if not run:
+            return Simulation(sandbox.run([*argv, *sources], cwd=folder, limits=compile_limits), None)
+        steps = [[*argv, *sources], [find("vvp"), "-n", "design.vvp"]]
+        alone = replace(run_limits, processes=1)  # vvp starts no other process, so a design cannot make it
+        done = sandbox.run_steps(steps, cwd=folder, limits=[compile_limits, alone])
+        # with a multiple of 256 errors the compiler's status is 0, and there is nothing to run
+        has_program = len(done) == 2 and (folder / "design.vvp").exists()
+        return Simulation(done[0], done[1] if has_program else None)

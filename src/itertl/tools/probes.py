@@ -158,6 +158,23 @@ def rapidfuzz() -> Finding:
     return _installed("rapidfuzz"), "longest common subsequence is right"
 
 
+def sandboxes() -> Finding:
+    """Every level of the sandbox is tried; the strongest that works is the version."""
+    from itertl.tools import levels
+
+    found = [levels.probe(name) for name in reversed(levels.LEVELS)]
+    told = "; ".join(f"{f.level}: {'works' if f.works else 'no'} ({f.detail})" for f in found)
+    strongest = next((f.level for f in found if f.works), None)
+    forced = os.environ.get(levels.FORCED) if os.environ.get(levels.PROBED) is None else None
+    if forced:
+        told = f"{levels.FORCED}={forced}; {told}"
+    if strongest is None:
+        raise ToolFailed(told)
+    if strongest == "rlimits":
+        raise ToolMissing(f"only the weakest level works, which protects no file: {told}")
+    return strongest, told
+
+
 def icarus() -> Finding:
     """A half adder is compiled, simulated and adds; a syntax error is refused."""
     from itertl.tools import icarus as tool
@@ -239,7 +256,7 @@ def smollm2() -> Finding:
 PROBES: dict[str, Callable[[], Finding]] = {
     "torch": torch, "transformers": transformers, "accelerate": accelerate, "peft": peft, "datasets": datasets,
     "safetensors": safetensors, "slang": slang, "Pyverilog": pyverilog, "rapidfuzz": rapidfuzz,
-    "Icarus Verilog": icarus, "Yosys": yosys, "Verilator": verilator, "matplotlib": matplotlib,
+    "sandbox": sandboxes, "Icarus Verilog": icarus, "Yosys": yosys, "Verilator": verilator, "matplotlib": matplotlib,
     "tensorboard": tensorboard, "vllm": vllm, "model smollm2-135m": smollm2,
 }  # fmt: skip
 

@@ -1,147 +1,119 @@
-"""The place where a process starts: with limits, in its own process group, its output capped, nothing left behind.
+"""The only place where a process starts: under limits and confinement, its output capped, nothing left behind.
 
-What it does now: resource limits (address space, CPU time, file size, open files, core dumps off), stdin closed or
-given, a wall-clock limit, SIGKILL to the whole process group at the end, and a capped reader of stdout and stderr, so
-that a flood costs neither memory nor disk here. What it does not: it hides no file and cuts no network.
+At every level (``LEVELS``, see ``levels``): limits of address space, processor time, file size, open files and processes;
+no new privileges, a seccomp filter (``seccomp``) without sockets, tracing and escapes from the process group; as root a
+user of the launcher's own; stdin closed or given, a minimal environment, no descriptor of ours, capped stdout and
+stderr, a wall-clock limit; at the end the whole group is killed and every descendant reaped, also when this process
+itself is killed (``confine``). The private folder is bounded in bytes and files.
+
+What it does not: at ``rlimits`` it hides no file, so a tool reads what its user may, and writes it unless it is root's
+run; as an ordinary user there, another process of that user is shielded from signals and tracing but not from a write
+to ``/proc/PID/mem`` unless the system forbids that. Totals (folder, memory, processes where the kernel cannot count them)
+are looked at 20 times a second and may be exceeded in between; as a container's root without CAP_SYS_PTRACE files that
+are open but unlinked are not counted. Nothing here hides the time, or what a program can learn of the processor.
 """
 
 import contextlib
 import os
-import resource
-import selectors
 import shutil
-import signal
-import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from itertl.tools import confine, launcher, reach
+from itertl.tools.launcher import Completed, Limits, minimal_env
+from itertl.tools.levels import LEVELS, Finding, level, probe, require
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Limits of one process tree. Example: ``Limits(wall_s=30, memory_mb=2048)``."""
+__all__ = (
+    "LEVELS", "Completed", "Finding", "Limits", "confine_here", "level", "minimal_env", "probe", "require", "run",
+    "run_steps", "scratch",
+)  # fmt: skip
 
-    wall_s: float = 30.0
-    cpu_s: int = 30  # per process
-    memory_mb: int = 2048  # address space, per process
-    file_mb: int = 64  # largest file that it may write
-    open_files: int = 256
-    output_kb: int = 1024  # of stdout and of stderr, each; what is more ends the run
-
-
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """How a process ended. ``returncode`` is negative for a signal, as in subprocess."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-    timed_out: bool  # hit wall_s or cpu_s
-    flooded: bool  # wrote more than output_kb and was stopped
-    seconds: float
-
-
-def minimal_env() -> dict[str, str]:
-    """The environment given to tools: a search path, C locale, nothing else of ours."""
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
+DEFAULT = Limits()
 
 
 def run(
     argv: Sequence[str],
     *,
     cwd: Path,
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT,
     stdin: str | None = None,
-    env: dict[str, str] | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Completed:
-    """Run ``argv`` in ``cwd`` and return how it ended; never raises for what the program does.
+    """Run ``argv`` in the private folder ``cwd`` and return how it ended; never raises for what the program does.
 
-    Raises FileNotFoundError where the program does not exist: callers turn it into ToolMissing.
+    Raises FileNotFoundError where the program does not exist (callers turn it into ToolMissing), ToolMissing where the
+    forced level does not work here, ToolFailed where the confinement cannot be set up.
     """
-    start = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        source: int | tempfile._TemporaryFileWrapper[bytes] = subprocess.DEVNULL
-        if stdin is not None:
-            source = stack.enter_context(tempfile.NamedTemporaryFile(dir=cwd))
-            source.write(stdin.encode("utf-8", "surrogatepass"))
-            source.seek(0)
-        process = subprocess.Popen(
-            list(argv),
-            cwd=cwd,
-            env=minimal_env() if env is None else env,
-            stdin=source,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            preexec_fn=lambda: _apply(limits),
-        )
-        try:
-            out, err, timed_out, flooded = _read(process, start + limits.wall_s, limits.output_kb * 1024)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            for pipe in (process.stdout, process.stderr):
-                if pipe is not None:
-                    pipe.close()
-    timed_out = timed_out or process.returncode == -signal.SIGXCPU
-    return Completed(process.returncode, _text(out), _text(err), timed_out, flooded, time.monotonic() - start)
+    return launcher.execute(level(), [argv], cwd=cwd, limits=[limits], stdin=stdin, env=env)[0]
 
 
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
+def run_steps(
+    steps: Sequence[Sequence[str]], *, cwd: Path, limits: Limits | Sequence[Limits] = DEFAULT
+) -> list[Completed]:
+    """Run the argument lists one after the other in one sandbox and folder, up to the first that does not end with 0.
+
+    One ``Completed`` for each that ran; every step has pipes and limits of its own (``limits``: one for all, or one each).
+    Nothing that a step starts outlives it. Raises as ``run``.
+    """
+    each = [limits] * len(steps) if isinstance(limits, Limits) else list(limits)
+    return launcher.execute(level(), steps, cwd=cwd, limits=each)
 
 
-def _apply(limits: Limits) -> None:
-    """In the child, before exec."""
-    memory, largest_file = limits.memory_mb << 20, limits.file_mb << 20
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, limits.open_files))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def confine_here(folder: Path, limits: Limits, owner: int | None) -> None:
+    """Put on this process, for good, what ``run`` puts on tools, and make it the leader of its group.
 
-
-def _read(process: subprocess.Popen[bytes], deadline: float, cap: int) -> tuple[bytes, bytes, bool, bool]:
-    """Read both pipes until they close and the process ends, the deadline passes, or one exceeds the cap."""
-    assert process.stdout is not None and process.stderr is not None
-    buffers = {process.stdout: bytearray(), process.stderr: bytearray()}
-    timed_out = flooded = False
-    with selectors.DefaultSelector() as selector:
-        for pipe in buffers:
-            selector.register(pipe, selectors.EVENT_READ)
-        while selector.get_map():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                timed_out = True
-                break
-            for key, _ in selector.select(min(left, 1.0)):
-                pipe = key.fileobj
-                data = os.read(key.fd, 65536)
-                buffer = buffers[pipe]  # type: ignore[index]
-                buffer += data
-                if not data:
-                    selector.unregister(pipe)
-                if len(buffer) > cap:
-                    flooded = True
-            if flooded:
-                break
-    if not timed_out and not flooded:
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            timed_out = True
-    return bytes(buffers[process.stdout][:cap]), bytes(buffers[process.stderr][:cap]), timed_out, flooded
+    For a child that was forked from a worker to call a native library on a hostile text; ``owner`` is the worker's
+    ``confine.identity()``. Namespaces cannot be put on so late: at "bubblewrap" this is what "landlock" gives, and the
+    caller must not use it where the kernel has no Landlock. Raises OSError.
+    """
+    applied = "rlimits" if level() == "rlimits" else "landlock"
+    readable = reach.readable((sys.executable,), limits.readable)
+    confine.confine_here(applied, os.path.realpath(folder), readable, launcher.as_request(limits), owner)
 
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A private folder that is gone afterwards; in memory where the machine offers /dev/shm."""
-    parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    """A private folder that is gone afterwards, whatever lies in it; in memory where the machine offers /dev/shm."""
+    parent = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="itertl-", dir=parent))
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder with trees of any depth and with folders that may not be written. Never raises.
+
+    Nothing may be running in it any more. Links are removed, not followed.
+    """
+    with contextlib.suppress(OSError, RecursionError):
+        shutil.rmtree(folder)
+        return
+    with contextlib.suppress(OSError):
+        _flatten_and_remove(folder)
+
+
+def _flatten_and_remove(folder: Path) -> None:
+    """Move folders of deeper levels up before they are removed, so that no path grows long."""
+    folder.chmod(0o700)
+    number = 0
+    while entries := list(folder.iterdir()):
+        for entry in entries:
+            if entry.is_symlink() or not entry.is_dir():
+                entry.unlink()
+                continue
+            entry.chmod(0o700)
+            for inner in list(entry.iterdir()):
+                if inner.is_symlink() or not inner.is_dir():
+                    inner.unlink()
+                    continue
+                inner.chmod(0o700)  # its owner must be able to write it for its ".." to change
+                while (target := folder / f"moved-{number}").exists() or target.is_symlink():
+                    number += 1
+                inner.rename(target)
+                number += 1
+            entry.rmdir()
+    folder.rmdir()

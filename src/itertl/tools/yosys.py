@@ -12,19 +12,19 @@ import importlib.metadata
 import importlib.util
 import os
 import re
-import resource
 import shutil
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from itertl.errors import ToolFailed, ToolMissing
-from itertl.tools import pool, sandbox
+from itertl.tools import confine, landlock, pool, sandbox
 from itertl.tools.sandbox import Limits
 
-LIMITS = Limits(wall_s=60, cpu_s=60, memory_mb=4096, file_mb=64)
+LIMITS = Limits(wall_s=60, cpu_s=60, memory_mb=4096, file_mb=64, proc=True)
 DETAIL_CHARS = 300
 _MODULES = "modules.txt"  # where the script lists what is left: a text without a module is no error to Yosys
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
@@ -52,7 +52,7 @@ def version() -> str:
     if program is None:
         raise _missing()
     with sandbox.scratch() as folder:
-        done = sandbox.run([program, "-V"], cwd=folder, limits=Limits(wall_s=20))
+        done = sandbox.run([program, "-V"], cwd=folder, limits=Limits(wall_s=20, proc=True))
     found = re.search(r"Yosys (\S+)", done.stdout)
     return f"Yosys {found[1] if found else '(unknown version)'}"
 
@@ -81,11 +81,12 @@ def synthesizes(code: str, top: str) -> tuple[bool, str]:
         _write(folder, code)
         if _has_library():
             argv = [sys.executable, "-I", "-c", _HOST.format(paths=_package_roots()), top]
+            limits = replace(LIMITS, readable=tuple(_package_roots()))
         elif program := _program():
-            argv = [program, "-q", "-p", "; ".join(_script(top))]
+            argv, limits = [program, "-q", "-p", "; ".join(_script(top))], LIMITS
         else:
             raise _missing()
-        done = sandbox.run(argv, cwd=folder, limits=LIMITS)
+        done = sandbox.run(argv, cwd=folder, limits=limits)
         empty = _is_empty(folder)
     if done.timed_out:
         return False, f"synthesis did not end within {LIMITS.wall_s:g} s"
@@ -176,12 +177,18 @@ def _worker(design: tuple[str, str]) -> tuple[bool, str]:
     code, top = design
     if refusal := _refusal(top):
         return False, refusal
+    if sandbox.level() != "rlimits" and not landlock.abi():
+        return synthesizes(code, top)  # a forked child can be confined by Landlock alone
     libyosys = _library()  # before the fork, so that it is loaded once
+    limits, owner = replace(LIMITS, readable=tuple(_package_roots())), _owner()
     with sandbox.scratch() as folder:
         _write(folder, code)
         child = os.fork()
         if child == 0:
-            _child(libyosys, folder, top)
+            _child(libyosys, folder, top, limits, owner)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # until it is reaped, its group's number is not reused
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         said = (folder / "stderr").read_bytes()[: LIMITS.output_kb * 1024].decode("utf-8", "replace")
         empty = _is_empty(folder)
@@ -190,24 +197,20 @@ def _worker(design: tuple[str, str]) -> tuple[bool, str]:
     return _verdict(status, said, empty)
 
 
-def _child(libyosys: Any, folder: Path, top: str) -> None:
-    """The forked half: limits, stderr into a file, passes. Never returns."""
+@functools.cache
+def _owner() -> int | None:
+    """The user that this worker's children become; None where they cannot."""
+    return confine.identity()
+
+
+def _child(libyosys: Any, folder: Path, top: str, limits: Limits, owner: int | None) -> None:
+    """The forked half: stderr into a file, confinement, passes. Never returns."""
     with contextlib.suppress(BaseException):
         os.chdir(folder)
         said = os.open("stderr", os.O_WRONLY | os.O_CREAT, 0o600)
         os.dup2(said, 2)
         _quiet_stdout()
-        for name, value in _limits(LIMITS):
-            resource.setrlimit(name, (value, value))
-        signal.alarm(int(LIMITS.wall_s))
+        sandbox.confine_here(folder, limits, owner)
+        signal.alarm(int(limits.wall_s))
         _passes(libyosys, top)
     os._exit(3)
-
-
-def _limits(limits: Limits) -> Sequence[tuple[int, int]]:
-    return (
-        (resource.RLIMIT_AS, limits.memory_mb << 20),
-        (resource.RLIMIT_CPU, limits.cpu_s),
-        (resource.RLIMIT_FSIZE, limits.file_mb << 20),
-        (resource.RLIMIT_CORE, 0),
-    )

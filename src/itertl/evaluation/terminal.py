@@ -1,0 +1,182 @@
+"""What ``itertl eval`` prints without ``--json``: the same accounts as tables, for a terminal.
+
+Details and names come from files that a model or a stranger wrote, so they are shown printable and are never markup.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from itertl.evaluation.compare import Comparison, Counts, Difference, Flip, Side
+from itertl.evaluation.fingerprint import Fingerprint
+from itertl.evaluation.mutants import SelfTest
+from itertl.evaluation.summary import verdict_table
+from itertl.records import EvalSummary
+from itertl.report import text
+
+MOST = 10  # lines of a list; the JSON holds all
+
+
+def show_account(account: Mapping[str, Any]) -> Group:
+    """An account of ``files.account``: verdict table, refused designs by rule, what was unjudged and why."""
+    overall = EvalSummary.model_validate(account["summary"])
+    each = [EvalSummary.model_validate(one) for one in account["by_temperature"]]
+    parts: list[RenderableType] = [verdict_table(each if len(each) > 1 else [overall])]
+    parts += _lines(
+        [
+            f"judged by {overall.simulator or 'nothing'}, sandbox {overall.sandbox or 'not recorded'}, "
+            f"rule {overall.rule}; benchmark {overall.benchmark}, hash {account['benchmark_hash']}",
+        ]
+    )
+    if overall.gamed_by:
+        parts += _lines([f"refused as gaming the judge: {counts(overall.gamed_by)}"])
+    best = account["best_of_temperatures"]
+    if best is not None:
+        found = ", ".join(f"pass@{k} {text.percent(b['value'])} at T {b['temperature']:g}" for k, b in best["pass_at_k"].items())
+        parts += _lines([f"best of the temperatures: {found}; {best['protocol']}"])
+    parts += _unjudged(overall, account["unjudged_problems"])
+    missing = account["missing_problems"]
+    if missing:
+        parts += _lines([f"no completion of {len(missing)} of {_number(account['benchmark_problems'])}: {_some(missing)}"])
+    return Group(*parts)
+
+
+def _unjudged(summary: EvalSummary, reasons: Mapping[str, str]) -> list[RenderableType]:
+    if not reasons:
+        return []
+    said = f"{_number(summary.unjudged, 'completion')} of {_number(len(reasons))} could not be judged and enter no rate:"
+    return [*_lines([said]), reason_table(reasons)]
+
+
+def reason_table(reasons: Mapping[str, str], title: str = "") -> Table:
+    """Problems and reasons; equal reasons of many problems still take a line each, up to ``MOST`` lines."""
+    table = Table(title=Text(title) if title else None, title_justify="left", box=None, padding=(0, 2), pad_edge=True, show_header=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for ident, reason in list(reasons.items())[:MOST]:
+        table.add_row(_text(ident, 60), _text(reason, 300))
+    if len(reasons) > MOST:
+        table.add_row(f"… {len(reasons) - MOST} more", "(--json names all)")
+    return table
+
+
+def show_self_test(found: SelfTest, fingerprint: Fingerprint) -> Group:
+    """Fingerprint, what judged, and the problems of each expectation that did not hold."""
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    simulator = f"{fingerprint.version} at {fingerprint.program}, answers {fingerprint.hash}"
+    refused = [name for name, answer in fingerprint.answers.items() if answer in ("refused", "failed")]
+    for name, value in (
+        ("benchmark", f"{found.benchmark}, hash {found.benchmark_hash}"),
+        ("simulator", simulator),
+        ("it refuses", ", ".join(refused) or "none of the probes"),
+        ("judged by", found.simulator or "nothing"),
+        ("sandbox", found.sandbox or "not recorded"),
+        ("rule", found.rule),
+    ):
+        facts.add_row(name, _text(value, 300))
+    good = found.checked - len(found.broken) - len(found.known)
+    parts: list[RenderableType] = [facts, *_lines([f"{good} of {found.checked} references pass"])]
+    without = dict.fromkeys(found.without_reference, "no reference to check with")
+    for title, reasons in (
+        ("Reference fails, and no known erratum says why", found.broken),
+        ("Reference fails, as is known", found.known),
+        ("Testbench without teeth: passes what it should catch", found.toothless),
+        ("Emptied design refused before it ran, so only mutants were tried", found.untried),
+        ("Known to be unjudgeable, not tried", found.errata),
+        ("Without reference", without),
+    ):
+        if reasons:
+            parts += [Text(""), reason_table(reasons, f"{title} ({len(reasons)})")]
+    return Group(*parts)
+
+
+def show_comparison(found: Comparison) -> Group:
+    """Warnings first, then both sides, the differences with interval and p, and the problems that flipped."""
+    parts: list[RenderableType] = _lines(f"warning: {warning}" for warning in found.warnings)
+    parts += [_sides(found.a, found.b), _differences(found)]
+    if found.mcnemar is not None:
+        said = f"{_number(found.mcnemar.only_b)} passed by B alone, {found.mcnemar.only_a} by A alone"
+        parts += _lines([f"McNemar's exact test: {said}, p = {p_value(found.mcnemar.p_value)}"])
+    for name, flips in (
+        ("B does better on", [flip for flip in found.flips if flip.difference > 0]),
+        ("A does better on", [flip for flip in found.flips if flip.difference < 0]),
+    ):
+        if flips:
+            parts += _lines([f"{name} {_number(len(flips))}: {_some([_flip(flip) for flip in flips], MOST)}"])
+    return Group(*parts)
+
+
+def _sides(a: Side, b: Side) -> Table:
+    table = Table(title=Text("What is compared"))
+    table.add_column("")
+    for name in ("A", "B"):
+        table.add_column(name, overflow="fold")
+    for name, value in (
+        ("file", lambda side: side.path),
+        ("rule", lambda side: side.rule),
+        ("simulator", lambda side: side.simulator),
+        ("sandbox", lambda side: side.sandbox or "not recorded"),
+        ("samples a problem", lambda side: ", ".join(map(str, side.samples))),
+        ("completions", lambda side: str(side.total)),
+        ("unjudged", lambda side: str(side.unjudged)),
+        ("verdicts", lambda side: counts(side.by_verdict)),
+        ("gamed", lambda side: counts(side.gamed_by) or "0"),
+    ):
+        table.add_row(name, _text(value(a), 300), _text(value(b), 300))
+    return table
+
+
+def _differences(found: Comparison) -> Table:
+    table = Table(title=Text(f"{found.benchmark}, {found.problems} problems"))
+    for name in ("", "A %", "B %", "B − A, 95% interval", "p"):
+        table.add_column(name, justify="right" if name else "left")
+    for row in found.differences:
+        table.add_row(f"pass@{row.k}", *_difference_cells(row))
+    return table
+
+
+def _difference_cells(row: Difference) -> Sequence[str]:
+    if row.a is None or row.b is None or row.difference is None or row.p_value is None:
+        return ["–"] * 4
+    span = f"{100 * row.difference:+.1f}"
+    if row.low is not None and row.high is not None:
+        span += f" [{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
+    how = "" if row.draws is None else f" ({row.draws:,} draws)"
+    return [f"{100 * row.a:.1f}", f"{100 * row.b:.1f}", span, p_value(row.p_value) + how]
+
+
+def p_value(value: float) -> str:
+    """Three digits, and a bound rather than a row of zeros: 0.0412 -> "0.041", 0.00123 -> "0.0012", 3e-9 -> "< 0.0001"."""
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.01 else f"{value:.3f}"
+
+
+def _flip(flip: Flip) -> str:
+    def share(found: Counts) -> str:
+        return f"{found[1]}/{found[0]}"
+
+    return flip.task_id if flip.a[0] == flip.b[0] == 1 else f"{flip.task_id} ({share(flip.a)} → {share(flip.b)})"
+
+
+def counts(numbers: Mapping[str, int]) -> str:
+    """For example ``"passed 3, gamed 1"``."""
+    return ", ".join(f"{name} {number}" for name, number in Counter(numbers).most_common())
+
+
+def _lines(said: Iterable[str]) -> list[RenderableType]:
+    return [_text(line, 2000) for line in said]
+
+
+def _text(content: str, length: int) -> Text:
+    return Text(text.one_line(content, length) if content.strip() else content)
+
+
+def _number(number: int, what: str = "problem") -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" … and {len(names) - most} more" if len(names) > most else "")

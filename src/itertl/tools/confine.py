@@ -1,0 +1,585 @@
+"""The launcher: a small process that starts tools under confinement, reads what they say, and leaves nothing of them.
+
+One belongs to each process that calls ``sandbox.run``, which asks it over a socket (``launcher``). It is apart because
+forking it is cheap and free of threads whatever the caller has loaded, because as a subreaper it inherits and reaps
+whatever a tool abandons, and because it sees the end of its caller, SIGKILL included, and then ends the tool at once.
+
+A tool gets a session and process group of its own, which the seccomp filter keeps it from leaving, so that killing the
+group kills all; where there is no filter, descendants are hunted until none is left. What memory, processes and folder
+amount to in total is looked at every ``TICK_S``, so that a short run pays nothing; in between a tool may exceed them.
+Imports little: it is started for each worker.
+"""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import marshal
+import os
+import re
+import resource
+import secrets
+import select
+import signal
+import socket
+import stat
+import struct
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from itertl.tools import landlock, seccomp, spawn
+
+TICK_S = 0.05
+_DRAIN_S = 0.5  # for what the pipes still hold once all who could write are dead
+_PREPARE_S = 20.0
+_MAX_READ = 1 << 16
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = (
+    1, 4, 8, 36, 38, 47,
+)  # fmt: skip
+_PR_SET_SECCOMP = 22
+_CAP_CHOWN, _CAP_READ_ALL, _CAP_KILL, _CAP_SETGID, _CAP_SETUID = 0, 2, 5, 6, 7
+_NEEDED_TO_DROP = (_CAP_CHOWN, _CAP_KILL, _CAP_SETGID, _CAP_SETUID)
+
+_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
+    0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000,
+)  # fmt: skip
+
+# What a program needs of the system besides its own folders. Bubblewrap's view is made from the same list.
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
+SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives")
+DEVICES = ("/dev/null", "/dev/urandom")
+
+Request = dict[str, Any]
+Reply = dict[str, Any]
+
+
+class ConfinementFailed(Exception):
+    """The confinement could not be set up; nothing of the tool ran."""
+
+
+class CannotStart(Exception):
+    """The system would not execute the program; the first argument is its error number."""
+
+
+class _CallerGone(Exception):
+    """The caller is dead or has hung up."""
+
+
+def serve(number: int) -> None:
+    """The launcher's life, on the socket of that descriptor: one request, one reply, until the caller is gone.
+
+    Descriptors above it are closed.
+    """
+    os.set_inheritable(number, False)
+    os.closerange(number + 1, 1 << 20)  # what the caller had marked as inheritable is not for tools
+    caller = socket.socket(fileno=number)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _prctl(_PR_SET_SUBREAPER, 1)
+    _prctl(_PR_SET_DUMPABLE, 0)  # no other process of this user may trace it or open its memory
+    launcher = _Launcher(caller)
+    while (request := receive(caller)) is not None:
+        try:
+            reply = launcher.serve(request)
+        except _CallerGone:
+            return
+        except ConfinementFailed as error:
+            reply = {"failed": str(error)}
+        except CannotStart as error:
+            reply = {"cannot_start": error.args}
+        send(caller, reply)
+
+
+def send(connection: socket.socket, value: Any) -> None:
+    """One value, of the kinds that ``marshal`` holds."""
+    data = marshal.dumps(value)
+    connection.sendall(len(data).to_bytes(8, "little") + data)
+
+
+def receive(connection: socket.socket) -> Any | None:
+    """One value, or None where the other end is closed."""
+    head = _exactly(connection, 8)
+    body = _exactly(connection, int.from_bytes(head, "little")) if head else None
+    return marshal.loads(body) if body is not None else None
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes | None:
+    parts = bytearray()
+    while len(parts) < count:
+        try:
+            data = connection.recv(min(count - len(parts), 1 << 20))
+        except ConnectionResetError:
+            return None
+        if not data:
+            return None
+        parts += data
+    return bytes(parts)
+
+
+def _prctl(option: int, value: int) -> int:
+    if sys.platform != "linux":
+        return -1
+    return landlock.libc().prctl(option, ctypes.c_ulong(value), 0, 0, 0)
+
+
+# --- who the tool runs as
+
+
+def identity() -> int | None:
+    """A user and group number of its own for this launcher's tools, where it may change to one; None elsewhere.
+
+    Drawn at random from a range that no system hands out, or, where a container maps few numbers, from those it maps.
+    """
+    if sys.platform != "linux" or os.geteuid() != 0 or not all(_has_capability(c) for c in _NEEDED_TO_DROP):
+        return None
+    ends = []
+    for name in ("uid_map", "gid_map"):
+        with open(f"/proc/self/{name}", encoding="ascii") as handle:  # noqa: PTH123
+            mapped = [tuple(map(int, line.split())) for line in handle]
+        ends.append(max((first + count for first, _, count in mapped if first <= 20_000), default=0))
+    end = min(ends)
+    if end > 2_147_483_647:
+        return 1_879_048_192 + secrets.randbelow(2**28)
+    return 20_000 + secrets.randbelow(end - 20_000) if end > 30_000 else None
+
+
+def _has_capability(number: int) -> bool:
+    with open("/proc/self/status", encoding="ascii", errors="replace") as handle:  # noqa: PTH123
+        found = re.search(r"^CapEff:\s*([0-9a-f]+)", handle.read(), re.MULTILINE)
+    return found is not None and bool(int(found[1], 16) >> number & 1)
+
+
+def counts_processes_in_namespace() -> bool:
+    """Whether RLIMIT_NPROC counts within a user namespace alone: Linux 5.14 or newer."""
+    version = [int(n) for n in re.findall(r"\d+", os.uname().release)[:2]]
+    return version >= [5, 14]
+
+
+def _change_identity(calls: spawn.Calls, number: int, keep_reading: bool) -> None:
+    """Become that user and group with no other group and no right, but for reading all files where asked."""
+    if keep_reading:
+        calls.add("prctl", _PR_SET_KEEPCAPS, 1)
+    calls.add("setgroups", 0, 0)
+    calls.add("setresgid", number, number, number)
+    calls.add("setresuid", number, number, number)
+    if keep_reading:
+        bit = 1 << _CAP_READ_ALL
+        calls.add("capset", struct.pack("=II", 0x20080522, 0), struct.pack("=6I", bit, bit, bit, 0, 0, 0))
+        calls.add("prctl", _PR_CAP_AMBIENT, 2, _CAP_READ_ALL)  # 2: raise
+
+
+def _give(folder: str, owner: int) -> None:
+    """Make the private folder and what lies in it the tool's. Files with a second name elsewhere are left alone."""
+    os.chown(folder, owner, owner)
+    waiting = [folder]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                found = entry.stat(follow_symlinks=False)
+                is_folder = stat.S_ISDIR(found.st_mode)
+                if is_folder:
+                    waiting.append(entry.path)
+                if found.st_uid != owner and (is_folder or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1)):
+                    os.chown(entry.path, owner, owner, follow_symlinks=False)
+
+
+def needs_reading(readable: Sequence[str], folder: str | None) -> bool:
+    """Whether something that a tool must reach is closed to other users, so that it has to keep the right to read.
+
+    ``folder`` None: the tool gets a view of its own, in which the ways to all are open.
+    """
+    checked = [path for path in readable if not path.startswith("/usr/")]
+    if not all(map(_is_open_to_all, checked)):
+        return True
+    return folder is not None and not all(map(_is_on_open_way, [*checked, folder]))
+
+
+def _is_open_to_all(path: str) -> bool:
+    """Whether any user may look into (or read) ``path`` itself."""
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return True  # nothing to reach
+    needed = 0o5 if stat.S_ISDIR(found.st_mode) else 0o4
+    return found.st_mode & needed == needed
+
+
+def _is_on_open_way(path: str) -> bool:
+    """Whether any user may pass through the folders above ``path``."""
+    while (path := os.path.dirname(path)) not in ("", "/"):  # noqa: PTH120
+        with contextlib.suppress(OSError):
+            if not os.stat(path).st_mode & 0o1:  # noqa: PTH116
+                return False
+    return True
+
+
+# --- one request
+
+
+class _Launcher:
+    """What a launcher knows for all its runs."""
+
+    def __init__(self, caller: socket.socket) -> None:
+        self.caller = caller
+        self.owner = identity()
+        self.machine = seccomp.architecture(landlock.libc())
+        self.abi = landlock.abi()
+
+    def serve(self, request: Request) -> Reply:
+        run = _Run(self, request)
+        try:
+            return {"done": run.steps()}
+        finally:
+            run.close()
+
+
+class _Run:
+    """One request: ``level``, ``cwd``, ``steps`` (program, argv, env, limits), ``stdin``, ``readable``, ``view``."""
+
+    def __init__(self, launcher: _Launcher, request: Request) -> None:
+        self.launcher, self.request = launcher, request
+        self.level: str = request["level"]
+        self.folder: str = request["cwd"]
+        self.handles: list[int] = []
+        self.rules = -1
+        self.holder: _Holder | None = None
+        try:
+            self._prepare()
+        except (OSError, ConfinementFailed) as error:
+            self.close()
+            raise ConfinementFailed(f"{self.level}: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        owner = self.launcher.owner
+        self.keeps_reading = False
+        if owner is not None:
+            _give(self.folder, owner)
+            shown = self.folder if self.level != "bubblewrap" else None
+            self.keeps_reading = needs_reading(self.request["readable"], shown)
+        self.stdin = self.keep(_as_file(self.request["stdin"]))
+        self.ends = [self._pipes() for _ in self.request["steps"]]
+        if self.level == "landlock":
+            self.rules = self.keep(landlock_rules(self.launcher.abi, self.folder, self.request["readable"]))
+        if self.level == "bubblewrap":
+            self.holder = _Holder(self)
+
+    def keep(self, handle: int) -> int:
+        self.handles.append(handle)
+        return handle
+
+    def _pipes(self) -> tuple[int, ...]:
+        """For one step: (read, write) ends of stdout, stderr and the notice of a failed start."""
+        return tuple(self.keep(end) for _ in range(3) for end in os.pipe())
+
+    def steps(self) -> list[Reply]:
+        """Run the steps, up to the first that does not end with status 0."""
+        done: list[Reply] = []
+        for number in range(len(self.request["steps"])):
+            done.append(_Step(self, number).run())
+            if done[-1]["returncode"] != 0:
+                break
+        return done
+
+    def start(self, number: int) -> int:
+        """Start a step; its process number as this process sees it. Raises ConfinementFailed, CannotStart."""
+        step = self.request["steps"][number]
+        calls = spawn.Calls()
+        if self.holder is not None:
+            self.holder.join(calls)
+        self._prepare_process(calls, number)
+        restrict(calls, self.plan(step["limits"]))
+        calls.add("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
+        calls.add("rt_sigprocmask", 2, bytes(8), 0, 8)
+        try:
+            calls.execve(step["program"], step["argv"], step["env"])
+        except ValueError as error:
+            raise CannotStart(errno.EINVAL, str(error)) from error
+        pid = calls.start()
+        if spawn.machine_code() is None:
+            self._wait_for_exec(number)
+        failed = calls.failure()
+        if failed is None:
+            return pid
+        os.waitpid(pid, 0)
+        name, number = failed
+        if name == "execve":
+            raise CannotStart(number, step["program"])
+        raise ConfinementFailed(f"{self.level}: {name}: {os.strerror(number)}")
+
+    def _prepare_process(self, calls: spawn.Calls, number: int) -> None:
+        """A session of its own, the three descriptors, the folder, signals as a program expects them."""
+        _, out, _, err, _, _ = self.ends[number]
+        calls.add("setsid")
+        for source, target in ((self.stdin, 0), (out, 1), (err, 2)):
+            calls.add("dup3", source, target, 0)
+        calls.add("chdir", os.fsencode(self.folder) + b"\0")
+        calls.add("umask", 0o022)
+        for name in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):  # Python and the launcher ignore them
+            calls.add("rt_sigaction", name, bytes(32), 0, 8)
+
+    def _wait_for_exec(self, number: int) -> None:
+        """Until the descriptor that closes on exec is closed: a forked child works off its list beside us."""
+        _, _, _, _, notice, notice_w = self.ends[number]
+        os.close(notice_w)
+        self.handles.remove(notice_w)
+        os.read(notice, 1)
+
+    def plan(self, limits: Request) -> "Restrictions":
+        """What one step is held to."""
+        owner, machine = self.launcher.owner, self.launcher.machine
+        return Restrictions(
+            limits,
+            processes=self._countable(limits["processes"]),
+            owner=owner,
+            keeps_reading=self.keeps_reading,
+            rules=self.rules,
+            program=filter_program(self.level, machine, self.launcher.abi, limits, owner) if machine else None,
+        )
+
+    def _countable(self, processes: int) -> int | None:
+        """The value for RLIMIT_NPROC; None where it would count other processes of the user too."""
+        if self.launcher.owner is not None:
+            return processes
+        if self.level == "bubblewrap" and counts_processes_in_namespace():
+            return processes + 2  # the holder, and the process that joins and starts the step
+        return None
+
+    def close(self) -> None:
+        """End what is left, and let go of all that the run held."""
+        if self.holder is not None:
+            self.holder.close()
+        reap_all()
+        for handle in self.handles:
+            os.close(handle)
+        self.handles = []
+
+
+def _as_file(text: bytes | None) -> int:
+    """A descriptor to read ``text`` from; the empty device for None."""
+    if text is None:
+        return os.open(os.devnull, os.O_RDONLY)
+    handle = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    left = memoryview(text)
+    while left:
+        left = left[os.write(handle, left) :]
+    os.lseek(handle, 0, os.SEEK_SET)
+    seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+    fcntl.fcntl(handle, fcntl.F_ADD_SEALS, seals)
+    return handle
+
+
+@dataclass(frozen=True, slots=True)
+class Restrictions:
+    """What a process is held to: limits, RLIMIT_NPROC, other user, Landlock's rules (-1: none), filter (None: none)."""
+
+    limits: Request
+    processes: int | None
+    owner: int | None
+    keeps_reading: bool
+    rules: int
+    program: bytes | None
+
+
+def restrict(calls: spawn.Calls, plan: Restrictions) -> None:
+    """The calls by which a process puts them on itself, for good."""
+    for name, soft, hard in _resource_limits(plan.limits, plan.processes):
+        calls.add("prlimit64", 0, name, struct.pack("=QQ", soft, hard), 0)
+    if plan.owner is not None:
+        _change_identity(calls, plan.owner, plan.keeps_reading)
+    calls.add("prctl", _PR_SET_NO_NEW_PRIVS, 1)
+    if plan.rules >= 0:
+        calls.add("landlock_restrict_self", plan.rules, 0)
+    if plan.program is not None:
+        length, address = len(plan.program) // 8, calls.address(plan.program)
+        calls.add("prctl", _PR_SET_SECCOMP, 2, struct.pack("=HxxxxxxQ", length, address))
+
+
+def landlock_rules(abi: int, folder: str, readable: Sequence[str]) -> int:
+    """A descriptor of the rules: the system and ``readable`` to read and execute, ``folder`` to write."""
+    looks = [(path, landlock.LOOK) for path in (*SYSTEM, *SYSTEM_FILES, *readable)]
+    devices = [(path, landlock.DEVICE) for path in DEVICES]
+    return landlock.ruleset(abi, [*looks, *devices, (folder, landlock.PRIVATE)])
+
+
+def filter_program(level: str, machine: str, abi: int, limits: Request, owner: int | None) -> bytes:
+    """The seccomp filter for one step. Where the tool runs as our own user, it guards what else that user has."""
+    guards = level != "bubblewrap" and owner is None
+    return seccomp.assemble(
+        machine,
+        single=limits["processes"] == 1,
+        guard_owner=guards and not limits["builds"],
+        guard_signals=guards and (level == "rlimits" or abi < landlock.SIGNALS_ABI),
+    )
+
+
+def confine_here(level: str, folder: str, readable: Sequence[str], limits: Request, owner: int | None) -> None:
+    """Put on this process, for good, what a step at "landlock" or "rlimits" is held to. Raises OSError.
+
+    For a forked child that goes on in Python instead of executing a program. ``owner``: from ``identity``.
+    """
+    machine, abi = seccomp.architecture(landlock.libc()), landlock.abi()
+    calls = spawn.Calls()
+    calls.add("setsid")
+    if owner is not None:
+        _give(folder, owner)
+    plan = Restrictions(
+        limits,
+        processes=limits["processes"] if owner is not None else None,
+        owner=owner,
+        keeps_reading=owner is not None and needs_reading(readable, folder),
+        rules=landlock_rules(abi, folder, readable) if level == "landlock" else -1,
+        program=filter_program(level, machine, abi, limits, owner) if machine else None,
+    )
+    restrict(calls, plan)
+    calls.make_here()
+
+
+def _resource_limits(limits: Request, processes: int | None) -> list[tuple[int, int, int]]:
+    """(resource, soft, hard), none of them above what this process was given itself."""
+    memory, largest = limits["memory_mb"] << 20, limits["file_mb"] << 20
+    wanted = [
+        (resource.RLIMIT_AS, memory, memory),
+        (resource.RLIMIT_CPU, limits["cpu_s"], limits["cpu_s"] + 1),
+        (resource.RLIMIT_FSIZE, largest, largest),
+        (resource.RLIMIT_NOFILE, limits["open_files"], limits["open_files"]),
+        (resource.RLIMIT_CORE, 1, 1),  # too small for a file; and, unlike 0, it keeps a core from being piped to a program
+    ]
+    if processes is not None:
+        wanted.append((resource.RLIMIT_NPROC, processes, processes))
+    ceilings = {name: resource.getrlimit(name)[1] for name, _, _ in wanted}
+    for name, ceiling in ceilings.items():
+        if ceiling == resource.RLIM_INFINITY:
+            ceilings[name] = 1 << 62
+    return [(name, min(soft, ceilings[name]), min(hard, ceilings[name])) for name, soft, hard in wanted]
+
+
+# --- one step
+
+
+class _Step:
+    """One program from its start to the end of its whole group, its output read up to the cap."""
+
+    def __init__(self, run: _Run, number: int) -> None:
+        self.run_, self.number = run, number
+        self.limits: Request = run.request["steps"][number]["limits"]
+        self.began = time.monotonic()
+        self.deadline = self.began + self.limits["wall_s"]
+        self.cap = self.limits["output_kb"] * 1024
+        self.timed_out = self.flooded = False
+        self.overran = ""
+
+    def run(self) -> Reply:
+        out, out_w, err, err_w, _, _ = self.run_.ends[self.number]
+        self.pid = self.run_.start(self.number)
+        for theirs in (out_w, err_w):
+            self._close(theirs)
+        self.buffers = {out: bytearray(), err: bytearray()}
+        try:
+            self._read()
+        finally:
+            returncode, used_s = self._end()
+        self._drain()
+        if returncode == -signal.SIGXCPU or (returncode == -signal.SIGKILL and used_s >= self.limits["cpu_s"]):
+            self.timed_out = True
+        return {
+            "returncode": returncode,
+            "stdout": bytes(self.buffers[out][: self.cap]),
+            "stderr": bytes(self.buffers[err][: self.cap]),
+            "timed_out": self.timed_out,
+            "flooded": self.flooded,
+            "overran": self.overran,
+            "seconds": time.monotonic() - self.began,
+        }
+
+    def _close(self, handle: int) -> None:
+        os.close(handle)
+        self.run_.handles.remove(handle)
+
+    def _read(self) -> None:
+        """Read both pipes until the program ends or a limit is reached."""
+        caller = self.run_.launcher.caller.fileno()
+        ended = self._handle_of_end()
+        poll = select.poll()
+        for handle in (*self.buffers, caller, *([ended] if ended >= 0 else [])):
+            poll.register(handle, select.POLLIN)
+        next_tick = self.began + TICK_S
+        try:
+            while not (self.timed_out or self.flooded or self.overran):
+                now = time.monotonic()
+                if now >= next_tick:
+                    self.overran = self._excess()
+                    next_tick = time.monotonic() + max(TICK_S, 10 * (time.monotonic() - now))
+                left = min(self.deadline, next_tick) - time.monotonic()
+                self.timed_out = self.deadline <= time.monotonic()
+                step_ms = max(0, int(left * 1000) + 1)
+                for handle, _ in poll.poll(step_ms if ended >= 0 else min(step_ms, 5)):
+                    if handle == caller:
+                        raise _CallerGone
+                    if handle in self.buffers and not self._take(handle):
+                        poll.unregister(handle)
+                if self._has_ended():
+                    return
+        finally:
+            if ended >= 0:
+                os.close(ended)
+
+    def _handle_of_end(self) -> int:
+        """A descriptor that becomes readable when the program ends; -1 where the kernel offers none."""
+        try:
+            return os.pidfd_open(self.pid)
+        except (AttributeError, OSError):
+            return -1
+
+    def _has_ended(self) -> bool:
+        """Whether the program itself has ended. It stays a zombie, so that its number is not given to another."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _take(self, handle: int) -> bool:
+        """Read once; False at the end of the pipe."""
+        data = os.read(handle, _MAX_READ)
+        buffer = self.buffers[handle]
+        if len(buffer) <= self.cap:
+            buffer += data
+        self.flooded = self.flooded or len(buffer) > self.cap
+        return bool(data)
+
+    def _excess(self) -> str:
+        """Which total is exceeded now: "processes", "memory", "folder", or ""."""
+        holder = self.run_.holder
+        tree = {self.pid, *descendants(self.pid)}
+        tree |= set(descendants(holder.first if holder else os.getpid()))  # with whoever has lost its parent
+        if len(tree) > self.limits["processes"]:
+            return "processes"
+        if resident_bytes(tree) > 2 * self.limits["memory_mb"] << 20:
+            return "memory"
+        size, count = folder_size(self.run_.folder, self.limits["folder_files"])
+        size += unlinked_bytes(tree, os.stat(self.run_.folder).st_dev)  # noqa: PTH116
+        is_over = size > self.limits["folder_mb"] << 20 or count > self.limits["folder_files"]
+        return "folder" if is_over else ""
+
+    def _end(self) -> tuple[int, float]:
+        """Kill the group, reap what is ours; the program's exit status and the processor time of all it waited for."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(self.pid, signal.SIGKILL)  # not yet the leader of a group
+        _, status, usage = os.wait4(self.pid, 0)
+        if self.run_.holder is None:
+            reap_all()
+        return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+
+    def _drain(self) -> None:
+        """What the pipes still hold."""
+        end = time.monotonic() + _DRAIN_S
+        for handle, buffer in self.buffers.items():
+            os.set_blocking(handle, False)
+            with contextlib.suppress(BlockingIOError):
+                while len(buffer) <= self.cap and time.monotonic() < end and self._take(handle):
+                    pass
+            self.flooded = self.flooded or len(buffer) > self.cap

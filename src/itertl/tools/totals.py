@@ -1,0 +1,101 @@
+"""What a tool and all that it started amount to at a moment, read from ``/proc`` and its folder; and the end of them."""
+
+import contextlib
+import os
+import resource
+import signal
+import stat
+import time
+from collections.abc import Iterator
+
+
+def children(pid: int) -> list[int]:
+    """Its children's process numbers. Needs CONFIG_PROC_CHILDREN; ``descendants`` does without."""
+    found: list[int] = []
+    for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as handle:  # noqa: PTH123
+            found += map(int, handle.read().split())
+    return found
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Process numbers of its children, their children and so on, zombies among them."""
+    if not os.path.exists(f"/proc/{pid}/task/{pid}/children"):  # noqa: PTH110
+        yield from _descendants_by_scan(pid)
+        return
+    waiting = [pid]
+    while waiting:
+        with contextlib.suppress(OSError):
+            found = children(waiting.pop())
+            waiting += found
+            yield from found
+
+
+def _descendants_by_scan(pid: int) -> Iterator[int]:
+    parents: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if name.isdigit():
+            with contextlib.suppress(OSError, ValueError), open(f"/proc/{name}/stat", "rb") as handle:  # noqa: PTH123
+                parent = int(handle.read().rpartition(b")")[2].split()[1])
+                parents.setdefault(parent, []).append(int(name))
+    waiting = [pid]
+    while waiting:
+        found = parents.get(waiting.pop(), [])
+        waiting += found
+        yield from found
+
+
+def resident_bytes(pids: set[int]) -> int:
+    """Memory that these processes hold and do not share."""
+    pages = 0
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/statm", encoding="ascii") as handle:  # noqa: PTH123
+            _, held, shared, *_ = map(int, handle.read().split())
+            pages += held - shared
+    return pages * resource.getpagesize()
+
+
+def folder_size(folder: str, most: int) -> tuple[int, int]:
+    """Bytes on disk and number of entries; counting stops soon after ``most`` entries."""
+    size = count = 0
+    waiting = [folder]
+    while waiting and count <= most:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                count += 1
+                with contextlib.suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    size += entry.stat(follow_symlinks=False).st_blocks * 512
+    return size, count
+
+
+def unlinked_bytes(pids: set[int], device: int) -> int:
+    """Bytes of files on that device that these processes hold open and no folder shows any more."""
+    seen: dict[int, int] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for name in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208
+                with contextlib.suppress(OSError):
+                    found = os.stat(f"/proc/{pid}/fd/{name}")  # noqa: PTH116
+                    if found.st_nlink == 0 and found.st_dev == device and stat.S_ISREG(found.st_mode):
+                        seen[found.st_ino] = found.st_blocks * 512
+    return sum(seen.values())
+
+
+def reap_all(patience_s: float = 5.0) -> None:
+    """Wait for every child of this process, inherited ones too, killing those that still live."""
+    end = time.monotonic() + patience_s
+    pause = 0.0
+    while time.monotonic() < end:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] != 0:
+                continue
+        except ChildProcessError:
+            return
+        if pause:
+            time.sleep(pause)
+            for pid in list(descendants(os.getpid())):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+        pause = min(0.01, pause * 2 or 0.0001)
