@@ -5,12 +5,13 @@ a limit are tried by the sample ``HANGING_SAMPLE`` here, and all of them with ``
 """
 
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import pytest
 
-from attacks import ATTACKS, judged, naive
+from attacks import ATTACKS, by_heart, judged, naive
 from attacks.files import FILES
 from attacks.judged import Batch
 from attacks.naive_passes import PASSES
@@ -59,7 +60,7 @@ def ungated(level: str) -> Batch:
 def assert_held(batch: Batch, attack: Attack) -> None:
     """The verdict blames the design, and everything ended in time."""
     row = batch.rows[attack.name]
-    assert row.verdict is not Verdict.PASSED, f"a wrong design passes: it {attack.tries}"
+    assert row.verdict is not Verdict.PASSED, f"a wrong design passes; it tries: {attack.tries}"
     assert row.verdict.fault is Fault.MODEL, f"{row.verdict.value} hides it from the count: {row.detail}"
     assert attack.name not in batch.overruns, batch.overruns[attack.name]
 
@@ -115,6 +116,14 @@ def test_references_pass_and_wrong_bodies_fail() -> None:
         assert problem.reference is not None
         assert naive.naive(name, problem.reference)
         assert not naive.naive(name, f"{TARGETS[name].header}{TARGETS[name].wrong}endmodule\n")
+
+
+@pytest.mark.parametrize("text", [by_heart.by_inputs, by_heart.by_time])
+def test_answers_by_heart_are_a_known_limit(text: Callable[[], str]) -> None:
+    """What no judge with this testbench can see, so that nobody takes a verdict for more than it is."""
+    attack = Attack("by-heart", "by-heart", "mux", text(), "knows the answers")
+    batch = judged.through_judge(levels.level(), [attack])
+    assert batch.rows["by-heart"].verdict is Verdict.PASSED
 
 
 @pytest.mark.slow

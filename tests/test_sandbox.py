@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from itertl.errors import ToolFailed, ToolMissing, UsageError
-from itertl.tools import confine, icarus, launcher, levels, sandbox, seccomp
+from itertl.tools import confine, icarus, launcher, levels, removal, sandbox, seccomp
 from itertl.tools.landlock import libc
 from itertl.tools.sandbox import Completed, Limits
 
@@ -388,7 +388,7 @@ def test_a_daemon_is_gone_without_the_filter(folder: Path, monkeypatch: pytest.M
     limits = launcher.as_request(Limits(wall_s=10))
     step = {"program": sys.executable, "argv": ["python", "-c", code, "marked-unfiltered"], "env": {}, "limits": limits}
     readable = list(launcher.reach.readable((sys.executable,), ()))
-    request = {"level": "rlimits", "cwd": str(folder), "stdin": None, "readable": readable, "view": None, "steps": [step]}
+    request = {"level": "rlimits", "cwd": str(folder), "is_scratch": False, "stdin": None, "readable": readable, "view": None, "steps": [step]}
     confine.send(ours, request)
     reply = confine.receive(ours)
     ours.close()
@@ -525,7 +525,10 @@ def test_a_killed_caller_leaves_no_tool(level: str, tmp_path: Path, signal_numbe
         caller.send_signal(signal_number)
         caller.wait()
     assert nobody_left("marked-orphan")
-    sandbox.remove(place)
+    end = time.monotonic() + 5
+    while place.exists():
+        assert time.monotonic() < end, "the private folder is left"
+        time.sleep(0.02)
 
 
 def test_a_launcher_that_dies_is_an_error_of_ours_and_replaced(level: str, folder: Path) -> None:
@@ -617,10 +620,10 @@ def chooses_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("ITERTL_SANDBOX", raising=False)
     monkeypatch.delenv("ITERTL_SANDBOX_PROBED", raising=False)
     levels._choose.cache_clear()
-    launcher.bubblewrap.cache_clear()
+    launcher.find_bubblewrap.cache_clear()
     yield
     levels._choose.cache_clear()
-    launcher.bubblewrap.cache_clear()
+    launcher.find_bubblewrap.cache_clear()
 
 
 @pytest.mark.usefixtures("chooses_anew")
@@ -700,6 +703,6 @@ def test_removal_follows_no_link(tmp_path: Path) -> None:
         (place / "link").symlink_to(tmp_path / "kept")
         (place / "a" / "b").mkdir(parents=True)
         (place / "a" / "link").symlink_to(tmp_path / "kept")
-        sandbox._flatten_and_remove(place)
+        removal.flatten_and_remove(place)
         assert not place.exists()
     assert stat.S_ISREG((tmp_path / "kept" / "f").stat().st_mode)

@@ -67,7 +67,7 @@ def run(problem: Problem, design: str, limits: Limits = LIMITS, simulator: str =
 
         return read(verilator.simulate(sources, top=drawn.top, data_files=files), drawn.nonce)
     done = icarus.simulate(
-        sources, top=drawn.top, data_files=files, compile_limits=limits, run_limits=limits
+        sources, top=drawn.top, data_files=files, dump=False, compile_limits=limits, run_limits=limits
     )
     return read(done, drawn.nonce)
 

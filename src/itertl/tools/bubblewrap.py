@@ -8,8 +8,15 @@ import signal
 from collections.abc import Callable, Sequence
 
 from itertl.tools import spawn
-from itertl.tools.errors_ import ConfinementFailed
+from itertl.tools.spawn import ConfinementFailed
 
+# What a program needs of the system besides its own folders. Landlock's rules are made from the same list.
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
+SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives")
+DEVICES = ("/dev/null", "/dev/urandom")
+
+_PREPARE_S = 20.0
+_NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 
 
 class Holder:
@@ -18,31 +25,30 @@ class Holder:
     Its own command is ``cat``, whose echo says that the view is complete. The steps join the namespaces and are the
     launcher's own children, so that limits, pipes and exit status are those of the other levels; they die with the
     namespace's first process, which is that ``cat``.
+
+    ``line``: from ``arguments``. ``keep`` takes note of a descriptor to be closed after the run, ``release`` closes one.
+    Raises ConfinementFailed, OSError.
     """
 
-    def __init__(self, view: list[str], keep: Callable[[int], int], release: Callable[[int], None]) -> None:
-        self.run = run
+    def __init__(self, line: list[str], keep: Callable[[int], int], release: Callable[[int], None]) -> None:
         self.pids: list[int] = []
         self.first = self.handle = -1
         try:
-            self._hold()
-            self.handle = run.keep(os.pidfd_open(self.first))
+            self._hold(line, keep, release)
+            self.handle = keep(os.pidfd_open(self.first))
         except BaseException:
             self.close()
             raise
 
-    def _hold(self) -> None:
-        view = self.run.request["view"]
-        keep = self.run.keep
+    def _hold(self, line: list[str], keep: Callable[[int], int], release: Callable[[int], None]) -> None:
         (feed_r, feed_w), (echo_r, echo_w), (told_r, told_w), (info_r, info_w) = (
             tuple(map(keep, os.pipe())) for _ in range(4)
         )
         os.write(feed_w, b"\n")
         actions = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate((feed_r, echo_w, told_w, info_w))]
-        self.pids.append(os.posix_spawn(view[0], view, {}, file_actions=actions, setsid=True))
+        self.pids.append(os.posix_spawn(line[0], line, {}, file_actions=actions, setsid=True))
         for ours in (feed_r, echo_w, told_w, info_w):
-            os.close(ours)
-            self.run.handles.remove(ours)
+            release(ours)
         waiting = select.poll()
         waiting.register(echo_r, select.POLLIN)
         if not waiting.poll(_PREPARE_S * 1000) or not os.read(echo_r, 1):
@@ -62,13 +68,14 @@ class Holder:
         calls.fork()
 
     def close(self) -> None:
+        """End bubblewrap and all that runs within. They are reaped with the launcher's other children."""
         for pid in [self.first, *self.pids]:
             if pid > 0:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
 
 
-def bubblewrap_arguments(
+def arguments(
     bwrap: str, cat: str, cwd: str, readable: Sequence[str], *, as_root: bool, proc: bool
 ) -> list[str]:
     """The command line of a view that holds the system, ``readable`` and, writable, ``cwd``, which is ``/tmp`` too.

@@ -26,15 +26,17 @@ import stat
 import struct
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from itertl.tools import landlock, seccomp, spawn
+from itertl.tools.bubblewrap import DEVICES, SYSTEM, SYSTEM_FILES, Holder
+from itertl.tools.spawn import CannotStart, ConfinementFailed
+from itertl.tools.totals import descendants, folder_size, reap_all, resident_bytes, unlinked_bytes
 
 TICK_S = 0.05
 _DRAIN_S = 0.5  # for what the pipes still hold once all who could write are dead
-_PREPARE_S = 20.0
 _MAX_READ = 1 << 16
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = (
@@ -44,25 +46,8 @@ _PR_SET_SECCOMP = 22
 _CAP_CHOWN, _CAP_READ_ALL, _CAP_KILL, _CAP_SETGID, _CAP_SETUID = 0, 2, 5, 6, 7
 _NEEDED_TO_DROP = (_CAP_CHOWN, _CAP_KILL, _CAP_SETGID, _CAP_SETUID)
 
-_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
-    0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000,
-)  # fmt: skip
-
-# What a program needs of the system besides its own folders. Bubblewrap's view is made from the same list.
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
-SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives")
-DEVICES = ("/dev/null", "/dev/urandom")
-
 Request = dict[str, Any]
 Reply = dict[str, Any]
-
-
-class ConfinementFailed(Exception):
-    """The confinement could not be set up; nothing of the tool ran."""
-
-
-class CannotStart(Exception):
-    """The system would not execute the program; the first argument is its error number."""
 
 
 class _CallerGone(Exception):
@@ -81,16 +66,25 @@ def serve(number: int) -> None:
     _prctl(_PR_SET_SUBREAPER, 1)
     _prctl(_PR_SET_DUMPABLE, 0)  # no other process of this user may trace it or open its memory
     launcher = _Launcher(caller)
+    scratch: str | None = None
     while (request := receive(caller)) is not None:
+        scratch = request["cwd"] if request["is_scratch"] else None
         try:
             reply = launcher.serve(request)
         except _CallerGone:
-            return
+            break
         except ConfinementFailed as error:
             reply = {"failed": str(error)}
         except CannotStart as error:
             reply = {"cannot_start": error.args}
-        send(caller, reply)
+        try:
+            send(caller, reply)
+        except OSError:
+            break
+    if scratch is not None and os.path.isdir(scratch):  # noqa: PTH112
+        from itertl.tools.removal import remove  # the caller was killed: usually it has removed it
+
+        remove(scratch)
 
 
 def send(connection: socket.socket, value: Any) -> None:
@@ -245,7 +239,7 @@ class _Run:
         self.folder: str = request["cwd"]
         self.handles: list[int] = []
         self.rules = -1
-        self.holder: _Holder | None = None
+        self.holder: Holder | None = None
         try:
             self._prepare()
         except (OSError, ConfinementFailed) as error:
@@ -267,11 +261,15 @@ class _Run:
         if self.level == "landlock":
             self.rules = self.keep(landlock_rules(self.launcher.abi, self.folder, self.request["readable"]))
         if self.level == "bubblewrap":
-            self.holder = _Holder(self)
+            self.holder = Holder(self.request["view"], self.keep, self.release)
 
     def keep(self, handle: int) -> int:
         self.handles.append(handle)
         return handle
+
+    def release(self, handle: int) -> None:
+        os.close(handle)
+        self.handles.remove(handle)
 
     def _pipes(self) -> tuple[int, ...]:
         """For one step: (read, write) ends of stdout, stderr and the notice of a failed start."""
@@ -326,8 +324,7 @@ class _Run:
     def _wait_for_exec(self, number: int) -> None:
         """Until the descriptor that closes on exec is closed: a forked child works off its list beside us."""
         _, _, _, _, notice, notice_w = self.ends[number]
-        os.close(notice_w)
-        self.handles.remove(notice_w)
+        self.release(notice_w)
         os.read(notice, 1)
 
     def plan(self, limits: Request) -> "Restrictions":
@@ -478,7 +475,7 @@ class _Step:
         out, out_w, err, err_w, _, _ = self.run_.ends[self.number]
         self.pid = self.run_.start(self.number)
         for theirs in (out_w, err_w):
-            self._close(theirs)
+            self.run_.release(theirs)
         self.buffers = {out: bytearray(), err: bytearray()}
         try:
             self._read()
@@ -496,10 +493,6 @@ class _Step:
             "overran": self.overran,
             "seconds": time.monotonic() - self.began,
         }
-
-    def _close(self, handle: int) -> None:
-        os.close(handle)
-        self.run_.handles.remove(handle)
 
     def _read(self) -> None:
         """Read both pipes until the program ends or a limit is reached."""

@@ -50,12 +50,14 @@ def simulate(
     flags: Sequence[str] = ("-g2012",),
     data_files: Mapping[str, str] | None = None,
     run: bool = True,
+    dump: bool = True,
     compile_limits: Limits = COMPILE_LIMITS,
     run_limits: Limits = RUN_LIMITS,
 ) -> Simulation:
     """Compile ``sources`` (file name -> text, compiled in this order) in a private folder and run the result.
 
-    ``data_files`` are laid beside them but not compiled. ``run=False`` only elaborates (``-t null``).
+    ``data_files`` are laid beside them but not compiled. ``run=False`` only elaborates (``-t null``). ``dump=False``:
+    ``$dumpvars`` and its kin write no waveform, which can take longer than the simulation.
     Raises ToolMissing; never raises for what the design does.
     """
     with sandbox.scratch() as folder:
@@ -65,7 +67,7 @@ def simulate(
         argv += ["-o", "design.vvp"] if run else ["-t", "null"]
         if not run:
             return Simulation(sandbox.run([*argv, *sources], cwd=folder, limits=compile_limits), None)
-        steps = [[*argv, *sources], [find("vvp"), "-n", "design.vvp"]]
+        steps = [[*argv, *sources], [find("vvp"), "-n", "design.vvp", *([] if dump else ["-none"])]]
         alone = replace(run_limits, processes=1)  # vvp starts no other process, so a design cannot make it
         done = sandbox.run_steps(steps, cwd=folder, limits=[compile_limits, alone])
         # with a multiple of 256 errors the compiler's status is 0, and there is nothing to run

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from itertl.errors import ToolFailed, ToolMissing
-from itertl.tools import confine, reach
+from itertl.tools import bubblewrap, confine, reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ def execute(
     request = {
         "level": level,
         "cwd": folder,
+        "is_scratch": folder in scratches,
         "stdin": None if stdin is None else stdin.encode("utf-8", "surrogatepass"),
         "readable": list(readable),
         "view": _view(folder, readable, any(limit.proc for limit in limits)) if level == "bubblewrap" else None,
@@ -112,11 +113,11 @@ def _find(program: str, path: str) -> str:
 
 
 def _view(folder: str, readable: Sequence[str], proc: bool) -> list[str]:
-    return confine.bubblewrap_arguments(*bubblewrap(), folder, readable, as_root=os.geteuid() == 0, proc=proc)
+    return bubblewrap.arguments(*find_bubblewrap(), folder, readable, as_root=os.geteuid() == 0, proc=proc)
 
 
 @functools.cache
-def bubblewrap() -> tuple[str, str]:
+def find_bubblewrap() -> tuple[str, str]:
     """Paths of ``bwrap`` and of ``cat``, by which it is kept. Raises ToolMissing."""
     found = shutil.which(os.environ.get("ITERTL_BWRAP", "bwrap"))
     cat = next((path for path in ("/usr/bin/cat", "/bin/cat") if os.access(path, os.X_OK)), None)
@@ -128,6 +129,9 @@ def bubblewrap() -> tuple[str, str]:
 def _completed(done: Mapping[str, object]) -> Completed:
     fields = {name: v.decode("utf-8", "replace") if isinstance(v, bytes) else v for name, v in done.items()}
     return Completed(**fields)  # type: ignore[arg-type]
+
+
+scratches: set[str] = set()  # folders of ours that a launcher removes if we are killed before we do
 
 
 # --- launchers

@@ -95,7 +95,7 @@ def _describe(level: str, refuses_sockets: bool) -> str:
     if level == "landlock":
         parts.insert(0, f"Landlock ABI {landlock.abi()}")
     if level == "bubblewrap":
-        parts.insert(0, f"{launcher.bubblewrap()[0]}")
+        parts.insert(0, f"{launcher.find_bubblewrap()[0]}")
     if level == "rlimits":
         parts.insert(0, "files of this user are not protected" + ("" if refuses_sockets else ", nor is the network"))
     return "; ".join(parts)

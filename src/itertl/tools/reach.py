@@ -9,7 +9,7 @@ import functools
 import os
 from pathlib import Path
 
-from itertl.tools.confine import SYSTEM
+from itertl.tools.bubblewrap import SYSTEM
 
 _FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libexec", "share", "include")
 _FILES = ("pyvenv.cfg",)

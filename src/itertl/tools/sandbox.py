@@ -15,7 +15,6 @@ are open but unlinked are not counted. Nothing here hides the time, or what a pr
 
 import contextlib
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from pathlib import Path
 from itertl.tools import confine, launcher, reach
 from itertl.tools.launcher import Completed, Limits, minimal_env
 from itertl.tools.levels import LEVELS, Finding, level, probe, require
+from itertl.tools.removal import remove
 
 __all__ = (
     "LEVELS", "Completed", "Finding", "Limits", "confine_here", "level", "minimal_env", "probe", "require", "run",
@@ -78,42 +78,9 @@ def scratch() -> Iterator[Path]:
     """A private folder that is gone afterwards, whatever lies in it; in memory where the machine offers /dev/shm."""
     parent = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="itertl-", dir=parent))
+    launcher.scratches.add(os.path.realpath(folder))
     try:
         yield folder
     finally:
         remove(folder)
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder with trees of any depth and with folders that may not be written. Never raises.
-
-    Nothing may be running in it any more. Links are removed, not followed.
-    """
-    with contextlib.suppress(OSError, RecursionError):
-        shutil.rmtree(folder)
-        return
-    with contextlib.suppress(OSError):
-        _flatten_and_remove(folder)
-
-
-def _flatten_and_remove(folder: Path) -> None:
-    """Move folders of deeper levels up before they are removed, so that no path grows long."""
-    folder.chmod(0o700)
-    number = 0
-    while entries := list(folder.iterdir()):
-        for entry in entries:
-            if entry.is_symlink() or not entry.is_dir():
-                entry.unlink()
-                continue
-            entry.chmod(0o700)
-            for inner in list(entry.iterdir()):
-                if inner.is_symlink() or not inner.is_dir():
-                    inner.unlink()
-                    continue
-                inner.chmod(0o700)  # its owner must be able to write it for its ".." to change
-                while (target := folder / f"moved-{number}").exists() or target.is_symlink():
-                    number += 1
-                inner.rename(target)
-                number += 1
-            entry.rmdir()
-    folder.rmdir()
+        launcher.scratches.discard(os.path.realpath(folder))

@@ -65,6 +65,14 @@ _MACHINE_CODE = bytes.fromhex(
 )  # fmt: skip
 
 
+class ConfinementFailed(Exception):
+    """The confinement could not be set up; nothing of the tool ran."""
+
+
+class CannotStart(Exception):
+    """The system would not execute the program; the first argument is its error number."""
+
+
 class Calls:
     """The list. Arguments are numbers, or bytes, whose address is passed."""
 
