@@ -78,7 +78,7 @@ def test_detail_is_the_first_error_and_no_warning_or_count() -> None:
 
 def test_detail_counts_samples_and_is_short() -> None:
     assert rules.upstream(Simulation(OK, ended("Mismatches: 3 in 20 samples")))[1] == "3 of 20 samples differ"
-    assert strictly(Simulation(OK, ended("Mismatches: 3 in 20 samples")))[1] == "3 of 20 samples differ"
+    assert strictly(Simulation(OK, ended("Mismatches: 1 in 3 samples")))[1] == "differs at sample 3 of 20"
     long = strictly(Simulation(ended(stderr="error " + "x" * 10_000, code=1), None))[1]
     assert len(long) == 300 and long.endswith("…")
 
@@ -100,6 +100,8 @@ SUCCESS = said("Your Design Passed===")
         (said("Mismatches: 0 in 20 samples", "Mismatches: 0 in 20 samples"), RIGHT, Verdict.RUNTIME_ERROR),
         (said(), RIGHT, Verdict.RUNTIME_ERROR),
         (said("Mismatches: 2 in 20 samples"), RIGHT, Verdict.WRONG_OUTPUT),
+        (said("Mismatches: 1 in 3 samples", "Mismatches: 1 in 3 samples"), RIGHT, Verdict.WRONG_OUTPUT),  # ended at once
+        (said("Mismatches: 1 in 3 samples", "Mismatches: 0 in 20 samples"), RIGHT, Verdict.RUNTIME_ERROR),
         (said("Mismatches: 0 in 20 samples or so"), RIGHT, Verdict.RUNTIME_ERROR),
         (SUCCESS, SUCCESS, Verdict.PASSED),
         (said(), SUCCESS, Verdict.WRONG_OUTPUT),

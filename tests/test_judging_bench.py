@@ -112,3 +112,9 @@ def test_another_marker_and_root() -> None:
 def test_generated_testbenches_are_sound() -> None:
     for made in synth.generate(7, 6, split="heldout"):
         assert strict.is_sound(strict.run(made, made.reference or "")), made.family
+
+
+def test_a_run_ends_at_the_first_mismatch() -> None:
+    wrong = strict.run(problem(NETS.replace("`LIMIT)", "100000)")), RIGHT.replace("a & b", "a | b"))
+    assert all(line.split()[1] != "0" and int(line.split()[3]) < 10 for line in wrong.lines) and wrong.lines
+    assert strict.verdict(wrong, strict.run(problem(), RIGHT))[0].value == "wrong_output"

@@ -49,6 +49,8 @@ REFUSED = {
     "// \0": "text: holds the character U+0000",
     "// \u202e": "text: holds the character U+202E",
     'initial $display("\u200b");': "text: holds the invisible character U+200B",
+    "wire \\odd.name = a;": "text: the escaped name \\odd.name",
+    "task \\$finish ; begin end endtask initial \\$finish ;": "text: the escaped name \\$finish",
     "// " + "x" * MAX_BYTES: "text: longer than 64 KiB",
 }  # fmt: skip
 
@@ -78,7 +80,7 @@ ALLOWED = [
     "`ifdef SYNTHESIS\ninitial $finish;\n`else\nwire k;\n`endif",
     "`define TWICE(x) (x + x)\nwire [3:0] k = `TWICE(b);",
     "(* keep = \"true\" *) wire k;",
-    "wire \\odd.name = a;",
+    "wire \\plain_name = a;",
     "// 中文 \u200b comment\n/* $finish */ wire k; // `include",
     "supply0 gnd; wire k; buf u1(k, a);",
     "function [1:0] f(input x); f = {x, x}; endfunction wire [1:0] k = f(a);",

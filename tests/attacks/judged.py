@@ -148,25 +148,24 @@ def _children() -> dict[int, str]:
 @contextlib.contextmanager
 def _watched(batch: Batch, names: dict[tuple[str, str], str]) -> Iterator[None]:
     """Note the times of every task that the judge gives to its workers."""
-    original = pool.map_unordered
+    original = pool.Workers.map_unordered
     designs: dict[tuple[str, str], str] = {}
 
-    def map_unordered(function: str, payloads: Any, **options: Any) -> Iterator[tuple[int, Outcome]]:
+    def map_unordered(workers: pool.Workers, payloads: Any, **options: Any) -> Iterator[tuple[int, Outcome]]:
         tasks = list(payloads)
-        outcomes: Any = original("attacks.timed:work", tasks, **options)
-        with contextlib.closing(outcomes):
-            for number, outcome in outcomes:
-                task = tasks[number]
-                key = (str(task.problem.upstream_id), task.code if isinstance(task, GateTask) else task.design)
-                name = (names if isinstance(task, GateTask) else designs).get(key)
-                if name is not None:
-                    _note(batch, name, outcome)
-                    if outcome.status == "ok" and isinstance(outcome.value.value, gate.Design):
-                        designs[key[0], outcome.value.value.text] = name
-                yield number, Outcome("ok", outcome.value.value) if outcome.status == "ok" else outcome
+        for number, outcome in original(workers, tasks, **options):
+            task = tasks[number]
+            key = (str(task.problem.upstream_id), getattr(task, "code", getattr(task, "design", "")))
+            name = (names if isinstance(task, GateTask) else designs).get(key)
+            if name is not None:
+                _note(batch, name, outcome)
+                if outcome.status == "ok" and isinstance(outcome.value.value, gate.Design):
+                    designs[key[0], outcome.value.value.text] = name
+            yield number, Outcome("ok", outcome.value.value) if outcome.status == "ok" else outcome
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool, "map_unordered", map_unordered)
+        patch.setattr(judge, "_WORKER", "attacks.timed:work")
+        patch.setattr(pool.Workers, "map_unordered", map_unordered)
         yield
 
 

@@ -45,7 +45,10 @@ _UNDEFINED_STIMULUS = Erratum(
     Kind.TESTBENCH, "its operands are $random % (1 << 32), the remainder of a division by 0: undefined, so nothing is tested"
 )
 _X_IS_NO_ERROR = Erratum(Kind.WEAK, "its testbench counts an undefined output as right")
+_UNDEFINED_SOON = Erratum(Kind.WEAK, "the reference is undefined after its first sample, so that a constant 0 passes")
+_ZERO_PASSES = Erratum(Kind.WEAK, "its testbench passes a constant 0")
 _RTLLM = {
+    "edge_detect": _ZERO_PASSES,
     "asyn_fifo": Erratum(Kind.SIMULATOR, "its testbench has a break statement, which Icarus 11 cannot; Verilator can"),
     "radix2_div": Erratum(
         Kind.SIMULATOR,
@@ -54,14 +57,20 @@ _RTLLM = {
 }
 
 ERRATA: Mapping[str, Mapping[str, Erratum]] = {
-    "verilogeval-v1-human": {"review2015_fsm": _CAST, "review2015_fancytimer": _CAST_AND_UNDEFINED},
-    "verilogeval-v1-machine": {"fsm_ps2": _NEVER_DEFINED, "2012_q2fsm": _NEVER_DEFINED},
+    "verilogeval-v1-human": {
+        "review2015_fsm": _CAST,
+        "review2015_fancytimer": _CAST_AND_UNDEFINED,
+        "m2014_q4d": _UNDEFINED_SOON,
+    },
+    "verilogeval-v1-machine": {"fsm_ps2": _NEVER_DEFINED, "2012_q2fsm": _NEVER_DEFINED, "m2014_q4d": _UNDEFINED_SOON},
     "verilogeval-v2-spec-to-rtl": {
         "Prob099_m2014_q6c": Erratum(Kind.PROMPT, "asks for outputs Y1 and Y3, which its reference has; its testbench connects Y2 and Y4"),
+        "Prob053_m2014_q4d": _UNDEFINED_SOON,
         "Prob151_review2015_fsm": _CAST,
         "Prob156_review2015_fancytimer": _CAST_AND_UNDEFINED,
     },
     "verilogeval-v2-code-complete": {
+        "Prob053_m2014_q4d": _UNDEFINED_SOON,
         "Prob151_review2015_fsm": _CAST,
         "Prob156_review2015_fancytimer": _CAST_AND_UNDEFINED,
     },
@@ -79,7 +88,9 @@ ERRATA: Mapping[str, Mapping[str, Erratum]] = {
         "sequence_detector": _X_IS_NO_ERROR,
         "square_wave": Erratum(Kind.WEAK, "its testbench only looks for too many ones: a constant 0, or nothing, passes"),
     },
-    "vgen-high": {"advanced3": Erratum(Kind.PROMPT, "its prompt holds the whole answer, up to endmodule")},
+    "vgen-low": {"intermediate1": _ZERO_PASSES},
+    "vgen-medium": {"intermediate1": _ZERO_PASSES},
+    "vgen-high": {"intermediate1": _ZERO_PASSES, "advanced3": Erratum(Kind.PROMPT, "its prompt holds the whole answer, up to endmodule")},
 }
 
 

@@ -8,6 +8,7 @@ simulator, if there is one, and otherwise all its rows are UNJUDGEABLE.
 
 import difflib
 import re
+import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,19 +20,21 @@ from itertl.errors import DataError, UsageError
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.rules import STRICT, UPSTREAM
 from itertl.evaluation.verdicts import VerdictCache
-from itertl.evaluation.worker import GateTask, RuleTask, RunTask, Simulator, Task, with_header
+from itertl.evaluation.worker import GateTask, PrepareTask, RuleTask, RunTask, Simulator, Task, with_header
 from itertl.judging import strict
+from itertl.judging.bench import Template
 from itertl.judging.gate import Design, Refusal
 from itertl.judging.outcomes import Judgement
 from itertl.judging.strict import Said
 from itertl.progress import SILENT, Tracker
 from itertl.records import EvalRow, Fault, Problem, Verdict, content_hash
 from itertl.tools import icarus, pool, sandbox, slang, verilator
-from itertl.tools.pool import Outcome
+from itertl.tools.pool import Outcome, Workers
 from itertl.tools.sandbox import Limits
 
-GATE_TIMEOUT_S = 20.0
+GATE_TIMEOUT_S = 30.0  # by the wall clock; the worker's own limit of processor time comes before
 VERILATOR_TIMEOUT_S = 600.0  # it compiles through C++
+_WORKER = "itertl.evaluation.worker:work"
 _GRACE_S = 60.0  # beyond both programs' wall clocks the worker itself hangs
 _MODULE = re.compile(r"\b(?:macro)?module\b")
 
@@ -85,8 +88,8 @@ def judge(
     rule = choose_rule(benchmark, rule)
     check_tasks(benchmark, completions)
     icarus.find("vvp")
-    with VerdictCache(cache, partial) as known:
-        desk = _Desk(benchmark, rule, known, num_workers, limits, second_simulator)
+    with VerdictCache(cache, partial) as known, pool.Workers(_WORKER, num_workers) as workers:
+        desk = _Desk(benchmark, rule, known, workers, limits, second_simulator)
         keys = [desk.key(c) for c in completions]
         found = {key: at_sight for key, c in zip(keys, completions, strict=True) if (at_sight := _at_sight(benchmark, c))}
         counts = Counter(keys)
@@ -130,14 +133,15 @@ class _Desk:
     """One call of ``judge``: the tools' versions, what is known already, and the work in its order."""
 
     def __init__(
-        self, benchmark: Benchmark, rule: str, known: VerdictCache, num_workers: int, limits: Limits, second_simulator: bool
+        self, benchmark: Benchmark, rule: str, known: VerdictCache, workers: Workers, limits: Limits, second_simulator: bool
     ) -> None:
         self.benchmark, self.rule, self.known = benchmark, rule, known
         self.function = benchmark.upstream_rule if rule == UPSTREAM else rule
-        self.num_workers, self.limits, self.second_simulator = num_workers, limits, second_simulator and rule == STRICT
+        self.workers, self.limits, self.second_simulator = workers, limits, second_simulator and rule == STRICT
         self.simulators: dict[Simulator, str] = {"icarus": icarus.version()}
         self.sandbox = sandbox.level()
         self.measures: dict[str, _Measure] = {}
+        self.templates: dict[str, Template | Judgement] = {}
         tools = [slang.version(), strict.REVISION, _limits_key(limits)] if rule == STRICT else []
         self.basis = [benchmark.judge, rule, self.simulators["icarus"], *tools]
 
@@ -225,32 +229,58 @@ class _Desk:
 
     def _references(self, problems: Mapping[str, Problem], simulator: Simulator) -> dict[str, Said | Judgement | None]:
         """What each reference says; None where a problem has none and the rule needs none."""
-        answers: dict[str, Said | Judgement | None] = {}
-        todo: dict[str, Task] = {}
+        keys = {t: content_hash([*self.basis, self.simulators[simulator], _asked(p)], 32) for t, p in problems.items()}
+        before = {task: said for task, key in keys.items() if (said := self.known.said(key)) is not None}
+        left = {task: problem for task, problem in problems.items() if task not in before}
+        found = self._strict_references(left, simulator) if self.rule == STRICT else self._references_by_rule(left)
+        answers: dict[str, Said | Judgement | None] = dict(before)
+        for task, answer in found:
+            answers[task] = answer
+            self.known.put_said(keys[task], answer)
+        return answers
+
+    def _references_by_rule(self, problems: Mapping[str, Problem]) -> Iterator[tuple[str, Judgement | None]]:
+        tasks: dict[str, Task] = {}
+        for task, problem in problems.items():
+            if problem.reference is None:
+                yield task, None
+            else:
+                tasks[task] = RuleTask(problem, problem.reference, self.benchmark.judge, self.function)
+        for task, outcome in self._outcomes(tasks, self._timeout("icarus")):
+            yield task, outcome.value if outcome.status == "ok" else _failed(outcome)
+
+    def _strict_references(self, problems: Mapping[str, Problem], simulator: Simulator) -> Iterator[tuple[str, Said | Judgement]]:
+        """Prepare the testbench, pass the reference through the gate, run it."""
+        self._prepare(problems)
         gates: dict[str, Task] = {}
         for task, problem in problems.items():
-            if self.rule != STRICT:
-                answers[task] = None
-                if problem.reference is not None:
-                    todo[task] = RuleTask(problem, problem.reference, self.benchmark.judge, self.function)
-            elif problem.reference is None:
-                answers[task] = (Verdict.UNJUDGEABLE, "it has none, and the strict rule needs one")
+            prepared = self.templates[task]
+            if isinstance(prepared, Template):
+                gates[task] = GateTask(problem, problem.reference or "")
             else:
-                gates[task] = GateTask(problem, problem.reference)
-        keys = {task: content_hash([*self.basis, self.simulators[simulator], _asked(problems[task])], 32) for task in [*gates, *todo]}
-        before = {task: said for task, key in keys.items() if (said := self.known.said(key)) is not None}
-        answers |= before
-        for task, outcome in self._outcomes({t: g for t, g in gates.items() if t not in before}, GATE_TIMEOUT_S):
-            passed = outcome.value if outcome.status == "ok" else Refusal(Verdict.TOOL_FAILED, f"{outcome.status}: {outcome.detail}")
+                yield task, prepared
+        runs: dict[str, Task] = {}
+        for task, outcome in self._outcomes(gates, GATE_TIMEOUT_S):
+            passed = outcome.value if outcome.status == "ok" else Refusal(*_failed(outcome))
             if isinstance(passed, Design):
-                todo[task] = RunTask(problems[task], passed.text, simulator, self.limits)
+                runs[task] = self._run_task(task, passed.text, simulator)
             else:
-                answers[task] = (passed.verdict, passed.detail)
-        for task, outcome in self._outcomes({t: r for t, r in todo.items() if t not in before}, self._timeout(simulator)):
-            ok = outcome.status == "ok"
-            answers[task] = outcome.value if ok else (Verdict.TOOL_FAILED, f"{outcome.status}: {outcome.detail}")
-            self.known.put_said(keys[task], answers[task])
-        return answers
+                yield task, (passed.verdict, passed.detail)
+        for task, outcome in self._outcomes(runs, self._timeout(simulator)):
+            yield task, outcome.value if outcome.status == "ok" else _failed(outcome)
+
+    def _prepare(self, tasks: Iterable[str]) -> None:
+        """Make the templates of these problems, or note why one cannot be made."""
+        wanted: dict[str, Task] = {t: PrepareTask(self.benchmark.by_id[t]) for t in tasks if t not in self.templates}
+        for task, outcome in self._outcomes(wanted, GATE_TIMEOUT_S):
+            made = outcome.value if outcome.status == "ok" else Refusal(*_failed(outcome))
+            self.templates[task] = made if isinstance(made, Template) else (made.verdict, made.detail)
+
+    def _run_task(self, task: str, design: str, simulator: Simulator) -> RunTask:
+        prepared = self.templates[task]
+        return RunTask(
+            self.benchmark.by_id[task], design, simulator, self.limits, prepared if isinstance(prepared, Template) else None
+        )
 
     def _by_rule(self, completions: Mapping[str, Completion]) -> Iterator[tuple[str, Judgement]]:
         tasks: dict[str, Task] = {
@@ -262,6 +292,7 @@ class _Desk:
 
     def _strict(self, completions: Mapping[str, Completion]) -> Iterator[tuple[str, Judgement]]:
         """Gate, then one run for each distinct design of a problem."""
+        self._prepare({c.task_id for c in completions.values()})
         designs: dict[tuple[str, str], list[str]] = {}
         for key, outcome in self._gated(completions):
             passed = outcome.value if outcome.status == "ok" else _refused(outcome)
@@ -272,7 +303,7 @@ class _Desk:
         runs: dict[str, Task] = {}
         users: dict[str, tuple[str, list[str]]] = {}
         for number, ((task, text), keys) in enumerate(designs.items()):
-            runs[str(number)] = RunTask(self.benchmark.by_id[task], text, self.measures[task].simulator, self.limits)
+            runs[str(number)] = self._run_task(task, text, self.measures[task].simulator)
             users[str(number)] = (task, keys)
         slowest: Simulator = "verilator" if any(m.simulator == "verilator" for m in self.measures.values()) else "icarus"
         for number, outcome in self._outcomes(runs, self._timeout(slowest)):
@@ -284,11 +315,15 @@ class _Desk:
                 yield key, judgement
 
     def _gated(self, completions: Mapping[str, Completion]) -> Iterator[tuple[str, Outcome]]:
-        """The gate's outcomes; a text that ended or stalled its worker is read once more, alone."""
-        tasks: dict[str, Task] = {key: GateTask(self.benchmark.by_id[c.task_id], self._code(c)) for key, c in completions.items()}
+        """The gate's outcomes; a text with which a worker ended otherwise than by its limits is read again, alone."""
+        tasks: dict[str, Task] = {}
+        for key, completion in completions.items():
+            prepared = self.templates[completion.task_id]
+            names = prepared.names if isinstance(prepared, Template) else frozenset[str]()
+            tasks[key] = GateTask(self.benchmark.by_id[completion.task_id], self._code(completion), names)
         again: dict[str, Task] = {}
         for key, outcome in self._outcomes(tasks, GATE_TIMEOUT_S):
-            if outcome.status == "ok":
+            if outcome.status == "ok" or _hit_limit(outcome):
                 yield key, outcome
             else:
                 again[key] = tasks[key]
@@ -297,8 +332,7 @@ class _Desk:
 
     def _outcomes(self, tasks: Mapping[str, Task], timeout_s: float) -> Iterator[tuple[str, Outcome]]:
         keys = list(tasks)
-        function = "itertl.evaluation.worker:work"
-        for number, outcome in pool.map_unordered(function, tasks.values(), num_workers=self.num_workers, timeout_s=timeout_s):
+        for number, outcome in self.workers.map_unordered(tasks.values(), timeout_s=timeout_s):
             yield keys[number], outcome
 
     def _timeout(self, simulator: Simulator) -> float:
@@ -321,13 +355,20 @@ def _failed(outcome: Outcome) -> Judgement:
     return Verdict.TOOL_FAILED, f"{outcome.status}: {outcome.detail}"
 
 
-def _refused(outcome: Outcome) -> Refusal:
-    """What to say of a text that the gate could not read twice.
+def _hit_limit(outcome: Outcome) -> bool:
+    """Whether the text used up the worker's memory or processor time."""
+    ended = outcome.status == "crashed" and outcome.detail.endswith(f"status -{signal.SIGPROF.value}")
+    return ended or (outcome.status == "raised" and outcome.detail == "MemoryError")
 
-    It is the text's doing where it ended or stalled a fresh worker alone: the reference went through the same checker.
+
+def _refused(outcome: Outcome) -> Refusal:
+    """What to say of a text that the gate could not read.
+
+    It is the text's doing where it used up what a worker may, or ended or stalled two of them: the reference went
+    through the same checker.
     """
-    if outcome.status == "timeout":
-        return Refusal(Verdict.TIMEOUT, f"the checker could not read it: {outcome.detail}")
-    if outcome.status == "crashed" or outcome.detail == "MemoryError":
+    if _hit_limit(outcome) or outcome.status == "timeout":
+        return Refusal(Verdict.TIMEOUT, f"reading it took more than the checker may use ({outcome.detail})")
+    if outcome.status == "crashed":
         return Refusal(Verdict.COMPILE_ERROR, f"the checker did not survive it: {outcome.detail}")
     return Refusal(Verdict.TOOL_FAILED, f"{outcome.status}: {outcome.detail}")

@@ -2,12 +2,14 @@
 
 import contextlib
 import resource
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from itertl.errors import DataError, ToolMissing
 from itertl.judging import gate, strict
+from itertl.judging.bench import Template
 from itertl.judging.gate import Found
 from itertl.judging.outcomes import Judgement
 from itertl.judging.strict import Said
@@ -21,7 +23,15 @@ Simulator: TypeAlias = Literal["icarus", "verilator"]
 
 # VerilogEval v1's own (verilog_eval/execution.py): under its rule every warning counts.
 FLAGS = ("-Wall", "-Winfloop", "-Wno-timescale", "-g2012")
-GATE_MEMORY_MB = 2048  # address space of a worker while slang reads a design
+GATE_MEMORY_MB = 1024  # address space of a worker while slang reads a design
+GATE_CPU_S = 5  # its processor time, where honest designs take milliseconds; then SIGPROF ends the worker
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareTask:
+    """Make the template of one testbench."""
+
+    problem: Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,7 @@ class GateTask:
 
     problem: Problem
     code: str
+    testbench_names: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,7 @@ class RunTask:
     design: str
     simulator: Simulator
     limits: Limits
+    template: Template | None = None  # of the problem's testbench; None: made on the spot
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +64,8 @@ class RuleTask:
     rule: str  # "module:function", Simulation -> Judgement
 
 
-Task: TypeAlias = GateTask | RunTask | RuleTask
+Task: TypeAlias = PrepareTask | GateTask | RunTask | RuleTask
+Answer: TypeAlias = Template | Found | Said | Judgement
 
 
 def with_header(problem: Problem, text: str, full_module: bool) -> str:
@@ -70,14 +83,16 @@ def one_file(problem: Problem, code: str) -> Simulation:
     )  # fmt: skip
 
 
-def work(task: Task) -> Found | Said | Judgement:
-    """A gate's finding, what a run said, or a rule's judgement. A tool that is missing is a judgement of ours."""
+def work(task: Task) -> Answer:
+    """A template, a gate's finding, what a run said, or a rule's judgement. A tool that is missing is a judgement of ours."""
     try:
         match task:
+            case PrepareTask():
+                return strict.template(task.problem)
             case GateTask():
                 return _gate(task)
             case RunTask():
-                return strict.run(task.problem, task.design, task.limits, task.simulator)
+                return strict.run(task.problem, task.design, task.limits, task.simulator, task.template)
             case RuleTask():
                 return resolve("rule", task.rule, {})(resolve("judge", task.judge, {})(task.problem, task.code))
     except ToolMissing as error:
@@ -86,24 +101,25 @@ def work(task: Task) -> Found | Said | Judgement:
         return _ours(task, Verdict.UNJUDGEABLE, str(error))
 
 
-def _ours(task: Task, verdict: Verdict, detail: str) -> Found | Said | Judgement:
-    if isinstance(task, GateTask):
+def _ours(task: Task, verdict: Verdict, detail: str) -> Answer:
+    if isinstance(task, PrepareTask | GateTask):
         return gate.Refusal(verdict, detail)
     return Said((verdict, detail)) if isinstance(task, RunTask) else (verdict, detail)
 
 
 def _gate(task: GateTask) -> Found:
-    with _memory_limit():
-        names = strict.template(task.problem).names
-        return gate.examine(task.code, strict.design_name(task.problem) or "", testbench_names=names)
+    with _limited():
+        return gate.examine(task.code, strict.design_name(task.problem) or "", testbench_names=task.testbench_names)
 
 
 @contextlib.contextmanager
-def _memory_limit() -> Iterator[None]:
+def _limited() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     asked = GATE_MEMORY_MB << 20
     resource.setrlimit(resource.RLIMIT_AS, (asked if soft == resource.RLIM_INFINITY else min(asked, soft), hard))
+    signal.setitimer(signal.ITIMER_PROF, GATE_CPU_S)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

@@ -6,6 +6,7 @@
   no module of a design replaces them;
 - each input of the design hangs on a net of its own that the testbench's signal drives through a one-way assignment:
   what a design does to its input ports does not reach the reference;
+- a run ends at the first mismatch, where the testbench counts them;
 - the nonce stands before the marker in the string by which the testbench announces its verdict, so that only lines of
   the testbench count.
 
@@ -24,6 +25,11 @@ from itertl.tools.slang import Unit
 
 MISMATCHES = "Mismatches:"
 _PLACE = re.compile("\x01(\\d+)\x02")
+_NONCE = "\x010\x02"
+_WATCH = (
+    f' wire itertl_wrong = ({{errors}}) > 0; always @(posedge itertl_wrong) begin $display("{_NONCE}{MISMATCHES} '
+    '%0d in %0d samples", {errors}, {samples}); $finish; end '
+)
 _SCOPES = ("InstanceName", "NamedBlockClause")
 
 
@@ -31,7 +37,7 @@ _SCOPES = ("InstanceName", "NamedBlockClause")
 class Template:
     """A testbench with open places. ``names``: what its modules and instances are called in the original."""
 
-    pieces: tuple[str, ...]  # text between places; place i lies between piece i and piece i + 1
+    pieces: tuple[str, ...]  # text between places; place i lies between pieces i and i + 1
     places: tuple[int, ...]  # which name goes there; 0 is the nonce
     num_names: int
     top: int  # number of the name of its root module
@@ -67,7 +73,7 @@ def prepare(testbench: str, *, design: str, top: str, root: str = "tb", marker: 
         raise DataError(f"the testbench cannot be read: {unit.error}")
     if root not in unit.modules:
         raise DataError(f"the testbench has no module {root!r}; it has {', '.join(unit.modules)}")
-    edits = [*_isolate(text, design, top), *_announcement(unit, text, marker)]
+    edits = [*_isolate(text, design, top), *_announcement(unit, marker)]
     names = _names(unit, top)
     numbers = {name: number for number, name in enumerate(sorted(names), 1)}
     edits += [(start, end, f"\x01{numbers[name]}\x02") for name, start, end in _uses(unit, names)]
@@ -164,19 +170,38 @@ def _connections(syntax: Any) -> dict[str | int, str]:
     return found
 
 
-def _announcement(unit: Unit, text: str, marker: str) -> list[Edit]:
-    """Put the nonce before the marker in every string that holds it. Raises DataError where none does."""
+def _announcement(unit: Unit, marker: str) -> list[Edit]:
+    """Put the nonce before the marker in every string that holds it. Raises DataError where none does.
+
+    A testbench that counts (``MISMATCHES``) also gets a process that ends the run at the first mismatch, with a verdict of
+    its own: the design is wrong, and what is left of the run, which takes seconds for some problems, tells nothing more.
+    """
     found: list[Edit] = []
+    watched: dict[int, tuple[str, str]] = {}  # where a module ends -> its counters
 
-    def look(node: Any) -> None:
-        if node.kind.name == "StringLiteral" and marker in node.rawText:
+    def look(module: Any, node: Any) -> None:
+        kind = node.kind.name
+        if kind == "StringLiteral" and marker in node.rawText:
             at = _offsets(node)[0] + node.rawText.index(marker)
-            found.append((at, at, "\x010\x02"))
+            found.append((at, at, _NONCE))
+        elif kind == "InvocationExpression" and marker == MISMATCHES and marker in str(node):
+            counters = _counters(node)
+            if counters is not None:
+                watched[_offsets(module.endmodule)[0]] = counters
 
-    unit.tree.root.visit(look)
+    for module in unit.tree.root.members if unit.tree.root.kind.name == "CompilationUnit" else [unit.tree.root]:
+        module.visit(lambda node, module=module: look(module, node))
     if not found:
         raise DataError(f"the testbench never prints its verdict: no string in it holds {marker!r}")
-    return found
+    return found + [(at, at, _WATCH.format(errors=errors, samples=samples)) for at, (errors, samples) in watched.items()]
+
+
+def _counters(call: Any) -> tuple[str, str] | None:
+    """The expressions of mismatches and samples in ``$display("Mismatches: %1d in %1d samples", …, …)``; else None."""
+    if call.arguments is None:
+        return None
+    given = [str(a).strip() for a in call.arguments.parameters if a.kind.name == "OrderedArgument"]
+    return (given[1], given[2]) if len(given) == 3 else None
 
 
 def _names(unit: Unit, top: str) -> set[str]:

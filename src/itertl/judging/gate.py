@@ -4,7 +4,8 @@
 rest; every check is on that printed text, and the simulator gets that text, so that nothing hides behind a
 preprocessor, a comment or a character that two tools read differently. What is refused, with the rule's name:
 
-- ``text``: longer than 64 KiB, or control, bidirectional or other invisible characters in code.
+- ``text``: longer than 64 KiB; control, bidirectional or other invisible characters in code; escaped names that are no
+  plain ones (Icarus takes ``\\$finish`` for a system task, and its preprocessor obeys a directive inside a name).
 - ``directive``: ``include``, and directives that change how later text is read; conditions on a tool's own macro.
 - ``system-task``: any that is not in ``TASKS``; time functions anywhere but in the arguments of a printing task.
 - ``construct``: force, release, final, bind, DPI, programs, configurations, checkers, alias, bidirectional switches.
@@ -56,6 +57,7 @@ _FORBIDDEN = {
 _SWITCHES = frozenset({"tran", "tranif0", "tranif1", "rtran", "rtranif0", "rtranif1"})
 _HOSTILE = re.compile("[\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # NUL and bidirectional controls
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\xa0\xad\u180e\u200b-\u200d\u2028\u2029\u2060-\u2064\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
+_PLAIN_SPACE = {0x0B: " ", 0x0C: " ", 0x0D: "\n"}  # what ends a name or a line must do so in every tool
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 
@@ -85,7 +87,7 @@ def examine(code: str, top: str, *, testbench_names: frozenset[str] = frozenset(
     plain mistake. Refusals are GAMED, or NO_CODE, SYNTAX_ERROR and ELABORATION_ERROR as ``slang.check`` has them.
     Raises ToolMissing.
     """
-    text = code.replace("\r\n", "\n").removeprefix("\ufeff")
+    text = code.replace("\r\n", "\n").removeprefix("\ufeff").translate(_PLAIN_SPACE)
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         return _gamed("text", f"longer than {MAX_BYTES >> 10} KiB")
     hostile = _HOSTILE.search(text)
@@ -194,7 +196,9 @@ def _constructs(member: Any) -> Refusal | None:
 
     def look(node: Any) -> None:
         kind = node.kind.name
-        if kind == "SystemName":
+        if kind == "Identifier" and node.rawText.startswith("\\") and not _WORD.fullmatch(node.valueText):
+            found.append(_gamed("text", f"the escaped name {node.rawText}"))
+        elif kind == "SystemName":
             _system_name(node, found, times)
         elif kind == "InvocationExpression" and str(node.left).strip() in PRINTING:
             printing.append((node.sourceRange.start.offset, node.sourceRange.end.offset))

@@ -9,7 +9,6 @@ the same number of samples, nothing more and nothing less.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 from itertl.errors import DataError
 from itertl.judging import bench
@@ -21,7 +20,7 @@ from itertl.tools import icarus
 from itertl.tools.icarus import Simulation
 from itertl.tools.sandbox import Limits
 
-REVISION = 1  # part of every cached verdict's key: raise it when a verdict may come out otherwise
+REVISION = 4  # part of every cached verdict's key: raise it when a verdict may come out otherwise
 
 # Processor time decides: by the wall clock a verdict would depend on what else the machine does. The wall only ends
 # what waits without working.
@@ -39,12 +38,12 @@ class Said:
 
 
 def template(problem: Problem) -> Template:
-    """The problem's testbench, prepared once in a process. Raises DataError where it cannot be; see ``bench.prepare``."""
+    """The problem's testbench, prepared. Raises DataError where it cannot be; see ``bench.prepare``."""
     top = design_name(problem)
     if problem.testbench is None or problem.reference is None or top is None:
         raise DataError("the strict rule needs a testbench, a reference, and the name of the reference's module")
-    root, marker = problem.extra.get("testbench_top", "tb"), problem.extra.get("marker", MISMATCHES)
-    return _template(problem.testbench, problem.reference, top, str(root), str(marker))
+    root, marker = str(problem.extra.get("testbench_top", "tb")), str(problem.extra.get("marker", MISMATCHES))
+    return bench.prepare(problem.testbench, design=problem.reference, top=top, root=root, marker=marker)
 
 
 def design_name(problem: Problem) -> str | None:
@@ -52,14 +51,14 @@ def design_name(problem: Problem) -> str | None:
     return problem.top or (derive_top(problem.reference) if problem.reference is not None else None)
 
 
-@lru_cache(maxsize=64)
-def _template(testbench: str, reference: str, top: str, root: str, marker: str) -> Template:
-    return bench.prepare(testbench, design=reference, top=top, root=root, marker=marker)
+def run(
+    problem: Problem, design: str, limits: Limits = LIMITS, simulator: str = "icarus", prepared: Template | None = None
+) -> Said:
+    """Simulate a text that the gate let through. ``prepared``: the problem's template, if it is made already.
 
-
-def run(problem: Problem, design: str, limits: Limits = LIMITS, simulator: str = "icarus") -> Said:
-    """Simulate a text that the gate let through. Raises DataError (testbench), ToolMissing."""
-    drawn = template(problem).render()
+    Raises DataError (testbench), ToolMissing.
+    """
+    drawn = (prepared or template(problem)).render()
     sources = {"tb.sv": f"{drawn.text}`default_nettype wire\n", "design.sv": design}
     files: Mapping[str, str] = problem.extra.get("data_files") or {}
     if simulator == "verilator":
@@ -67,7 +66,8 @@ def run(problem: Problem, design: str, limits: Limits = LIMITS, simulator: str =
 
         return read(verilator.simulate(sources, top=drawn.top, data_files=files), drawn.nonce)
     done = icarus.simulate(
-        sources, top=drawn.top, data_files=files, dump=False, compile_limits=limits, run_limits=limits
+        sources, top=drawn.top, data_files=files, dump=False, is_expanded=True, compile_limits=limits,
+        run_limits=limits,
     )
     return read(done, drawn.nonce)
 
@@ -95,13 +95,15 @@ def verdict(said: Said, expected: Said) -> Judgement:
             return Verdict.PASSED, ""
         few = len(said.lines) < len(expected.lines)
         return (Verdict.WRONG_OUTPUT, "the testbench did not announce success") if few else _unclear(said)
-    mine = _counts(said)
-    if mine is None:
+    samples, mine = counts[1], [_COUNTS.search(line) for line in said.lines]
+    wrong = [found for found in mine if found is not None and int(found[1]) > 0]
+    if wrong and len(wrong) == len(mine):  # the run ends at the first mismatch, and its end may be announced again
+        return Verdict.WRONG_OUTPUT, f"differs at sample {wrong[0][2]} of {samples}"
+    if len(mine) != 1 or mine[0] is None:
         return _unclear(said)
-    (wrong, samples), asked = mine, counts[1]
-    if samples != asked:
-        return Verdict.RUNTIME_ERROR, f"{samples} samples were compared, the reference's run has {asked}: it ended early or late"
-    return (Verdict.WRONG_OUTPUT, f"{wrong} of {samples} samples differ") if wrong else (Verdict.PASSED, "")
+    if int(mine[0][2]) != samples:
+        return Verdict.RUNTIME_ERROR, f"{mine[0][2]} samples were compared, the reference's run has {samples}: it ended early or late"
+    return Verdict.PASSED, ""
 
 
 def is_sound(said: Said) -> bool:

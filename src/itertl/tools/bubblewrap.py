@@ -1,14 +1,15 @@
-"""Bubblewrap: a view of the file system and namespaces of their own, held for the steps of one run."""
+"""Bubblewrap: a view of the file system and namespaces of their own, held for the steps of one run or of many."""
 
 import contextlib
 import os
 import re
 import select
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from itertl.tools import spawn
 from itertl.tools.spawn import ConfinementFailed
+from itertl.tools.totals import descendants
 
 # What a program needs of the system besides its own folders. Landlock's rules are made from the same list.
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
@@ -20,35 +21,40 @@ _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x20000, 0x4000000, 0x800
 
 
 class Holder:
-    """A bubblewrap that holds the namespaces of one run.
+    """A bubblewrap that holds namespaces for steps to join.
 
     Its own command is ``cat``, whose echo says that the view is complete. The steps join the namespaces and are the
     launcher's own children, so that limits, pipes and exit status are those of the other levels; they die with the
     namespace's first process, which is that ``cat``.
 
-    ``line``: from ``arguments``. ``keep`` takes note of a descriptor to be closed after the run, ``release`` closes one.
-    Raises ConfinementFailed, OSError.
+    ``line``: from ``arguments``. Raises ConfinementFailed, OSError.
     """
 
-    def __init__(self, line: list[str], keep: Callable[[int], int], release: Callable[[int], None]) -> None:
-        self.pids: list[int] = []
-        self.first = self.handle = -1
+    def __init__(self, line: list[str]) -> None:
+        self.line = line
+        self.pid = self.first = self.handle = -1
+        self._handles: list[int] = []
         try:
-            self._hold(line, keep, release)
-            self.handle = keep(os.pidfd_open(self.first))
+            self._hold()
+            self.handle = self._keep(os.pidfd_open(self.first))
         except BaseException:
             self.close()
             raise
 
-    def _hold(self, line: list[str], keep: Callable[[int], int], release: Callable[[int], None]) -> None:
+    def _keep(self, handle: int) -> int:
+        self._handles.append(handle)
+        return handle
+
+    def _hold(self) -> None:
         (feed_r, feed_w), (echo_r, echo_w), (told_r, told_w), (info_r, info_w) = (
-            tuple(map(keep, os.pipe())) for _ in range(4)
+            tuple(map(self._keep, os.pipe())) for _ in range(4)
         )
         os.write(feed_w, b"\n")
         actions = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate((feed_r, echo_w, told_w, info_w))]
-        self.pids.append(os.posix_spawn(line[0], line, {}, file_actions=actions, setsid=True))
-        for ours in (feed_r, echo_w, told_w, info_w):
-            release(ours)
+        self.pid = os.posix_spawn(self.line[0], self.line, {}, file_actions=actions, setsid=True)
+        for theirs in (feed_r, echo_w, told_w, info_w):
+            os.close(theirs)
+            self._handles.remove(theirs)
         waiting = select.poll()
         waiting.register(echo_r, select.POLLIN)
         if not waiting.poll(_PREPARE_S * 1000) or not os.read(echo_r, 1):
@@ -61,6 +67,12 @@ class Holder:
             raise ConfinementFailed("bwrap does not tell its child's process number")
         self.first = int(found[1])
 
+    def is_empty(self) -> bool:
+        """Whether the namespaces live on, and hold no process but their first."""
+        ended = select.poll()
+        ended.register(self.handle, select.POLLIN)
+        return not ended.poll(0) and next(iter(descendants(self.first)), None) is None
+
     def join(self, calls: spawn.Calls) -> None:
         """The calls by which a process enters; only its child is in the process namespace."""
         spaces = _NEWNS | _NEWPID | _NEWNET | _NEWIPC | _NEWUTS | (_NEWUSER if os.geteuid() != 0 else 0)
@@ -69,16 +81,19 @@ class Holder:
 
     def close(self) -> None:
         """End bubblewrap and all that runs within. They are reaped with the launcher's other children."""
-        for pid in [self.first, *self.pids]:
+        for pid in (self.first, self.pid):
             if pid > 0:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
+        for handle in self._handles:
+            os.close(handle)
+        self._handles = []
 
 
 def arguments(
-    bwrap: str, cat: str, cwd: str, readable: Sequence[str], *, as_root: bool, proc: bool
+    bwrap: str, cat: str, cwd: str, readable: Sequence[str], *, as_root: bool, proc: bool, is_tmp: bool
 ) -> list[str]:
-    """The command line of a view that holds the system, ``readable`` and, writable, ``cwd``, which is ``/tmp`` too.
+    """The command line of a view that holds the system, ``readable`` and, writable, ``cwd``; ``is_tmp``: as ``/tmp`` too.
 
     Root's namespaces need no user namespace, and the steps there change to a user without rights anyway.
     """
@@ -95,7 +110,7 @@ def arguments(
         line += ["--ro-bind-try", path, path]
     for path in DEVICES:
         line += ["--dev-bind", path, path]
-    if not any(_is_under(path, "/tmp") for path in (*readable, cwd)):
+    if is_tmp and not any(_is_under(path, "/tmp") for path in (*readable, cwd)):
         line += ["--symlink", cwd, "/tmp"]  # what a tool writes there counts as the private folder's
     line += ["--proc", "/proc"] if proc else []
     made: set[str] = set()

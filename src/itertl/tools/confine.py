@@ -68,7 +68,7 @@ def serve(number: int) -> None:
     launcher = _Launcher(caller)
     scratch: str | None = None
     while (request := receive(caller)) is not None:
-        scratch = request["cwd"] if request["is_scratch"] else None
+        scratch = request["cwd"] if request["is_scratch"] else scratch
         try:
             reply = launcher.serve(request)
         except _CallerGone:
@@ -81,10 +81,21 @@ def serve(number: int) -> None:
             send(caller, reply)
         except OSError:
             break
-    if scratch is not None and os.path.isdir(scratch):  # noqa: PTH112
-        from itertl.tools.removal import remove  # the caller was killed: usually it has removed it
+    launcher.close()
+    if scratch is not None:
+        _remove_scratch(scratch)
 
-        remove(scratch)
+
+def _remove_scratch(scratch: str) -> None:
+    """Remove the last run's private folder, if the caller was killed before it could, and the folder of them all."""
+    base = os.path.dirname(scratch)  # noqa: PTH120
+    with contextlib.suppress(OSError):
+        os.chmod(base, 0o711)  # noqa: PTH101
+        if os.path.isdir(scratch):  # noqa: PTH112
+            from itertl.tools.removal import remove
+
+            remove(scratch)
+        os.rmdir(base)  # noqa: PTH106
 
 
 def send(connection: socket.socket, value: Any) -> None:
@@ -221,6 +232,7 @@ class _Launcher:
         self.owner = identity()
         self.machine = seccomp.architecture(landlock.libc())
         self.abi = landlock.abi()
+        self.kept: Holder | None = None
 
     def serve(self, request: Request) -> Reply:
         run = _Run(self, request)
@@ -228,6 +240,32 @@ class _Launcher:
             return {"done": run.steps()}
         finally:
             run.close()
+
+    def hold(self, view: list[str], *, may_keep: bool) -> Holder:
+        """Namespaces for one run. Those of a view that may be kept serve run after run, while no run leaves anything.
+
+        Without the filter they are never kept: a process could leave its group, and System V memory outlives its maker.
+        """
+        if not may_keep or self.machine is None:
+            return Holder(view)
+        if self.kept is None or self.kept.line != view or not self.kept.is_empty():
+            self.close()
+            self.kept = Holder(view)
+        return self.kept
+
+    def close(self) -> None:
+        """Let go of the namespaces that are kept."""
+        if self.kept is not None:
+            self.kept.close()
+            self.kept = None
+            reap_all()
+
+    def let_go(self, holder: Holder | None) -> None:
+        """After a run: end its namespaces, or keep them if it left nothing in them. Every other child is reaped."""
+        if holder is not None and (holder is not self.kept or not holder.is_empty()):
+            holder.close()
+            self.kept = None if holder is self.kept else self.kept
+        reap_all(spare=self.kept.pid if self.kept is not None else None)
 
 
 class _Run:
@@ -261,7 +299,7 @@ class _Run:
         if self.level == "landlock":
             self.rules = self.keep(landlock_rules(self.launcher.abi, self.folder, self.request["readable"]))
         if self.level == "bubblewrap":
-            self.holder = Holder(self.request["view"], self.keep, self.release)
+            self.holder = self.launcher.hold(self.request["view"], may_keep=self.request["is_scratch"])
 
     def keep(self, handle: int) -> int:
         self.handles.append(handle)
@@ -349,9 +387,7 @@ class _Run:
 
     def close(self) -> None:
         """End what is left, and let go of all that the run held."""
-        if self.holder is not None:
-            self.holder.close()
-        reap_all()
+        self.launcher.let_go(self.holder)
         for handle in self.handles:
             os.close(handle)
         self.handles = []

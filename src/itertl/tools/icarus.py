@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from itertl.errors import ToolMissing
-from itertl.tools import sandbox
+from itertl.tools import ivl, sandbox
 from itertl.tools.sandbox import Completed, Limits
 
 COMPILE_LIMITS = Limits(wall_s=30, cpu_s=30, memory_mb=2048, file_mb=64)
@@ -51,15 +51,21 @@ def simulate(
     data_files: Mapping[str, str] | None = None,
     run: bool = True,
     dump: bool = True,
+    is_expanded: bool = False,
     compile_limits: Limits = COMPILE_LIMITS,
     run_limits: Limits = RUN_LIMITS,
 ) -> Simulation:
     """Compile ``sources`` (file name -> text, compiled in this order) in a private folder and run the result.
 
     ``data_files`` are laid beside them but not compiled. ``run=False`` only elaborates (``-t null``). ``dump=False``:
-    ``$dumpvars`` and its kin write no waveform, which can take longer than the simulation.
+    ``$dumpvars`` and its kin write no waveform, which can take longer than the simulation. ``is_expanded``: the sources
+    hold no macro, condition or include, so that the compiler is called without its preprocessor, where that works.
     Raises ToolMissing; never raises for what the design does.
     """
+    short = ivl.call(find()) if is_expanded and run and top and tuple(flags) == ("-g2012",) else None
+    if short is not None and top is not None:
+        sources = {"all.sv": "".join(f'`line 1 "{name}" 0\n{text}\n' for name, text in sources.items())}
+        data_files = {**(data_files or {}), **short.files(top)}
     with sandbox.scratch() as folder:
         for name, text in [*sources.items(), *(data_files or {}).items()]:
             (folder / name).write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
@@ -67,7 +73,8 @@ def simulate(
         argv += ["-o", "design.vvp"] if run else ["-t", "null"]
         if not run:
             return Simulation(sandbox.run([*argv, *sources], cwd=folder, limits=compile_limits), None)
-        steps = [[*argv, *sources], [find("vvp"), "-n", "design.vvp", *([] if dump else ["-none"])]]
+        compiler = short.argv("all.sv") if short is not None else [*argv, *sources]
+        steps = [compiler, [find("vvp"), "-n", "design.vvp", *([] if dump else ["-none"])]]
         alone = replace(run_limits, processes=1)  # vvp starts no other process, so a design cannot make it
         done = sandbox.run_steps(steps, cwd=folder, limits=[compile_limits, alone])
         # with a multiple of 256 errors the compiler's status is 0, and there is nothing to run

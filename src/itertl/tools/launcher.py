@@ -11,13 +11,15 @@ import os
 import shutil
 import socket
 import sys
+import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from itertl.errors import ToolFailed, ToolMissing
 from itertl.tools import bubblewrap, confine, reach
+from itertl.tools.removal import remove
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +77,15 @@ def execute(
     path = environment.get("PATH", os.defpath)
     programs = [_find(argv[0], path) for argv in steps]
     readable = reach.readable(tuple(programs), tuple(p for limit in limits for p in limit.readable))
+    is_scratch = folder in _scratches
+    shown = os.path.dirname(folder) if is_scratch else folder  # noqa: PTH120
     request = {
         "level": level,
         "cwd": folder,
-        "is_scratch": folder in scratches,
+        "is_scratch": is_scratch,
         "stdin": None if stdin is None else stdin.encode("utf-8", "surrogatepass"),
         "readable": list(readable),
-        "view": _view(folder, readable, any(limit.proc for limit in limits)) if level == "bubblewrap" else None,
+        "view": _view(shown, readable, any(limit.proc for limit in limits), is_scratch) if level == "bubblewrap" else None,
         "steps": [
             {
                 "program": program,
@@ -112,8 +116,11 @@ def _find(program: str, path: str) -> str:
     return os.path.abspath(found)  # noqa: PTH100
 
 
-def _view(folder: str, readable: Sequence[str], proc: bool) -> list[str]:
-    return bubblewrap.arguments(*find_bubblewrap(), folder, readable, as_root=os.geteuid() == 0, proc=proc)
+def _view(folder: str, readable: Sequence[str], proc: bool, is_shared: bool) -> list[str]:
+    as_root = os.geteuid() == 0
+    return bubblewrap.arguments(
+        *find_bubblewrap(), folder, readable, as_root=as_root, proc=proc, is_tmp=not is_shared
+    )
 
 
 @functools.cache
@@ -131,7 +138,53 @@ def _completed(done: Mapping[str, object]) -> Completed:
     return Completed(**fields)  # type: ignore[arg-type]
 
 
-scratches: set[str] = set()  # folders of ours that a launcher removes if we are killed before we do
+# --- private folders
+
+_scratches: set[str] = set()  # those of ours: a launcher removes them if we are killed before we do
+_bases = threading.local()
+
+
+def make_scratch() -> Path:
+    """A new private folder. Those of a thread lie in one folder, into which only we can put anything.
+
+    So that one view serves all runs of a thread: within it a tool sees its own run's folder, and no other is there.
+    """
+    base = getattr(_bases, "folder", None)
+    if base is None or not os.path.isdir(base):  # noqa: PTH112
+        parent = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
+        base = os.path.realpath(tempfile.mkdtemp(prefix="itertl-", dir=parent))
+        _bases.folder = base
+        atexit.register(_remove_base, base, os.getpid())
+    with _opened(base):
+        folder = tempfile.mkdtemp(dir=base)
+    _scratches.add(folder)
+    return Path(folder)
+
+
+def remove_scratch(folder: Path) -> None:
+    """Remove a folder of ``make_scratch``, whatever lies in it."""
+    with _opened(os.fspath(folder.parent)):
+        remove(folder)
+    _scratches.discard(os.fspath(folder))
+
+
+@contextlib.contextmanager
+def _opened(base: str) -> Iterator[None]:
+    """Let this process change ``base``; a tool of the same user must not, and the filter keeps it from changing modes."""
+    with contextlib.suppress(OSError):
+        os.chmod(base, 0o711)  # noqa: PTH101
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.chmod(base, 0o111)  # noqa: PTH101
+
+
+def _remove_base(base: str, pid: int) -> None:
+    if os.getpid() == pid and os.path.isdir(base):  # noqa: PTH112
+        with contextlib.suppress(OSError):
+            os.chmod(base, 0o700)  # noqa: PTH101
+        remove(base)
 
 
 # --- launchers
@@ -222,6 +275,8 @@ def _forget() -> None:
         launcher.connection.close()
     _all.clear()
     _idle.clear()
+    _scratches.clear()
+    _bases.__dict__.clear()
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -17,6 +17,7 @@ from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
+_IMPORT_S = 120.0  # for a fresh worker to import what it needs
 _SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -71,26 +72,57 @@ def _serve(function: str, connection: Connection) -> None:
         connection.send(result)
 
 
+class Workers:
+    """Up to ``num_workers`` (0: one for each core) processes that call ``function`` ("module:name"), kept from one
+    ``map_unordered`` to the next. Used as a context manager; leaving it kills them.
+    """
+
+    def __init__(self, function: str, num_workers: int = 0) -> None:
+        self.function = function
+        self.count = num_workers or os.cpu_count() or 1
+        self._workers: list[_Worker] = []
+
+    def map_unordered(self, payloads: Iterable[Any], *, timeout_s: float = 60.0) -> Iterator[tuple[int, Outcome]]:
+        """Call the function on each payload; yield (payload's number, outcome) as they finish.
+
+        Payloads and results must pickle. ``timeout_s`` counts from the moment a worker takes the task; a fresh worker's
+        imports get 120 s of their own. An iterator that is not used to its end leaves busy workers: they are killed.
+        """
+        waiting = deque(enumerate(payloads))
+        while len(self._workers) < min(self.count, len(waiting)):
+            self._workers.append(_started(self.function))
+        try:
+            while waiting or any(w.task is not None for w in self._workers):
+                yield from _turn(self._workers, waiting, self.function, timeout_s)
+        finally:
+            if waiting or any(w.task is not None for w in self._workers):
+                self.close()
+
+    def close(self) -> None:
+        """Kill the workers; a later call starts new ones."""
+        for worker in self._workers:
+            worker.kill()
+        self._workers = []
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _started(function: str) -> _Worker:
+    worker = _Worker(function)
+    worker.deadline = time.monotonic() + _IMPORT_S
+    return worker
+
+
 def map_unordered(
     function: str, payloads: Iterable[Any], *, num_workers: int = 0, timeout_s: float = 60.0
 ) -> Iterator[tuple[int, Outcome]]:
-    """Call ``function`` ("module:name") on each payload in worker processes; yield (payload's number, outcome).
-
-    ``num_workers`` 0: one for each core. Payloads and results must pickle. ``timeout_s`` counts from the moment a
-    worker takes the task; a fresh worker's imports get 120 s of their own. Closing the iterator early kills all workers.
-    """
-    waiting = deque(enumerate(payloads))
-    count = min(num_workers or os.cpu_count() or 1, max(1, len(waiting)))
-    workers: list[_Worker] = []
-    try:
-        workers = [_Worker(function) for _ in range(count)] if waiting else []
-        for worker in workers:
-            worker.deadline = time.monotonic() + 120
-        while waiting or any(w.task is not None for w in workers):
-            yield from _turn(workers, waiting, function, timeout_s)
-    finally:
-        for worker in workers:
-            worker.kill()
+    """``Workers.map_unordered`` with workers for this call alone. Closing the iterator early kills them."""
+    with Workers(function, num_workers) as workers:
+        yield from workers.map_unordered(payloads, timeout_s=timeout_s)
 
 
 def _turn(
@@ -131,6 +163,5 @@ def _turn(
         worker.task, worker.deadline = None, float("inf")
         if outcome.status in ("crashed", "timeout"):
             worker.kill()
-            workers[position] = _Worker(function)
-            workers[position].deadline = time.monotonic() + 120
+            workers[position] = _started(function)
     return news

@@ -16,14 +16,12 @@ are open but unlinked are not counted. Nothing here hides the time, or what a pr
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from itertl.tools import confine, launcher, reach
 from itertl.tools.launcher import Completed, Limits, minimal_env
 from itertl.tools.levels import LEVELS, Finding, level, probe, require
-from itertl.tools.removal import remove
 
 __all__ = (
     "LEVELS", "Completed", "Finding", "Limits", "confine_here", "level", "minimal_env", "probe", "require", "run",
@@ -76,11 +74,8 @@ def confine_here(folder: Path, limits: Limits, owner: int | None) -> None:
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
     """A private folder that is gone afterwards, whatever lies in it; in memory where the machine offers /dev/shm."""
-    parent = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
-    folder = Path(tempfile.mkdtemp(prefix="itertl-", dir=parent))
-    launcher.scratches.add(os.path.realpath(folder))
+    folder = launcher.make_scratch()
     try:
         yield folder
     finally:
-        remove(folder)
-        launcher.scratches.discard(os.path.realpath(folder))
+        launcher.remove_scratch(folder)

@@ -18,6 +18,13 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def children_of(pid: int) -> list[int]:
+    """Its children's process numbers, zombies among them."""
+    if os.path.exists(f"/proc/{pid}/task/{pid}/children"):  # noqa: PTH110
+        return children(pid)
+    return [child for child, parent in _parents() if parent == pid]
+
+
 def descendants(pid: int) -> Iterator[int]:
     """Process numbers of its children, their children and so on, zombies among them."""
     if not os.path.exists(f"/proc/{pid}/task/{pid}/children"):  # noqa: PTH110
@@ -32,17 +39,22 @@ def descendants(pid: int) -> Iterator[int]:
 
 
 def _descendants_by_scan(pid: int) -> Iterator[int]:
-    parents: dict[int, list[int]] = {}
+    below: dict[int, list[int]] = {}
+    for child, parent in _parents():
+        below.setdefault(parent, []).append(child)
+    waiting = [pid]
+    while waiting:
+        found = below.get(waiting.pop(), [])
+        waiting += found
+        yield from found
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """(process, its parent) of every process that can be seen."""
     for name in os.listdir("/proc"):  # noqa: PTH208
         if name.isdigit():
             with contextlib.suppress(OSError, ValueError), open(f"/proc/{name}/stat", "rb") as handle:  # noqa: PTH123
-                parent = int(handle.read().rpartition(b")")[2].split()[1])
-                parents.setdefault(parent, []).append(int(name))
-    waiting = [pid]
-    while waiting:
-        found = parents.get(waiting.pop(), [])
-        waiting += found
-        yield from found
+                yield int(name), int(handle.read().rpartition(b")")[2].split()[1])
 
 
 def resident_bytes(pids: set[int]) -> int:
@@ -83,19 +95,25 @@ def unlinked_bytes(pids: set[int], device: int) -> int:
     return sum(seen.values())
 
 
-def reap_all(patience_s: float = 5.0) -> None:
-    """Wait for every child of this process, inherited ones too, killing those that still live."""
+def reap_all(patience_s: float = 5.0, *, spare: int | None = None) -> None:
+    """Wait for every child of this process, inherited ones too, killing those that still live; but for ``spare``."""
     end = time.monotonic() + patience_s
     pause = 0.0
     while time.monotonic() < end:
-        try:
-            if os.waitpid(-1, os.WNOHANG)[0] != 0:
-                continue
-        except ChildProcessError:
+        left = [pid for pid in children_of(os.getpid()) if pid != spare]
+        if not left:
             return
-        if pause:
-            time.sleep(pause)
-            for pid in list(descendants(os.getpid())):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
-        pause = min(0.01, pause * 2 or 0.0001)
+        if sum(map(_is_reaped, left)) == 0:
+            if pause:
+                time.sleep(pause)
+                for pid in [*left, *(below for child in left for below in descendants(child))]:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, signal.SIGKILL)
+            pause = min(0.01, pause * 2 or 0.0001)
+
+
+def _is_reaped(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True
