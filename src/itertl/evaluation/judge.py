@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from itertl import faults
 from itertl.errors import DataError, UsageError
@@ -120,6 +120,9 @@ def _at_sight(benchmark: Benchmark, completion: Completion) -> Judgement | None:
     return None
 
 
+Name = TypeVar("Name")
+
+
 @dataclass(frozen=True, slots=True)
 class _Measure:
     """How a problem is judged here: on which simulator, and what its reference says there; or why not at all."""
@@ -127,6 +130,7 @@ class _Measure:
     simulator: Simulator
     said: Said | None  # None under a rule that has no use for it
     broken: Judgement | None = None
+    failed_run: bool = False  # broken, and another simulator may do better
 
 
 class _Desk:
@@ -158,20 +162,18 @@ class _Desk:
         before = self.known.verdicts(completions)
         found |= before
         tracker.advance(sum(counts[key] for key in before))
-        self._measure({c.task_id for c in completions.values()})
-        left: dict[str, Completion] = {}
-        for key, completion in completions.items():
-            broken = self.measures[completion.task_id].broken
-            if broken is not None:
-                found[key] = broken
-                tracker.advance(counts[key] if key not in before else 0)
-            elif key not in before:
-                left[key] = completion
-        for key, judgement in self._strict(left) if self.rule == STRICT else self._by_rule(left):
+        left = {key: completion for key, completion in completions.items() if key not in before}
+        tasks = {c.task_id for c in completions.values()}
+        for key, judgement in self._strict(tasks, left) if self.rule == STRICT else self._by_rule(tasks, left):
             found[key] = judgement
             self.known.put_verdict(key, judgement)
             faults.point("judge.item")
             tracker.advance(counts[key])
+        for key, completion in completions.items():
+            broken = self.measures[completion.task_id].broken
+            if broken is not None:
+                tracker.advance(counts[key] if key not in found else 0)
+                found[key] = broken
 
     def row(self, completion: Completion, found: Judgement) -> EvalRow:
         """The record of one verdict. A truncated completion that fails is counted as truncated."""
@@ -193,24 +195,6 @@ class _Desk:
             temperature=completion.temperature,
         )
 
-    def _measure(self, tasks: set[str]) -> None:
-        """Judge the references of ``tasks``; those that fail on Icarus once more on Verilator, if it is there."""
-        problems = {t: p for t, p in self.benchmark.by_id.items() if t in tasks}
-        again: dict[str, Problem] = {}
-        for task, said in self._references(problems, "icarus").items():
-            self.measures[task] = self._measured("icarus", said)
-            is_run = isinstance(said, Said) and not strict.is_sound(said)
-            if is_run and task not in self.benchmark.four_state:
-                again[task] = problems[task]
-        version = verilator.version_if_found() if again and self.second_simulator else None
-        if version is None:
-            return
-        self.simulators["verilator"] = version
-        for task, said in self._references(again, "verilator").items():
-            measure = self._measured("verilator", said)
-            if measure.broken is None:
-                self.measures[task] = measure
-
     def _measured(self, simulator: Simulator, said: Said | Judgement | None) -> _Measure:
         if said is None:
             return _Measure(simulator, None)
@@ -225,49 +209,116 @@ class _Desk:
         if verdict is Verdict.TOOL_MISSING:
             return _Measure(simulator, None, (verdict, detail))
         why = detail if verdict is Verdict.UNJUDGEABLE else f"{verdict.value} {detail}".rstrip()
-        return _Measure(simulator, None, (Verdict.UNJUDGEABLE, f"the problem's own reference fails here: {why}"))
+        judgement = Verdict.UNJUDGEABLE, f"the problem's own reference fails here: {why}"
+        return _Measure(simulator, None, judgement, failed_run=isinstance(said, Said))
 
-    def _references(self, problems: Mapping[str, Problem], simulator: Simulator) -> dict[str, Said | Judgement | None]:
-        """What each reference says; None where a problem has none and the rule needs none."""
-        keys = {t: content_hash([*self.basis, self.simulators[simulator], _asked(p)], 32) for t, p in problems.items()}
-        before = {task: said for task, key in keys.items() if (said := self.known.said(key)) is not None}
-        left = {task: problem for task, problem in problems.items() if task not in before}
-        found = self._strict_references(left, simulator) if self.rule == STRICT else self._references_by_rule(left)
-        answers: dict[str, Said | Judgement | None] = dict(before)
-        for task, answer in found:
-            answers[task] = answer
-            self.known.put_said(keys[task], answer)
-        return answers
+    def _by_rule(self, tasks: set[str], completions: Mapping[str, Completion]) -> Iterator[tuple[str, Judgement]]:
+        """References, then completions of the problems whose reference passes."""
+        references: dict[str, Task] = {}
+        for task, problem in self._problems(tasks).items():
+            said = self.known.said(self._reference_key(task, "icarus"))
+            self.measures[task] = self._measured("icarus", said)
+            if said is None and problem.reference is not None:
+                references[task] = RuleTask(problem, problem.reference, self.benchmark.judge, self.function)
+        for task, outcome in self._outcomes(references, self._timeout("icarus")):
+            self._note_reference(task, "icarus", outcome.value if outcome.status == "ok" else _failed(outcome))
+        works: dict[str, Task] = {
+            key: RuleTask(self.benchmark.by_id[c.task_id], self._code(c), self.benchmark.judge, self.function)
+            for key, c in completions.items()
+            if self.measures[c.task_id].broken is None
+        }
+        for key, outcome in self._outcomes(works, self._timeout("icarus")):
+            yield key, outcome.value if outcome.status == "ok" else _failed(outcome)
 
-    def _references_by_rule(self, problems: Mapping[str, Problem]) -> Iterator[tuple[str, Judgement | None]]:
-        tasks: dict[str, Task] = {}
-        for task, problem in problems.items():
-            if problem.reference is None:
-                yield task, None
+    def _strict(self, tasks: set[str], completions: Mapping[str, Completion]) -> Iterator[tuple[str, Judgement]]:
+        """Templates, gate, and then references and designs in one queue, each distinct design of a problem once."""
+        problems = self._problems(tasks)
+        known = {task: said for task in problems if (said := self.known.said(self._reference_key(task, "icarus"))) is not None}
+        for task, said in known.items():
+            self.measures[task] = self._measured("icarus", said)
+        self._prepare({*(c.task_id for c in completions.values()), *(problems.keys() - known.keys())})
+        runs = self._gated_references({t: p for t, p in problems.items() if t not in known}, "icarus")
+        designs: dict[tuple[str, str], list[str]] = {}
+        texts: dict[tuple[str, str], str] = {}
+        for key, outcome in self._gated({k: c for k, c in completions.items() if not self._is_broken(c.task_id)}):
+            passed = outcome.value if outcome.status == "ok" else _refused(outcome)
+            if isinstance(passed, Design):
+                task = completions[key].task_id
+                text = texts.setdefault((task, passed.key), passed.text)
+                designs.setdefault((task, text), []).append(key)
             else:
-                tasks[task] = RuleTask(problem, problem.reference, self.benchmark.judge, self.function)
-        for task, outcome in self._outcomes(tasks, self._timeout("icarus")):
-            yield task, outcome.value if outcome.status == "ok" else _failed(outcome)
+                yield key, (passed.verdict, passed.detail)
+        yield from self._run(runs, designs, "icarus")
+        again = {
+            task: problem
+            for task, problem in problems.items()
+            if self.measures[task].failed_run and task not in self.benchmark.four_state
+        }
+        version = verilator.version_if_found() if again and self.second_simulator else None
+        if version is not None:
+            self.simulators["verilator"] = version
+            yield from self._run(
+                self._gated_references(again, "verilator"), {k: v for k, v in designs.items() if k[0] in again}, "verilator"
+            )
 
-    def _strict_references(self, problems: Mapping[str, Problem], simulator: Simulator) -> Iterator[tuple[str, Said | Judgement]]:
-        """Prepare the testbench, pass the reference through the gate, run it."""
-        self._prepare(problems)
+    def _run(
+        self, references: Mapping[str, Task], designs: Mapping[tuple[str, str], list[str]], simulator: Simulator
+    ) -> Iterator[tuple[str, Judgement]]:
+        """Run references, which may take long, and designs; a design's verdict waits for its reference."""
+        runs: dict[str | tuple[str, str], Task] = {**references}
+        for task, text in designs:
+            runs[task, text] = self._run_task(task, text, simulator)
+        waiting: dict[str, list[tuple[list[str], Outcome]]] = {task: [] for task in references}
+        for name, outcome in self._outcomes(runs, self._timeout(simulator)):
+            if isinstance(name, str):
+                self._note_reference(name, simulator, outcome.value if outcome.status == "ok" else _failed(outcome))
+                ready, task = waiting.pop(name), name
+            else:
+                task, text = name
+                ready = [(designs[task, text], outcome)]
+                if task in waiting:
+                    waiting[task] += ready
+                    continue
+            expected = self.measures[task].said
+            if expected is None:
+                continue  # the problem cannot be judged here
+            for keys, done in ready:
+                judgement = strict.verdict(done.value, expected) if done.status == "ok" else _failed(done)
+                yield from ((key, judgement) for key in keys)
+
+    def _problems(self, tasks: set[str]) -> dict[str, Problem]:
+        return {task: problem for task, problem in self.benchmark.by_id.items() if task in tasks}
+
+    def _is_broken(self, task: str) -> bool:
+        return task in self.measures and self.measures[task].broken is not None
+
+    def _reference_key(self, task: str, simulator: Simulator) -> str:
+        return content_hash([*self.basis, self.simulators[simulator], _asked(self.benchmark.by_id[task])], 32)
+
+    def _note_reference(self, task: str, simulator: Simulator, said: Said | Judgement) -> None:
+        """What a reference said, or why not; a failure on the second simulator changes nothing."""
+        self.known.put_said(self._reference_key(task, simulator), said)
+        measure = self._measured(simulator, said)
+        if simulator == "icarus" or measure.broken is None:
+            self.measures[task] = measure
+
+    def _gated_references(self, problems: Mapping[str, Problem], simulator: Simulator) -> dict[str, Task]:
+        """The runs of those references that the gate lets through; what is amiss with the others is noted."""
         gates: dict[str, Task] = {}
         for task, problem in problems.items():
             prepared = self.templates[task]
             if isinstance(prepared, Template):
                 gates[task] = GateTask(problem, problem.reference or "")
             else:
-                yield task, prepared
+                self._note_reference(task, simulator, prepared)
         runs: dict[str, Task] = {}
         for task, outcome in self._outcomes(gates, GATE_TIMEOUT_S):
             passed = outcome.value if outcome.status == "ok" else Refusal(*_failed(outcome))
             if isinstance(passed, Design):
                 runs[task] = self._run_task(task, passed.text, simulator)
             else:
-                yield task, (passed.verdict, passed.detail)
-        for task, outcome in self._outcomes(runs, self._timeout(simulator)):
-            yield task, outcome.value if outcome.status == "ok" else _failed(outcome)
+                self._note_reference(task, simulator, (passed.verdict, passed.detail))
+        return runs
 
     def _prepare(self, tasks: Iterable[str]) -> None:
         """Make the templates of these problems, or note why one cannot be made."""
@@ -281,38 +332,6 @@ class _Desk:
         return RunTask(
             self.benchmark.by_id[task], design, simulator, self.limits, prepared if isinstance(prepared, Template) else None
         )
-
-    def _by_rule(self, completions: Mapping[str, Completion]) -> Iterator[tuple[str, Judgement]]:
-        tasks: dict[str, Task] = {
-            key: RuleTask(self.benchmark.by_id[c.task_id], self._code(c), self.benchmark.judge, self.function)
-            for key, c in completions.items()
-        }
-        for key, outcome in self._outcomes(tasks, self._timeout("icarus")):
-            yield key, outcome.value if outcome.status == "ok" else _failed(outcome)
-
-    def _strict(self, completions: Mapping[str, Completion]) -> Iterator[tuple[str, Judgement]]:
-        """Gate, then one run for each distinct design of a problem."""
-        self._prepare({c.task_id for c in completions.values()})
-        designs: dict[tuple[str, str], list[str]] = {}
-        for key, outcome in self._gated(completions):
-            passed = outcome.value if outcome.status == "ok" else _refused(outcome)
-            if isinstance(passed, Design):
-                designs.setdefault((completions[key].task_id, passed.text), []).append(key)
-            else:
-                yield key, (passed.verdict, passed.detail)
-        runs: dict[str, Task] = {}
-        users: dict[str, tuple[str, list[str]]] = {}
-        for number, ((task, text), keys) in enumerate(designs.items()):
-            runs[str(number)] = self._run_task(task, text, self.measures[task].simulator)
-            users[str(number)] = (task, keys)
-        slowest: Simulator = "verilator" if any(m.simulator == "verilator" for m in self.measures.values()) else "icarus"
-        for number, outcome in self._outcomes(runs, self._timeout(slowest)):
-            task, keys = users[number]
-            expected = self.measures[task].said
-            assert expected is not None
-            judgement = strict.verdict(outcome.value, expected) if outcome.status == "ok" else _failed(outcome)
-            for key in keys:
-                yield key, judgement
 
     def _gated(self, completions: Mapping[str, Completion]) -> Iterator[tuple[str, Outcome]]:
         """The gate's outcomes; a text with which a worker ended otherwise than by its limits is read again, alone."""
@@ -330,7 +349,7 @@ class _Desk:
         for key, task in again.items():
             yield from self._outcomes({key: task}, GATE_TIMEOUT_S)
 
-    def _outcomes(self, tasks: Mapping[str, Task], timeout_s: float) -> Iterator[tuple[str, Outcome]]:
+    def _outcomes(self, tasks: Mapping[Name, Task], timeout_s: float) -> Iterator[tuple[Name, Outcome]]:
         keys = list(tasks)
         for number, outcome in self.workers.map_unordered(tasks.values(), timeout_s=timeout_s):
             yield keys[number], outcome

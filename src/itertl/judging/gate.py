@@ -75,6 +75,7 @@ class Design:
 
     text: str
     top: str
+    key: str  # equal for texts that differ in white space alone
 
 
 Found: TypeAlias = Design | Refusal
@@ -125,8 +126,9 @@ def _examine_printed(text: str, top: str, original: Unit, testbench_names: froze
     if twice:
         return Refusal(Verdict.ELABORATION_ERROR, f"module {twice[0]} is defined twice")
     root = unit.tree.root
+    words: list[str] = []
     for member in root.members if root.kind.name == "CompilationUnit" else [root]:
-        refused = _constructs(member)
+        refused = _constructs(member, words)
         if refused is not None:
             return refused
     error = slang.elaborate(unit, top)[1]
@@ -135,7 +137,7 @@ def _examine_printed(text: str, top: str, original: Unit, testbench_names: froze
         if foreign:
             return _gamed("testbench-name", f"{foreign[0]}; {error}")
         return Refusal(Verdict.ELABORATION_ERROR, _placed(error, original, top))
-    return Design(text, top)
+    return Design(text, top, text if "`" in text else "\n".join(words))
 
 
 def _placed(error: str, original: Unit, top: str) -> str:
@@ -186,16 +188,22 @@ def _print_used(unit: Unit, top: str) -> str:
     return "\n".join(text for name, text in members if name is None or name in kept) + "\n"
 
 
-def _constructs(member: Any) -> Refusal | None:
-    """The first thing in one module (or other outermost item) that a design has no business with."""
+def _constructs(member: Any, words: list[str]) -> Refusal | None:
+    """The first thing in one module (or other outermost item) that a design has no business with.
+
+    The texts of its tokens are added to ``words``.
+    """
     found: list[Refusal] = []
     dotted: list[tuple[str, str]] = []  # (first name, whole name)
     declared: set[str] = set()
     printing: list[tuple[int, int]] = []  # spans of the arguments of printing tasks
     times: list[tuple[str, int]] = []
+    token = slang.library().parsing.Token
 
     def look(node: Any) -> None:
         kind = node.kind.name
+        if isinstance(node, token):
+            words.append(node.rawText)
         if kind == "Identifier" and node.rawText.startswith("\\") and not _WORD.fullmatch(node.valueText):
             found.append(_gamed("text", f"the escaped name {node.rawText}"))
         elif kind == "SystemName":

@@ -20,10 +20,15 @@ def find(program: str = "iverilog") -> str:
 
     Raises ToolMissing.
     """
-    path = shutil.which(os.environ.get(f"ITERTL_{program.upper()}", program))
+    path = _which(os.environ.get(f"ITERTL_{program.upper()}", program), os.environ.get("PATH"))
     if path is None:
         raise ToolMissing(f"{program} not found: apt-get install iverilog, or set ITERTL_{program.upper()} to its path")
     return path
+
+
+@functools.cache
+def _which(program: str, path: str | None) -> str | None:
+    return shutil.which(program, path=path)
 
 
 @functools.cache

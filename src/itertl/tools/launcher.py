@@ -99,13 +99,15 @@ def execute(
     return [_completed(done) for done in _ask(request, sum(limit.wall_s for limit in limits))]
 
 
+@functools.cache
 def as_request(limits: Limits) -> confine.Request:
     """As the launcher takes them."""
     return {**asdict(limits), "readable": None}
 
 
+@functools.lru_cache(maxsize=64)
 def _find(program: str, path: str) -> str:
-    """Where ``program`` lies. Raises FileNotFoundError. A path relative to the run's folder is left as it is."""
+    """Where ``program`` lies; looked up once. Raises FileNotFoundError. A path relative to the run's folder is left as it is."""
     if os.sep in program:
         if os.path.isabs(program) and not os.path.exists(program):  # noqa: PTH117, PTH110
             raise FileNotFoundError(2, "No such file or directory", program)
