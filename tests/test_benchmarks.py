@@ -289,7 +289,7 @@ def test_errata_speak_of_problems_that_exist(shared_data: Path, name: str) -> No
 def test_faults_notes_and_what_needs_four_states_are_told_apart(shared_data: Path) -> None:
     human, spec = real(shared_data, "verilogeval-v1-human"), real(shared_data, "verilogeval-v2-spec-to-rtl")
     assert (set(human.errata), human.four_state) == (set(), {"review2015_fancytimer"})
-    assert set(human.notes) == {"review2015_fsm", "review2015_fancytimer"}
+    assert set(human.notes) == {"review2015_fsm", "review2015_fancytimer", "m2014_q4d"}
     assert (set(spec.errata), spec.four_state) == ({"Prob099_m2014_q6c"}, {"Prob156_review2015_fancytimer"})
 
 

@@ -26,7 +26,6 @@ telemetry: {kl_problems: 2}
 """
 POINTS = [
     "sample.batch:1",
-    "judge.item:1",
     "eval-synth-heldout.before-manifest",
     "sample.batch:2",
     "sample.before-manifest",

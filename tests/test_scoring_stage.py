@@ -161,7 +161,7 @@ def test_cache_of_another_version_is_not_used(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(scorers, "REVISION", 999)
     score_items(items, ["syntax"], num_workers=1, cache=tmp_path)
     with sqlite3.connect(tmp_path / "scores.sqlite") as database:
-        assert database.execute("SELECT count(*) FROM scores").fetchone() == (2,)
+        assert database.execute("SELECT count(*) FROM answers").fetchone() == (2,)
 
 
 @pytest.mark.parametrize("damage", ["garbage", "page", "entry"])
@@ -175,7 +175,7 @@ def test_a_corrupt_cache_is_dropped(damage: str, tmp_path: Path, caplog: pytest.
         file.write_bytes(file.read_bytes()[:4096] + b"\xff" * (file.stat().st_size - 4096))
     else:
         with sqlite3.connect(file) as database:
-            database.execute("UPDATE scores SET score = '{}'")
+            database.execute("UPDATE answers SET text = '{}'")
     with caplog.at_level(logging.WARNING):
         assert score_items(items, ["rouge-l"], num_workers=1, cache=tmp_path) == expected
     assert ("corrupt" in caplog.text) == (damage != "entry")

@@ -245,9 +245,13 @@ def evaluate(
         return
     if samples is not None:
         from itertl.evaluation.files import eval_file
+        from itertl.models import cache_folder
 
         with reporter.stage("judge", 0) as tracker:
-            result = eval_file(samples, benchmark, data=data, out=out, rule=judging_rule, num_workers=workers, shots=shots, tracker=tracker)
+            result = eval_file(
+                samples, benchmark, data=data, out=out, rule=judging_rule, num_workers=workers, cache=cache_folder(),
+                shots=shots, tracker=tracker,
+            )  # fmt: skip
     else:
         settings = _recipe(recipe, [f"model.path={model}"])
         result = commands.eval_model(

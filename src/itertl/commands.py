@@ -89,7 +89,7 @@ def eval_model(
     summaries = evaluate_policy(
         benchmark, config, model=model, policy=models.policy_id(model), sample_config=recipe.sample, prompt=recipe.prompt,
         score=None, seed=seed, folder=out, reporter=reporter, label="eval",
-        cache=None, loading={"trust_remote_code": recipe.model.trust_remote_code, "revision": recipe.model.revision},
+        cache=models.cache_folder(), loading={"trust_remote_code": recipe.model.trust_remote_code, "revision": recipe.model.revision},
     )  # fmt: skip
     rows = storage.read_records(out / f"eval-{benchmark.name}.jsonl", EvalRow)
     found = account(benchmark, rows, ks=[estimate.k for estimate in summaries[0].pass_at_k], seed=seed)

@@ -57,6 +57,7 @@ def eval_file(
     out: Path | None = None,
     rule: str | None = None,
     num_workers: int = 0,
+    cache: Path | None = None,
     ks: Sequence[int] = (1, 5, 10),
     seed: int = 0,
     shots: int = 0,
@@ -64,15 +65,15 @@ def eval_file(
 ) -> dict[str, Any]:
     """Judge the completions of ``samples`` and return a JSON-able account (see ``account``).
 
-    ``shots`` goes to ``benchmarks.load``. With ``out`` the rows go to ``out/results.jsonl`` (complete or absent), and a call that was killed is taken up from
-    ``out/results.jsonl.partial``. Raises DataError, UsageError, ToolMissing.
+    ``shots`` goes to ``benchmarks.load``. With ``out`` the rows go to ``out/results.jsonl`` (complete or absent), and a
+    call that was killed is taken up from ``out/results.jsonl.partial``. ``cache``: folder of verdicts kept across calls. Raises DataError, UsageError, ToolMissing.
     """
     benchmark = load(benchmark_name, data, shots=shots)
     choose_rule(benchmark, rule)
     completions = read_completions(samples)
     check_tasks(benchmark, completions)
     partial = _partial(out)
-    rows = judge(benchmark, completions, rule=rule, num_workers=num_workers, partial=partial, tracker=tracker)
+    rows = judge(benchmark, completions, rule=rule, num_workers=num_workers, partial=partial, cache=cache, tracker=tracker)
     if out is not None and partial is not None:
         write_records(out / RESULTS, rows)
         partial.unlink(missing_ok=True)

@@ -298,6 +298,7 @@ class _Desk:
     def _note_reference(self, task: str, simulator: Simulator, said: Said | Judgement) -> None:
         """What a reference said, or why not; a failure on the second simulator changes nothing."""
         self.known.put_said(self._reference_key(task, simulator), said)
+        faults.point("judge.item")
         measure = self._measured(simulator, said)
         if simulator == "icarus" or measure.broken is None:
             self.measures[task] = measure
