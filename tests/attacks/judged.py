@@ -22,7 +22,7 @@ from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.worker import GateTask, RunTask
 from itertl.judging import gate, strict
 from itertl.records import EvalRow
-from itertl.tools import levels, pool
+from itertl.tools import launcher, levels, pool
 from itertl.tools.pool import Outcome
 from itertl.tools.sandbox import Limits
 
@@ -86,6 +86,7 @@ def _surroundings(level: str, attacks: Sequence[Attack]) -> Iterator[tuple[Batch
             batch.before = snapshot(folder)
             yield batch, texts
             batch.after = snapshot(folder)
+            launcher.close_all()  # what this process keeps for its own runs is no leftover of an attack
             batch.left = _left_since(existing)
     finally:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
