@@ -16,22 +16,16 @@ import errno
 import fcntl
 import marshal
 import os
-import re
-import resource
-import secrets
 import select
 import signal
 import socket
-import stat
-import struct
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from itertl.tools import landlock, seccomp, spawn
-from itertl.tools.bubblewrap import DEVICES, SYSTEM, SYSTEM_FILES, Holder
+from itertl.tools import identity, landlock, restrictions, seccomp, spawn
+from itertl.tools.bubblewrap import Holder
+from itertl.tools.restrictions import Request, Restrictions
 from itertl.tools.spawn import CannotStart, ConfinementFailed
 from itertl.tools.totals import descendants, folder_size, reap_all, resident_bytes, unlinked_bytes
 
@@ -39,14 +33,8 @@ TICK_S = 0.05
 _DRAIN_S = 0.5  # for what the pipes still hold once all who could write are dead
 _MAX_READ = 1 << 16
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = (
-    1, 4, 8, 36, 38, 47,
-)  # fmt: skip
-_PR_SET_SECCOMP = 22
-_CAP_CHOWN, _CAP_READ_ALL, _CAP_KILL, _CAP_SETGID, _CAP_SETUID = 0, 2, 5, 6, 7
-_NEEDED_TO_DROP = (_CAP_CHOWN, _CAP_KILL, _CAP_SETGID, _CAP_SETUID)
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SUBREAPER = 1, 4, 36
 
-Request = dict[str, Any]
 Reply = dict[str, Any]
 
 
@@ -130,97 +118,6 @@ def _prctl(option: int, value: int) -> int:
     return landlock.libc().prctl(option, ctypes.c_ulong(value), 0, 0, 0)
 
 
-# --- who the tool runs as
-
-
-def identity() -> int | None:
-    """A user and group number of its own for this launcher's tools, where it may change to one; None elsewhere.
-
-    Drawn at random from a range that no system hands out, or, where a container maps few numbers, from those it maps.
-    """
-    if sys.platform != "linux" or os.geteuid() != 0 or not all(_has_capability(c) for c in _NEEDED_TO_DROP):
-        return None
-    ends = []
-    for name in ("uid_map", "gid_map"):
-        with open(f"/proc/self/{name}", encoding="ascii") as handle:  # noqa: PTH123
-            mapped = [tuple(map(int, line.split())) for line in handle]
-        ends.append(max((first + count for first, _, count in mapped if first <= 20_000), default=0))
-    end = min(ends)
-    if end > 2_147_483_647:
-        return 1_879_048_192 + secrets.randbelow(2**28)
-    return 20_000 + secrets.randbelow(end - 20_000) if end > 30_000 else None
-
-
-def _has_capability(number: int) -> bool:
-    with open("/proc/self/status", encoding="ascii", errors="replace") as handle:  # noqa: PTH123
-        found = re.search(r"^CapEff:\s*([0-9a-f]+)", handle.read(), re.MULTILINE)
-    return found is not None and bool(int(found[1], 16) >> number & 1)
-
-
-def counts_processes_in_namespace() -> bool:
-    """Whether RLIMIT_NPROC counts within a user namespace alone: Linux 5.14 or newer."""
-    version = [int(n) for n in re.findall(r"\d+", os.uname().release)[:2]]
-    return version >= [5, 14]
-
-
-def _change_identity(calls: spawn.Calls, number: int, keep_reading: bool) -> None:
-    """Become that user and group with no other group and no right, but for reading all files where asked."""
-    if keep_reading:
-        calls.add("prctl", _PR_SET_KEEPCAPS, 1)
-    calls.add("setgroups", 0, 0)
-    calls.add("setresgid", number, number, number)
-    calls.add("setresuid", number, number, number)
-    if keep_reading:
-        bit = 1 << _CAP_READ_ALL
-        calls.add("capset", struct.pack("=II", 0x20080522, 0), struct.pack("=6I", bit, bit, bit, 0, 0, 0))
-        calls.add("prctl", _PR_CAP_AMBIENT, 2, _CAP_READ_ALL)  # 2: raise
-
-
-def _give(folder: str, owner: int) -> None:
-    """Make the private folder and what lies in it the tool's. Files with a second name elsewhere are left alone."""
-    os.chown(folder, owner, owner)
-    waiting = [folder]
-    while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                found = entry.stat(follow_symlinks=False)
-                is_folder = stat.S_ISDIR(found.st_mode)
-                if is_folder:
-                    waiting.append(entry.path)
-                if found.st_uid != owner and (is_folder or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1)):
-                    os.chown(entry.path, owner, owner, follow_symlinks=False)
-
-
-def needs_reading(readable: Sequence[str], folder: str | None) -> bool:
-    """Whether something that a tool must reach is closed to other users, so that it has to keep the right to read.
-
-    ``folder`` None: the tool gets a view of its own, in which the ways to all are open.
-    """
-    checked = [path for path in readable if not path.startswith("/usr/")]
-    if not all(map(_is_open_to_all, checked)):
-        return True
-    return folder is not None and not all(map(_is_on_open_way, [*checked, folder]))
-
-
-def _is_open_to_all(path: str) -> bool:
-    """Whether any user may look into (or read) ``path`` itself."""
-    try:
-        found = os.stat(path)  # noqa: PTH116
-    except OSError:
-        return True  # nothing to reach
-    needed = 0o5 if stat.S_ISDIR(found.st_mode) else 0o4
-    return found.st_mode & needed == needed
-
-
-def _is_on_open_way(path: str) -> bool:
-    """Whether any user may pass through the folders above ``path``."""
-    while (path := os.path.dirname(path)) not in ("", "/"):  # noqa: PTH120
-        with contextlib.suppress(OSError):
-            if not os.stat(path).st_mode & 0o1:  # noqa: PTH116
-                return False
-    return True
-
-
 # --- one request
 
 
@@ -229,7 +126,7 @@ class _Launcher:
 
     def __init__(self, caller: socket.socket) -> None:
         self.caller = caller
-        self.owner = identity()
+        self.owner = identity.identity()
         self.machine = seccomp.architecture(landlock.libc())
         self.abi = landlock.abi()
         self.kept: Holder | None = None
@@ -291,13 +188,13 @@ class _Run:
         owner = self.launcher.owner
         self.keeps_reading = False
         if owner is not None:
-            _give(self.folder, owner)
+            identity.give(self.folder, owner)
             shown = self.folder if self.level != "bubblewrap" else None
-            self.keeps_reading = needs_reading(self.request["readable"], shown)
+            self.keeps_reading = identity.needs_reading(self.request["readable"], shown)
         self.stdin = self.keep(_as_file(self.request["stdin"]))
         self.ends = [self._pipes() for _ in self.request["steps"]]
         if self.level == "landlock":
-            self.rules = self.keep(landlock_rules(self.launcher.abi, self.folder, self.request["readable"]))
+            self.rules = self.keep(restrictions.landlock_rules(self.launcher.abi, self.folder, self.request["readable"]))
         if self.level == "bubblewrap":
             self.holder = self.launcher.hold(self.request["view"], may_keep=self.request["is_scratch"])
 
@@ -329,7 +226,7 @@ class _Run:
         if self.holder is not None:
             self.holder.join(calls)
         self._prepare_process(calls, number)
-        restrict(calls, self.plan(step["limits"]))
+        restrictions.restrict(calls, self.plan(step["limits"]))
         calls.add("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
         calls.add("rt_sigprocmask", 2, bytes(8), 0, 8)
         try:
@@ -365,7 +262,7 @@ class _Run:
         self.release(notice_w)
         os.read(notice, 1)
 
-    def plan(self, limits: Request) -> "Restrictions":
+    def plan(self, limits: Request) -> Restrictions:
         """What one step is held to."""
         owner, machine = self.launcher.owner, self.launcher.machine
         return Restrictions(
@@ -374,14 +271,14 @@ class _Run:
             owner=owner,
             keeps_reading=self.keeps_reading,
             rules=self.rules,
-            program=filter_program(self.level, machine, self.launcher.abi, limits, owner) if machine else None,
+            program=restrictions.filter_program(self.level, machine, self.launcher.abi, limits, owner) if machine else None,
         )
 
     def _countable(self, processes: int) -> int | None:
         """The value for RLIMIT_NPROC; None where it would count other processes of the user too."""
         if self.launcher.owner is not None:
             return processes
-        if self.level == "bubblewrap" and counts_processes_in_namespace():
+        if self.level == "bubblewrap" and restrictions.counts_processes_in_namespace():
             return processes + 2  # the holder, and the process that joins and starts the step
         return None
 
@@ -405,91 +302,6 @@ def _as_file(text: bytes | None) -> int:
     seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
     fcntl.fcntl(handle, fcntl.F_ADD_SEALS, seals)
     return handle
-
-
-@dataclass(frozen=True, slots=True)
-class Restrictions:
-    """What a process is held to: limits, RLIMIT_NPROC, other user, Landlock's rules (-1: none), filter (None: none)."""
-
-    limits: Request
-    processes: int | None
-    owner: int | None
-    keeps_reading: bool
-    rules: int
-    program: bytes | None
-
-
-def restrict(calls: spawn.Calls, plan: Restrictions) -> None:
-    """The calls by which a process puts them on itself, for good."""
-    for name, soft, hard in _resource_limits(plan.limits, plan.processes):
-        calls.add("prlimit64", 0, name, struct.pack("=QQ", soft, hard), 0)
-    if plan.owner is not None:
-        _change_identity(calls, plan.owner, plan.keeps_reading)
-    calls.add("prctl", _PR_SET_NO_NEW_PRIVS, 1)
-    if plan.rules >= 0:
-        calls.add("landlock_restrict_self", plan.rules, 0)
-    if plan.program is not None:
-        length, address = len(plan.program) // 8, calls.address(plan.program)
-        calls.add("prctl", _PR_SET_SECCOMP, 2, struct.pack("=HxxxxxxQ", length, address))
-
-
-def landlock_rules(abi: int, folder: str, readable: Sequence[str]) -> int:
-    """A descriptor of the rules: the system and ``readable`` to read and execute, ``folder`` to write."""
-    looks = [(path, landlock.LOOK) for path in (*SYSTEM, *SYSTEM_FILES, *readable)]
-    devices = [(path, landlock.DEVICE) for path in DEVICES]
-    return landlock.ruleset(abi, [*looks, *devices, (folder, landlock.PRIVATE)])
-
-
-def filter_program(level: str, machine: str, abi: int, limits: Request, owner: int | None) -> bytes:
-    """The seccomp filter for one step. Where the tool runs as our own user, it guards what else that user has."""
-    guards = level != "bubblewrap" and owner is None
-    return seccomp.assemble(
-        machine,
-        single=limits["processes"] == 1,
-        guard_owner=guards and not limits["builds"],
-        guard_signals=guards and (level == "rlimits" or abi < landlock.SIGNALS_ABI),
-    )
-
-
-def confine_here(level: str, folder: str, readable: Sequence[str], limits: Request, owner: int | None) -> None:
-    """Put on this process, for good, what a step at "landlock" or "rlimits" is held to. Raises OSError.
-
-    For a forked child that goes on in Python instead of executing a program. ``owner``: from ``identity``.
-    """
-    machine, abi = seccomp.architecture(landlock.libc()), landlock.abi()
-    calls = spawn.Calls()
-    calls.add("setsid")
-    if owner is not None:
-        _give(folder, owner)
-    plan = Restrictions(
-        limits,
-        processes=limits["processes"] if owner is not None else None,
-        owner=owner,
-        keeps_reading=owner is not None and needs_reading(readable, folder),
-        rules=landlock_rules(abi, folder, readable) if level == "landlock" else -1,
-        program=filter_program(level, machine, abi, limits, owner) if machine else None,
-    )
-    restrict(calls, plan)
-    calls.make_here()
-
-
-def _resource_limits(limits: Request, processes: int | None) -> list[tuple[int, int, int]]:
-    """(resource, soft, hard), none of them above what this process was given itself."""
-    memory, largest = limits["memory_mb"] << 20, limits["file_mb"] << 20
-    wanted = [
-        (resource.RLIMIT_AS, memory, memory),
-        (resource.RLIMIT_CPU, limits["cpu_s"], limits["cpu_s"] + 1),
-        (resource.RLIMIT_FSIZE, largest, largest),
-        (resource.RLIMIT_NOFILE, limits["open_files"], limits["open_files"]),
-        (resource.RLIMIT_CORE, 1, 1),  # too small for a file; and, unlike 0, it keeps a core from being piped to a program
-    ]
-    if processes is not None:
-        wanted.append((resource.RLIMIT_NPROC, processes, processes))
-    ceilings = {name: resource.getrlimit(name)[1] for name, _, _ in wanted}
-    for name, ceiling in ceilings.items():
-        if ceiling == resource.RLIM_INFINITY:
-            ceilings[name] = 1 << 62
-    return [(name, min(soft, ceilings[name]), min(hard, ceilings[name])) for name, soft, hard in wanted]
 
 
 # --- one step

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from itertl.errors import ToolFailed, ToolMissing
-from itertl.tools import bubblewrap, confine, reach
+from itertl.tools import bubblewrap, confine, reach, restrictions
 from itertl.tools.removal import remove
 
 
@@ -100,7 +100,7 @@ def execute(
 
 
 @functools.cache
-def as_request(limits: Limits) -> confine.Request:
+def as_request(limits: Limits) -> restrictions.Request:
     """As the launcher takes them."""
     return {**asdict(limits), "readable": None}
 
@@ -224,7 +224,7 @@ _all: list[_Launcher] = []
 _lock = threading.Lock()
 
 
-def _ask(request: confine.Request, wall_s: float) -> list[dict[str, object]]:
+def _ask(request: restrictions.Request, wall_s: float) -> list[dict[str, object]]:
     with _lock:
         launcher = _idle.pop() if _idle else None
     if launcher is None:

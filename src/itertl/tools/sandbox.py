@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from itertl.tools import confine, launcher, reach
+from itertl.tools import launcher, reach, restrictions
 from itertl.tools.launcher import Completed, Limits, minimal_env
 from itertl.tools.levels import LEVELS, Finding, level, probe, require
 
@@ -63,12 +63,12 @@ def confine_here(folder: Path, limits: Limits, owner: int | None) -> None:
     """Put on this process, for good, what ``run`` puts on tools, and make it the leader of its group.
 
     For a child that was forked from a worker to call a native library on a hostile text; ``owner`` is the worker's
-    ``confine.identity()``. Namespaces cannot be put on so late: at "bubblewrap" this is what "landlock" gives, and the
+    ``identity.identity()``. Namespaces cannot be put on so late: at "bubblewrap" this is what "landlock" gives, and the
     caller must not use it where the kernel has no Landlock. Raises OSError.
     """
     applied = "rlimits" if level() == "rlimits" else "landlock"
     readable = reach.readable((sys.executable,), limits.readable)
-    confine.confine_here(applied, os.path.realpath(folder), readable, launcher.as_request(limits), owner)
+    restrictions.confine_here(applied, os.path.realpath(folder), readable, launcher.as_request(limits), owner)
 
 
 @contextlib.contextmanager

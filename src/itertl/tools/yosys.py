@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from itertl.errors import ToolFailed, ToolMissing
-from itertl.tools import confine, landlock, pool, sandbox
+from itertl.tools import identity, landlock, pool, sandbox
 from itertl.tools.sandbox import Limits
 
 LIMITS = Limits(wall_s=60, cpu_s=60, memory_mb=4096, file_mb=64, proc=True)
@@ -200,7 +200,7 @@ def _worker(design: tuple[str, str]) -> tuple[bool, str]:
 @functools.cache
 def _owner() -> int | None:
     """The user that this worker's children become; None where they cannot."""
-    return confine.identity()
+    return identity.identity()
 
 
 def _child(libyosys: Any, folder: Path, top: str, limits: Limits, owner: int | None) -> None:
