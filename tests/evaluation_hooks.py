@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evaluation_cases import INVERT, tiny
 from itertl.evaluation.benchmarks import Benchmark
-from itertl.evaluation.worker import FLAGS, one_file
+from itertl.evaluation.simulations import FLAGS, one_file
 from itertl.records import Problem, Verdict
 from itertl.tools import icarus
 from itertl.tools.icarus import Simulation

@@ -32,7 +32,7 @@ BENCHMARKS = {
     "synth-heldout-parameter": "itertl.evaluation.generated:heldout_parameter",
 }
 
-ONE_FILE = "itertl.evaluation.worker:one_file"  # testbench, header and completion in one source
+ONE_FILE = "itertl.evaluation.simulations:one_file"  # testbench, header and completion in one source
 
 
 @dataclass(frozen=True)

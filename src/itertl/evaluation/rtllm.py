@@ -13,9 +13,10 @@ from itertl.errors import DataError
 from itertl.evaluation import clones, errata
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.lines import read_objects, text_field
+from itertl.evaluation.simulations import log_says
 from itertl.evaluation.testbenches import check_marker, declared, design_name, renamed, roots, top
-from itertl.judging.outcomes import Judgement, compile_failure, limit_or_kill
-from itertl.records import Problem, Verdict
+from itertl.judging.outcomes import Judgement
+from itertl.records import Problem
 from itertl.tools.icarus import Simulation
 
 MARKER = "Your Design Passed"  # in all testbenches of both versions, printed once, by the branch that counts no error
@@ -143,11 +144,4 @@ def upstream(simulation: Simulation) -> Judgement:
 
     Upstream gives the simulation 8 s by the clock; here it has the limits of ``judging.strict``.
     """
-    ran = simulation.ran
-    if ran is None:
-        return compile_failure(simulation.compiled)
-    stopped = limit_or_kill(ran)
-    if stopped is not None:
-        return stopped
-    log = ran.stdout + ran.stderr
-    return (Verdict.PASSED, "") if "Pass" in log or "pass" in log else (Verdict.WRONG_OUTPUT, "the log does not say Pass")
+    return log_says(simulation, "Pass", "pass")

@@ -1,26 +1,46 @@
-"""How benchmarks that come as separate files are simulated under their own rule: ``upstream``.
+"""How a benchmark is simulated under its authors' own rule, ``upstream``, and what two of these rules have in common.
 
-The strict rule has its own way to join design and testbench; this is the plain one.
+The strict rule has its own way to join design and testbench; these are the plain ones.
 """
 
-from itertl.evaluation.worker import FLAGS
+from collections.abc import Mapping
+
+from itertl.judging.outcomes import Judgement, compile_failure, limit_or_kill
 from itertl.judging.strict import LIMITS
-from itertl.records import Problem
+from itertl.records import Problem, Verdict
 from itertl.tools import icarus
 from itertl.tools.icarus import Simulation
 
+# VerilogEval v1's own (verilog_eval/execution.py): under its rule every warning counts.
+FLAGS = ("-Wall", "-Winfloop", "-Wno-timescale", "-g2012")
+
+
+def one_file(problem: Problem, code: str) -> Simulation:
+    """Testbench and design in one source, in VerilogEval v1's order."""
+    return _simulate(problem, {"design.sv": f"{problem.testbench}\n{code}"})
+
 
 def two_files(problem: Problem, code: str) -> Simulation:
-    """Design and testbench as two sources, the design first, data files beside them; the problem names the top module.
+    """Design and testbench as two sources, the design first, data files beside them.
 
     Upstream's order (VerilogEval v2 and RTLLM: makefile) matters where a design leaves macros or a time scale behind.
     """
     assert problem.testbench is not None  # Benchmark refuses others
-    return icarus.simulate(
-        {"design.sv": code, "testbench.sv": problem.testbench},
-        top=str(problem.extra.get("testbench_top", "tb")),
-        flags=FLAGS,
-        data_files=problem.extra.get("data_files"),
-        compile_limits=LIMITS,
-        run_limits=LIMITS,
-    )
+    return _simulate(problem, {"design.sv": code, "testbench.sv": problem.testbench})
+
+
+def _simulate(problem: Problem, sources: Mapping[str, str]) -> Simulation:
+    top, files = str(problem.extra.get("testbench_top", "tb")), problem.extra.get("data_files")
+    return icarus.simulate(sources, top=top, flags=FLAGS, data_files=files, compile_limits=LIMITS, run_limits=LIMITS)
+
+
+def log_says(simulation: Simulation, *texts: str) -> Judgement:
+    """Passed where it compiled, ran within its limits, and one of ``texts`` stands in what it wrote."""
+    ran = simulation.ran
+    if ran is None:
+        return compile_failure(simulation.compiled)
+    stopped = limit_or_kill(ran)
+    if stopped is not None:
+        return stopped
+    log = ran.stdout + ran.stderr
+    return (Verdict.PASSED, "") if any(text in log for text in texts) else (Verdict.WRONG_OUTPUT, f"the log does not say {texts[0]}")

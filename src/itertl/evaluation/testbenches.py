@@ -5,7 +5,7 @@ because the problem's reference then fails. Left out: instances whose parameters
 """
 
 from itertl.errors import DataError
-from itertl.tools.verilog_text import Token, tokenize
+from itertl.tools.verilog_text import Token, modules, tokenize
 
 _BEFORE_ITEM = {";", "end", "begin", "endtask", "endfunction", "endgenerate", "endcase", "join", ")"}
 _NAMES = ("identifier", "escaped")
@@ -13,8 +13,7 @@ _NAMES = ("identifier", "escaped")
 
 def declared(code: str) -> list[str]:
     """Names of the modules that ``code`` declares, in order."""
-    stream = tokenize(code)
-    return [_name(stream[i + 1]) for i, token in enumerate(stream[:-1]) if _is_module(token) and stream[i + 1].kind in _NAMES]
+    return [span.name for span in modules(code)]
 
 
 def instantiated(code: str) -> list[str]:

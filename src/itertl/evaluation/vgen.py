@@ -12,9 +12,10 @@ from itertl.errors import DataError
 from itertl.evaluation import clones, errata
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.lines import read_objects, text_field
+from itertl.evaluation.simulations import log_says
 from itertl.evaluation.testbenches import check_marker, design_name, top
-from itertl.judging.outcomes import Judgement, compile_failure, limit_or_kill
-from itertl.records import Problem, Verdict
+from itertl.judging.outcomes import Judgement
+from itertl.records import Problem
 from itertl.tools.icarus import Simulation
 from itertl.tools.verilog_text import modules
 
@@ -126,10 +127,4 @@ def upstream(simulation: Simulation) -> Judgement:
 
     The repository holds testbenches and results but no program that judges; this is what its result files show.
     """
-    ran = simulation.ran
-    if ran is None:
-        return compile_failure(simulation.compiled)
-    stopped = limit_or_kill(ran)
-    if stopped is not None:
-        return stopped
-    return (Verdict.PASSED, "") if MARKER in ran.stdout else (Verdict.WRONG_OUTPUT, "the log does not say that all tests passed")
+    return log_says(simulation, MARKER)

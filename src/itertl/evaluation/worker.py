@@ -15,14 +15,10 @@ from itertl.judging.outcomes import Judgement
 from itertl.judging.strict import Said
 from itertl.plugins import resolve
 from itertl.records import Problem, Verdict
-from itertl.tools import icarus
-from itertl.tools.icarus import Simulation
 from itertl.tools.sandbox import Limits
 
 Simulator: TypeAlias = Literal["icarus", "verilator"]
 
-# VerilogEval v1's own (verilog_eval/execution.py): under its rule every warning counts.
-FLAGS = ("-Wall", "-Winfloop", "-Wno-timescale", "-g2012")
 GATE_MEMORY_MB = 1024  # address space of a worker while slang reads a design
 GATE_CPU_S = 5  # its processor time, where honest designs take milliseconds; then SIGPROF ends the worker
 
@@ -60,7 +56,7 @@ class RuleTask:
 
     problem: Problem
     code: str
-    judge: str  # "module:function", (problem, code) -> Simulation
+    judge: str  # "module:function", (problem, code) -> icarus.Simulation
     rule: str  # "module:function", Simulation -> Judgement
 
 
@@ -71,16 +67,6 @@ Answer: TypeAlias = Template | Found | Said | Judgement
 def with_header(problem: Problem, text: str, full_module: bool) -> str:
     """The design that a completion stands for."""
     return text if full_module else f"{problem.header}\n{text}"
-
-
-def one_file(problem: Problem, code: str) -> Simulation:
-    """Testbench and design in one source, in upstream's order and with its flags."""
-    sources = {"design.sv": f"{problem.testbench}\n{code}"}
-    top = str(problem.extra.get("testbench_top", "tb"))
-    return icarus.simulate(
-        sources, top=top, flags=FLAGS, data_files=problem.extra.get("data_files"),
-        compile_limits=strict.LIMITS, run_limits=strict.LIMITS,
-    )  # fmt: skip
 
 
 def work(task: Task) -> Answer:
