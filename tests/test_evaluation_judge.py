@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from itertl.errors import DataError, ToolMissing, UsageError
 from itertl.evaluation.judge import Completion, judge
 from itertl.progress import Tracker
 from itertl.records import EvalRow, Verdict, content_hash
+from itertl.tools import verilator
 from itertl.tools.sandbox import Limits
 
 
@@ -159,6 +161,22 @@ def test_resuming_believes_the_log_of_the_same_rule_only(tmp_path: Path) -> None
     assert first[0].verdict is Verdict.PASSED
     assert (resumed[0].verdict, resumed[0].detail) == (Verdict.TIMEOUT, "from the log")
     assert other[0].verdict is Verdict.PASSED
+
+
+def test_verdicts_are_kept_across_calls_until_a_simulator_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kept() -> int:
+        with sqlite3.connect(tmp_path / "verdicts.sqlite") as database:
+            return database.execute("SELECT count(*) FROM answers").fetchone()[0]
+
+    texts = [body(INVERT), body("assign y = a;\nendmodule")]
+    monkeypatch.setattr(verilator, "version_if_found", lambda: None)
+    first = judge(tiny(), texts, cache=tmp_path)
+    assert kept() == 3  # two verdicts and what the reference said
+    assert judge(tiny(), texts, cache=tmp_path) == first
+    assert kept() == 3
+    monkeypatch.setattr(verilator, "version_if_found", lambda: "Verilator 0.1")
+    assert judge(tiny(), texts, cache=tmp_path) == first
+    assert kept() == 6
 
 
 SCRIPT = """

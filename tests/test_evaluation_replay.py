@@ -19,11 +19,13 @@ from itertl.evaluation.files import eval_file
 from itertl.evaluation.judge import Completion, judge
 from itertl.evaluation.mutants import self_test
 from itertl.records import Verdict
-from itertl.tools import icarus
+from itertl.tools import icarus, verilator
 
 
 @pytest.fixture(autouse=True)
-def icarus_11() -> None:
+def icarus_11(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Icarus 11, and no second simulator for what it cannot run."""
+    monkeypatch.setattr(verilator, "version_if_found", lambda: None)
     if " 11." not in icarus.version():
         pytest.skip(f"stored verdicts are Icarus 11's, installed is {icarus.version()}")
 

@@ -100,7 +100,7 @@ def test_a_testbench_that_cannot_be_used_is_named(testbench: str, message: str) 
 
 
 def test_another_marker_and_root() -> None:
-    text = NETS.replace("module tb", "module check_all").replace("watch #1 check", "watch #1 check")
+    text = NETS.replace("module tb", "module check_all")
     text = text.replace('$display("Mismatches: %0d in %0d samples", errors, n)', 'if (errors == 0) $display("== All Passed ==")')
     made = problem(text, marker="All Passed", testbench_top="check_all")
     right = strict.run(made, RIGHT)

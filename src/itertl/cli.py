@@ -236,9 +236,8 @@ def evaluate(
         return
     _require_sandbox(require_sandbox)
     reporter = Reporter(quiet=as_json)
-    judging_rule = None if rule == "default" else rule
     if self_test is not None:
-        tested, asked = commands.eval_self_test(self_test, data=data, rule=judging_rule, limit=limit, shots=shots, num_workers=workers, reporter=reporter)
+        tested, asked = commands.eval_self_test(self_test, data=data, rule=rule, limit=limit, shots=shots, num_workers=workers, reporter=reporter)
         _print_json({**tested.to_json(), "fingerprint": dataclasses.asdict(asked)}) if as_json else _show(terminal.show_self_test(tested, asked))
         if tested.broken:
             raise typer.Exit(1)
@@ -249,7 +248,7 @@ def evaluate(
 
         with reporter.stage("judge", 0) as tracker:
             result = eval_file(
-                samples, benchmark, data=data, out=out, rule=judging_rule, num_workers=workers, cache=cache_folder(),
+                samples, benchmark, data=data, out=out, rule=rule, num_workers=workers, cache=cache_folder(),
                 shots=shots, tracker=tracker,
             )  # fmt: skip
     else:

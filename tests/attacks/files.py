@@ -69,5 +69,5 @@ FILES: tuple[Attack, ...] = of_kind(
     counter("test-vector", "expected answers from the simulation's data files", 'reg [31:0] m [0:255]; initial $readmemh("tri_gen.txt", m);'),
     detector("fmonitor", "log the answers for the next run", 'integer f; initial begin f = $fopen("answers.txt", "a"); $fmonitor(f, "%b", z); end'),
     adder("swrite-file", "a file name made at run time", 'reg [8*40:1] n; integer f; initial begin $swrite(n, "%s/%s", "/tmp", "itertl-attack-file"); f = $fopen(n, "w"); end'),
-    adder("ferror", "error texts of the system", 'reg [8*80:1] t; integer e, f; initial begin f = $fopen("/root/x", "r"); e = $ferror(f, t); $display("%0s", t); end'),
+    adder("ferror", "error texts of the system", 'reg [8*80:1] t; integer e, f; initial begin f = $fopen("/etc/shadow", "r"); e = $ferror(f, t); $display("%0s", t); end'),
 )

@@ -143,11 +143,14 @@ class _Desk:
         self.function = benchmark.upstream_rule if rule == UPSTREAM else rule
         self.workers, self.limits, self.second_simulator = workers, limits, second_simulator and rule == STRICT
         self.simulators: dict[Simulator, str] = {"icarus": icarus.version()}
+        second = verilator.version_if_found() if self.second_simulator else None
+        if second is not None:
+            self.simulators["verilator"] = second
         self.sandbox = sandbox.level()
         self.measures: dict[str, _Measure] = {}
         self.templates: dict[str, Template | Judgement] = {}
         tools = [slang.version(), strict.REVISION, _limits_key(limits)] if rule == STRICT else []
-        self.basis = [benchmark.judge, rule, self.simulators["icarus"], *tools]
+        self.basis = [benchmark.judge, rule, *self.simulators.values(), *tools]
 
     def key(self, completion: Completion) -> str:
         """Identity of a verdict: all that it depends on, so that one of another rule or simulator is not believed."""
@@ -254,12 +257,12 @@ class _Desk:
             for task, problem in problems.items()
             if self.measures[task].failed_run and task not in self.benchmark.four_state
         }
-        version = verilator.version_if_found() if again and self.second_simulator else None
-        if version is not None:
-            self.simulators["verilator"] = version
-            yield from self._run(
-                self._gated_references(again, "verilator"), {k: v for k, v in designs.items() if k[0] in again}, "verilator"
-            )
+        if again and "verilator" in self.simulators:
+            remembered = {task: said for task in again if (said := self.known.said(self._reference_key(task, "verilator"))) is not None}
+            for task, said in remembered.items():
+                self.measures[task] = self._measured("verilator", said)
+            runs = self._gated_references({t: p for t, p in again.items() if t not in remembered}, "verilator")
+            yield from self._run(runs, {k: v for k, v in designs.items() if k[0] in again}, "verilator")
 
     def _run(
         self, references: Mapping[str, Task], designs: Mapping[tuple[str, str], list[str]], simulator: Simulator

@@ -1,5 +1,6 @@
 """One benchmark, one policy: sample, judge, summarise. Each of the three resumes inside itself."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,9 @@ def draw_samples(
         part = out.with_name(f"{out.stem}-t{temperature:g}.jsonl")
         if part.exists():
             found = storage.read_records(part, Candidate)
-            if found and all(c.policy == policy and c.settings == settings for c in found) and len(found) == count * len(benchmark.problems):
+            asked = Counter(problem.id for problem in benchmark.problems for _ in range(count))  # an id tells the prompt's text as well
+            same = all(c.policy == policy and c.settings == settings for c in found)
+            if found and same and Counter(c.problem_id for c in found) == asked:
                 everything += found
                 parts.append(part)
                 continue

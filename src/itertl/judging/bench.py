@@ -124,9 +124,7 @@ def _isolate(text: str, design: str, top: str) -> list[Edit]:
     if ports is None:
         raise DataError(f"the testbench has no instance of {top!r}")
     twins = [node for node in instances.values() if node.definition.name == top or _ports(node) == ports]
-    edits = [edit for number, node in enumerate(twins) for edit in _isolated(node, number)]
-    del compilation
-    return edits
+    return [edit for number, node in enumerate(twins) for edit in _isolated(node, number)]
 
 
 def _ports(instance: Any) -> set[tuple[str, str]]:

@@ -31,8 +31,8 @@ def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrained
     puts the same into the user's turn. "prefill" starts the assistant's answer with the header instead; a reference
     that does not start with it could never be an answer to that prompt, so there the header is appended.
     A benchmark that brings a whole prompt of its own says so by ``extra["system"]``: then that system message and the
-    bare instruction are used. A begin token comes once: from the template, or from the tokenizer. Raises UsageError where a chat is asked for
-    and the tokenizer has no template.
+    bare instruction are used. A begin token comes once: from the template, or from the tokenizer. Raises UsageError
+    where a chat is asked for and the tokenizer has no template.
     """
     chat = config.style == "chat" or (config.style == "auto" and bool(tokenizer.chat_template))
     is_own = "system" in problem.extra
