@@ -124,6 +124,22 @@ def test_nothing_outside_can_be_changed(level: str, folder: Path, canary: Path) 
         assert canary.read_text(encoding="ascii") == "alive", name
 
 
+def test_a_tool_that_may_only_read_changes_nothing_at_any_level(level: str, folder: Path, canary: Path) -> None:
+    """Neither what any user may write outside, nor its own folder; to read is left to it."""
+    if not FILTERED:
+        pytest.skip("no seccomp filter here")
+    (folder / "given").write_text("hello", encoding="ascii")
+    limits = Limits(wall_s=20, read_only=True)
+    for name, act in WAYS.items():
+        for path in (canary, folder / "given"):
+            done = python(folder, f"path = sys.argv[1]\nprint(refused(lambda: {act}))", path, limits=limits)
+            assert done.stdout == "True\n", (name, done)
+    assert [entry.name for entry in canary.parent.iterdir()] == ["canary"]
+    assert [entry.name for entry in folder.iterdir()] == ["given"]
+    assert canary.read_text(encoding="ascii") == "alive"
+    assert python(folder, "print(open('given').read())", limits=limits).stdout == "hello\n"
+
+
 @pytest.mark.skipif(not IS_ROOT, reason="only root's tools run as a user of their own")
 def test_roots_tools_change_nothing_of_root_even_at_the_weakest_level(level: str, folder: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine"

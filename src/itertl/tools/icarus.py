@@ -80,7 +80,8 @@ def simulate(
             return Simulation(sandbox.run([*argv, *sources], cwd=folder, limits=compile_limits), None)
         compiler = short.argv("all.sv") if short is not None else [*argv, *sources]
         steps = [compiler, [find("vvp"), "-n", "design.vvp", *([] if dump else ["-none"])]]
-        alone = replace(run_limits, processes=1)  # vvp starts no other process, so a design cannot make it
+        # vvp starts no other process, and without waveforms writes no file, so a design cannot make it
+        alone = replace(run_limits, processes=1, read_only=not dump)
         done = sandbox.run_steps(steps, cwd=folder, limits=[compile_limits, alone])
         # with a multiple of 256 errors the compiler's status is 0, and there is nothing to run
         has_program = len(done) == 2 and (folder / "design.vvp").exists()

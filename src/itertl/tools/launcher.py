@@ -37,6 +37,7 @@ class Limits:
     folder_files: int = 4096  # files and folders in it
     readable: tuple[str, ...] = ()  # files and folders to read besides the system's and the tool's own
     proc: bool = False  # wants /proc, which bubblewrap's view else lacks: some find their own files by it
+    read_only: bool = False  # may write no file at all (by the filter; "rlimits" has nothing else to keep it from that)
     builds: bool = False  # may change modes of files even where only that could hurt others: linkers do
 
 

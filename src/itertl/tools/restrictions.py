@@ -55,6 +55,7 @@ def filter_program(level: str, machine: str, abi: int, limits: Request, owner: i
     return seccomp.assemble(
         machine,
         single=limits["processes"] == 1,
+        read_only=limits["read_only"],
         guard_owner=guards and not limits["builds"],
         guard_signals=guards and (level == "rlimits" or abi < landlock.SIGNALS_ABI),
     )

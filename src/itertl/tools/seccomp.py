@@ -60,12 +60,18 @@ _SIGNALS = {
 }  # fmt: skip
 _KILL = (62, 129)
 
+# With ``open`` for writing, by which a file can come to be, go, or change its name.
+_CHANGES = {
+    "creat": (85, -1), "mkdir": (83, -1), "mkdirat": (258, 34), "rmdir": (84, -1), "unlink": (87, -1),
+    "unlinkat": (263, 35), "rename": (82, -1), "renameat": (264, 38), "renameat2": (316, 276),
+}  # fmt: skip
+
 _FORKS = {"clone": (56, 220), "fork": (57, -1), "vfork": (58, -1)}
 _NEWEST = 462
 _UNREADABLE = (435, 437)  # clone3, openat2: their flags lie in memory
 
 _NEW_NAMESPACES = 0x7E020000
-_O_TMPFILE, _O_TRUNC_OR_ACCESS, _O_TRUNC = 0o20000000, 0o1003, 0o1000
+_O_TMPFILE, _O_TRUNC_OR_ACCESS, _O_TRUNC, _O_CREAT_OR_WRITE = 0o20000000, 0o1003, 0o1000, 0o103
 _IOCTLS = (0x5412, 0x541C, 0x8901, 0x8902)  # TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP
 _FCNTLS = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals to any process
 
@@ -88,16 +94,19 @@ def architecture(libc: ctypes.CDLL) -> str | None:
 
 
 @functools.cache
-def assemble(machine: str, *, single: bool, guard_owner: bool, guard_signals: bool) -> bytes:
+def assemble(machine: str, *, single: bool, read_only: bool, guard_owner: bool, guard_signals: bool) -> bytes:
     """The filter's program: instructions of 8 bytes, in the machine's byte order.
 
-    ``single``: no second process or thread. ``guard_owner``: no change of modes, owners, times and attributes.
+    ``single``: no second process or thread. ``read_only``: no file is written, made, renamed or removed.
+    ``guard_owner``: no change of modes, owners, times and attributes.
     ``guard_signals``: signals reach the tool's own group alone.
     """
     column = 0 if machine == "x86_64" else 1
     refused = [*_ALWAYS.values(), *(_OWNER.values() if guard_owner else ()), *(_SIGNALS.values() if guard_signals else ())]
     if single:
         refused += _FORKS.values()
+    if read_only:
+        refused += _CHANGES.values()
     program: list[_Instruction] = [
         (_LOAD, 0, 0, _ARCH_AT),
         (_EQUAL, 1, 0, _AUDIT[machine]),
@@ -111,7 +120,7 @@ def assemble(machine: str, *, single: bool, guard_owner: bool, guard_signals: bo
     for numbers in refused:
         if numbers[column] >= 0:
             program += _refuse(numbers[column], errno.EPERM)
-    program += _by_arguments(column, single, guard_signals)
+    program += _by_arguments(column, single, read_only, guard_signals)
     program.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 
@@ -120,12 +129,14 @@ def _refuse(number: int, error: int) -> list[_Instruction]:
     return [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | error)]
 
 
-def _by_arguments(column: int, single: bool, guard_signals: bool) -> list[_Instruction]:
+def _by_arguments(column: int, single: bool, read_only: bool, guard_signals: bool) -> list[_Instruction]:
     """Calls that are refused for some arguments. Each part begins and ends with the call's number loaded."""
     parts: list[_Instruction] = []
     if not single:
         parts += _when(_FORKS["clone"][column], 0, [(_SET, 0, 1, _NEW_NAMESPACES), (_RETURN, 0, 0, _ERRNO | errno.EPERM)])
+    writing = [(_SET, 0, 1, _O_CREAT_OR_WRITE), (_RETURN, 0, 0, _ERRNO | errno.EACCES)]
     opening = [
+        *(writing if read_only else ()),
         (_SET, 0, 1, _O_TMPFILE),
         (_RETURN, 0, 0, _ERRNO | errno.EOPNOTSUPP),
         (_AND, 0, 0, _O_TRUNC_OR_ACCESS),
