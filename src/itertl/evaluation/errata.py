@@ -24,6 +24,7 @@ class Kind(StrEnum):
 
 
 FAULTS = frozenset({Kind.REFERENCE, Kind.PROMPT, Kind.TESTBENCH})
+NEEDS_ANOTHER_SIMULATOR = frozenset({Kind.SIMULATOR, Kind.FOUR_STATE})
 
 
 @dataclass(frozen=True, slots=True)

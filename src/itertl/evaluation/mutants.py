@@ -120,7 +120,7 @@ def self_test(
         by_task[row.task_id].append(row)
     failing = {ident: _detail(each[0]) for ident, each in by_task.items() if each[0].verdict is not Verdict.PASSED}
     passing = {ident: each[1:] for ident, each in by_task.items() if ident not in failing}
-    known = {i: found.reason for i, found in errata.of(benchmark.name).items() if found.kind is errata.Kind.SIMULATOR}
+    known = {i: found.reason for i, found in errata.of(benchmark.name).items() if found.kind in errata.NEEDS_ANOTHER_SIMULATOR}
     weak = {i: found.reason for i, found in errata.of(benchmark.name).items() if found.kind is errata.Kind.WEAK}
     return SelfTest(
         benchmark=benchmark.label,
