@@ -14,7 +14,7 @@ from itertl.records import Problem, Scored
 from itertl.training import losses
 from itertl.training.batches import Group, GroupSet, Response, build_groups
 from itertl.training.methods import METHODS, Method
-from itertl.training.shift import sampled_rows
+from itertl.training.shift import sampled_pieces
 
 
 @pytest.fixture(scope="module")
@@ -160,10 +160,10 @@ def test_shift_is_measured_on_the_text_as_sampled(tokenizer: Any) -> None:
     rows = [cases.scored(one, 0, "module a; endmodule", None, text="Sure: module a; endmodule", token_ids=(4, 5, 6)),
             cases.scored(two, 0, "module b; endmodule", 0.5, token_ids=(7, 8))]  # fmt: skip
     common = {"prompt": cases.PROMPT, "train": TrainConfig()}
-    found = sampled_rows(rows, [bare, one, two], tokenizer, num_problems=1, **common)  # type: ignore[arg-type]
-    assert [row.response_ids for row in found] == [(4, 5, 6)]
-    assert len(sampled_rows(rows, [bare, one, two], tokenizer, num_problems=9, **common)) == 2  # type: ignore[arg-type]
-    assert sampled_rows(rows, [bare, one, two], tokenizer, num_problems=0, **common) == []  # type: ignore[arg-type]
+    found = sampled_pieces(rows, [bare, one, two], tokenizer, num_problems=1, **common)  # type: ignore[arg-type]
+    assert [piece.responses for piece in found] == [((4, 5, 6),)]
+    assert len(sampled_pieces(rows, [bare, one, two], tokenizer, num_problems=9, **common)) == 2  # type: ignore[arg-type]
+    assert sampled_pieces(rows, [bare, one, two], tokenizer, num_problems=0, **common) == []  # type: ignore[arg-type]
 
 
 def test_digest_tells_groups_apart(tokenizer: Any, tmp_path: Path) -> None:

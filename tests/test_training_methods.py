@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from itertl.config import TrainConfig
 from itertl.errors import RecipeError, UsageError
 from itertl.training.methods import METHODS, resolve_method
-from itertl.training.schedule import learning_rate, micro_batches, num_steps, plan_steps
+from itertl.training.schedule import learning_rate, num_steps, plan_steps
 
 
 def test_table_holds_the_published_choices() -> None:
@@ -65,15 +65,6 @@ def test_epochs_are_shuffled_and_differ_by_seed() -> None:
     first, second = (s.indices for s in plan_steps(50, config, 1))
     (other, _) = (s.indices for s in plan_steps(50, config, 2))
     assert len({first, second, other, tuple(range(50))}) == 4
-
-
-@settings(deadline=None)
-@given(st.integers(1, 30), st.integers(1, 5), st.integers(1, 6))
-def test_processes_share_a_step_and_make_equally_many_passes(count: int, size: int, processes: int) -> None:
-    shares = [micro_batches(tuple(range(count)), size, rank, processes) for rank in range(processes)]
-    assert len({len(share) for share in shares}) == 1
-    assert sorted(i for share in shares for batch, counts in share if counts for i in batch) == list(range(count))
-    assert all(batch for share in shares for batch, _ in share)
 
 
 def test_learning_rate_by_hand() -> None:

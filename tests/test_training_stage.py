@@ -33,7 +33,7 @@ def rows_of(folder: Path) -> list[TrainStep]:
 def test_plain_fine_tuning_learns_four_references(policy: tuple[Path, Any], tmp_path: Path) -> None:
     problems = [cases.problem(i) for i in range(4)]
     result = cases.run_stage(
-        tmp_path, policy[0], problems, [], "sft", epochs=60, groups_per_step=4, micro_batch_groups=4, learning_rate=1e-2
+        tmp_path, policy[0], problems, [], "sft", epochs=60, groups_per_step=4, learning_rate=1e-2
     )
     rows = rows_of(tmp_path)
     assert result.steps == len(rows) == 60
@@ -106,7 +106,7 @@ def test_saved_weights_have_the_dtype_asked_for(policy: tuple[Path, Any], tmp_pa
 def test_adapters_train_and_are_merged(policy: tuple[Path, Any], tmp_path: Path) -> None:
     made = cases.case(2)
     cases.run_stage(
-        tmp_path, policy[0], made.problems, made.rows, epochs=8, learning_rate=1e-2, lora={"rank": 4, "dropout": 0.1}
+        tmp_path, policy[0], made.problems, made.rows, epochs=30, learning_rate=1e-2, lora={"rank": 4, "dropout": 0.1}
     )
     rows = rows_of(tmp_path)
     assert rows[-1].loss < rows[0].loss
@@ -122,7 +122,7 @@ def test_gradient_checkpointing_and_micro_batches_end_in_the_same_policy(policy:
     made = cases.case(4)
     cases.run_stage(tmp_path / "a", policy[0], made.problems, made.rows, groups_per_step=4)
     cases.run_stage(tmp_path / "b", policy[0], made.problems, made.rows, groups_per_step=4, gradient_checkpointing=True)
-    cases.run_stage(tmp_path / "c", policy[0], made.problems, made.rows, groups_per_step=4, micro_batch_groups=3)
+    cases.run_stage(tmp_path / "c", policy[0], made.problems, made.rows, groups_per_step=4, micro_batch_tokens=150)
     plain, *others = ([row.loss for row in rows_of(tmp_path / name)] for name in "abc")
     for other in others:
         assert other == pytest.approx(plain, rel=1e-4)

@@ -1,7 +1,8 @@
-"""The loss and gradient of a step against plain transformers, against computing everything, and against one big batch."""
+"""The gradient of a step against plain transformers, however it is packed, shared, skipped or split; memory that runs out."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,14 @@ import training_cases as cases
 from itertl.config import TrainConfig
 from itertl.errors import TrainingDiverged
 from itertl.models import load_model
-from itertl.training import losses
-from itertl.training.batches import Group, build_groups
-from itertl.training.forward import Row, response_logprobs
+from itertl.training.batches import Group, Response, build_groups
 from itertl.training.methods import METHODS, Method
-from itertl.training.objective import group_losses
+from itertl.training.packing import Layout, Piece
 from itertl.training.schedule import PlannedStep
-from itertl.training.session import Session, close_session, open_session
+from itertl.training.session import Session, close_session, load_policy, open_session
 from itertl.training.shift import sequence_logprobs, shift
 from itertl.training.stage import TrainInputs
-from itertl.training.step import compute_gradients, finite_gradients
-
-METHOD_NAMES = list(METHODS)
+from itertl.training.step import SMALLEST_BUDGET, compute_gradients, finite_gradients
 
 
 @pytest.fixture(scope="module")
@@ -44,89 +41,77 @@ def groups_of(policy: tuple[Path, Any], count: int, method: Method, **train: Any
     ).groups
 
 
-def by_hand(model: Any, group: Group, method: Method) -> torch.Tensor:
-    """Eq. 1 to 4 with one unpadded forward pass for each response and all logits."""
-    p: list[torch.Tensor] = []
-    token_logps: list[torch.Tensor] = []
+def plain_logps(model: Any, group: Group) -> list[torch.Tensor]:
+    """Token log-probabilities of each response from one unpadded forward pass with all logits."""
+    found = []
     for response in group.responses:
         ids = torch.tensor([group.prompt_ids + response.token_ids])
         logp = torch.log_softmax(model(input_ids=ids).logits.float(), -1)[0]
-        picked = torch.stack([logp[i - 1, ids[0, i]] for i in range(len(group.prompt_ids), ids.shape[1])])
-        length = len(response.token_ids) + (len(group.prompt_ids) if method.length_normalizer == "sequence" else 0)
-        p.append(picked.sum() / length)
-        token_logps.append(picked)
-    ce = -token_logps[-1].mean() if method.ce_reduction == "mean" else -token_logps[-1].sum()
+        found.append(torch.stack([logp[i - 1, ids[0, i]] for i in range(len(group.prompt_ids), ids.shape[1])]))
+    return found
+
+
+def by_hand(model: Any, group: Group, method: Method, before: list[torch.Tensor]) -> torch.Tensor:
+    """The loss as its paper writes it, with double loops. ``before``: token log-probabilities under the first policy."""
+    logps = plain_logps(model, group)
+    z = [response.z for response in group.responses]
+    last = len(z) - 1
+    target = {"reference": last, "best": max(range(len(z)), key=lambda i: (z[i], i))}.get(method.ce_target)
+    if method.ce_target == "best-candidate":
+        target = max(range(last), key=lambda i: (z[i], i), default=None)
+    ce = torch.zeros(())
+    if target is not None:
+        ce = -logps[target].mean() if method.ce_reduction == "mean" else -logps[target].sum()
+    extra = len(group.prompt_ids) if method.length_normalizer == "sequence" else 0
+    p = [values.sum() / (len(values) + extra) ** method.length_exponent for values in logps]
+    terms: list[torch.Tensor] = []
     if method.softmax:
         total = torch.stack([v.exp() for v in p]).sum()
         p = [v.exp() / total for v in p]
-    z = [response.z for response in group.responses]
-    ranking = torch.zeros(())
+    if method.terms == "policy-gradient":
+        mean = sum(z[:last]) / last
+        deviation = (sum((v - mean) ** 2 for v in z[:last]) / (last - 1)) ** 0.5 + 1e-4
+        for k in range(last):
+            advantage = (z[k] - mean) / (deviation if method.advantage_scale == "std" else 1.0)
+            if method.clip_low is None:
+                term = -(advantage * logps[k]).mean()
+            else:
+                ratio = (logps[k] - before[k]).exp()
+                term = -torch.minimum(ratio * advantage, ratio.clamp(1 - method.clip_low, 1 + method.clip_high) * advantage).mean()
+            if method.kl_weight:
+                gap = before[k] - logps[k]
+                term = term + method.kl_weight * (gap.exp() - gap - 1).mean()
+            terms.append(term / last)
     for k in range(len(z)):
         for tau in range(len(z)):
-            if z[k] < z[tau] - method.beta:
-                ranking = ranking + torch.relu(p[k] - p[tau] + method.alpha)
+            if method.terms in ("none", "policy-gradient") or not z[k] < z[tau] - method.beta:
+                continue
+            if method.terms == "hinge":
+                terms.append(torch.relu(p[k] - p[tau] + method.alpha))
+            elif method.terms == "rank-hinge":
+                steps = len({v for v in z if z[k] < v <= z[tau]})
+                terms.append(torch.relu(p[k] - p[tau] + method.rank_margin * steps))
+            else:
+                gain = p[tau] - before[tau].sum() - p[k] + before[k].sum()
+                terms.append(torch.log(1 + torch.exp(-method.strength * gain)))
+    ranking = torch.stack(terms).sum() if terms else torch.zeros(())
+    if method.pair_reduction == "mean" and terms:
+        ranking = ranking / len(terms)
     if method.ranking_weight == "product":
-        return (ranking + 1) * ce
-    return ce + (ce.detach() if method.ranking_weight == "stop_gradient_ce" else method.ranking_weight) * ranking
+        return method.ce_weight * ce + ranking * ce
+    weight = ce.detach() if method.ranking_weight == "stop_gradient_ce" else method.ranking_weight
+    return method.ce_weight * ce + weight * ranking
 
 
 def gradients(model: Any) -> torch.Tensor:
-    return torch.cat([p.grad.flatten() for p in model.parameters()])
+    return torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in model.parameters()])
 
 
-@pytest.mark.parametrize("name", METHOD_NAMES)
-def test_loss_and_gradient_equal_plain_transformers(name: str, policy: tuple[Path, Any], model: Any) -> None:
-    method = METHODS[name]
-    for group in groups_of(policy, 3, method):
-        expected = by_hand(model, group, method)
-        model.zero_grad()
-        expected.backward()
-        wanted = gradients(model)
-        model.zero_grad()
-        (found,) = group_losses(model, [group], method, keep_logits=True, device="cpu")
-        found.total.backward()
-        assert found.total.item() == pytest.approx(expected.item(), rel=1e-5)
-        torch.testing.assert_close(gradients(model), wanted, rtol=1e-4, atol=1e-7)
-
-
-@pytest.mark.parametrize("name", METHOD_NAMES)
-def test_skipping_responses_in_no_active_pair_is_exact(name: str, policy: tuple[Path, Any], model: Any) -> None:
-    method = METHODS[name]
-    groups = groups_of(policy, 3, method)
-    result = []
-    for skip in (True, False):
-        model.zero_grad()
-        found = group_losses(model, groups, method, keep_logits=True, device="cpu", skip=skip)
-        torch.stack([item.total for item in found]).sum().backward()
-        pairs = [(i.sums.pairs, i.sums.active, i.sums.hinged) for i in found]
-        result.append((gradients(model), [i.total.item() for i in found], pairs, sum(i.sums.tokens for i in found)))
-    torch.testing.assert_close(result[0][0], result[1][0], rtol=1e-4, atol=1e-7)
-    assert result[0][1] == pytest.approx(result[1][1], rel=1e-6)
-    assert result[0][2] == result[1][2]
-    if method.uses_candidates:
-        assert result[0][3] < result[1][3]  # the middle group has no active pair
-
-
-def test_padding_and_logits_to_keep_change_nothing(policy: tuple[Path, Any], model: Any) -> None:
-    rows = [Row((5, 6, 7, 8, 9), (10, 11)), Row((5,), (12, 13, 14, 15)), Row((30, 31), (7,))]
-    for keep in (True, False):
-        out = response_logprobs(model, rows, keep_logits=keep, device="cpu")
-        for index, row in enumerate(rows):
-            alone = response_logprobs(model, [row], keep_logits=not keep, device="cpu")
-            mine = out.token_logp[index][out.mask[index]]
-            torch.testing.assert_close(mine, alone.token_logp[0][alone.mask[0]], rtol=1e-5, atol=1e-6)
-            assert len(mine) == len(row.response_ids)
-    assert out.tokens == 7 + 5 + 3
-    for bad in ([], [Row((), (1,))], [Row((1,), ())]):
-        with pytest.raises(ValueError, match="at least one token"):
-            response_logprobs(model, bad, keep_logits=True, device="cpu")
-
-
-@pytest.fixture
-def session(policy: tuple[Path, Any], tmp_path: Path) -> Iterator[Session]:
-    opened = open_session(inputs(policy[0], tmp_path, TrainConfig(precision="float32")))
-    yield opened
-    close_session(opened)
+def assert_same(found: torch.Tensor, wanted: torch.Tensor) -> None:
+    """Equal up to float32's rounding in sums of thousands of products."""
+    apart = (found.double() - wanted.double()).abs()
+    assert apart.norm() <= 1e-4 * wanted.norm() + 1e-7
+    assert apart.max() <= 1e-3 * wanted.abs().max() + 1e-7
 
 
 def inputs(model: Path, folder: Path, config: TrainConfig) -> TrainInputs:
@@ -136,23 +121,144 @@ def inputs(model: Path, folder: Path, config: TrainConfig) -> TrainInputs:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["itertl", "rtlcoder"])
-def test_accumulated_gradient_is_that_of_one_big_batch(name: str, session: Session, policy: tuple[Path, Any]) -> None:
-    method = METHODS[name]
+@pytest.fixture
+def session(policy: tuple[Path, Any], tmp_path: Path) -> Iterator[Session]:
+    config = TrainConfig(precision="float32")
+    opened = open_session(load_policy(inputs(policy[0], tmp_path, config)), config, longest=1000, say=lambda _: None)
+    yield opened
+    close_session(opened)
+
+
+LAYOUTS = {
+    "one row": Layout(True, 4096, 4096),
+    "row a group": Layout(True, 1, 1024),
+    "several micro-batches": Layout(True, 1, 300),
+    "two passes": Layout(True, 1, 100),
+    "padded": Layout(False, 1, 4096),
+    "padded, two passes": Layout(False, 1, 100),
+}
+VARIANTS = {
+    **METHODS,
+    "itertl, sum": replace(METHODS["itertl"], ce_reduction="sum"),
+    "ranking without cross-entropy": replace(METHODS["itertl"], ce_weight=0.0),
+    "grpo with KL": replace(METHODS["grpo"], kl_weight=0.04, clip_low=0.001, clip_high=0.002),
+    "rlhf for code": replace(METHODS["grpo"], ce_weight=0.5, advantage_scale="none"),
+}  # fmt: skip
+
+
+def step_gradient(session: Session, groups: Sequence[Group], method: Method, initial: Any = None) -> tuple[torch.Tensor, Any]:
+    planned = PlannedStep(1, 1.0, 1e-3, tuple(range(len(groups))))
+    config = TrainConfig(max_grad_norm=None, precision="float32")
+    found = compute_gradients(session, planned, groups, config, method, 0, lambda _: None, initial)
+    return gradients(session.model), found
+
+
+def initial_of(found: Sequence[Sequence[torch.Tensor]]) -> dict[int, dict[int, torch.Tensor]]:
+    return {number: dict(enumerate(values)) for number, values in enumerate(found)}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_gradient_equals_plain_transformers(name: str, layout: str, session: Session, policy: tuple[Path, Any], model: Any) -> None:
+    """Whatever is shared, packed, skipped or split: the gradient is that of a pass for each response with all logits."""
+    method = VARIANTS[name]
+    groups = groups_of(policy, 3, replace(method, whole_files=False))
+    first = load_model(policy[0], device="cpu").double()
+    with torch.no_grad():  # the round began with other weights
+        for parameter in first.parameters():
+            parameter += 0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3))
+        before = [plain_logps(first, group) for group in groups]
+    expected = torch.stack([by_hand(model, group, method, known) for group, known in zip(groups, before, strict=True)]).mean()
+    if expected.requires_grad:
+        expected.backward()
+    session.layout = LAYOUTS[layout]
+    session.policy.packed = session.layout.packed
+    found, result = step_gradient(session, groups, method, initial_of(before) if method.needs_initial else None)
+    assert result.sums.loss / 3 == pytest.approx(expected.item(), rel=1e-4, abs=1e-6)
+    assert_same(found, gradients(model))
+    assert result.sums.groups == 3
+
+
+def test_a_candidate_in_no_active_pair_is_not_computed(session: Session, policy: tuple[Path, Any]) -> None:
+    """Of the second group no pair is active: only its reference goes through the model."""
+    method = METHODS["itertl"]
+    groups = groups_of(policy, 3, method)
+    _, alone = step_gradient(session, [groups[1]], method)
+    assert alone.sums.tokens == len(groups[1].prompt_ids) + len(groups[1].reference.token_ids)
+    assert alone.sums.plain_tokens == sum(len(groups[1].prompt_ids) + len(r.token_ids) for r in groups[1].responses)
+    assert (alone.sums.pairs, alone.sums.active, alone.sums.hinged) == (6, 0, 0)
+
+
+def test_duplicates_share_a_pass_and_count_as_often_as_they_are(session: Session, policy: tuple[Path, Any], model: Any) -> None:
+    """Three equal candidates of equal z: the hinge against the reference counts three times, their tokens once."""
+    method = METHODS["itertl"]
+    group = groups_of(policy, 1, method)[0]
+    bad = replace(group.responses[0], z=0.1)
+    tripled = replace(group, responses=(bad, bad, bad, group.reference))
+    by_hand(model, tripled, method, []).backward()
+    found, result = step_gradient(session, [tripled], method)
+    assert_same(found, gradients(model))
+    assert result.sums.active == 3
+    assert result.sums.tokens == len(group.prompt_ids) + len(bad.token_ids) + len(group.reference.token_ids)
+
+
+def test_equal_rewards_teach_a_policy_gradient_nothing(session: Session, policy: tuple[Path, Any]) -> None:
+    group = groups_of(policy, 1, METHODS["grpo"])[0]
+    equal = replace(group, responses=tuple(replace(r, z=0.5) for r in group.responses[:-1]) + group.responses[-1:])
+    found, result = step_gradient(session, [equal], METHODS["reinforce"])
+    assert result.sums.tokens == 0 and result.sums.groups == 1 and float(found.abs().max()) == 0
+
+
+def test_the_order_of_groups_and_the_budget_change_only_rounding(session: Session, policy: tuple[Path, Any]) -> None:
+    method = METHODS["rtlcoder"]
+    groups = groups_of(policy, 7, method)
+    wanted, first = step_gradient(session, groups, method)
+    for budget in (1, 90, 250, 1000):
+        session.layout = Layout(True, min(budget, 512), budget)
+        found, result = step_gradient(session, groups[::-1], method)
+        assert_same(found, wanted)
+        assert result.norm == pytest.approx(first.norm, rel=1e-4)
+
+
+class _Small(torch.nn.Module):
+    """A policy on a device with room for ``room`` positions at a time."""
+
+    def __init__(self, inner: Any, room: int) -> None:
+        super().__init__()
+        self.inner, self.room = inner, room
+
+    def forward(self, batch: Any) -> torch.Tensor:
+        if batch.ids_B_L.numel() > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
+        return self.inner(batch)
+
+
+def test_out_of_memory_halves_the_budget_and_keeps_the_step(session: Session, policy: tuple[Path, Any]) -> None:
+    method = METHODS["itertl"]
     groups = groups_of(policy, 5, method)
-    planned = PlannedStep(1, 1.0, 1e-3, (3, 0, 4, 1, 2))
-    found = []
-    for size in (1, 2, 5):
-        config = TrainConfig(micro_batch_groups=size, max_grad_norm=None, precision="float32")
-        result = compute_gradients(session, planned, groups, config, method, 0, lambda _: None)
-        found.append((gradients(session.model), result.sums.loss, result.norm))
-    losses_ = group_losses(session.model, groups, method, keep_logits=True, device="cpu")
-    session.model.zero_grad()
-    torch.stack([item.total for item in losses_]).mean().backward()
-    for gradient, loss, norm in found:
-        torch.testing.assert_close(gradient, gradients(session.model), rtol=1e-4, atol=1e-6)
-        assert loss / 5 == pytest.approx(sum(item.total.item() for item in losses_) / 5, rel=1e-5)
-        assert norm == pytest.approx(gradients(session.model).norm().item(), rel=1e-4)
+    said: list[object] = []
+    session.say = said.append
+    wanted, first = step_gradient(session, groups, method)
+    inner = session.policy
+    session.layout = Layout(True, 1024, 2048)
+    session.policy = _Small(inner, 300)
+    planned = PlannedStep(6, 1.0, 1e-3, tuple(range(5)))
+    counted: list[int] = []
+    found = compute_gradients(session, planned, groups, TrainConfig(max_grad_norm=None), method, 0, counted.append)
+    got = gradients(inner.model)
+    session.policy = inner
+    assert_same(got, wanted)
+    assert found.sums.groups == 5 and found.sums.loss == pytest.approx(first.sums.loss, rel=1e-5)
+    assert session.layout.budget <= 512
+    assert any("step 6: out of memory with 2048 tokens at a time; going on with 1024" in str(line) for line in said)
+
+
+def test_out_of_memory_that_no_splitting_helps_is_raised(session: Session, policy: tuple[Path, Any]) -> None:
+    groups = groups_of(policy, 1, METHODS["itertl"])
+    session.policy = _Small(session.policy, 3)
+    with pytest.raises(torch.OutOfMemoryError):
+        step_gradient(session, groups, METHODS["itertl"])
+    assert session.layout.budget <= SMALLEST_BUDGET
 
 
 def test_gradient_is_clipped_and_the_norm_before_it_logged(session: Session, policy: tuple[Path, Any]) -> None:
@@ -165,14 +271,13 @@ def test_gradient_is_clipped_and_the_norm_before_it_logged(session: Session, pol
 
 def test_loss_that_is_not_finite_names_the_step_and_the_problem(session: Session, policy: tuple[Path, Any]) -> None:
     groups = groups_of(policy, 3, METHODS["itertl"])
+    session.layout = Layout(True, 1, 1)
     prompt = torch.tensor(groups[1].prompt_ids)
 
-    def poison(_module: Any, _args: Any, given: dict[str, Any], output: Any) -> Any:
-        if torch.equal(given["input_ids"][0, : len(prompt)], prompt):
-            output.logits = output.logits * math.nan
-        return output
+    def poison(_module: Any, args: Any, output: Any) -> Any:
+        return output * math.nan if torch.equal(args[0].ids_B_L[0, : len(prompt)], prompt) else output
 
-    session.model.register_forward_hook(poison, with_kwargs=True)
+    session.policy.register_forward_hook(poison)
     before = [p.detach().clone() for p in session.parameters]
     with pytest.raises(TrainingDiverged, match=rf"step 4: the loss is not finite .*problems: {groups[1].problem_id}\."):
         finite_gradients(session, PlannedStep(4, 1.0, 1e-3, (0, 1, 2)), groups, TrainConfig(), METHODS["itertl"], 0, lambda _: None)
@@ -187,13 +292,13 @@ def test_gradient_that_is_not_finite_names_all_problems_of_the_step(session: Ses
         finite_gradients(session, PlannedStep(9, 1.0, 1e-3, (2, 0)), groups, TrainConfig(), METHODS["itertl"], 0, lambda _: None)
 
 
-def test_shift_by_hand(policy: tuple[Path, Any], model: Any) -> None:
+def test_shift_by_hand(session: Session, model: Any) -> None:
     """Two samples of 2 and 3 tokens: old (-2, -6), new (-3, -4). Per token -8/5 and -7/5; KL = (1 + -2) / 2 = -0.5."""
-    rows = [Row((1,), (2, 3)), Row((1,), (2, 3, 4))]
-    moved = shift(rows, [-2.0, -6.0], [-3.0, -4.0])
+    pieces = [Piece(0, (1,), ((2, 3), (2, 3, 4)), (0, 1))]
+    moved = shift(pieces, [-2.0, -6.0], [-3.0, -4.0])
     assert (moved.mean_logp_old, moved.mean_logp_new, moved.kl_old_new) == (-8 / 5, -7 / 5, -0.5)
     assert shift([], [], []).kl_old_new is None
-    sums = sequence_logprobs(model, rows * 3, keep_logits=True, device="cpu")
-    alone = response_logprobs(model, [rows[0]], keep_logits=True, device="cpu")
-    assert len(sums) == 6 and sums[0] == pytest.approx(alone.token_logp.sum().item(), rel=1e-5)
-    assert losses.length_normalized_logp(alone.token_logp, alone.mask)[0].item() == pytest.approx(sums[0] / 2, rel=1e-5)
+    sums = sequence_logprobs(session, [*pieces, Piece(1, (1, 7), ((9,),), (0,))])
+    plain = plain_logps(model, Group("x", (1,), (Response((2, 3), 1.0), Response((2, 3, 4), 1.0))))
+    assert sums[:2] == pytest.approx([values.sum().item() for values in plain], rel=1e-5)
+    assert len(sums) == 3

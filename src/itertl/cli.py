@@ -110,6 +110,7 @@ def run(
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder; default runs/NAME.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the resolved recipe, the files, time and memory; run nothing.")] = False,
+    measured: Annotated[bool, typer.Option("--measure", help="With --plan: estimate from a few measured steps of the model.")] = False,
     require_sandbox: RequireSandbox = None,
     as_json: Json = False,
 ) -> None:
@@ -119,9 +120,11 @@ def run(
     if plan:
         from itertl.plan import make_plan
 
-        found = make_plan(resolved, folder)
+        found = make_plan(resolved, folder, measured=measured)
         _print_json(found.to_json()) if as_json else print(found.render())
         return
+    if measured:
+        raise UsageError("--measure goes with --plan, which runs nothing")
     from itertl import loop
 
     _require_sandbox(require_sandbox)

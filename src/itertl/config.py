@@ -104,7 +104,9 @@ class TrainConfig(_Part):
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float | None = Field(default=1.0, gt=0)
     groups_per_step: int = Field(default=64, ge=1)  # prompts in one optimizer step, over all processes
-    micro_batch_groups: int = Field(default=1, ge=1)  # prompts put through the model at once
+    micro_batch_tokens: int | None = Field(default=None, ge=1)  # through the model at once; None: 2048, on a GPU 16384
+    packing: Literal["auto", "off"] = "auto"  # prompts shared and rows filled, where the model gives the same numbers so
+    attention: Literal["sdpa", "flex"] = "sdpa"  # flex: FlexAttention's block masks, for long rows on a GPU
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"  # autocast; auto: bf16 where the hardware has it
     max_length: int = Field(default=2048, ge=8)  # tokens of prompt + response; longer ones are dropped and counted
     candidate_text: Literal["code", "raw"] = "code"  # what of a candidate is trained on
@@ -114,8 +116,18 @@ class TrainConfig(_Part):
     beta: float | None = None  # threshold of eq. 2
     softmax: bool | None = None  # eq. 13
     length_normalizer: Literal["response", "sequence"] | None = None  # eq. 1
-    ce_reduction: Literal["mean", "sum"] | None = None  # eq. 3
+    length_exponent: float | None = None  # of the length in eq. 1
+    rank_margin: float | None = None  # of brio
+    strength: float | None = None  # of dpo
+    pair_reduction: Literal["sum", "mean"] | None = None  # eq. 2 over its pairs
     ranking_weight: Literal["stop_gradient_ce", "product"] | float | None = None  # lambda of eq. 4
+    ce_target: Literal["reference", "best", "best-candidate"] | None = None  # whose cross-entropy
+    ce_weight: float | None = None
+    ce_reduction: Literal["mean", "sum"] | None = None  # eq. 3
+    advantage_scale: Literal["std", "none"] | None = None  # of policy gradients
+    clip_low: float | None = None
+    clip_high: float | None = None
+    kl_weight: float | None = None
     max_prompt_share: float | None = None  # prompts of at least this share of max_length are left out
     save_every_steps: int = Field(default=0, ge=0)  # training state for resuming; 0: by time alone
     save_every_seconds: float = Field(default=600.0, ge=0)

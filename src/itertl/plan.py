@@ -1,9 +1,10 @@
 """``itertl run --plan``: what a recipe will do, where it writes, and an estimate of time and memory. Runs nothing.
 
-The estimate counts tokens (upper bounds: every candidate as long as it may be, every pair active) and divides the
-arithmetic of each, 2 N operations a token forward and 6 N forward and backward for N parameters (Kaplan et al. 2020,
-section 2.1), by the speed of a matrix product measured here in half a second, at the shares of it that decoding and
-training reach (``_DECODE_SHARE``, ``_TRAIN_SHARE``). It is good to a factor of about two.
+The estimate counts tokens and divides them by rates. The counts are upper bounds: every sampled text as long as it may
+be, every pair active. The rates are calculated, from the arithmetic of a token (2 N operations forward, 6 N forward and
+backward for N parameters: Kaplan et al. 2020, section 2.1) and the speed of a matrix product measured here in half a second,
+at the shares of it that decoding and training reach (``_DECODE_SHARE``, ``_TRAIN_SHARE``): good to a factor of about two.
+Or they are measured (``--measure``): one batch sampled and a few micro-batches trained with the recipe's own model.
 """
 
 import time
@@ -13,9 +14,11 @@ from typing import Any
 
 from itertl.config import Recipe, dump_recipe
 from itertl.evaluation import benchmarks
+from itertl.measure import Rates, measure
 from itertl.problems.load import from_config
 from itertl.records import Problem
 from itertl.stages import check_recipe
+from itertl.training.methods import Method
 
 _DECODE_SHARE, _TRAIN_SHARE = 0.35, 0.45
 _CHARACTERS_PER_TOKEN = 3.2  # of Verilog and English under a 32-100k vocabulary
@@ -31,12 +34,13 @@ class Plan:
     parameters: int
     seconds: dict[str, float]  # one iteration of each stage, and "total"
     memory_gb: float
+    is_measured: bool  # rates and memory, on this machine with this model
 
     def to_json(self) -> dict[str, Any]:
         return {
             "recipe": self.recipe.model_dump(mode="json"), "run": str(self.folder), "files": self.files(),
             "problems": self.problems, "parameters": self.parameters, "estimated_seconds": self.seconds,
-            "estimated_memory_gb": self.memory_gb,
+            "estimated_memory_gb": self.memory_gb, "measured": self.is_measured,
         }  # fmt: skip
 
     def files(self) -> list[str]:
@@ -53,7 +57,8 @@ class Plan:
         return (
             f"{dump_recipe(self.recipe)}\nrun folder {self.folder}\n{files}\n\n"
             f"{self.problems} problems, {self.parameters / 1e6:,.0f} million parameters\n"
-            f"estimated time (upper bound of tokens, good to a factor of about two):\n{times}\n"
+            f"estimated time (upper bound of tokens, {'at measured rates' if self.is_measured else 'good to a factor of about two'}):"
+            f"\n{times}\n"
             f"estimated memory: {self.memory_gb:.1f} GB"
         )
 
@@ -62,32 +67,46 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def make_plan(recipe: Recipe, folder: Path) -> Plan:
-    """Resolve everything that a run would, short of loading the model's weights. Raises what a run would raise."""
+def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
+    """Resolve everything that a run would, short of loading the model's weights. Raises what a run would raise.
+
+    ``measured``: load the model after all, sample a batch and train a few micro-batches, and estimate from that.
+    """
     method = check_recipe(recipe)
     problems = from_config(recipe.data, recipe.seed).problems
     parameters, hidden, layers, vocabulary = _shape(recipe)
-    train_rate = _matmul_speed(recipe.train.precision) * _TRAIN_SHARE / (6 * parameters)
-    decode_rate = _matmul_speed("float32" if recipe.sample.dtype == "float32" else "auto") * _DECODE_SHARE / (2 * parameters)
+    if measured:
+        rates = measure(recipe, problems, method)
+    else:
+        memory = _memory_gb(recipe, parameters, hidden, layers, vocabulary)
+        rates = _calculated(recipe, problems, method, parameters, memory)
     seconds: dict[str, float] = {}
-    responses = 1
     if method.uses_candidates:
-        responses += recipe.sample.num_candidates
         tokens = len(problems) * recipe.sample.num_candidates * recipe.sample.max_new_tokens
-        seconds["sample, an iteration"] = tokens / decode_rate
-    seconds["train, an iteration"] = recipe.train.epochs * sum(_tokens(p, responses) for p in problems) / train_rate
+        seconds["sample, an iteration"] = tokens / rates.sampled_per_s
+    seconds["train, an iteration"] = recipe.train.epochs * rates.epoch_tokens / rates.trained_per_s
     for config in recipe.evals:
         count = len(benchmarks.load(config.benchmark, Path(config.data) if config.data else None, limit=config.limit).problems)
         samples = sum(config.num_samples if t > 0 else 1 for t in config.temperatures) * count
-        seconds[f"eval {config.benchmark}"] = samples * config.max_new_tokens / decode_rate
+        seconds[f"eval {config.benchmark}"] = samples * config.max_new_tokens / rates.sampled_per_s
     evals = sum(s for name, s in seconds.items() if name.startswith("eval"))
-    seconds["total"] = recipe.iterations * sum(seconds.values()) + evals
-    return Plan(recipe, folder, len(problems), parameters, seconds, _memory_gb(recipe, parameters, hidden, layers, vocabulary))
+    rounds = 1 if method.single_round else recipe.iterations
+    sampling = seconds.get("sample, an iteration", 0.0)
+    seconds["total"] = rounds * sampling + recipe.iterations * seconds["train, an iteration"] + (recipe.iterations + 1) * evals
+    return Plan(recipe, folder, len(problems), parameters, seconds, rates.memory_gb, measured)
 
 
-def _tokens(problem: Problem, responses: int) -> float:
+def _calculated(recipe: Recipe, problems: list[Problem], method: Method, parameters: int, memory_gb: float) -> Rates:
+    train = _matmul_speed(recipe.train.precision) * _TRAIN_SHARE / (6 * parameters)
+    sample = _matmul_speed("float32" if recipe.sample.dtype == "float32" else "auto") * _DECODE_SHARE / (2 * parameters)
+    candidates = recipe.sample.num_candidates if method.uses_candidates else 0
+    return Rates(sum(_tokens(p, candidates) for p in problems), train, sample, memory_gb)
+
+
+def _tokens(problem: Problem, candidates: int) -> float:
+    """Of a packed group: its prompt once, and each candidate as long as the reference."""
     prompt, answer = len(problem.instruction) + len(problem.header), len(problem.reference or "")
-    return responses * (prompt + answer) / _CHARACTERS_PER_TOKEN + 30
+    return (prompt + (1 + candidates) * answer) / _CHARACTERS_PER_TOKEN + 30
 
 
 def _shape(recipe: Recipe) -> tuple[int, int, int, int]:
@@ -125,13 +144,16 @@ def _matmul_speed(precision: str) -> float:
 
 
 def _memory_gb(recipe: Recipe, parameters: int, hidden: int, layers: int, vocabulary: int) -> float:
-    """Weights, gradients and both Adam moments, activations of one micro-batch (about 34 bytes a hidden unit, layer and
-    token at 16 bits: Korthikanti et al. 2022, eq. 2 without the attention matrix), logits of the responses."""
-    width = 4 if recipe.model.dtype == "float32" else 2
+    """Weights, gradients and both Adam moments in float32 (adapters: frozen weights in the model's type); activations of
+    one micro-batch, about 34 bytes a hidden unit, layer and token at 16 bits (Korthikanti et al. 2022, eq. 2 without the
+    attention matrix); one chunk of logits and its gradient."""
+    import torch
+
+    width = 4 if recipe.model.dtype == "float32" or recipe.train.lora is None else 2
     trained = parameters if recipe.train.lora is None else max(1, parameters // 100)
-    states = parameters * width + trained * width * 3
-    tokens = recipe.train.micro_batch_groups * min(recipe.train.max_length, 1024) * (1 + recipe.sample.num_candidates)
+    states = parameters * width + trained * 12
+    tokens = recipe.train.micro_batch_tokens or (16384 if torch.cuda.is_available() else 2048)
     activations = tokens * hidden * (2 if recipe.train.gradient_checkpointing else 34 * layers)
     if recipe.train.precision == "float32":
         activations *= 2
-    return (states + activations + tokens * vocabulary * 8 * 0.5) / 1e9 + 0.6
+    return (states + activations + 256 * vocabulary * 12) / 1e9 + 0.6

@@ -194,13 +194,14 @@ class TrainStep(Record):
     step: int  # 1-based within the iteration
     epoch: float  # epochs done after this step
     loss: float
-    loss_ce: float  # cross-entropy of the reference (eq. 3)
-    loss_ranking: float  # ranking sum (eq. 2)
+    loss_ce: float  # cross-entropy of the reference (eq. 3), or of the method's own target; 0 where it has none
+    loss_ranking: float  # ranking sum (eq. 2), or what the method has in its place
     lam: float  # λ, mean over groups (eq. 4)
     grad_norm: float  # before clipping
     learning_rate: float
     groups: int
     tokens: int  # tokens put through the model
+    plain_tokens: int = 0  # what one pass for each response, each with its own prompt, would have put through it
     pairs: int  # candidate pairs, all
     pairs_active: int  # z_k < z_tau - beta
     pairs_hinged: int  # active and with a positive hinge

@@ -45,7 +45,7 @@ def sample(
     model's context gives an empty candidate with finish reason "length". Raises UsageError for an unknown back end or
     option, or a problem given twice.
     """
-    backend = _open(model, config, trust_remote_code, revision)
+    backend = open_backend(model, config, trust_remote_code, revision)
     settings = settings or config.settings
     count = config.num_candidates if num_samples is None else num_samples
     requests = plan_requests([(p.id, backend.encode(p, prompt)) for p in problems], count, seed)
@@ -81,7 +81,8 @@ def check_backend(config: SampleConfig) -> Callable[..., Backend]:
     return make
 
 
-def _open(model: str | Path, config: SampleConfig, trust_remote_code: bool, revision: str | None) -> Backend:
+def open_backend(model: str | Path, config: SampleConfig, trust_remote_code: bool, revision: str | None) -> Backend:
+    """The recipe's back end for that model. Raises as ``check_backend``."""
     make = check_backend(config)
     return make(model, dtype=config.dtype, trust_remote_code=trust_remote_code, revision=revision, **config.options)
 

@@ -4,7 +4,7 @@ Equal prompts are read once and share their keys and values; rows that have ende
 have; a row that reaches the model's context ends there with finish reason "length", and a prompt that leaves no room
 at all yields an empty text with that reason. Stop strings are not looked for: a response ends at an end token.
 """
-# ruff: noqa: N815  (axis suffixes on tensors, as on local names)
+
 
 import inspect
 from collections.abc import Callable, Sequence

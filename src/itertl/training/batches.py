@@ -1,7 +1,7 @@
 """From scored candidates to what training reads: one group for each problem, all token ids.
 
 A group is a prompt with its K responses, the reference last. Records here hold no tensors, so this module needs no
-torch; padding and tensors are ``forward``'s.
+torch; how groups lie in the rows of a batch is ``packing``'s, tensors are ``collate``'s.
 
 What is left out is counted, never silently dropped: see ``GroupCounts``.
 """
@@ -16,6 +16,7 @@ from itertl.config import PromptConfig, ScoreConfig, TrainConfig
 from itertl.errors import DataError
 from itertl.records import Problem, Scored
 from itertl.training.methods import Method
+from itertl.training.packing import Piece
 
 REFERENCE_Z = 1.0  # quality score of the reference, by definition
 
@@ -47,16 +48,51 @@ class Group:
         return [(k, tau) for k in range(len(z)) for tau in range(len(z)) if z[k] < z[tau] - beta]
 
     def needed(self, method: Method) -> tuple[int, ...]:
-        """Indices of the responses that need a forward pass, ascending; the reference (last) always.
+        """Indices of the responses whose log-probabilities enter the loss with a gradient, ascending; perhaps none.
 
-        A candidate in no active pair has a gradient of exactly zero and is left out. With the softmax of eq. 13 all K
-        enter the normalisation, so none is left out while any pair is active.
+        What is left out has a gradient of exactly zero: a candidate in no active pair, a response that has the group's
+        mean reward. With the softmax of eq. 13 all K enter the normalisation, so none is left out while a pair is active.
         """
+        found = {self.ce_target(method)} if method.uses_ce else set[int | None]()
+        if method.terms in ("hinge", "rank-hinge", "dpo") and method.ranking_weight != 0:
+            pairs = self.active_pairs(method.beta)
+            if method.softmax and pairs:
+                return tuple(range(len(self.responses)))
+            found |= {index for pair in pairs for index in pair}
+        if method.terms == "policy-gradient":
+            members = self.members()
+            first = self.responses[members[0]].z if members else 0.0
+            if method.kl_weight > 0 or any(self.responses[index].z != first for index in members):
+                found |= set(members)
+        return tuple(sorted(index for index in found if index is not None))
+
+    def ce_target(self, method: Method) -> int | None:
+        """Index of the response whose cross-entropy is taken; None for the best candidate where there is no candidate."""
         last = len(self.responses) - 1
-        pairs = self.active_pairs(method.beta) if method.ranking_weight != 0 else []
-        if method.softmax and pairs:
-            return tuple(range(last + 1))
-        return tuple(sorted({last, *(index for pair in pairs for index in pair)}))
+        if method.ce_target == "reference":
+            return last
+        choices = range(last + 1) if method.ce_target == "best" else range(last)
+        return max(choices, key=lambda index: (self.responses[index].z, index), default=None)
+
+    def members(self) -> tuple[int, ...]:
+        """The candidates: the group over which a policy gradient normalises its rewards. The reference is not sampled."""
+        return tuple(index for index, response in enumerate(self.responses) if not response.is_reference)
+
+    def slots(self, needed: Sequence[int]) -> dict[int, int]:
+        """For each index in ``needed``, the first of them with the same tokens: these share one forward pass."""
+        first: dict[tuple[int, ...], int] = {}
+        return {index: first.setdefault(self.responses[index].token_ids, index) for index in needed}
+
+    def piece(self, number: int, method: Method) -> Piece | None:
+        """What of this group goes through the model; None where nothing need."""
+        slots = sorted(set(self.slots(self.needed(method)).values()))
+        if not slots:
+            return None
+        return Piece(number, self.prompt_ids, tuple(self.responses[slot].token_ids for slot in slots), tuple(slots))
+
+    def plain_tokens(self) -> int:
+        """What the released code's way puts through the model: the prompt again with each of the K responses."""
+        return sum(len(self.prompt_ids) + len(response.token_ids) for response in self.responses)
 
 
 @dataclass(slots=True)
@@ -109,13 +145,16 @@ def build_groups(
 ) -> GroupSet:
     """Encode every problem that has a reference, with its candidates, as a group.
 
-    A method that uses no candidates gets groups of the reference alone. Candidates stand in the order of their index.
-    Raises DataError for a candidate of an unknown problem, a problem given twice, or a prompt that encodes to nothing.
+    A method that uses no candidates gets groups of the reference alone, one of whole files gets each reference as text,
+    cut at ``max_length``. Candidates stand in the order of their index. Raises DataError for a candidate of an unknown problem, a problem given twice, or a prompt that encodes to nothing.
     """
     counts = GroupCounts()
     by_problem = by_problem_id(scored if method.uses_candidates else (), problems)
     groups: list[Group] = []
     for problem in problems:
+        if method.whole_files:
+            groups += _whole_file(problem, tokenizer, counts, train.max_length)
+            continue
         rows = by_problem[problem.id]
         group = _build_one(problem, rows, tokenizer, counts, prompt, score, train, method)
         if group is None:
@@ -123,6 +162,20 @@ def build_groups(
         else:
             groups.append(group)
     return GroupSet(tuple(groups), counts)
+
+
+def _whole_file(problem: Problem, tokenizer: Any, counts: GroupCounts, max_length: int) -> list[Group]:
+    """A reference as plain text: a begin token as prompt, the text and an end token as response, cut where too long."""
+    from itertl.sampling.prompts import EncodedPrompt, encode_response
+
+    if not (problem.reference and problem.reference.strip()):
+        counts.problems_without_reference += 1
+        return []
+    ids = encode_response(problem.reference, EncodedPrompt("", (), ""), tokenizer)
+    begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    room = max_length - 1
+    parts = [ids[first : first + room] for first in range(0, len(ids), room)]
+    return [Group(problem.id, (int(begin),), (Response(part, REFERENCE_Z, is_reference=True),)) for part in parts]
 
 
 def by_problem_id(scored: Sequence[Scored], problems: Sequence[Problem]) -> Mapping[str, list[Scored]]:

@@ -1,9 +1,10 @@
-"""The losses of the method, as pure functions of tensors; every constant is a keyword.
+"""The losses of the method and of those it is compared with, as pure functions of tensors; every constant is a keyword.
 
 Axis suffixes: K responses of one prompt, P active pairs, R rows (prompt + response), T response positions, V vocabulary.
 Natural logarithms throughout, so losses are in nats. Nothing here knows of models, batches or recipes.
 
-Left out: a batched ranking loss. K differs between prompts and K² is tiny beside one forward pass.
+Left out: a batched ranking loss. K differs between prompts and K² is tiny beside one forward pass. Nor have RRHF and
+SLiC a function of their own: both are ``ranking_hinges`` with other arguments.
 """
 
 import math
@@ -16,6 +17,17 @@ from torch import Tensor
 LengthNormalizer = Literal["response", "sequence"]
 Reduction = Literal["mean", "sum"]
 RankingWeight = Literal["stop_gradient_ce", "product"] | float
+AdvantageScale = Literal["std", "none"]
+
+
+def _check_constant(requirement: str, value: float, fits: bool = True) -> None:
+    if not (math.isfinite(value) and fits):
+        raise ValueError(f"{requirement}, not {value}")
+
+
+def _widened(values: Tensor) -> Tensor:
+    """Half precision as float32: sums, lengths and exponentials leave its range or its digits."""
+    return values if values.dtype in (torch.float32, torch.float64) else values.float()
 
 
 def token_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
@@ -51,9 +63,20 @@ def _check_rows(token_logp_R_T: Tensor, mask_R_T: Tensor) -> Tensor:
     return mask
 
 
+def _without_padding(token_logp_R_T: Tensor, mask_R_T: Tensor) -> Tensor:
+    """Zero on padding. ``where`` and not a product: padding may hold -inf or NaN, then so would sum and gradient."""
+    token_logp = _widened(token_logp_R_T)
+    return torch.where(mask_R_T, token_logp, torch.zeros_like(token_logp))
+
+
 def _masked_sum(token_logp_R_T: Tensor, mask_R_T: Tensor) -> Tensor:
-    """Sum over each row's own tokens. ``where`` and not a product: padding may hold -inf or NaN."""
-    return torch.where(mask_R_T, token_logp_R_T, torch.zeros_like(token_logp_R_T)).sum(dim=1)
+    """Sum over each row's own tokens."""
+    return _without_padding(token_logp_R_T, mask_R_T).sum(dim=1)
+
+
+def _masked_mean(token_logp_R_T: Tensor, mask_R_T: Tensor) -> Tensor:
+    total = _masked_sum(token_logp_R_T, mask_R_T)
+    return total / mask_R_T.sum(dim=1).to(total.dtype)
 
 
 def length_normalized_logp(
@@ -61,8 +84,10 @@ def length_normalized_logp(
     mask_R_T: Tensor,
     normalizer: LengthNormalizer = "response",
     prompt_lengths: Sequence[int] | Tensor | None = None,
+    *,
+    exponent: float = 1.0,
 ) -> Tensor:
-    """p_k = Σ_j log P(a_kj | s, a_k<j) / ‖a_k‖ (eq. 1).
+    """p_k = Σ_j log P(a_kj | s, a_k<j) / ‖a_k‖^exponent (eq. 1, where the exponent is 1).
 
     Args:
         token_logp_R_T: log-probability of each response token.
@@ -70,15 +95,20 @@ def length_normalized_logp(
         normalizer: what ‖a_k‖ counts: "response" tokens, as the paper writes, or the whole "sequence" of prompt and
             response, as RTLCoder's released training code does by summing the attention mask.
         prompt_lengths: [R] tokens of each row's prompt; needed for "sequence" alone.
+        exponent: of the length, ≥ 0. BRIO's code (Liu et al. 2022) has 2.0; 0.0 gives the log-probability of the
+            whole response, in nats.
 
     Returns:
-        p, [R], in nats per token.
+        p, [R], in nats per token at exponent 1; float32 for half-precision input.
 
     Raises:
-        ValueError: shapes differ, a row is empty, an unknown normaliser, or prompt lengths absent or negative.
+        ValueError: shapes differ, a row is empty, an unknown normaliser, prompt lengths absent or negative, or the
+            exponent is negative or not finite.
     """
+    _check_constant("exponent is of a length, finite and ≥ 0", exponent, exponent >= 0)
     mask = _check_rows(token_logp_R_T, mask_R_T)
-    lengths = mask.sum(dim=1).to(token_logp_R_T.dtype)
+    total = _masked_sum(token_logp_R_T, mask)
+    lengths = mask.sum(dim=1).to(total.dtype)
     if normalizer == "sequence":
         if prompt_lengths is None:
             raise ValueError('normalizer "sequence" needs prompt_lengths')
@@ -88,7 +118,7 @@ def length_normalized_logp(
         lengths = lengths + prompt
     elif normalizer != "response":
         raise ValueError(f'normalizer is "response" or "sequence", not {normalizer!r}')
-    return _masked_sum(token_logp_R_T, mask) / lengths
+    return total / lengths**exponent
 
 
 def reference_cross_entropy(token_logp_R_T: Tensor, mask_R_T: Tensor, reduction: Reduction = "mean") -> Tensor:
@@ -107,24 +137,23 @@ def reference_cross_entropy(token_logp_R_T: Tensor, mask_R_T: Tensor, reduction:
         ValueError: shapes differ, a row is empty, or an unknown reduction.
     """
     mask = _check_rows(token_logp_R_T, mask_R_T)
-    total = -_masked_sum(token_logp_R_T, mask)
     if reduction == "sum":
-        return total
+        return -_masked_sum(token_logp_R_T, mask)
     if reduction != "mean":
         raise ValueError(f'reduction is "mean" or "sum", not {reduction!r}')
-    return total / mask.sum(dim=1).to(total.dtype)
+    return -_masked_mean(token_logp_R_T, mask)
 
 
-def _z_as_float64(z_K: Tensor | Sequence[float]) -> Tensor:
-    """z on the CPU in double precision, checked."""
+def _z_as_float64(z_K: Tensor | Sequence[float], name: str = "z") -> Tensor:
+    """z (or what was made of it) on the CPU in double precision, checked; no gradient flows to it."""
     try:
         z = torch.as_tensor(z_K, dtype=torch.float64, device="cpu").detach()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"z must be numbers, one for each response: {error}") from error
+        raise ValueError(f"{name} must be numbers, one for each response: {error}") from error
     if z.ndim != 1:
-        raise ValueError(f"z must be one-dimensional, one score for each response, not of shape {tuple(z.shape)}")
+        raise ValueError(f"{name} must be one-dimensional, one for each response, not of shape {tuple(z.shape)}")
     if not bool(torch.isfinite(z).all()):
-        raise ValueError(f"z holds a NaN or an infinity ({z}); leave responses without a score out")
+        raise ValueError(f"{name} holds a NaN or an infinity ({z}); leave responses without a score out")
     return z
 
 
@@ -145,10 +174,27 @@ def active_pairs(z_K: Tensor | Sequence[float], beta: float = 0.2) -> Tensor:
     Raises:
         ValueError: z is not one-dimensional, or a value is not finite, or beta is negative or not finite.
     """
-    if not (math.isfinite(beta) and beta >= 0):
-        raise ValueError(f"beta is a threshold on score differences, finite and ≥ 0, not {beta}")
+    _check_constant("beta is a threshold on score differences, finite and ≥ 0", beta, beta >= 0)
     z = _z_as_float64(z_K)
     return z[:, None] < z[None, :] - beta
+
+
+def _check_logp(logp_K: Tensor, name: str = "logp") -> Tensor:
+    if not logp_K.is_floating_point() or logp_K.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional and of floats, not {tuple(logp_K.shape)} of {logp_K.dtype}")
+    return _widened(logp_K)
+
+
+def _pair_indices(logp_K: Tensor, z_K: Tensor | Sequence[float], beta: float) -> tuple[Tensor, Tensor]:
+    """The worse and the better response of each active pair, [P] and [P], ordered by the worse, then by the better.
+
+    For indexing, not masking: what is in no active pair then gets a gradient of exactly zero, even if it is infinite.
+    """
+    active = active_pairs(z_K, beta)
+    if active.shape[0] != logp_K.shape[0]:
+        raise ValueError(f"{logp_K.shape[0]} log-probabilities but {active.shape[0]} scores; give one z for each")
+    worse, better = active.to(logp_K.device).nonzero(as_tuple=True)
+    return worse, better
 
 
 def ranking_hinges(
@@ -161,21 +207,19 @@ def ranking_hinges(
 ) -> Tensor:
     """The terms of eq. 2, max(p_k - p_tau + alpha, 0), one for each active pair; [P], P may be 0.
 
-    Arguments and errors as in ``ranking_loss``. Terms that are exactly 0 pass no gradient.
+    Arguments and errors as in ``ranking_loss``. Terms that are exactly 0 pass no gradient. With other arguments these
+    are other methods' terms:
+
+    - RRHF (Yuan et al. 2023), max(p_k - p_tau, 0) for z_k < z_tau: ``alpha=0, beta=0`` on length-normalised p.
+    - SLiC-HF (Zhao et al. 2023), max(0, δ - log P(better) + log P(worse)): ``alpha=δ`` on the log-probability of
+      whole responses (``length_normalized_logp`` at exponent 0), ``beta=0`` for all strictly ordered pairs.
     """
-    if not logp_K.is_floating_point() or logp_K.ndim != 1:
-        raise ValueError(f"logp must be one-dimensional and of floats, not {tuple(logp_K.shape)} of {logp_K.dtype}")
-    if not math.isfinite(alpha):
-        raise ValueError(f"alpha is a finite margin, not {alpha}")
-    active = active_pairs(z_K, beta)
-    if active.shape[0] != logp_K.shape[0]:
-        raise ValueError(f"{logp_K.shape[0]} log-probabilities but {active.shape[0]} scores; give one z for each")
-    p = logp_K if logp_K.dtype in (torch.float32, torch.float64) else logp_K.float()
+    p = _check_logp(logp_K)
+    _check_constant("alpha is a finite margin", alpha)
+    worse, better = _pair_indices(p, z_K, beta)
     if softmax:
         p = torch.softmax(p, dim=0)
-    low, high = active.to(logp_K.device).nonzero(as_tuple=True)
-    # Indexing, not masking: what is in no active pair then gets a gradient of exactly zero, even if it is infinite.
-    return torch.relu(p[low] - p[high] + alpha)
+    return torch.relu(p[worse] - p[better] + alpha)
 
 
 def ranking_loss(
@@ -226,3 +270,185 @@ def ranking_factor(loss_ce: Tensor, weight: RankingWeight = "stop_gradient_ce") 
 def combine(loss_ce: Tensor, loss_ranking: Tensor, *, weight: RankingWeight = "stop_gradient_ce") -> Tensor:
     """L = L_ce + λ·L_ranking (eq. 4), with λ from ``ranking_factor``. Shapes broadcast; no reduction."""
     return loss_ce + ranking_factor(loss_ce, weight) * loss_ranking
+
+
+def brio_hinges(logp_K: Tensor, z_K: Tensor | Sequence[float], *, margin: float = 0.001) -> Tensor:
+    """max(0, p_j - p_i + margin·(j - i)) for each pair of ranks i < j (BRIO, Liu et al. 2022).
+
+    Ranks go by z, descending. Equal z share a rank, form no pair, and leave no gap (dense ranks); BRIO's released code
+    ranks ties by their place in the list.
+
+    Args:
+        logp_K: log-probabilities over a power of the length, [K]; BRIO's is 2.0, see ``length_normalized_logp``.
+        z_K: quality scores, [K], tensor or sequence; no gradient flows to them.
+        margin: for each step of rank, ≥ 0.
+
+    Returns:
+        [P], one for each pair, P may be 0; float32 for half-precision input. BRIO's code averages over the pairs of
+        each gap j - i and sums these means.
+
+    Raises:
+        ValueError: not one-dimensional, lengths differ, z not finite, margin negative or not finite.
+    """
+    p = _check_logp(logp_K)
+    _check_constant("margin is for each step of rank, finite and ≥ 0", margin, margin >= 0)
+    worse, better = _pair_indices(p, z_K, beta=0.0)
+    z = [float(value) for value in _z_as_float64(z_K)]
+    ascending = {value: rank for rank, value in enumerate(sorted(set(z)))}
+    rank = torch.tensor([ascending[value] for value in z]).to(p)
+    return torch.relu(p[worse] - p[better] + margin * (rank[better] - rank[worse]))
+
+
+def dpo_terms(
+    sequence_logp_K: Tensor,
+    reference_logp_K: Tensor,
+    z_K: Tensor | Sequence[float],
+    *,
+    strength: float = 0.1,
+    beta: float = 0.2,
+) -> Tensor:
+    """-log σ(strength·(log(P/P_ref)(better) - log(P/P_ref)(worse))), one for each active pair (DPO).
+
+    Source: Rafailov et al. 2023, eq. 7.
+
+    Args:
+        sequence_logp_K: log-probability of each whole response, [K] (``length_normalized_logp`` at exponent 0).
+        reference_logp_K: the same under the reference model, [K]; no gradient flows to it.
+        z_K: quality scores, [K], tensor or sequence; no gradient flows to them.
+        strength: of the implied KL penalty, > 0: DPO's β, which has another name here for ``beta`` is eq. 2's.
+        beta: threshold on the scores, see ``active_pairs``.
+
+    Returns:
+        [P], one for each active pair, none below 0 (log 2 where the policy is the reference), P may be 0; float32 for
+        half-precision input.
+
+    Raises:
+        ValueError: not one-dimensional, lengths differ, z not finite, strength not finite or not > 0, beta negative.
+    """
+    _check_constant("strength is of the KL penalty, finite and > 0", strength, strength > 0)
+    policy, reference = _check_logp(sequence_logp_K), _check_logp(reference_logp_K, "reference_logp")
+    if policy.shape != reference.shape:
+        raise ValueError(f"{policy.shape[0]} log-probabilities but {reference.shape[0]} of the reference model")
+    worse, better = _pair_indices(policy, z_K, beta)
+    ratio = policy - reference.detach().to(policy)
+    return -torch.nn.functional.logsigmoid(strength * (ratio[better] - ratio[worse]))
+
+
+def best_index(z_K: Tensor | Sequence[float], *, among: Sequence[int] | None = None) -> int:
+    """Index of the highest z; among equals the last, for the reference comes last.
+
+    Args:
+        z_K: quality scores, [K].
+        among: the indices in 0 … K-1 that may be chosen, in any order; None for all.
+
+    Raises:
+        ValueError: nothing to choose from, an index outside 0 … K-1, z not one-dimensional or not finite.
+    """
+    z = [float(value) for value in _z_as_float64(z_K)]
+    allowed = range(len(z)) if among is None else among
+    outside = [index for index in allowed if not 0 <= index < len(z)]
+    if outside:
+        raise ValueError(f"among holds {outside}, but the {len(z)} responses count from 0")
+    if not allowed:
+        raise ValueError("there is no response to choose the best of")
+    return max(allowed, key=lambda index: (z[index], index))
+
+
+def group_advantages(z_K: Tensor | Sequence[float], *, scale: AdvantageScale = "std", epsilon: float = 1e-4) -> Tensor:
+    """A_k = (z_k - mean z) / (std z + epsilon) (GRPO, Shao et al. 2024, section 4.1.2).
+
+    Args:
+        z_K: quality scores of the responses to one prompt, [K].
+        scale: "std" as above, with the unbiased deviation (divisor K - 1) as TRL's GRPO trainer has it; "none" for
+            z_k - mean z alone.
+        epsilon: added to the deviation, > 0, in units of z.
+
+    Returns:
+        [K], float64, on the CPU; exactly 0 for all where all z are equal, so also for one response.
+
+    Raises:
+        ValueError: z not one-dimensional or not finite, an unknown scale, epsilon not above 0 or not finite.
+    """
+    if scale not in ("std", "none"):
+        raise ValueError(f'scale is "std" or "none", not {scale!r}')
+    _check_constant("epsilon is added to a deviation, finite and > 0", epsilon, epsilon > 0)
+    z = _z_as_float64(z_K)
+    if bool((z == z[:1]).all()):  # their mean may differ from them by a rounding, which 1/epsilon would magnify
+        return torch.zeros_like(z)
+    centred = z - z.mean()
+    return centred if scale == "none" else centred / (z.std(correction=1) + epsilon)
+
+
+def _log_ratio(token_logp_R_T: Tensor, mask_R_T: Tensor, initial_logp_R_T: Tensor) -> Tensor:
+    """log P - log P_initial of each token, 0 on padding; no gradient flows to the initial model's."""
+    if initial_logp_R_T.shape != token_logp_R_T.shape:
+        raise ValueError(
+            f"initial_logp {tuple(initial_logp_R_T.shape)} and token_logp {tuple(token_logp_R_T.shape)} differ in shape"
+        )
+    now = _without_padding(token_logp_R_T, mask_R_T)
+    return now - _without_padding(initial_logp_R_T, mask_R_T).detach().to(now)
+
+
+def policy_gradient_terms(
+    token_logp_R_T: Tensor,
+    mask_R_T: Tensor,
+    advantages_R: Tensor | Sequence[float],
+    *,
+    initial_logp_R_T: Tensor | None = None,
+    clip_low: float = 0.2,
+    clip_high: float = 0.2,
+) -> Tensor:
+    """Mean over each response's tokens of -min(r·A, clamp(r, 1 - clip_low, 1 + clip_high)·A), r = P / P_initial.
+
+    The clipped surrogate of PPO (Schulman et al. 2017, eq. 7) as GRPO has it (Shao et al. 2024, eq. 3), with DAPO's two
+    bounds (Yu et al. 2025). Without ``initial_logp_R_T``: the mean of -A·log P (REINFORCE), which has the gradient that
+    the surrogate has where the policy still is the initial one.
+
+    Args:
+        token_logp_R_T: log-probability of each response token.
+        mask_R_T: true on tokens of the response, false on padding, which may hold anything.
+        advantages_R: A of each response, [R]; no gradient flows to them.
+        initial_logp_R_T: log-probability of the same tokens under the model that sampled them; no gradient flows to it.
+        clip_low: how far r may fall below 1 before the gradient stops, ≥ 0.
+        clip_high: how far r may rise above 1, ≥ 0.
+
+    Returns:
+        [R], one for each response; float32 for half-precision input.
+
+    Raises:
+        ValueError: shapes differ, a row is empty, an advantage is not finite, a bound is negative or not finite.
+    """
+    _check_constant("clip_low is finite and ≥ 0", clip_low, clip_low >= 0)
+    _check_constant("clip_high is finite and ≥ 0", clip_high, clip_high >= 0)
+    mask = _check_rows(token_logp_R_T, mask_R_T)
+    advantages = _z_as_float64(advantages_R, "advantages")
+    if advantages.shape[0] != mask.shape[0]:
+        raise ValueError(f"{mask.shape[0]} responses but {advantages.shape[0]} advantages; give one for each")
+    if initial_logp_R_T is None:
+        mean_logp = _masked_mean(token_logp_R_T, mask)
+        return -advantages.to(mean_logp) * mean_logp
+    ratio = _log_ratio(token_logp_R_T, mask, initial_logp_R_T).exp()
+    weight = advantages.to(ratio)[:, None]
+    return -_masked_mean(torch.minimum(ratio * weight, ratio.clamp(1 - clip_low, 1 + clip_high) * weight), mask)
+
+
+def kl_terms(token_logp_R_T: Tensor, mask_R_T: Tensor, initial_logp_R_T: Tensor) -> Tensor:
+    """Mean over each response's tokens of e^d - d - 1, d = log P_initial - log P: KL(P ‖ P_initial), estimated.
+
+    The estimator k3 of Schulman's "Approximating KL divergence" (2020), GRPO's eq. 4: never negative, and its value
+    (not its gradient) unbiased on tokens sampled from P.
+
+    Args:
+        token_logp_R_T: log-probability of each response token.
+        mask_R_T: true on tokens of the response, false on padding, which may hold anything.
+        initial_logp_R_T: log-probability of the same tokens under the initial model; no gradient flows to it.
+
+    Returns:
+        [R], in nats per token; float32 for half-precision input.
+
+    Raises:
+        ValueError: shapes differ, or a row is empty.
+    """
+    mask = _check_rows(token_logp_R_T, mask_R_T)
+    d = -_log_ratio(token_logp_R_T, mask, initial_logp_R_T)
+    return _masked_mean(d.expm1() - d, mask)  # expm1: near the initial model e^d - 1 would lose what is left of d²/2

@@ -1,14 +1,14 @@
-"""The loss of one micro-batch of groups: forward passes, eq. 1 to 4, and what the log wants to know of them."""
+"""The loss of one group: what its method makes of the log-probabilities of its responses (eq. 1 to 4 and their kin)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
+import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from itertl.training import losses
 from itertl.training.batches import Group
-from itertl.training.forward import Row, response_logprobs
 from itertl.training.methods import Method
 
 
@@ -22,6 +22,7 @@ class Sums:
     ranking: float = 0.0
     lam: float = 0.0
     tokens: float = 0.0
+    plain_tokens: float = 0.0
     pairs: float = 0.0
     active: float = 0.0
     hinged: float = 0.0
@@ -33,61 +34,134 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class GroupLoss:
-    """Loss of one group as a 0-dim tensor with gradient, and its share of the sums."""
+    """Loss of one group as a 0-dim tensor with gradient, and its share of the sums (tokens left to the caller)."""
 
     total: Tensor
     sums: Sums
 
 
-def group_losses(
-    model: Any, groups: Sequence[Group], method: Method, *, keep_logits: bool, device: Any, skip: bool = True
-) -> list[GroupLoss]:
-    """Loss of each group from one forward pass over all responses that are needed.
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The responses that were computed: R rows of T positions, duplicates again in a row of their own."""
+
+    indices: tuple[int, ...]  # which response of the group each is
+    token_logp_R_T: Tensor
+    mask_R_T: Tensor
+    initial_R_T: Tensor | None
+    prompt_lengths: list[int]
+    z: list[float]
+
+    def row(self, index: int) -> int:
+        return self.indices.index(index)
+
+
+def group_loss(
+    group: Group, logp: Mapping[int, Tensor], method: Method, initial: Mapping[int, Tensor] | None = None
+) -> GroupLoss:
+    """What ``method`` makes of one group.
 
     Args:
-        skip: leave out the responses whose gradient is exactly zero (``Group.needed``). False computes all, for tests.
+        logp: token log-probabilities [tokens] of the responses in ``group.piece(...)``, by slot.
+        initial: the same under the policy that the round began with, where ``method.needs_initial``.
     """
-    chosen = [group.needed(method) if skip else tuple(range(len(group.responses))) for group in groups]
-    rows = [
-        Row(group.prompt_ids, group.responses[index].token_ids)
-        for group, indices in zip(groups, chosen, strict=True)
-        for index in indices
-    ]
-    out = response_logprobs(model, rows, keep_logits=keep_logits, device=device)
-    logp_R = losses.length_normalized_logp(
-        out.token_logp, out.mask, method.length_normalizer, out.prompt_lengths
-    )
-    result: list[GroupLoss] = []
-    first = 0
-    for group, indices in zip(groups, chosen, strict=True):
-        last = first + len(indices)  # the reference is the last response of its group
-        ce = losses.reference_cross_entropy(
-            out.token_logp[last - 1 : last], out.mask[last - 1 : last], method.ce_reduction
-        )[0]
-        tokens = sum(len(row) for row in rows[first:last])
-        result.append(_group_loss(group, indices, logp_R[first:last], ce, tokens, method))
-        first = last
-    return result
-
-
-def _group_loss(
-    group: Group, indices: Sequence[int], logp_K: Tensor, ce: Tensor, tokens: int, method: Method
-) -> GroupLoss:
-    """Eq. 2 and 4 on the responses that were computed; those left out are in no active pair."""
-    z = [group.responses[index].z for index in indices]
-    hinges = losses.ranking_hinges(logp_K, z, alpha=method.alpha, beta=method.beta, softmax=method.softmax)
-    ranking = hinges.sum()
-    total = losses.combine(ce, ranking, weight=method.ranking_weight)
+    needed = group.needed(method)
+    device = next(iter(logp.values())).device if logp else torch.device("cpu")
+    zero = torch.zeros((), device=device)
+    rows = _rows(group, needed, logp, initial) if needed else None
+    ce = _cross_entropy(group, rows, method) if rows is not None and method.uses_ce else None
+    terms = _terms(group, rows, method) if rows is not None else zero.new_zeros(0)
+    # Rewards have a sum or mean of their own; what is logged as "ranking" is then the policy gradient's term.
+    ranking = terms.mean() if method.pair_reduction == "mean" and terms.numel() else terms.sum()
+    factor = losses.ranking_factor(zero if ce is None else ce, method.ranking_weight)
+    total = factor * ranking
+    if ce is not None and method.ce_weight != 0:
+        total = total + method.ce_weight * ce
     num = len(group.responses)
+    is_pairs = method.terms in ("hinge", "rank-hinge", "dpo")
     sums = Sums(
         groups=1,
         loss=float(total.detach()),
-        ce=float(ce.detach()),
+        ce=0.0 if ce is None else float(ce.detach()),
         ranking=float(ranking.detach()),
-        lam=float(losses.ranking_factor(ce.detach(), method.ranking_weight)),
-        tokens=tokens,
+        lam=float(factor.detach()),
+        plain_tokens=group.plain_tokens(),
         pairs=num * (num - 1) // 2,
         active=len(group.active_pairs(method.beta)),
-        hinged=int((hinges > 0).sum()),
+        hinged=int((terms > 0).sum()) if is_pairs else 0,
     )
     return GroupLoss(total, sums)
+
+
+def _rows(
+    group: Group, needed: tuple[int, ...], logp: Mapping[int, Tensor], initial: Mapping[int, Tensor] | None
+) -> _Rows:
+    slots = group.slots(needed)
+    found = [logp[slots[index]] for index in needed]
+    lengths = torch.tensor([len(row) for row in found], device=found[0].device)
+    padded = pad_sequence(found, batch_first=True)
+    mask = torch.arange(padded.shape[1], device=padded.device)[None] < lengths[:, None]
+    before = None
+    if initial is not None:
+        before = pad_sequence([initial[slots[index]].to(padded.device) for index in needed], batch_first=True)
+    z = [group.responses[index].z for index in needed]
+    return _Rows(needed, padded, mask, before, [len(group.prompt_ids)] * len(needed), z)
+
+
+def _cross_entropy(group: Group, rows: _Rows, method: Method) -> Tensor | None:
+    target = group.ce_target(method)
+    if target is None:
+        return None
+    at = rows.row(target)
+    return losses.reference_cross_entropy(
+        rows.token_logp_R_T[at : at + 1], rows.mask_R_T[at : at + 1], method.ce_reduction
+    )[0]
+
+
+def _terms(group: Group, rows: _Rows, method: Method) -> Tensor:
+    """What the method compares: one value for each active pair, or for each sampled response; [] where it compares nothing."""
+    if method.terms == "none" or method.ranking_weight == 0:
+        return rows.token_logp_R_T.new_zeros(0)
+    if method.terms == "policy-gradient":
+        return _policy_gradient(group, rows, method)
+    logp_R = _normalized(rows.token_logp_R_T, rows, method)
+    if method.terms == "hinge":
+        return losses.ranking_hinges(logp_R, rows.z, alpha=method.alpha, beta=method.beta, softmax=method.softmax)
+    if method.terms == "rank-hinge":
+        return losses.brio_hinges(logp_R, rows.z, margin=method.rank_margin)
+    assert rows.initial_R_T is not None
+    before_R = _normalized(rows.initial_R_T, rows, method)
+    return losses.dpo_terms(logp_R, before_R, rows.z, strength=method.strength, beta=method.beta)
+
+
+def _normalized(token_logp_R_T: Tensor, rows: _Rows, method: Method) -> Tensor:
+    return losses.length_normalized_logp(
+        token_logp_R_T, rows.mask_R_T, method.length_normalizer, rows.prompt_lengths, exponent=method.length_exponent
+    )
+
+
+def _policy_gradient(group: Group, rows: _Rows, method: Method) -> Tensor:
+    """Mean over the group's candidates, as terms that sum to it; [] where nothing is to be learnt from them."""
+    members = group.members()
+    at = [rows.row(index) for index in members if index in rows.indices]
+    if not at:
+        return rows.token_logp_R_T.new_zeros(0)
+    advantages = losses.group_advantages([group.responses[index].z for index in members], scale=method.advantage_scale)
+    logp, mask = rows.token_logp_R_T[at], rows.mask_R_T[at]
+    before = None if rows.initial_R_T is None else rows.initial_R_T[at]
+    clips = method.clip_low is not None and method.clip_high is not None
+    terms = losses.policy_gradient_terms(
+        logp, mask, advantages, initial_logp_R_T=before if clips else None,
+        clip_low=method.clip_low or 0.0, clip_high=method.clip_high or 0.0,
+    )  # fmt: skip
+    if method.kl_weight > 0:
+        assert before is not None
+        terms = terms + method.kl_weight * losses.kl_terms(logp, mask, before)
+    return terms / len(members)
+
+
+def by_group(found: Mapping[tuple[int, int], Tensor], groups: Sequence[int]) -> dict[int, dict[int, Tensor]]:
+    """Log-probabilities of (group, slot) sorted into groups; one without any has an empty table."""
+    table: dict[int, dict[int, Tensor]] = {number: {} for number in groups}
+    for (number, slot), values in found.items():
+        table[number][slot] = values
+    return table

@@ -59,17 +59,3 @@ def plan_steps(num_groups: int, config: TrainConfig, seed: int, *, after: int = 
             chunk = order[number * config.groups_per_step : (number + 1) * config.groups_per_step]
             done = epoch + min(1.0, (number * config.groups_per_step + len(chunk)) / num_groups)
             yield PlannedStep(step, done, learning_rate(step, total, config), tuple(chunk))
-
-
-def micro_batches(
-    indices: tuple[int, ...], size: int, process: int, num_processes: int
-) -> list[tuple[tuple[int, ...], bool]]:
-    """The micro-batches of one process, each with whether it counts.
-
-    Sharded models need the same number of forward passes on every process. A process that has fewer repeats the
-    step's first group with weight zero: (indices, False).
-    """
-    mine = indices[process::num_processes]
-    batches = [(mine[i : i + size], True) for i in range(0, len(mine), size)]
-    longest = math.ceil(math.ceil(len(indices) / num_processes) / size)
-    return batches + [(indices[:1], False)] * (longest - len(batches))

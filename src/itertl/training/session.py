@@ -5,22 +5,43 @@ Left out: DeepSpeed (its engine steps by itself, and this loop decides when), an
 be merged from shards).
 """
 
+import gc
 import importlib.util
 import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
+from torch import Tensor
 
 from itertl import faults, storage
 from itertl.config import TrainConfig
 from itertl.errors import RecipeError, UsageError
 from itertl.models import has_fast_bf16, load_model
 from itertl.seeds import derive_seed
-from itertl.training.forward import can_keep_logits
+from itertl.training import layout
+from itertl.training.collate import collate
+from itertl.training.packing import Layout, Piece, missing, plan_shares
+from itertl.training.policy import Policy, response_logprobs
 from itertl.training.stage import TrainInputs
 from itertl.training.state import stage_folder
+
+_CPU_TOKENS, _GPU_TOKENS = 2048, 16384  # a micro-batch, where the recipe leaves it open
+_DENSE_ROW = 1024  # longer rows of several groups would spend more on masked attention than they save
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A policy before it is prepared: what the data must fit is known, how it will be fed is not."""
+
+    accelerator: Any
+    policy: Policy
+    context: int | None  # longest sequence that the model takes, where it says so
+    vocabulary: int
 
 
 @dataclass(slots=True)
@@ -28,20 +49,97 @@ class Session:
     """What the loop works on."""
 
     accelerator: Any
-    model: Any  # prepared
+    policy: Any  # a ``Policy``, prepared
     optimizer: Any  # prepared
     parameters: list[Any]  # those that are trained
-    keep_logits: bool
-    context: int | None  # longest sequence that the model takes, where it says so
-    vocabulary: int
+    layout: Layout
+    say: Callable[[object], None]
 
     @property
     def device(self) -> Any:
         return self.accelerator.device
 
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the weights lie in pieces on the processes, so that all must make each pass together."""
+        return str(self.accelerator.distributed_type.value) == "FSDP"
 
-def open_session(inputs: TrainInputs) -> Session:
-    """Load the policy and prepare it. Raises RecipeError or UsageError for what this machine or loop cannot do."""
+    @property
+    def model(self) -> Any:
+        """The model itself, out of all wrappers (but that of adapters)."""
+        return self.accelerator.unwrap_model(self.policy, keep_fp32_wrapper=False).model
+
+    def accumulating(self) -> AbstractContextManager[Any]:
+        """Processes exchange nothing while a step's gradients come together; ``average_gradients`` does it once.
+
+        A sharded model exchanges at each pass, so that no process ever holds the whole gradient.
+        """
+        return nullcontext() if self.is_sharded else self.accelerator.no_sync(self.policy)
+
+    def average_gradients(self) -> None:
+        """The mean over processes, in place; a parameter without a gradient counts as zero."""
+        if self.accelerator.num_processes == 1 or self.is_sharded:
+            return
+        for parameter in self.parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        for some in _buckets([p.grad for p in self.parameters]):
+            flat = torch.cat([gradient.reshape(-1) for gradient in some])
+            torch.distributed.all_reduce(flat)
+            flat /= self.accelerator.num_processes
+            for gradient, values in zip(some, flat.split([g.numel() for g in some]), strict=True):
+                gradient.copy_(values.view_as(gradient))
+
+    def halve_budget(self, step: int) -> None:
+        """After memory ran out. The step's groups stay the same; they are cut into smaller micro-batches."""
+        self.optimizer.zero_grad(set_to_none=True)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        old, new = self.layout.budget, max(1, self.layout.budget // 2)
+        self.layout = self.layout.with_budget(new)
+        self.say(f"step {step}: out of memory with {old} tokens at a time; going on with {new}, the same groups a step")
+
+    def logprobs(self, pieces: Sequence[Piece]) -> dict[tuple[int, int], Tensor]:
+        """Token log-probabilities [tokens] of each (group, slot), float32 on the CPU; evaluation mode, no gradient.
+
+        The processes share the work, and all of them get all of it.
+        """
+        processes, mine = self.accelerator.num_processes, self.accelerator.process_index
+        works = [(*work.whole, *work.split) for work in plan_shares(pieces, self.layout, processes)]
+        most = max(works, key=len) if self.is_sharded else works[mine]
+        was_training = self.policy.training
+        self.policy.eval()
+        table: dict[tuple[int, int], Tensor] = {}
+        with torch.no_grad():
+            for batch in [*works[mine], *missing(works[mine], most)]:
+                found = response_logprobs(self.policy, [collate(batch)], self.device)
+                table |= {slot: values.float().cpu() for slot, values in found.items()}
+        self.policy.train(was_training)
+        if processes == 1:
+            return table
+        return dict(gather_object(list(table.items())))
+
+
+def _buckets(gradients: Sequence[Tensor], size: int = 1 << 25) -> Iterator[list[Tensor]]:
+    """Gradients of one type in parts of about ``size`` elements: one exchange for each."""
+    some: list[Tensor] = []
+    for gradient in gradients:
+        if some and (sum(g.numel() for g in some) >= size or gradient.dtype != some[0].dtype):
+            yield some
+            some = []
+        some.append(gradient)
+    if some:
+        yield some
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on a GPU or in main memory."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
+
+
+def load_policy(inputs: TrainInputs) -> Loaded:
+    """Load the policy, with its adapters. Raises RecipeError or UsageError for what this machine or loop cannot do."""
     config = inputs.config
     accelerator = _accelerator(config, inputs.tracking_dir)
     _refuse_unsupported(accelerator, config)
@@ -53,21 +151,35 @@ def open_session(inputs: TrainInputs) -> Session:
         trust_remote_code=inputs.trust_remote_code,
         revision=inputs.revision,
     )
+    if config.attention == "flex":
+        model.set_attn_implementation("flex_attention")
     context = getattr(model.config, "max_position_embeddings", None)
     vocabulary = int(model.get_input_embeddings().num_embeddings)
     if config.gradient_checkpointing:
         _checkpoint_activations(model)
     if config.lora:
         model = _with_adapters(model, config, inputs.seed)
-    keep_logits = can_keep_logits(model)
-    model.train()
+    return Loaded(accelerator, Policy(model, attention=config.attention), context, vocabulary)
+
+
+def open_session(loaded: Loaded, config: TrainConfig, *, longest: int, say: Callable[[object], None]) -> Session:
+    """Find out how the model can be fed, and prepare it. ``longest``: tokens of the longest prompt with its response."""
+    accelerator, policy = loaded.accelerator, loaded.policy
+    if str(accelerator.distributed_type.value) != "FSDP":  # a model that is to be sharded may be too large for one device
+        policy.to(accelerator.device)
+    choice = layout.choose(policy, longest=longest, allow_packing=config.packing == "auto")
+    if choice.why and not (choice.hidden and config.packing == "off"):
+        say(f"training takes {choice.name}, because of {choice.why}")
+    policy.train()
     optimizer = torch.optim.AdamW(
-        [p for p in model.parameters() if p.requires_grad],
+        [p for p in policy.parameters() if p.requires_grad],
         lr=config.learning_rate, betas=config.betas, eps=config.epsilon, weight_decay=config.weight_decay,
     )  # fmt: skip
-    model, optimizer = accelerator.prepare(model, optimizer)
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    return Session(accelerator, model, optimizer, parameters, keep_logits, context, vocabulary)
+    prepared, optimizer = accelerator.prepare(policy, optimizer)
+    parameters = [p for p in prepared.parameters() if p.requires_grad]
+    budget = config.micro_batch_tokens or (_GPU_TOKENS if torch.cuda.is_available() else _CPU_TOKENS)
+    row = budget if config.attention == "flex" else min(budget, _DENSE_ROW)
+    return Session(accelerator, prepared, optimizer, parameters, Layout(choice.packed, row, budget), say)
 
 
 def _accelerator(config: TrainConfig, tracking_dir: Path | None) -> Any:
@@ -126,15 +238,15 @@ def save_checkpoint(session: Session, tokenizer: Any, out: Path, *, dtype: str, 
     """Write the policy as an ordinary ``save_pretrained`` folder, atomically; adapters are merged into it."""
     accelerator = session.accelerator
     staged = stage_folder(accelerator, out)
-    sharded = str(accelerator.distributed_type.value) == "FSDP"
-    weights = accelerator.get_state_dict(session.model) if sharded else None
+    sharded = session.is_sharded
+    weights = accelerator.get_state_dict(session.policy) if sharded else None
     if accelerator.is_main_process:
-        model = accelerator.unwrap_model(session.model, keep_fp32_wrapper=False)
+        model = session.model
         if merge:
             model = model.merge_and_unload()
         target = getattr(torch, dtype)
         if weights is not None:
-            weights = {name: value.to(target) for name, value in weights.items()}
+            weights = {name.removeprefix("model."): value.to(target) for name, value in weights.items()}
         else:
             model = model.to(target)
         model.config.dtype = target
@@ -163,7 +275,7 @@ def close_session(session: Session) -> None:
     for tracker in session.accelerator.trackers:
         tracker.finish()
     session.accelerator.free_memory()
-    session.model = session.optimizer = None
+    session.policy = session.optimizer = None
     session.parameters = []
 
 

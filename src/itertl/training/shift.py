@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from itertl.config import PromptConfig, TrainConfig
 from itertl.records import Problem, Scored
 from itertl.training.batches import by_problem_id, candidate_tokens
-from itertl.training.forward import Row, response_logprobs
+from itertl.training.packing import Piece
+from itertl.training.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class Shift:
     kl_old_new: float | None  # nats a sequence
 
 
-def sampled_rows(
+def sampled_pieces(
     scored: Sequence[Scored],
     problems: Sequence[Problem],
     tokenizer: Any,
@@ -34,12 +33,12 @@ def sampled_rows(
     prompt: PromptConfig,
     train: TrainConfig,
     num_problems: int,
-) -> list[Row]:
+) -> list[Piece]:
     """Candidates as they were sampled (whole text, no end token where cut) of the first ``num_problems`` problems that
     have any; those longer than ``train.max_length`` are left out."""
     from itertl.sampling.prompts import encode_prompt
 
-    rows: list[Row] = []
+    pieces: list[Piece] = []
     used = 0
     for ident, candidates in by_problem_id(scored, problems).items():
         if used >= num_problems:
@@ -48,29 +47,24 @@ def sampled_rows(
             continue
         used += 1
         encoded = encode_prompt(next(p for p in problems if p.id == ident), prompt, tokenizer)
-        found = (Row(encoded.token_ids, candidate_tokens(row, encoded, tokenizer, "raw")) for row in candidates)
-        rows += [row for row in found if row.response_ids and row.prompt_ids and len(row) <= train.max_length]
-    return rows
+        room = train.max_length - len(encoded.token_ids)
+        texts = (candidate_tokens(row, encoded, tokenizer, "raw") for row in candidates)
+        kept = tuple(ids for ids in texts if 0 < len(ids) <= room)
+        if kept and encoded.token_ids:
+            pieces.append(Piece(len(pieces), encoded.token_ids, kept, tuple(range(len(kept)))))
+    return pieces
 
 
-def sequence_logprobs(model: Any, rows: Sequence[Row], *, keep_logits: bool, device: Any, batch: int = 4) -> list[float]:
-    """log π(a|s) of each row, summed over its response tokens, in nats; without gradient, model in eval mode."""
-    was_training = model.training
-    model.eval()
-    sums: list[float] = []
-    with torch.no_grad():
-        for first in range(0, len(rows), batch):
-            out = response_logprobs(model, rows[first : first + batch], keep_logits=keep_logits, device=device)
-            masked = torch.where(out.mask, out.token_logp, torch.zeros_like(out.token_logp))
-            sums += masked.float().sum(dim=1).tolist()
-    model.train(was_training)
-    return sums
+def sequence_logprobs(session: Session, pieces: Sequence[Piece]) -> list[float]:
+    """log π(a|s) of each response, summed over its tokens, in nats, piece by piece; no gradient, evaluation mode."""
+    found = {slot: float(values.sum()) for slot, values in session.logprobs(pieces).items()}
+    return [found[piece.group, slot] for piece in pieces for slot in piece.slots]
 
 
-def shift(rows: Sequence[Row], old: Sequence[float], new: Sequence[float]) -> Shift:
+def shift(pieces: Sequence[Piece], old: Sequence[float], new: Sequence[float]) -> Shift:
     """Compare the log-probabilities before and after."""
-    if not rows:
+    if not pieces:
         return Shift(None, None, None)
-    tokens = sum(len(row.response_ids) for row in rows)
+    tokens = sum(len(response) for piece in pieces for response in piece.responses)
     differences = [a - b for a, b in zip(old, new, strict=True)]
-    return Shift(sum(old) / tokens, sum(new) / tokens, sum(differences) / len(rows))
+    return Shift(sum(old) / tokens, sum(new) / tokens, sum(differences) / len(differences))

@@ -31,6 +31,7 @@ class TrainResult:
     share_hinged: float | None  # of the last epoch's active pairs, those with a positive hinge
     share_active_pairs: float | None  # of all pairs of responses, those with z_k < z_tau - beta
     tokens: int  # put through the model in training, prompts included, padding left out
+    plain_tokens: int  # what one pass for each response, each with its own prompt, would have put through it
     reference_tokens: int  # response tokens of references, counted each time they were trained on
     candidate_tokens: int  # the same of candidates; those skipped because their gradient is zero are not counted
     mean_logp_old: float | None  # per token, of sampled candidates, before training

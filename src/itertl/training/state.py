@@ -6,11 +6,15 @@ random generator needs no state, for every step seeds it anew.
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
+import torch
 from pydantic import ValidationError
+from torch import Tensor
 
 from itertl import faults, storage
 from itertl.errors import DataError
@@ -26,6 +30,7 @@ class Progress:
     step: int = 0
     rows: list[TrainStep] = field(default_factory=list)  # log of the steps done
     old_logp: list[float] = field(default_factory=list)  # of sampled candidates, under the policy they came from
+    budget: int | None = None  # tokens of a micro-batch, where memory ran out with as many as the recipe asks for
 
 
 def _staged(folder: Path) -> Path:
@@ -52,6 +57,7 @@ def save_state(accelerator: Any, folder: Path, digest: str, progress: Progress) 
             "digest": digest,
             "step": progress.step,
             "old_logp": progress.old_logp,
+            "budget": progress.budget,
             "rows": [row.to_line() for row in progress.rows],
         }
         storage.write_json(staged / _PROGRESS, value)
@@ -84,6 +90,40 @@ def remove_state(folder: Path) -> None:
     (folder / _PROGRESS).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(_staged(folder), ignore_errors=True)
+    _initial_file(folder).unlink(missing_ok=True)
+
+
+# --- what the round's first policy says of each response, for methods that ask
+
+
+def _initial_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}-initial.safetensors")
+
+
+def save_initial(accelerator: Any, folder: Path, digest: str, table: Mapping[tuple[int, int], Tensor]) -> None:
+    """Store token log-probabilities by (group, slot), beside the state: a state of later steps cannot be resumed without."""
+    if accelerator.is_main_process:
+        names = sorted(table)
+        tensors = {
+            "logp": torch.cat([table[name] for name in names]) if names else torch.zeros(0),
+            "slots": torch.tensor(names, dtype=torch.int64).reshape(-1, 2),
+            "lengths": torch.tensor([len(table[name]) for name in names], dtype=torch.int64),
+        }
+        storage.write_bytes(_initial_file(folder), safetensors.torch.save(tensors, {"digest": digest}))
+    accelerator.wait_for_everyone()
+
+
+def load_initial(folder: Path, digest: str) -> dict[tuple[int, int], Tensor]:
+    """What ``save_initial`` stored. Raises DataError where it is gone or of other inputs."""
+    path = _initial_file(folder)
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            if file.metadata()["digest"] != digest:
+                raise DataError(f"{path}: of another round; delete {folder} and the round begins again")
+            logp, slots, lengths = (file.get_tensor(name) for name in ("logp", "slots", "lengths"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error}); delete {folder} and the round begins again") from error
+    return dict(zip(map(tuple, slots.tolist()), logp.split(lengths.tolist()), strict=True))
 
 
 def _read_progress(path: Path, digest: str) -> Progress | None:
@@ -92,6 +132,6 @@ def _read_progress(path: Path, digest: str) -> Progress | None:
         if value["digest"] != digest:
             return None
         rows = [storage.parse_record(TrainStep, json.loads(line), str(path)) for line in value["rows"]]
-        return Progress(int(value["step"]), rows, [float(v) for v in value["old_logp"]])
+        return Progress(int(value["step"]), rows, [float(v) for v in value["old_logp"]], value["budget"])
     except (OSError, ValueError, KeyError, TypeError, ValidationError, DataError):
         return None

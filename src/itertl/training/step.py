@@ -1,24 +1,36 @@
-"""One optimizer step: gradients of the mean loss over its groups, checked, clipped, applied."""
+"""One optimizer step: gradients of the mean loss over its groups, checked, clipped, applied.
+
+A micro-batch that holds all of its groups' responses is done in one pass. A group that is larger than the token budget
+takes two: log-probabilities without gradient, the loss of these numbers and its derivative by each, then piece by piece
+the gradient of (derivative · log-probability). By the chain rule that is the gradient of the loss itself.
+"""
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from itertl.config import TrainConfig
 from itertl.errors import TrainingDiverged
 from itertl.records import TrainStep
 from itertl.seeds import derive_seed
 from itertl.training.batches import Group
+from itertl.training.collate import collate
 from itertl.training.methods import Method
-from itertl.training.objective import Sums, group_losses
-from itertl.training.schedule import PlannedStep, micro_batches
-from itertl.training.session import Session
+from itertl.training.objective import Sums, by_group, group_loss
+from itertl.training.packing import MicroBatch, Piece, Work, missing, plan_shares
+from itertl.training.policy import response_logprobs
+from itertl.training.schedule import PlannedStep
+from itertl.training.session import Session, is_out_of_memory
 
 _FP16_TRIES = 24  # the loss scale starts at 2**16 and halves with each overflow
+SMALLEST_BUDGET = 64  # tokens; where even so many do not fit, no splitting helps
+
+Initial = Mapping[int, Mapping[int, Tensor]]  # group -> slot -> token log-probabilities of the round's first policy
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,6 +43,97 @@ class Gradients:
     is_finite: bool  # every loss, on all processes
 
 
+@dataclasses.dataclass(slots=True)
+class Accumulation:
+    """The gradient of one step while it comes together on one process."""
+
+    session: Session
+    groups: Sequence[Group]
+    method: Method
+    initial: Initial | None
+    scale: float  # of each group's loss in the step's gradient
+    seed: int  # of this step and process
+    advance: Callable[[int], None]
+    sums: Sums = dataclasses.field(default_factory=Sums)
+    bad: list[str] = dataclasses.field(default_factory=list)
+    forwards: int = 0
+
+    def work_off(self, work: Work, longest: Work | None = None) -> None:
+        """Forward and backward passes over all of ``work``.
+
+        ``longest``: how many of each kind the busiest process makes. A sharded model needs as many of every process:
+        one that has fewer repeats a micro-batch at weight zero.
+        """
+        for batch in work.whole:
+            self._whole(batch)
+        for batch in missing(work.whole, longest.whole if longest else ()):
+            self._whole(batch, counts=False)
+        found: dict[tuple[int, int], Tensor] = {}
+        spare = missing(work.split, longest.split if longest else ())
+        with torch.no_grad():
+            for number, batch in enumerate((*work.split, *spare)):
+                with self._seeded("split", number):
+                    found |= self._forward(batch)
+        slopes = self._slopes({slot: values.float() for slot, values in found.items()}) if work.split else {}
+        for number, batch in enumerate((*work.split, *spare)):
+            with self._seeded("split", number):
+                self._backward(batch, slopes, counts=number < len(work.split))
+
+    def count_without_pass(self, number: int) -> None:
+        """A group of which nothing need go through the model."""
+        item = group_loss(self.groups[number], {}, self.method)
+        self.sums.add(item.sums)
+        self.advance(1)
+
+    @contextmanager
+    def _seeded(self, kind: str, number: int) -> Iterator[None]:
+        """Dropout that is the same in both passes over a piece."""
+        torch.manual_seed(derive_seed(self.seed, kind, number))
+        yield
+
+    def _forward(self, batch: MicroBatch) -> dict[tuple[int, int], Tensor]:
+        collated = collate(batch)
+        self.sums.tokens += collated.tokens
+        return response_logprobs(self.session.policy, [collated], self.session.device)
+
+    def _whole(self, batch: MicroBatch, *, counts: bool = True) -> None:
+        numbers = sorted({piece.group for row in batch for piece in row})
+        self.forwards += 1
+        with self._seeded("whole", self.forwards):
+            table = by_group(self._forward(batch), numbers)
+        losses = [self._loss(number, table[number]) for number in numbers]
+        loss = torch.stack([item.total for item in losses]).sum()
+        self.session.accelerator.backward(loss * (self.scale if counts else 0.0))
+        if counts:
+            for number, item in zip(numbers, losses, strict=True):
+                self._count(number, item.sums)
+
+    def _loss(self, number: int, logp: Mapping[int, Tensor]) -> Any:
+        initial = None if self.initial is None else self.initial[number]
+        return group_loss(self.groups[number], logp, self.method, initial)
+
+    def _count(self, number: int, sums: Sums) -> None:
+        self.sums.add(sums)
+        if not math.isfinite(sums.loss):
+            self.bad.append(self.groups[number].problem_id)
+        self.advance(1)
+
+    def _slopes(self, found: Mapping[tuple[int, int], Tensor]) -> dict[tuple[int, int], Tensor]:
+        """Derivative of the step's loss by each token's log-probability."""
+        leaves = {slot: values.detach().requires_grad_() for slot, values in found.items()}
+        for number, logp in by_group(leaves, sorted({number for number, _ in leaves})).items():
+            item = self._loss(number, logp)
+            if item.total.requires_grad:
+                (item.total * self.scale).backward()
+            self._count(number, item.sums)
+        return {slot: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for slot, leaf in leaves.items()}
+
+    def _backward(self, batch: MicroBatch, slopes: Mapping[tuple[int, int], Tensor], *, counts: bool) -> None:
+        found = self._forward(batch)
+        parts = [(values * slopes[slot].to(values)).sum() if counts else values.sum() * 0.0 for slot, values in found.items()]
+        self.session.accelerator.backward(torch.stack(parts).sum())
+
+
 def compute_gradients(
     session: Session,
     planned: PlannedStep,
@@ -39,35 +142,68 @@ def compute_gradients(
     method: Method,
     seed: int,
     advance: Callable[[int], None],
+    initial: Initial | None = None,
 ) -> Gradients:
     """Fill ``.grad`` with the gradient of the mean loss over the step's groups, clipped.
 
-    Each process back-propagates its own groups, weighted so that averaging over processes (which DDP and FSDP do)
-    gives the mean over all groups, however unevenly they fall.
+    Each process back-propagates its own groups; averaging over processes gives the mean over all groups, however
+    unevenly they fall. Where memory runs out, the token budget is halved, and the step is done again.
     """
     accelerator = session.accelerator
-    torch.manual_seed(derive_seed(seed, "step", planned.step, accelerator.process_index))
-    session.optimizer.zero_grad(set_to_none=True)
-    sums, bad = Sums(), list[str]()
-    batches = micro_batches(planned.indices, config.micro_batch_groups, accelerator.process_index, accelerator.num_processes)
-    scale = accelerator.num_processes / len(planned.indices)
-    for number, (indices, counts) in enumerate(batches):
-        chosen = [groups[index] for index in indices]
-        last = number == len(batches) - 1
-        with nullcontext() if last else accelerator.no_sync(session.model):
-            found = group_losses(session.model, chosen, method, keep_logits=session.keep_logits, device=session.device)
-            loss = torch.stack([item.total for item in found]).sum()
-            accelerator.backward(loss * (scale if counts else 0.0))
-        if counts:
-            for group, item in zip(chosen, found, strict=True):
-                sums.add(item.sums)
-                if not math.isfinite(item.sums.loss):
-                    bad.append(group.problem_id)
-            advance(len(indices))
-    sums, num_bad = _over_processes(accelerator, sums, len(bad))
+    while True:
+        session.optimizer.zero_grad(set_to_none=True)
+        done = Accumulation(
+            session, groups, method, initial, accelerator.num_processes / len(planned.indices),
+            derive_seed(seed, "step", planned.step, accelerator.process_index), advance,
+        )  # fmt: skip
+        if not _ran_out(session, lambda current=done: _accumulate(current, planned)):
+            break
+        session.halve_budget(planned.step)
+        advance = _quiet
+    session.average_gradients()
+    sums, num_bad = _over_processes(accelerator, done.sums, len(done.bad))
     norm = accelerator.clip_grad_norm_(session.parameters, config.max_grad_norm or math.inf)
     norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
-    return Gradients(sums, float(norm), tuple(bad), num_bad == 0)
+    return Gradients(sums, float(norm), tuple(done.bad), num_bad == 0)
+
+
+def _accumulate(done: Accumulation, planned: PlannedStep) -> None:
+    session, accelerator = done.session, done.session.accelerator
+    pieces: list[Piece] = []
+    idle: list[int] = []
+    for number in planned.indices:
+        piece = done.groups[number].piece(number, done.method)
+        if piece is None:
+            idle.append(number)
+        else:
+            pieces.append(piece)
+    works = plan_shares(pieces, session.layout, accelerator.num_processes)
+    longest = None
+    if session.is_sharded:
+        longest = Work(max((w.whole for w in works), key=len), max((w.split for w in works), key=len))
+    with session.accumulating():
+        done.work_off(works[accelerator.process_index], longest)
+    for number in idle[accelerator.process_index :: accelerator.num_processes]:
+        done.count_without_pass(number)
+
+
+def _ran_out(session: Session, work: Callable[[], None]) -> bool:
+    """Whether memory ran out, on any process. Of a sharded model the other processes wait in vain, so there it is raised."""
+    try:
+        work()
+        ran_out = False
+    except (RuntimeError, MemoryError) as error:
+        if session.is_sharded or not is_out_of_memory(error) or session.layout.budget <= SMALLEST_BUDGET:
+            raise
+        ran_out = True
+    if session.accelerator.num_processes == 1 or session.is_sharded:
+        return ran_out
+    flag = torch.tensor([float(ran_out)], device=session.device)
+    return bool(session.accelerator.reduce(flag, "sum").item() > 0)
+
+
+def _quiet(_: int) -> None:
+    """Groups that are computed again were counted before."""
 
 
 def _over_processes(accelerator: Any, sums: Sums, num_bad: int) -> tuple[Sums, int]:
@@ -87,6 +223,7 @@ def finite_gradients(
     method: Method,
     seed: int,
     advance: Callable[[int], None],
+    initial: Initial | None = None,
 ) -> Gradients:
     """``compute_gradients``, done again with half the loss scale where float16 overflowed.
 
@@ -94,12 +231,12 @@ def finite_gradients(
     changed then.
     """
     scaler = session.accelerator.scaler
-    found = compute_gradients(session, planned, groups, config, method, seed, advance)
+    found = compute_gradients(session, planned, groups, config, method, seed, advance, initial)
     for _ in range(_FP16_TRIES if scaler is not None else 0):
         if not found.is_finite or math.isfinite(found.norm):
             break
         session.optimizer.step()  # the scaler finds the overflow, skips the update and lowers the scale
-        found = compute_gradients(session, planned, groups, config, method, seed, lambda _: None)
+        found = compute_gradients(session, planned, groups, config, method, seed, _quiet, initial)
     if found.is_finite and math.isfinite(found.norm):
         return found
     session.optimizer.zero_grad(set_to_none=True)
@@ -126,6 +263,7 @@ def log_row(planned: PlannedStep, found: Gradients) -> TrainStep:
         learning_rate=planned.learning_rate,
         groups=int(sums.groups),
         tokens=int(sums.tokens),
+        plain_tokens=int(sums.plain_tokens),
         pairs=int(sums.pairs),
         pairs_active=int(sums.active),
         pairs_hinged=int(sums.hinged),

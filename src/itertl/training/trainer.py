@@ -19,14 +19,22 @@ from itertl.models import load_tokenizer, policy_id
 from itertl.progress import Tracker
 from itertl.records import TrainStep, content_hash
 from itertl.training.batches import Group, GroupSet, build_groups
-from itertl.training.forward import Row
-from itertl.training.objective import Sums
+from itertl.training.objective import Sums, by_group
+from itertl.training.packing import Piece
 from itertl.training.schedule import num_steps, plan_steps
-from itertl.training.session import Session, close_session, discard_staged, open_session, save_checkpoint
-from itertl.training.shift import Shift, sampled_rows, sequence_logprobs, shift
+from itertl.training.session import (
+    Loaded,
+    Session,
+    close_session,
+    discard_staged,
+    load_policy,
+    open_session,
+    save_checkpoint,
+)
+from itertl.training.shift import Shift, sampled_pieces, sequence_logprobs, shift
 from itertl.training.stage import StageTracker, TrainInputs, TrainResult
-from itertl.training.state import Progress, remove_state, restore_state, save_state
-from itertl.training.step import finite_gradients, log_row
+from itertl.training.state import Progress, load_initial, remove_state, restore_state, save_initial, save_state
+from itertl.training.step import Initial, finite_gradients, log_row
 
 
 @dataclass(slots=True)
@@ -37,18 +45,17 @@ class Round:
     session: Session
     tokenizer: Any
     groups: GroupSet
-    samples: list[Row]
+    samples: list[Piece]
     digest: str
     progress: Progress
     saved_at: float
+    full_budget: int  # tokens of a micro-batch, before memory ran out
+    initial: Initial | None = None
     is_whole: bool = True  # False while a step is being applied: such weights are never saved
 
-    def logprobs(self) -> list[float]:
-        return sequence_logprobs(
-            self.session.model, self.samples, keep_logits=self.session.keep_logits, device=self.session.device
-        )
-
     def save(self) -> None:
+        budget = self.session.layout.budget
+        self.progress.budget = budget if budget != self.full_budget else None
         save_state(self.session.accelerator, self.inputs.state, self.digest, self.progress)
         self.saved_at = time.monotonic()
 
@@ -56,40 +63,69 @@ class Round:
 def run(inputs: TrainInputs, stage: StageTracker, say: Callable[[object], None]) -> TrainResult:
     """See ``stage.train``."""
     discard_staged(inputs.out)
-    session = open_session(inputs)
+    loaded = load_policy(inputs)
+    current = _begin(inputs, loaded, say)
     try:
-        current = _begin(inputs, session, say)
+        _restore(current, say)
         _loop(current, stage)
         return _finish(current)
     finally:
-        close_session(session)
+        close_session(current.session)
 
 
-def _begin(inputs: TrainInputs, session: Session, say: Callable[[object], None]) -> Round:
-    """Groups, measured samples, and the state of an earlier call where there is one."""
+def _begin(inputs: TrainInputs, loaded: Loaded, say: Callable[[object], None]) -> Round:
+    """Groups, measured samples, and the prepared policy."""
     loading = {"trust_remote_code": inputs.trust_remote_code, "revision": inputs.revision}
     tokenizer = load_tokenizer(inputs.model, **loading)  # type: ignore[arg-type]
     config = inputs.config
-    if session.context is not None:
-        config = config.model_copy(update={"max_length": min(config.max_length, session.context)})
+    if loaded.context is not None:
+        config = config.model_copy(update={"max_length": min(config.max_length, loaded.context)})
     groups = build_groups(
         inputs.scored, inputs.problems, tokenizer,
         prompt=inputs.prompt, score=inputs.score, train=config, method=inputs.method,
     )  # fmt: skip
     _report_counts(groups, config.max_length, say)
-    samples = sampled_rows(
+    samples = sampled_pieces(
         inputs.scored, inputs.problems, tokenizer, prompt=inputs.prompt, train=config, num_problems=inputs.kl_problems
     )
-    _check_ids(groups.groups, samples, session.vocabulary)
-    digest = _digest(inputs, groups, samples, session.accelerator.num_processes)
-    current = Round(inputs, session, tokenizer, groups, samples, digest, Progress(), time.monotonic())
-    restored = restore_state(session.accelerator, inputs.state, digest)
+    _check_ids(groups.groups, samples, loaded.vocabulary)
+    digest = _digest(inputs, groups, samples, loaded.accelerator.num_processes)
+    session = open_session(loaded, config, longest=_longest(groups.groups, samples), say=say)
+    return Round(inputs, session, tokenizer, groups, samples, digest, Progress(), time.monotonic(), session.layout.budget)
+
+
+def _longest(groups: Sequence[Group], samples: Sequence[Piece]) -> int:
+    """Tokens of the longest prompt with one response."""
+    trained = (len(g.prompt_ids) + len(r.token_ids) for g in groups for r in g.responses)
+    measured = (len(p.prompt_ids) + len(ids) for p in samples for ids in p.responses)
+    return max([*trained, *measured])
+
+
+def _restore(current: Round, say: Callable[[object], None]) -> None:
+    """The state of an earlier call where there is one; else what is measured before the first step."""
+    inputs, session = current.inputs, current.session
+    restored = restore_state(session.accelerator, inputs.state, current.digest)
     if restored is not None:
         current.progress = restored
         say(f"training goes on after step {restored.step}")
-    else:
-        current.progress.old_logp = current.logprobs()
-    return current
+        if restored.budget is not None:
+            session.layout = session.layout.with_budget(restored.budget)
+    current.initial = _initial_logprobs(current, is_first=restored is None)
+    if restored is None:
+        current.progress.old_logp = sequence_logprobs(session, current.samples)
+
+
+def _initial_logprobs(current: Round, *, is_first: bool) -> Initial | None:
+    """What the policy that the round began with says of every response that is trained on: computed once and stored."""
+    inputs, session, groups = current.inputs, current.session, current.groups.groups
+    if not inputs.method.needs_initial:
+        return None
+    if not is_first:
+        return by_group(load_initial(inputs.state, current.digest), range(len(groups)))
+    pieces = [piece for number, group in enumerate(groups) if (piece := group.piece(number, inputs.method)) is not None]
+    table = session.logprobs(pieces)
+    save_initial(session.accelerator, inputs.state, current.digest, table)
+    return by_group(table, range(len(groups)))
 
 
 def _report_counts(groups: GroupSet, max_length: int, say: Callable[[object], None]) -> None:
@@ -106,7 +142,7 @@ def _report_counts(groups: GroupSet, max_length: int, say: Callable[[object], No
         say(f"left out of training (max_length {max_length}): {text}")
 
 
-def _check_ids(groups: Sequence[Group], samples: Sequence[Row], vocabulary: int) -> None:
+def _check_ids(groups: Sequence[Group], samples: Sequence[Piece], vocabulary: int) -> None:
     """Ids sampled by a model with another tokenizer must not reach the embedding."""
     for group in groups:
         for response in group.responses:
@@ -115,14 +151,14 @@ def _check_ids(groups: Sequence[Group], samples: Sequence[Row], vocabulary: int)
                     f"problem {group.problem_id}: a response holds a token id outside the model's vocabulary of "
                     f"{vocabulary}; were these candidates sampled from another model?"
                 )
-    if any(max(row.response_ids) >= vocabulary for row in samples):
+    if any(max(ids) >= vocabulary for piece in samples for ids in piece.responses):
         raise DataError(f"a candidate holds a token id outside the model's vocabulary of {vocabulary}; sample again")
 
 
-def _digest(inputs: TrainInputs, groups: GroupSet, samples: Sequence[Row], processes: int) -> str:
+def _digest(inputs: TrainInputs, groups: GroupSet, samples: Sequence[Piece], processes: int) -> str:
     """Hash of all that a saved state depends on."""
     config = inputs.config.model_dump(mode="json", exclude={"save_every_steps", "save_every_seconds"})
-    rows = content_hash([[row.prompt_ids, row.response_ids] for row in samples])
+    rows = content_hash([[piece.prompt_ids, piece.responses] for piece in samples])
     policy = policy_id(inputs.model, revision=inputs.revision)
     method = dataclasses.asdict(inputs.method)
     return content_hash(
@@ -166,7 +202,7 @@ def _step(current: Round, planned: Any, tracker: Tracker) -> TrainStep:
         group["lr"] = planned.learning_rate
     found = finite_gradients(
         session, planned, current.groups.groups, inputs.config, inputs.method, inputs.seed,
-        lambda done: tracker.advance(done * processes, note),
+        lambda done: tracker.advance(done * processes, note), current.initial,
     )  # fmt: skip
     row = log_row(planned, found)
     current.is_whole = False
@@ -195,7 +231,7 @@ def _save_if_due(current: Round, *, is_last: bool) -> None:
 def _finish(current: Round) -> TrainResult:
     """Measure the new policy, write the checkpoint and the log, forget the state."""
     inputs, session, progress = current.inputs, current.session, current.progress
-    new = current.logprobs()
+    new = sequence_logprobs(session, current.samples)
     if not all(bool(torch.isfinite(p).all()) for p in session.parameters) or not all(map(math.isfinite, new)):
         raise TrainingDiverged(
             f"step {progress.step}, the last: the weights are not finite after it; lower train.learning_rate or set "
@@ -224,8 +260,9 @@ def _result(current: Round, moved: Shift) -> TrainResult:
             groups=row.groups, loss=row.loss * row.groups, ce=row.loss_ce * row.groups,
             ranking=row.loss_ranking * row.groups, active=row.pairs_active, hinged=row.pairs_hinged,
         ))  # fmt: skip
-    seen = [(g, [g.responses[i] for i in g.needed(method)]) for g in groups.groups]
-    candidates = sum(len(r.token_ids) for _, rs in seen for r in rs if not r.is_reference)
+    seen = [g.responses[index] for g in groups.groups for index in g.needed(method)]
+    candidates = sum(len(response.token_ids) for response in seen if not response.is_reference)
+    references = sum(len(response.token_ids) for response in seen if response.is_reference)
     return TrainResult(
         steps=num_steps(len(groups.groups), config),
         groups=len(groups.groups),
@@ -235,7 +272,8 @@ def _result(current: Round, moved: Shift) -> TrainResult:
         share_hinged=sums.hinged / sums.active if sums.active else None,
         share_active_pairs=groups.num_active_pairs(method.beta) / groups.num_pairs() if groups.num_pairs() else None,
         tokens=sum(row.tokens for row in current.progress.rows),
-        reference_tokens=config.epochs * sum(len(g.reference.token_ids) for g in groups.groups),
+        plain_tokens=sum(row.plain_tokens for row in current.progress.rows),
+        reference_tokens=config.epochs * references,
         candidate_tokens=config.epochs * candidates,
         **dataclasses.asdict(moved),
         candidates=counts.candidates,

@@ -1,0 +1,317 @@
+"""What one training step costs: the released code's way against ours, on the same groups, in alternation.
+
+Theirs is a stand-in that follows RTLCoder's training code: the prompt again with each of its K responses, padded to the
+longest, logits of all positions, log-softmax over the whole vocabulary, sums sample by sample; a prompt at a time. Ours is
+``itertl``'s step: prompts shared, rows packed, output head on response positions alone, in chunks, and only the responses
+whose gradient is not zero. Loss and gradient are compared; peak memory is taken in processes of their own.
+
+Shapes: "fixed", one prompt of 260 tokens with four responses of 120, 150, 170 and 200; "sampled", the groups of a run's
+iteration (``--run FOLDER``, with what its model sampled), or, without one, of generated problems with mutants as candidates.
+"""
+
+import argparse
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from itertl import storage
+from itertl.config import ModelConfig, ScoreConfig, TrainConfig, load_recipe
+from itertl.models import load_tokenizer, resolve_model
+from itertl.records import Candidate, Problem, SamplingSettings, Scored
+from itertl.training.batches import Group, Response, build_groups
+from itertl.training.methods import METHODS, Method
+from itertl.training.schedule import PlannedStep
+from itertl.training.session import Session, load_policy, open_session
+from itertl.training.stage import TrainInputs
+from itertl.training.step import compute_gradients
+
+FIXED_PROMPT, FIXED_RESPONSES = 260, (120, 150, 170, 200)
+
+
+def fixed_groups(vocabulary: int, count: int) -> list[Group]:
+    """Random tokens in the fixed shape, all pairs active."""
+    draw = random.Random(0)
+
+    def ids(length: int) -> tuple[int, ...]:
+        return tuple(draw.randrange(10, vocabulary) for _ in range(length))
+
+    z = (0.1, 0.4, 0.7, 1.0)
+    return [
+        Group(f"fixed-{n}", ids(FIXED_PROMPT), tuple(Response(ids(k), z[i], i == 3) for i, k in enumerate(FIXED_RESPONSES)))
+        for n in range(count)
+    ]
+
+
+def sampled_groups(run: Path | None, count: int, tokenizer: Any, method: Method) -> list[Group]:
+    """The first groups of a run's last scored iteration, or generated ones."""
+    if run is None:
+        return _generated_groups(count, tokenizer, method)
+    recipe = load_recipe(run / "recipe.yaml")
+    scored = storage.read_records(max(run.glob("iter-*/scored.jsonl")), Scored)
+    problems = storage.read_records(run / "problems.jsonl", Problem)
+    found = build_groups(
+        scored, problems, tokenizer, prompt=recipe.prompt, score=recipe.score, train=recipe.train, method=method
+    )
+    return list(found.groups[:count])
+
+
+def _generated_groups(count: int, tokenizer: Any, method: Method) -> list[Group]:
+    from itertl.config import PromptConfig
+    from itertl.problems.synth import generate
+    from itertl.problems.synth.mutate import mutants
+    from itertl.scoring.stage import score_candidates
+
+    problems = generate(0, count, (), "train")
+    candidates: list[Candidate] = []
+    for p in problems:
+        draw = random.Random(p.id)
+        reference = p.reference or ""
+        texts = [*list(mutants(reference, draw))[:2], reference[: int(len(reference) * draw.uniform(0.5, 1.0))]]
+        candidates += [
+            Candidate(
+                problem_id=p.id, index=i, policy="mutants", settings=SamplingSettings(), seed=i, text=text, code=text,
+                finish_reason="stop", prompt_tokens=1, completion_tokens=1,
+            )
+            for i, text in enumerate(texts)
+        ]  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        scored = score_candidates(candidates, {p.id: p for p in problems}, config=ScoreConfig(), out=Path(folder) / "scored.jsonl")
+    made = build_groups(
+        scored, problems, tokenizer, prompt=PromptConfig(), score=ScoreConfig(), train=TrainConfig(), method=method
+    )
+    return list(made.groups)
+
+
+# --- theirs
+
+
+def their_loss(model: Any, group: Group, method: Method, device: Any) -> torch.Tensor:
+    """One prompt as the released code does it, with the options of ``method`` in place of its constants."""
+    rows = [group.prompt_ids + response.token_ids for response in group.responses]
+    width = max(map(len, rows))
+    ids = torch.tensor([list(row) + [0] * (width - len(row)) for row in rows], device=device)
+    attention = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device)
+    labels = ids.clone()
+    labels[:, : len(group.prompt_ids)] = -100
+    labels[attention == 0] = -100
+    logits = model(input_ids=ids, attention_mask=attention, use_cache=False).logits.float()
+    logp = torch.log_softmax(logits, dim=-1)[:, :-1]
+    wanted = labels[:, 1:]
+    picked = logp.gather(-1, wanted.clamp(min=0).unsqueeze(-1)).squeeze(-1) * (wanted != -100)
+    lengths = attention.sum(-1) if method.length_normalizer == "sequence" else (wanted != -100).sum(-1)
+    p = picked.sum(-1) / lengths
+    if method.softmax:
+        p = torch.softmax(p, dim=0)
+    ce = -picked[-1].sum() / (wanted[-1] != -100).sum()
+    ranking = torch.zeros((), device=device)
+    z = [response.z for response in group.responses]
+    for low in range(len(z)):
+        for high in range(len(z)):
+            if z[low] < z[high] - method.beta:
+                ranking = ranking + torch.relu(p[low] - p[high] + method.alpha)
+    return (ranking + 1) * ce if method.ranking_weight == "product" else ce + ce.detach() * ranking
+
+
+def run_theirs(session: Session, groups: Sequence[Group], method: Method) -> float:
+    total = 0.0
+    kind = torch.device(session.device).type
+    is_bf16 = session.accelerator.mixed_precision == "bf16"
+    for group in groups:
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=is_bf16):
+            loss = their_loss(session.model, group, method, session.device) / len(groups)
+        loss.backward()
+        total += float(loss.detach())
+    return total
+
+
+def run_ours(session: Session, groups: Sequence[Group], method: Method) -> float:
+    config = TrainConfig(max_grad_norm=None)
+    planned = PlannedStep(1, 1.0, 1e-5, tuple(range(len(groups))))
+    found = compute_gradients(session, planned, groups, config, method, 0, lambda _: None)
+    return found.sums.loss / len(groups)
+
+
+WAYS = {"theirs": run_theirs, "ours": run_ours}
+
+
+def open_model(precision: str) -> Session:
+    config = TrainConfig(precision=precision)  # type: ignore[arg-type]
+    path = resolve_model(ModelConfig())
+    here = Path(tempfile.gettempdir())
+    inputs = TrainInputs(
+        (), (), path, here, here, here, config, METHODS["itertl"], load_recipe_prompt(), ScoreConfig(), 0, 0, "float32",
+        None, False, None,
+    )  # fmt: skip
+    return open_session(load_policy(inputs), config, longest=2048, say=lambda text: print(text, file=sys.stderr))
+
+
+def load_recipe_prompt() -> Any:
+    from itertl.config import PromptConfig
+
+    return PromptConfig()
+
+
+def groups_for(shape: str, run: Path | None, count: int, vocabulary: int, method: Method) -> list[Group]:
+    if shape == "fixed":
+        return fixed_groups(vocabulary, count)
+    return sampled_groups(run, count, load_tokenizer(resolve_model(ModelConfig())), method)
+
+
+# --- measuring
+
+
+def timed(session: Session, way: str, groups: Sequence[Group], method: Method) -> tuple[float, float, torch.Tensor]:
+    """Seconds, loss, and the whole gradient."""
+    session.optimizer.zero_grad(set_to_none=True)
+    _wait()
+    start = time.perf_counter()
+    loss = WAYS[way](session, groups, method)
+    _wait()
+    seconds = time.perf_counter() - start
+    return seconds, loss, torch.cat([p.grad.flatten().float() for p in session.parameters])
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def peak_gb(way: str, shape: str, precision: str, groups: Sequence[Group], method: Method) -> float:
+    """Memory above weights and gradients, in a process that does nothing else. Called in that process."""
+    session = open_model(precision)
+    for parameter in session.parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        _keep_gradients(session, way, groups, method)
+        return (torch.cuda.max_memory_allocated() - before) / 1e9
+    before_kb = _resident_kb()
+    _keep_gradients(session, way, groups, method)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) * 1024 / 1e9
+
+
+def _keep_gradients(session: Session, way: str, groups: Sequence[Group], method: Method) -> None:
+    """A step into gradients that are allocated already."""
+    session.optimizer.zero_grad = lambda set_to_none=True: None
+    WAYS[way](session, groups, method)
+
+
+def _resident_kb() -> int:
+    """Resident now, which is above what loading peaked at: the high-water mark is written back to it first."""
+    Path("/proc/self/clear_refs").write_text("5")
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+
+
+def in_own_process(arguments: argparse.Namespace, way: str, shape: str, precision: str) -> float:
+    command = [sys.executable, __file__, "--child", way, "--shapes", shape, "--precisions", precision, "--groups", str(arguments.groups)]
+    command += ["--run", str(arguments.run)] if arguments.run else []
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(done.stderr)
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def measure(arguments: argparse.Namespace, shape: str, precision: str) -> dict[str, Any]:
+    method = METHODS["rtlcoder" if shape == "fixed" else "itertl"]
+    session = open_model(precision)
+    vocabulary = session.model.config.vocab_size
+    groups = groups_for(shape, arguments.run, 1 if shape == "fixed" else arguments.groups, vocabulary, method)
+    for way in WAYS:  # caches, threads and clocks warm
+        timed(session, way, groups[:1], method)
+    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    losses: dict[str, float] = {}
+    gradients: dict[str, torch.Tensor] = {}
+    for number in range(arguments.rounds):
+        for way in WAYS if number % 2 == 0 else reversed(WAYS):
+            took, losses[way], gradients[way] = timed(session, way, groups, method)
+            seconds[way].append(took)
+    best = {way: min(times) for way, times in seconds.items()}
+    apart = float((gradients["ours"] - gradients["theirs"]).norm() / gradients["theirs"].norm())
+    loss_apart = abs(losses["ours"] - losses["theirs"]) / abs(losses["theirs"])
+    tolerance = 1e-3 if precision == "float32" else 5e-2
+    pieces = [group.piece(number, method) for number, group in enumerate(groups)]
+    tokens = sum(len(piece) for piece in pieces if piece)
+    plain = sum(group.plain_tokens() for group in groups)
+    row: dict[str, Any] = {
+        "shape": shape, "precision": precision, "groups": len(groups), "ours_s": best["ours"], "theirs_s": best["theirs"],
+        "ratio": best["theirs"] / best["ours"], "all_s": seconds, "loss_apart": loss_apart, "gradient_apart": apart,
+        "agree": loss_apart < tolerance and apart < tolerance, "tokens": tokens, "plain_tokens": plain,
+        "tokens_per_s": tokens / best["ours"], "active_pairs": sum(len(g.active_pairs(method.beta)) for g in groups),
+        "pairs": sum(len(g.responses) * (len(g.responses) - 1) // 2 for g in groups),
+    }  # fmt: skip
+    if torch.cuda.is_available():
+        row["mfu"] = 6 * sum(p.numel() for p in session.parameters) * tokens / best["ours"] / _peak_flops()
+        row["device"] = torch.cuda.get_device_name()
+    del session, gradients
+    if not arguments.no_memory and shape == "fixed":
+        memory = {way: in_own_process(arguments, way, shape, precision) for way in WAYS}
+        row |= {f"{way}_gb": value for way, value in memory.items()}
+        row["memory_share"] = memory["ours"] / memory["theirs"]
+    return row
+
+
+def _peak_flops() -> float:
+    """Of a large matrix product in bf16 on this card: what it reaches, not what its data sheet says."""
+    a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
+    for _ in range(3):
+        a @ a
+    _wait()
+    start = time.perf_counter()
+    for _ in range(10):
+        a @ a
+    _wait()
+    return 10 * 2 * 8192**3 / (time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print one object and nothing else")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--groups", type=int, default=64, help="groups of the shape sampled")
+    parser.add_argument("--run", type=Path, default=None, help="a run's folder, for really sampled candidates")
+    parser.add_argument("--shapes", nargs="+", default=["fixed", "sampled"], choices=["fixed", "sampled"])
+    parser.add_argument("--precisions", nargs="+", default=["float32", "bf16"], choices=["float32", "bf16"])
+    parser.add_argument("--no-memory", action="store_true", help="leave out the peak memory of the fixed shape")
+    parser.add_argument("--child", choices=list(WAYS), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        shape, precision = arguments.shapes[0], arguments.precisions[0]
+        method = METHODS["rtlcoder"]
+        groups = groups_for(shape, arguments.run, 1, 49152, method)
+        print(json.dumps(peak_gb(arguments.child, shape, precision, groups, method)))
+        return
+    # the sampled shape in float32 alone: bf16 is measured on the fixed one
+    wanted = [(s, p) for s in arguments.shapes for p in arguments.precisions if s == "fixed" or p == arguments.precisions[0]]
+    rows = [measure(arguments, shape, precision) for shape, precision in wanted]
+    last = rows[-1]
+    result = {
+        "benchmark": "train_step", "unit": "seconds per step", "ours": last["ours_s"], "theirs": last["theirs_s"],
+        "ratio": last["ratio"], "agree": all(row["agree"] for row in rows), "rows": rows, "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(), "load": os.getloadavg()[0],
+    }  # fmt: skip
+    if arguments.json:
+        print(json.dumps(result))
+        return
+    for row in rows:
+        memory = f", memory {row['memory_share']:.2f} of theirs" if "memory_share" in row else ""
+        print(
+            f"{row['shape']}, {row['precision']}: theirs {row['theirs_s']:.2f} s, ours {row['ours_s']:.2f} s, "
+            f"{row['ratio']:.2f} times{memory}; gradients differ by {row['gradient_apart']:.1e}"
+        )
+    print(f"{result['ratio']:.2f} times")
+
+
+if __name__ == "__main__":
+    main()
