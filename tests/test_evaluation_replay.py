@@ -79,6 +79,11 @@ def test_the_whole_replay(shared_data: Path, tmp_path: Path, which: str, publish
     assert found["summary"]["unjudged"] == 10 * len(unjudged)
 
 
+# Its two processes write ``state`` in one time step; which comes last is the simulator's choice, and the strict
+# testbench's nets let the reset come last, upstream's the next state. Verilog allows both.
+RACES_WITH_ITSELF = frozenset({("verilogeval-syntax-hard", 642)})
+
+
 def wrong_answers(shared_data: Path, count: int | None) -> None:
     lines = [json.loads(line) for line in (shared_data / "rtlfixer_wrong_solutions.jsonl").read_text().splitlines()]
     benchmark = load("verilogeval-v1-human", shared_data)
@@ -88,9 +93,10 @@ def wrong_answers(shared_data: Path, count: int | None) -> None:
     for row, line in zip(judge(benchmark, completions), chosen, strict=True):
         if row.passed is None:
             assert row.task_id in needs_icarus_12(shared_data)
-        else:
+        elif (line["set"], line["index"]) not in RACES_WITH_ITSELF:
             assert row.passed is (line["iverilog11_result"] == "passed"), (line["set"], line["index"], row)
-            if line["iverilog11_result"] == "compile_error":
+            # the gate expands a time scale inside a module away, after which a nested module is no error any more
+            if line["iverilog11_result"] == "compile_error" and line["solution"].count("endmodule") < 2:
                 assert row.verdict in (Verdict.SYNTAX_ERROR, Verdict.ELABORATION_ERROR, Verdict.COMPILE_ERROR, Verdict.NO_CODE)
 
 
@@ -115,6 +121,6 @@ def test_the_whole_machine_set_but_two_is_sound(shared_data: Path) -> None:
     """Two testbenches hardly ever reset the design at a clock edge: of fsm_ps2 even an empty module passes."""
     found = self_test(load("verilogeval-v1-machine", shared_data))
     assert found.checked == 143
-    assert found.failures["fsm_ps2"] == "a module without a body passes"
+    assert found.failures["fsm_ps2"].startswith("a module without a body passes (known: ")
     assert set(found.failures) <= {"fsm_ps2", "2012_q2fsm"}
     assert "caught" in found.failures.get("2012_q2fsm", "caught")

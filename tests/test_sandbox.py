@@ -715,10 +715,10 @@ except OSError:
 def test_removal_follows_no_link(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "f").write_text("x", encoding="ascii")
-    with sandbox.scratch() as place:
-        (place / "link").symlink_to(tmp_path / "kept")
-        (place / "a" / "b").mkdir(parents=True)
-        (place / "a" / "link").symlink_to(tmp_path / "kept")
-        removal.flatten_and_remove(place)
-        assert not place.exists()
+    place = tmp_path / "place"
+    (place / "a" / "b").mkdir(parents=True)
+    (place / "link").symlink_to(tmp_path / "kept")
+    (place / "a" / "link").symlink_to(tmp_path / "kept")
+    removal.flatten_and_remove(place)
+    assert not place.exists()
     assert stat.S_ISREG((tmp_path / "kept" / "f").stat().st_mode)

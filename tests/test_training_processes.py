@@ -1,5 +1,9 @@
-"""Two processes (DDP on the CPU) take the same steps as one."""
+"""Several processes take the same steps as one: copies of the weights (DDP) and pieces of them (FSDP), over gloo.
 
+accelerate chooses FSDP for GPUs alone, so the test puts its plugin in place by hand; what shards, saves and loads is its own.
+"""
+
+import json
 import os
 import socket
 import subprocess
@@ -15,44 +19,110 @@ from itertl.models import load_model
 from itertl.records import TrainStep
 
 SCRIPT = """
-import sys
+import json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
+options = json.loads(sys.argv[4])
+kind, method, settings = options["kind"], options["method"], options["settings"]
+if kind == "fsdp":
+    from accelerate import PartialState
+    from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+    from itertl.training import session
+    make = session._accelerator
+    def sharded(config, tracking):
+        made = make(config, tracking)
+        made.state.distributed_type = PartialState().distributed_type = DistributedType.FSDP
+        made.state.fsdp_plugin = FullyShardedDataParallelPlugin(
+            fsdp_version=2, auto_wrap_policy="transformer_based_wrap", state_dict_type="SHARDED_STATE_DICT",
+            cpu_ram_efficient_loading=False, reshard_after_forward=True,
+        )
+        return made
+    session._accelerator = sharded
 import training_cases as cases
 model, tokenizer = cases.tiny(Path(sys.argv[3]))
 made = cases.case(5, tokenizer)
-print(cases.run_stage(Path(sys.argv[2]), model, made.problems, made.rows, groups_per_step=3, save_every_steps=1))
+print(cases.run_stage(Path(sys.argv[2]), model, made.problems, made.rows, method, groups_per_step=3, save_every_steps=1, **settings))
 """
 
 
-def launch(folder: Path, cache: Path, processes: int) -> None:
+def launch(
+    folder: Path, cache: Path, processes: int, kind: str = "ddp", method: str = "itertl", kill_at: str = "", **settings: object
+) -> str:
+    """Run a round on so many processes; what the last one to end wrote to stderr."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    # a large epsilon: Adam else turns the rounding of a gradient near zero into a step of the full learning rate
+    options = json.dumps({"kind": kind, "method": method, "settings": {"epochs": 3, "epsilon": 1e-3, **settings}})
     started: list[subprocess.Popen[str]] = []
     for rank in range(processes):
         env = {
             **os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "RANK": str(rank), "LOCAL_RANK": str(rank),
             "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+            "ITERTL_KILL_AT": kill_at,
         }  # fmt: skip
-        command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(folder), str(cache)]
+        command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(folder), str(cache), options]
         started.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True))
+    errors = ""
     for process in started:
         _, errors = process.communicate(timeout=400)
-        assert process.returncode == 0, errors
+        assert process.returncode == (-9 if kill_at else 0), errors
+    return errors
+
+
+def assert_same_round(one: Path, other: Path) -> None:
+    """Losses of each step, and the weights at the end, within what another order of sums explains."""
+    first, second = (storage.read_records(path / "train.jsonl", TrainStep) for path in (one, other))
+    assert [row.groups for row in first] == [row.groups for row in second] == [3, 2, 3, 2, 3, 2]
+    for name in ("loss", "loss_ranking", "grad_norm", "tokens", "pairs_hinged", "epoch"):
+        assert [getattr(row, name) for row in second] == pytest.approx([getattr(row, name) for row in first], rel=1e-3)
+    before, after = (load_model(path / "checkpoint", device="cpu").state_dict() for path in (one, other))
+    assert before.keys() == after.keys()
+    for name in before:
+        torch.testing.assert_close(before[name], after[name], rtol=1e-4, atol=2e-6)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    cases.tiny(folder)
+    return folder
+
+
+@pytest.mark.timeout(600)
+def test_two_processes_take_the_steps_of_one(tmp_path: Path, cache: Path) -> None:
+    """5 groups, 3 a step, 6 steps: every step falls unevenly on two processes."""
+    launch(tmp_path / "1", cache, 1)
+    launch(tmp_path / "2", cache, 2)
+    assert_same_round(tmp_path / "1", tmp_path / "2")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
-    """5 groups, 3 a step: every step falls unevenly on two processes."""
-    cases.tiny(tmp_path / "cache")
-    for processes in (1, 2):
-        launch(tmp_path / str(processes), tmp_path / "cache", processes)
-    one, two = (storage.read_records(tmp_path / name / "train.jsonl", TrainStep) for name in "12")
-    assert [row.groups for row in one] == [row.groups for row in two] == [3, 2, 3, 2]
-    for name in ("loss", "loss_ranking", "grad_norm", "tokens", "pairs_hinged", "epoch"):
-        assert [getattr(row, name) for row in two] == pytest.approx([getattr(row, name) for row in one], rel=1e-3)
-    before, after = (load_model(tmp_path / name / "checkpoint", device="cpu").state_dict() for name in "12")
-    for name in before:
-        torch.testing.assert_close(before[name], after[name], rtol=1e-2, atol=1e-4)
+@pytest.mark.parametrize("settings", [{}, {"micro_batch_tokens": 100}, {"packing": "off"}], ids=["packed", "two passes", "padded"])
+def test_pieces_of_the_weights_take_the_steps_of_the_whole(tmp_path: Path, cache: Path, settings: dict[str, object]) -> None:
+    launch(tmp_path / "1", cache, 1, **settings)
+    launch(tmp_path / "2", cache, 2, "fsdp", **settings)
+    assert_same_round(tmp_path / "1", tmp_path / "2")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+@pytest.mark.parametrize("after", [3, 1])
+def test_a_round_goes_on_with_another_number_of_processes(tmp_path: Path, cache: Path, kind: str, after: int) -> None:
+    """Killed on two processes after the third step; gone on with on ``after``."""
+    launch(tmp_path / "whole", cache, 1, kind)
+    launch(tmp_path / "cut", cache, 2, kind, kill_at="train.step:4")
+    assert not (tmp_path / "cut" / "checkpoint").exists()
+    launch(tmp_path / "cut", cache, after, kind)
+    assert_same_round(tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_method_that_asks_the_first_policy_resumes_with_its_answers(tmp_path: Path, cache: Path) -> None:
+    launch(tmp_path / "whole", cache, 1, method="dpo")
+    launch(tmp_path / "cut", cache, 2, method="dpo", kill_at="train.step:4")
+    launch(tmp_path / "cut", cache, 2, method="dpo")
+    assert_same_round(tmp_path / "whole", tmp_path / "cut")

@@ -5,7 +5,6 @@ have; a row that reaches the model's context ends there with finish reason "leng
 at all yields an empty text with that reason. Stop strings are not looked for: a response ends at an end token.
 """
 
-
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

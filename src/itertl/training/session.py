@@ -77,12 +77,15 @@ class Session:
         return nullcontext() if self.is_sharded else self.accelerator.no_sync(self.policy)
 
     def average_gradients(self) -> None:
-        """The mean over processes, in place; a parameter without a gradient counts as zero."""
-        if self.accelerator.num_processes == 1 or self.is_sharded:
-            return
+        """The mean over processes, in place.
+
+        A parameter without a gradient gets one of zero: it is one, and Adam's momentum goes on, as it would had all been computed.
+        """
         for parameter in self.parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
+        if self.accelerator.num_processes == 1 or self.is_sharded:
+            return
         for some in _buckets([p.grad for p in self.parameters]):
             flat = torch.cat([gradient.reshape(-1) for gradient in some])
             torch.distributed.all_reduce(flat)
@@ -183,7 +186,7 @@ def open_session(loaded: Loaded, config: TrainConfig, *, longest: int, say: Call
 
 
 def _accelerator(config: TrainConfig, tracking_dir: Path | None) -> Any:
-    from accelerate import Accelerator
+    from accelerate import Accelerator, DistributedDataParallelKwargs
     from accelerate.state import AcceleratorState
 
     # Its settings are global to the process; a round before this one may have had another precision.
@@ -193,11 +196,15 @@ def _accelerator(config: TrainConfig, tracking_dir: Path | None) -> Any:
     precision = {"float32": "no"}.get(precision, precision)
     if config.precision == "fp16" and not torch.cuda.is_available():
         raise RecipeError("train.precision: fp16 needs a GPU; use bf16 or float32 on this machine")
+    # A process that makes more passes than another must not wait for it: buffers are constant, gradients go once a step.
+    copies = DistributedDataParallelKwargs(broadcast_buffers=False)
     if tracking_dir is not None and importlib.util.find_spec("tensorboard") is not None:
-        accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=str(tracking_dir))
+        accelerator = Accelerator(
+            mixed_precision=precision, log_with="tensorboard", project_dir=str(tracking_dir), kwargs_handlers=[copies]
+        )
         accelerator.init_trackers("train")
         return accelerator
-    return Accelerator(mixed_precision=precision)
+    return Accelerator(mixed_precision=precision, kwargs_handlers=[copies])
 
 
 def _refuse_unsupported(accelerator: Any, config: TrainConfig) -> None:

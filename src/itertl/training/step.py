@@ -73,7 +73,7 @@ class Accumulation:
         with torch.no_grad():
             for number, batch in enumerate((*work.split, *spare)):
                 with self._seeded("split", number):
-                    found |= self._forward(batch)
+                    found |= self._forward(batch, number < len(work.split))
         slopes = self._slopes({slot: values.float() for slot, values in found.items()}) if work.split else {}
         for number, batch in enumerate((*work.split, *spare)):
             with self._seeded("split", number):
@@ -91,16 +91,16 @@ class Accumulation:
         torch.manual_seed(derive_seed(self.seed, kind, number))
         yield
 
-    def _forward(self, batch: MicroBatch) -> dict[tuple[int, int], Tensor]:
+    def _forward(self, batch: MicroBatch, counts: bool) -> dict[tuple[int, int], Tensor]:
         collated = collate(batch)
-        self.sums.tokens += collated.tokens
+        self.sums.tokens += collated.tokens if counts else 0
         return response_logprobs(self.session.policy, [collated], self.session.device)
 
     def _whole(self, batch: MicroBatch, *, counts: bool = True) -> None:
         numbers = sorted({piece.group for row in batch for piece in row})
         self.forwards += 1
         with self._seeded("whole", self.forwards):
-            table = by_group(self._forward(batch), numbers)
+            table = by_group(self._forward(batch, counts), numbers)
         losses = [self._loss(number, table[number]) for number in numbers]
         loss = torch.stack([item.total for item in losses]).sum()
         self.session.accelerator.backward(loss * (self.scale if counts else 0.0))
@@ -129,7 +129,7 @@ class Accumulation:
         return {slot: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for slot, leaf in leaves.items()}
 
     def _backward(self, batch: MicroBatch, slopes: Mapping[tuple[int, int], Tensor], *, counts: bool) -> None:
-        found = self._forward(batch)
+        found = self._forward(batch, counts)
         parts = [(values * slopes[slot].to(values)).sum() if counts else values.sum() * 0.0 for slot, values in found.items()]
         self.session.accelerator.backward(torch.stack(parts).sum())
 

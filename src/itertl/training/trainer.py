@@ -89,7 +89,7 @@ def _begin(inputs: TrainInputs, loaded: Loaded, say: Callable[[object], None]) -
         inputs.scored, inputs.problems, tokenizer, prompt=inputs.prompt, train=config, num_problems=inputs.kl_problems
     )
     _check_ids(groups.groups, samples, loaded.vocabulary)
-    digest = _digest(inputs, groups, samples, loaded.accelerator.num_processes)
+    digest = _digest(inputs, groups, samples, str(loaded.accelerator.distributed_type.value) == "FSDP")
     session = open_session(loaded, config, longest=_longest(groups.groups, samples), say=say)
     return Round(inputs, session, tokenizer, groups, samples, digest, Progress(), time.monotonic(), session.layout.budget)
 
@@ -155,14 +155,14 @@ def _check_ids(groups: Sequence[Group], samples: Sequence[Piece], vocabulary: in
         raise DataError(f"a candidate holds a token id outside the model's vocabulary of {vocabulary}; sample again")
 
 
-def _digest(inputs: TrainInputs, groups: GroupSet, samples: Sequence[Piece], processes: int) -> str:
+def _digest(inputs: TrainInputs, groups: GroupSet, samples: Sequence[Piece], sharded: bool) -> str:
     """Hash of all that a saved state depends on."""
     config = inputs.config.model_dump(mode="json", exclude={"save_every_steps", "save_every_seconds"})
     rows = content_hash([[piece.prompt_ids, piece.responses] for piece in samples])
     policy = policy_id(inputs.model, revision=inputs.revision)
     method = dataclasses.asdict(inputs.method)
     return content_hash(
-        [config, method, groups.digest, rows, policy, inputs.seed, inputs.dtype, processes, torch.__version__], 64
+        [config, method, groups.digest, rows, policy, inputs.seed, inputs.dtype, sharded, torch.__version__], 64
     )
 
 
