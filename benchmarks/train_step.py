@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -196,9 +195,10 @@ def peak_gb(way: str, shape: str, precision: str, groups: Sequence[Group], metho
         before = torch.cuda.memory_allocated()
         _keep_gradients(session, way, groups, method)
         return (torch.cuda.max_memory_allocated() - before) / 1e9
-    before_kb = _resident_kb()
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
+    before = _status_kb("VmRSS")
     _keep_gradients(session, way, groups, method)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) * 1024 / 1e9
+    return (_status_kb("VmHWM") - before) * 1024 / 1e9
 
 
 def _keep_gradients(session: Session, way: str, groups: Sequence[Group], method: Method) -> None:
@@ -207,11 +207,9 @@ def _keep_gradients(session: Session, way: str, groups: Sequence[Group], method:
     WAYS[way](session, groups, method)
 
 
-def _resident_kb() -> int:
-    """Resident now, which is above what loading peaked at: the high-water mark is written back to it first."""
-    Path("/proc/self/clear_refs").write_text("5")
+def _status_kb(name: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
 def in_own_process(arguments: argparse.Namespace, way: str, shape: str, precision: str) -> float:

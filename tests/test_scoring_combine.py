@@ -100,3 +100,22 @@ def test_a_combination_that_makes_no_z_is_refused(fields: dict[str, object], mes
 def test_a_score_that_was_not_taken_is_named() -> None:
     with pytest.raises(RecipeError, match="'c'"):
         combine(scores(a=1.0, b=1.0), config())
+
+
+@pytest.mark.parametrize(
+    ("verdict", "value", "coderl", "rltf"),
+    [
+        (Verdict.NO_CODE, 0.0, -1, -1), (Verdict.SYNTAX_ERROR, 0.7, -1, -1), (Verdict.COMPILE_ERROR, 0.0, -1, -1),
+        (Verdict.GAMED, 0.0, -1, -1), (Verdict.TIMEOUT, 0.0, -0.6, -0.6), (Verdict.RUNTIME_ERROR, 0.5, -0.6, -0.6),
+        (Verdict.WRONG_OUTPUT, 0.0, -0.3, -0.3), (Verdict.WRONG_OUTPUT, 0.5, -0.3, 0.35), (Verdict.PASSED, 1.0, 1, 1),
+        (Verdict.SCORED, 0.9, -0.3, 0.87), (Verdict.SCORED, 1.0, 1, 1), (Verdict.TOOL_FAILED, None, None, None),
+    ],
+)  # fmt: skip
+def test_shaped_rewards_by_hand(verdict: Verdict, value: float | None, coderl: float | None, rltf: float | None) -> None:
+    """-0.3 + 1.3 * 0.5 = 0.35; -0.3 + 1.3 * 0.9 = 0.87. The last scorer's verdict counts, the others do not."""
+    scores = [Score(scorer="a", value=1.0, verdict=Verdict.PASSED), Score(scorer="b", value=value, verdict=verdict)]
+    for name, expected in (("coderl", coderl), ("rltf", rltf)):
+        found = combine(scores, ScoreConfig(scorers=("a", "b"), combine=name))  # type: ignore[arg-type]
+        assert found == (None if expected is None else pytest.approx(expected))
+    with pytest.raises(RecipeError, match="'c'"):
+        combine(scores, ScoreConfig(scorers=("a", "c"), combine="coderl"))

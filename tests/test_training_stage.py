@@ -220,6 +220,13 @@ KILLS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "adapters": (LORA, ("train.step:2", "train.save:2")),
     "rare-saves": ({"save_every_steps": 2}, ("train.step:3",)),
 }
+# Every moment of a save: the second of the state, while the first still lies there; and the checkpoint's.
+IN_A_SAVE = (
+    "train.save.staged:2", "train.save.weights:2", "train.save:2", "commit.train-state.synced:2",
+    "commit.train-state.moved:1", "commit.train-state.renamed:2", "commit.train-state.durable:2",
+    "train.finish.staged:1", "train.finish:1", "commit.checkpoint.synced:1", "commit.checkpoint.renamed:1",
+    "commit.checkpoint.durable:1",
+)  # fmt: skip
 
 
 def test_killed_anywhere_it_ends_in_the_same_bytes(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -232,6 +239,26 @@ def test_killed_anywhere_it_ends_in_the_same_bytes(tmp_path: Path, tmp_path_fact
     assert ended == [((-signal.SIGKILL, False) if kill else (0, True)) for _, kill, _ in runs]
     for name in KILLS:
         assert fingerprint(tmp_path / f"{name}-calm") == fingerprint(tmp_path / f"{name}-cut")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_kill_inside_a_save_costs_no_more_than_the_steps_since(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """12 kills inside a save, 12 runs that go on and end in the bytes of an undisturbed one; none begins from nothing."""
+    settings = {"save_every_steps": 1}
+    runs: list[tuple[str, str, dict[str, Any]]] = [(str(tmp_path / "calm"), "", settings)]
+    for number, kill in enumerate(IN_A_SAVE):
+        runs += [(str(tmp_path / f"cut-{number}"), kill, settings), (str(tmp_path / f"cut-{number}"), "train.step:4", settings)]
+        runs += [(str(tmp_path / f"cut-{number}"), "", settings)]
+    ended = run_apart(tmp_path_factory.mktemp("cache"), runs)
+    assert ended[0] == (0, True)
+    for number, kill in enumerate(IN_A_SAVE):
+        first, second, last = ended[1 + 3 * number : 4 + 3 * number]
+        is_durable = kill.startswith(("commit.checkpoint.renamed", "commit.checkpoint.durable"))
+        assert first == (-signal.SIGKILL, is_durable), kill
+        assert second[0] == 0, f"{kill}: four steps were made again, so the state was lost"
+        assert last[0] == 0
+        assert fingerprint(tmp_path / "calm") == fingerprint(tmp_path / f"cut-{number}"), kill
 
 
 def test_interrupted_by_the_user_it_saves_and_goes_on(policy: tuple[Path, Any], tmp_path: Path) -> None:

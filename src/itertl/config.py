@@ -76,7 +76,7 @@ class ScoreConfig(_Part):
     """Which scores are taken, and how they become z."""
 
     scorers: tuple[str, ...] = ("rtlcoder",)
-    combine: Literal["weights", "ladder"] = "weights"
+    combine: Literal["weights", "ladder", "coderl", "rltf"] = "weights"  # the last two: a reward for the last scorer's verdict
     weights: dict[str, float] = Field(default_factory=dict)  # empty: each scorer 1
     ladder: dict[str, float] = Field(default_factory=dict)  # scorer -> height reached when its value is 1, in order
     num_workers: int = Field(default=0, ge=0)  # 0: one for each core

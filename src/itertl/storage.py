@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from itertl import faults
 from itertl.errors import DataError
 from itertl.records import Record
 
@@ -166,12 +167,16 @@ def commit_folder(staged: Path, final: Path) -> None:
                 os.fsync(handle.fileno())
     for folder in [*(p for p in staged.rglob("*") if p.is_dir()), staged]:
         fsync_dir(folder)
+    faults.point(f"commit.{final.name}.synced")
     old = final.with_name(f".{final.name}.old")
     if final.exists():
         shutil.rmtree(old, ignore_errors=True)
         final.rename(old)
+        faults.point(f"commit.{final.name}.moved")
     staged.rename(final)
+    faults.point(f"commit.{final.name}.renamed")
     fsync_dir(final.parent)
+    faults.point(f"commit.{final.name}.durable")
     shutil.rmtree(old, ignore_errors=True)
 
 

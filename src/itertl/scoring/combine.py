@@ -5,7 +5,10 @@ from collections.abc import Sequence
 
 from itertl.config import ScoreConfig
 from itertl.errors import RecipeError
-from itertl.records import Score
+from itertl.records import Fault, Score, Verdict
+
+_RAN_BADLY = (Verdict.RUNTIME_ERROR, Verdict.TIMEOUT)
+_RAN = (Verdict.PASSED, Verdict.WRONG_OUTPUT, Verdict.SCORED)
 
 
 def check_combination(config: ScoreConfig) -> None:
@@ -40,9 +43,15 @@ def combine(scores: Sequence[Score], config: ScoreConfig) -> float | None:
 
     ``weights``: Σ w·value / Σ w, over the scorers with a weight (no weights: all, equally). ``ladder``: climb the rungs
     in order while their value is 1; z is the height reached, plus the share of the way to the first rung not held that
-    its value is, over the top height. A rung above that one is not needed. Raises RecipeError.
+    its value is, over the top height. A rung above that one is not needed. ``coderl``, ``rltf``: ``shaped_reward`` of the
+    last scorer, in [-1, 1]. Raises RecipeError.
     """
     check_combination(config)
+    if config.combine in ("coderl", "rltf"):
+        last = next((score for score in scores if score.scorer == config.scorers[-1]), None)
+        if last is None:
+            raise RecipeError(f"the recipe's z needs the score {config.scorers[-1]!r}, which was not taken; score the candidates again")
+        return shaped_reward(last, partial=config.combine == "rltf")
     values = {score.scorer: score.value for score in scores}
     for name in config.ladder if config.combine == "ladder" else config.weights or config.scorers:
         if name not in values:
@@ -50,6 +59,24 @@ def combine(scores: Sequence[Score], config: ScoreConfig) -> float | None:
     if config.combine == "ladder":
         return _climb(values, config.ladder)
     return _mean(values, config.weights or dict.fromkeys(config.scorers, 1.0))
+
+
+def shaped_reward(score: Score, *, partial: bool) -> float | None:
+    """A reward for what became of a candidate, in [-1, 1]; None where the fault is ours.
+
+    -1 where there is nothing to run, -0.6 where it ran badly or without end, -0.3 where it is wrong, 1 where it is right
+    (CodeRL, Le et al. 2022, eq. 3); ``partial``: a wrong one gets -0.3 + 1.3 times the scorer's value (RLTF, Liu et al. 2023,
+    section 3.3). A scorer that knows no wrong and right, but measures, is right where its value is 1.
+    """
+    if score.value is None or score.verdict.fault is Fault.OURS:
+        return None
+    if score.verdict in _RAN_BADLY:
+        return -0.6
+    if score.verdict not in _RAN:
+        return -1.0
+    if score.verdict is Verdict.PASSED or (score.verdict is Verdict.SCORED and score.value >= 1):
+        return 1.0
+    return -0.3 + 1.3 * min(1.0, max(0.0, score.value)) if partial else -0.3
 
 
 def _mean(values: dict[str, float | None], weights: dict[str, float]) -> float | None:

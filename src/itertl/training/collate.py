@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from itertl.training.attention import Rows
 from itertl.training.packing import MicroBatch, row_length
 
 _PADDING = -1  # "group" of padding; its positions see each other, for a row of nothing would be NaN
@@ -25,6 +26,7 @@ class Collated:
     lengths: tuple[int, ...]  # tokens of each response
     slots: tuple[tuple[int, int], ...]  # (group, slot) of each response
     tokens: int  # padding left out
+    rows: Rows  # how the rows are made up
 
     def to(self, device: Any) -> "Collated":
         return replace(self, **{
@@ -62,10 +64,11 @@ def collate(batch: MicroBatch) -> Collated:
                 lengths.append(len(response))
                 slots.append((piece.group, slot))
                 at = end
-    tokens = sum(row_length(row) for row in batch)
     return Collated(
-        ids, positions, groups, responses, torch.tensor(picks), torch.tensor(targets), tuple(lengths), tuple(slots), tokens
-    )
+        ids, positions, groups, responses, torch.tensor(picks), torch.tensor(targets), tuple(lengths), tuple(slots),
+        tokens=sum(row_length(row) for row in batch),
+        rows=tuple(tuple((len(p.prompt_ids), tuple(map(len, p.responses))) for p in row) for row in batch),
+    )  # fmt: skip
 
 
 def sees(group_q: Tensor, group_k: Tensor, response_k: Tensor, response_q: Tensor, is_before: Tensor) -> Tensor:
@@ -74,14 +77,16 @@ def sees(group_q: Tensor, group_k: Tensor, response_k: Tensor, response_q: Tenso
 
 
 def dense_mask(batch: Collated) -> Tensor:
-    """[B, 1, L, L] bool, true where the query (third axis) sees the key (fourth)."""
+    """[B, 1, L, L] bool, true where the query (third axis) sees the key (fourth). Its ``rows`` say how it is made up."""
     length = batch.ids_B_L.shape[1]
     at = torch.arange(length, device=batch.ids_B_L.device)
-    return sees(
+    mask = sees(
         batch.group_B_L[:, None, :, None], batch.group_B_L[:, None, None, :],
         batch.response_B_L[:, None, None, :], batch.response_B_L[:, None, :, None],
         at[None, None, None, :] <= at[None, None, :, None],
     )  # fmt: skip
+    mask.rows = batch.rows  # type: ignore[attr-defined]
+    return mask
 
 
 def block_mask(batch: Collated) -> Any:

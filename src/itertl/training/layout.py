@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from itertl.training.attention import NAME
 from itertl.training.collate import collate
 from itertl.training.packing import Piece
 from itertl.training.policy import Policy, base_model, response_logprobs
@@ -67,7 +68,7 @@ def _cannot_pack(model: Any, longest: int) -> str:
         return "the model takes no position_ids"
     config = base.config.get_text_config()
     implementation = str(getattr(config, "_attn_implementation", "sdpa"))
-    if implementation not in ("sdpa", "eager", "flex_attention"):
+    if implementation not in ("sdpa", "eager", "flex_attention", NAME):
         return f"its attention ({implementation}) takes no mask"
     windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
     short = [w for w in windows if isinstance(w, int) and w < longest]

@@ -16,7 +16,7 @@ from itertl.training.collate import Collated, block_mask, by_slot, dense_mask, p
 from itertl.training.losses import token_logprobs
 
 Attention = Literal["sdpa", "flex"]
-HEAD_CHUNK = 256  # positions at a time; 50 MB of float32 logits at a vocabulary of 49,152
+HEAD_CHUNK = 128  # positions at a time; 25 MB of float32 logits at a vocabulary of 49,152
 
 
 class Policy(nn.Module):
@@ -70,15 +70,21 @@ def base_model(model: Any) -> Any:
 
 def head_logprobs(hidden_N_D: Tensor, weight_V_D: Tensor, bias_V: Tensor | None, targets_N: Tensor) -> Tensor:
     """[N] float32: log-softmax of the head's output at the targets, chunk by chunk; logits are computed again backward."""
+    if targets_N.shape[0] == 0:
+        return hidden_N_D.new_zeros(0, dtype=torch.float32)
     kind = hidden_N_D.device.type
     if torch.is_autocast_enabled(kind):
         dtype = torch.get_autocast_dtype(kind)
         hidden_N_D, weight_V_D = hidden_N_D.to(dtype), weight_V_D.to(dtype)
         bias_V = None if bias_V is None else bias_V.to(dtype)
     with torch.autocast(kind, enabled=False):
+        if hidden_N_D.dtype == torch.float32 and hasattr(nn.functional, "linear_cross_entropy"):
+            options = nn.LinearCrossEntropyOptions(batch_chunk_size=HEAD_CHUNK, chunking_method=None)
+            return -nn.functional.linear_cross_entropy(
+                hidden_N_D, weight_V_D, targets_N, linear_bias=bias_V, reduction="none", options=options
+            )
+        # older PyTorch has no such function; in few digits its chunks would round their logits before the softmax
         chunks = zip(hidden_N_D.split(HEAD_CHUNK), targets_N.split(HEAD_CHUNK), strict=True)
-        if not torch.is_grad_enabled() or targets_N.shape[0] == 0:
-            return torch.cat([_chunk(h, weight_V_D, bias_V, t) for h, t in chunks]) if targets_N.shape[0] else hidden_N_D.new_zeros(0).float()
         return torch.cat([checkpoint(_chunk, h, weight_V_D, bias_V, t, use_reentrant=False) for h, t in chunks])
 
 

@@ -23,7 +23,7 @@ from itertl.config import TrainConfig
 from itertl.errors import RecipeError, UsageError
 from itertl.models import has_fast_bf16, load_model
 from itertl.seeds import derive_seed
-from itertl.training import layout
+from itertl.training import attention, layout
 from itertl.training.collate import collate
 from itertl.training.packing import Layout, Piece, missing, plan_shares
 from itertl.training.policy import Policy, response_logprobs
@@ -154,8 +154,7 @@ def load_policy(inputs: TrainInputs) -> Loaded:
         trust_remote_code=inputs.trust_remote_code,
         revision=inputs.revision,
     )
-    if config.attention == "flex":
-        model.set_attn_implementation("flex_attention")
+    _choose_attention(model, config)
     context = getattr(model.config, "max_position_embeddings", None)
     vocabulary = int(model.get_input_embeddings().num_embeddings)
     if config.gradient_checkpointing:
@@ -163,6 +162,15 @@ def load_policy(inputs: TrainInputs) -> Loaded:
     if config.lora:
         model = _with_adapters(model, config, inputs.seed)
     return Loaded(accelerator, Policy(model, attention=config.attention), context, vocabulary)
+
+
+def _choose_attention(model: Any, config: TrainConfig) -> None:
+    """How packed rows are attended to: block masks if asked for; part by part on a CPU; else SDPA with a mask."""
+    if config.attention == "flex":
+        model.set_attn_implementation("flex_attention")
+    elif not torch.cuda.is_available() and getattr(model.config.get_text_config(), "_attn_implementation", None) == "sdpa":
+        attention.register()
+        model.set_attn_implementation(attention.NAME)
 
 
 def open_session(loaded: Loaded, config: TrainConfig, *, longest: int, say: Callable[[object], None]) -> Session:
@@ -245,6 +253,7 @@ def save_checkpoint(session: Session, tokenizer: Any, out: Path, *, dtype: str, 
     """Write the policy as an ordinary ``save_pretrained`` folder, atomically; adapters are merged into it."""
     accelerator = session.accelerator
     staged = stage_folder(accelerator, out)
+    faults.point("train.finish.staged")
     sharded = session.is_sharded
     weights = accelerator.get_state_dict(session.policy) if sharded else None
     if accelerator.is_main_process:

@@ -50,7 +50,9 @@ def stage_folder(accelerator: Any, final: Path) -> Path:
 def save_state(accelerator: Any, folder: Path, digest: str, progress: Progress) -> None:
     """Save all of it atomically. Called by all processes at the same step."""
     staged = stage_folder(accelerator, folder)
+    faults.point("train.save.staged")
     accelerator.save_state(str(staged))
+    faults.point("train.save.weights")
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         value = {

@@ -1,0 +1,70 @@
+"""Attention over packed rows, part by part: the scores that the mask would hide are never computed.
+
+With the mask alone a row of 900 tokens costs 900² scores a head; a prompt of 260 with four responses needs 0.42 of them. On a
+CPU, where that is a quarter of a step, each prompt attends to itself and each response to its prompt and itself, in calls of
+their own. It is registered with transformers under ``NAME`` and reads the parts off the mask (``mask.rows``); where the mask has
+none, or a model made another of it, this is transformers' own SDPA attention with the mask that it was given.
+
+Left out: GPUs, where many small calls cost more than they save; FlexAttention is their way.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME = "itertl_rows"
+Rows = tuple[tuple[tuple[int, tuple[int, ...]], ...], ...]  # of each row, its pieces: tokens of prompt, of each response
+
+
+def register() -> None:
+    """Make ``NAME`` known to transformers; done twice it is done once."""
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+
+
+def attend(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, dropout: float = 0.0,
+    scaling: float | None = None, is_causal: bool | None = None, **kwargs: Any,
+) -> tuple[Tensor, None]:  # fmt: skip
+    """transformers' attention interface: query [B, H, L, D], key and value [B, H', L, D] -> [B, L, H, D]."""
+    rows: Rows | None = getattr(attention_mask, "rows", None)
+    if rows is None or key.shape[2] != query.shape[2] or kwargs.get("position_bias") is not None or kwargs.get("softcap"):
+        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs)
+    groups = query.shape[1] // key.shape[1]
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    options = {"dropout_p": dropout if module.training else 0.0, "scale": scaling}
+    done = [
+        _row(query[number, None], key[number, None], value[number, None], pieces, options) for number, pieces in enumerate(rows)
+    ]
+    return torch.cat(done).transpose(1, 2).contiguous(), None
+
+
+def _row(query: Tensor, key: Tensor, value: Tensor, pieces: tuple[tuple[int, tuple[int, ...]], ...], options: dict[str, Any]) -> Tensor:
+    """One row, [1, H, L, D]. ``split`` and ``cat`` rather than slices, whose gradients would each be as long as the row."""
+    sizes = [size for prompt, responses in pieces for size in (prompt, *responses)]
+    padding = query.shape[2] - sum(sizes)
+    queries, keys, values = (list(t.split([*sizes, padding], dim=2)) for t in (query, key, value))
+    found: list[Tensor] = []
+    at = 0
+    for _, responses in pieces:
+        prompt_k, prompt_v = keys[at], values[at]
+        found.append(scaled_dot_product_attention(queries[at], prompt_k, prompt_v, is_causal=True, **options))
+        for part in range(at + 1, at + 1 + len(responses)):
+            found.append(
+                scaled_dot_product_attention(
+                    queries[part], torch.cat([prompt_k, keys[part]], 2), torch.cat([prompt_v, values[part]], 2),
+                    attn_mask=_own(queries[part].shape[2], prompt_k.shape[2], query.device), **options,
+                )
+            )  # fmt: skip
+        at += 1 + len(responses)
+    return torch.cat([*found, values[at] * 0.0], 2)  # padding attends to nothing
+
+
+def _own(length: int, prompt: int, device: torch.device) -> Tensor:
+    """[length, prompt + length]: all of the prompt, and of the response what is not later."""
+    return torch.ones(length, prompt + length, dtype=torch.bool, device=device).tril(prompt)
