@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from itertl import storage
-from itertl.config import ModelConfig, ScoreConfig, TrainConfig, load_recipe
+from itertl.config import ModelConfig, PromptConfig, ScoreConfig, TrainConfig, load_recipe
 from itertl.models import load_tokenizer, resolve_model
 from itertl.records import Candidate, Problem, SamplingSettings, Scored
 from itertl.training.batches import Group, Response, build_groups
@@ -65,7 +65,6 @@ def sampled_groups(run: Path | None, count: int, tokenizer: Any, method: Method)
 
 
 def _generated_groups(count: int, tokenizer: Any, method: Method) -> list[Group]:
-    from itertl.config import PromptConfig
     from itertl.problems.synth import generate
     from itertl.problems.synth.mutate import mutants
     from itertl.scoring.stage import score_candidates
@@ -143,21 +142,15 @@ def run_ours(session: Session, groups: Sequence[Group], method: Method) -> float
 WAYS = {"theirs": run_theirs, "ours": run_ours}
 
 
-def open_model(precision: str) -> Session:
+def open_model(precision: str, model: ModelConfig = ModelConfig()) -> Session:  # noqa: B008
     config = TrainConfig(precision=precision)  # type: ignore[arg-type]
-    path = resolve_model(ModelConfig())
+    path = resolve_model(model)
     here = Path(tempfile.gettempdir())
     inputs = TrainInputs(
-        (), (), path, here, here, here, config, METHODS["itertl"], load_recipe_prompt(), ScoreConfig(), 0, 0, "float32",
+        (), (), path, here, here, here, config, METHODS["itertl"], PromptConfig(), ScoreConfig(), 0, 0, "float32",
         None, False, None,
     )  # fmt: skip
     return open_session(load_policy(inputs), config, longest=2048, say=lambda text: print(text, file=sys.stderr))
-
-
-def load_recipe_prompt() -> Any:
-    from itertl.config import PromptConfig
-
-    return PromptConfig()
 
 
 def groups_for(shape: str, run: Path | None, count: int, vocabulary: int, method: Method) -> list[Group]:
@@ -196,9 +189,9 @@ def peak_gb(way: str, shape: str, precision: str, groups: Sequence[Group], metho
         _keep_gradients(session, way, groups, method)
         return (torch.cuda.max_memory_allocated() - before) / 1e9
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
-    before = _status_kb("VmRSS")
+    before = status_kb("VmRSS")
     _keep_gradients(session, way, groups, method)
-    return (_status_kb("VmHWM") - before) * 1024 / 1e9
+    return (status_kb("VmHWM") - before) * 1024 / 1e9
 
 
 def _keep_gradients(session: Session, way: str, groups: Sequence[Group], method: Method) -> None:
@@ -207,7 +200,7 @@ def _keep_gradients(session: Session, way: str, groups: Sequence[Group], method:
     WAYS[way](session, groups, method)
 
 
-def _status_kb(name: str) -> int:
+def status_kb(name: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(name)).split()[1])
 

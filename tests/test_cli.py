@@ -168,6 +168,17 @@ def test_a_plan_runs_nothing(repository: Path, tmp_path: Path) -> None:
     assert "iter-01/checkpoint/" in plan["files"] and not (tmp_path / "run").exists()
 
 
+def test_a_measured_plan_samples_and_trains_a_little(repository: Path, tmp_path: Path) -> None:
+    recipe, out = repository / "recipes" / "smoke.yaml", tmp_path / "run"
+    done = itertl("run", recipe, "--plan", "--measure", "--json", "--out", out, "method=dpo")
+    plan = json.loads(done.stdout)
+    assert plan["measured"] is True and not out.exists()
+    assert all(seconds > 0 for seconds in plan["estimated_seconds"].values())
+    assert 0.1 < plan["estimated_memory_gb"] < 8
+    alone = itertl("run", recipe, "--measure", "--out", out)
+    assert alone.returncode == 2 and "--plan" in alone.stderr and not out.exists()
+
+
 def test_one_stage_after_another_by_hand(tmp_path: Path) -> None:
     itertl("data", "synth", "3", "--out", tmp_path / "made.jsonl")
     settings = ["sample.num_candidates=2", "sample.max_new_tokens=8", "train.epochs=1", "score.scorers=[rouge-l]", "--model", "random:tiny"]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 NAME = "itertl_rows"
@@ -35,9 +35,8 @@ def attend(
     rows: Rows | None = getattr(attention_mask, "rows", None)
     if rows is None or key.shape[2] != query.shape[2] or kwargs.get("position_bias") is not None or kwargs.get("softcap"):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs)
-    groups = query.shape[1] // key.shape[1]
-    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
-    options = {"dropout_p": dropout if module.training else 0.0, "scale": scaling}
+    # keys and values stay as few as they are: copies for each query head would be a sixth of a step's memory
+    options = {"dropout_p": dropout if module.training else 0.0, "scale": scaling, "enable_gqa": key.shape[1] != query.shape[1]}
     done = [
         _row(query[number, None], key[number, None], value[number, None], pieces, options) for number, pieces in enumerate(rows)
     ]
@@ -62,7 +61,7 @@ def _row(query: Tensor, key: Tensor, value: Tensor, pieces: tuple[tuple[int, tup
                 )
             )  # fmt: skip
         at += 1 + len(responses)
-    return torch.cat([*found, values[at] * 0.0], 2)  # padding attends to nothing
+    return torch.cat([*found, torch.zeros_like(queries[at])], 2)  # padding attends to nothing
 
 
 def _own(length: int, prompt: int, device: torch.device) -> Tensor:

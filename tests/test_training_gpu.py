@@ -1,0 +1,82 @@
+"""On a GPU: run with ``pytest -m gpu``. The step of the CPU, block masks against dense ones, and bf16 near float32."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import training_cases as cases
+from itertl.config import TrainConfig
+from itertl.training.batches import Group, build_groups
+from itertl.training.methods import METHODS
+from itertl.training.packing import Layout
+from itertl.training.schedule import PlannedStep
+from itertl.training.session import Session, close_session, load_policy, open_session
+from itertl.training.stage import TrainInputs
+from itertl.training.step import compute_gradients
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),
+]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    return cases.tiny(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def opened(tiny: tuple[Path, Any], tmp_path: Path) -> Iterator[Any]:
+    sessions: list[Session] = []
+
+    def make(**settings: Any) -> Session:
+        config = TrainConfig(max_grad_norm=None, **{"precision": "float32", **settings})
+        inputs = TrainInputs(
+            (), (), tiny[0], tmp_path / "out", tmp_path / "log", tmp_path / "state", config, METHODS["itertl"], cases.PROMPT,
+            cases.SCORE, 0, 0, "float32", None, False, None,
+        )  # fmt: skip
+        sessions.append(open_session(load_policy(inputs), config, longest=500, say=print))
+        return sessions[-1]
+
+    yield make
+    for session in sessions:
+        close_session(session)
+
+
+def gradient(session: Session, groups: tuple[Group, ...]) -> torch.Tensor:
+    planned = PlannedStep(1, 1.0, 1e-3, tuple(range(len(groups))))
+    compute_gradients(session, planned, groups, TrainConfig(max_grad_norm=None), METHODS["itertl"], 0, lambda _: None)
+    return torch.cat([p.grad.flatten().float().cpu() for p in session.parameters])
+
+
+def groups_of(tiny: tuple[Path, Any]) -> tuple[Group, ...]:
+    made = cases.case(5, tiny[1])
+    return build_groups(
+        made.rows, made.problems, tiny[1], prompt=cases.PROMPT, score=cases.SCORE, train=TrainConfig(), method=METHODS["itertl"]
+    ).groups
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "flex"])
+def test_packed_rows_give_the_padded_gradient(opened: Any, tiny: tuple[Path, Any], attention: str) -> None:
+    groups = groups_of(tiny)
+    packed, padded = opened(attention=attention), opened(packing="off")
+    assert packed.layout.packed and not padded.layout.packed
+    a, b = gradient(packed, groups), gradient(padded, groups)
+    assert (a - b).norm() <= 1e-3 * b.norm()
+
+
+def test_two_passes_give_the_gradient_of_one(opened: Any, tiny: tuple[Path, Any]) -> None:
+    groups = groups_of(tiny)
+    session = opened()
+    wanted = gradient(session, groups)
+    session.layout = Layout(True, 1, 100)
+    assert (gradient(session, groups) - wanted).norm() <= 1e-3 * wanted.norm()
+
+
+def test_bf16_is_near_float32(opened: Any, tiny: tuple[Path, Any]) -> None:
+    groups = groups_of(tiny)
+    a, b = gradient(opened(precision="bf16"), groups), gradient(opened(), groups)
+    assert (a - b).norm() <= 0.1 * b.norm()
