@@ -8,6 +8,7 @@
 set -euo pipefail
 out=${1:?folder for the runs}
 shift
+mkdir -p "$out"
 first=itertl
 for method in itertl itertl-softmax rtlcoder rrhf brio slic dpo raft grpo reinforce coderl rltf sft cpt; do
   folder="$out/$method"

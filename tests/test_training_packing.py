@@ -9,12 +9,17 @@ from hypothesis import strategies as st
 from torch.nn.attention.flex_attention import create_mask
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from itertl.training import layout
+from itertl.training import attention, layout
 from itertl.training.collate import block_mask, by_slot, collate, dense_mask, padding_mask, sees
 from itertl.training.packing import Layout, Piece, missing, plan, plan_shares, row_length, share
 from itertl.training.policy import HEAD_CHUNK, Policy, head_logprobs, response_logprobs
 
 TOKENS = st.lists(st.integers(1, 90), min_size=1, max_size=12).map(tuple)
+SMALL: dict[str, Any] = {
+    "vocab_size": 120, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 256, "head_dim": 8, "pad_token_id": 0, "bos_token_id": 1,
+    "eos_token_id": 2,
+}  # fmt: skip
 LAYOUTS = st.builds(Layout, st.booleans(), st.integers(1, 60), st.integers(1, 120))
 
 
@@ -158,13 +163,37 @@ def test_chunked_head_is_the_whole_one(count: int, with_bias: bool) -> None:
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
+# --- attention part by part
+
+
+@pytest.mark.parametrize("heads", [2, 4], ids=["fewer keys", "as many keys"])
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_attention_by_parts_is_the_masked_one(heads: int, checkpointed: bool) -> None:
+    """Values and gradients over rows of several pieces and different lengths, against SDPA with the dense mask."""
+    attention.register()
+    config = AutoConfig.for_model("llama", **{**SMALL, "num_key_value_heads": heads})
+    torch.manual_seed(1)
+    policy = Policy(AutoModelForCausalLM.from_config(config))
+    if checkpointed:
+        policy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    rows = (
+        (Piece(0, (40, 50, 60), ((70, 80), (90,), (91, 92, 93)), (0, 1, 2)), Piece(1, (30, 31), ((61, 3),), (0,))),
+        (Piece(2, tuple(range(20, 29)), ((5,), (6, 7)), (0, 1)),),
+    )
+    found = []
+    for name in ("sdpa", attention.NAME):
+        policy.model.set_attn_implementation(name)
+        policy.train().zero_grad()
+        logp = policy(collate(rows))
+        (logp * torch.linspace(-1, 1, len(logp))).sum().backward()
+        found.append((logp.detach(), torch.cat([p.grad.flatten() for p in policy.parameters() if p.grad is not None])))
+    torch.testing.assert_close(found[1][0], found[0][0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-4, atol=1e-5)
+    assert "attn" not in policy.model.config.to_json_string(), "a saved checkpoint must not name what only training knows"
+
+
 # --- families of models
 
-SMALL: dict[str, Any] = {
-    "vocab_size": 120, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": 256, "head_dim": 8, "pad_token_id": 0, "bos_token_id": 1,
-    "eos_token_id": 2,
-}  # fmt: skip
 FAMILIES: dict[str, tuple[dict[str, Any], tuple[bool, bool]]] = {
     "llama": ({}, (True, True)),
     "qwen2": ({}, (True, True)),
