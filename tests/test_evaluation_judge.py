@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 from evaluation_cases import HEADER, INVERT, WHOLE_INVERTER, tiny
 from itertl.errors import DataError, ToolMissing, UsageError
 from itertl.evaluation.judge import Completion, judge
+from itertl.evaluation.worker import RunTask
 from itertl.progress import Tracker
 from itertl.records import EvalRow, Verdict, content_hash
-from itertl.tools import verilator
+from itertl.tools import pool, verilator
 from itertl.tools.sandbox import Limits
 
 
@@ -144,6 +146,22 @@ def test_equal_texts_are_judged_once_and_progress_counts_all(tmp_path: Path) -> 
     assert [row.passed for row in found] == [True, False, True, False, True]
     assert len(partial.read_text().splitlines()) == 3  # two texts and the reference's own run
     assert tracker.done == 5
+
+
+def test_a_design_that_is_the_reference_is_not_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Word for word, after comments and layout are gone; one that says the same in other words is run."""
+    ran: list[tuple[str, str]] = []
+    outcomes = pool.Workers.map_unordered
+
+    def watched(self: Any, payloads: Any, **options: Any) -> Any:
+        tasks = list(payloads)
+        ran.extend((task.problem.upstream_id, task.design) for task in tasks if isinstance(task, RunTask))
+        return outcomes(self, tasks, **options)
+
+    monkeypatch.setattr(pool.Workers, "map_unordered", watched)
+    found = judge(tiny(), [whole(f"// mine\n{WHOLE_INVERTER}\n"), whole(WHOLE_INVERTER.replace("~a", "(~a)")), whole(WHOLE_INVERTER)])
+    assert [row.passed for row in found] == [True, True, True]
+    assert len(ran) == 2
 
 
 def test_same_text_for_another_problem_or_after_a_header_is_another_judgement() -> None:

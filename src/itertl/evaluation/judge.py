@@ -242,7 +242,7 @@ class _Desk:
         self._prepare({*(c.task_id for c in completions.values()), *(problems.keys() - known.keys())})
         runs = self._gated_references({t: p for t, p in problems.items() if t not in known}, "icarus")
         designs: dict[tuple[str, str], list[str]] = {}
-        texts: dict[tuple[str, str], str] = {}
+        texts = {(task, key): run.design for task, (key, run) in runs.items()}
         for key, outcome in self._gated({k: c for k, c in completions.items() if not self._is_broken(c.task_id)}):
             passed = outcome.value if outcome.status == "ok" else _refused(outcome)
             if isinstance(passed, Design):
@@ -251,7 +251,7 @@ class _Desk:
                 designs.setdefault((task, text), []).append(key)
             else:
                 yield key, (passed.verdict, passed.detail)
-        yield from self._run(runs, designs, "icarus")
+        yield from self._run({task: run for task, (_, run) in runs.items()}, designs, "icarus")
         again = {
             task: problem
             for task, problem in problems.items()
@@ -262,20 +262,27 @@ class _Desk:
             for task, said in remembered.items():
                 self.measures[task] = self._measured("verilator", said)
             runs = self._gated_references({t: p for t, p in again.items() if t not in remembered}, "verilator")
-            yield from self._run(runs, {k: v for k, v in designs.items() if k[0] in again}, "verilator")
+            of_again = {k: v for k, v in designs.items() if k[0] in again}
+            yield from self._run({task: run for task, (_, run) in runs.items()}, of_again, "verilator")
 
     def _run(
-        self, references: Mapping[str, Task], designs: Mapping[tuple[str, str], list[str]], simulator: Simulator
+        self, references: Mapping[str, RunTask], designs: Mapping[tuple[str, str], list[str]], simulator: Simulator
     ) -> Iterator[tuple[str, Judgement]]:
-        """Run references, which may take long, and designs; a design's verdict waits for its reference."""
+        """Run references, which may take long, and designs; a design's verdict waits for its reference.
+
+        A design that is the reference, word for word after the gate, says what the reference's run says.
+        """
         runs: dict[str | tuple[str, str], Task] = {**references}
+        themselves = {(task, run.design) for task, run in references.items()} & designs.keys()
         for task, text in designs:
-            runs[task, text] = self._run_task(task, text, simulator)
+            if (task, text) not in themselves:
+                runs[task, text] = self._run_task(task, text, simulator)
         waiting: dict[str, list[tuple[list[str], Outcome]]] = {task: [] for task in references}
         for name, outcome in self._outcomes(runs, self._timeout(simulator)):
             if isinstance(name, str):
                 self._note_reference(name, simulator, outcome.value if outcome.status == "ok" else _failed(outcome))
                 ready, task = waiting.pop(name), name
+                ready += [(designs[itself], outcome) for itself in themselves if itself[0] == task]
             else:
                 task, text = name
                 ready = [(designs[task, text], outcome)]
@@ -306,8 +313,11 @@ class _Desk:
         if simulator == "icarus" or measure.broken is None:
             self.measures[task] = measure
 
-    def _gated_references(self, problems: Mapping[str, Problem], simulator: Simulator) -> dict[str, Task]:
-        """The runs of those references that the gate lets through; what is amiss with the others is noted."""
+    def _gated_references(self, problems: Mapping[str, Problem], simulator: Simulator) -> dict[str, tuple[str, RunTask]]:
+        """The runs of those references that the gate lets through, with the key by which the gate tells texts apart.
+
+        What is amiss with the others is noted.
+        """
         gates: dict[str, Task] = {}
         for task, problem in problems.items():
             prepared = self.templates[task]
@@ -315,11 +325,11 @@ class _Desk:
                 gates[task] = GateTask(problem, problem.reference or "")
             else:
                 self._note_reference(task, simulator, prepared)
-        runs: dict[str, Task] = {}
+        runs: dict[str, tuple[str, RunTask]] = {}
         for task, outcome in self._outcomes(gates, GATE_TIMEOUT_S):
             passed = outcome.value if outcome.status == "ok" else Refusal(*_failed(outcome))
             if isinstance(passed, Design):
-                runs[task] = self._run_task(task, passed.text, simulator)
+                runs[task] = passed.key, self._run_task(task, passed.text, simulator)
             else:
                 self._note_reference(task, simulator, (passed.verdict, passed.detail))
         return runs
