@@ -31,7 +31,6 @@ from itertl.training.batches import Group, Response, build_groups
 from itertl.training.methods import METHODS, Method
 from itertl.training.schedule import PlannedStep
 from itertl.training.session import Session, load_policy, open_session
-from itertl.training.stage import TrainInputs
 from itertl.training.step import compute_gradients
 
 FIXED_PROMPT, FIXED_RESPONSES = 260, (120, 150, 170, 200)
@@ -144,13 +143,7 @@ WAYS = {"theirs": run_theirs, "ours": run_ours}
 
 def open_model(precision: str, model: ModelConfig = ModelConfig()) -> Session:  # noqa: B008
     config = TrainConfig(precision=precision)  # type: ignore[arg-type]
-    path = resolve_model(model)
-    here = Path(tempfile.gettempdir())
-    inputs = TrainInputs(
-        (), (), path, here, here, here, config, METHODS["itertl"], PromptConfig(), ScoreConfig(), 0, 0, "float32",
-        None, False, None,
-    )  # fmt: skip
-    return open_session(load_policy(inputs), config, longest=2048, say=lambda text: print(text, file=sys.stderr))
+    return open_session(load_policy(resolve_model(model), config), config, longest=2048, say=lambda text: print(text, file=sys.stderr))
 
 
 def groups_for(shape: str, run: Path | None, count: int, vocabulary: int, method: Method) -> list[Group]:

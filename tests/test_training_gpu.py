@@ -14,7 +14,6 @@ from itertl.training.methods import METHODS
 from itertl.training.packing import Layout
 from itertl.training.schedule import PlannedStep
 from itertl.training.session import Session, close_session, load_policy, open_session
-from itertl.training.stage import TrainInputs
 from itertl.training.step import compute_gradients
 
 pytestmark = [
@@ -29,16 +28,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
 
 
 @pytest.fixture
-def opened(tiny: tuple[Path, Any], tmp_path: Path) -> Iterator[Any]:
+def opened(tiny: tuple[Path, Any]) -> Iterator[Any]:
     sessions: list[Session] = []
 
     def make(**settings: Any) -> Session:
         config = TrainConfig(max_grad_norm=None, **{"precision": "float32", **settings})
-        inputs = TrainInputs(
-            (), (), tiny[0], tmp_path / "out", tmp_path / "log", tmp_path / "state", config, METHODS["itertl"], cases.PROMPT,
-            cases.SCORE, 0, 0, "float32", None, False, None,
-        )  # fmt: skip
-        sessions.append(open_session(load_policy(inputs), config, longest=500, say=print))
+        sessions.append(open_session(load_policy(tiny[0], config), config, longest=500, say=print))
         return sessions[-1]
 
     yield make

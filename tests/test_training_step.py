@@ -19,7 +19,6 @@ from itertl.training.packing import Layout, Piece
 from itertl.training.schedule import PlannedStep
 from itertl.training.session import Session, close_session, load_policy, open_session
 from itertl.training.shift import sequence_logprobs, shift
-from itertl.training.stage import TrainInputs
 from itertl.training.step import SMALLEST_BUDGET, compute_gradients, finite_gradients
 
 
@@ -114,17 +113,10 @@ def assert_same(found: torch.Tensor, wanted: torch.Tensor) -> None:
     assert apart.max() <= 1e-3 * wanted.abs().max() + 1e-7
 
 
-def inputs(model: Path, folder: Path, config: TrainConfig) -> TrainInputs:
-    return TrainInputs(
-        (), (), model, folder / "out", folder / "log", folder / "state", config, METHODS["itertl"], cases.PROMPT,
-        cases.SCORE, 0, 0, "float32", None, False, None,
-    )  # fmt: skip
-
-
 @pytest.fixture
-def session(policy: tuple[Path, Any], tmp_path: Path) -> Iterator[Session]:
+def session(policy: tuple[Path, Any]) -> Iterator[Session]:
     config = TrainConfig(precision="float32")
-    opened = open_session(load_policy(inputs(policy[0], tmp_path, config)), config, longest=1000, say=lambda _: None)
+    opened = open_session(load_policy(policy[0], config), config, longest=1000, say=lambda _: None)
     yield opened
     close_session(opened)
 

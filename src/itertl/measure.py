@@ -7,11 +7,9 @@ leave active is not known before they are scored, so the rates are for groups in
 
 import random
 import resource
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from itertl.config import Recipe
@@ -68,19 +66,17 @@ def _training_rate(recipe: Recipe, problems: Sequence[Problem], method: Method, 
     from itertl.models import load_tokenizer
     from itertl.training.batches import build_groups
     from itertl.training.session import close_session, load_policy, open_session
-    from itertl.training.stage import TrainInputs
 
-    config, here = recipe.train, Path(tempfile.gettempdir())
+    config = recipe.train
     tokenizer = load_tokenizer(model, trust_remote_code=recipe.model.trust_remote_code, revision=recipe.model.revision)
     found = build_groups([], problems, tokenizer, prompt=recipe.prompt, score=recipe.score, train=config, method=method)
     if not found.groups:
         raise DataError("no problem can be trained on; give problems with references, or raise train.max_length")
     groups = [_with_candidates(g, recipe.sample.num_candidates if method.uses_candidates else 0) for g in found.groups]
-    inputs = TrainInputs(
-        (), (), model, here, here, here, config, method, recipe.prompt, recipe.score, 0, 0, recipe.model.dtype, None,
-        recipe.model.trust_remote_code, recipe.model.revision,
-    )  # fmt: skip
-    session = open_session(load_policy(inputs), config, longest=config.max_length, say=lambda _: None)
+    loaded = load_policy(
+        model, config, dtype=recipe.model.dtype, trust_remote_code=recipe.model.trust_remote_code, revision=recipe.model.revision
+    )
+    session = open_session(loaded, config, longest=config.max_length, say=lambda _: None)
     try:
         order = sorted(range(len(groups)), key=lambda number: -_size(groups[number], method))
         longest = _enough(order, groups, method, session.layout.budget)

@@ -147,13 +147,14 @@ def _memory_gb(recipe: Recipe, parameters: int, hidden: int, layers: int, vocabu
     """Weights, gradients and both Adam moments in float32 (adapters: frozen weights in the model's type); activations of
     one micro-batch, about 34 bytes a hidden unit, layer and token at 16 bits (Korthikanti et al. 2022, eq. 2 without the
     attention matrix); one chunk of logits and its gradient."""
-    import torch
+    from itertl.training.policy import HEAD_CHUNK
+    from itertl.training.session import token_budget
 
     width = 4 if recipe.model.dtype == "float32" or recipe.train.lora is None else 2
     trained = parameters if recipe.train.lora is None else max(1, parameters // 100)
     states = parameters * width + trained * 12
-    tokens = recipe.train.micro_batch_tokens or (16384 if torch.cuda.is_available() else 2048)
+    tokens = token_budget(recipe.train)
     activations = tokens * hidden * (2 if recipe.train.gradient_checkpointing else 34 * layers)
     if recipe.train.precision == "float32":
         activations *= 2
-    return (states + activations + 256 * vocabulary * 12) / 1e9 + 0.6
+    return (states + activations + HEAD_CHUNK * vocabulary * 12) / 1e9 + 0.6

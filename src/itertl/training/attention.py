@@ -35,7 +35,7 @@ def attend(
     rows: Rows | None = getattr(attention_mask, "rows", None)
     if rows is None or key.shape[2] != query.shape[2] or kwargs.get("position_bias") is not None or kwargs.get("softcap"):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs)
-    # keys and values stay as few as they are: copies for each query head would be a sixth of a step's memory
+    # keys and values stay as few as they are: copies for each query head took 0.1 of 1.9 GB in the fixed shape of the benchmark
     options = {"dropout_p": dropout if module.training else 0.0, "scale": scaling, "enable_gqa": key.shape[1] != query.shape[1]}
     done = [
         _row(query[number, None], key[number, None], value[number, None], pieces, options) for number, pieces in enumerate(rows)

@@ -267,9 +267,12 @@ def ranking_factor(loss_ce: Tensor, weight: RankingWeight = "stop_gradient_ce") 
     return torch.full_like(loss_ce, float(weight), requires_grad=False)
 
 
-def combine(loss_ce: Tensor, loss_ranking: Tensor, *, weight: RankingWeight = "stop_gradient_ce") -> Tensor:
-    """L = L_ce + λ·L_ranking (eq. 4), with λ from ``ranking_factor``. Shapes broadcast; no reduction."""
-    return loss_ce + ranking_factor(loss_ce, weight) * loss_ranking
+def combine(
+    loss_ce: Tensor, loss_ranking: Tensor, *, weight: RankingWeight = "stop_gradient_ce", ce_weight: float = 1.0
+) -> Tensor:
+    """L = ce_weight·L_ce + λ·L_ranking (eq. 4), with λ from ``ranking_factor``. Shapes broadcast; no reduction."""
+    ranking = ranking_factor(loss_ce, weight) * loss_ranking
+    return ranking if ce_weight == 0 else ce_weight * loss_ce + ranking
 
 
 def brio_hinges(logp_K: Tensor, z_K: Tensor | Sequence[float], *, margin: float = 0.001) -> Tensor:

@@ -72,18 +72,16 @@ def group_loss(
     terms = _terms(group, rows, method) if rows is not None else zero.new_zeros(0)
     # Rewards have a sum or mean of their own; what is logged as "ranking" is then the policy gradient's term.
     ranking = terms.mean() if method.pair_reduction == "mean" and terms.numel() else terms.sum()
-    factor = losses.ranking_factor(zero if ce is None else ce, method.ranking_weight)
-    total = factor * ranking
-    if ce is not None and method.ce_weight != 0:
-        total = total + method.ce_weight * ce
+    known_ce = zero if ce is None else ce
+    total = losses.combine(known_ce, ranking, weight=method.ranking_weight, ce_weight=method.ce_weight)
     num = len(group.responses)
     is_pairs = method.terms in ("hinge", "rank-hinge", "dpo")
     sums = Sums(
         groups=1,
         loss=float(total.detach()),
-        ce=0.0 if ce is None else float(ce.detach()),
+        ce=float(known_ce.detach()),
         ranking=float(ranking.detach()),
-        lam=float(factor.detach()),
+        lam=float(losses.ranking_factor(known_ce.detach(), method.ranking_weight)),
         plain_tokens=group.plain_tokens(),
         pairs=num * (num - 1) // 2,
         active=len(group.active_pairs(method.beta)),

@@ -83,7 +83,7 @@ def head_logprobs(hidden_N_D: Tensor, weight_V_D: Tensor, bias_V: Tensor | None,
             return -nn.functional.linear_cross_entropy(
                 hidden_N_D, weight_V_D, targets_N, linear_bias=bias_V, reduction="none", options=options
             )
-        # older PyTorch has no such function; in few digits its chunks would round their logits before the softmax
+        # older PyTorch has no such function, and in few digits it has not been compared
         chunks = zip(hidden_N_D.split(HEAD_CHUNK), targets_N.split(HEAD_CHUNK), strict=True)
         return torch.cat([checkpoint(_chunk, h, weight_V_D, bias_V, t, use_reentrant=False) for h, t in chunks])
 

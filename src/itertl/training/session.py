@@ -27,7 +27,6 @@ from itertl.training import attention, layout
 from itertl.training.collate import collate
 from itertl.training.packing import Layout, Piece, missing, plan_shares
 from itertl.training.policy import Policy, response_logprobs
-from itertl.training.stage import TrainInputs
 from itertl.training.state import stage_folder
 
 _CPU_TOKENS, _GPU_TOKENS = 2048, 16384  # a micro-batch, where the recipe leaves it open
@@ -42,6 +41,10 @@ class Loaded:
     policy: Policy
     context: int | None  # longest sequence that the model takes, where it says so
     vocabulary: int
+
+    @property
+    def is_sharded(self) -> bool:
+        return _is_sharded(self.accelerator)
 
 
 @dataclass(slots=True)
@@ -62,7 +65,7 @@ class Session:
     @property
     def is_sharded(self) -> bool:
         """Whether the weights lie in pieces on the processes, so that all must make each pass together."""
-        return str(self.accelerator.distributed_type.value) == "FSDP"
+        return _is_sharded(self.accelerator)
 
     @property
     def model(self) -> Any:
@@ -124,6 +127,15 @@ class Session:
         return dict(gather_object(list(table.items())))
 
 
+def _is_sharded(accelerator: Any) -> bool:
+    return str(accelerator.distributed_type.value) == "FSDP"
+
+
+def token_budget(config: TrainConfig) -> int:
+    """Tokens of a micro-batch: the recipe's, or what suits the machine."""
+    return config.micro_batch_tokens or (_GPU_TOKENS if torch.cuda.is_available() else _CPU_TOKENS)
+
+
 def _buckets(gradients: Sequence[Tensor], size: int = 1 << 25) -> Iterator[list[Tensor]]:
     """Gradients of one type in parts of about ``size`` elements: one exchange for each."""
     some: list[Tensor] = []
@@ -141,18 +153,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
 
 
-def load_policy(inputs: TrainInputs) -> Loaded:
+def load_policy(
+    path: str | Path, config: TrainConfig, *, dtype: str = "float32", seed: int = 0, tracking_dir: Path | None = None,
+    trust_remote_code: bool = False, revision: str | None = None,
+) -> Loaded:  # fmt: skip
     """Load the policy, with its adapters. Raises RecipeError or UsageError for what this machine or loop cannot do."""
-    config = inputs.config
-    accelerator = _accelerator(config, inputs.tracking_dir)
+    accelerator = _accelerator(config, tracking_dir)
     _refuse_unsupported(accelerator, config)
     # float32 master weights: steps of 1e-5 would be lost in bfloat16. Frozen weights take no steps.
     model: Any = load_model(
-        inputs.model,
-        dtype=inputs.dtype if config.lora else "float32",
+        path,
+        dtype=dtype if config.lora else "float32",
         device="cpu",  # the accelerator moves it, each process to its own device
-        trust_remote_code=inputs.trust_remote_code,
-        revision=inputs.revision,
+        trust_remote_code=trust_remote_code,
+        revision=revision,
     )
     _choose_attention(model, config)
     context = getattr(model.config, "max_position_embeddings", None)
@@ -160,7 +174,7 @@ def load_policy(inputs: TrainInputs) -> Loaded:
     if config.gradient_checkpointing:
         _checkpoint_activations(model)
     if config.lora:
-        model = _with_adapters(model, config, inputs.seed)
+        model = _with_adapters(model, config, seed)
     return Loaded(accelerator, Policy(model, attention=config.attention), context, vocabulary)
 
 
@@ -176,7 +190,7 @@ def _choose_attention(model: Any, config: TrainConfig) -> None:
 def open_session(loaded: Loaded, config: TrainConfig, *, longest: int, say: Callable[[object], None]) -> Session:
     """Find out how the model can be fed, and prepare it. ``longest``: tokens of the longest prompt with its response."""
     accelerator, policy = loaded.accelerator, loaded.policy
-    if str(accelerator.distributed_type.value) != "FSDP":  # a model that is to be sharded may be too large for one device
+    if not loaded.is_sharded:  # a model that is to be sharded may be too large for one device
         policy.to(accelerator.device)
     choice = layout.choose(policy, longest=longest, allow_packing=config.packing == "auto")
     if choice.why and not (choice.hidden and config.packing == "off"):
@@ -188,7 +202,7 @@ def open_session(loaded: Loaded, config: TrainConfig, *, longest: int, say: Call
     )  # fmt: skip
     prepared, optimizer = accelerator.prepare(policy, optimizer)
     parameters = [p for p in prepared.parameters() if p.requires_grad]
-    budget = config.micro_batch_tokens or (_GPU_TOKENS if torch.cuda.is_available() else _CPU_TOKENS)
+    budget = token_budget(config)
     row = budget if config.attention == "flex" else min(budget, _DENSE_ROW)
     return Session(accelerator, prepared, optimizer, parameters, Layout(choice.packed, row, budget), say)
 

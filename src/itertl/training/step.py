@@ -7,8 +7,7 @@ the gradient of (derivative · log-probability). By the chain rule that is the g
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -72,12 +71,12 @@ class Accumulation:
         spare = missing(work.split, longest.split if longest else ())
         with torch.no_grad():
             for number, batch in enumerate((*work.split, *spare)):
-                with self._seeded("split", number):
-                    found |= self._forward(batch, number < len(work.split))
+                self._seed("split", number)
+                found |= self._forward(batch, number < len(work.split))
         slopes = self._slopes({slot: values.float() for slot, values in found.items()}) if work.split else {}
         for number, batch in enumerate((*work.split, *spare)):
-            with self._seeded("split", number):
-                self._backward(batch, slopes, counts=number < len(work.split))
+            self._seed("split", number)
+            self._backward(batch, slopes, counts=number < len(work.split))
 
     def count_without_pass(self, number: int) -> None:
         """A group of which nothing need go through the model."""
@@ -85,11 +84,9 @@ class Accumulation:
         self.sums.add(item.sums)
         self.advance(1)
 
-    @contextmanager
-    def _seeded(self, kind: str, number: int) -> Iterator[None]:
+    def _seed(self, kind: str, number: int) -> None:
         """Dropout that is the same in both passes over a piece."""
         torch.manual_seed(derive_seed(self.seed, kind, number))
-        yield
 
     def _forward(self, batch: MicroBatch, counts: bool) -> dict[tuple[int, int], Tensor]:
         collated = collate(batch)
@@ -99,8 +96,8 @@ class Accumulation:
     def _whole(self, batch: MicroBatch, *, counts: bool = True) -> None:
         numbers = sorted({piece.group for row in batch for piece in row})
         self.forwards += 1
-        with self._seeded("whole", self.forwards):
-            table = by_group(self._forward(batch, counts), numbers)
+        self._seed("whole", self.forwards)
+        table = by_group(self._forward(batch, counts), numbers)
         losses = [self._loss(number, table[number]) for number in numbers]
         loss = torch.stack([item.total for item in losses]).sum()
         self.session.accelerator.backward(loss * (self.scale if counts else 0.0))

@@ -63,7 +63,10 @@ class Round:
 def run(inputs: TrainInputs, stage: StageTracker, say: Callable[[object], None]) -> TrainResult:
     """See ``stage.train``."""
     discard_staged(inputs.out)
-    loaded = load_policy(inputs)
+    loaded = load_policy(
+        inputs.model, inputs.config, dtype=inputs.dtype, seed=inputs.seed, tracking_dir=inputs.tracking_dir,
+        trust_remote_code=inputs.trust_remote_code, revision=inputs.revision,
+    )  # fmt: skip
     current = _begin(inputs, loaded, say)
     try:
         _restore(current, say)
@@ -89,7 +92,7 @@ def _begin(inputs: TrainInputs, loaded: Loaded, say: Callable[[object], None]) -
         inputs.scored, inputs.problems, tokenizer, prompt=inputs.prompt, train=config, num_problems=inputs.kl_problems
     )
     _check_ids(groups.groups, samples, loaded.vocabulary)
-    digest = _digest(inputs, groups, samples, str(loaded.accelerator.distributed_type.value) == "FSDP")
+    digest = _digest(inputs, groups, samples, loaded.is_sharded)
     session = open_session(loaded, config, longest=_longest(groups.groups, samples), say=say)
     return Round(inputs, session, tokenizer, groups, samples, digest, Progress(), time.monotonic(), session.layout.budget)
 
