@@ -10,10 +10,11 @@ import pytest
 import torch
 
 import training_cases as cases
-from itertl.config import TrainConfig
+from itertl.config import LoraConfig, TrainConfig
 from itertl.errors import TrainingDiverged
 from itertl.models import load_model
 from itertl.training.batches import Group, Response, build_groups
+from itertl.training.collate import collate
 from itertl.training.methods import METHODS, Method
 from itertl.training.packing import Layout, Piece
 from itertl.training.schedule import PlannedStep
@@ -199,6 +200,24 @@ def test_equal_rewards_teach_a_policy_gradient_nothing(session: Session, policy:
     equal = replace(group, responses=tuple(replace(r, z=0.5) for r in group.responses[:-1]) + group.responses[-1:])
     found, result = step_gradient(session, [equal], METHODS["reinforce"])
     assert result.sums.tokens == 0 and result.sums.groups == 1 and float(found.abs().max()) == 0
+
+
+def test_dropout_draws_the_same_in_both_passes(policy: tuple[Path, Any]) -> None:
+    """Otherwise the derivative of one network would be applied to another's log-probabilities."""
+    config = TrainConfig(precision="float32", lora=LoraConfig(dropout=0.5))
+    opened = open_session(load_policy(policy[0], config), config, longest=1000, say=lambda _: None)
+    with torch.no_grad():  # adapters begin at zero, where dropout changes nothing
+        for parameter in opened.parameters:
+            parameter.fill_(0.1)
+    opened.layout = Layout(True, 1, 100)
+    said: list[torch.Tensor] = []
+    opened.policy.register_forward_hook(lambda _module, _args, output: said.append(output.detach().clone()))
+    step_gradient(opened, groups_of(policy, 1, METHODS["itertl"]), METHODS["itertl"])
+    half = len(said) // 2
+    assert half > 1 and all(torch.equal(a, b) for a, b in zip(said[:half], said[half:], strict=True))
+    batch = collate(((Piece(0, (5, 6), ((7, 8),), (0,)),),))
+    assert not torch.equal(opened.policy(batch), opened.policy(batch)), "nothing is dropped here"
+    close_session(opened)
 
 
 def test_the_order_of_groups_and_the_budget_change_only_rounding(session: Session, policy: tuple[Path, Any]) -> None:
