@@ -150,8 +150,11 @@ def initial_of(found: Sequence[Sequence[torch.Tensor]]) -> dict[int, dict[int, t
     return {number: dict(enumerate(values)) for number, values in enumerate(found)}
 
 
+QUICK = ("several micro-batches", "two passes", "padded")  # the others share their code, and are behind the slow marker
+
+
 @pytest.mark.parametrize("name", VARIANTS)
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in LAYOUTS])
 def test_gradient_equals_plain_transformers(name: str, layout: str, session: Session, policy: tuple[Path, Any], model: Any) -> None:
     """Whatever is shared, packed, skipped or split: the gradient is that of a pass for each response with all logits."""
     method = VARIANTS[name]
