@@ -20,14 +20,9 @@ from itertl.training.methods import METHODS, Method
 from itertl.training.objective import by_group
 from itertl.training.packing import Layout
 from itertl.training.schedule import PlannedStep
-from itertl.training.session import Session
+from itertl.training.session import Session, token_budget
 from itertl.training.step import Initial, compute_gradients
-from train_step import open_model, sampled_groups, status_kb  # the file beside this one
-
-
-def groups_for(tokenizer: Any, method: Method, count: int) -> list[Group]:
-    """The same problems for all; methods without candidates train on the references."""
-    return sampled_groups(None, count, tokenizer, method)
+from train_step import Scene, generated, groups_of, open_model, status_kb, wait  # the file beside this one
 
 
 def first_policy(session: Session, groups: list[Group], method: Method) -> Initial | None:
@@ -40,17 +35,34 @@ def first_policy(session: Session, groups: list[Group], method: Method) -> Initi
 def step(session: Session, groups: list[Group], method: Method, initial: Initial | None, *, packed: bool) -> tuple[float, torch.Tensor, float]:
     """Seconds, gradient, tokens."""
     session.policy.packed = session.policy.hidden = packed
-    session.layout = Layout(packed, 1024, 2048)
+    session.layout = Layout(packed, 1024, token_budget(TrainConfig()))
     planned = PlannedStep(1, 1.0, 1e-5, tuple(range(len(groups))))
+    wait()
     start = time.perf_counter()
     found = compute_gradients(session, planned, groups, TrainConfig(max_grad_norm=None), method, 0, lambda _: None, initial)
+    wait()
     seconds = time.perf_counter() - start
     return seconds, torch.cat([p.grad.flatten() for p in session.parameters]), found.sums.tokens
 
 
-def measure(session: Session, tokenizer: Any, name: str, count: int, rounds: int) -> dict[str, Any]:
+def mark() -> float:
+    """GB in use; the high-water mark begins anew."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated() / 1e9
+    Path("/proc/self/clear_refs").write_text("5")
+    return status_kb("VmRSS") * 1024 / 1e9
+
+
+def peak_since(before: float) -> float:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e9 - before
+    return status_kb("VmHWM") * 1024 / 1e9 - before
+
+
+def measure(session: Session, tokenizer: Any, made: Scene, name: str, rounds: int) -> dict[str, Any]:
     method = METHODS[name]
-    groups = groups_for(tokenizer, method, count)
+    groups = groups_of(made, tokenizer, method)  # methods without candidates train on the references
     initial = first_policy(session, groups, method)
     times: dict[bool, list[float]] = {True: [], False: []}
     gradients: dict[bool, torch.Tensor] = {}
@@ -58,13 +70,11 @@ def measure(session: Session, tokenizer: Any, name: str, count: int, rounds: int
     peak = 0.0
     for number in range(rounds):
         for packed in (True, False) if number % 2 else (False, True):
-            if packed:
-                Path("/proc/self/clear_refs").write_text("5")
-                before = status_kb("VmRSS")
+            before = mark()
             seconds, gradients[packed], tokens[packed] = step(session, groups, method, initial, packed=packed)
             times[packed].append(seconds)
             if packed:
-                peak = max(peak, (status_kb("VmHWM") - before) * 1024 / 1e9)
+                peak = max(peak, peak_since(before))
     apart = float((gradients[True] - gradients[False]).norm() / gradients[False].norm().clamp(min=1e-12))
     return {
         "method": name, "groups": len(groups), "padded_s": min(times[False]), "packed_s": min(times[True]),
@@ -83,8 +93,9 @@ def main() -> None:
     arguments = parser.parse_args()
     model = ModelConfig(path="random:tiny") if arguments.tiny else ModelConfig()
     tokenizer = load_tokenizer(resolve_model(model))
-    session = open_model("float32", model)
-    rows = [measure(session, tokenizer, name, arguments.groups, arguments.rounds) for name in arguments.methods]
+    session = open_model("float32", model=model)
+    made = generated(arguments.groups)
+    rows = [measure(session, tokenizer, made, name, arguments.rounds) for name in arguments.methods]
     ours, theirs = sum(r["packed_s"] for r in rows), sum(r["padded_s"] for r in rows)
     result = {
         "benchmark": "methods", "unit": "seconds for a step of each", "ours": ours, "theirs": theirs, "ratio": theirs / ours,

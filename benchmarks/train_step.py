@@ -18,13 +18,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from itertl import storage
-from itertl.config import ModelConfig, PromptConfig, ScoreConfig, TrainConfig, load_recipe
+from itertl.config import ModelConfig, Recipe, ScoreConfig, TrainConfig, load_recipe
 from itertl.models import load_tokenizer, resolve_model
 from itertl.records import Candidate, Problem, SamplingSettings, Scored
 from itertl.training.batches import Group, Response, build_groups
@@ -50,20 +51,23 @@ def fixed_groups(vocabulary: int, count: int) -> list[Group]:
     ]
 
 
-def sampled_groups(run: Path | None, count: int, tokenizer: Any, method: Method) -> list[Group]:
-    """The first groups of a run's last scored iteration, or generated ones."""
-    if run is None:
-        return _generated_groups(count, tokenizer, method)
-    recipe = load_recipe(run / "recipe.yaml")
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Problems with scored candidates, and how they become prompts and z."""
+
+    problems: list[Problem]
+    scored: list[Scored]
+    recipe: Recipe
+
+
+def sampled(run: Path) -> Scene:
+    """What a run's model sampled in its last scored iteration."""
     scored = storage.read_records(max(run.glob("iter-*/scored.jsonl")), Scored)
-    problems = storage.read_records(run / "problems.jsonl", Problem)
-    found = build_groups(
-        scored, problems, tokenizer, prompt=recipe.prompt, score=recipe.score, train=recipe.train, method=method
-    )
-    return list(found.groups[:count])
+    return Scene(storage.read_records(run / "problems.jsonl", Problem), scored, load_recipe(run / "recipe.yaml"))
 
 
-def _generated_groups(count: int, tokenizer: Any, method: Method) -> list[Group]:
+def generated(count: int) -> Scene:
+    """Generated problems; candidates are two mutants of the reference and a beginning of it."""
     from itertl.problems.synth import generate
     from itertl.problems.synth.mutate import mutants
     from itertl.scoring.stage import score_candidates
@@ -83,8 +87,13 @@ def _generated_groups(count: int, tokenizer: Any, method: Method) -> list[Group]
         ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         scored = score_candidates(candidates, {p.id: p for p in problems}, config=ScoreConfig(), out=Path(folder) / "scored.jsonl")
+    return Scene(problems, list(scored), Recipe())
+
+
+def groups_of(scene: Scene, tokenizer: Any, method: Method) -> list[Group]:
+    recipe = scene.recipe
     made = build_groups(
-        scored, problems, tokenizer, prompt=PromptConfig(), score=ScoreConfig(), train=TrainConfig(), method=method
+        scene.scored, scene.problems, tokenizer, prompt=recipe.prompt, score=recipe.score, train=recipe.train, method=method
     )
     return list(made.groups)
 
@@ -141,15 +150,16 @@ def run_ours(session: Session, groups: Sequence[Group], method: Method) -> float
 WAYS = {"theirs": run_theirs, "ours": run_ours}
 
 
-def open_model(precision: str, model: ModelConfig = ModelConfig()) -> Session:  # noqa: B008
-    config = TrainConfig(precision=precision)  # type: ignore[arg-type]
+def open_model(precision: str, attention: str = "sdpa", model: ModelConfig = ModelConfig()) -> Session:  # noqa: B008
+    config = TrainConfig(precision=precision, attention=attention)  # type: ignore[arg-type]
     return open_session(load_policy(resolve_model(model), config), config, longest=2048, say=lambda text: print(text, file=sys.stderr))
 
 
-def groups_for(shape: str, run: Path | None, count: int, vocabulary: int, method: Method) -> list[Group]:
+def groups_for(shape: str, arguments: argparse.Namespace, vocabulary: int, method: Method) -> list[Group]:
     if shape == "fixed":
-        return fixed_groups(vocabulary, count)
-    return sampled_groups(run, count, load_tokenizer(resolve_model(ModelConfig())), method)
+        return fixed_groups(vocabulary, arguments.fixed_groups)
+    scene = sampled(arguments.run) if arguments.run else generated(arguments.groups)
+    return groups_of(scene, load_tokenizer(resolve_model(ModelConfig())), method)[: arguments.groups]
 
 
 # --- measuring
@@ -158,22 +168,22 @@ def groups_for(shape: str, run: Path | None, count: int, vocabulary: int, method
 def timed(session: Session, way: str, groups: Sequence[Group], method: Method) -> tuple[float, float, torch.Tensor]:
     """Seconds, loss, and the whole gradient."""
     session.optimizer.zero_grad(set_to_none=True)
-    _wait()
+    wait()
     start = time.perf_counter()
     loss = WAYS[way](session, groups, method)
-    _wait()
+    wait()
     seconds = time.perf_counter() - start
     return seconds, loss, torch.cat([p.grad.flatten().float() for p in session.parameters])
 
 
-def _wait() -> None:
+def wait() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
-def peak_gb(way: str, shape: str, precision: str, groups: Sequence[Group], method: Method) -> float:
+def peak_gb(way: str, precision: str, attention: str, groups: Sequence[Group], method: Method) -> float:
     """Memory above weights and gradients, in a process that does nothing else. Called in that process."""
-    session = open_model(precision)
+    session = open_model(precision, attention)
     for parameter in session.parameters:
         parameter.grad = torch.zeros_like(parameter)
     if torch.cuda.is_available():
@@ -198,22 +208,21 @@ def status_kb(name: str) -> int:
     return int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
-def in_own_process(arguments: argparse.Namespace, way: str, shape: str, precision: str) -> float:
-    command = [sys.executable, __file__, "--child", way, "--shapes", shape, "--precisions", precision, "--groups", str(arguments.groups)]
-    command += ["--run", str(arguments.run)] if arguments.run else []
+def in_own_process(arguments: argparse.Namespace, way: str, precision: str, attention: str) -> float:
+    command = [sys.executable, __file__, "--child", way, "--precisions", precision, "--attentions", attention]
+    command += ["--fixed-groups", str(arguments.fixed_groups)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(done.stderr)
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 
-def measure(arguments: argparse.Namespace, shape: str, precision: str) -> dict[str, Any]:
+def measure(arguments: argparse.Namespace, shape: str, precision: str, attention: str) -> dict[str, Any]:
     method = METHODS["rtlcoder" if shape == "fixed" else "itertl"]
-    session = open_model(precision)
-    vocabulary = session.model.config.vocab_size
-    groups = groups_for(shape, arguments.run, 1 if shape == "fixed" else arguments.groups, vocabulary, method)
-    for way in WAYS:  # caches, threads and clocks warm
-        timed(session, way, groups[:1], method)
+    session = open_model(precision, attention)
+    groups = groups_for(shape, arguments, session.model.config.vocab_size, method)
+    for way in WAYS:  # caches, threads and clocks warm; on a GPU kernels are chosen and compiled for the sizes at hand
+        timed(session, way, groups if torch.cuda.is_available() else groups[:1], method)
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     losses: dict[str, float] = {}
     gradients: dict[str, torch.Tensor] = {}
@@ -229,7 +238,7 @@ def measure(arguments: argparse.Namespace, shape: str, precision: str) -> dict[s
     tokens = sum(len(piece) for piece in pieces if piece)
     plain = sum(group.plain_tokens() for group in groups)
     row: dict[str, Any] = {
-        "shape": shape, "precision": precision, "groups": len(groups), "ours_s": best["ours"], "theirs_s": best["theirs"],
+        "shape": shape, "precision": precision, "attention": attention, "groups": len(groups), "ours_s": best["ours"], "theirs_s": best["theirs"],
         "ratio": best["theirs"] / best["ours"], "all_s": seconds, "loss_apart": loss_apart, "gradient_apart": apart,
         "agree": loss_apart < tolerance and apart < tolerance, "tokens": tokens, "plain_tokens": plain,
         "tokens_per_s": tokens / best["ours"], "active_pairs": sum(len(g.active_pairs(method.beta)) for g in groups),
@@ -240,7 +249,7 @@ def measure(arguments: argparse.Namespace, shape: str, precision: str) -> dict[s
         row["device"] = torch.cuda.get_device_name()
     del session, gradients
     if not arguments.no_memory and shape == "fixed":
-        memory = {way: in_own_process(arguments, way, shape, precision) for way in WAYS}
+        memory = {way: in_own_process(arguments, way, precision, attention) for way in WAYS}
         row |= {f"{way}_gb": value for way, value in memory.items()}
         row["memory_share"] = memory["ours"] / memory["theirs"]
     return row
@@ -251,11 +260,11 @@ def _peak_flops() -> float:
     a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
     for _ in range(3):
         a @ a
-    _wait()
+    wait()
     start = time.perf_counter()
     for _ in range(10):
         a @ a
-    _wait()
+    wait()
     return 10 * 2 * 8192**3 / (time.perf_counter() - start)
 
 
@@ -264,21 +273,25 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one object and nothing else")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--groups", type=int, default=64, help="groups of the shape sampled")
+    parser.add_argument("--fixed-groups", type=int, default=1, help="copies of the fixed shape, with other tokens each")
     parser.add_argument("--run", type=Path, default=None, help="a run's folder, for really sampled candidates")
     parser.add_argument("--shapes", nargs="+", default=["fixed", "sampled"], choices=["fixed", "sampled"])
     parser.add_argument("--precisions", nargs="+", default=["float32", "bf16"], choices=["float32", "bf16"])
+    parser.add_argument("--attentions", nargs="+", default=["sdpa"], choices=["sdpa", "flex"])
     parser.add_argument("--no-memory", action="store_true", help="leave out the peak memory of the fixed shape")
     parser.add_argument("--child", choices=list(WAYS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        shape, precision = arguments.shapes[0], arguments.precisions[0]
-        method = METHODS["rtlcoder"]
-        groups = groups_for(shape, arguments.run, 1, 49152, method)
-        print(json.dumps(peak_gb(arguments.child, shape, precision, groups, method)))
+        groups = fixed_groups(49152, arguments.fixed_groups)
+        peak = peak_gb(arguments.child, arguments.precisions[0], arguments.attentions[0], groups, METHODS["rtlcoder"])
+        print(json.dumps(peak))
         return
     # the sampled shape in float32 alone: bf16 is measured on the fixed one
-    wanted = [(s, p) for s in arguments.shapes for p in arguments.precisions if s == "fixed" or p == arguments.precisions[0]]
-    rows = [measure(arguments, shape, precision) for shape, precision in wanted]
+    wanted = [
+        (s, p, a) for s in arguments.shapes for p in arguments.precisions for a in arguments.attentions
+        if s == "fixed" or p == arguments.precisions[0]
+    ]  # fmt: skip
+    rows = [measure(arguments, *which) for which in wanted]
     last = rows[-1]
     result = {
         "benchmark": "train_step", "unit": "seconds per step", "ours": last["ours_s"], "theirs": last["theirs_s"],
@@ -291,7 +304,7 @@ def main() -> None:
     for row in rows:
         memory = f", memory {row['memory_share']:.2f} of theirs" if "memory_share" in row else ""
         print(
-            f"{row['shape']}, {row['precision']}: theirs {row['theirs_s']:.2f} s, ours {row['ours_s']:.2f} s, "
+            f"{row['shape']}, {row['precision']}, {row['attention']}: theirs {row['theirs_s']:.2f} s, ours {row['ours_s']:.2f} s, "
             f"{row['ratio']:.2f} times{memory}; gradients differ by {row['gradient_apart']:.1e}"
         )
     print(f"{result['ratio']:.2f} times")

@@ -1,31 +1,40 @@
 #!/usr/bin/env bash
 # What a machine with a GPU is asked first, in this order: tests, benchmarks, then ITERTL against its controls at equal tokens.
 #
-#   experiments/gpu.sh OUT [tests] [benchmarks] [compare PAIRS.jsonl VERILOG-EVAL]
+#   experiments/gpu.sh OUT [tests] [benchmarks RUN] [compare PAIRS.jsonl MACHINE HUMAN]
 #
-# Each part writes its result under OUT and can be asked for alone; without a part named all but the comparison are run. The
-# comparison (experiments/compare_methods.sh) stops anywhere and goes on with the same command.
-set -euo pipefail
+# RUN: a run's folder, of which recipe.yaml, problems.jsonl and iter-*/scored.jsonl are read. Each part writes its result under
+# OUT; all of a part is tried, whatever of it fails.
+set -uo pipefail
 out=${1:?folder for the results}
 shift
 mkdir -p "$out"
-[ $# -gt 0 ] || set -- tests benchmarks
+timed() {
+  local begin=$SECONDS
+  "$@"
+  echo "($((SECONDS - begin)) s, status $?: $*)"
+}
 while [ $# -gt 0 ]; do
   case $1 in
-    tests) python -m pytest -m gpu tests 2>&1 | tee "$out/tests.txt" ;;
+    tests)
+      timed python -m pytest -m gpu tests -p no:cacheprovider --durations=8 2>&1 | tee "$out/tests.txt"
+      shift
+      ;;
     benchmarks)
-      for precision in float32 bf16; do
-        python benchmarks/train_step.py --shapes fixed --precisions $precision --rounds 5 --json | tee "$out/train_step-$precision.json"
-      done
-      python benchmarks/train_step.py --shapes sampled --precisions bf16 --no-memory --json | tee "$out/train_step-sampled.json"
-      python benchmarks/methods.py --groups 32 --rounds 3 --json | tee "$out/methods.json"
+      run=${2:?run folder}
+      step="timeout 90 python benchmarks/train_step.py"
+      timed $step --shapes fixed --precisions float32 bf16 --rounds 5 --no-memory --json 2>&1 | tee "$out/fixed.json"
+      timed $step --shapes fixed --fixed-groups 32 --precisions bf16 --rounds 3 --json 2>&1 | tee "$out/fixed-32.json"
+      timed $step --shapes sampled --run "$run" --precisions bf16 --rounds 3 --json 2>&1 | tee "$out/sampled.json"
+      timed $step --shapes fixed --fixed-groups 32 --precisions bf16 --attentions flex --rounds 3 --no-memory --json 2>&1 | tee "$out/flex.json"
+      timed timeout 90 python benchmarks/methods.py --groups 16 --rounds 2 2>&1 | tee "$out/methods.txt"
+      shift 2
       ;;
     compare)
-      experiments/compare_methods.sh "$out/compare" data.source="${2:?pairs}" evals.0.data="${3:?verilog-eval}" \
-        data.limit=1000 data.max_chars=null train.max_length=1024 sample.max_new_tokens=384 evals.0.max_new_tokens=384
-      shift 2
+      AT_ONCE=1 METHODS="${METHODS:-itertl rtlcoder sft}" timed experiments/compare_methods.sh "$out/compare" experiments/real-gpu.yaml \
+        data.source="${2:?pairs}" evals.0.data="${3:?verilog-eval machine}" evals.1.data="${4:?verilog-eval human}"
+      shift 4
       ;;
     *) echo "unknown part: $1" >&2; exit 2 ;;
   esac
-  shift
 done

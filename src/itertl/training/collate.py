@@ -35,9 +35,9 @@ class Collated:
         })  # fmt: skip
 
 
-def collate(batch: MicroBatch) -> Collated:
-    """Lay a micro-batch out. Raises ValueError for a prompt or response without a token."""
-    width = max(row_length(row) for row in batch)
+def collate(batch: MicroBatch, multiple: int = 1) -> Collated:
+    """Lay a micro-batch out, its rows padded to a multiple. Raises ValueError for a prompt or response without a token."""
+    width = -(-max(row_length(row) for row in batch) // multiple) * multiple
     ids, positions, groups, responses = [torch.zeros(len(batch), width, dtype=torch.long) for _ in range(4)]
     groups.fill_(_PADDING)
     picks: list[int] = []

@@ -9,7 +9,7 @@ Left out: rows that share a prefix across groups (a common system message); it w
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,10 @@ class Layout:
     packed: bool  # several responses and groups to a row
     row_tokens: int  # packed rows are filled up to this; a longer piece is a row of its own
     budget: int  # tokens of a micro-batch, padding included; a single response may exceed it
+    multiple: int = 1  # rows are padded to a multiple of this, for the kernels of GPUs
 
     def with_budget(self, budget: int) -> "Layout":
-        return Layout(self.packed, min(self.row_tokens, budget), budget)
+        return replace(self, row_tokens=min(self.row_tokens, budget), budget=budget)
 
 
 @dataclass(frozen=True, slots=True)

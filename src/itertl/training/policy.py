@@ -16,7 +16,8 @@ from itertl.training.collate import Collated, block_mask, by_slot, dense_mask, p
 from itertl.training.losses import token_logprobs
 
 Attention = Literal["sdpa", "flex"]
-HEAD_CHUNK = 128  # positions at a time; 25 MB of float32 logits at a vocabulary of 49,152
+HEAD_CHUNK = 128  # positions at a time on a CPU; 25 MB of float32 logits at a vocabulary of 49,152
+_GPU_LOGITS = 2**27  # on a GPU, 0.5 GB of them: small products would leave it idle
 
 
 class Policy(nn.Module):
@@ -51,7 +52,6 @@ class Policy(nn.Module):
         head = base.get_output_embeddings()
         return head_logprobs(found[batch.picks_N], head.weight, head.bias, batch.targets_N)
 
-
     def _mask(self, batch: Collated) -> Any:
         """As the model's attention takes it: blocks, true where to look, or (eager) what is added to the scores."""
         if self.attention == "flex":
@@ -78,13 +78,14 @@ def head_logprobs(hidden_N_D: Tensor, weight_V_D: Tensor, bias_V: Tensor | None,
         hidden_N_D, weight_V_D = hidden_N_D.to(dtype), weight_V_D.to(dtype)
         bias_V = None if bias_V is None else bias_V.to(dtype)
     with torch.autocast(kind, enabled=False):
-        if hidden_N_D.dtype == torch.float32 and hasattr(nn.functional, "linear_cross_entropy"):
+        if kind == "cpu" and hidden_N_D.dtype == torch.float32 and hasattr(nn.functional, "linear_cross_entropy"):
             options = nn.LinearCrossEntropyOptions(batch_chunk_size=HEAD_CHUNK, chunking_method=None)
             return -nn.functional.linear_cross_entropy(
                 hidden_N_D, weight_V_D, targets_N, linear_bias=bias_V, reduction="none", options=options
             )
-        # older PyTorch has no such function, and in few digits it has not been compared
-        chunks = zip(hidden_N_D.split(HEAD_CHUNK), targets_N.split(HEAD_CHUNK), strict=True)
+        # older PyTorch has no such function, and in few digits or on a GPU it has not been compared
+        size = HEAD_CHUNK if kind == "cpu" else max(HEAD_CHUNK, _GPU_LOGITS // weight_V_D.shape[0])
+        chunks = zip(hidden_N_D.split(size), targets_N.split(size), strict=True)
         return torch.cat([checkpoint(_chunk, h, weight_V_D, bias_V, t, use_reentrant=False) for h, t in chunks])
 
 

@@ -119,7 +119,7 @@ class Session:
         table: dict[tuple[int, int], Tensor] = {}
         with torch.no_grad():
             for batch in [*works[mine], *missing(works[mine], most)]:
-                found = response_logprobs(self.policy, [collate(batch)], self.device)
+                found = response_logprobs(self.policy, [collate(batch, self.layout.multiple)], self.device)
                 table |= {slot: values.float().cpu() for slot, values in found.items()}
         self.policy.train(was_training)
         if processes == 1:
@@ -204,7 +204,15 @@ def open_session(loaded: Loaded, config: TrainConfig, *, longest: int, say: Call
     parameters = [p for p in prepared.parameters() if p.requires_grad]
     budget = token_budget(config)
     row = budget if config.attention == "flex" else min(budget, _DENSE_ROW)
-    return Session(accelerator, prepared, optimizer, parameters, Layout(choice.packed, row, budget), say)
+    found = Layout(choice.packed, row, budget, _multiple(config))
+    return Session(accelerator, prepared, optimizer, parameters, found, say)
+
+
+def _multiple(config: TrainConfig) -> int:
+    """Row lengths that kernels like: FlexAttention works in blocks of 128, half-precision products in eights."""
+    if config.attention == "flex":
+        return 128
+    return 8 if torch.cuda.is_available() else 1
 
 
 def _accelerator(config: TrainConfig, tracking_dir: Path | None) -> Any:

@@ -1,8 +1,9 @@
 """One optimizer step: gradients of the mean loss over its groups, checked, clipped, applied.
 
-A micro-batch that holds all of its groups' responses is done in one pass. A group that is larger than the token budget
-takes two: log-probabilities without gradient, the loss of these numbers and its derivative by each, then piece by piece
-the gradient of (derivative · log-probability). By the chain rule that is the gradient of the loss itself.
+The loss of a group is computed from its responses' log-probabilities as plain numbers, with its derivative by each; the
+gradient of (derivative · log-probability) then goes back through the model. By the chain rule that is the gradient of the
+loss itself. A micro-batch that holds all of its groups' responses is done in one pass; a group that is larger than the
+token budget takes two: all log-probabilities without gradient first, then piece by piece with it.
 """
 
 import dataclasses
@@ -72,11 +73,13 @@ class Accumulation:
         with torch.no_grad():
             for number, batch in enumerate((*work.split, *spare)):
                 self._seed("split", number)
-                found |= self._forward(batch, number < len(work.split))
-        slopes = self._slopes({slot: values.float() for slot, values in found.items()}) if work.split else {}
+                known = self._forward(batch, number < len(work.split))
+                found |= known if number < len(work.split) else {}
+        slopes = self._slopes(found) if work.split else {}
         for number, batch in enumerate((*work.split, *spare)):
             self._seed("split", number)
-            self._backward(batch, slopes, counts=number < len(work.split))
+            counts = number < len(work.split)
+            self._back(self._forward(batch, counts), slopes if counts else {})
 
     def count_without_pass(self, number: int) -> None:
         """A group of which nothing need go through the model."""
@@ -89,21 +92,15 @@ class Accumulation:
         torch.manual_seed(derive_seed(self.seed, kind, number))
 
     def _forward(self, batch: MicroBatch, counts: bool) -> dict[tuple[int, int], Tensor]:
-        collated = collate(batch)
+        collated = collate(batch, self.session.layout.multiple)
         self.sums.tokens += collated.tokens if counts else 0
         return response_logprobs(self.session.policy, [collated], self.session.device)
 
     def _whole(self, batch: MicroBatch, *, counts: bool = True) -> None:
-        numbers = sorted({piece.group for row in batch for piece in row})
         self.forwards += 1
         self._seed("whole", self.forwards)
-        table = by_group(self._forward(batch, counts), numbers)
-        losses = [self._loss(number, table[number]) for number in numbers]
-        loss = torch.stack([item.total for item in losses]).sum()
-        self.session.accelerator.backward(loss * (self.scale if counts else 0.0))
-        if counts:
-            for number, item in zip(numbers, losses, strict=True):
-                self._count(number, item.sums)
+        found = self._forward(batch, counts)
+        self._back(found, self._slopes(found) if counts else {})
 
     def _loss(self, number: int, logp: Mapping[int, Tensor]) -> Any:
         initial = None if self.initial is None else self.initial[number]
@@ -116,8 +113,13 @@ class Accumulation:
         self.advance(1)
 
     def _slopes(self, found: Mapping[tuple[int, int], Tensor]) -> dict[tuple[int, int], Tensor]:
-        """Derivative of the step's loss by each token's log-probability."""
-        leaves = {slot: values.detach().requires_grad_() for slot, values in found.items()}
+        """Derivative of the step's loss by each token's log-probability; groups are counted.
+
+        On the CPU wherever the model is: these are hundreds of operations on a few numbers each.
+        """
+        flat = torch.cat([values.detach().float() for values in found.values()]).cpu()  # one copy, for each is a wait
+        parts = flat.split([len(values) for values in found.values()])
+        leaves = {slot: part.detach().requires_grad_() for slot, part in zip(found, parts, strict=True)}
         for number, logp in by_group(leaves, sorted({number for number, _ in leaves})).items():
             item = self._loss(number, logp)
             if item.total.requires_grad:
@@ -125,10 +127,11 @@ class Accumulation:
             self._count(number, item.sums)
         return {slot: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for slot, leaf in leaves.items()}
 
-    def _backward(self, batch: MicroBatch, slopes: Mapping[tuple[int, int], Tensor], *, counts: bool) -> None:
-        found = self._forward(batch, counts)
-        parts = [(values * slopes[slot].to(values)).sum() if counts else values.sum() * 0.0 for slot, values in found.items()]
-        self.session.accelerator.backward(torch.stack(parts).sum())
+    def _back(self, found: Mapping[tuple[int, int], Tensor], slopes: Mapping[tuple[int, int], Tensor]) -> None:
+        """The gradient of (derivative · log-probability) through the model; without slopes it is zero."""
+        logp_N = torch.cat(list(found.values()))
+        slope_N = torch.cat([slopes[slot] for slot in found]).to(logp_N) if slopes else torch.zeros_like(logp_N)
+        self.session.accelerator.backward((logp_N * slope_N).sum())
 
 
 def compute_gradients(
