@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What a machine with a GPU is asked first, in this order: tests, benchmarks, then ITERTL against its controls at equal tokens.
 #
-#   experiments/gpu.sh OUT [tests] [benchmarks RUN] [compare PAIRS.jsonl MACHINE HUMAN]
+#   experiments/gpu.sh OUT [profile] [tests] [benchmarks RUN] [compare PAIRS.jsonl MACHINE HUMAN]
 #
 # RUN: a run's folder, of which recipe.yaml, problems.jsonl and iter-*/scored.jsonl are read. Each part writes its result under
 # OUT; all of a part is tried, whatever of it fails.
@@ -16,6 +16,10 @@ timed() {
 }
 while [ $# -gt 0 ]; do
   case $1 in
+    profile)
+      timed timeout 120 python experiments/profile_gpu.py 2>&1 | tee "$out/profile.txt"
+      shift
+      ;;
     tests)
       timed python -m pytest -m gpu tests -p no:cacheprovider --durations=8 2>&1 | tee "$out/tests.txt"
       shift
@@ -23,10 +27,8 @@ while [ $# -gt 0 ]; do
     benchmarks)
       run=${2:?run folder}
       step="timeout 90 python benchmarks/train_step.py"
-      timed $step --shapes fixed --precisions float32 bf16 --rounds 5 --no-memory --json 2>&1 | tee "$out/fixed.json"
-      timed $step --shapes fixed --fixed-groups 32 --precisions bf16 --rounds 3 --json 2>&1 | tee "$out/fixed-32.json"
+      timed $step --shapes fixed --fixed-groups 32 --precisions bf16 --attentions sdpa flex --rounds 3 --no-memory --json 2>&1 | tee "$out/fixed-32.json"
       timed $step --shapes sampled --run "$run" --precisions bf16 --rounds 3 --json 2>&1 | tee "$out/sampled.json"
-      timed $step --shapes fixed --fixed-groups 32 --precisions bf16 --attentions flex --rounds 3 --no-memory --json 2>&1 | tee "$out/flex.json"
       timed timeout 90 python benchmarks/methods.py --groups 16 --rounds 2 2>&1 | tee "$out/methods.txt"
       shift 2
       ;;

@@ -99,7 +99,9 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path, cache: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("settings", [{}, {"micro_batch_tokens": 100}, {"packing": "off"}], ids=["packed", "two passes", "padded"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"micro_batch_tokens": 100}, {"packing": "off"}, {"lora": {"rank": 4}}], ids=["packed", "two passes", "padded", "adapters"]
+)
 def test_pieces_of_the_weights_take_the_steps_of_the_whole(tmp_path: Path, cache: Path, settings: dict[str, object]) -> None:
     launch(tmp_path / "1", cache, 1, **settings)
     launch(tmp_path / "2", cache, 2, "fsdp", **settings)

@@ -14,7 +14,7 @@ import torch
 
 import training_cases as cases
 from itertl import storage
-from itertl.errors import DataError, RecipeError, TrainingDiverged
+from itertl.errors import DataError, RecipeError, ToolMissing, TrainingDiverged
 from itertl.models import load_model, load_tokenizer
 from itertl.progress import Tracker
 from itertl.records import TrainStep
@@ -116,6 +116,27 @@ def test_adapters_train_and_are_merged(policy: tuple[Path, Any], tmp_path: Path)
     assert changed and all("proj" in name for name in changed)
     with pytest.raises(RecipeError, match="target_modules"):
         cases.run_stage(tmp_path / "bad", policy[0], made.problems, made.rows, lora={"target_modules": ["nothing"]})
+
+
+def test_adapters_over_weights_in_four_bits(policy: tuple[Path, Any], tmp_path: Path) -> None:
+    """They train, and are merged into the weights in all their digits."""
+    pytest.importorskip("bitsandbytes")
+    made = cases.case(2)
+    lora = {"rank": 4, "quantize": "nf4"}
+    cases.run_stage(tmp_path, policy[0], made.problems, made.rows, epochs=30, learning_rate=1e-2, lora=lora)
+    rows = rows_of(tmp_path)
+    assert rows[-1].loss < 0.9 * rows[0].loss
+    before, after = (load_model(p, device="cpu").state_dict() for p in (policy[0], tmp_path / "checkpoint"))
+    assert before.keys() == after.keys()
+    moved = {name: torch.linalg.matrix_rank(after[name] - before[name], atol=1e-4).item() for name in before if "proj" in name}
+    assert set(moved.values()) == {4}  # nothing but adapters of that rank: no trace of the 4 bits
+    assert all(torch.equal(before[name], after[name]) for name in before if name not in moved)
+
+
+def test_four_bits_without_their_library(policy: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ToolMissing, match=r"pip install 'itertl\[qlora\]'"):
+        load_model(policy[0], device="cpu", quantize="nf4")
 
 
 def test_gradient_checkpointing_and_micro_batches_end_in_the_same_policy(policy: tuple[Path, Any], tmp_path: Path) -> None:

@@ -84,8 +84,9 @@ class ScoreConfig(_Part):
 
 
 class LoraConfig(_Part):
-    """Low-rank adapters (peft)."""
+    """Low-rank adapters (peft), merged into the checkpoint at the end of each iteration."""
 
+    quantize: Literal["nf4"] | None = None  # QLoRA: the frozen weights in 4 bits while training (bitsandbytes)
     rank: int = Field(default=16, ge=1)
     alpha: float = 32.0
     dropout: float = Field(default=0.0, ge=0, lt=1)

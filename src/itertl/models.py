@@ -7,6 +7,7 @@ folder that exists there is complete. torch and transformers are imported inside
 
 import contextlib
 import fcntl
+import importlib.util
 import os
 import re
 import shutil
@@ -97,21 +98,38 @@ def load_model(
     device: str | None = None,
     trust_remote_code: bool = False,
     revision: str | None = None,
+    quantize: str | None = None,
 ) -> "PreTrainedModel":
     """Load a causal language model in eval mode on ``device`` (None: CUDA where there is one, else CPU).
 
-    Raises UsageError where neither a folder nor the hub has it.
+    ``quantize="nf4"`` holds the weights of its linear layers in 4 bits (Dettmers et al. 2023); ``dtype`` is that of the others.
+    Raises UsageError where neither a folder nor the hub has it, ToolMissing where bitsandbytes is asked for and not there.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     if not hasattr(torch, dtype):
         raise UsageError(f"dtype {dtype!r} is not one of float32, bfloat16, float16")
+    device = pick_device(device)
+    options = {} if quantize is None else {"quantization_config": _four_bits(device), "device_map": {"": device}}
     with _no_progress_bars(), _explained(path):
         model: Any = AutoModelForCausalLM.from_pretrained(
-            str(path), dtype=getattr(torch, dtype), trust_remote_code=trust_remote_code, revision=revision or "main"
+            str(path), dtype=getattr(torch, dtype), trust_remote_code=trust_remote_code, revision=revision or "main", **options
         )
-    return model.to(pick_device(device)).eval()
+    return (model if quantize else model.to(device)).eval()
+
+
+def _four_bits(device: str) -> Any:
+    """NormalFloat4 with quantized constants, products in the type that is fast there."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ToolMissing("weights in 4 bits (train.lora.quantize) need bitsandbytes: pip install 'itertl[qlora]'")
+    compute = torch.bfloat16 if has_fast_bf16(device) else torch.float32
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute
+    )
 
 
 def load_tokenizer(

@@ -150,7 +150,9 @@ def _memory_gb(recipe: Recipe, parameters: int, hidden: int, layers: int, vocabu
     from itertl.training.policy import HEAD_CHUNK
     from itertl.training.session import token_budget
 
-    width = 4 if recipe.model.dtype == "float32" or recipe.train.lora is None else 2
+    lora = recipe.train.lora
+    width = 4 if recipe.model.dtype == "float32" or lora is None else 2
+    width = 0.6 if lora is not None and lora.quantize else width  # 4 bits and their constants
     trained = parameters if recipe.train.lora is None else max(1, parameters // 100)
     states = parameters * width + trained * 12
     tokens = token_budget(recipe.train)

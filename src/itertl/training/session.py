@@ -1,8 +1,7 @@
 """A model made ready for training: accelerate, adapters, optimizer; and the checkpoint that comes out of it.
 
-Full weights run on one process, DDP or FSDP, by what ``accelerate launch`` sets up; adapters on one process or DDP.
-Left out: DeepSpeed (its engine steps by itself, and this loop decides when), and adapters under FSDP (they could not
-be merged from shards).
+Full weights and adapters run on one process, DDP or FSDP, by what ``accelerate launch`` sets up; adapters over weights in 4
+bits on one process or DDP. Left out: DeepSpeed (its engine steps by itself, and this loop decides when).
 """
 
 import gc
@@ -33,6 +32,9 @@ _CPU_TOKENS, _GPU_TOKENS = 2048, 16384  # a micro-batch, where the recipe leaves
 _DENSE_ROW = 1024  # longer rows of several groups would spend more on masked attention than they save
 
 
+LoadBase = Callable[[str], Any]  # the untouched model in a dtype, on the CPU: what adapters are merged into
+
+
 @dataclass(slots=True)
 class Loaded:
     """A policy before it is prepared: what the data must fit is known, how it will be fed is not."""
@@ -41,6 +43,7 @@ class Loaded:
     policy: Policy
     context: int | None  # longest sequence that the model takes, where it says so
     vocabulary: int
+    load_base: LoadBase
 
     @property
     def is_sharded(self) -> bool:
@@ -56,6 +59,7 @@ class Session:
     optimizer: Any  # prepared
     parameters: list[Any]  # those that are trained
     layout: Layout
+    load_base: LoadBase
     say: Callable[[object], None]
 
     @property
@@ -160,13 +164,18 @@ def load_policy(
     """Load the policy, with its adapters. Raises RecipeError or UsageError for what this machine or loop cannot do."""
     accelerator = _accelerator(config, tracking_dir)
     _refuse_unsupported(accelerator, config)
-    # float32 master weights: steps of 1e-5 would be lost in bfloat16. Frozen weights take no steps.
-    model: Any = load_model(
-        path,
-        dtype=dtype if config.lora else "float32",
-        device="cpu",  # the accelerator moves it, each process to its own device
-        trust_remote_code=trust_remote_code,
-        revision=revision,
+    quantize = config.lora.quantize if config.lora else None
+
+    def load_base(dtype: str, device: str = "cpu", quantize: str | None = None) -> Any:
+        return load_model(
+            path, dtype=dtype, device=device, trust_remote_code=trust_remote_code, revision=revision, quantize=quantize
+        )
+
+    # float32 master weights: steps of 1e-5 would be lost in bfloat16. Frozen weights take no steps, but FSDP wants one type.
+    model: Any = load_base(
+        dtype if config.lora and not _is_sharded(accelerator) else "float32",
+        str(accelerator.device) if quantize else "cpu",  # else the accelerator moves it, each process to its own device
+        quantize,
     )
     _choose_attention(model, config)
     context = getattr(model.config, "max_position_embeddings", None)
@@ -175,7 +184,7 @@ def load_policy(
         _checkpoint_activations(model)
     if config.lora:
         model = _with_adapters(model, config, seed)
-    return Loaded(accelerator, Policy(model, attention=config.attention), context, vocabulary)
+    return Loaded(accelerator, Policy(model, attention=config.attention), context, vocabulary, load_base)
 
 
 def _choose_attention(model: Any, config: TrainConfig) -> None:
@@ -205,7 +214,7 @@ def open_session(loaded: Loaded, config: TrainConfig, *, longest: int, say: Call
     budget = token_budget(config)
     row = budget if config.attention == "flex" else min(budget, _DENSE_ROW)
     found = Layout(choice.packed, row, budget, _multiple(config))
-    return Session(accelerator, prepared, optimizer, parameters, found, say)
+    return Session(accelerator, prepared, optimizer, parameters, found, loaded.load_base, say)
 
 
 def _multiple(config: TrainConfig) -> int:
@@ -241,8 +250,8 @@ def _refuse_unsupported(accelerator: Any, config: TrainConfig) -> None:
     kind = str(accelerator.distributed_type.value)
     if kind in ("DEEPSPEED", "MEGATRON_LM"):
         raise UsageError(f"training runs on one process, DDP or FSDP, not {kind}; choose FSDP in `accelerate config`")
-    if config.lora and kind == "FSDP":
-        raise RecipeError("train.lora: adapters cannot be merged under FSDP; launch with DDP, or train full weights")
+    if config.lora and config.lora.quantize and kind == "FSDP":
+        raise RecipeError("train.lora.quantize: weights in 4 bits are not cut into pieces; launch with DDP, or set it to null")
 
 
 def _checkpoint_activations(model: Any) -> None:
@@ -271,27 +280,42 @@ def _with_adapters(model: Any, config: TrainConfig, seed: int) -> Any:
         raise RecipeError(f"train.lora.target_modules: {error}") from error
 
 
-def save_checkpoint(session: Session, tokenizer: Any, out: Path, *, dtype: str, merge: bool) -> None:
-    """Write the policy as an ordinary ``save_pretrained`` folder, atomically; adapters are merged into it."""
+def save_checkpoint(session: Session, tokenizer: Any, out: Path, *, dtype: str) -> None:
+    """Write the policy as an ordinary ``save_pretrained`` folder, atomically; adapters are merged into the model they began from."""
     accelerator = session.accelerator
     staged = stage_folder(accelerator, out)
     faults.point("train.finish.staged")
-    sharded = session.is_sharded
-    weights = accelerator.get_state_dict(session.policy) if sharded else None
+    weights = None
+    if session.is_sharded:
+        gathered = accelerator.get_state_dict(session.policy)  # by all processes; empty on all but the main one
+        weights = {name.removeprefix("model."): value for name, value in gathered.items()}
     if accelerator.is_main_process:
-        model = session.model
-        if merge:
-            model = model.merge_and_unload()
         target = getattr(torch, dtype)
-        if weights is not None:
-            weights = {name.removeprefix("model."): value.to(target) for name, value in weights.items()}
+        if hasattr(session.model, "peft_config"):
+            model, weights = _merged(session, weights, dtype), None
+        elif weights is None:
+            model = session.model.to(target)
         else:
-            model = model.to(target)
+            model, weights = session.model, {name: value.to(target) for name, value in weights.items()}
         model.config.dtype = target
         _save_quietly(model, tokenizer, staged, weights)
         faults.point("train.finish")
         storage.commit_folder(staged, out)
     accelerator.wait_for_everyone()
+
+
+def _merged(session: Session, weights: dict[str, Tensor] | None, dtype: str) -> Any:
+    """The model that the round began from, in all its digits, with the adapters merged in.
+
+    ``weights``: all of them, where the session's own are in pieces.
+    """
+    from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+
+    adapters = get_peft_model_state_dict(session.model, state_dict=weights)
+    fresh = get_peft_model(session.load_base(dtype), session.model.peft_config["default"])
+    found = set_peft_model_state_dict(fresh, {name: value.cpu() for name, value in adapters.items()})
+    assert not found.unexpected_keys, found.unexpected_keys
+    return fresh.merge_and_unload()
 
 
 def _save_quietly(model: Any, tokenizer: Any, folder: Path, weights: Any) -> None:

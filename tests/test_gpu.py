@@ -1,5 +1,7 @@
-"""On a GPU: run with ``pytest -m gpu``. The step of the CPU, block masks against dense ones, and bf16 near float32."""
+"""On a GPU: run with ``pytest -m gpu``. Block masks against dense ones, two passes, bf16 near float32; sampling twice."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,3 +77,14 @@ def test_bf16_is_near_float32(opened: Any, tiny: tuple[Path, Any]) -> None:
     groups = groups_of(tiny)
     a, b = gradient(opened(precision="bf16"), groups), gradient(opened(), groups)
     assert (a - b).norm() <= 0.1 * b.norm()
+
+
+def test_two_processes_sample_the_same_bytes(repository: Path, tiny: tuple[Path, Any], tmp_path: Path) -> None:
+    """In the precision and at the batch size of a run, with rows that end at different times."""
+    command = [
+        sys.executable, "-m", "itertl", "sample", "synth", "--model", str(tiny[0]), "data.limit=64", "sample.batch_size=192",
+        "sample.temperature=1.0", "sample.max_new_tokens=64", "sample.dtype=bfloat16", "--out",
+    ]  # fmt: skip
+    for name in ("a.jsonl", "b.jsonl"):
+        subprocess.run([*command, str(tmp_path / name)], cwd=repository, check=True)
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
