@@ -1,6 +1,7 @@
-"""Several processes take the same steps as one: copies of the weights (DDP) and pieces of them (FSDP), over gloo.
+"""Several processes take the same steps as one: copies of the weights (DDP), pieces of them (FSDP), DeepSpeed; over gloo.
 
-accelerate chooses FSDP for GPUs alone, so the test puts its plugin in place by hand; what shards, saves and loads is its own.
+accelerate chooses the last two for GPUs alone, so the tests put their plugins in place by hand; what shards, saves and loads is
+their own.
 """
 
 import json
@@ -38,6 +39,22 @@ if kind == "fsdp":
         )
         return made
     session._accelerator = sharded
+if kind == "deepspeed":
+    import deepspeed
+    from accelerate import DeepSpeedPlugin, PartialState
+    from accelerate.utils import DistributedType
+    from itertl.training import session
+    make = session._accelerator
+    def with_engine(config, tracking):
+        made = make(config, tracking)
+        deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False)
+        made.state.distributed_type = PartialState().distributed_type = DistributedType.DEEPSPEED
+        plugin = DeepSpeedPlugin(zero_stage=options["zero_stage"])
+        made.state.deepspeed_plugins = {"only": plugin}
+        plugin.select(_from_accelerator_state=True)
+        made.deepspeed_engine_wrapped = None
+        return made
+    session._accelerator = with_engine
 import training_cases as cases
 model, tokenizer = cases.tiny(Path(sys.argv[3]))
 made = cases.case(5, tokenizer)
@@ -46,28 +63,27 @@ print(cases.run_stage(Path(sys.argv[2]), model, made.problems, made.rows, method
 
 
 def launch(
-    folder: Path, cache: Path, processes: int, kind: str = "ddp", method: str = "itertl", kill_at: str = "", **settings: object
-) -> str:
-    """Run a round on so many processes; what the last one to end wrote to stderr."""
+    folder: Path, cache: Path, processes: int, kind: str = "ddp", method: str = "itertl", kill_at: str = "", zero_stage: int = 2,
+    gets_there: bool = True, **settings: object,
+) -> None:
+    """Run a round on so many processes. ``gets_there``: to the point where it is to be killed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # a large epsilon: Adam else turns the rounding of a gradient near zero into a step of the full learning rate
-    options = json.dumps({"kind": kind, "method": method, "settings": {"epochs": 3, "epsilon": 1e-3, **settings}})
+    options = json.dumps({"kind": kind, "method": method, "zero_stage": zero_stage, "settings": {"epochs": 3, "epsilon": 1e-3, **settings}})
     started: list[subprocess.Popen[str]] = []
     for rank in range(processes):
         env = {
             **os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "RANK": str(rank), "LOCAL_RANK": str(rank),
             "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-            "ITERTL_KILL_AT": kill_at,
+            "ITERTL_KILL_AT": kill_at, "DS_ACCELERATOR": "cpu",
         }  # fmt: skip
         command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(folder), str(cache), options]
         started.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True))
-    errors = ""
     for process in started:
         _, errors = process.communicate(timeout=400)
-        assert process.returncode == (-9 if kill_at else 0), errors
-    return errors
+        assert process.returncode == (-9 if kill_at and gets_there else 0), errors
 
 
 def assert_same_round(one: Path, other: Path) -> None:
@@ -106,6 +122,31 @@ def test_pieces_of_the_weights_take_the_steps_of_the_whole(tmp_path: Path, cache
     launch(tmp_path / "1", cache, 1, **settings)
     launch(tmp_path / "2", cache, 2, "fsdp", **settings)
     assert_same_round(tmp_path / "1", tmp_path / "2")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("zero_stage", [1, 2])
+@pytest.mark.parametrize("settings", [{}, {"micro_batch_tokens": 100}, {"lora": {"rank": 4}}], ids=["packed", "two passes", "adapters"])
+def test_deepspeed_takes_the_steps_of_one(tmp_path: Path, cache: Path, settings: dict[str, object], zero_stage: int) -> None:
+    pytest.importorskip("deepspeed")
+    launch(tmp_path / "1", cache, 1, **settings)
+    launch(tmp_path / "2", cache, 2, "deepspeed", zero_stage=zero_stage, **settings)
+    assert_same_round(tmp_path / "1", tmp_path / "2")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_deepspeed_goes_on_after_a_kill(tmp_path: Path, cache: Path) -> None:
+    """On as many processes from the saved step; a state of two cannot be read by one, which begins the round again."""
+    pytest.importorskip("deepspeed")
+    launch(tmp_path / "whole", cache, 1)
+    for after in (2, 1):
+        launch(tmp_path / f"{after}", cache, 2, "deepspeed", kill_at="train.step:4")
+        if after == 1:  # all six steps again, so it comes by the fourth
+            launch(tmp_path / "1", cache, 1, "deepspeed", kill_at="train.step:4")
+        launch(tmp_path / f"{after}", cache, after, "deepspeed", kill_at="train.step:4", gets_there=False)
+        assert_same_round(tmp_path / "whole", tmp_path / f"{after}")
 
 
 @pytest.mark.slow

@@ -81,7 +81,7 @@ def _training_rate(recipe: Recipe, problems: Sequence[Problem], method: Method, 
         order = sorted(range(len(groups)), key=lambda number: -_size(groups[number], method))
         longest = _enough(order, groups, method, session.layout.budget)
         _train_on(session, recipe, method, groups, longest)
-        session.optimizer.step()  # the moments of Adam take their place
+        session.step()  # the moments of Adam take their place
         usual = _enough(order[len(order) // 2 :: 2] + order[: len(order) // 2 : 2], groups, method, _MICRO_BATCHES * session.layout.budget)
         random.Random(0).shuffle(usual)
         start = time.perf_counter()

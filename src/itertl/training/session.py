@@ -1,11 +1,13 @@
 """A model made ready for training: accelerate, adapters, optimizer; and the checkpoint that comes out of it.
 
-Full weights and adapters run on one process, DDP or FSDP, by what ``accelerate launch`` sets up; adapters over weights in 4
-bits on one process or DDP. Left out: DeepSpeed (its engine steps by itself, and this loop decides when).
+Full weights and adapters run on one process, DDP, FSDP, or DeepSpeed (ZeRO 1 and 2), by what ``accelerate launch`` sets up;
+adapters over weights in 4 bits on one process or DDP. DeepSpeed's engine exchanges gradients, clips and steps by itself; it is
+told when. Left out: ZeRO 3 (FSDP cuts the weights in the same way).
 """
 
 import gc
 import importlib.util
+import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -49,6 +51,13 @@ class Loaded:
     def is_sharded(self) -> bool:
         return _is_sharded(self.accelerator)
 
+    @property
+    def state_layout(self) -> str:
+        """What a saved state can be read back by: whole weights and FSDP's pieces on any number of processes, DeepSpeed's on as many."""
+        if _kind(self.accelerator) == "DEEPSPEED":
+            return f"DeepSpeed on {self.accelerator.num_processes}"
+        return "pieces" if self.is_sharded else "whole"
+
 
 @dataclass(slots=True)
 class Session:
@@ -68,8 +77,12 @@ class Session:
 
     @property
     def is_sharded(self) -> bool:
-        """Whether the weights lie in pieces on the processes, so that all must make each pass together."""
+        """Whether weights or gradients lie in pieces on the processes, so that all must make each pass together."""
         return _is_sharded(self.accelerator)
+
+    @property
+    def is_deepspeed(self) -> bool:
+        return _kind(self.accelerator) == "DEEPSPEED"
 
     @property
     def model(self) -> Any:
@@ -83,11 +96,36 @@ class Session:
         """
         return nullcontext() if self.is_sharded else self.accelerator.no_sync(self.policy)
 
+    def backward(self, loss: Tensor, *, is_last: bool) -> None:
+        """``is_last``: of the step, on all processes."""
+        if self.is_deepspeed:
+            self.policy.set_gradient_accumulation_boundary(is_last)
+            self.policy.backward(loss)
+        else:
+            self.accelerator.backward(loss)
+
+    def clip(self, largest: float | None) -> float:
+        """Norm of the whole gradient, before it is clipped. (DeepSpeed clips when it steps.)"""
+        if self.is_deepspeed:
+            norm = self.policy.optimizer.scaled_global_norm()
+        else:
+            norm = self.accelerator.clip_grad_norm_(self.parameters, largest or math.inf)
+        return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+
+    def step(self) -> None:
+        """Apply the gradient, and forget it."""
+        if self.is_deepspeed:
+            self.policy.step()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
     def average_gradients(self) -> None:
         """The mean over processes, in place.
 
         A parameter without a gradient gets one of zero: it is one, and Adam's momentum goes on, as it would had all been computed.
         """
+        if self.is_deepspeed:  # done in its last backward pass
+            return
         for parameter in self.parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -131,8 +169,12 @@ class Session:
         return dict(gather_object(list(table.items())))
 
 
+def _kind(accelerator: Any) -> str:
+    return str(accelerator.distributed_type.value)
+
+
 def _is_sharded(accelerator: Any) -> bool:
-    return str(accelerator.distributed_type.value) == "FSDP"
+    return _kind(accelerator) in ("FSDP", "DEEPSPEED")
 
 
 def token_budget(config: TrainConfig) -> int:
@@ -247,11 +289,24 @@ def _accelerator(config: TrainConfig, tracking_dir: Path | None) -> Any:
 
 
 def _refuse_unsupported(accelerator: Any, config: TrainConfig) -> None:
-    kind = str(accelerator.distributed_type.value)
-    if kind in ("DEEPSPEED", "MEGATRON_LM"):
-        raise UsageError(f"training runs on one process, DDP or FSDP, not {kind}; choose FSDP in `accelerate config`")
-    if config.lora and config.lora.quantize and kind == "FSDP":
+    kind = _kind(accelerator)
+    if kind == "MEGATRON_LM":
+        raise UsageError(f"training runs on one process, DDP, FSDP or DeepSpeed, not {kind}; choose FSDP in `accelerate config`")
+    if kind == "DEEPSPEED":
+        _set_up_deepspeed(accelerator.deepspeed_plugin, config)
+    if config.lora and config.lora.quantize and _is_sharded(accelerator):
         raise RecipeError("train.lora.quantize: weights in 4 bits are not cut into pieces; launch with DDP, or set it to null")
+
+
+def _set_up_deepspeed(plugin: Any, config: TrainConfig) -> None:
+    """Micro-batches are this loop's, so is the moment of a step; the engine clips."""
+    if plugin.zero_stage not in (1, 2):
+        raise UsageError(f"DeepSpeed runs with ZeRO stage 1 or 2, not {plugin.zero_stage}; for weights in pieces choose FSDP in `accelerate config`")
+    if config.precision == "fp16":
+        raise RecipeError("train.precision: fp16 under DeepSpeed scales losses out of this loop's sight; use bf16")
+    plugin.deepspeed_config |= {
+        "train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 1, "gradient_clipping": config.max_grad_norm or 0.0
+    }  # fmt: skip
 
 
 def _checkpoint_activations(model: Any) -> None:

@@ -22,7 +22,7 @@ from itertl.training.batches import Group
 from itertl.training.collate import collate
 from itertl.training.methods import Method
 from itertl.training.objective import Sums, by_group, group_loss
-from itertl.training.packing import MicroBatch, Piece, Work, missing, plan_shares
+from itertl.training.packing import MicroBatch, Piece, Work, missing, plan, plan_shares
 from itertl.training.policy import response_logprobs
 from itertl.training.schedule import PlannedStep
 from itertl.training.session import Session, is_out_of_memory
@@ -54,6 +54,7 @@ class Accumulation:
     scale: float  # of each group's loss in the step's gradient
     seed: int  # of this step and process
     advance: Callable[[int], None]
+    left: int = 0  # passes back that are still to come
     sums: Sums = dataclasses.field(default_factory=Sums)
     bad: list[str] = dataclasses.field(default_factory=list)
     forwards: int = 0
@@ -64,12 +65,14 @@ class Accumulation:
         ``longest``: how many of each kind the busiest process makes. A sharded model needs as many of every process:
         one that has fewer repeats a micro-batch at weight zero.
         """
+        idle = missing(work.whole, longest.whole if longest else ())
+        spare = missing(work.split, longest.split if longest else ())
+        self.left = len(work.whole) + len(idle) + len(work.split) + len(spare)
         for batch in work.whole:
             self._whole(batch)
-        for batch in missing(work.whole, longest.whole if longest else ()):
+        for batch in idle:
             self._whole(batch, counts=False)
         found: dict[tuple[int, int], Tensor] = {}
-        spare = missing(work.split, longest.split if longest else ())
         with torch.no_grad():
             for number, batch in enumerate((*work.split, *spare)):
                 self._seed("split", number)
@@ -131,7 +134,8 @@ class Accumulation:
         """The gradient of (derivative · log-probability) through the model; without slopes it is zero."""
         logp_N = torch.cat(list(found.values()))
         slope_N = torch.cat([slopes[slot] for slot in found]).to(logp_N) if slopes else torch.zeros_like(logp_N)
-        self.session.accelerator.backward((logp_N * slope_N).sum())
+        self.left -= 1
+        self.session.backward((logp_N * slope_N).sum(), is_last=self.left == 0)
 
 
 def compute_gradients(
@@ -162,9 +166,8 @@ def compute_gradients(
         advance = _quiet
     session.average_gradients()
     sums, num_bad = _over_processes(accelerator, done.sums, len(done.bad))
-    norm = accelerator.clip_grad_norm_(session.parameters, config.max_grad_norm or math.inf)
-    norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
-    return Gradients(sums, float(norm), tuple(done.bad), num_bad == 0)
+    norm = session.clip(config.max_grad_norm)
+    return Gradients(sums, norm, tuple(done.bad), num_bad == 0)
 
 
 def _accumulate(done: Accumulation, planned: PlannedStep) -> None:
@@ -181,6 +184,9 @@ def _accumulate(done: Accumulation, planned: PlannedStep) -> None:
     longest = None
     if session.is_sharded:
         longest = Work(max((w.whole for w in works), key=len), max((w.split for w in works), key=len))
+        if session.is_deepspeed and not longest.tokens():  # its step wants a pass, even of weight zero
+            first = done.groups[planned.indices[0]]
+            longest = plan([Piece(0, first.prompt_ids, (first.responses[0].token_ids,), (0,))], session.layout)
     with session.accumulating():
         done.work_off(works[accelerator.process_index], longest)
     for number in idle[accelerator.process_index :: accelerator.num_processes]:

@@ -92,7 +92,7 @@ def _begin(inputs: TrainInputs, loaded: Loaded, say: Callable[[object], None]) -
         inputs.scored, inputs.problems, tokenizer, prompt=inputs.prompt, train=config, num_problems=inputs.kl_problems
     )
     _check_ids(groups.groups, samples, loaded.vocabulary)
-    digest = _digest(inputs, groups, samples, loaded.is_sharded)
+    digest = _digest(inputs, groups, samples, loaded.state_layout)
     session = open_session(loaded, config, longest=_longest(groups.groups, samples), say=say)
     return Round(inputs, session, tokenizer, groups, samples, digest, Progress(), time.monotonic(), session.layout.budget)
 
@@ -158,14 +158,14 @@ def _check_ids(groups: Sequence[Group], samples: Sequence[Piece], vocabulary: in
         raise DataError(f"a candidate holds a token id outside the model's vocabulary of {vocabulary}; sample again")
 
 
-def _digest(inputs: TrainInputs, groups: GroupSet, samples: Sequence[Piece], sharded: bool) -> str:
+def _digest(inputs: TrainInputs, groups: GroupSet, samples: Sequence[Piece], state_layout: str) -> str:
     """Hash of all that a saved state depends on."""
     config = inputs.config.model_dump(mode="json", exclude={"save_every_steps", "save_every_seconds"})
     rows = content_hash([[piece.prompt_ids, piece.responses] for piece in samples])
     policy = policy_id(inputs.model, revision=inputs.revision)
     method = dataclasses.asdict(inputs.method)
     return content_hash(
-        [config, method, groups.digest, rows, policy, inputs.seed, inputs.dtype, sharded, torch.__version__], 64
+        [config, method, groups.digest, rows, policy, inputs.seed, inputs.dtype, state_layout, torch.__version__], 64
     )
 
 
@@ -209,8 +209,7 @@ def _step(current: Round, planned: Any, tracker: Tracker) -> TrainStep:
     )  # fmt: skip
     row = log_row(planned, found)
     current.is_whole = False
-    session.optimizer.step()
-    session.optimizer.zero_grad(set_to_none=True)
+    session.step()
     progress.step = planned.step
     progress.rows.append(row)
     current.is_whole = True
