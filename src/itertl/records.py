@@ -116,9 +116,12 @@ class SamplingSettings(BaseModel):
     temperature: float = Field(default=0.5, ge=0)
     top_p: float = Field(default=0.95, gt=0, le=1)
     max_new_tokens: int = Field(default=512, ge=1)
+    stop_at_module: bool = False  # end where the wanted module is complete, with all that it instantiates
+    stop_at_repetition: bool = False  # end where a text goes round in circles
 
 
-FinishReason = Literal["stop", "length"]  # end-of-sequence token, or the token limit
+# End token; token limit; the wanted module is complete; going round in circles.
+FinishReason = Literal["stop", "length", "module", "repetition"]
 
 
 class Candidate(Record):
@@ -138,6 +141,12 @@ class Candidate(Record):
     prompt_tokens: int
     completion_tokens: int
     token_ids: tuple[int, ...] | None = None  # ids of text as sampled, end token included; None from other back ends
+    token_logprobs: tuple[float, ...] | None = None  # of each token as its server reports it, where it does
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the text ends where the model would have gone on."""
+        return self.finish_reason in ("length", "repetition")
 
 
 class Score(BaseModel):

@@ -29,7 +29,7 @@ def candidate_telemetry(
         mean_z=sum(known) / len(known) if known else None,
         share_parses=share_that_parses(rows),
         share_duplicates=_share(sum(_duplicates(problems[p].reference, [r for r, _ in g]) for p, g in groups.items()), len(rows)),
-        share_truncated=_share(sum(r.candidate.finish_reason == "length" for r in rows), len(rows)),
+        share_truncated=_share(sum(r.candidate.is_cut for r in rows), len(rows)),
         share_active_pairs=share_active([[v for _, v in g if v is not None] for g in groups.values()], beta),
         share_hinged_pairs=trained.share_hinged,
         mean_logp_old=trained.mean_logp_old,

@@ -69,7 +69,7 @@ def as_completion(candidate: Candidate, task_id: str) -> Completion:
         index=candidate.index,
         text=candidate.code,
         full_module=True,
-        truncated=candidate.finish_reason == "length",
+        truncated=candidate.is_cut,
         temperature=candidate.settings.temperature,
     )
 

@@ -1,10 +1,11 @@
 """What a sampling back end is, and the names by which a recipe chooses one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from itertl.config import PromptConfig
+from itertl.errors import ToolFailed
 from itertl.records import FinishReason, Problem, SamplingSettings
 from itertl.sampling.plan import SampleRequest
 from itertl.sampling.prompts import EncodedPrompt
@@ -22,6 +23,15 @@ class Generation:
     text: str  # special tokens left out
     finish_reason: FinishReason
     token_ids: tuple[int, ...] | None  # as drawn, the end token included where it came
+    token_logprobs: tuple[float, ...] | None = None  # natural logarithm, where the back end reports it
+
+
+class BatchIncomplete(ToolFailed):
+    """Some requests of a batch could not be served; the message says why. The rest is kept, and a later call asks for what is missing."""
+
+    def __init__(self, message: str, done: Mapping[int, Generation]) -> None:
+        super().__init__(message)
+        self.done = dict(done)  # by place in the batch
 
 
 class Backend(Protocol):

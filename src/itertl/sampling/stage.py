@@ -2,10 +2,11 @@
 
 All requests, seeds and batches are settled before the first token. A finished batch is appended, as one line, to
 ``OUT.partial``; a batch that a kill cut short is drawn again whole, so its rows meet the same numerics and give the
-same text. The partial file begins with a hash of the plan and is thrown away where the plan has changed.
+same text. A back end that could serve a part of a batch keeps that part (``BatchIncomplete``). The partial file begins with a
+hash of the plan and is thrown away where the plan has changed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from itertl.config import PromptConfig, SampleConfig
 from itertl.errors import UsageError
 from itertl.progress import SILENT, Tracker
 from itertl.records import Candidate, Problem, SamplingSettings, content_hash
-from itertl.sampling.backend import BACKENDS, Backend, Generation
+from itertl.sampling.backend import BACKENDS, Backend, BatchIncomplete, Generation
 from itertl.sampling.extract import extract
 from itertl.sampling.plan import SampleRequest, plan_batches, plan_requests
 from itertl.sampling.prompts import clean
@@ -112,13 +113,25 @@ def _draw_all(
             for row in line["candidates"]
         ]
         tracker.advance(len(done))
-        for batch in batches[len(log.existing) - 1 :]:
-            drawn = backend(batch, settings)
-            found = [judge(request, generation) for request, generation in zip(batch, drawn, strict=True)]
+
+        def keep(requests: Mapping[int, SampleRequest], drawn: Mapping[int, Generation]) -> None:
+            found = [judge(requests[place], generation) for place, generation in sorted(drawn.items())]
             log.append([{"candidates": [{"schema": c.schema_name, **c.model_dump(mode="json")} for c in found]}])
-            faults.point("sample.batch")
-            done += found
+            done.extend(found)
             tracker.advance(len(found))
+
+        known = {(c.problem_id, c.index) for c in done}
+        for batch in batches:
+            left = [request for request in batch if (request.problem_id, request.index) not in known]
+            if not left:
+                continue
+            try:
+                drawn = dict(enumerate(backend(left, settings)))
+            except BatchIncomplete as error:
+                keep({place: left[place] for place in error.done}, error.done)
+                raise
+            keep(dict(enumerate(left)), drawn)
+            faults.point("sample.batch")
     return done
 
 
@@ -144,5 +157,5 @@ def _candidate(
         problem_id=request.problem_id, index=request.index, policy=policy, settings=settings, seed=request.seed,
         text=text, code=found.code, dropped=found.dropped, finish_reason=generation.finish_reason,
         prompt_tokens=len(request.prompt.token_ids), completion_tokens=len(generation.token_ids or ()),
-        token_ids=generation.token_ids,
+        token_ids=generation.token_ids, token_logprobs=generation.token_logprobs,
     )  # fmt: skip
