@@ -61,6 +61,8 @@ class SampleConfig(_Part):
     temperature: float = Field(default=0.5, ge=0)
     top_p: float = Field(default=0.95, gt=0, le=1)
     max_new_tokens: int = Field(default=512, ge=1)
+    stop_at_module: bool = False  # end where the wanted module is complete
+    stop_at_repetition: bool = False  # end where a text goes round in circles
     batch_size: int = Field(default=64, ge=1)
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     options: dict[str, Any] = Field(default_factory=dict)  # of the back end
@@ -68,8 +70,9 @@ class SampleConfig(_Part):
     @property
     def settings(self) -> SamplingSettings:
         return SamplingSettings(
-            temperature=self.temperature, top_p=self.top_p, max_new_tokens=self.max_new_tokens
-        )
+            temperature=self.temperature, top_p=self.top_p, max_new_tokens=self.max_new_tokens,
+            stop_at_module=self.stop_at_module, stop_at_repetition=self.stop_at_repetition,
+        )  # fmt: skip
 
 
 class ScoreConfig(_Part):

@@ -47,7 +47,7 @@ def measure(recipe: Recipe, problems: Sequence[Problem], method: Method) -> Rate
 
 def _sampling_rate(recipe: Recipe, problems: Sequence[Problem], model: Any) -> float:
     from itertl.sampling.plan import plan_batches, plan_requests
-    from itertl.sampling.stage import open_backend
+    from itertl.sampling.stage import close_backend, open_backend
 
     config = recipe.sample
     backend = open_backend(model, config, recipe.model.trust_remote_code, recipe.model.revision)
@@ -59,7 +59,9 @@ def _sampling_rate(recipe: Recipe, problems: Sequence[Problem], model: Any) -> f
     length = min(_SAMPLED_TOKENS, config.max_new_tokens)
     start = time.perf_counter()
     backend(batch, config.settings.model_copy(update={"max_new_tokens": length}))
-    return len(batch) * length / (time.perf_counter() - start)
+    rate = len(batch) * length / (time.perf_counter() - start)
+    close_backend(backend)
+    return rate
 
 
 def _training_rate(recipe: Recipe, problems: Sequence[Problem], method: Method, model: Any) -> tuple[float, float]:

@@ -268,7 +268,7 @@ def _evaluate_one(
         settings={
             "eval": config.model_dump(mode="json", exclude={"data", "every"}),
             "benchmark": benchmark.version,
-            "sample": recipe.sample.model_dump(mode="json", include={"backend", "dtype", "batch_size", "options"}),
+            "sample": recipe.sample.model_dump(mode="json", include={"backend", "dtype", "batch_size", "options", "stop_at_module", "stop_at_repetition"}),
             "prompt": recipe.prompt.model_dump(mode="json"),
             "simulator": icarus.version(),
             "surrogate": recipe.score.model_dump(mode="json", exclude={"num_workers"}) if recipe.telemetry.surrogate_on_evals else None,

@@ -11,7 +11,7 @@ from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.judge import Completion, judge
 from itertl.evaluation.summary import summarize
 from itertl.progress import Reporter
-from itertl.records import Candidate, EvalSummary, SamplingSettings
+from itertl.records import Candidate, EvalSummary
 from itertl.sampling.stage import sample
 from itertl.scoring.combine import combine
 from itertl.scoring.stage import score_candidates
@@ -93,7 +93,9 @@ def draw_samples(
     everything: list[Candidate] = []
     parts: list[Path] = []
     for temperature in config.temperatures:
-        settings = SamplingSettings(temperature=temperature, top_p=config.top_p, max_new_tokens=config.max_new_tokens)
+        settings = sample_config.settings.model_copy(
+            update={"temperature": temperature, "top_p": config.top_p, "max_new_tokens": config.max_new_tokens}
+        )
         count = config.num_samples if temperature > 0 else 1
         part = out.with_name(f"{out.stem}-t{temperature:g}.jsonl")
         if part.exists():

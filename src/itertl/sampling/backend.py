@@ -13,6 +13,8 @@ from itertl.sampling.prompts import EncodedPrompt
 BACKENDS = {
     "transformers": "itertl.sampling.transformers_backend:open_backend",
     "replay": "itertl.sampling.replay:open_backend",
+    "openai": "itertl.sampling.openai_backend:open_backend",
+    "vllm": "itertl.sampling.vllm_backend:open_backend",
 }
 
 

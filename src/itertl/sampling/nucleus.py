@@ -28,15 +28,17 @@ def draw(logits_R_V: Tensor, uniform_R: Tensor, *, temperature: float, top_p: fl
     """
     if temperature == 0:
         return logits_R_V.argmax(dim=-1)
+    logits_R_V = logits_R_V.float()
+    head = min(_HEAD, logits_R_V.shape[-1])
+    values_R_H, ids_R_H = logits_R_V.topk(head, dim=-1)
     # Shifted before dividing, so that the smallest temperature gives -inf and never inf - inf.
-    scaled_R_V = logits_R_V.float()
-    scaled_R_V = (scaled_R_V - scaled_R_V.amax(dim=-1, keepdim=True)) / max(temperature, 1e-6)
+    largest_R_1, temperature = values_R_H[:, :1], max(temperature, 1e-6)
+    scaled_R_V = (logits_R_V - largest_R_1).div_(temperature)
     norm_R_1 = scaled_R_V.logsumexp(dim=-1, keepdim=True)
     if top_p >= 1:
         probs_R_V = (scaled_R_V - norm_R_1).exp().double()
         return _invert(probs_R_V, uniform_R)
-    head = min(_HEAD, scaled_R_V.shape[-1])
-    values_R_H, ids_R_H = scaled_R_V.topk(head, dim=-1)
+    values_R_H = (values_R_H - largest_R_1) / temperature
     probs_R_H = (values_R_H - norm_R_1).exp().double()
     drawn_R = ids_R_H.gather(-1, _invert(_nucleus(probs_R_H, top_p), uniform_R)[:, None])[:, 0]
     short_R = probs_R_H.sum(dim=-1) < top_p
@@ -64,4 +66,4 @@ def _invert(weights_R_N: Tensor, uniform_R: Tensor) -> Tensor:
     index_R = torch.searchsorted(cumulative_R_N, target_R_1, right=True)[:, 0]
     # uniform × sum can round up to the sum itself: then the last entry with weight.
     last_R = torch.searchsorted(cumulative_R_N, cumulative_R_N[:, -1:].contiguous(), right=False)[:, 0]
-    return torch.minimum(index_R, last_R)
+    return torch.minimum(index_R, last_R).clamp(max=weights_R_N.shape[-1] - 1)  # NaN lies behind all

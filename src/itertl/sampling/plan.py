@@ -1,7 +1,8 @@
 """Which samples are drawn, in which batches, from which seeds: settled before the first token."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from itertl.errors import UsageError
 from itertl.sampling.prompts import EncodedPrompt
@@ -16,10 +17,15 @@ class SampleRequest:
     index: int  # 0 … n-1 within its problem
     seed: int  # of this sample alone
     prompt: EncodedPrompt
+    header: str = ""  # of the module that is wanted
+    top: str | None = None  # its name, where there is no header
 
 
-def plan_requests(prompts: Sequence[tuple[str, EncodedPrompt]], num_samples: int, seed: int) -> list[SampleRequest]:
-    """``num_samples`` requests for each (problem id, prompt), in that order.
+def plan_requests(
+    prompts: Sequence[tuple[str, EncodedPrompt]], num_samples: int, seed: int,
+    wanted: Mapping[str, tuple[str, str | None]] = MappingProxyType({}),
+) -> list[SampleRequest]:  # fmt: skip
+    """``num_samples`` requests for each (problem id, prompt), in that order. ``wanted``: header and top of a problem's module.
 
     A seed depends on the run's seed, the problem and the index, not on what else is sampled. Raises UsageError where
     a problem comes twice, for its samples would be twice the same.
@@ -32,7 +38,7 @@ def plan_requests(prompts: Sequence[tuple[str, EncodedPrompt]], num_samples: int
             )
         seen.add(problem_id)
     return [
-        SampleRequest(problem_id, index, derive_seed(seed, "sample", problem_id, index), prompt)
+        SampleRequest(problem_id, index, derive_seed(seed, "sample", problem_id, index), prompt, *wanted.get(problem_id, ("", None)))
         for problem_id, prompt in prompts
         for index in range(num_samples)
     ]

@@ -35,24 +35,49 @@ def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrained
     where a chat is asked for and the tokenizer has no template.
     """
     chat = config.style == "chat" or (config.style == "auto" and bool(tokenizer.chat_template))
+    parts = compose(problem, config)
+    if not chat:
+        text = parts.plain
+        return EncodedPrompt(text, _without_end(tokenizer, _ids(tokenizer, text, special=True)), parts.prefill)
+    if not tokenizer.chat_template:
+        raise UsageError("prompt.style is chat, but the model's tokenizer has no chat template; use prompt.style=plain")
+    text = _render_chat(tokenizer, parts.user, parts.system) + parts.prefill
+    return EncodedPrompt(text, _ids(tokenizer, text, special=False), parts.prefill)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptParts:
+    """A prompt before any tokenizer. ``header`` comes after the instruction, ``prefill`` starts the answer."""
+
+    system: str | None
+    instruction: str  # the template around it
+    header: str
+    prefill: str
+
+    @property
+    def plain(self) -> str:
+        """The text of a prompt that is no chat, the prefill included."""
+        return _line(self.instruction) + self.header + self.prefill
+
+    @property
+    def user(self) -> str:
+        """The user's turn of a chat."""
+        return _line(self.instruction) + self.header if self.header else self.instruction
+
+
+def compose(problem: Problem, config: PromptConfig, *, can_prefill: bool = True) -> PromptParts:
+    """The parts of a problem's prompt, as ``encode_prompt`` says. Without ``can_prefill`` "prefill" is "append"."""
     is_own = "system" in problem.extra
     system = str(problem.extra["system"]) if is_own else config.system
     template = "{instruction}" if is_own else clean(config.template)
     instruction = template.replace("{instruction}", clean(problem.instruction))
     header = clean(problem.header) if problem.header.strip() else ""
     reference = problem.reference
-    fits = reference is None or clean(reference).startswith(header)
+    fits = can_prefill and (reference is None or clean(reference).startswith(header))
     prefill = header if config.header == "prefill" and fits else ""
     if config.header == "omit" or prefill:
         header = ""
-    if not chat:
-        text = _line(instruction) + header + prefill
-        return EncodedPrompt(text, _without_end(tokenizer, _ids(tokenizer, text, special=True)), prefill)
-    if not tokenizer.chat_template:
-        raise UsageError("prompt.style is chat, but the model's tokenizer has no chat template; use prompt.style=plain")
-    request = _line(instruction) + header if header else instruction
-    text = _render_chat(tokenizer, request, system) + prefill
-    return EncodedPrompt(text, _ids(tokenizer, text, special=False), prefill)
+    return PromptParts(None if system is None else clean(system), instruction, header, prefill)
 
 
 def encode_response(
@@ -109,7 +134,7 @@ def _render_chat(tokenizer: "PreTrainedTokenizerBase", request: str, system: str
     if system is None:
         return _apply(tokenizer, user)
     if system:
-        return _apply(tokenizer, [{"role": "system", "content": clean(system)}, *user])
+        return _apply(tokenizer, [{"role": "system", "content": system}, *user])
     without = _apply(tokenizer, user)
     try:
         emptied = _apply(tokenizer, [{"role": "system", "content": ""}, *user])

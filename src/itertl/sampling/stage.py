@@ -49,17 +49,19 @@ def sample(
     backend = open_backend(model, config, trust_remote_code, revision)
     settings = settings or config.settings
     count = config.num_candidates if num_samples is None else num_samples
-    requests = plan_requests([(p.id, backend.encode(p, prompt)) for p in problems], count, seed)
+    wanted = {p.id: (clean(p.header), p.top) for p in problems}
+    requests = plan_requests([(p.id, backend.encode(p, prompt)) for p in problems], count, seed, wanted)
     batches = plan_batches(requests, config.batch_size)
-    headers = {p.id: p.header for p in problems}
-    tops = {p.id: p.top for p in problems}
-    plan = _plan_hash(batches, [policy, settings.model_dump(mode="json"), config.model_dump(mode="json"), headers])
+    plan = _plan_hash(batches, [policy, settings.model_dump(mode="json"), config.model_dump(mode="json")])
 
     def judge(request: SampleRequest, generation: Generation) -> Candidate:
-        return _candidate(request, generation, settings, policy, headers[request.problem_id], tops[request.problem_id])
+        return _candidate(request, generation, settings, policy)
 
     partial = out.with_name(out.name + ".partial")
-    done = _draw_all(backend, batches, settings, partial, plan, judge, tracker)
+    try:
+        done = _draw_all(backend, batches, settings, partial, plan, judge, tracker)
+    finally:
+        close_backend(backend)
     place = {p.id: number for number, p in enumerate(problems)}
     candidates = sorted(done, key=lambda c: (place[c.problem_id], c.index))
     write_records(out, candidates)
@@ -88,9 +90,16 @@ def open_backend(model: str | Path, config: SampleConfig, trust_remote_code: boo
     return make(model, dtype=config.dtype, trust_remote_code=trust_remote_code, revision=revision, **config.options)
 
 
+def close_backend(backend: Backend) -> None:
+    """Let go of the server that a back end holds, if it holds one."""
+    close: Callable[[], None] | None = getattr(backend, "close", None)
+    if close is not None:
+        close()
+
+
 def _plan_hash(batches: Sequence[Sequence[SampleRequest]], settings: Any) -> str:
     rows = [
-        [[r.problem_id, r.index, r.seed, r.prompt.text, r.prompt.prefill, list(r.prompt.token_ids)] for r in batch]
+        [[r.problem_id, r.index, r.seed, r.prompt.text, r.prompt.prefill, list(r.prompt.token_ids), r.header, r.top] for r in batch]
         for batch in batches
     ]
     return content_hash([rows, settings])
@@ -148,11 +157,9 @@ def _open_log(partial: Path, plan: str) -> AppendLog:
     return log
 
 
-def _candidate(
-    request: SampleRequest, generation: Generation, settings: SamplingSettings, policy: str, header: str, top: str | None
-) -> Candidate:
+def _candidate(request: SampleRequest, generation: Generation, settings: SamplingSettings, policy: str) -> Candidate:
     text = clean(generation.text)
-    found = extract(text, header=clean(header), prefill=request.prompt.prefill, top=top)
+    found = extract(text, header=request.header, prefill=request.prompt.prefill, top=request.top)
     return Candidate(
         problem_id=request.problem_id, index=request.index, policy=policy, settings=settings, seed=request.seed,
         text=text, code=found.code, dropped=found.dropped, finish_reason=generation.finish_reason,

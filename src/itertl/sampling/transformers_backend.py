@@ -1,28 +1,33 @@
 """Sampling from a transformers model: one decode loop for a whole batch, each row with its own stream of randomness.
 
-Equal prompts are read once and share their keys and values; rows that have ended leave the batch when enough of them
-have; a row that reaches the model's context ends there with finish reason "length", and a prompt that leaves no room
-at all yields an empty text with that reason. Stop strings are not looked for: a response ends at an end token.
+Equal prompts are read once and their keys and values shared (``shared_prompts``; where a model's attention does not allow
+it, copied to each row); rows that have ended leave the batch when enough of them have; a row that reaches the model's
+context ends there with finish reason "length", and a prompt that leaves no room at all yields an empty text with that
+reason. Stop strings are not looked for: a response ends at an end token, or where ``stops`` says so.
 """
 
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
+import transformers
 from torch import Tensor
+from transformers import DynamicCache
 
 from itertl.config import PromptConfig
 from itertl.errors import ToolFailed
 from itertl.models import end_token_ids, has_fast_bf16, load_model, load_tokenizer, pick_device
-from itertl.records import Problem, SamplingSettings
+from itertl.records import FinishReason, Problem, SamplingSettings
+from itertl.sampling import shared_prompts
 from itertl.sampling.backend import Generation
-from itertl.sampling.kv_cache import new_cache
+from itertl.sampling.kv_cache import GrowingLayer, new_cache
 from itertl.sampling.nucleus import draw, uniforms
 from itertl.sampling.plan import SampleRequest
 from itertl.sampling.prompts import EncodedPrompt, encode_prompt
+from itertl.sampling.stops import Stopper
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -59,30 +64,36 @@ class TransformersBackend:
         self._tokenizer = tokenizer
         self._load = load
         self._model: PreTrainedModel | None = None
+        self._shares_prompts = False
 
     def encode(self, problem: Problem, config: PromptConfig) -> EncodedPrompt:
         return encode_prompt(problem, config, self._tokenizer)
 
     def __call__(self, batch: Sequence[SampleRequest], settings: SamplingSettings) -> list[Generation]:
         """Draw one response a request. Raises ToolFailed where the model's logits are not finite."""
-        model = self._model = self._model or self._load()
+        if self._model is None:
+            self._model = self._load()
+            self._shares_prompts = shared_prompts.works(self._model)
+        model = self._model
         ends = end_token_ids(model, self._tokenizer)
         context = context_length(model)
         limits = [_limit(request, settings, context) for request in batch]
         live = [i for i, limit in enumerate(limits) if limit > 0]
-        drawn: list[list[int]] = [[] for _ in batch]
+        drawn = [Drawn([], "length") for _ in batch]
         if live:
             rows = [batch[i] for i in live]
-            for i, ids in zip(live, decode(model, rows, [limits[i] for i in live], settings, ends), strict=True):
-                drawn[i] = ids
-        return [self._generation(ids, ends) for ids in drawn]
+            stopper = Stopper(self._tokenizer, rows, settings)
+            found = decode(
+                model, rows, [limits[i] for i in live], settings, ends, stopper=stopper, share_prompts=self._shares_prompts
+            )
+            for i, row in zip(live, found, strict=True):
+                drawn[i] = row
+        return [self._generation(row, ends) for row in drawn]
 
-    def _generation(self, ids: list[int], ends: frozenset[int]) -> Generation:
-        is_ended = bool(ids) and ids[-1] in ends
-        text = self._tokenizer.decode(
-            ids[:-1] if is_ended else ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return Generation(text=str(text), finish_reason="stop" if is_ended else "length", token_ids=tuple(ids))
+    def _generation(self, drawn: "Drawn", ends: frozenset[int]) -> Generation:
+        ids = drawn.ids[:-1] if drawn.ids and drawn.ids[-1] in ends else drawn.ids
+        text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return Generation(text=str(text), finish_reason=drawn.finish_reason, token_ids=tuple(drawn.ids))
 
 
 def context_length(model: "PreTrainedModel") -> int | None:
@@ -99,18 +110,23 @@ def _limit(request: SampleRequest, settings: SamplingSettings, context: int | No
 
 
 @dataclass(slots=True)
-class _Rows:
-    """The rows still in the batch, R of them; all tensors lie on the model's device."""
+class Drawn:
+    """Ids of one response, up to and including an end token, and why it ends."""
 
-    number_R: Tensor  # position of the row in the request list
-    position_R: Tensor  # of the next token
-    limit_R: Tensor  # tokens that may be drawn
-    is_live_R: Tensor
-    uniform_R_T: Tensor
-    mask_R_L: Tensor  # 1 where the cache holds a token, 0 where padding
+    ids: list[int]
+    finish_reason: FinishReason
 
-    def keep(self, index: Tensor) -> "_Rows":
-        return _Rows(*(getattr(self, name)[index] for name in self.__slots__))
+
+class Cache(Protocol):
+    """What the rows remember, and how the model is fed with one more token of each."""
+
+    def step(self, token_R: Tensor) -> Tensor:
+        """Logits of the next token, [R, V]."""
+        ...
+
+    def keep(self, rows: list[int]) -> None:
+        """Let all other rows go."""
+        ...
 
 
 @torch.inference_mode()
@@ -120,43 +136,59 @@ def decode(
     limits: Sequence[int],
     settings: SamplingSettings,
     ends: frozenset[int],
-) -> list[list[int]]:
-    """Ids drawn for each request: up to and including an end token, or as many as its limit."""
+    *,
+    stopper: Callable[[int, list[int]], FinishReason | None] = lambda number, ids: None,
+    share_prompts: bool = False,
+    show: Callable[[int, int], None] | None = None,
+) -> list[Drawn]:
+    """What is drawn for each request, each of at most its limit of tokens.
+
+    ``stopper`` may end a row before its model does; ``show`` is told of every token. ``share_prompts``: whether the model
+    passed ``shared_prompts.works``.
+    """
     device = model.device
-    cache = new_cache(model.config)
-    logits_R_V, rows = _read_prompts(model, cache, requests, limits, settings)
-    end_E = torch.tensor(sorted(ends), dtype=torch.long, device=device)
-    drawn: list[list[int]] = [[] for _ in requests]
+    logits_R_V, cache = _read_prompts(model, requests, share_prompts)
+    uniform_R_T = uniforms([request.seed for request in requests], settings.max_new_tokens).to(device)
+    drawn = [Drawn([], "length") for _ in requests]
+    rows = list(range(len(requests)))  # which request each row of the batch is
+    is_live = [True] * len(rows)
     for step in range(max(limits)):
-        _check_finite(logits_R_V, rows, requests)
-        token_R = draw(logits_R_V, rows.uniform_R_T[:, step], temperature=settings.temperature, top_p=settings.top_p)
-        for number, token, is_live in zip(
-            rows.number_R.tolist(), token_R.tolist(), rows.is_live_R.tolist(), strict=True
-        ):
-            if is_live:
-                drawn[number].append(token)
-        rows.is_live_R &= ~torch.isin(token_R, end_E) & (step + 1 < rows.limit_R)
-        num_live = int(rows.is_live_R.sum())
-        if num_live == 0:
+        token_R = draw(logits_R_V, uniform_R_T[:, step], temperature=settings.temperature, top_p=settings.top_p)
+        is_bad_R = ~torch.isfinite(logits_R_V.amax(dim=-1))  # NaN wins every maximum
+        tokens, bad = torch.stack([token_R, is_bad_R.long()]).tolist()  # the one wait for the device
+        for row, number in enumerate(rows):
+            if not is_live[row]:
+                continue
+            if bad[row]:
+                raise _not_finite(requests[number])
+            drawn[number].ids.append(tokens[row])
+            if show is not None:
+                show(number, tokens[row])
+            reason = "stop" if tokens[row] in ends else stopper(number, drawn[number].ids)
+            if reason is not None:
+                drawn[number].finish_reason = reason
+            is_live[row] = reason is None and step + 1 < limits[number]
+        live = [row for row, alive in enumerate(is_live) if alive]
+        if not live:
             break
-        if num_live <= len(token_R) * (1 - _COMPACT_AT):
-            index = rows.is_live_R.nonzero()[:, 0]
-            rows, token_R = rows.keep(index), token_R[index]
-            cache.batch_select_indices(index)
-        rows.mask_R_L = torch.cat([rows.mask_R_L, rows.mask_R_L.new_ones(len(token_R), 1)], dim=1)
-        logits_R_V = _forward(model, cache, token_R[:, None], rows.mask_R_L, rows.position_R[:, None])
-        rows.position_R = rows.position_R + 1
+        if len(live) <= len(rows) * (1 - _COMPACT_AT):
+            index = torch.tensor(live, device=device)
+            token_R, uniform_R_T = token_R[index], uniform_R_T[index]
+            cache.keep(live)
+            rows, is_live = [rows[row] for row in live], [True] * len(live)
+        logits_R_V = cache.step(token_R)
     return drawn
 
 
-def _read_prompts(
-    model: "PreTrainedModel",
-    cache: Any,
-    requests: Sequence[SampleRequest],
-    limits: Sequence[int],
-    settings: SamplingSettings,
-) -> tuple[Tensor, _Rows]:
-    """Fill the cache with the prompts, each distinct one read once, padded on the left; logits of the next token."""
+def _not_finite(request: SampleRequest) -> ToolFailed:
+    return ToolFailed(
+        f"problem {request.problem_id}: the model's logits are not finite; "
+        "check the checkpoint, or sample in float32 (sample.dtype=float32)"
+    )
+
+
+def _read_prompts(model: "PreTrainedModel", requests: Sequence[SampleRequest], share: bool) -> tuple[Tensor, Cache]:
+    """Each distinct prompt read once, padded on the left. Logits of the next token, [R, V]."""
     device = model.device
     unique = list(dict.fromkeys(request.prompt.token_ids for request in requests))
     width = max(len(ids) for ids in unique)
@@ -164,20 +196,62 @@ def _read_prompts(
     ids_U_L = torch.tensor([[pad] * (width - len(ids)) + list(ids) for ids in unique], device=device)
     mask_U_L = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in unique], device=device)
     position_U_L = (mask_U_L.cumsum(dim=1) - 1).clamp(min=0)
-    logits_U_V = _forward(model, cache, ids_U_L, mask_U_L, position_U_L)
     number_of = {ids: number for number, ids in enumerate(unique)}
-    source_R = torch.tensor([number_of[request.prompt.token_ids] for request in requests], device=device)
+    prompt_R = [number_of[request.prompt.token_ids] for request in requests]
+    index_R = torch.tensor(prompt_R, device=device)
+    cache = DynamicCache(config=model.config) if share else new_cache(model.config)
+    logits_U_V = _forward(model, cache, ids_U_L, mask_U_L, position_U_L)
+    position_R = mask_U_L.sum(dim=1)[index_R]
+    if share:
+        return logits_U_V[index_R], SharedCache(model, shared_prompts.Prompts.of(cache, mask_U_L, prompt_R), position_R)
     if len(unique) < len(requests):
-        cache.batch_select_indices(source_R)
-    rows = _Rows(
-        number_R=torch.arange(len(requests), device=device),
-        position_R=mask_U_L.sum(dim=1)[source_R],
-        limit_R=torch.tensor(limits, device=device),
-        is_live_R=torch.ones(len(requests), dtype=torch.bool, device=device),
-        uniform_R_T=uniforms([request.seed for request in requests], settings.max_new_tokens).to(device),
-        mask_R_L=mask_U_L[source_R],
-    )
-    return logits_U_V[source_R], rows
+        cache.batch_select_indices(index_R)
+    return logits_U_V[index_R], WholeCache(model, cache, position_R, mask_U_L[index_R])
+
+
+@dataclass(slots=True)
+class SharedCache:
+    """Prompts once, and each row's own tokens."""
+
+    model: Any
+    prompts: shared_prompts.Prompts
+    position_R: Tensor
+    own: Any = None
+
+    def step(self, token_R: Tensor) -> Tensor:
+        if self.own is None:
+            self.own = transformers.Cache(layers=[GrowingLayer() for _ in self.prompts.keys])
+        mask = self.prompts.mask(len(token_R))
+        logits_R_V = _forward(self.model, self.own, token_R[:, None], mask, self.position_R[:, None])
+        self.position_R = self.position_R + 1
+        return logits_R_V
+
+    def keep(self, rows: list[int]) -> None:
+        index = torch.tensor(rows, device=self.position_R.device)
+        self.prompts, self.position_R = self.prompts.keep(rows), self.position_R[index]
+        if self.own is not None:
+            self.own.batch_select_indices(index)
+
+
+@dataclass(slots=True)
+class WholeCache:
+    """Prompt and own tokens of each row side by side."""
+
+    model: Any
+    cache: Any
+    position_R: Tensor
+    mask_R_L: Tensor  # 1 where the cache holds a token, 0 where padding
+
+    def step(self, token_R: Tensor) -> Tensor:
+        self.mask_R_L = torch.cat([self.mask_R_L, self.mask_R_L.new_ones(len(token_R), 1)], dim=1)
+        logits_R_V = _forward(self.model, self.cache, token_R[:, None], self.mask_R_L, self.position_R[:, None])
+        self.position_R = self.position_R + 1
+        return logits_R_V
+
+    def keep(self, rows: list[int]) -> None:
+        index = torch.tensor(rows, device=self.position_R.device)
+        self.position_R, self.mask_R_L = self.position_R[index], self.mask_R_L[index]
+        self.cache.batch_select_indices(index)
 
 
 def _forward(model: "PreTrainedModel", cache: Any, ids: Tensor, mask: Tensor, position: Tensor) -> Tensor:
@@ -190,14 +264,3 @@ def _forward(model: "PreTrainedModel", cache: Any, ids: Tensor, mask: Tensor, po
         extra["logits_to_keep"] = 1
     output = model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **extra)
     return output.logits[:, -1]
-
-
-def _check_finite(logits_R_V: Tensor, rows: _Rows, requests: Sequence[SampleRequest]) -> None:
-    """One look at each row's largest logit: NaN wins every maximum."""
-    bad_R = ~torch.isfinite(logits_R_V.amax(dim=-1)) & rows.is_live_R
-    if bool(bad_R.any()):
-        number = int(rows.number_R[bad_R.nonzero()[0, 0]])
-        raise ToolFailed(
-            f"problem {requests[number].problem_id}: the model's logits are not finite; "
-            "check the checkpoint, or sample in float32 (sample.dtype=float32)"
-        )

@@ -1,0 +1,100 @@
+"""Where a text can end before its model ends it: the wanted module is complete, or the text goes round in circles.
+
+A module is complete where extraction would keep the same code of whatever may follow: the wanted module is closed, all that
+it instantiates is there too, no conditional is open, and a character behind it shows that no label and no directive
+belongs to it. Without a name to want (a header, or the problem's ``top``) nothing is ever complete, for the next module
+could be the top. What this cannot know: a text that writes the same module a second time, whole, in place of a body that
+went on from the header.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+from itertl.records import SamplingSettings
+from itertl.sampling.extract import ADDED_END, extract
+from itertl.sampling.plan import SampleRequest
+from itertl.sampling.units import find_units, module_name
+from itertl.tools.verilog_text import tokenize
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_END = "endmodule"
+_LOOP_TOKENS, _LONGEST_PERIOD = 192, 24
+_LOOP_EVERY = 16  # tokens between two looks
+_UNDECIDED = re.compile(r"\s*(?:[A-Za-z_]\w*|[/(])?\Z", re.ASCII)  # the word behind an endmodule is still being written
+_GOES_ON = re.compile(r"\s*(?::|`|//|/\*|\(\*|module\b|macromodule\b)", re.ASCII)
+
+
+class Stopper:
+    """Watches the texts of a batch while they are drawn."""
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", requests: Sequence[SampleRequest], settings: SamplingSettings) -> None:
+        self._decode: Callable[[list[int]], str] = lambda ids: str(
+            tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        )
+        self._requests = requests
+        self._settings = settings
+        self._closing = _closing_ids(tokenizer) if settings.stop_at_module else frozenset()
+        self._is_near = [False] * len(requests)  # a module was closed a few tokens ago
+
+    def __call__(self, number: int, ids: list[int]) -> Literal["module", "repetition"] | None:
+        """Whether request ``number``, whose tokens so far are ``ids``, is to end here. Called after each token."""
+        if self._settings.stop_at_module:
+            self._is_near[number] |= ids[-1] in self._closing
+            if self._is_near[number]:
+                request, text = self._requests[number], self._decode(ids)
+                if is_complete(text, header=request.header, prefill=request.prompt.prefill, top=request.top):
+                    return "module"
+                self._is_near[number] = _END in text and _UNDECIDED.match(text.rpartition(_END)[2]) is not None
+        if self._settings.stop_at_repetition and len(ids) % _LOOP_EVERY == 0 and goes_in_circles(ids):
+            return "repetition"
+        return None
+
+
+def is_complete(text: str, *, header: str = "", prefill: str = "", top: str | None = None) -> bool:
+    """Whether nothing that may follow ``text`` belongs to the code that extraction keeps of it; see the module."""
+    wanted = module_name(header or prefill) or top
+    if not wanted or _END not in text:
+        return False
+    rest = text.rpartition(_END)[2]
+    if _UNDECIDED.match(rest) or _GOES_ON.match(rest):
+        return False
+    found = extract(text, header=header, prefill=prefill, top=top)
+    if not found.code or any(d.reason == ADDED_END and not d.text for d in found.dropped):
+        return False
+    modules = [u for u in find_units(found.code) if u.is_module]
+    names = {u.name for u in modules if u.is_closed}
+    if wanted not in names or len(re.findall(r"`if(?:n?def)\b", found.code)) != found.code.count("`endif"):
+        return False
+    return _instantiated(found.code) <= names
+
+
+def _instantiated(code: str) -> set[str]:
+    """Names that stand where a module's would in an instantiation; those of types and tasks stand there too."""
+    stream = tokenize(code)
+    found: set[str] = set()
+    for before, token, after in zip([None, *stream], stream, stream[1:], strict=False):
+        is_word = token.kind in ("identifier", "escaped")
+        begins = before is None or before.text in (";", "begin", "end", "else", ")", "endcase", "generate", ":", "endfunction", "endtask")
+        if is_word and begins and (after.kind in ("identifier", "escaped") or after.text in ("#", "(")):
+            found.add(token.text.removeprefix("\\"))
+    return found
+
+
+def goes_in_circles(ids: Sequence[int]) -> bool:
+    """Whether the last 192 tokens are one stretch of at most 24, over and over: at least eight times."""
+    if len(ids) < _LOOP_TOKENS:
+        return False
+    tail = list(ids[-_LOOP_TOKENS:])
+    return any(tail[:-period] == tail[period:] for period in range(1, _LONGEST_PERIOD + 1))
+
+
+@lru_cache(maxsize=4)
+def _closing_ids(tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:
+    """Tokens with which an ``endmodule`` can become complete: they hold it whole, or begin with an end of it."""
+    pieces = [str(tokenizer.decode([number], skip_special_tokens=True)) for number in range(len(tokenizer))]
+    endings = tuple(_END[start:] for start in range(1, len(_END)))
+    return frozenset(n for n, piece in enumerate(pieces) if _END in piece or piece.startswith(endings))
