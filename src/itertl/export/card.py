@@ -1,0 +1,335 @@
+"""The model card of an export: what the weights were trained from, what was measured, what is not known.
+
+The front matter is that of the Hugging Face hub (hub-docs, modelcard.md). Every figure is read from the run folder;
+what the run does not say is said to be unknown. Names of files and folders are cut to their last part, so that no
+path of the machine that trained the model gets out.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from itertl import models, storage
+from itertl.errors import DataError, ItertlError
+from itertl.export.source import Source, front_matter, read_json
+from itertl.records import EvalSummary, IterationMetrics, PassAtK, Problem
+from itertl.report import text
+from itertl.report.rundata import Run
+from itertl.runs import package_versions
+
+if TYPE_CHECKING:
+    from itertl.export.stage import GgufFile
+
+AUDIT_FILE = "audit.json"  # `itertl data audit … --json > RUN/audit.json`
+_SMALL = 200  # problems below which an interval of pass@1 is wider than most differences between models
+_HUB_NAME = re.compile(r"^[\w-][\w.-]*/[\w.-]+$")
+_ABSOLUTE = re.compile(r"(?<![\w.:/~])(?:~|[A-Za-z]:)?[/\\][\w.+@-]+(?:[/\\][\w.+@-]+)+")
+_WEIGHTS = (".safetensors", ".gguf")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What the weights began from. ``hub``: its name on the hub, where it has one."""
+
+    name: str
+    hub: str | None = None
+    licence: str | None = None
+
+
+def base_of(source: Source) -> Base | None:
+    """The base model by name, with its licence where a file at hand states it; nothing is fetched. None: not known."""
+    name = source.base_model
+    if name is None:
+        return None
+    if name == models.SMOLLM2:
+        return Base("SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")
+    if name in models.RANDOM_TINY:
+        return Base(f"{name} (random weights)")
+    path = Path(name).expanduser()
+    if path.suffix.lower() == ".gguf":
+        return Base(path.name, None, _gguf_licence(path))
+    if path.is_dir():
+        matter = front_matter(path / "README.md")
+        hub = matter.get("base_model")
+        return Base(
+            path.resolve().name,
+            hub if isinstance(hub, str) and _HUB_NAME.match(hub) else None,
+            _word(matter.get("license")),
+        )
+    if _HUB_NAME.match(name):
+        return Base(name, name, _cached_licence(name))
+    return Base(path.name)
+
+
+def licence_of(source: Source) -> str | None:
+    """The licence of the base model, or of the exported folder's own card; None: not known."""
+    base = base_of(source)
+    return (base.licence if base else None) or _word(front_matter(source.folder / "README.md").get("license"))
+
+
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) and re.fullmatch(r"[\w.+-]{1,60}", value) else None
+
+
+def _gguf_licence(path: Path) -> str | None:
+    from gguf import GGUFReader
+
+    try:
+        field = GGUFReader(path).fields.get("general.license")
+        return None if field is None else _word(field.contents())
+    except (OSError, ValueError):
+        return None
+
+
+def _cached_licence(name: str) -> str | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, "README.md")
+    return _word(front_matter(Path(found)).get("license")) if isinstance(found, str) else None
+
+
+def write_card(
+    path: Path, source: Source, *, name: str, licence: str | None, hashes: Mapping[str, str], gguf: "GgufFile | None"
+) -> None:
+    """Write README.md. ``hashes``: SHA-256 of every exported file. Raises DataError for a run that cannot be read."""
+    base = base_of(source)
+    parts = [
+        _front_matter(source, base, licence),
+        f"# {text.one_line(name)}\n\n{_opening(source, base)}",
+        f"## How it was trained\n\n{_training(source, base)}",
+        f"## What was measured\n\n{_figures(source)}",
+        f"## Limits\n\n{_bullets(_limits(source))}",
+        f"## How to load it\n\n{_loading(source, name, gguf)}",
+        f"## Files\n\n{_files(hashes)}",
+        *([f"## The GGUF file\n\n{_check(gguf)}"] if gguf else []),
+    ]
+    storage.write_text(path, "\n\n".join(parts) + "\n")
+
+
+def shown(value: Any) -> Any:
+    """A value without paths of this machine: strings that are or hold an absolute path keep its last part."""
+    if isinstance(value, str):
+        if value.startswith(("/", "~/")) and "\n" not in value:
+            return Path(text.printable(value)).name
+        return _ABSOLUTE.sub(lambda m: re.split(r"[/\\]", m.group())[-1], text.printable(value))
+    if isinstance(value, Mapping):
+        return {k: shown(v) for k, v in value.items()}
+    return [shown(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _cell(value: Any) -> str:
+    return text.one_line(str(shown(value))).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _bullets(lines: Iterator[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _front_matter(source: Source, base: Base | None, licence: str | None) -> str:
+    tree: dict[str, Any] = {"license": licence} if licence else {}
+    if base and base.hub:
+        tree["base_model"] = base.hub
+    method = [str(_cell(source.run.recipe.method))] if source.run else []
+    tree |= {
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": list(dict.fromkeys(["verilog", "rtl", "itertl", *method])),
+    }
+    missing = "" if licence else "# license: not known here; fill in that of the base model\n"
+    return f"---\n{missing}{yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)}---"
+
+
+def _opening(source: Source, base: Base | None) -> str:
+    began = f"`{_cell(base.name)}`" if base else "a base model that is not recorded"
+    if source.run is None:
+        what = "A peft adapter merged into" if source.is_adapter else "A checkpoint of"
+        return f"{what} {began}. Exported without its run: how it was trained and how good it is are not known here."
+    number = source.iteration or 0
+    of = f"{number} of {source.run.recipe.iterations} iteration{'s' if source.run.recipe.iterations > 1 else ''}"
+    chosen = (
+        " It was chosen among the iterations by its pass@1 on the benchmarks below, so that figure is flattering."
+        if source.choice == "best"
+        else ""
+    )
+    return f"Writes RTL (Verilog). Fine-tuned from {began} with itertl, {of}.{chosen}"
+
+
+def _training(source: Source, base: Base | None) -> str:
+    if source.run is None:
+        return _bullets(
+            iter(
+                (
+                    f"base model: {_cell(base.name) if base else 'unknown'}",
+                    "method, data, seeds: unknown",
+                    f"exported with {_versions(package_versions())}",
+                )
+            )
+        )
+    run = source.run
+    recipe = run.recipe
+    lines = [
+        f"base model: {_cell(base.name) if base else 'unknown'}",
+        f"method: `{_cell(recipe.method)}`, {source.iteration} iterations of {recipe.train.epochs} epochs, "
+        f"{recipe.sample.num_candidates} candidates a problem",
+        f"problems: {_problems(run)}",
+        f"seed: {recipe.seed} (every stage's is derived from it)",
+        f"made with {_versions(_run_versions(run))}",
+    ]
+    tree = yaml.safe_dump(shown(recipe.model_dump(mode="json")), sort_keys=False, allow_unicode=True)
+    folded = f"<details><summary>Recipe, every default spelled out</summary>\n\n```yaml\n{tree}```\n\n</details>"
+    return f"{_bullets(iter(lines))}\n\n{folded}"
+
+
+def _problems(run: Run) -> str:
+    file = run.folder / "problems.jsonl"
+    if not file.is_file():
+        return "not recorded"
+    problems = storage.read_records(file, Problem)
+    sources = Counter(
+        _cell(p.source.partition(":")[0] if p.source.startswith("synth:") else p.source) for p in problems
+    )
+    licences = Counter(_cell(p.licence) for p in problems)
+    named = ", ".join(f"{source} ({count})" for source, count in sources.most_common(12))
+    more = f" and {len(sources) - 12} more sources" if len(sources) > 12 else ""
+    return f"{len(problems)}, from {named}{more}; licences: {', '.join(licences)}"
+
+
+def _run_versions(run: Run) -> dict[str, str]:
+    """Of all stages; several versions of one package are all named: the run mixes them."""
+    found: dict[str, dict[str, None]] = {}
+    for manifest in run.manifests.values():
+        for stage in manifest.stages.values():
+            for package, version in stage.versions.items():
+                found.setdefault(package, {})[version] = None
+    return {package: " and ".join(versions) for package, versions in found.items()}
+
+
+def _versions(found: Mapping[str, str]) -> str:
+    return (
+        ", ".join(f"{_cell(package)} {_cell(version)}" for package, version in found.items())
+        or "versions that are not recorded"
+    )
+
+
+def _rows(source: Source) -> tuple[IterationMetrics | None, IterationMetrics | None]:
+    by_number = {m.iterations: m for m in source.run.metrics} if source.run else {}
+    return by_number.get(0), by_number.get(source.iteration or 0)
+
+
+def _figures(source: Source) -> str:
+    before, after = _rows(source)
+    if after is None or not after.evals:
+        return "Unknown: no benchmark was judged, or the figures did not come with the checkpoint."
+    earlier = {(e.benchmark, e.temperature): e for e in before.evals} if before else {}
+    head = (
+        "| benchmark | T | problems | pass@1 before | pass@1 after | compiles after | judge's rule | simulator |",
+        "|---|---|---|---|---|---|---|---|",
+    )
+    rows = [_figure(earlier.get((e.benchmark, e.temperature)), e) for e in after.evals]
+    note = (
+        "Before: the untouched base model. In brackets 95% bootstrap intervals over the problems, in percent; they do "
+        "not cover the choice of the training seed. Completions that could not be judged enter no rate."
+    )
+    return "\n".join([*head, *rows]) + f"\n\n{note}"
+
+
+def _figure(before: EvalSummary | None, after: EvalSummary) -> str:
+    cells = (
+        after.benchmark, "–" if after.temperature is None else f"{after.temperature:g}", after.problems,
+        text.rate_with_interval(_pass_at_1(before)), text.rate_with_interval(_pass_at_1(after)),
+        text.percent(text.compile_rate(after)), after.rule, after.simulator,
+    )  # fmt: skip
+    return f"| {' | '.join(_cell(c) for c in cells)} |"
+
+
+def _pass_at_1(summary: EvalSummary | None) -> PassAtK | None:
+    return next((p for p in summary.pass_at_k if p.k == 1), None) if summary else None
+
+
+def _limits(source: Source) -> Iterator[str]:
+    yield "What it writes must be simulated and reviewed before use: a design that compiles need not work."
+    _, after = _rows(source)
+    if source.run is None or after is None:
+        yield "No evaluation came with these weights: do not take any quality for granted."
+        return
+    names = dict.fromkeys(e.benchmark for e in after.evals if e.problems < _SMALL)
+    if names:
+        yield f"Small benchmarks ({', '.join(map(_cell, names))}): differences within the intervals are noise."
+    if source.run.recipe.data.source == "synth" and any(e.benchmark.startswith("synth") for e in after.evals):
+        yield "Held-out synthetic problems come from the generator of the training pairs: they flatter the model."
+    unjudged = sum(e.unjudged for e in after.evals)
+    if unjudged:
+        yield f"{unjudged} of {sum(e.total for e in after.evals)} completions could not be judged, by the tools' fault."
+    yield _contamination(source.run.folder / AUDIT_FILE)
+
+
+def _contamination(audit: Path) -> str:
+    if not audit.is_file():
+        return "Contamination is unknown: no audit of the training pairs (`itertl data audit`) lies with the run."
+    found = read_json(audit)
+    summary = found.get("summary")
+    if found.get("schema") != "itertl.audit/1" or not isinstance(summary, dict):
+        raise DataError(f"{audit}: not an audit; write it with `itertl data audit PROBLEMS --benchmark NAME --json`")
+    count, total, tasks = summary.get("contaminated", 0), found.get("problems", 0), found.get("benchmark_tasks", 0)
+    return (
+        f"Contamination: {count} of {total} training pairs overlap one of the {tasks} benchmark problems "
+        "that they were audited against."
+    )
+
+
+def _loading(source: Source, name: str, gguf: "GgufFile | None") -> str:
+    style = _prompt(source)
+    lines = [
+        "```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        f'model = AutoModelForCausalLM.from_pretrained("{name}")  # this folder, or its name on the hub\n'
+        f'tokenizer = AutoTokenizer.from_pretrained("{name}")\n```'
+    ]
+    if gguf:
+        lines.append(f"```sh\nllama-cli -m {gguf.name}\n```")
+    return "\n\n".join([*lines, style])
+
+
+def _prompt(source: Source) -> str:
+    try:
+        has_template = models.load_tokenizer(source.folder).chat_template is not None
+    except ItertlError:  # an adapter's folder need not have one
+        has_template = None
+    prompt = source.run.recipe.prompt if source.run else None
+    if prompt is None:
+        form = {True: "has a chat template", False: "has no chat template", None: "is its base model's"}[has_template]
+        return f"The prompt that it was trained with is not known here; the tokenizer {form}."
+    chat = prompt.style == "chat" or (prompt.style == "auto" and bool(has_template))
+    header = {
+        "append": "then the module's header",
+        "prefill": "with the module's header as start of the answer",
+        "omit": "without a header",
+    }
+    system = f", system message `{_cell(prompt.system)}`" if prompt.system else ""
+    form = "the tokenizer's chat template" if chat else "plain text"
+    return f"Trained with prompts as {form}{system}: `{_cell(prompt.template)}`, {header[prompt.header]}."
+
+
+def _files(hashes: Mapping[str, str]) -> str:
+    rows = [f"| {_cell(file)} | `{digest}` |" for file, digest in hashes.items() if file.endswith(_WEIGHTS)]
+    return "\n".join(["| weights | SHA-256 |", "|---|---|", *rows]) + "\n\n`export.json` holds those of all files."
+
+
+def _check(gguf: "GgufFile") -> str:
+    check = gguf.check
+    lines = [
+        f"`{gguf.name}`: type {gguf.kind}, {gguf.bytes:,} bytes. Loaded back with "
+        f"{' and '.join(check['readers'])} and compared with the checkpoint:",
+        "",
+        f"- {check['tensors']} tensors, largest difference of an element {check['largest_error']:.3g}"
+        + (" (exact)" if check["largest_error"] == 0 else ", within the type's rounding"),
+        f"- logits at {check['positions']} positions: largest difference {check['largest_logit_difference']:.3g}, "
+        f"the same next token at {check['same_next_token']}, {check['mean_kl']:.2g} nats a position on average",
+        *([f"- {check['texts']} texts: the same tokens"] if check["texts"] else []),
+        *(f"- {note}" for note in check["notes"]),
+    ]
+    return "\n".join(lines)
