@@ -1,5 +1,6 @@
 """Which samples are drawn, in which batches, from which seeds: settled before the first token."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -47,8 +48,17 @@ def plan_requests(
 def plan_batches(requests: Sequence[SampleRequest], batch_size: int) -> list[list[SampleRequest]]:
     """Batches of at most ``batch_size`` requests, longest prompts first, equal prompts side by side.
 
-    Sorting by length keeps padding small; longest first shows at once whether memory suffices. The order depends on
-    the requests alone, not on the order in which they are given.
+    Sorting by length keeps padding small; longest first shows at once whether memory suffices. A problem's requests
+    stay in one batch where they fit into one, so that its prompt is read once. The order depends on the requests alone,
+    not on the order in which they are given.
     """
     ordered = sorted(requests, key=lambda r: (-len(r.prompt.token_ids), r.problem_id, r.index))
-    return [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
+    batches: list[list[SampleRequest]] = []
+    for _, group in itertools.groupby(ordered, key=lambda r: r.problem_id):
+        members = list(group)
+        if not batches or len(batches[-1]) + min(len(members), batch_size) > batch_size:
+            batches.append([])
+        room = batch_size - len(batches[-1])
+        batches[-1] += members[:room]
+        batches += [members[start : start + batch_size] for start in range(room, len(members), batch_size)]
+    return batches

@@ -5,11 +5,18 @@ reading it than on the products of a small model. Here each prompt lies in ``Pro
 alone. All queries of a prompt (rows × query heads of a key head) meet it in one product, a second one meets the row's
 own tokens, and one softmax goes over both. That is the model's own attention up to rounding, in another order of sums.
 
+On a CPU the prompts themselves are read side by side in rows without padding, each attending to itself
+(``training.attention``); on a GPU, where many small calls cost more than they save, padded to the longest.
+
 It is registered with transformers under ``NAME`` and finds the prompts through the mask (``mask.prompts``); without
 them it is transformers' SDPA. ``works`` tries it against a plain forward pass: models whose attention does more than
 this (caps, sinks, windows, biases) differ there, and are decoded with whole rows.
 """
 
+import bisect
+import inspect
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +28,11 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from itertl.sampling.kv_cache import GrowingLayer
+from itertl.training.attention import attend as by_parts
 
 NAME = "itertl_shared_prompts"
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.5, torch.float16: 0.1}  # of a logit, in nats: what rounding explains
+_ROW = 2048  # tokens of a row of prompts
 _DROP_AT = 1 / 4  # share of prompts without rows at which the rest moves together
 
 
@@ -37,15 +46,7 @@ class Prompts:
     prompt_R: list[int]  # ascending or not; rows of a prompt need not be neighbours
     row_U_M: Tensor  # rows of each prompt, M = most of any; row 0 stands where there are fewer
     place_R: Tensor  # of each row in ``row_U_M``, flattened
-
-    @classmethod
-    def of(cls, cache: Cache, mask_U_P: Tensor, prompt_R: list[int]) -> "Prompts":
-        """From the cache that reading the prompts left behind."""
-        layers: list[Any] = list(cache.layers)
-        keys, values = [layer.keys for layer in layers], [layer.values for layer in layers]
-        bias = torch.zeros(mask_U_P.shape, dtype=keys[0].dtype, device=mask_U_P.device)
-        bias = bias.masked_fill(mask_U_P == 0, float("-inf"))
-        return cls(keys, values, bias, prompt_R, *_places(prompt_R, len(mask_U_P), mask_U_P.device))
+    is_full: bool  # each prompt has M rows, side by side in its order: nothing need be moved
 
     def keep(self, rows: list[int]) -> "Prompts":
         """Of these rows alone; prompts without any are let go when they are many."""
@@ -68,7 +69,7 @@ class Prompts:
         return mask
 
 
-def _places(prompt_R: list[int], num_prompts: int, device: Any) -> tuple[Tensor, Tensor]:
+def _places(prompt_R: list[int], num_prompts: int, device: Any) -> tuple[Tensor, Tensor, bool]:
     rows: list[list[int]] = [[] for _ in range(num_prompts)]
     for row, prompt in enumerate(prompt_R):
         rows[prompt].append(row)
@@ -78,7 +79,7 @@ def _places(prompt_R: list[int], num_prompts: int, device: Any) -> tuple[Tensor,
         for number, row in enumerate(members):
             place[row] = prompt * most + number
     table = torch.tensor([members + [0] * (most - len(members)) for members in rows], device=device)
-    return table, torch.tensor(place, device=device)
+    return table, torch.tensor(place, device=device), place == list(range(num_prompts * most))
 
 
 def register() -> None:
@@ -94,7 +95,8 @@ def attend(
     """transformers' attention interface: query [R, H, 1, D], key and value [R, H', T, D] of the rows' own tokens."""
     prompts: Prompts | None = getattr(attention_mask, "prompts", None)
     if prompts is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs)
+        plain = by_parts if getattr(attention_mask, "rows", None) is not None else sdpa_attention_forward
+        return plain(module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs)
     R, H, _, D = query.shape
     K = key.shape[1]
     G = H // K
@@ -104,18 +106,84 @@ def attend(
     query_R_K_G_D = (query * (D**-0.5 if scaling is None else scaling)).reshape(R, K, G, D)
 
     def by_prompt(rows: Tensor) -> Tensor:  # [R, K, G, x] -> [U, K, M·G, x]
-        picked = rows[prompts.row_U_M.flatten()].view(U, M, K, G, -1)
-        return picked.transpose(1, 2).reshape(U, K, M * G, -1)
+        picked = rows if prompts.is_full else rows[prompts.row_U_M.flatten()]
+        return picked.view(U, M, K, G, -1).transpose(1, 2).reshape(U, K, M * G, -1)
 
     def by_row(found: Tensor) -> Tensor:  # and back
         spread = found.view(U, K, M, G, -1).transpose(1, 2).reshape(U * M, K, G, -1)
-        return spread[prompts.place_R]
+        return spread if prompts.is_full else spread[prompts.place_R]
 
     seen_U = by_prompt(query_R_K_G_D) @ prompt_key.transpose(2, 3) + prompts.bias_U_P[:, None, None, :]
     own_R = query_R_K_G_D @ key.transpose(2, 3)
     weights_R = torch.softmax(torch.cat([by_row(seen_U), own_R], dim=-1).float(), dim=-1).to(query.dtype)
-    from_prompt = by_row(by_prompt(weights_R[..., :P]) @ prompt_value)
+    from_prompt = by_row(by_prompt(weights_R[..., :P].contiguous()) @ prompt_value)
     return (from_prompt + weights_R[..., P:] @ value).reshape(R, 1, H, D), None
+
+
+@torch.inference_mode()
+def read(model: Any, prompts: Sequence[tuple[int, ...]], prompt_R: list[int]) -> tuple[Tensor, Prompts]:
+    """Put each prompt through the model once. Logits of the token after it, [U, V], and what decoding goes on from."""
+    device = model.device
+    if device.type == "cpu" and "logits_to_keep" in inspect.signature(model.forward).parameters:
+        logits_U_V, keys, values = _read_packed(model, prompts)
+    else:
+        logits_U_V, keys, values = _read_padded(model, prompts)
+    lengths = torch.tensor([len(ids) for ids in prompts], device=device)
+    is_padding = torch.arange(keys[0].shape[2], device=device)[None] >= lengths[:, None]
+    bias = torch.zeros(is_padding.shape, dtype=keys[0].dtype, device=device).masked_fill(is_padding, float("-inf"))
+    return logits_U_V, Prompts(keys, values, bias, prompt_R, *_places(prompt_R, len(prompts), device))
+
+
+def _read_packed(model: Any, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Rows of one prompt after another."""
+    width = max(map(len, prompts))
+    logits: list[Tensor] = []
+    keys: list[Tensor] = []
+    values: list[Tensor] = []
+    first = 0
+    while first < len(prompts):
+        some = prompts[first : first + _fits(prompts[first:])]
+        ids = torch.tensor([[token for prompt in some for token in prompt]])
+        ends = torch.tensor([len(prompt) for prompt in some]).cumsum(0)
+        mask = torch.ones(1, 1, 1, 1, dtype=torch.bool)
+        mask.rows = (tuple((len(prompt), ()) for prompt in some),)  # type: ignore[attr-defined]
+        cache = DynamicCache(config=model.config)
+        output = model(
+            input_ids=ids, attention_mask=mask, position_ids=torch.cat([torch.arange(len(p)) for p in some])[None],
+            past_key_values=cache, use_cache=True, logits_to_keep=ends - 1,
+        )  # fmt: skip
+        logits.append(output.logits[0])
+        layers: list[Any] = list(cache.layers)
+        for number, layer in enumerate(layers):
+            if first == 0:
+                shape = (len(prompts), layer.keys.shape[1], width, layer.keys.shape[3])
+                keys.append(layer.keys.new_zeros(shape))
+                values.append(layer.values.new_zeros(*shape[:3], layer.values.shape[3]))
+            for place, (end, prompt) in enumerate(zip(ends.tolist(), some, strict=True), first):
+                keys[number][place, :, : len(prompt)] = layer.keys[0, :, end - len(prompt) : end]
+                values[number][place, :, : len(prompt)] = layer.values[0, :, end - len(prompt) : end]
+        first += len(some)
+    return torch.cat(logits), keys, values
+
+
+def _fits(prompts: Sequence[tuple[int, ...]]) -> int:
+    """How many of them one row takes; one at least."""
+    total = list(itertools.accumulate(map(len, prompts)))
+    return max(1, bisect.bisect_right(total, _ROW))
+
+
+def _read_padded(model: Any, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Padded on the right: what stands behind a prompt is masked, and never seen by it."""
+    width, device = max(map(len, prompts)), model.device
+    ids = torch.tensor([[*prompt, *[0] * (width - len(prompt))] for prompt in prompts], device=device)
+    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    mask = (torch.arange(width, device=device)[None] < lengths[:, None]).long()
+    cache = DynamicCache(config=model.config)
+    base = model.get_decoder()
+    hidden = base(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True).last_hidden_state
+    last = hidden[torch.arange(len(prompts), device=device), lengths - 1]
+    layers: list[Any] = list(cache.layers)
+    return model.get_output_embeddings()(last), [layer.keys for layer in layers], [layer.values for layer in layers]
 
 
 def can_try(model: Any) -> bool:
@@ -153,12 +221,11 @@ def _largest_difference(model: Any) -> float:
         return torch.randint(low, vocabulary, shape, generator=generator)
 
     prompts, rows, lengths = ids(2, 9), ids(4, 3), (9, 5)
-    mask = torch.tensor([[0] * (9 - n) + [1] * n for n in lengths], device=model.device)
-    place = (mask.cumsum(1) - 1).clamp(min=0)
-    read = model(input_ids=prompts.to(model.device), attention_mask=mask, position_ids=place, use_cache=True)
-    found = Prompts.of(read.past_key_values, mask, [0, 0, 1, 1])
+    given = [tuple(prompts[number, :length].tolist()) for number, length in enumerate(lengths)]
+    first, found = read(model, given, [0, 0, 1, 1])
     own = Cache(layers=[GrowingLayer() for _ in found.keys])
-    worst = 0.0
+    plain = [model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0, -1] for ids in given]
+    worst = float((first.float() - torch.stack(plain).float()).abs().max())
     for step in range(rows.shape[1]):
         position = torch.tensor([[lengths[p] + step] for p in found.prompt_R], device=model.device)
         output = model(
@@ -166,7 +233,7 @@ def _largest_difference(model: Any) -> float:
             past_key_values=own, use_cache=True,
         )  # fmt: skip
         for row, prompt in enumerate(found.prompt_R):
-            whole = torch.cat([prompts[prompt, 9 - lengths[prompt] :], rows[row, : step + 1]])[None].to(model.device)
-            plain = model(input_ids=whole, use_cache=False).logits[0, -1]
-            worst = max(worst, float((output.logits[row, -1].float() - plain.float()).abs().max()))
+            whole = torch.tensor([[*given[prompt], *rows[row, : step + 1].tolist()]], device=model.device)
+            wanted = model(input_ids=whole, use_cache=False).logits[0, -1]
+            worst = max(worst, float((output.logits[row, -1].float() - wanted.float()).abs().max()))
     return worst if worst == worst else float("inf")

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 import transformers
 from torch import Tensor
-from transformers import DynamicCache
 
 from itertl.config import PromptConfig
 from itertl.errors import ToolFailed
@@ -188,25 +187,26 @@ def _not_finite(request: SampleRequest) -> ToolFailed:
 
 
 def _read_prompts(model: "PreTrainedModel", requests: Sequence[SampleRequest], share: bool) -> tuple[Tensor, Cache]:
-    """Each distinct prompt read once, padded on the left. Logits of the next token, [R, V]."""
+    """Each distinct prompt read once. Logits of the next token, [R, V]."""
     device = model.device
     unique = list(dict.fromkeys(request.prompt.token_ids for request in requests))
+    number_of = {ids: number for number, ids in enumerate(unique)}
+    prompt_R = [number_of[request.prompt.token_ids] for request in requests]
+    index_R = torch.tensor(prompt_R, device=device)
+    if share:
+        logits_U_V, prompts = shared_prompts.read(model, unique, prompt_R)
+        position_R = torch.tensor([len(request.prompt.token_ids) for request in requests], device=device)
+        return logits_U_V[index_R], SharedCache(model, prompts, position_R)
     width = max(len(ids) for ids in unique)
     pad = model.config.pad_token_id or 0
     ids_U_L = torch.tensor([[pad] * (width - len(ids)) + list(ids) for ids in unique], device=device)
     mask_U_L = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in unique], device=device)
     position_U_L = (mask_U_L.cumsum(dim=1) - 1).clamp(min=0)
-    number_of = {ids: number for number, ids in enumerate(unique)}
-    prompt_R = [number_of[request.prompt.token_ids] for request in requests]
-    index_R = torch.tensor(prompt_R, device=device)
-    cache = DynamicCache(config=model.config) if share else new_cache(model.config)
+    cache = new_cache(model.config)
     logits_U_V = _forward(model, cache, ids_U_L, mask_U_L, position_U_L)
-    position_R = mask_U_L.sum(dim=1)[index_R]
-    if share:
-        return logits_U_V[index_R], SharedCache(model, shared_prompts.Prompts.of(cache, mask_U_L, prompt_R), position_R)
     if len(unique) < len(requests):
         cache.batch_select_indices(index_R)
-    return logits_U_V[index_R], WholeCache(model, cache, position_R, mask_U_L[index_R])
+    return logits_U_V[index_R], WholeCache(model, cache, mask_U_L.sum(dim=1)[index_R], mask_U_L[index_R])
 
 
 @dataclass(slots=True)
