@@ -291,6 +291,30 @@ def report(
 
 
 @app.command()
+def generate(
+    instruction: Annotated[str | None, typer.Argument(help="What the module is to do; or use --file.")] = None,
+    overrides: Overrides = None,
+    file: Annotated[Path | None, typer.Option("--file", help="A text file with one instruction, or problems that `data import` understands.")] = None,
+    header: Annotated[str, typer.Option("--header", help="Module header that the code is to have.")] = "",
+    best_of: Annotated[int, typer.Option("--best-of", min=1, help="Samples, of which the scorer's best is taken.")] = 1,
+    scorer: Annotated[str, typer.Option("--scorer", help="What ranks them: icarus, syntax, or your module:function.")] = "icarus",
+    out: Annotated[Path | None, typer.Option("--out", help="Write JSON lines here, one for each problem.")] = None,
+    model: ModelOption = None,
+    recipe: RecipeOption = None,
+    as_json: Json = False,
+) -> None:
+    """Verilog for an instruction: the text as it is written on stderr, the code on stdout."""
+    from itertl import commands
+
+    settings = _recipe(recipe, [*(overrides or []), *([f"model.path={model}"] if model else [])])
+    found = commands.generate(settings, instruction, file, header, best_of=best_of, scorer=scorer, out=out, quiet=as_json)
+    if as_json:
+        _print_json({"results": found})
+    elif out is None:
+        print("\n".join(row["code"] for row in found))
+
+
+@app.command()
 def export(
     source: Annotated[Path, typer.Argument(help="Run folder, checkpoint folder, or folder with a peft adapter.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to write: weights, tokenizer, model card.")],

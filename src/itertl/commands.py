@@ -1,6 +1,8 @@
 """What the command line does beyond the loop: one stage alone, on files. Each function returns a JSON-able summary."""
 
 import dataclasses
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,25 @@ if TYPE_CHECKING:
     from itertl.evaluation.fingerprint import Fingerprint
     from itertl.evaluation.mutants import SelfTest
     from itertl.problems.audit import AuditReport
+
+
+def generate(
+    recipe: Recipe, instruction: str | None, file: Path | None, header: str, *, best_of: int, scorer: str, out: Path | None, quiet: bool
+) -> list[dict[str, Any]]:
+    """Draw, rank and write; says on stderr what is written and how it scores."""
+    from itertl import generate as generation
+
+    problems = generation.problems_of(instruction, file, header, recipe)
+    tell = None if quiet else lambda text: print(text, end="", file=sys.stderr, flush=True)
+    ranked = generation.generate(problems, recipe, best_of=best_of, scorer=scorer, show=tell)
+    rows = [item.to_json() for item in ranked]
+    if out is not None:
+        storage.write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    for row in rows if not quiet else []:
+        of = f", best of {best_of}" if best_of > 1 else ""
+        detail = f": {row['detail'].splitlines()[0]}" if row["detail"] else ""
+        print(f"\n{row['scorer']}: {row['verdict']}{detail} ({row['finish_reason']}{of})", file=sys.stderr)
+    return rows
 
 
 def sample(recipe: Recipe, source: str, out: Path, *, reporter: Reporter) -> dict[str, Any]:

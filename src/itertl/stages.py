@@ -6,7 +6,7 @@ is saved makes no stage stale.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from itertl.sampling.stage import check_backend
 from itertl.sampling.stage import sample as sample_candidates
 from itertl.scoring.combine import check_combination, combine
 from itertl.scoring.scorers import check_scorers, check_tools
-from itertl.scoring.stage import score_candidates
+from itertl.scoring.stage import score_ahead, score_candidates
 from itertl.seeds import derive_seed
 from itertl.telemetry import candidate_telemetry
 from itertl.tools import icarus
@@ -141,12 +141,15 @@ def sample(run: RunFolder, task: Task, policy: Policy, iteration: int) -> Path |
     seed = derive_seed(run.recipe.seed, "sample", iteration)
     out = folder.path / "candidates.jsonl"
 
+    def ahead(some: Sequence[Candidate]) -> None:
+        score_ahead(some, task.by_id, config=run.recipe.score, cache=models.cache_folder())
+
     def work() -> dict[str, Any]:
         total = len(task.problems) * config.num_candidates
         with run.reporter.stage(f"{folder.name} sample", total) as tracker:
             drawn = sample_candidates(
                 task.problems, model=policy.path, policy=policy.digest, config=config, prompt=run.recipe.prompt,
-                seed=seed, out=out, tracker=tracker, **_loading(run.recipe),
+                seed=seed, out=out, tracker=tracker, ahead=ahead, **_loading(run.recipe),
             )  # fmt: skip
         return {"candidates": len(drawn), "completion_tokens": sum(c.completion_tokens for c in drawn)}
 

@@ -1,7 +1,7 @@
 """One benchmark, one policy: sample, judge, summarise. Each of the three resumes inside itself."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,15 @@ def evaluate_policy(
     Greedy (temperature 0) draws one sample for each problem, other temperatures ``config.num_samples``. ``score``:
     also take the recipe's z of the completions, to watch the gap between it and function.
     """
+    task_of = {p.id: p.upstream_id or p.id for p in benchmark.problems}
+
+    def ahead(some: Sequence[Candidate]) -> None:
+        judge(benchmark, [as_completion(c, task_of[c.problem_id]) for c in some], rule=config.rule, cache=cache)
+
     candidates = draw_samples(
         benchmark, config, model=model, policy=policy, sample_config=sample_config, prompt=prompt, seed=seed,
-        folder=folder, reporter=reporter, label=label, loading=loading,
+        folder=folder, reporter=reporter, label=label, loading=loading, ahead=ahead if cache else None,
     )  # fmt: skip
-    task_of = {p.id: p.upstream_id or p.id for p in benchmark.problems}
     completions = [as_completion(c, task_of[c.problem_id]) for c in candidates]
     out = folder / f"eval-{benchmark.name}.jsonl"
     partial = out.with_name(out.name + ".partial")
@@ -87,6 +91,7 @@ def draw_samples(
     reporter: Reporter,
     label: str,
     loading: Mapping[str, Any],
+    ahead: Callable[[Sequence[Candidate]], object] | None = None,
 ) -> list[Candidate]:
     """Sample every temperature of ``config``; one file for each while at work, one for all at the end."""
     out = folder / f"samples-{benchmark.name}.jsonl"
@@ -110,7 +115,7 @@ def draw_samples(
             everything += sample(
                 benchmark.problems, model=model, policy=policy, config=sample_config, prompt=prompt,
                 seed=derive_seed(seed, f"{temperature:g}"), out=part, num_samples=count, settings=settings,
-                tracker=tracker, **loading,
+                tracker=tracker, ahead=ahead, **loading,
             )  # fmt: skip
         parts.append(part)
     storage.write_records(out, everything)

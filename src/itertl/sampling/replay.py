@@ -42,6 +42,8 @@ class _Stored:
 class ReplayBackend:
     """See the module. Raises DataError that names file and line, or the problem that has no completion."""
 
+    uses_these_cores = True  # it is done at once: there is nothing to work ahead of
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stored: dict[tuple[str, int], Generation] = {}

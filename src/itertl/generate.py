@@ -1,0 +1,108 @@
+"""A model at work for a user: instructions in, Verilog out, the best of several samples where a scorer can tell.
+
+Without a reference only scorers that need none can rank: ``syntax``, ``icarus``, or the user's own. Of equal scores the
+first sample wins. The text can be watched while it is written.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from itertl import models
+from itertl.config import Recipe
+from itertl.errors import DataError, UsageError
+from itertl.problems.load import from_config
+from itertl.records import Candidate, Problem, Score
+from itertl.sampling.plan import plan_batches, plan_requests
+from itertl.sampling.prompts import clean
+from itertl.sampling.stage import as_candidate, close_backend, open_backend
+from itertl.scoring.engine import score_items
+from itertl.scoring.samples import ScoreItem
+from itertl.scoring.scorers import NEEDS_REFERENCE, check_scorers, check_tools
+from itertl.seeds import derive_seed
+
+Show = Callable[[str], None]  # told of each new stretch of the first sample's text
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The samples of one problem, best first, each with what the scorer says of it."""
+
+    problem: Problem
+    candidates: tuple[tuple[Candidate, Score], ...]
+
+    @property
+    def best(self) -> Candidate:
+        return self.candidates[0][0]
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json`` and ``--out``: one object."""
+        (best, score), *_ = self.candidates
+        return {
+            "problem_id": self.problem.id, "instruction": self.problem.instruction, "code": best.code, "text": best.text,
+            "finish_reason": best.finish_reason, "scorer": score.scorer, "score": score.value, "verdict": score.verdict.value,
+            "detail": score.detail, "scores": [s.value for _, s in self.candidates],
+        }  # fmt: skip
+
+
+def problems_of(instruction: str | None, file: Path | None, header: str, recipe: Recipe) -> list[Problem]:
+    """The one instruction, or those of a file: plain text is one, else what ``data import`` understands."""
+    if (instruction is None) == (file is None):
+        raise UsageError("give an instruction or --file, one of the two")
+    if file is not None and file.suffix in (".txt", ".md"):
+        try:
+            instruction, file = file.read_text(encoding="utf-8"), None
+        except OSError as error:
+            raise DataError(f"{file}: cannot be read ({error.strerror})") from error
+    if file is None:
+        if not (instruction or "").strip():
+            raise UsageError("the instruction is empty")
+        return [Problem.create(instruction=clean(instruction or ""), header=clean(header), source="generate")]
+    return list(from_config(recipe.data.model_copy(update={"source": str(file)}), recipe.seed).problems)
+
+
+def generate(
+    problems: Sequence[Problem], recipe: Recipe, *, best_of: int = 1, scorer: str = "icarus", show: Show | None = None
+) -> list[Ranked]:
+    """Draw ``best_of`` samples for each problem and rank them. ``show``: for one problem and one sample, its text as it comes.
+
+    Raises UsageError for a scorer that needs a reference where a problem has none, ToolMissing without the scorer's tool.
+    """
+    check_scorers([scorer])
+    check_tools([scorer])
+    if scorer in NEEDS_REFERENCE and not all(p.reference for p in problems):
+        raise UsageError(f"scorer {scorer!r} compares with a reference, and there is none; use icarus or syntax")
+    drawn = _draw(problems, recipe, best_of, show)
+    items = [ScoreItem(code=c.code, header=p.header, reference=p.reference, top=p.top) for p, c in drawn]
+    scores = score_items(items, [scorer], num_workers=recipe.score.num_workers, timeout_s=recipe.score.timeout_s)
+    by_problem: dict[str, list[tuple[Candidate, Score]]] = {p.id: [] for p in problems}
+    for (problem, candidate), (score,) in zip(drawn, scores, strict=True):
+        by_problem[problem.id].append((candidate, score))
+    return [Ranked(p, tuple(sorted(by_problem[p.id], key=_rank))) for p in problems]
+
+
+def _rank(pair: tuple[Candidate, Score]) -> tuple[float, int]:
+    candidate, score = pair
+    return -(score.value if score.value is not None else float("-inf")), candidate.index
+
+
+def _draw(problems: Sequence[Problem], recipe: Recipe, best_of: int, show: Show | None) -> list[tuple[Problem, Candidate]]:
+    """Every sample with its problem, in order."""
+    path = models.resolve_model(recipe.model)
+    backend = open_backend(path, recipe.sample, recipe.model.trust_remote_code, recipe.model.revision)
+    if show is not None and best_of == len(problems) == 1 and hasattr(backend, "show"):
+        backend.show = show  # type: ignore[attr-defined]
+    by_id = {p.id: p for p in problems}
+    wanted = {p.id: (clean(p.header), p.top) for p in problems}
+    prompts = [(p.id, backend.encode(p, recipe.prompt)) for p in problems]
+    requests = plan_requests(prompts, best_of, derive_seed(recipe.seed, "generate"), wanted)
+    settings, policy = recipe.sample.settings, models.policy_id(path, revision=recipe.model.revision)
+    found: dict[tuple[str, int], Candidate] = {}
+    try:
+        for batch in plan_batches(requests, recipe.sample.batch_size):
+            for request, generation in zip(batch, backend(batch, settings), strict=True):
+                found[request.problem_id, request.index] = as_candidate(request, generation, settings, policy)
+    finally:
+        close_backend(backend)
+    return [(by_id[r.problem_id], found[r.problem_id, r.index]) for r in requests]
