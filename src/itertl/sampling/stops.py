@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _END = "endmodule"
 _LOOP_TOKENS, _LONGEST_PERIOD = 192, 24
 _LOOP_EVERY = 16  # tokens between two looks
-_UNDECIDED = re.compile(r"\s*(?:[A-Za-z_]\w*|[/(])?\Z", re.ASCII)  # the word behind an endmodule is still being written
-_GOES_ON = re.compile(r"\s*(?::|`|//|/\*|\(\*|module\b|macromodule\b)", re.ASCII)
+_UNDECIDED = re.compile(r"\s*(?:[A-Za-z_]\w*|[/(]|`{1,2})?\Z", re.ASCII)  # the word behind an endmodule is still being written
+_GOES_ON = re.compile(r"\s*(?::|`(?!``)|//|/\*|\(\*|module\b|macromodule\b)", re.ASCII)
 
 
 class Stopper:

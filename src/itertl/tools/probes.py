@@ -235,6 +235,17 @@ def tensorboard() -> Finding:
     return _installed("tensorboard"), "writes logs"
 
 
+def bitsandbytes() -> Finding:
+    """Its import loads a library that may not fit the machine."""
+    importlib.import_module("bitsandbytes")
+    return _installed("bitsandbytes"), "imports"
+
+
+def openai() -> Finding:
+    importlib.import_module("openai")
+    return _installed("openai"), "imports"
+
+
 def vllm() -> Finding:
     """The package is imported."""
     importlib.import_module("vllm")
@@ -255,7 +266,7 @@ PROBES: dict[str, Callable[[], Finding]] = {
     "torch": torch, "transformers": transformers, "accelerate": accelerate, "peft": peft, "datasets": datasets,
     "safetensors": safetensors, "slang": slang, "Pyverilog": pyverilog, "rapidfuzz": rapidfuzz,
     "sandbox": sandboxes, "Icarus Verilog": icarus, "Yosys": yosys, "Verilator": verilator, "matplotlib": matplotlib,
-    "tensorboard": tensorboard, "vllm": vllm, "model smollm2-135m": smollm2,
+    "tensorboard": tensorboard, "bitsandbytes": bitsandbytes, "openai": openai, "vllm": vllm, "model smollm2-135m": smollm2,
 }  # fmt: skip
 
 
