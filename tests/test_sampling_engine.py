@@ -63,10 +63,15 @@ def requests(counts: Sequence[int], seed: int = 0) -> list[SampleRequest]:
 # ---- prompts held once
 
 
+@pytest.mark.parametrize("is_fused", [True, False])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("counts", [(1,), (3, 3, 3), (2, 5, 1), (1, 1, 1, 1, 1, 1, 1, 4)])
-def test_shared_prompts_draw_what_whole_rows_draw(model: Any, counts: tuple[int, ...], temperature: float) -> None:
-    """Rows end at different times (any of half of the vocabulary ends one), so prompts lose rows and leave."""
+def test_shared_prompts_draw_what_whole_rows_draw(
+    model: Any, counts: tuple[int, ...], temperature: float, is_fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows end at different times (any of a ninth of the vocabulary ends one), so prompts lose rows and leave."""
+    if not is_fused:
+        monkeypatch.setattr(shared_prompts, "_FUSED", None)
     asked = requests(counts)
     drawing = SamplingSettings(temperature=temperature, top_p=0.9, max_new_tokens=40)
     ends = frozenset(range(0, model.config.vocab_size, 9))
