@@ -23,8 +23,9 @@ $(STAMP): constraints.txt pyproject.toml scripts/setup.sh
 demo: setup
 	$(BIN)/itertl run recipes/demo.yaml
 
+# one process for each of two cores, one thread in each: faster than two threads in one
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
