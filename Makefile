@@ -33,7 +33,7 @@ test-slow: setup
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/pyright
-	$(BIN)/python -m pytest
+	@$(MAKE) test
 
 bench: setup
 	@for file in benchmarks/*.py; do $(BIN)/python $$file --json || exit 1; done
