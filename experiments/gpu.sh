@@ -26,7 +26,7 @@ while [ $# -gt 0 ]; do
       ;;
     benchmarks)
       run=${2:?run folder}
-      step="timeout 90 python benchmarks/train_step.py"
+      step="timeout 150 python benchmarks/train_step.py"
       timed $step --shapes fixed --fixed-groups 32 --precisions bf16 --attentions sdpa flex --rounds 3 --no-memory --json 2>&1 | tee "$out/fixed-32.json"
       timed $step --shapes sampled --run "$run" --precisions bf16 --rounds 3 --json 2>&1 | tee "$out/sampled.json"
       timed timeout 90 python benchmarks/methods.py --groups 16 --rounds 2 2>&1 | tee "$out/methods.txt"

@@ -388,6 +388,19 @@ def test_what_stays_unserved_is_asked_again_by_the_same_command(server: FakeServ
     assert [c.seed % 2**31 for c in whole] == [int(c.text.removeprefix("text ")) for c in whole]
 
 
+def test_another_pace_keeps_what_was_served_and_other_answers_do_not(server: FakeServer, tmp_path: Path) -> None:
+    server.reply = lambda asked, count: Reply(500) if asked.seed % 2 else Reply()
+    with pytest.raises(BatchIncomplete):
+        run(server, tmp_path / "out.jsonl")
+    server.reply = lambda asked, count: Reply()
+    unserved = {a.seed for a in server.asked if a.seed % 2}
+    for changes, asked in (({"requests_per_minute": 100_000, "max_concurrency": 2, "timeout_s": 9}, len(unserved)), ({"extra_body": {"top_k": 5}}, 8)):
+        shutil.copy(tmp_path / "out.jsonl.partial", tmp_path / f"{asked}.jsonl.partial")
+        server.asked.clear()
+        run(server, tmp_path / f"{asked}.jsonl", **changes)
+        assert len(server.asked) == asked
+
+
 # ---- what is refused, and the key ----------------------------------------------------------------------------------
 
 

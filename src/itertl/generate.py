@@ -32,10 +32,6 @@ class Ranked:
     problem: Problem
     candidates: tuple[tuple[Candidate, Score], ...]
 
-    @property
-    def best(self) -> Candidate:
-        return self.candidates[0][0]
-
     def to_json(self) -> dict[str, Any]:
         """For ``--json`` and ``--out``: one object."""
         (best, score), *_ = self.candidates

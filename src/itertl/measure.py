@@ -54,14 +54,15 @@ def _sampling_rate(recipe: Recipe, problems: Sequence[Problem], model: Any) -> f
     count = max(1, config.num_candidates)
     some = problems[: -(-config.batch_size // count)]
     requests = plan_requests([(p.id, backend.encode(p, recipe.prompt)) for p in some], count, 0)[: config.batch_size]
-    (batch,) = plan_batches(requests, config.batch_size)
-    backend(batch[:1], config.settings.model_copy(update={"max_new_tokens": 2}))  # loads the model
+    batch = plan_batches(requests, config.batch_size)[0]
     length = min(_SAMPLED_TOKENS, config.max_new_tokens)
-    start = time.perf_counter()
-    backend(batch, config.settings.model_copy(update={"max_new_tokens": length}))
-    rate = len(batch) * length / (time.perf_counter() - start)
-    close_backend(backend)
-    return rate
+    try:
+        backend(batch[:1], config.settings.model_copy(update={"max_new_tokens": 2}))  # loads the model
+        start = time.perf_counter()
+        backend(batch, config.settings.model_copy(update={"max_new_tokens": length}))
+        return len(batch) * length / (time.perf_counter() - start)
+    finally:
+        close_backend(backend)
 
 
 def _training_rate(recipe: Recipe, problems: Sequence[Problem], method: Method, model: Any) -> tuple[float, float]:

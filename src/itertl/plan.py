@@ -153,7 +153,7 @@ def _memory_gb(recipe: Recipe, parameters: int, hidden: int, layers: int, vocabu
     lora = recipe.train.lora
     width = 4 if recipe.model.dtype == "float32" or lora is None else 2
     width = 0.6 if lora is not None and lora.quantize else width  # 4 bits and their constants
-    trained = parameters if recipe.train.lora is None else max(1, parameters // 100)
+    trained = parameters if lora is None else max(1, parameters // 100)
     states = parameters * width + trained * 12
     tokens = token_budget(recipe.train)
     activations = tokens * hidden * (2 if recipe.train.gradient_checkpointing else 34 * layers)

@@ -73,6 +73,8 @@ class BatchRefused(BatchIncomplete, UsageError):
 class OpenAIBackend:
     """See the module. ``tokenizer`` is used for prompts alone."""
 
+    incidental_options = frozenset({"api_key_env", "max_concurrency", "max_retries", "requests_per_minute", "timeout_s"})
+
     def __init__(self, endpoint: Endpoint, tokenizer: "PreTrainedTokenizerBase | None" = None) -> None:
         self._endpoint = endpoint
         self._tokenizer = tokenizer

@@ -56,7 +56,7 @@ def sample(
     wanted = {p.id: (clean(p.header), p.top) for p in problems}
     requests = plan_requests([(p.id, backend.encode(p, prompt)) for p in problems], count, seed, wanted)
     batches = plan_batches(requests, config.batch_size)
-    plan = _plan_hash(batches, [policy, settings.model_dump(mode="json"), config.model_dump(mode="json")])
+    plan = _plan_hash(batches, [policy, settings.model_dump(mode="json"), _lasting(config, backend)])
 
     def judge(request: SampleRequest, generation: Generation) -> Candidate:
         return as_candidate(request, generation, settings, policy)
@@ -104,6 +104,13 @@ def close_backend(backend: Backend) -> None:
     close: Callable[[], None] | None = getattr(backend, "close", None)
     if close is not None:
         close()
+
+
+def _lasting(config: SampleConfig, backend: Backend) -> dict[str, Any]:
+    """The settings that an answer depends on. How a server is reached and how often it is asked may change on the way."""
+    incidental: frozenset[str] = getattr(backend, "incidental_options", frozenset())
+    options = {name: value for name, value in config.options.items() if name not in incidental}
+    return {**config.model_dump(mode="json"), "options": options}
 
 
 def _plan_hash(batches: Sequence[Sequence[SampleRequest]], settings: Any) -> str:

@@ -30,7 +30,8 @@ from itertl.errors import ToolFailed, ToolMissing, UsageError
 from itertl.models import load_tokenizer
 from itertl.records import Problem, SamplingSettings
 from itertl.sampling.backend import BatchIncomplete, Generation
-from itertl.sampling.openai_backend import Endpoint, OpenAIBackend
+from itertl.sampling.endpoint import Endpoint
+from itertl.sampling.openai_backend import OpenAIBackend
 from itertl.sampling.plan import SampleRequest
 from itertl.sampling.prompts import EncodedPrompt, encode_prompt
 
@@ -208,6 +209,8 @@ class Server:
 
 class VllmBackend:
     """See the module. The server starts with the first batch and ends with ``close``."""
+
+    incidental_options = frozenset({"python", "port", "gpu_memory_utilization", "start_timeout_s"})
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", server: Server) -> None:
         self._tokenizer = tokenizer

@@ -1,4 +1,4 @@
-"""A model made ready for training: accelerate, adapters, optimizer; and the checkpoint that comes out of it.
+"""A model made ready for training: accelerate, adapters, optimizer.
 
 Full weights and adapters run on one process, DDP, FSDP, or DeepSpeed (ZeRO 1 and 2), by what ``accelerate launch`` sets up;
 adapters over weights in 4 bits on one process or DDP. DeepSpeed's engine exchanges gradients, clips and steps by itself; it is
@@ -8,7 +8,6 @@ told when. Left out: ZeRO 3 (FSDP cuts the weights in the same way).
 import gc
 import importlib.util
 import math
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from itertl import faults, storage
 from itertl.config import TrainConfig
 from itertl.errors import RecipeError, UsageError
 from itertl.models import has_fast_bf16, load_model
@@ -28,7 +26,6 @@ from itertl.training import attention, layout
 from itertl.training.collate import collate
 from itertl.training.packing import Layout, Piece, missing, plan_shares
 from itertl.training.policy import Policy, response_logprobs
-from itertl.training.state import stage_folder
 
 _CPU_TOKENS, _GPU_TOKENS = 2048, 16384  # a micro-batch, where the recipe leaves it open
 _DENSE_ROW = 1024  # longer rows of several groups would spend more on masked attention than they save
@@ -335,58 +332,6 @@ def _with_adapters(model: Any, config: TrainConfig, seed: int) -> Any:
         raise RecipeError(f"train.lora.target_modules: {error}") from error
 
 
-def save_checkpoint(session: Session, tokenizer: Any, out: Path, *, dtype: str) -> None:
-    """Write the policy as an ordinary ``save_pretrained`` folder, atomically; adapters are merged into the model they began from."""
-    accelerator = session.accelerator
-    staged = stage_folder(accelerator, out)
-    faults.point("train.finish.staged")
-    weights = None
-    if session.is_sharded:
-        gathered = accelerator.get_state_dict(session.policy)  # by all processes; empty on all but the main one
-        weights = {name.removeprefix("model."): value for name, value in gathered.items()}
-    if accelerator.is_main_process:
-        target = getattr(torch, dtype)
-        if hasattr(session.model, "peft_config"):
-            model, weights = _merged(session, weights, dtype), None
-        elif weights is None:
-            model = session.model.to(target)
-        else:
-            model, weights = session.model, {name: value.to(target) for name, value in weights.items()}
-        model.config.dtype = target
-        _save_quietly(model, tokenizer, staged, weights)
-        faults.point("train.finish")
-        storage.commit_folder(staged, out)
-    accelerator.wait_for_everyone()
-
-
-def _merged(session: Session, weights: dict[str, Tensor] | None, dtype: str) -> Any:
-    """The model that the round began from, in all its digits, with the adapters merged in.
-
-    ``weights``: all of them, where the session's own are in pieces.
-    """
-    from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-
-    adapters = get_peft_model_state_dict(session.model, state_dict=weights)
-    fresh = get_peft_model(session.load_base(dtype), session.model.peft_config["default"])
-    found = set_peft_model_state_dict(fresh, {name: value.cpu() for name, value in adapters.items()})
-    assert not found.unexpected_keys, found.unexpected_keys
-    return fresh.merge_and_unload()
-
-
-def _save_quietly(model: Any, tokenizer: Any, folder: Path, weights: Any) -> None:
-    """Without the library's own progress bar, which would break into ours."""
-    from transformers.utils import logging
-
-    was_shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        model.save_pretrained(folder, state_dict=weights)
-        tokenizer.save_pretrained(folder)
-    finally:
-        if was_shown:
-            logging.enable_progress_bar()
-
-
 def close_session(session: Session) -> None:
     """Close trackers and let go of the memory."""
     for tracker in session.accelerator.trackers:
@@ -394,9 +339,3 @@ def close_session(session: Session) -> None:
     session.accelerator.free_memory()
     session.policy = session.optimizer = None
     session.parameters = []
-
-
-def discard_staged(out: Path) -> None:
-    """Repair what a kill during ``save_checkpoint`` can leave."""
-    storage.recover_folder(out)
-    shutil.rmtree(out.with_name(f".{out.name}.staged"), ignore_errors=True)

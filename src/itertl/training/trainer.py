@@ -19,18 +19,11 @@ from itertl.models import load_tokenizer, policy_id
 from itertl.progress import Tracker
 from itertl.records import TrainStep, content_hash
 from itertl.training.batches import Group, GroupSet, build_groups
+from itertl.training.checkpoint import discard_staged, save_checkpoint
 from itertl.training.objective import Sums, by_group
 from itertl.training.packing import Piece
 from itertl.training.schedule import num_steps, plan_steps
-from itertl.training.session import (
-    Loaded,
-    Session,
-    close_session,
-    discard_staged,
-    load_policy,
-    open_session,
-    save_checkpoint,
-)
+from itertl.training.session import Loaded, Session, close_session, load_policy, open_session
 from itertl.training.shift import Shift, sampled_pieces, sequence_logprobs, shift
 from itertl.training.stage import StageTracker, TrainInputs, TrainResult
 from itertl.training.state import Progress, load_initial, remove_state, restore_state, save_initial, save_state
