@@ -130,6 +130,28 @@ def test_a_model_whose_attention_does_more_is_left_alone(model: Any, tiny: Path,
     assert other.config._attn_implementation == "sdpa"
 
 
+@pytest.mark.parametrize("more", ["softcap", "position_bias", "s_aux", "sliding_window"])
+@pytest.mark.parametrize("mark", ["prompts", "rows"])
+def test_attention_that_does_more_is_refused_by_name(mark: str, more: str, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a short text a cap or a window may change nothing, so no comparison would find it; and the model is left alone then."""
+    mask = torch.ones(1, 1, 1, 1, dtype=torch.bool)
+    setattr(mask, mark, object())
+    some = torch.zeros(1, 2, 1, 4)
+    with pytest.raises(NotImplementedError, match=more):
+        shared_prompts.attend(None, some, some, some, mask, **{more: 50})
+    other, honest = load_model(tiny, device="cpu"), shared_prompts.attend
+    monkeypatch.setattr(shared_prompts, "attend", lambda *given, **names: honest(*given, **names, **{more: 50}))
+    assert not shared_prompts.works(other)
+
+
+def test_in_few_digits_a_prompt_must_matter(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    half = load_model(tiny, dtype="bfloat16", device="cpu")
+    assert shared_prompts.works(half)
+    honest = shared_prompts._largest_differences
+    monkeypatch.setattr(shared_prompts, "_largest_differences", lambda model: (0.3 * honest(model)[1], honest(model)[1]))
+    assert not shared_prompts.works(half)
+
+
 @pytest.mark.parametrize("share", [True, False])
 def test_tokens_of_the_engine_come_as_often_as_the_model_says(model: Any, share: bool) -> None:
     """Chi-square of 4,000 first and of 4,000 second tokens against the exact nucleus, at the 1-in-10,000 level."""
