@@ -115,6 +115,17 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path, cache: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("quantize", [None, "nf4"])
+def test_two_processes_train_adapters_as_one_does(tmp_path: Path, cache: Path, quantize: str | None) -> None:
+    if quantize:
+        pytest.importorskip("bitsandbytes")
+    for processes in (1, 2):
+        launch(tmp_path / f"{processes}", cache, processes, lora={"rank": 4, "quantize": quantize})
+    assert_same_round(tmp_path / "1", tmp_path / "2")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "settings", [{}, {"micro_batch_tokens": 100}, {"packing": "off"}, {"lora": {"rank": 4}}], ids=["packed", "two passes", "padded", "adapters"]
 )
