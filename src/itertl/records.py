@@ -50,12 +50,13 @@ class Verdict(StrEnum):
     TOOL_MISSING = "tool_missing"  # ours: a program or package is not installed
     TOOL_FAILED = "tool_failed"  # ours: a program or package broke
     UNJUDGEABLE = "unjudgeable"  # ours: the problem's own reference cannot be judged here
+    UNDECIDED = "undecided"  # ours: a tool came to no answer on this candidate (a proof that ran out of time, say)
 
     @property
     def fault(self) -> Fault:
         if self in (Verdict.PASSED, Verdict.SCORED):
             return Fault.NONE
-        if self in (Verdict.TOOL_MISSING, Verdict.TOOL_FAILED, Verdict.UNJUDGEABLE):
+        if self in (Verdict.TOOL_MISSING, Verdict.TOOL_FAILED, Verdict.UNJUDGEABLE, Verdict.UNDECIDED):
             return Fault.OURS
         return Fault.MODEL
 
