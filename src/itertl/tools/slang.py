@@ -70,10 +70,13 @@ def parse(code: str, *, macros: Sequence[str] = ()) -> Unit:
     return Unit(tree, source, tuple(_module_names(pyslang, tree)), error)
 
 
-def elaborate(unit: Unit, top: str | None) -> tuple[Any, str]:
-    """(compilation, first error as "line N: message" or "") of a unit that parsed, from ``top`` or from every root."""
+def elaborate(unit: Unit, top: str | None, *, parameters: Sequence[str] = ()) -> tuple[Any, str]:
+    """(compilation, first error as "line N: message" or "") of a unit that parsed, from ``top`` or from every root.
+
+    ``parameters`` ("NAME=VALUE") override those of the root.
+    """
     pyslang = library()
-    compilation = pyslang.ast.Compilation(_options(pyslang, top))
+    compilation = pyslang.ast.Compilation(_options(pyslang, top, parameters=parameters))
     compilation.addSyntaxTree(unit.tree)
     return compilation, _first_error(pyslang, unit.source, compilation.getAllDiagnostics())
 
@@ -134,7 +137,7 @@ def _hold(token: Any, held: dict[str, str]) -> None:
             held.clear()
 
 
-def _options(pyslang: Any, top: str | None, macros: Sequence[str] = ()) -> Any:
+def _options(pyslang: Any, top: str | None, macros: Sequence[str] = (), parameters: Sequence[str] = ()) -> Any:
     """One bag for lexer, preprocessor and compilation. Include depth 0: no file is opened."""
     preprocessor = pyslang.parsing.PreprocessorOptions()
     preprocessor.maxIncludeDepth = 0
@@ -143,6 +146,8 @@ def _options(pyslang: Any, top: str | None, macros: Sequence[str] = ()) -> Any:
     compilation.flags |= pyslang.ast.CompilationFlags.AllowUseBeforeDeclare
     if top is not None:
         compilation.topModules = {top}
+    if parameters:
+        compilation.paramOverrides = list(parameters)
     bag = pyslang.Bag()
     bag.preprocessorOptions = preprocessor
     bag.compilationOptions = compilation

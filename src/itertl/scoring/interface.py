@@ -1,0 +1,178 @@
+"""What a design looks like from outside: ports, clocks, resets, enables, parameters; read by slang from its text.
+
+Scorers that compare a candidate with a reference by function agree on this: the reference's interface decides what is
+driven, and a candidate whose ports differ from it is no answer. Clocks, resets and enables are found by ``roles``.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from itertl.scoring import roles
+from itertl.scoring.netlist import bare, read_netlist
+from itertl.scoring.roles import Clock, Reset
+from itertl.tools import slang
+
+__all__ = ("Clock", "Interface", "Port", "Reset", "Unsupported", "read", "same_ports")
+
+Direction = Literal["input", "output", "inout"]
+_DIRECTIONS: dict[str, Direction] = {"In": "input", "Out": "output", "InOut": "inout"}
+MAX_PORT_BITS = 1 << 16
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+
+
+class Unsupported(Exception):
+    """A design that cannot be driven from outside, or not by two-valued inputs; the text names what stands in the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One port. Example: ``Port("sum", "output", 8, is_signed=False)``; ``width`` in bits, 1 for a scalar."""
+
+    name: str
+    direction: Direction
+    width: int
+    is_signed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A module seen from outside.
+
+    Example: ``read("module t(input clk, input d, output reg q); always @(posedge clk) q <= d; endmodule", "t")`` has
+    ``clocks == (Clock("clk", frozenset({"posedge"})),)`` and ``has_state``.
+    """
+
+    top: str
+    ports: tuple[Port, ...]
+    clocks: tuple[Clock, ...]
+    resets: tuple[Reset, ...]
+    enables: tuple[str, ...]
+    has_state: bool  # something is triggered by an edge
+    has_latch: bool  # something without a clock can hold a value
+    parameters: tuple[tuple[str, int], ...]  # those that an instance may set, with their values
+    tunable: tuple[str, ...] = ()  # of these, what a user of the module would set: see ``_tunable``
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        return tuple(port for port in self.ports if port.direction == "input")
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        return tuple(port for port in self.ports if port.direction == "output")
+
+
+def read(text: str, top: str, parameters: Mapping[str, int] | None = None) -> Interface:
+    """The interface of module ``top`` of a text that ``judging.gate.examine`` has let through.
+
+    ``parameters``: values in place of the defaults.
+
+    Raises Unsupported for bidirectional, unpacked, real or unnamed ports, interfaces, and a text that does not elaborate;
+    ToolMissing. It runs slang in this process: call it in a worker.
+    """
+    unit = slang.parse(text)
+    if top not in unit.modules:
+        raise Unsupported(slang.no_module(top, unit))
+    overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
+    compilation, error = slang.elaborate(unit, top, parameters=overrides)  # owns the symbols: it must outlive their use
+    if error:
+        raise Unsupported(f"does not elaborate: {error}")
+    instance = compilation.getRoot().topInstances[0]
+    ports = tuple(_port(symbol) for symbol in instance.body.portList)
+    inputs = {port.name: port.width for port in ports if port.direction == "input"}
+    found = roles.find(read_netlist(instance), inputs, f"{instance.hierarchicalPath}.")
+    settable = _parameters(instance)
+    return Interface(
+        top, ports, found.clocks, found.resets, found.enables, found.has_state, found.has_latch,
+        tuple((symbol.name, int(symbol.value.value)) for symbol in settable), _tunable(instance, settable),
+    )  # fmt: skip
+
+
+def _port(symbol: Any) -> Port:
+    name = symbol.name
+    if symbol.kind.name == "InterfacePort":
+        raise Unsupported(f"port {name} is an interface")
+    if not name:
+        raise Unsupported("a port has no name")
+    direction = _DIRECTIONS.get(symbol.direction.name)
+    if direction is None:
+        raise Unsupported(f"port {name} has the direction {symbol.direction.name}")
+    if direction == "inout":
+        raise Unsupported(f"port {name} is bidirectional")
+    if not symbol.type.isIntegral:
+        raise Unsupported(f"port {name} is of type {symbol.type}: only packed bits can be driven")
+    if not 0 < symbol.type.bitWidth <= MAX_PORT_BITS:
+        raise Unsupported(f"port {name} has {symbol.type.bitWidth} bits")
+    return Port(name, direction, symbol.type.bitWidth, bool(symbol.type.isSigned))
+
+
+def _parameters(instance: Any) -> list[Any]:
+    """Parameters of the module that an instance may set and that are whole numbers."""
+    found: list[Any] = []
+
+    def look(symbol: Any) -> None:
+        is_settable = symbol.kind.name == "Parameter" and not symbol.isLocalParam and symbol.parentScope == instance.body
+        if is_settable and getattr(symbol.value.value, "hasUnknown", True) is False:
+            found.append(symbol)
+
+    instance.body.visit(look)
+    return found
+
+
+def _tunable(instance: Any, parameters: list[Any]) -> tuple[str, ...]:
+    """Names of the parameters that stand for a size or a limit: in the header, or in a port's declaration; a literal.
+
+    Not those that a ``case`` names, which are the codes of states: another value would make two states one.
+    """
+    labels: set[str] = set()
+
+    def look(node: Any) -> None:
+        if node.kind.name == "Case":
+            for item in node.items:
+                labels.update(name for expression in item.expressions for name in _parameter_names(expression))
+
+    instance.body.visit(look)
+    declarations = {word for port in instance.body.portList for word in _words(port)}
+    return tuple(
+        symbol.name
+        for symbol in parameters
+        if symbol.name not in labels
+        and (symbol.isPortParam or symbol.name in declarations)
+        and symbol.initializer is not None
+        and bare(symbol.initializer).kind.name == "IntegerLiteral"
+    )
+
+
+def _parameter_names(expression: Any) -> Iterator[str]:
+    found: list[str] = []
+
+    def look(node: Any) -> None:
+        if node.kind.name == "NamedValue":
+            found.append(node.symbol.name)
+
+    expression.visit(look)
+    return iter(found)
+
+
+def _words(port: Any) -> list[str]:
+    """The words of the declaration of a port."""
+    syntax = getattr(getattr(port, "internalSymbol", None), "syntax", None)
+    return _WORD.findall(str(syntax.parent)) if syntax is not None and syntax.parent is not None else []
+
+
+def same_ports(a: Interface, b: Interface) -> str:
+    """"" where ``a`` has the ports of ``b`` (names, directions, widths; order and sign are free), else the first difference.
+
+    ``b`` is the reference. Example: ``"port q: 4 bits, the reference has 8"``.
+    """
+    mine = {port.name: port for port in a.ports}
+    for port in b.ports:
+        own = mine.pop(port.name, None)
+        if own is None:
+            return f"port {port.name}: missing, the reference has it as {port.direction}"
+        if own.direction != port.direction:
+            return f"port {port.name}: {own.direction}, the reference has {port.direction}"
+        if own.width != port.width:
+            return f"port {port.name}: {own.width} bits, the reference has {port.width}"
+    return f"port {next(iter(mine))}: the reference has no such port" if mine else ""
