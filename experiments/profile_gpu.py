@@ -16,10 +16,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from itertl.config import ModelConfig
 from itertl.models import end_token_ids, load_model, load_tokenizer, resolve_model
 from itertl.records import SamplingSettings
-from itertl.sampling import shared_prompts
 from itertl.sampling.plan import SampleRequest
 from itertl.sampling.prompts import EncodedPrompt
-from itertl.sampling.transformers_backend import decode
+from itertl.sampling.transformers_backend import Ways, decode, find_ways
 from itertl.training.methods import METHODS
 from train_step import fixed_groups, open_model, run_ours
 
@@ -56,9 +55,11 @@ def main() -> None:
     requests = [SampleRequest(str(n), 0, n, prompt) for n in range(arguments.rows)]
     settings = SamplingSettings(temperature=0.5, top_p=0.95, max_new_tokens=arguments.tokens)
     ends = end_token_ids(model, load_tokenizer(path))
-    shares = shared_prompts.works(model)
     limits = [arguments.tokens] * arguments.rows
-    show(f"{arguments.tokens} tokens for {arguments.rows} rows", lambda: decode(model, requests, limits, settings, ends, share_prompts=shares), top=arguments.top)
+    found = find_ways(model)
+    for ways in dict.fromkeys((found, Ways(found.shares_prompts))):
+        name = f"{arguments.tokens} tokens for {arguments.rows} rows, {ways}"
+        show(name, lambda ways=ways: decode(model, requests, limits, settings, ends, ways=ways), top=arguments.top)
 
 
 if __name__ == "__main__":

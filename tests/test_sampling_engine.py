@@ -21,14 +21,14 @@ from itertl.ahead import Ahead
 from itertl.config import PromptConfig, SampleConfig
 from itertl.models import end_token_ids, load_model, load_tokenizer, make_tiny
 from itertl.records import Candidate, Problem, SamplingSettings
-from itertl.sampling import shared_prompts
+from itertl.sampling import graphs, shared_prompts
 from itertl.sampling.backend import Generation
 from itertl.sampling.extract import extract
 from itertl.sampling.plan import SampleRequest, plan_batches
 from itertl.sampling.prompts import EncodedPrompt
 from itertl.sampling.stage import sample
 from itertl.sampling.stops import Stopper, goes_in_circles, is_complete
-from itertl.sampling.transformers_backend import Shown, decode
+from itertl.sampling.transformers_backend import PLAIN, Shown, Ways, decode, find_ways
 
 
 @pytest.fixture(scope="module")
@@ -63,20 +63,21 @@ def requests(counts: Sequence[int], seed: int = 0) -> list[SampleRequest]:
 # ---- prompts held once
 
 
-@pytest.mark.parametrize("is_fused", [True, False])
+@pytest.mark.parametrize("way", ["fused", "apart", "recorded"])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("counts", [(1,), (3, 3, 3), (2, 5, 1), (1, 1, 1, 1, 1, 1, 1, 4)])
 def test_shared_prompts_draw_what_whole_rows_draw(
-    model: Any, counts: tuple[int, ...], temperature: float, is_fused: bool, monkeypatch: pytest.MonkeyPatch
+    model: Any, counts: tuple[int, ...], temperature: float, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows end at different times (any of a ninth of the vocabulary ends one), so prompts lose rows and leave."""
-    if not is_fused:
+    if way == "apart":
         monkeypatch.setattr(shared_prompts, "_FUSED", None)
+    monkeypatch.setattr(graphs, "fits", lambda *given: way == "recorded")  # without a GPU the same rows, step by step
     asked = requests(counts)
     drawing = SamplingSettings(temperature=temperature, top_p=0.9, max_new_tokens=40)
     ends = frozenset(range(0, model.config.vocab_size, 9))
     limits = [40 - 3 * (number % 4) for number in range(len(asked))]
-    shared, whole = (decode(model, asked, limits, drawing, ends, share_prompts=share) for share in (True, False))
+    shared, whole = (decode(model, asked, limits, drawing, ends, ways=ways) for ways in (Ways(True, way == "recorded"), PLAIN))
     assert [row.ids for row in shared] == [row.ids for row in whole]
     assert [row.finish_reason for row in shared] == [row.finish_reason for row in whole]
     assert len({len(row.ids) for row in shared}) > 1 or len(asked) == 1 or temperature == 0
@@ -105,10 +106,10 @@ def test_every_family_gives_its_own_logits_or_is_left_alone(family: str) -> None
     )  # fmt: skip
     torch.manual_seed(1)
     model = AutoModelForCausalLM.from_config(config).eval()
-    shares = shared_prompts.works(model)
+    ways = find_ways(model)
     asked = requests((3, 1, 2))
     drawing = SamplingSettings(temperature=0, max_new_tokens=12)
-    found = decode(model, asked, [12] * len(asked), drawing, frozenset([2]), share_prompts=shares)
+    found = decode(model, asked, [12] * len(asked), drawing, frozenset([2]), ways=ways)
     for request, row in zip(asked, found, strict=True):
         ids = list(request.prompt.token_ids)
         for token in row.ids:
@@ -147,8 +148,8 @@ def test_attention_that_does_more_is_refused_by_name(mark: str, more: str, tiny:
 def test_in_few_digits_a_prompt_must_matter(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     half = load_model(tiny, dtype="bfloat16", device="cpu")
     assert shared_prompts.works(half)
-    honest = shared_prompts._largest_differences
-    monkeypatch.setattr(shared_prompts, "_largest_differences", lambda model: (0.3 * honest(model)[1], honest(model)[1]))
+    honest = shared_prompts.largest_differences
+    monkeypatch.setattr(shared_prompts, "largest_differences", lambda *given: (0.3 * honest(*given)[1], honest(*given)[1]))
     assert not shared_prompts.works(half)
 
 
@@ -158,7 +159,7 @@ def test_tokens_of_the_engine_come_as_often_as_the_model_says(model: Any, share:
     ids = (70, 71, 72)
     drawing = SamplingSettings(temperature=0.6, top_p=0.8, max_new_tokens=2)
     asked = [SampleRequest("p", n, 10_000 + n, prompt(*ids)) for n in range(4000)]
-    found = decode(model, asked, [2] * len(asked), drawing, frozenset(), share_prompts=share)
+    found = decode(model, asked, [2] * len(asked), drawing, frozenset(), ways=Ways(share))
     firsts = Counter(row.ids[0] for row in found)
     common = firsts.most_common(1)[0][0]
     seconds = Counter(row.ids[1] for row in found if row.ids[0] == common)
@@ -275,8 +276,8 @@ def test_a_model_that_goes_in_circles_is_stopped(model: Any, tiny: Path) -> None
     tokenizer = load_tokenizer(tiny)
     asked = requests((1, 1))
     drawing = SamplingSettings(temperature=0, max_new_tokens=400, stop_at_repetition=True)
-    found = decode(model, asked, [400, 400], drawing, frozenset(), stopper=Stopper(tokenizer, asked, drawing), share_prompts=True)
-    free = decode(model, asked, [400, 400], drawing, frozenset(), share_prompts=True)
+    found = decode(model, asked, [400, 400], drawing, frozenset(), stopper=Stopper(tokenizer, asked, drawing), ways=Ways(True))
+    free = decode(model, asked, [400, 400], drawing, frozenset(), ways=Ways(True))
     for row, long in zip(found, free, strict=True):
         assert row.finish_reason == "repetition" and 192 <= len(row.ids) < 400
         assert long.ids[: len(row.ids)] == row.ids and long.finish_reason == "length"
@@ -418,7 +419,7 @@ def test_greedy_texts_equal_generate(model: Any, tiny: Path) -> None:
     ends = end_token_ids(model, tokenizer)
     asked = requests([1] * 20 + [2] * 40)
     drawing = SamplingSettings(temperature=0, max_new_tokens=10)
-    found = decode(model, asked, [10] * len(asked), drawing, ends, share_prompts=True)
+    found = decode(model, asked, [10] * len(asked), drawing, ends, ways=Ways(True))
     for request, row in zip(asked, found, strict=True):
         ids = torch.tensor([request.prompt.token_ids])
         whole = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=10, do_sample=False, pad_token_id=0)[0]

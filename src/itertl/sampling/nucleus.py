@@ -30,7 +30,7 @@ def draw(logits_R_V: Tensor, uniform_R: Tensor, *, temperature: float, top_p: fl
         return logits_R_V.argmax(dim=-1)
     logits_R_V = logits_R_V.float()
     head = min(_HEAD, logits_R_V.shape[-1])
-    values_R_H, ids_R_H = logits_R_V.topk(head, dim=-1)
+    values_R_H, ids_R_H = _head(logits_R_V, head)
     # Shifted before dividing, so that the smallest temperature gives -inf and never inf - inf.
     largest_R_1, temperature = values_R_H[:, :1], max(temperature, 1e-6)
     scaled_R_V = (logits_R_V - largest_R_1).div_(temperature)
@@ -41,10 +41,23 @@ def draw(logits_R_V: Tensor, uniform_R: Tensor, *, temperature: float, top_p: fl
     values_R_H = (values_R_H - largest_R_1) / temperature
     probs_R_H = (values_R_H - norm_R_1).exp().double()
     drawn_R = ids_R_H.gather(-1, _invert(_nucleus(probs_R_H, top_p), uniform_R)[:, None])[:, 0]
-    short_R = probs_R_H.sum(dim=-1) < top_p
+    # Of tokens as likely as the last one in the head, others may be outside it: those before them must do.
+    is_sure_R_H = values_R_H > values_R_H[:, -1:]
+    short_R = (probs_R_H * is_sure_R_H).sum(dim=-1) < top_p
     if head < scaled_R_V.shape[-1] and bool(short_R.any()):
         drawn_R[short_R] = _draw_sorted(scaled_R_V[short_R], norm_R_1[short_R], uniform_R[short_R], top_p)
     return drawn_R
+
+
+def _head(logits_R_V: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The ``size`` largest and their ids, equals by ascending id.
+
+    In few digits equals are common, and which of them ``topk`` puts first differs on a GPU from process to process.
+    """
+    values_R_H, ids_R_H = logits_R_V.topk(size, dim=-1)
+    ids_R_H, order_R_H = ids_R_H.sort(dim=-1)
+    values_R_H, order_R_H = values_R_H.gather(-1, order_R_H).sort(dim=-1, descending=True, stable=True)
+    return values_R_H, ids_R_H.gather(-1, order_R_H)
 
 
 def _draw_sorted(scaled_R_V: Tensor, norm_R_1: Tensor, uniform_R: Tensor, top_p: float) -> Tensor:

@@ -14,14 +14,16 @@ this (caps, sinks, windows, biases) differ there, and are decoded with whole row
 """
 
 import bisect
+import contextlib
 import inspect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -102,12 +104,17 @@ def attend(
     more = [name for name in _MORE if kwargs.get(name) is not None]
     if more and (is_packed or prompts is not None):  # on a short text it may not show
         raise NotImplementedError(f"attention with {', '.join(more)}")
-    if prompts is None:
-        plain = by_parts if is_packed else sdpa_attention_forward
-        return plain(module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs)
-    R, H, _, D = query.shape
+    R, H, L, D = query.shape
     K = key.shape[1]
     G = H // K
+    if prompts is None:
+        plain = by_parts if is_packed else sdpa_attention_forward
+        if L > 1 or K == H or more or attention_mask is None or attention_mask.shape[1] > 1:
+            return plain(module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs)
+        # queries of a key head stand as if one after another: keys and values need no copy for each
+        query = query.reshape(R, K, G, D)
+        found = scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, scale=scaling)
+        return found.reshape(R, 1, H, -1), None
     prompt_key, prompt_value = prompts.keys[module.layer_idx], prompts.values[module.layer_idx]
     U, _, P, _ = prompt_key.shape
     M = prompts.row_U_M.shape[1]
@@ -216,18 +223,63 @@ def works(model: Any) -> bool:
         return False
     before = model.config.get_text_config()._attn_implementation
     register()
-    try:
+    with contextlib.suppress(Exception):  # a model of any make may refuse in its own way
         model.set_attn_implementation(NAME)
-        apart, other = _largest_differences(model)
-        if apart <= _TOLERANCE.get(model.dtype, 1e-3) and (model.dtype == torch.float32 or apart <= _SHARE_OF_OTHER * other):
+        if agrees(model, _begin):
             return True
-    except Exception:  # a model of any make may refuse in its own way
-        pass
     model.set_attn_implementation(before)
     return False
 
 
-def _largest_differences(model: Any) -> tuple[float, float]:
+Step = Callable[[Tensor], Tensor]  # one more token of each row, [R] -> logits of the next, [R, V]
+Begin = Callable[[Any, Sequence[tuple[int, ...]], list[int]], tuple[Tensor, Step]]  # as ``read``, and how it goes on
+
+
+@dataclass(slots=True)
+class SharedCache:
+    """Prompts once, and each row's own tokens."""
+
+    model: Any
+    prompts: Prompts
+    position_R: Tensor
+    compact_at: float = 1 / 8  # later costs steps, sooner costs copies
+    own: Any = None
+
+    def step(self, token_R: Tensor) -> Tensor:
+        if self.own is None:
+            self.own = Cache(layers=[GrowingLayer() for _ in self.prompts.keys])
+        mask = self.prompts.mask(len(token_R))
+        output = self.model(
+            input_ids=token_R[:, None], attention_mask=mask, position_ids=self.position_R[:, None],
+            past_key_values=self.own, use_cache=True,
+        )  # fmt: skip
+        self.position_R = self.position_R + 1
+        return output.logits[:, -1]
+
+    def keep(self, rows: list[int]) -> None:
+        index = torch.tensor(rows, device=self.position_R.device)
+        self.prompts, self.position_R = self.prompts.keep(rows), self.position_R[index]
+        if self.own is not None:
+            self.own.batch_select_indices(index)
+
+
+def _begin(model: Any, prompts: Sequence[tuple[int, ...]], prompt_R: list[int]) -> tuple[Tensor, Step]:
+    logits_U_V, found = read(model, prompts, prompt_R)
+    return logits_U_V, SharedCache(model, found, lengths(prompts, prompt_R, model.device)).step
+
+
+def lengths(prompts: Sequence[tuple[int, ...]], prompt_R: list[int], device: Any) -> Tensor:
+    """Of each row's prompt, [R]: where its first own token goes."""
+    return torch.tensor([len(prompts[number]) for number in prompt_R], device=device)
+
+
+def agrees(model: Any, begin: Begin) -> bool:
+    """Whether decoding that way gives the logits of plain passes, up to rounding."""
+    apart, other = largest_differences(model, begin)
+    return apart <= _TOLERANCE.get(model.dtype, 1e-3) and (model.dtype == torch.float32 or apart <= _SHARE_OF_OTHER * other)
+
+
+def largest_differences(model: Any, begin: Begin) -> tuple[float, float]:
     """Of any logit from a plain pass, over two prompts with two rows each, three tokens on; and what the other prompt makes of it."""
     generator = torch.Generator().manual_seed(0)
     vocabulary = model.get_input_embeddings().num_embeddings
@@ -236,24 +288,18 @@ def _largest_differences(model: Any) -> tuple[float, float]:
     def ids(*shape: int) -> Tensor:
         return torch.randint(low, vocabulary, shape, generator=generator)
 
-    prompts, rows, lengths = ids(2, 9), ids(4, 3), (9, 5)
-    given = [tuple(prompts[number, :length].tolist()) for number, length in enumerate(lengths)]
-    first, found = read(model, given, [0, 0, 1, 1])
-    own = Cache(layers=[GrowingLayer() for _ in found.keys])
-    plain = [model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0, -1] for ids in given]
-    worst, other = float((first.float() - torch.stack(plain).float()).abs().max()), 0.0
-    for step in range(rows.shape[1]):
-        position = torch.tensor([[lengths[p] + step] for p in found.prompt_R], device=model.device)
-        output = model(
-            input_ids=rows[:, step : step + 1].to(model.device), attention_mask=found.mask(4), position_ids=position,
-            past_key_values=own, use_cache=True,
-        )  # fmt: skip
-        for row, prompt in enumerate(found.prompt_R):
-            after = rows[row, : step + 1].tolist()
-            wanted, swapped = (
-                model(input_ids=torch.tensor([[*given[p], *after]], device=model.device), use_cache=False).logits[0, -1].float()
-                for p in (prompt, 1 - prompt)
-            )
-            worst = max(worst, float((output.logits[row, -1].float() - wanted).abs().max()))
+    def plain(tokens: Sequence[int]) -> Tensor:
+        return model(input_ids=torch.tensor([list(tokens)], device=model.device), use_cache=False).logits[0, -1].float()
+
+    prompts, rows, prompt_R = ids(2, 9), ids(4, 3), [0, 0, 1, 1]
+    given = [tuple(prompts[number, :length].tolist()) for number, length in enumerate((9, 5))]
+    first, step = begin(model, given, prompt_R)
+    worst, other = float((first.float() - torch.stack([plain(prompt) for prompt in given])).abs().max()), 0.0
+    for number in range(rows.shape[1]):
+        logits_R_V = step(rows[:, number].to(model.device)).float()
+        for row, prompt in enumerate(prompt_R):
+            after = rows[row, : number + 1].tolist()
+            wanted, swapped = (plain([*given[p], *after]) for p in (prompt, 1 - prompt))
+            worst = max(worst, float((logits_R_V[row] - wanted).abs().max()))
             other = max(other, float((swapped - wanted).abs().max()))
     return (worst if worst == worst else float("inf")), other

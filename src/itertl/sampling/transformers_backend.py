@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-import transformers
 from torch import Tensor
 
 from itertl.config import PromptConfig
 from itertl.errors import ToolFailed
 from itertl.models import end_token_ids, has_fast_bf16, load_model, load_tokenizer, pick_device
 from itertl.records import FinishReason, Problem, SamplingSettings
-from itertl.sampling import shared_prompts
+from itertl.sampling import graphs, shared_prompts
 from itertl.sampling.backend import Generation
-from itertl.sampling.kv_cache import GrowingLayer, new_cache
+from itertl.sampling.kv_cache import new_cache
 from itertl.sampling.nucleus import draw, uniforms
 from itertl.sampling.plan import SampleRequest
 from itertl.sampling.prompts import EncodedPrompt, encode_prompt
@@ -30,9 +29,6 @@ from itertl.sampling.stops import Stopper
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_COMPACT_AT = 1 / 8  # share of ended rows at which the rest moves together: later costs steps, sooner costs copies
-
 
 def open_backend(
     model: str | Path,
@@ -64,7 +60,7 @@ class TransformersBackend:
         self._load = load
         self._device = device
         self._model: PreTrainedModel | None = None
-        self._shares_prompts = False
+        self._ways = Ways()
         self.show: Callable[[str], None] | None = None  # told of the first row's text as it grows
 
     @property
@@ -79,7 +75,7 @@ class TransformersBackend:
         """Draw one response a request. Raises ToolFailed where the model's logits are not finite."""
         if self._model is None:
             self._model = self._load()
-            self._shares_prompts = shared_prompts.works(self._model)
+            self._ways = find_ways(self._model)
         model = self._model
         ends = end_token_ids(model, self._tokenizer)
         context = context_length(model)
@@ -90,7 +86,7 @@ class TransformersBackend:
             rows = [batch[i] for i in live]
             stopper = Stopper(self._tokenizer, rows, settings)
             found = decode(
-                model, rows, [limits[i] for i in live], settings, ends, stopper=stopper, share_prompts=self._shares_prompts,
+                model, rows, [limits[i] for i in live], settings, ends, stopper=stopper, ways=self._ways,
                 show=None if self.show is None else Shown(self._text, self.show, ends),
             )  # fmt: skip
             for i, row in zip(live, found, strict=True):
@@ -145,8 +141,27 @@ class Drawn:
     finish_reason: FinishReason
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How a model can be decoded, as ``find_ways`` found by trying; whole rows step by step always work."""
+
+    shares_prompts: bool = False
+    records: bool = False  # as a CUDA graph
+
+
+PLAIN = Ways()
+
+
+def find_ways(model: "PreTrainedModel") -> Ways:
+    """Try them against plain passes; sets the model's attention."""
+    shares = shared_prompts.works(model)
+    return Ways(shares, shares and graphs.works(model))
+
+
 class Cache(Protocol):
     """What the rows remember, and how the model is fed with one more token of each."""
+
+    compact_at: float  # share of ended rows at which the rest moves together
 
     def step(self, token_R: Tensor) -> Tensor:
         """Logits of the next token, [R, V]."""
@@ -166,16 +181,15 @@ def decode(
     ends: frozenset[int],
     *,
     stopper: Callable[[int, list[int]], FinishReason | None] = lambda number, ids: None,
-    share_prompts: bool = False,
+    ways: Ways = PLAIN,
     show: Callable[[int, int], None] | None = None,
 ) -> list[Drawn]:
     """What is drawn for each request, each of at most its limit of tokens.
 
-    ``stopper`` may end a row before its model does; ``show`` is told of every token. ``share_prompts``: whether the model
-    passed ``shared_prompts.works``.
+    ``stopper`` may end a row before its model does; ``show`` is told of every token. ``ways``: what ``find_ways`` says.
     """
     device = model.device
-    logits_R_V, cache = _read_prompts(model, requests, share_prompts)
+    logits_R_V, cache = _read_prompts(model, requests, max(limits), ways)
     uniform_R_T = uniforms([request.seed for request in requests], settings.max_new_tokens).to(device)
     drawn = [Drawn([], "length") for _ in requests]
     rows = list(range(len(requests)))  # which request each row of the batch is
@@ -199,7 +213,7 @@ def decode(
         live = [row for row, alive in enumerate(is_live) if alive]
         if not live:
             break
-        if len(live) <= len(rows) * (1 - _COMPACT_AT):
+        if len(live) <= len(rows) * (1 - cache.compact_at):
             index = torch.tensor(live, device=device)
             token_R, uniform_R_T = token_R[index], uniform_R_T[index]
             cache.keep(live)
@@ -215,17 +229,21 @@ def _not_finite(request: SampleRequest) -> ToolFailed:
     )
 
 
-def _read_prompts(model: "PreTrainedModel", requests: Sequence[SampleRequest], share: bool) -> tuple[Tensor, Cache]:
+def _read_prompts(model: "PreTrainedModel", requests: Sequence[SampleRequest], longest: int, ways: Ways) -> tuple[Tensor, Cache]:
     """Each distinct prompt read once. Logits of the next token, [R, V]."""
     device = model.device
     unique = list(dict.fromkeys(request.prompt.token_ids for request in requests))
     number_of = {ids: number for number, ids in enumerate(unique)}
     prompt_R = [number_of[request.prompt.token_ids] for request in requests]
     index_R = torch.tensor(prompt_R, device=device)
-    if share:
+    if ways.shares_prompts:
+        length = graphs.room(list(map(len, unique)), longest)
+        if ways.records and graphs.fits(model, len(requests), length):
+            logits_U_V, rows = graphs.begin(model, unique, prompt_R, length)
+            return logits_U_V[index_R], rows
         logits_U_V, prompts = shared_prompts.read(model, unique, prompt_R)
-        position_R = torch.tensor([len(request.prompt.token_ids) for request in requests], device=device)
-        return logits_U_V[index_R], SharedCache(model, prompts, position_R)
+        position_R = shared_prompts.lengths(unique, prompt_R, device)
+        return logits_U_V[index_R], shared_prompts.SharedCache(model, prompts, position_R)
     width = max(len(ids) for ids in unique)
     pad = model.config.pad_token_id or 0
     ids_U_L = torch.tensor([[pad] * (width - len(ids)) + list(ids) for ids in unique], device=device)
@@ -239,30 +257,6 @@ def _read_prompts(model: "PreTrainedModel", requests: Sequence[SampleRequest], s
 
 
 @dataclass(slots=True)
-class SharedCache:
-    """Prompts once, and each row's own tokens."""
-
-    model: Any
-    prompts: shared_prompts.Prompts
-    position_R: Tensor
-    own: Any = None
-
-    def step(self, token_R: Tensor) -> Tensor:
-        if self.own is None:
-            self.own = transformers.Cache(layers=[GrowingLayer() for _ in self.prompts.keys])
-        mask = self.prompts.mask(len(token_R))
-        logits_R_V = _forward(self.model, self.own, token_R[:, None], mask, self.position_R[:, None])
-        self.position_R = self.position_R + 1
-        return logits_R_V
-
-    def keep(self, rows: list[int]) -> None:
-        index = torch.tensor(rows, device=self.position_R.device)
-        self.prompts, self.position_R = self.prompts.keep(rows), self.position_R[index]
-        if self.own is not None:
-            self.own.batch_select_indices(index)
-
-
-@dataclass(slots=True)
 class WholeCache:
     """Prompt and own tokens of each row side by side."""
 
@@ -270,6 +264,7 @@ class WholeCache:
     cache: Any
     position_R: Tensor
     mask_R_L: Tensor  # 1 where the cache holds a token, 0 where padding
+    compact_at: float = 1 / 8  # later costs steps, sooner costs copies
 
     def step(self, token_R: Tensor) -> Tensor:
         self.mask_R_L = torch.cat([self.mask_R_L, self.mask_R_L.new_ones(len(token_R), 1)], dim=1)
