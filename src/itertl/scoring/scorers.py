@@ -21,9 +21,10 @@ SCORERS: dict[str, str] = {
     "rouge-l": "itertl.scoring.rouge_l:characters",
     "rouge-l-tokens": "itertl.scoring.rouge_l:tokens",
     "icarus": "itertl.scoring.icarus:score",
+    "ast": "itertl.scoring.ast_likeness:score",
 }
-NEEDS_REFERENCE = frozenset({"rtlcoder", "rouge-l", "rouge-l-tokens"})
-STALLED_BY_TEXT = frozenset({"rtlcoder", "syntax", "icarus"})  # they run a tool on the candidate: it may not end
+NEEDS_REFERENCE = frozenset({"rtlcoder", "rouge-l", "rouge-l-tokens", "ast"})
+STALLED_BY_TEXT = frozenset({"rtlcoder", "syntax", "icarus", "ast"})  # they run a tool on the candidate: it may not end
 REVISION = 1  # of the rules here; a change of what a scorer returns raises it, and cached scores go stale
 
 
@@ -55,7 +56,7 @@ def version(name: str) -> str:
     """
     if name == "rtlcoder":
         return f"{pyverilog.version()}, {_icarus_or_none()}"
-    if name == "syntax":
+    if name in ("syntax", "ast"):
         return slang.version()
     if name == "icarus":
         return icarus.version()
