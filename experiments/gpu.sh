@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What a machine with a GPU is asked first, in this order: tests, benchmarks, then ITERTL against its controls at equal tokens.
 #
-#   experiments/gpu.sh OUT [profile] [tests] [benchmarks RUN] [compare PAIRS.jsonl MACHINE HUMAN]
+#   experiments/gpu.sh OUT [profile] [tests] [sampling PAIRS.jsonl] [benchmarks RUN] [compare PAIRS.jsonl MACHINE HUMAN]
 #
 # RUN: a run's folder, of which recipe.yaml, problems.jsonl and iter-*/scored.jsonl are read. Each part writes its result under
 # OUT; all of a part is tried, whatever of it fails.
@@ -23,6 +23,10 @@ while [ $# -gt 0 ]; do
     tests)
       timed python -m pytest -m gpu tests -p no:cacheprovider --durations=8 2>&1 | tee "$out/tests.txt"
       shift
+      ;;
+    sampling)
+      timed timeout 150 python benchmarks/sampling.py --pairs "${2:?pairs}" --one 2 --json 2>&1 | tee "$out/sampling.json"
+      shift 2
       ;;
     benchmarks)
       run=${2:?run folder}

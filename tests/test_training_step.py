@@ -205,6 +205,18 @@ def test_equal_rewards_teach_a_policy_gradient_nothing(session: Session, policy:
     assert result.sums.tokens == 0 and result.sums.groups == 1 and float(found.abs().max()) == 0
 
 
+def test_asking_for_the_model_leaves_its_precision_alone(policy: tuple[Path, Any]) -> None:
+    """Unwrapping a model may take the autocast off it, and steps after that would be in float32."""
+    config = TrainConfig(precision="bf16")
+    session = open_session(load_policy(policy[0], config), config, longest=100, say=print)
+    seen: set[torch.dtype] = set()
+    linear = next(m for m in session.model.modules() if isinstance(m, torch.nn.Linear))
+    linear.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
+    step_gradient(session, groups_of(policy, 2, METHODS["itertl"]), METHODS["itertl"])
+    close_session(session)
+    assert seen == {torch.bfloat16}
+
+
 def test_dropout_draws_the_same_in_both_passes(policy: tuple[Path, Any]) -> None:
     """Otherwise the derivative of one network would be applied to another's log-probabilities."""
     config = TrainConfig(precision="float32", lora=LoraConfig(dropout=0.5))

@@ -84,7 +84,7 @@ class Session:
     @property
     def model(self) -> Any:
         """The model itself, out of all wrappers (but that of adapters)."""
-        return self.accelerator.unwrap_model(self.policy, keep_fp32_wrapper=False).model
+        return self.accelerator.unwrap_model(self.policy).model
 
     def accumulating(self) -> AbstractContextManager[Any]:
         """Processes exchange nothing while a step's gradients come together; ``average_gradients`` does it once.
