@@ -53,6 +53,7 @@ class Interface:
     has_latch: bool  # something without a clock can hold a value
     parameters: tuple[tuple[str, int], ...]  # those that an instance may set, with their values
     tunable: tuple[str, ...] = ()  # of these, what a user of the module would set: see ``_tunable``
+    gates: tuple[str, ...] = ()  # inputs, no clocks or resets, that can make an edge: they gate a clock, say
 
     @property
     def inputs(self) -> tuple[Port, ...]:
@@ -85,7 +86,7 @@ def read(text: str, top: str, parameters: Mapping[str, int] | None = None) -> In
     settable = _parameters(instance)
     return Interface(
         top, ports, found.clocks, found.resets, found.enables, found.has_state, found.has_latch,
-        tuple((symbol.name, int(symbol.value.value)) for symbol in settable), _tunable(instance, settable),
+        tuple((symbol.name, int(symbol.value.value)) for symbol in settable), _tunable(instance, settable), found.gates,
     )  # fmt: skip
 
 
@@ -162,7 +163,7 @@ def _words(port: Any) -> list[str]:
 
 
 def same_ports(a: Interface, b: Interface) -> str:
-    """"" where ``a`` has the ports of ``b`` (names, directions, widths; order and sign are free), else the first difference.
+    """Empty where ``a`` has the ports of ``b`` (names, directions, widths; order and sign are free), else the first difference.
 
     ``b`` is the reference. Example: ``"port q: 4 bits, the reference has 8"``.
     """

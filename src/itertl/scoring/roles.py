@@ -50,6 +50,7 @@ class Roles:
     enables: tuple[str, ...]
     has_state: bool  # some process starts at an edge
     has_latch: bool  # some level-sensitive process or assignment can hold a value
+    gates: tuple[str, ...]  # other inputs that can make an edge: they gate a clock or an asynchronous reset
 
 
 def find(net: Netlist, inputs: Mapping[str, int], prefix: str) -> Roles:
@@ -78,6 +79,7 @@ def find(net: Netlist, inputs: Mapping[str, int], prefix: str) -> Roles:
         tuple(name for name in inputs if name in (enables | named) - taken),
         bool(clocked) or net.has_udp,
         net.has_loop or any(_may_hold(process) for process in net.processes),
+        tuple(name for name in inputs if name in search.gates - taken),
     )
 
 
@@ -85,6 +87,7 @@ class _Search:
     def __init__(self, net: Netlist, inputs: Mapping[str, int], prefix: str) -> None:
         self._net, self._inputs = net, inputs
         self._ports = {prefix + name: name for name in inputs}
+        self.gates: set[str] = set()  # inputs that stand between an event and the input that it is put down to
 
     def origins(self, path: str, is_same: bool = True) -> set[tuple[str, bool | None]]:
         """(input, whether it arrives as it is; None: through some function) for each input that ``path`` hangs on."""
@@ -134,6 +137,7 @@ class _Search:
             found = {(name, None) for path in netlist.reads(event.expression) for name, _ in self.origins(path)}
         gated = {entry for entry in found if entry[1] is None}
         clocks = {entry for entry in gated if _CLOCK.search(entry[0])}
+        self.gates.update(name for name, _ in gated)
         return found - gated | (clocks or gated)
 
     def tests(self, statement: Any, resets: dict[str, Reset], enables: set[str]) -> None:
@@ -143,9 +147,8 @@ class _Search:
             for name, arrives in self.origins(*followed) if followed else ():
                 if arrives is None or self._inputs[name] > 1 or name in resets:
                     continue
-                if _is_constant(node.ifTrue if hasattr(node, "ifTrue") else node.left) and (
-                    _RESET.search(name) or node is statement or _is_first(statement, node)
-                ):
+                branch = node.ifTrue if hasattr(node, "ifTrue") else node.left
+                if _is_constant(branch) and (_RESET.search(name) or _is_first(statement, node)):
                     resets[name] = Reset(name, arrives, False)
                 else:
                     enables.add(name)
@@ -170,22 +173,32 @@ def _conditionals(statement: Any) -> Iterator[Any]:
 
 
 def _is_first(statement: Any, node: Any) -> bool:
-    """Whether ``node`` is the first statement of a process, or the ``else`` of a chain that begins there."""
+    """Whether ``node`` is the first statement of a process."""
     while statement.kind.name in ("Block", "List"):
         statement = statement.body if statement.kind.name == "Block" else statement.list[0]
-    while statement is not None and statement.kind.name == "Conditional":
-        if statement.sourceRange == node.sourceRange:
-            return True
-        statement = statement.ifFalse
-    return False
+    return statement.kind.name == "Conditional" and statement.sourceRange == node.sourceRange
 
 
 def _is_constant(node: Any) -> bool:
-    """Whether a branch assigns nothing but constants (``x <= 0``, ``for … mem[i] <= 0``), or an arm is one."""
-    if hasattr(node, "stmt") or node.kind.name in ("Block", "List", "ExpressionStatement", "ForLoop", "Conditional", "Case"):
+    """Whether a branch assigns nothing but constants, and no matter what (``x <= 0``, ``for … mem[i] <= 0``), or an arm is one."""
+    kind = node.kind.name
+    if kind in ("Conditional", "Case") or (kind in ("Block", "List") and _branches(node)):
+        return False
+    if kind in ("Block", "List", "ExpressionStatement", "ForLoop"):
         found = netlist.assignments(node)
         return bool(found) and not any(netlist.reads(assignment.right) for assignment in found)
     return not netlist.reads(node)
+
+
+def _branches(statement: Any) -> bool:
+    found: list[str] = []
+
+    def look(node: Any) -> None:
+        if node.kind.name in ("Conditional", "Case"):
+            found.append(node.kind.name)
+
+    statement.visit(look)
+    return bool(found)
 
 
 def _may_hold(process: Process) -> bool:

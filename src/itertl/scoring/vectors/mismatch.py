@@ -1,0 +1,60 @@
+"""The first difference in words: which output, what it is and should be, at which step, with which inputs."""
+
+from collections.abc import Iterator, Sequence
+
+from itertl.scoring.interface import Port
+from itertl.scoring.vectors.oracle import Run
+from itertl.scoring.vectors.outcome import Outcome
+
+_INPUTS_CHARS = 160
+_VALUE_CHARS = 40
+
+
+def describe(run: Run, outputs: Sequence[str], found: Outcome) -> str:
+    """For example ``share 0.9731; output q: 4'b0011, the reference has 4'b0010, at step 17 of 4000 (clk=1'b1, d=8'h0a)``."""
+    assert found.first is not None
+    step = found.first
+    settings = "".join(f"with {name} = {value}: " for name, value in run.parameters.items())
+    mine, its = split_outputs(run, outputs[step]), split_outputs(run, run.outputs[step])
+    port = next(p for p in run.interface.outputs if not matches(its[p.name], mine[p.name]))
+    inputs = ", ".join(f"{p.name}={_hex(p, value)}" for p, value in split_inputs(run, step))
+    if len(inputs) > _INPUTS_CHARS:
+        inputs = inputs[: _INPUTS_CHARS - 1] + "…"
+    return (
+        f"{settings}share {found.share:.4f}; output {port.name}: {_binary(port, mine[port.name])}, the reference has "
+        f"{_binary(port, its[port.name])}, at step {step} of {len(run.outputs)} ({inputs})"
+    )
+
+
+def matches(expected: str, got: str) -> bool:
+    """The rule on one word: where the reference has 0 or 1, the same."""
+    return all(e not in "01" or e == g for e, g in zip(expected, got, strict=True))
+
+
+def split_outputs(run: Run, sample: str) -> dict[str, str]:
+    """Output -> its bits in one sample."""
+    found: dict[str, str] = {}
+    end = len(sample)
+    for port in run.interface.outputs:
+        found[port.name] = sample[end - port.width : end]
+        end -= port.width
+    return found
+
+
+def split_inputs(run: Run, step: int) -> Iterator[tuple[Port, int]]:
+    """(input, its value) in one step."""
+    word = run.stimulus.words[step]
+    for port in run.interface.inputs:
+        yield port, word & ((1 << port.width) - 1)
+        word >>= port.width
+
+
+def _binary(port: Port, bits: str) -> str:
+    return f"{port.width}'b{bits if len(bits) <= _VALUE_CHARS else bits[: _VALUE_CHARS - 1] + '…'}"
+
+
+def _hex(port: Port, value: int) -> str:
+    if port.width == 1:
+        return f"1'b{value}"
+    digits = f"{value:0{-(-port.width // 4)}x}"
+    return f"{port.width}'h{digits if len(digits) <= _VALUE_CHARS else digits[: _VALUE_CHARS - 1] + '…'}"

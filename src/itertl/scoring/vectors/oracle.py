@@ -1,0 +1,122 @@
+"""The reference as an oracle: its interface, the stimulus made for it, and its own outputs, kept for all candidates.
+
+A reference says nothing (``Silent``) where the gate refuses it, its ports cannot be driven, it has no outputs, it does not
+compile or come to its end in the simulator, or no bit of its outputs is ever known.
+"""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from itertl.judging import gate
+from itertl.records import Verdict, content_hash
+from itertl.scoring import interface as interfaces
+from itertl.scoring.interface import Interface, Unsupported
+from itertl.scoring.vectors import far, outcome, stimulus, testbench
+from itertl.scoring.vectors.outcome import Expected
+from itertl.scoring.vectors.stimulus import Stimulus
+from itertl.scoring.vectors.testbench import RUN_LIMITS, Bench
+from itertl.scoring.vectors.words import Constant, constants
+
+STEPS = 4000  # words for a design at its default parameters
+SECOND_STEPS = 1500  # at other parameters
+FEWEST_STEPS = 64
+SLOW_S = 0.4  # a reference whose run takes longer is given fewer words
+KEPT = 32  # oracles in a worker's memory
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One list of words for one setting of parameters, and what the reference answers."""
+
+    parameters: Mapping[str, int]
+    interface: Interface
+    stimulus: Stimulus
+    bench: Bench  # the stimulus as the testbench reads it
+    outputs: tuple[str, ...]
+    expected: Expected
+
+
+@dataclass(frozen=True, slots=True)
+class Oracle:
+    """``runs``: at the defaults, then at other values where the reference has parameters to set."""
+
+    interface: Interface
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Why a reference cannot serve, and whose fault that is: UNJUDGEABLE, or TOOL_FAILED."""
+
+    verdict: Verdict
+    reason: str
+
+
+@functools.lru_cache(maxsize=KEPT)
+def consult(reference: str, top: str, seed: str) -> Oracle | Silent:
+    """The oracle that a reference is. The same arguments give the same words and answers. Raises ToolMissing."""
+    found = gate.examine(reference, top)
+    if isinstance(found, gate.Refusal):
+        return _silent(f"{found.verdict}: {found.detail}")
+    try:
+        seen = interfaces.read(found.text, top)
+    except Unsupported as error:
+        return _silent(str(error))
+    if not seen.outputs:
+        return _silent("it has no outputs")
+    known = constants(found.text)
+    first = _run(found.text, seen, {}, known, _seed(seed, reference), STEPS)
+    if isinstance(first, Silent):
+        return first
+    if not first.expected.known:
+        return _silent("no bit of its outputs is ever known")
+    others = _second(found.text, seen, known, _seed(seed, reference))
+    return Oracle(seen, (first, *others))
+
+
+def _silent(reason: str) -> Silent:
+    return Silent(Verdict.UNJUDGEABLE, f"the reference cannot be used: {reason}")
+
+
+def _seed(*parts: str) -> int:
+    return int(content_hash(["vectors", *parts]), 16)
+
+
+def _run(
+    text: str, seen: Interface, parameters: Mapping[str, int], known: list[Constant], seed: int, steps: int
+) -> Run | Silent:
+    """The reference's own run, on fewer words where it is slow, on more where it takes long to show all that it does."""
+    while True:
+        inputs = stimulus.make(seen, known, seed, steps)
+        words = inputs.done()
+        done = testbench.run(text, testbench.prepare(words, seen), parameters, cpu_s=1 if steps > FEWEST_STEPS else RUN_LIMITS.cpu_s)
+        is_stopped = done.stopped is not None and done.stopped[0] is Verdict.TIMEOUT
+        if not (is_stopped or done.seconds > SLOW_S) or steps <= FEWEST_STEPS:
+            break
+        steps = max(FEWEST_STEPS, steps // 8 if is_stopped else int(steps * SLOW_S / done.seconds / 2))
+    if done.stopped is None and not parameters and done.seconds <= SLOW_S:
+        far.extend(inputs, text, seen, known, done.outputs)
+        if inputs.skips:
+            words = inputs.done(seen.clocks[0].name)
+            done = testbench.run(text, testbench.prepare(words, seen), parameters)
+    if done.stopped is not None:
+        return Silent(*done.stopped) if done.stopped[0] is Verdict.TOOL_FAILED else _silent(f"{done.stopped[0]}: {done.stopped[1]}")
+    bench = testbench.prepare(words, seen)
+    return Run(parameters, seen, words, bench, done.outputs, outcome.expect(done.outputs, words.is_compared))
+
+
+def _second(text: str, seen: Interface, known: list[Constant], seed: int) -> list[Run]:
+    """The run at other values of the parameters that can be set; none where the reference does not take them."""
+    defaults = dict(seen.parameters)
+    values = {name: defaults[name] for name in seen.tunable}
+    larger = ({name: value + 1 for name, value in values.items()}, {name: value * 2 for name, value in values.items()})
+    for parameters in larger if values else ():
+        try:
+            other = interfaces.read(text, seen.top, parameters)
+        except Unsupported:
+            continue
+        run = _run(text, other, parameters, known, seed, SECOND_STEPS)
+        if isinstance(run, Run) and run.expected.known:
+            return [run]
+    return []

@@ -1,0 +1,99 @@
+"""The scorer ``vectors``: 1 where a candidate's outputs agree with the reference's on every word, else how far they do."""
+
+import os
+
+from itertl.judging import gate
+from itertl.judging.outcomes import cut
+from itertl.problems.header import derive_top
+from itertl.records import Score, Verdict
+from itertl.scoring import interface as interfaces
+from itertl.scoring.interface import Interface, Unsupported, same_ports
+from itertl.scoring.samples import ScoreItem, is_plain_name
+from itertl.scoring.vectors import outcome, testbench
+from itertl.scoring.vectors.mismatch import describe
+from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult
+from itertl.scoring.vectors.outcome import Outcome
+from itertl.tools import icarus
+
+REVISION = 1  # of stimulus and rule: part of what a kept score depends on
+
+
+def seed() -> str:
+    """What the stimulus is drawn from, beside the reference: ``ITERTL_VECTORS_SEED``, else "0"."""
+    return os.environ.get("ITERTL_VECTORS_SEED", "0")
+
+
+def version() -> str:
+    """What a score depends on beside the item. Raises ToolMissing."""
+    return f"{icarus.version()}, vectors {REVISION}, seed {seed()}"
+
+
+def score(item: ScoreItem) -> Score:
+    """Compare ``item.code`` with ``item.reference`` by simulation; see the package. Raises ToolMissing.
+
+    Without a reference that can serve, UNJUDGEABLE and None.
+    """
+    used = icarus.version().rsplit(" ", 1)[-1]
+
+    def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
+        return Score(scorer="vectors", value=value, verdict=verdict, detail=detail, tool="iverilog", tool_version=used)
+
+    if item.reference is None:
+        return result(None, Verdict.UNJUDGEABLE, "there is no reference to compare with")
+    top = item.top or derive_top(item.reference)
+    if top is None or not is_plain_name(top):
+        return result(None, Verdict.UNJUDGEABLE, f"the problem's top module {(top or '')[:80]!r} is no identifier")
+    oracle = consult(item.reference, top, seed())
+    if isinstance(oracle, Silent):
+        return result(None, oracle.verdict, oracle.reason)
+    found = gate.examine(item.code, top)
+    if isinstance(found, gate.Refusal):
+        return result(0.0, found.verdict, found.detail)
+    try:
+        seen = interfaces.read(found.text, top)
+    except Unsupported as error:
+        return result(0.0, Verdict.ELABORATION_ERROR, str(error))
+    difference = same_ports(seen, oracle.interface)
+    if difference:
+        return result(0.0, Verdict.ELABORATION_ERROR, difference)
+    return result(*judge(found.text, seen, oracle))
+
+
+def judge(design: str, seen: Interface, oracle: Oracle) -> tuple[float | None, Verdict, str]:
+    """(value, verdict, detail) of a text that the gate let through and that has the reference's ports."""
+    outcomes: list[Outcome] = []
+    for run in oracle.runs:
+        if not run.parameters.keys() <= dict(seen.parameters).keys():
+            break  # judged at the defaults alone
+        if run.parameters and not _fits(design, run):
+            detail = f"with {_settings(run)}: other ports than the reference, or it does not elaborate"
+            return _value([*outcomes, _nothing(run)]), Verdict.WRONG_OUTPUT, detail
+        done = testbench.run(design, run.bench, run.parameters)
+        if done.stopped is not None:
+            verdict, detail = done.stopped
+            return (None if verdict is Verdict.TOOL_FAILED else 0.0), verdict, detail
+        outcomes.append(outcome.compare(run.expected, done.outputs))
+        if outcomes[-1].first is not None:
+            detail = describe(run, done.outputs, outcomes[-1])
+            return _value(outcomes), Verdict.WRONG_OUTPUT, detail
+    return 1.0, Verdict.PASSED, ""
+
+
+def _fits(design: str, run: Run) -> bool:
+    """Whether the candidate has the reference's ports at the parameters of a run too."""
+    try:
+        return not same_ports(interfaces.read(design, run.interface.top, run.parameters), run.interface)
+    except Unsupported:
+        return False
+
+
+def _nothing(run: Run) -> Outcome:
+    return Outcome(0, run.expected.known, run.expected.constant, 0)
+
+
+def _value(outcomes: list[Outcome]) -> float:
+    return outcome.joined(outcomes).value
+
+
+def _settings(run: Run) -> str:
+    return cut(", ".join(f"{name} = {value}" for name, value in run.parameters.items()))

@@ -1,0 +1,144 @@
+"""The testbench: it applies a list of words to the inputs of one design and prints its outputs after each.
+
+It knows nothing of the design but its ports, and nothing of what is right. Names and nonce are drawn for each run (64 and 128 bits): a
+line that does not begin with the nonce is the design's own talk. Each input hangs on a one-way net.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from itertl.judging.outcomes import Judgement, compile_failure, cut, first_error, limit_or_kill
+from itertl.records import Verdict
+from itertl.scoring.interface import Interface
+from itertl.scoring.vectors.stimulus import Stimulus
+from itertl.tools import icarus
+from itertl.tools.sandbox import Limits
+
+WORDS_FILE, SKIPS_FILE = "words.hex", "skips.hex"
+STEP = 4  # ns between changes of the inputs: a design whose own delays are longer has not settled when a user looks
+COMPILE_LIMITS = Limits(wall_s=12, cpu_s=5, memory_mb=2048, file_mb=64)
+RUN_LIMITS = Limits(wall_s=12, cpu_s=5, memory_mb=2048, file_mb=64, output_kb=1024)
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What a run printed. ``outputs[i]``: all outputs after step i in binary, the last port first; ``stopped``: why there is none."""
+
+    stopped: Judgement | None
+    outputs: tuple[str, ...] = ()
+    seconds: float = 0.0  # wall time of the simulation
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A stimulus made ready for designs of an interface: what all candidates of a problem share."""
+
+    interface: Interface
+    steps: int
+    clock: int  # mask of the clock of skipped cycles
+    files: Mapping[str, str]  # what the testbench reads
+
+    @property
+    def width(self) -> int:
+        """Bits of a sample."""
+        return sum(port.width for port in self.interface.outputs)
+
+
+def prepare(stimulus: Stimulus, interface: Interface) -> Bench:
+    """Write the words and skips as files for ``$readmemh``."""
+    digits = -(-max(1, sum(port.width for port in interface.inputs)) // 4)
+    files = {WORDS_FILE: "".join(f"{word:0{digits}x}\n" for word in stimulus.words)}
+    if stimulus.skips:
+        files[SKIPS_FILE] = "".join(f"{skip:x}\n" for skip in stimulus.skips)
+    return Bench(interface, len(stimulus.words), stimulus.clock, files)
+
+
+def run(design: str, bench: Bench, parameters: Mapping[str, int] | None = None, cpu_s: int = RUN_LIMITS.cpu_s) -> Samples:
+    """Simulate a text that the gate let through and that has the bench's ports, for at most ``cpu_s`` of processor time.
+
+    ``parameters`` of the design's top module are set to these values. Raises ToolMissing.
+    """
+    nonce, width, steps = secrets.token_hex(16), bench.width, bench.steps
+    limits = replace(RUN_LIMITS, cpu_s=cpu_s, output_kb=1024 + (steps * (width + len(nonce) + 1) >> 10))
+    done = _simulate(design, bench, parameters or {}, nonce, limits, is_scan=False)
+    ran = done.ran
+    if ran is None or done.compiled.returncode != 0:
+        return Samples(compile_failure(done.compiled))
+    stopped = limit_or_kill(ran)
+    outputs = tuple(part[:width] for part in ran.stdout.split(nonce)[1:])
+    if stopped is None and ran.returncode != 0:
+        why = first_error(ran.stderr or ran.stdout)
+        stopped = Verdict.RUNTIME_ERROR, cut(f"the simulator ended with status {ran.returncode}: {why}")
+    elif stopped is None and (len(outputs) != steps or any(len(sample) != width for sample in outputs[-1:])):
+        stopped = Verdict.RUNTIME_ERROR, f"{len(outputs)} samples of {steps}: the simulation ended early or late"
+    return Samples(stopped, outputs, ran.seconds)
+
+
+def scan(design: str, bench: Bench, most_kb: int) -> list[tuple[int, int, str]] | None:
+    """(step, cycle, outputs) of every change of the outputs in the skipped cycles before a step, for a trusted design.
+
+    None where the run did not come to its end or said more than ``most_kb``.
+    """
+    nonce = secrets.token_hex(4)
+    ran = _simulate(design, bench, {}, nonce, replace(RUN_LIMITS, output_kb=most_kb), is_scan=True).ran
+    if ran is None or ran.returncode != 0 or ran.timed_out or ran.flooded:
+        return None
+    found: list[tuple[int, int, str]] = []
+    for part in ran.stdout.split(nonce)[1:]:
+        words = part.split()
+        if len(words) == 3:
+            found.append((int(words[0]), int(words[1]), words[2]))
+    return found
+
+
+def _simulate(
+    design: str, bench: Bench, parameters: Mapping[str, int], nonce: str, limits: Limits, *, is_scan: bool
+) -> icarus.Simulation:
+    top = f"n{secrets.token_hex(8)}"
+    return icarus.simulate(
+        {"tb.sv": _render(bench, parameters, top, nonce, is_scan), "design.sv": design},
+        top=top, data_files=bench.files, dump=False, is_expanded=True, compile_limits=COMPILE_LIMITS, run_limits=limits,
+    )  # fmt: skip
+
+
+def _render(bench: Bench, parameters: Mapping[str, int], top: str, nonce: str, is_scan: bool) -> str:
+    """The testbench's text. ``is_scan``: it prints what changes in skipped cycles, and no samples."""
+    interface, steps = bench.interface, bench.steps
+    width = max(1, sum(port.width for port in interface.inputs))
+    n = f"n{secrets.token_hex(8)}"
+    nets: list[str] = []
+    links: list[str] = []
+    at = 0
+    for number, port in enumerate(interface.inputs):
+        nets.append(f"  wire [{port.width - 1}:0] {n}_i{number} = {n}_word[{at} +: {port.width}];")
+        links.append(f".\\{port.name} ({n}_i{number})")
+        at += port.width
+    for number, port in enumerate(interface.outputs):
+        nets.append(f"  wire [{port.width - 1}:0] {n}_o{number};")
+        links.append(f".\\{port.name} ({n}_o{number})")
+    outputs = "{" + ", ".join(f"{n}_o{number}" for number in reversed(range(len(interface.outputs)))) + "}"
+    values = ", ".join(f".\\{name} ({value})" for name, value in parameters.items())
+    sample = f'#{STEP} $display("{nonce}%b", {outputs});' if not is_scan else f"#{STEP};"
+    return "\n".join([
+        "`timescale 1ns/1ps", f"module {top};", f"  reg [{width - 1}:0] {n}_word, {n}_words [0:{steps - 1}];",
+        f"  reg [31:0] {n}_skips [0:{steps - 1}];", f"  reg [{bench.width - 1}:0] {n}_last;", f"  integer {n}_step, {n}_skip;", *nets,
+        f"  \\{interface.top} {f'#({values}) ' if values else ''}{n}_dut ({', '.join(links)});",
+        "  initial begin", f'    $readmemh("{WORDS_FILE}", {n}_words);',
+        *([f'    $readmemh("{SKIPS_FILE}", {n}_skips);'] if SKIPS_FILE in bench.files else []),
+        f"    for ({n}_step = 0; {n}_step < {steps}; {n}_step = {n}_step + 1) begin",
+        *(_skipping(n, bench.clock, nonce, outputs, is_scan) if SKIPS_FILE in bench.files else []),
+        f"      {n}_word = {n}_words[{n}_step];", f"      {sample}",
+        "    end", "    $finish;", "  end", "endmodule", "`default_nettype wire", "",
+    ])  # fmt: skip
+
+
+def _skipping(n: str, clock: int, nonce: str, outputs: str, is_scan: bool) -> list[str]:
+    turn = f"{n}_word = {n}_word ^ {clock.bit_length()}'h{clock:x}; #{STEP};"
+    if not is_scan:
+        return [f"      repeat ({n}_skips[{n}_step]) begin {turn} {turn} end"]
+    return [
+        f"      {n}_last = {outputs};", f"      for ({n}_skip = 0; {n}_skip < {n}_skips[{n}_step]; {n}_skip = {n}_skip + 1) begin",
+        f"        {turn}", f"        if ({n}_last !== {outputs}) begin", f"          {n}_last = {outputs};",
+        f'          $display("{nonce} %0d %0d %b", {n}_step, {n}_skip, {n}_last);', "        end", f"        {turn}", "      end",
+    ]  # fmt: skip
