@@ -25,7 +25,8 @@ from itertl.tools.pool import Outcome
 
 Unit = tuple[str, ScoreItem]
 _WORKER = "itertl.scoring.worker:score_unit"
-_PROBE = ScoreItem(code="module probe;\nendmodule\n", reference="module probe;\nendmodule\n")
+_TRIVIAL = "module probe(output y);\nassign y = 1'b1;\nendmodule\n"
+_PROBE = ScoreItem(code=_TRIVIAL, reference=_TRIVIAL)
 
 
 def score_items(

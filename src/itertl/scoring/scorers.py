@@ -21,10 +21,11 @@ SCORERS: dict[str, str] = {
     "rouge-l": "itertl.scoring.rouge_l:characters",
     "rouge-l-tokens": "itertl.scoring.rouge_l:tokens",
     "icarus": "itertl.scoring.icarus:score",
+    "vectors": "itertl.scoring.vectors.score:score",
     "ast": "itertl.scoring.ast_likeness:score",
 }
-NEEDS_REFERENCE = frozenset({"rtlcoder", "rouge-l", "rouge-l-tokens", "ast"})
-STALLED_BY_TEXT = frozenset({"rtlcoder", "syntax", "icarus", "ast"})  # they run a tool on the candidate: it may not end
+NEEDS_REFERENCE = frozenset({"rtlcoder", "rouge-l", "rouge-l-tokens", "ast", "vectors"})
+STALLED_BY_TEXT = frozenset({"rtlcoder", "syntax", "icarus", "ast", "vectors"})  # they run a tool on the candidate: it may not end
 REVISION = 1  # of the rules here; a change of what a scorer returns raises it, and cached scores go stale
 
 
@@ -60,6 +61,10 @@ def version(name: str) -> str:
         return slang.version()
     if name == "icarus":
         return icarus.version()
+    if name == "vectors":
+        from itertl.scoring.vectors import score
+
+        return score.version()
     if name in SCORERS:
         return f"rapidfuzz {importlib.metadata.version('rapidfuzz')}"
     function = inspect.unwrap(get_scorer(name))
