@@ -196,7 +196,7 @@ def test_missing_package_says_how_to_get_it(module: object, monkeypatch: pytest.
 
 
 def test_missing_yosys_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yosys, "_has_library", lambda: False)
+    monkeypatch.setattr(yosys, "has_library", lambda: False)
     monkeypatch.setenv("ITERTL_YOSYS", "/nonexistent/yosys")
     with pytest.raises(ToolMissing, match="pip install pyosys"):
         yosys.synthesizes(GOOD, "t")

@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from itertl.errors import ToolFailed, ToolMissing
-from itertl.tools import identity, landlock, pool, sandbox
+from itertl.tools import identity, landlock, pool, reach, sandbox
 from itertl.tools.sandbox import Limits
 
 LIMITS = Limits(wall_s=60, cpu_s=60, memory_mb=4096, file_mb=64, proc=True)
 DETAIL_CHARS = 300
 _SCRIPT = "script.ys"
 _MODULES = "modules.txt"  # where the script lists what is left: a text without a module is no error to Yosys
+_RULES = "itertl_techmap"
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 
@@ -47,7 +48,8 @@ def _program() -> str | None:
     return shutil.which(os.environ.get("ITERTL_YOSYS", "yosys"))
 
 
-def _has_library() -> bool:
+def has_library() -> bool:
+    """Whether Yosys is here as a library: pyosys."""
     return importlib.util.find_spec("pyosys") is not None
 
 
@@ -58,7 +60,7 @@ def _missing() -> ToolMissing:
 @functools.cache
 def version() -> str:
     """For example ``"Yosys 0.70 (pyosys)"``. Raises ToolMissing."""
-    if _has_library():
+    if has_library():
         return f"Yosys {importlib.metadata.version('pyosys')} (pyosys)"
     program = _program()
     if program is None:
@@ -71,7 +73,7 @@ def version() -> str:
 
 def abc_program() -> str:
     """Path of the ABC that comes with Yosys. Raises ToolMissing."""
-    beside = [str(Path(root) / "pyosys" / "yosys-abc") for root in package_roots()] if _has_library() else []
+    beside = [str(Path(root) / "pyosys" / "yosys-abc") for root in package_roots()] if has_library() else []
     program = _program()
     beside += [str(Path(program).parent / "yosys-abc")] if program else []
     found = next((path for path in beside if os.access(path, os.X_OK)), None) or shutil.which("yosys-abc")
@@ -87,13 +89,21 @@ def package_roots() -> list[str]:
     return [str(Path(__file__).resolve().parents[2]), str(Path(spec.origin).resolve().parents[1])]
 
 
-def passes(folder: Path, commands: Sequence[str], limits: Limits) -> Ran:
-    """Run ``commands``, in which no name of a design stands, in the private folder. Raises ToolMissing."""
-    if not _has_library() and _program() is None:
+def passes(folder: Path, parts: Iterable[Sequence[str]], limits: Limits) -> Ran:
+    """Run scripts, in which no name of a design stands, one after the other in the private folder.
+
+    Each starts from nothing. ``parts`` may be a generator: what it does between two of its scripts, on files in the
+    working folder or by ``folder``, happens between them, in a forked child where there is one. Raises ToolMissing.
+    """
+    if not has_library() and _program() is None:
         raise _missing()
-    if _has_library() and multiprocessing.parent_process() is not None and _can_confine_a_fork():
-        return _forked(folder, commands, limits)
-    return _started(folder, commands, limits)
+    if has_library() and multiprocessing.parent_process() is not None and _can_confine_a_fork():
+        return _forked(folder, parts, limits)
+    for commands in parts:
+        ran = _started(folder, commands, limits)
+        if ran.error:
+            return ran
+    return Ran("")
 
 
 def _can_confine_a_fork() -> bool:
@@ -104,7 +114,7 @@ def _can_confine_a_fork() -> bool:
 def _started(folder: Path, commands: Sequence[str], limits: Limits) -> Ran:
     """The script in a fresh process."""
     (folder / _SCRIPT).write_text("".join(f"{command}\n" for command in commands), encoding="ascii")
-    if _has_library():
+    if has_library():
         roots = package_roots()
         argv = [sys.executable, "-I", "-c", _HOST.format(paths=roots)]
         limits = replace(limits, readable=(*limits.readable, *roots))
@@ -128,11 +138,27 @@ _host()
 def _host() -> None:
     """In a disposable process: run ./script.ys and leave; an error ends the process inside ``run_pass``."""
     _quiet_stdout()
-    _run_here(_library(), Path(_SCRIPT).read_text(encoding="ascii").splitlines())
+    _run_here(_library(), [Path(_SCRIPT).read_text(encoding="ascii").splitlines()])
 
 
 def _library() -> Any:
     return importlib.import_module("pyosys.libyosys")
+
+
+@functools.cache
+def _prepared_library() -> Any:
+    """The library for a worker's children, with what all of them need read already: the rules of ``techmap``."""
+    libyosys = _library()
+    out = os.dup(1)
+    _quiet_stdout()
+    try:
+        design = libyosys.Design()
+        libyosys.run_pass("read_verilog -sv -nooverwrite -noblackbox -icells +/techmap.v", design)
+        libyosys.run_pass(f"design -save {_RULES}", design)
+    finally:
+        os.dup2(out, 1)
+        os.close(out)
+    return libyosys
 
 
 def _quiet_stdout() -> None:
@@ -142,20 +168,22 @@ def _quiet_stdout() -> None:
     os.close(null)
 
 
-def _run_here(libyosys: Any, commands: Sequence[str]) -> None:
-    design = libyosys.Design()
-    for command in commands:
-        libyosys.run_pass(command, design)
+def _run_here(libyosys: Any, parts: Iterable[Sequence[str]], *, has_rules: bool = False) -> None:
+    for commands in parts:
+        design = libyosys.Design()
+        for command in commands:
+            libyosys.run_pass(f"techmap -map %{_RULES}" if has_rules and command == "techmap" else command, design)
     os._exit(0)
 
 
-def _forked(folder: Path, commands: Sequence[str], limits: Limits) -> Ran:
-    """In a pool worker, which has one thread: fork, let the child run the script, read what it said."""
-    libyosys = _library()  # before the fork, so that it is loaded once
+def _forked(folder: Path, parts: Iterable[Sequence[str]], limits: Limits) -> Ran:
+    """In a pool worker, which has one thread: fork, let the child run the scripts, read what it said."""
+    libyosys = _prepared_library()  # before the fork, so that it is loaded once
     limits, owner = replace(limits, readable=(*limits.readable, *package_roots())), _owner()
+    reach.readable((sys.executable,), limits.readable)  # likewise: it is remembered
     child = os.fork()
     if child == 0:
-        _child(libyosys, folder, commands, limits, owner)
+        _child(libyosys, folder, parts, limits, owner)
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # until it is reaped, its group's number is not reused
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
@@ -172,16 +200,18 @@ def _owner() -> int | None:
     return identity.identity()
 
 
-def _child(libyosys: Any, folder: Path, commands: Sequence[str], limits: Limits, owner: int | None) -> None:
+def _child(libyosys: Any, folder: Path, parts: Iterable[Sequence[str]], limits: Limits, owner: int | None) -> None:
     """The forked half: stderr into a file, confinement, passes. Never returns."""
-    with contextlib.suppress(BaseException):
+    try:
         os.chdir(folder)
         said = os.open("stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(said, 2)
         _quiet_stdout()
         sandbox.confine_here(folder, limits, owner)
         signal.setitimer(signal.ITIMER_REAL, limits.wall_s)
-        _run_here(libyosys, commands)
+        _run_here(libyosys, parts, has_rules=True)
+    except BaseException as error:
+        os.write(2, f"ERROR: {type(error).__name__}: {error}\n".encode(errors="replace"))
     os._exit(3)
 
 
@@ -204,7 +234,7 @@ def synthesizes(code: str, top: str) -> tuple[bool, str]:
     synth = f"synth -noabc -top {top}" if top else "synth -noabc -auto-top"
     with sandbox.scratch() as folder:
         (folder / "design.v").write_bytes(code.encode("utf-8", "surrogatepass"))
-        ran = passes(folder, ["read_verilog -sv design.v", synth, f"tee -q -o {_MODULES} ls"], LIMITS)
+        ran = passes(folder, [["read_verilog -sv design.v", synth, f"tee -q -o {_MODULES} ls"]], LIMITS)
         listed = folder / _MODULES
         is_empty = listed.exists() and not listed.read_text(errors="replace").strip()
     if ran.timed_out:
@@ -217,7 +247,7 @@ def synthesizes(code: str, top: str) -> tuple[bool, str]:
 def synthesizes_many(designs: Iterable[tuple[str, str]], *, num_workers: int = 0) -> list[tuple[bool, str]]:
     """``synthesizes`` for each (code, top), in their order, on all cores. Raises ToolMissing, ToolFailed."""
     rows = list(designs)
-    if not _has_library() and _program() is None:
+    if not has_library() and _program() is None:
         raise _missing()
     results: dict[int, tuple[bool, str]] = {}
     limit = LIMITS.wall_s + 30

@@ -1,0 +1,130 @@
+"""A binary AIGER network, simulated on many inputs at once: one Python integer holds a signal's value in all of them.
+
+This settles what needs no solver: a network without registers and with few inputs is tried on all of them, which is a
+proof; one with registers is run on random inputs to see whether an output is ever 1. Format: Biere, AIGER 1.9.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_EXHAUSTED_BITS = 28  # of gates times inputs' combinations, as a power of two: some 20 ms
+MAX_SIMULATED_GATES = 6000
+_FRAMES, _WIDTH = 48, 128
+
+
+@dataclass(frozen=True, slots=True)
+class Aig:
+    """``latches``: (next literal, first value, where None is any). ``gates``: pairs of literals; literal 2v + 1 is not v.
+
+    ``names``: number of each output that the file names.
+    """
+
+    num_inputs: int
+    latches: tuple[tuple[int, int | None], ...]
+    outputs: tuple[int, ...]
+    gates: tuple[tuple[int, int], ...]
+    names: dict[str, int]
+
+
+def read(path: Path) -> Aig:
+    """Read ``aig M I L O A`` with latches, outputs, gates and names of outputs; other sections are left alone. Raises ValueError."""
+    data = path.read_bytes()
+    header, at = _line(data, 0)
+    if header[:1] != ["aig"] or len(header) < 6:
+        raise ValueError("not a binary AIGER file")
+    _, num_inputs, num_latches, num_outputs, num_gates, *extra = map(int, header[1:])
+    latches: list[tuple[int, int | None]] = []
+    for number in range(num_latches):
+        words, at = _line(data, at)
+        first = int(words[1]) if len(words) > 1 else 0
+        latches.append((int(words[0]), None if first == 2 * (num_inputs + number + 1) else first))
+    outputs: list[int] = []
+    for _ in range(num_outputs):
+        words, at = _line(data, at)
+        outputs.append(int(words[0]))
+    for _ in range(sum(extra)):
+        _, at = _line(data, at)
+    gates: list[tuple[int, int]] = []
+    for number in range(num_gates):
+        left = 2 * (num_inputs + num_latches + number + 1)
+        first, at = _delta(data, at)
+        second, at = _delta(data, at)
+        gates.append((left - first, left - first - second))
+    names: dict[str, int] = {}
+    for line in data[at:].decode("utf-8", "replace").split("\nc\n", 1)[0].splitlines():
+        place, _, name = line.partition(" ")
+        if place[:1] == "o" and place[1:].isdigit():
+            names[name] = int(place[1:])
+    return Aig(num_inputs, tuple(latches), tuple(outputs), tuple(gates), names)
+
+
+def _line(data: bytes, at: int) -> tuple[list[str], int]:
+    end = data.index(b"\n", at)
+    return data[at:end].decode("ascii").split(), end + 1
+
+
+def _delta(data: bytes, at: int) -> tuple[int, int]:
+    """A number in groups of 7 bits, the lowest first."""
+    value = shift = 0
+    while data[at] & 0x80:
+        value |= (data[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+    return value | data[at] << shift, at + 1
+
+
+def exhausted(network: Aig, output: int) -> list[str] | None:
+    """On a network without registers: an input on which that output is 1, as a list of one line of bits; [] if there is none.
+
+    None where there are too many inputs to try.
+    """
+    count = network.num_inputs
+    if network.outputs[output] == 0:
+        return []
+    if network.latches or count + len(network.gates).bit_length() > MAX_EXHAUSTED_BITS or count > 20:
+        return None
+    rows = 1 << count
+    mask = (1 << rows) - 1
+    inputs = [mask // ((1 << (1 << number)) + 1) << (1 << number) for number in range(count)]
+    [found] = _literals(_evaluate(network, inputs, [], mask), [network.outputs[output]], mask)
+    if not found:
+        return []
+    row = (found & -found).bit_length() - 1
+    return ["".join(str(row >> number & 1) for number in range(count))]
+
+
+def reaches(network: Aig, output: int, seed: int = 0) -> bool:
+    """Whether random inputs make that output 1 within some dozens of steps. False tells nothing."""
+    if network.outputs[output] < 2:
+        return network.outputs[output] == 1
+    if len(network.gates) > MAX_SIMULATED_GATES:
+        return False
+    rng, mask = random.Random(seed), (1 << _WIDTH) - 1
+    state = [rng.getrandbits(_WIDTH) if first is None else mask * first for _, first in network.latches]
+    following = [literal for literal, _ in network.latches]
+    for _ in range(_FRAMES):
+        values = _evaluate(network, [_drawn(rng) for _ in range(network.num_inputs)], state, mask)
+        if _literals(values, [network.outputs[output]], mask)[0]:
+            return True
+        state = _literals(values, following, mask)
+    return False
+
+
+def _drawn(rng: random.Random) -> int:
+    """Random values: an input is 1 in a half, a quarter or three quarters of them."""
+    one, other = rng.getrandbits(_WIDTH), rng.getrandbits(_WIDTH)
+    return rng.choice((one, one & other, one | other))
+
+
+def _evaluate(network: Aig, inputs: Sequence[int], state: Sequence[int], mask: int) -> list[int]:
+    """Values of all variables; number 0 is false."""
+    values = [0, *inputs, *state]
+    for left, right in network.gates:
+        a, b = values[left >> 1], values[right >> 1]
+        values.append((a ^ mask if left & 1 else a) & (b ^ mask if right & 1 else b))
+    return values
+
+
+def _literals(values: Sequence[int], literals: Sequence[int], mask: int) -> list[int]:
+    return [values[literal >> 1] ^ mask if literal & 1 else values[literal >> 1] for literal in literals]

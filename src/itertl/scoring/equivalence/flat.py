@@ -1,0 +1,236 @@
+"""A design as Yosys flattened it (its JSON netlist): how it keeps time, what it remembers, and what no proof can take.
+
+Bits are Yosys's numbers, or "0", "1", "x", "z". The way in which time is modelled (``Style``) follows from both designs:
+
+- COMBINATIONAL: neither holds a state.
+- CLOCKED: all registers of both hang on the same edge of the same input, which is read as a clock alone: a step of the
+  proof is a cycle, and the clock itself is left out.
+- FREE: latches, several clocks, both edges, a clock that is also data, asynchronous resets of some registers only: a step is
+  any change of any input, clocks included (``clk2fflogic``).
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeAlias
+
+Bit: TypeAlias = "int | str"
+Cell: TypeAlias = "dict[str, Any]"
+
+_LATCHES = ("$dlatch", "$adlatch", "$dlatchsr", "$sr", "$_DLATCH", "$_SR")
+_REGISTERS = ("$dff", "$sdff", "$adff", "$aldff", "$ff", "$_DFF", "$_SDFF", "$_ALDFF", "$_FF")
+_ASYNC = {"ARST": "ARST_POLARITY", "SET": "SET_POLARITY", "CLR": "CLR_POLARITY", "ALOAD": "ALOAD_POLARITY"}
+_REFUSED = {"$tribuf": "a tristate driver", "$_TBUF_": "a tristate driver", "$mem_v2": "a memory", "$print": "a printing task"}
+_MAKES_X = frozenset({"$div", "$mod", "$divfloor", "$modfloor", "$pow", "$shiftx"})
+MAX_CELLS = 60_000
+
+
+class Unprovable(Exception):
+    """A netlist of which no proof speaks; the text names what is in it."""
+
+
+class Style(StrEnum):
+    COMBINATIONAL = "combinational"
+    CLOCKED = "clocked"
+    FREE = "free"
+
+
+@dataclass(frozen=True, slots=True)
+class FlatPort:
+    name: str
+    is_input: bool
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """What makes registers take their input: bit ``index`` of input ``port``, at its rising edge or its falling one."""
+
+    port: str
+    index: int
+    rises: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """One design. ``state``: bits that it remembers. ``trigger``: its one clock, where it has one and no other use of it."""
+
+    ports: tuple[FlatPort, ...]
+    state: tuple[int, ...]
+    has_state: bool
+    trigger: Trigger | None
+    resets: frozenset[tuple[Trigger, ...]]  # asynchronous controls of its registers, one entry for each distinct set
+    may_be_x: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Module:
+    """A flattened module as Yosys wrote it, with its tables. ``drivers``: bit -> the cell whose output it is."""
+
+    ports: dict[str, Any]
+    cells: list[Cell]
+    inputs: dict[Bit, tuple[str, int]]
+    drivers: dict[Bit, Cell]
+
+    @property
+    def memory(self) -> list[Cell]:
+        return [cell for cell in self.cells if _is(cell, _LATCHES + _REGISTERS)]
+
+
+def read(path: Path) -> Flat:
+    """Read what Yosys wrote of one flattened module. Raises Unprovable."""
+    modules = json.loads(path.read_text(encoding="utf-8", errors="replace"))["modules"]
+    if len(modules) != 1:
+        raise Unprovable(f"{len(modules)} modules are left after flattening")
+    [content] = modules.values()
+    module = _tables(content)
+    memory = module.memory
+    return Flat(
+        ports=tuple(FlatPort(name, port["direction"] == "input", len(port["bits"])) for name, port in module.ports.items()),
+        state=tuple(bit for cell in memory for bit in cell["connections"]["Q"] if isinstance(bit, int)),
+        has_state=bool(memory),
+        trigger=_trigger(module, memory),
+        resets=frozenset(_controls(cell, module) for cell in memory),
+        may_be_x=bool(memory) or any(map(_may_make_x, module.cells)) or _has_open_bits(module),
+    )
+
+
+def style(a: Flat, b: Flat) -> Style:
+    """How time is modelled for both."""
+    if not a.has_state and not b.has_state:
+        return Style.COMBINATIONAL
+    triggers = {flat.trigger for flat in (a, b) if flat.has_state}
+    controls = frozenset[tuple[Trigger, ...]]().union(a.resets, b.resets)
+    return Style.CLOCKED if len(triggers) == 1 and None not in triggers and len(controls) == 1 else Style.FREE
+
+
+def add_state_port(source: Path, target: Path, flat: Flat, name: str) -> None:
+    """Write the netlist again with all that it remembers as one more output, ``name``."""
+    content = json.loads(source.read_text(encoding="utf-8", errors="replace"))
+    [module] = content["modules"].values()
+    module["ports"][name] = {"direction": "output", "bits": list(flat.state)}
+    module["netnames"][name] = {"hide_name": 0, "bits": list(flat.state), "attributes": {}}
+    target.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _is(cell: Cell, kinds: tuple[str, ...]) -> bool:
+    return cell["type"].startswith(kinds)
+
+
+def _pins(cell: Cell, direction: str) -> Iterator[tuple[str, list[Bit]]]:
+    """(port, bits) of a cell's inputs or outputs."""
+    for port, bits in cell["connections"].items():
+        if cell["port_directions"][port] == direction:
+            yield port, bits
+
+
+def _tables(content: Any) -> _Module:
+    """The module's tables. Raises Unprovable for what a proof would get wrong."""
+    cells = [cell for cell in content["cells"].values() if cell["type"] != "$scopeinfo"]
+    if len(cells) > MAX_CELLS:
+        raise Unprovable(f"{len(cells)} cells")
+    for cell in cells:
+        if cell["type"] in _REFUSED or not cell["type"].startswith("$"):
+            raise Unprovable(_REFUSED.get(cell["type"], "a module without content"))
+    ports = content["ports"]
+    for name, port in ports.items():
+        if port["direction"] == "inout":
+            raise Unprovable(f"port {name} is bidirectional")
+    inputs = {bit: (name, index) for name, port in ports.items() if port["direction"] == "input" for index, bit in enumerate(port["bits"])}
+    driven = [*inputs, *(bit for cell in cells for _, bits in _pins(cell, "output") for bit in bits)]
+    if len(set(driven)) < len(driven) or any(isinstance(bit, str) for bit in driven):
+        raise Unprovable("a signal with several drivers")
+    if any("z" in bits for cell in cells for bits in cell["connections"].values()) or any("z" in p["bits"] for p in ports.values()):
+        raise Unprovable("a value of high impedance")
+    drivers = {bit: cell for cell in cells for _, bits in _pins(cell, "output") for bit in bits}
+    return _Module(ports, cells, inputs, drivers)
+
+
+def _trigger(module: _Module, memory: list[Cell]) -> Trigger | None:
+    """The one edge of an input that all registers wait for, if nothing else reads that input; None elsewhere.
+
+    Raises Unprovable for a clock that a register makes.
+    """
+    clocked = [cell for cell in memory if "CLK" in cell["connections"]]
+    clocks = {(cell["connections"]["CLK"][0], _is_one(cell, "CLK_POLARITY")) for cell in clocked}
+    for bit, _ in clocks:
+        _refuse_made_clock(bit, module)
+    followed = {_followed(bit, rises, module) for bit, rises in clocks}
+    if len(clocked) < len(memory) or len(followed) != 1 or None in followed:
+        return None
+    [trigger] = followed
+    assert trigger is not None
+    nets = {bit for bit, _ in clocks} | {bit for bit, place in module.inputs.items() if place == (trigger.port, trigger.index)}
+    readers = sum(
+        bit in nets for cell in module.cells for port, bits in _pins(cell, "input") if port != "CLK" or not _is(cell, _REGISTERS)
+        for bit in bits
+    )  # fmt: skip
+    inverters = len(nets) - 1
+    is_output = any(bit in nets for port in module.ports.values() if port["direction"] == "output" for bit in port["bits"])
+    return None if readers > inverters or is_output else trigger
+
+
+def _is_one(cell: Cell, parameter: str) -> bool:
+    return cell["parameters"].get(parameter, "1")[-1] == "1"
+
+
+def _followed(bit: Bit, level: bool, module: _Module) -> Trigger | None:
+    """The input that a net is, as it is or through inverters."""
+    for _ in range(16):
+        if bit in module.inputs:
+            return Trigger(*module.inputs[bit], level)
+        driver = module.drivers.get(bit)
+        if driver is None or driver["type"] not in ("$not", "$logic_not", "$_NOT_"):
+            return None
+        operand: list[Bit] = driver["connections"]["A"]
+        place = driver["connections"]["Y"].index(bit)
+        if place >= len(operand) or (driver["type"] == "$logic_not" and len(operand) != 1):
+            return None
+        bit, level = operand[place], not level
+    return None
+
+
+def _refuse_made_clock(bit: Bit, module: _Module) -> None:
+    """Raise Unprovable for a clock that hangs on a register.
+
+    A simulator lets what it triggers see the other registers' new values, a netlist their old ones.
+    """
+    seen: set[Bit] = set()
+    todo = [bit]
+    while todo:
+        here = todo.pop()
+        driver = module.drivers.get(here) if here not in seen else None
+        seen.add(here)
+        if driver is None:
+            continue
+        if _is(driver, _LATCHES + _REGISTERS):
+            raise Unprovable("a clock that a register makes")
+        todo += [bit for _, bits in _pins(driver, "input") for bit in bits]
+
+
+def _controls(cell: Cell, module: _Module) -> tuple[Trigger, ...]:
+    """The asynchronous controls of a register; one that is no plain input counts as unlike any other's."""
+    found: list[Trigger] = []
+    for port, polarity in _ASYNC.items():
+        for bit in cell["connections"].get(port, ()):
+            level = _is_one(cell, polarity)
+            found.append(_followed(bit, level, module) or Trigger(f"net {bit}", id(cell), level))
+    return tuple(found)
+
+
+def _may_make_x(cell: Cell) -> bool:
+    """Whether a cell can put out an X though its inputs hold none."""
+    if cell["type"] == "$shiftx" and not _is_one(cell, "B_SIGNED"):
+        pins = cell["connections"]
+        if len(pins["A"]) >= (1 << min(len(pins["B"]), 24)) - 1 + len(pins["Y"]):
+            return "x" in pins["A"]
+    return cell["type"] in _MAKES_X or any("x" in bits for bits in cell["connections"].values())
+
+
+def _has_open_bits(module: _Module) -> bool:
+    """Whether something is read that nothing drives, or an output is an X."""
+    read = {bit for cell in module.cells for _, bits in _pins(cell, "input") for bit in bits}
+    read.update(bit for port in module.ports.values() if port["direction"] == "output" for bit in port["bits"])
+    return bool(read - {"0", "1"} - module.inputs.keys() - module.drivers.keys())

@@ -1,0 +1,182 @@
+"""One proof: two texts that the gate let through, made flat by Yosys, compared by ABC; no simulation here.
+
+Every step runs in a process of its own, under limits of processor time that do not depend on what else the machine does.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from itertl.judging.gate import Design
+from itertl.scoring.equivalence import flat, rewrite, script, solver
+from itertl.scoring.equivalence.checks import hazard
+from itertl.scoring.equivalence.flat import Flat, Style, Unprovable
+from itertl.scoring.equivalence.script import CANDIDATE, MITER, REFERENCE
+from itertl.tools import sandbox, yosys
+from itertl.tools.sandbox import Limits
+from itertl.tools.yosys import Ran
+
+CPU_S = 2  # of processor time for each step of a proof
+MEMORY_MB = 3072
+_ENDED, _STYLE = "ended.json", "style.txt"
+
+
+class Outcome(StrEnum):
+    """What came of a proof; a score's detail begins with it."""
+
+    PROVEN = "proven"  # the same outputs in every state that can be reached, for every input
+    REFUTED = "refuted"  # a counterexample, which the simulator confirms
+    UNKNOWN = "unknown"  # neither a proof nor a counterexample that the simulator confirms
+    TIMEOUT = "timeout"  # a step did not end within its limits
+    UNSUPPORTED = "unsupported"  # Yosys does not read it, or a netlist would not tell what a simulator does
+    PORTS = "ports"  # other ports than the reference
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A counterexample: for each step, the value of each input as bits, the highest first. ``flat``: whose inputs."""
+
+    style: Style
+    flat: Flat
+    steps: tuple[dict[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """``outcome``: PROVEN, UNKNOWN, TIMEOUT, UNSUPPORTED or PORTS; UNKNOWN with a ``trace`` is a counterexample not yet tried.
+
+    ``is_references``: the reference alone stands in the way.
+    """
+
+    outcome: Outcome
+    detail: str
+    trace: Trace | None = None
+    is_references: bool = False
+
+
+def prove(reference: Design, candidate: Design, *, cpu_s: int = CPU_S) -> Proof:
+    """Whether the candidate has the reference's outputs wherever those are defined. Raises ToolMissing, ToolFailed."""
+    limits = Limits(wall_s=10.0 * cpu_s, cpu_s=cpu_s, memory_mb=MEMORY_MB, proc=True)
+    with sandbox.scratch() as folder:
+        for name, design in ((REFERENCE, reference), (CANDIDATE, candidate)):
+            why = _write(folder, name, design)
+            if why:
+                return _unsupported(name, why)
+        ran = yosys.passes(folder, _parts(folder), limits)
+        ended = _ended(folder)
+        if ended is not None:
+            return ended
+        if ran.error:
+            return _stopped(folder, ran)
+        return _solved(folder, cpu_s)
+
+
+def _write(folder: Path, name: str, design: Design) -> str:
+    """Lay out what Yosys reads, or say why it must not."""
+    why = hazard(design.text, design.top)
+    if why:
+        return why
+    try:
+        text = rewrite.for_yosys(design.text, design.top)
+    except ValueError as error:
+        return str(error)
+    (folder / f"{name}.v").write_text(text, encoding="utf-8", errors="replace")
+    return ""
+
+
+def _unsupported(name: str, why: str) -> Proof:
+    is_references = name == REFERENCE
+    return Proof(Outcome.UNSUPPORTED, f"the reference: {why}" if is_references else why, is_references=is_references)
+
+
+def _parts(folder: Path) -> Iterator[list[str]]:
+    """Yosys's scripts, and between them, in its process, the look at what the first one made."""
+    yield [*script.flatten(REFERENCE), *script.flatten(CANDIDATE)]
+    try:
+        gold = flat.read(folder / f"{REFERENCE}.json")
+    except Unprovable as error:
+        return _end(folder, _unsupported(REFERENCE, str(error)))
+    try:
+        gate = flat.read(folder / f"{CANDIDATE}.json")
+    except Unprovable as error:
+        return _end(folder, _unsupported(CANDIDATE, str(error)))
+    difference = _ports(gate, gold)
+    if difference:
+        return _end(folder, Proof(Outcome.PORTS, difference))
+    style, may_be_x = flat.style(gold, gate), gold.may_be_x or gate.may_be_x
+    flat.add_state_port(folder / f"{REFERENCE}.json", folder / f"{REFERENCE}_state.json", gold, script.STATE)
+    (folder / f"{MITER}.v").write_text(script.miter(gold, may_be_x), encoding="utf-8")
+    (folder / _STYLE).write_text(style, encoding="ascii")
+    yield script.to_aiger(style, may_be_x)
+    return None
+
+
+def _end(folder: Path, proof: Proof) -> None:
+    """Leave for the caller why there is nothing to solve."""
+    (folder / _ENDED).write_text(json.dumps([proof.outcome, proof.detail, proof.is_references]), encoding="utf-8")
+
+
+def _ended(folder: Path) -> Proof | None:
+    if not (folder / _ENDED).exists():
+        return None
+    outcome, detail, is_references = json.loads((folder / _ENDED).read_text(encoding="utf-8"))
+    known = Outcome(outcome) if outcome in (Outcome.PORTS, Outcome.UNSUPPORTED) else Outcome.UNKNOWN
+    return Proof(known, str(detail)[:300], is_references=bool(is_references))
+
+
+def _stopped(folder: Path, ran: Ran) -> Proof:
+    """A script's error, put down to the design at which it happened."""
+    outcome = Outcome.TIMEOUT if ran.timed_out else Outcome.UNSUPPORTED
+    if not (folder / f"{REFERENCE}.json").exists():
+        return Proof(outcome, f"the reference: {ran.error}", is_references=True)
+    is_candidates = not (folder / f"{CANDIDATE}.json").exists()
+    return Proof(outcome, ran.error if is_candidates else f"no common netlist: {ran.error}")
+
+
+def _solved(folder: Path, cpu_s: int) -> Proof:
+    style = Style((folder / _STYLE).read_text(encoding="ascii"))
+    solved = solver.solve(folder, cpu_s=cpu_s)
+    if solved.differs == "ever":
+        gold = flat.read(folder / f"{REFERENCE}.json")
+        trace = Trace(style, gold, _steps(solved.trace, folder / f"{MITER}.map", gold))
+        return Proof(Outcome.UNKNOWN, f"a counterexample of {len(trace.steps)} steps ({style})", trace)
+    if solved.differs == "timeout":
+        return Proof(Outcome.TIMEOUT, f"no proof within the limits ({style})")
+    if solved.differs == "unknown":
+        return Proof(Outcome.UNKNOWN, f"neither a proof nor a counterexample ({style})")
+    if not solved.is_defined:
+        return Proof(Outcome.UNKNOWN, "no state was found in which the reference has everything defined", is_references=True)
+    return Proof(Outcome.PROVEN, f"for every input and state that can be reached ({style})")
+
+
+def _ports(mine: Flat, theirs: Flat) -> str:
+    """The first difference of two lists of ports, order aside, or ""."""
+    own, wanted = ({port.name: port for port in side.ports} for side in (mine, theirs))
+    for name in sorted(own.keys() | wanted.keys()):
+        if own.get(name) != wanted.get(name):
+            return f"port {name}: {_shown(own.get(name))}, the reference has {_shown(wanted.get(name))}"
+    return ""
+
+
+def _shown(port: flat.FlatPort | None) -> str:
+    return "none" if port is None else f"an {'input' if port.is_input else 'output'} of {port.width} bits"
+
+
+def _steps(lines: tuple[str, ...], names: Path, gold: Flat) -> tuple[dict[str, str], ...]:
+    """ABC's trace by the reference's inputs. The map has lines "input NUMBER BIT iN"."""
+    places: dict[int, tuple[int, int]] = {}
+    for line in names.read_text(encoding="utf-8", errors="replace").splitlines():
+        words = line.split()
+        if len(words) == 4 and words[0] == "input" and words[3][1:].isdigit():
+            places[int(words[1])] = (int(words[3][1:]), int(words[2]))
+    inputs = [port for port in gold.ports if port.is_input]
+    found: list[dict[str, str]] = []
+    for line in lines:
+        bits = [["0"] * port.width for port in inputs]
+        for place, (port, bit) in places.items():
+            if place < len(line) and line[place] == "1":
+                bits[port][-1 - bit] = "1"
+        found.append({port.name: "".join(values) for port, values in zip(inputs, bits, strict=True)})
+    return tuple(found)

@@ -1,0 +1,103 @@
+"""What Yosys is told, and the miter that it is given: in the scripts stand names of ours alone.
+
+The miter is Verilog around the two flattened designs, whose ports it names; it is read from a file. ``differs`` is 1
+where a bit of an output that the reference defines is not the same in the candidate; ``known`` where the reference has
+all of its outputs and all that it remembers defined. Registers without an initial value start as X, as in simulation:
+``xprop`` puts beside each signal one that tells whether it is X, so that what is left is two-valued, and exact but for
+conditions on an X (an X there makes all that hangs on it X, where a simulator takes the other branch).
+"""
+
+from collections.abc import Sequence
+
+from itertl.scoring.equivalence.flat import Flat, Style
+from itertl.scoring.equivalence.rewrite import TOP
+
+REFERENCE, CANDIDATE, MITER, STATE = "gold", "gate", "miter", "itertl_state"
+DIFFERS, KNOWN = "differs", "known"  # the miter's outputs
+_LOWERED = ("dffunmap", "opt_expr -keepdc", "opt_merge", "opt_clean")
+_MAPPED = ("formalff -clk2ff", "opt_expr", "opt_merge", "opt_clean", "techmap", "opt_expr", "opt_clean", "aigmap", "opt_clean")
+
+
+def flatten(name: str) -> list[str]:
+    """Read ``NAME.v`` and write it flat, without processes and memories, as ``NAME.json``."""
+    return [
+        "design -reset",
+        f"read_verilog -sv -noassert -noassume -norestrict -nodisplay -noblackbox {name}.v",
+        f"hierarchy -check -top {TOP}",
+        "proc -noopt -norom",
+        "flatten",
+        "opt_expr -keepdc",
+        "wreduce -keepdc",
+        "opt_clean",
+        "memory_collect",
+        "memory_map -keepdc",
+        "opt_expr -keepdc",
+        "opt_merge",
+        "opt_clean",
+        f"rename {TOP} {name}",
+        f"write_json {name}.json",
+    ]
+
+
+def to_aiger(style: Style, may_be_x: bool) -> list[str]:
+    """Read both designs (``*_state.json`` of the reference) and ``miter.v``; write ``miter.aig`` and ``miter.map``."""
+    timed = {Style.COMBINATIONAL: [], Style.CLOCKED: ["async2sync"], Style.FREE: ["clk2fflogic"]}[style]
+    encoded = ["xprop -formal -required -assume-def-inputs", "chformal -assume -remove"] if may_be_x else []
+    return [
+        "design -reset",
+        f"read_json {REFERENCE}_state.json",
+        f"read_json {CANDIDATE}.json",
+        f"read_verilog -sv -icells {MITER}.v",
+        f"hierarchy -check -top {MITER}",
+        *timed,
+        "flatten",
+        "opt_expr -keepdc -undriven",
+        *_LOWERED,
+        *encoded,
+        *_MAPPED,
+        f"write_aiger -zinit -symbols -map {MITER}.map {MITER}.aig",
+    ]
+
+
+def miter(reference: Flat, may_be_x: bool) -> str:
+    """The module that holds both. Inputs are ``i0``, ``i1`` … in the order of the reference's inputs."""
+    inputs = [port for port in reference.ports if port.is_input]
+    outputs = [port for port in reference.ports if not port.is_input]
+    numbered = [f".\\{port.name} (i{number})" for number, port in enumerate(inputs)]
+    head = ", ".join([*(f"input [{p.width - 1}:0] i{n}" for n, p in enumerate(inputs)), "output differs", "output known"])
+    lines = [f"module {MITER}({head});"]
+    for side in ("a", "b"):
+        lines += [f"wire [{port.width - 1}:0] {side}{number};" for number, port in enumerate(outputs)]
+    state = [f".{STATE}(s)"] if reference.state else []
+    for name, side, more in ((REFERENCE, "a", state), (CANDIDATE, "b", [])):
+        connected = [*numbered, *(f".\\{port.name} ({side}{number})" for number, port in enumerate(outputs)), *more]
+        lines.append(f"{name} {side}({', '.join(connected)});")
+    widths = [port.width for port in outputs]
+    lines += _compared_with_x(widths, len(reference.state)) if may_be_x else _compared(widths)
+    return "\n".join([*lines, "endmodule", ""])
+
+
+def _compared(widths: Sequence[int]) -> list[str]:
+    """Where nothing can be X."""
+    either = " | ".join(f"(a{number} != b{number})" for number in range(len(widths))) or "1'b0"
+    return [f"assign differs = {either};", "assign known = 1'b1;"]
+
+
+def _compared_with_x(widths: Sequence[int], num_state: int) -> list[str]:
+    lines: list[str] = []
+    signals = [(f"a{number}", f"u{number}", width) for number, width in enumerate(widths)]
+    if num_state:
+        lines.append(f"wire [{num_state - 1}:0] s;")
+        signals.append(("s", "us", num_state))
+    for signal, unknown, width in signals:
+        lines.append(f"wire [{width - 1}:0] {unknown}; " + _cell(f"x_{signal}", width, signal, f"{{{width}{{1'bx}}}}", unknown))
+    for number, width in enumerate(widths):
+        lines.append(f"wire [{width - 1}:0] e{number}; " + _cell(f"e_{number}", width, f"a{number}", f"b{number}", f"e{number}"))
+    either = " | ".join(f"(|(~(u{number} | e{number})))" for number in range(len(widths))) or "1'b0"
+    unknown = ", ".join(name for _, name, _ in signals)
+    return [*lines, f"assign differs = {either};", f"assign known = ~(|{{{unknown}}});" if unknown else "assign known = 1'b1;"]
+
+
+def _cell(name: str, width: int, left: str, right: str, out: str) -> str:
+    """Bit by bit: whether two signals are the same, X being the same as X."""
+    return f"\\$bweqx #(.WIDTH({width})) {name} (.A({left}), .B({right}), .Y({out}));"

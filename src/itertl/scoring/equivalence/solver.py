@@ -1,0 +1,72 @@
+"""The miter's question: is ``differs`` ever 1, and was there anything to compare?
+
+What simulation alone can settle (``aig``) needs no solver; the rest goes to ABC. A network without registers goes to ABC's combinational engine, one with registers through its sequential ones (register
+correspondence and induction, bounded search, property-directed reachability) in one process. What it says counts only
+as a status that it prints after a number of ours.
+"""
+
+import re
+import signal
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from itertl.errors import ToolFailed
+from itertl.scoring.equivalence import aig
+from itertl.scoring.equivalence.script import KNOWN, DIFFERS, MITER
+from itertl.tools import sandbox, yosys
+from itertl.tools.sandbox import Limits
+
+Answer = Literal["never", "ever", "unknown", "timeout"]
+_STATUS = re.compile(r"^Status = *(-?\d)", re.MULTILINE)
+_COVER_FRAMES = 80
+_TRACE = "trace.txt"
+_READ = f"read_aiger {MITER}.aig; cone -a -O {{}}; strash"
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """``differs``: whether the outputs can differ; ``trace``: for each step, the inputs' bits in the order of the map.
+
+    ``is_defined``: a state was reached in which the reference has everything defined.
+    """
+
+    differs: Answer
+    is_defined: bool
+    trace: tuple[str, ...] = ()
+
+
+def solve(folder: Path, *, cpu_s: int, memory_mb: int = 2048) -> Solved:
+    """Answer for ``miter.aig`` in the folder. Raises ToolMissing, ToolFailed."""
+    network = aig.read(folder / f"{MITER}.aig")
+    differs, known = network.names[DIFFERS], network.names[KNOWN]
+    is_defined = aig.reaches(network, known)
+    found = aig.exhausted(network, differs)
+    if found:
+        return Solved("ever", is_defined, tuple(found))
+    if found is not None and is_defined:
+        return Solved("never", is_defined)
+    search = f"bmc3 -F {_COVER_FRAMES} -T 1" if network.latches else "dprove -T 1"
+    cover = [_READ.format(known), search, "print_status"] if not is_defined else []
+    question = [_READ.format(differs), f"dprove -T 1; pdr -T {cpu_s}", "print_status", f"write_cex -a {_TRACE}"]
+    return _asked(folder, [*cover, *question], Limits(wall_s=10.0 * cpu_s, cpu_s=cpu_s, memory_mb=memory_mb))
+
+
+def _asked(folder: Path, commands: list[str], limits: Limits) -> Solved:
+    """ABC's answer: the last status is the question's, one before it whether all is ever defined."""
+    readable = tuple(yosys.package_roots()) if yosys.has_library() else ()
+    done = sandbox.run([yosys.abc_program(), "-c", "; ".join(commands)], cwd=folder, limits=replace(limits, readable=readable))
+    said = [int(found) for found in _STATUS.findall(done.stdout)]
+    wanted = commands.count("print_status")
+    if done.timed_out or done.returncode in (-signal.SIGXCPU, -signal.SIGKILL) or "bad_alloc" in done.stderr:
+        return Solved("timeout", wanted == 1)
+    if len(said) != wanted:
+        raise ToolFailed(f"ABC ended with status {done.returncode}: {(done.stderr or done.stdout)[-200:]}")
+    answer: Answer = {0: "ever", 1: "never"}.get(said[-1], "unknown")  # type: ignore[assignment]
+    return Solved(answer, wanted == 1 or said[0] == 0, _trace(folder / _TRACE) if answer == "ever" else ())
+
+
+def _trace(path: Path) -> tuple[str, ...]:
+    """The lines of inputs of what ABC wrote: after the registers' first values, one line a step."""
+    lines = path.read_text(encoding="ascii", errors="replace").split("\n") if path.exists() else []
+    return tuple(line for line in lines[1:] if line and not line.startswith("#"))
