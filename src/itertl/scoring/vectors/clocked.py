@@ -61,7 +61,7 @@ class Driver:
         for reset in self.resets:
             self._set(reset, False)
         if not self.resets:
-            self.inputs.step()
+            self.inputs.step(compare=False)  # before any edge, one right design may say 0 and another X
             self._look_around()
             return
         self.inputs.step(compare=False)  # off at first: an asynchronous reset is an edge

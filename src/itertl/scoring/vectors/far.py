@@ -46,21 +46,24 @@ def extend(inputs: Inputs, design: str, interface: Interface, known: Sequence[Co
     if not _can_run_on(interface) or inputs.is_full:
         return
     seen = _moves(_sample(text) for text in outputs)
-    if seen.is_all(len(outputs[0])):
+    if seen.complete.bit_count() == len(outputs[0]):
         return
     settings = _settings(inputs, interface)
-    found = _scan(inputs, design, interface, known, settings, HORIZONS[0])
+    full = (1 << len(outputs[0])) - 1
+    scanner = _Scanner(design, interface, known)
+    found = scanner.scan(settings, HORIZONS[0], full)
     if not found:
         return
     ranked = sorted(range(len(settings)), key=lambda n: _rank(found[n], seen, n), reverse=True)[:_KEPT]
     settings, found = [settings[n] for n in ranked], [found[n] for n in ranked]
     for before, horizon in itertools.pairwise(HORIZONS):
-        if not _is_worth(found, known, before, seen, len(outputs[0])):
+        still = full & ~_all_moves(found, seen).complete
+        if not still or not _is_worth(found, known, before, seen):
             break
-        farther = _scan(inputs, design, interface, known, settings, horizon)
+        farther = scanner.scan(settings, horizon, still)
         if not farther:
             break
-        found = farther
+        found = [[*near, *_beyond(far, before, still)] for near, far in zip(found, farther, strict=True)]
     driver = Driver(inputs, interface, known)
     for setting, changes in zip(settings, found, strict=True):
         _write(driver, setting, _wanted(changes, seen))
@@ -79,9 +82,10 @@ class Moves:
     rises: int = 0
     falls: int = 0
 
-    def is_all(self, width: int) -> bool:
-        full = (1 << width) - 1
-        return self.rises == full == self.falls
+    @property
+    def complete(self) -> int:
+        """The bits that have done both."""
+        return self.rises & self.falls
 
     def add(self, old: Sample, new: Sample) -> bool:
         """Note what happens between two samples; whether some bit does it for the first time."""
@@ -125,26 +129,41 @@ def _loads(name: str) -> bool:
     return any(part in name.lower() for part in ("load", "ld", "clear", "clr"))
 
 
-def _scan(
-    inputs: Inputs, design: str, interface: Interface, known: Sequence[Constant], settings: Sequence[Setting], horizon: int
-) -> list[list[Change]]:
-    """For each setting, (cycle, outputs) of every change within the horizon; empty where the run does not end."""
-    trial = Inputs(interface.inputs, known, random.Random(horizon))
-    driver = Driver(trial, interface, known)
-    driver.begin()
-    ends: list[int] = []
-    for setting in settings:
-        driver.hold(*setting)
-        ends.append(len(trial.words))
-        trial.step(skip=horizon)
-    stimulus = trial.done(interface.clocks[0].name)
-    changes = testbench.scan(design, testbench.prepare(stimulus, interface), _MOST_KB)
-    if changes is None:
-        return []
-    by_step: dict[int, list[Change]] = {end: [] for end in ends}
-    for step, cycle, outputs in changes:
-        by_step[step].append((cycle, _sample(outputs)))
-    return [by_step[end] for end in ends]
+@dataclass(frozen=True, slots=True)
+class _Scanner:
+    design: str
+    interface: Interface
+    known: Sequence[Constant]
+
+    def scan(self, settings: Sequence[Setting], horizon: int, mask: int) -> list[list[Change]]:
+        """For each setting, the outputs at first and at every change of a bit of ``mask`` within the horizon.
+
+        Empty where the run does not end.
+        """
+        trial = Inputs(self.interface.inputs, self.known, random.Random(len(settings)))
+        driver = Driver(trial, self.interface, self.known)
+        driver.begin()
+        by_step: dict[int, list[Change]] = {}
+        for setting in settings:
+            driver.hold(*setting)
+            by_step[len(trial.words)] = []
+            trial.step(skip=horizon)
+        stimulus = trial.done(self.interface.clocks[0].name)
+        changes = testbench.scan(self.design, testbench.prepare(stimulus, self.interface), mask, _MOST_KB)
+        for step, cycle, outputs in changes or ():
+            by_step[step].append((cycle, _sample(outputs)))
+        return list(by_step.values()) if changes else []
+
+
+def _beyond(changes: Sequence[Change], cycle: int, mask: int) -> list[Change]:
+    """What comes after a cycle, reduced to the bits of a mask: only of those is every change known."""
+    return [(at, (ones & mask, zeros & mask)) for at, (ones, zeros) in changes if at >= cycle]
+
+
+def _all_moves(found: Sequence[Sequence[Change]], seen: Moves) -> Moves:
+    for changes in found:
+        seen = seen | _moves(sample for _, sample in changes)
+    return seen
 
 
 def _rank(changes: Sequence[Change], seen: Moves, number: int) -> tuple[int, int, int]:
@@ -154,13 +173,8 @@ def _rank(changes: Sequence[Change], seen: Moves, number: int) -> tuple[int, int
     return new, len({sample for _, sample in changes}), -number
 
 
-def _is_worth(found: Sequence[Sequence[Change]], known: Sequence[Constant], horizon: int, seen: Moves, width: int) -> bool:
-    """Whether going on may show more: bits have not moved, and new ones came late or the reference speaks of counts that long."""
-    moves = seen
-    for changes in found:
-        moves = moves | _moves(sample for _, sample in changes)
-    if moves.is_all(width):
-        return False
+def _is_worth(found: Sequence[Sequence[Change]], known: Sequence[Constant], horizon: int, seen: Moves) -> bool:
+    """Whether going on may show more: something new came late, or the reference speaks of counts that long."""
     if any(constant.value * 4 > horizon and constant.value >= _LARGE for constant in known):
         return True
     return any(event.is_first and event.cycle > horizon // 8 for changes in found for event in _events(changes, seen))

@@ -21,7 +21,7 @@ from itertl.scoring.vectors.words import Constant, constants
 STEPS = 4000  # words for a design at its default parameters
 SECOND_STEPS = 1500  # at other parameters
 FEWEST_STEPS = 64
-SLOW_S = 0.4  # a reference whose run takes longer is given fewer words
+SLOW_S = 0.25  # a reference whose run takes longer is given fewer words
 KEPT = 32  # oracles in a worker's memory
 
 

@@ -61,7 +61,7 @@ def run(design: str, bench: Bench, parameters: Mapping[str, int] | None = None, 
     """
     nonce, width, steps = secrets.token_hex(16), bench.width, bench.steps
     limits = replace(RUN_LIMITS, cpu_s=cpu_s, output_kb=1024 + (steps * (width + len(nonce) + 1) >> 10))
-    done = _simulate(design, bench, parameters or {}, nonce, limits, is_scan=False)
+    done = _simulate(design, bench, parameters or {}, nonce, limits, scanned=0)
     ran = done.ran
     if ran is None or done.compiled.returncode != 0:
         return Samples(compile_failure(done.compiled))
@@ -75,13 +75,13 @@ def run(design: str, bench: Bench, parameters: Mapping[str, int] | None = None, 
     return Samples(stopped, outputs, ran.seconds)
 
 
-def scan(design: str, bench: Bench, most_kb: int) -> list[tuple[int, int, str]] | None:
-    """(step, cycle, outputs) of every change of the outputs in the skipped cycles before a step, for a trusted design.
+def scan(design: str, bench: Bench, mask: int, most_kb: int) -> list[tuple[int, int, str]] | None:
+    """(step, cycle, outputs) of every change of an output bit of ``mask`` in skipped cycles, for a design that is trusted.
 
-    None where the run did not come to its end or said more than ``most_kb``.
+    Before the first cycle, as cycle -1, stands what the outputs are. None where the run did not come to its end or said more than ``most_kb``.
     """
     nonce = secrets.token_hex(4)
-    ran = _simulate(design, bench, {}, nonce, replace(RUN_LIMITS, output_kb=most_kb), is_scan=True).ran
+    ran = _simulate(design, bench, {}, nonce, replace(RUN_LIMITS, output_kb=most_kb), scanned=mask).ran
     if ran is None or ran.returncode != 0 or ran.timed_out or ran.flooded:
         return None
     found: list[tuple[int, int, str]] = []
@@ -93,17 +93,17 @@ def scan(design: str, bench: Bench, most_kb: int) -> list[tuple[int, int, str]] 
 
 
 def _simulate(
-    design: str, bench: Bench, parameters: Mapping[str, int], nonce: str, limits: Limits, *, is_scan: bool
+    design: str, bench: Bench, parameters: Mapping[str, int], nonce: str, limits: Limits, *, scanned: int
 ) -> icarus.Simulation:
     top = f"n{secrets.token_hex(8)}"
     return icarus.simulate(
-        {"tb.sv": _render(bench, parameters, top, nonce, is_scan), "design.sv": design},
+        {"tb.sv": _render(bench, parameters, top, nonce, scanned), "design.sv": design},
         top=top, data_files=bench.files, dump=False, is_expanded=True, compile_limits=COMPILE_LIMITS, run_limits=limits,
     )  # fmt: skip
 
 
-def _render(bench: Bench, parameters: Mapping[str, int], top: str, nonce: str, is_scan: bool) -> str:
-    """The testbench's text. ``is_scan``: it prints what changes in skipped cycles, and no samples."""
+def _render(bench: Bench, parameters: Mapping[str, int], top: str, nonce: str, scanned: int) -> str:
+    """The testbench's text. ``scanned``: bits of the outputs whose changes in skipped cycles it prints, in place of samples."""
     interface, steps = bench.interface, bench.steps
     width = max(1, sum(port.width for port in interface.inputs))
     n = f"n{secrets.token_hex(8)}"
@@ -119,7 +119,7 @@ def _render(bench: Bench, parameters: Mapping[str, int], top: str, nonce: str, i
         links.append(f".\\{port.name} ({n}_o{number})")
     outputs = "{" + ", ".join(f"{n}_o{number}" for number in reversed(range(len(interface.outputs)))) + "}"
     values = ", ".join(f".\\{name} ({value})" for name, value in parameters.items())
-    sample = f'#{STEP} $display("{nonce}%b", {outputs});' if not is_scan else f"#{STEP};"
+    sample = f'#{STEP} $display("{nonce}%b", {outputs});' if not scanned else f"#{STEP};"
     return "\n".join([
         "`timescale 1ns/1ps", f"module {top};", f"  reg [{width - 1}:0] {n}_word, {n}_words [0:{steps - 1}];",
         f"  reg [31:0] {n}_skips [0:{steps - 1}];", f"  reg [{bench.width - 1}:0] {n}_last;", f"  integer {n}_step, {n}_skip;", *nets,
@@ -127,18 +127,20 @@ def _render(bench: Bench, parameters: Mapping[str, int], top: str, nonce: str, i
         "  initial begin", f'    $readmemh("{WORDS_FILE}", {n}_words);',
         *([f'    $readmemh("{SKIPS_FILE}", {n}_skips);'] if SKIPS_FILE in bench.files else []),
         f"    for ({n}_step = 0; {n}_step < {steps}; {n}_step = {n}_step + 1) begin",
-        *(_skipping(n, bench.clock, nonce, outputs, is_scan) if SKIPS_FILE in bench.files else []),
+        *(_skipping(n, bench, nonce, outputs, scanned) if SKIPS_FILE in bench.files else []),
         f"      {n}_word = {n}_words[{n}_step];", f"      {sample}",
         "    end", "    $finish;", "  end", "endmodule", "`default_nettype wire", "",
     ])  # fmt: skip
 
 
-def _skipping(n: str, clock: int, nonce: str, outputs: str, is_scan: bool) -> list[str]:
-    turn = f"{n}_word = {n}_word ^ {clock.bit_length()}'h{clock:x}; #{STEP};"
-    if not is_scan:
+def _skipping(n: str, bench: Bench, nonce: str, outputs: str, scanned: int) -> list[str]:
+    turn = f"{n}_word = {n}_word ^ {bench.clock.bit_length()}'h{bench.clock:x}; #{STEP};"
+    if not scanned:
         return [f"      repeat ({n}_skips[{n}_step]) begin {turn} {turn} end"]
+    say = f'$display("{nonce} %0d %0d %b", {n}_step, {n}_skip, {n}_last);'
     return [
-        f"      {n}_last = {outputs};", f"      for ({n}_skip = 0; {n}_skip < {n}_skips[{n}_step]; {n}_skip = {n}_skip + 1) begin",
-        f"        {turn}", f"        if ({n}_last !== {outputs}) begin", f"          {n}_last = {outputs};",
-        f'          $display("{nonce} %0d %0d %b", {n}_step, {n}_skip, {n}_last);', "        end", f"        {turn}", "      end",
+        f"      {n}_skip = -1;", f"      {n}_last = {outputs};", f"      if ({n}_skips[{n}_step] > 0) {say}",
+        f"      for ({n}_skip = 0; {n}_skip < {n}_skips[{n}_step]; {n}_skip = {n}_skip + 1) begin", f"        {turn}",
+        f"        if ((({n}_last ^ {outputs}) & {bench.width}'h{scanned:x}) !== 0) begin", f"          {n}_last = {outputs};",
+        f"          {say}", "        end", f"        {turn}", "      end",
     ]  # fmt: skip
