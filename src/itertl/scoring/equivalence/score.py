@@ -1,0 +1,97 @@
+"""The scorer ``equivalence``: 1 where the candidate is proven equal to the reference, 0 where a difference is shown.
+
+Simulation comes first (``vectors``): it is cheap, it ends most wrong candidates, and nothing is called proven that it does not
+agree with. Where it finds no difference, a proof is tried; a proof's counterexample counts only if the simulator
+confirms it. The outcome's name stands first in ``detail``.
+"""
+
+import functools
+from collections.abc import Callable
+
+from itertl.judging import gate
+from itertl.judging.gate import Design
+from itertl.judging.outcomes import cut
+from itertl.problems.header import derive_top
+from itertl.records import Fault, Score, Verdict
+from itertl.scoring import interface as interfaces
+from itertl.scoring.equivalence import proof
+from itertl.scoring.equivalence.proof import Outcome, Proof
+from itertl.scoring.equivalence.replay import replay
+from itertl.scoring.samples import ScoreItem
+from itertl.tools import yosys
+
+REVISION = 1  # of the rules here: part of what a kept score depends on
+_UNDECIDED = (Outcome.UNKNOWN, Outcome.TIMEOUT, Outcome.UNSUPPORTED)
+
+
+def version() -> str:
+    """What a score depends on beside the item. Raises ToolMissing."""
+    from itertl.scoring.vectors import score as vectors
+
+    return f"{yosys.version()}, equivalence {REVISION}, {vectors.version()}"
+
+
+def score(item: ScoreItem) -> Score:
+    """PASSED and 1 (proven), WRONG_OUTPUT and 0 (refuted), UNDECIDED and None (unknown, timeout, unsupported).
+
+    What the simulation finds before (no code, gamed, other ports, a run that does not end …) is the verdict as it stands,
+    a reference that it or Yosys cannot use is UNJUDGEABLE. Raises ToolMissing, ToolFailed.
+    """
+    from itertl.scoring.vectors import score as vectors
+
+    used = yosys.version().split(" ")[1]
+
+    def result(value: float | None, verdict: Verdict, detail: str) -> Score:
+        return Score(scorer="equivalence", value=value, verdict=verdict, detail=cut(detail), tool="yosys", tool_version=used)
+
+    simulated = vectors.score(item)
+    if simulated.verdict is not Verdict.PASSED:
+        return result(simulated.value, simulated.verdict, _named(simulated))
+    assert item.reference is not None
+    top = item.top or derive_top(item.reference) or ""
+    reference, candidate = _examined(item.reference, top), gate.examine(item.code, top)
+    if not isinstance(reference, Design) or not isinstance(candidate, Design):
+        return result(None, Verdict.TOOL_FAILED, "the gate refuses a text that it let through before")
+    return _verdict(_decided(reference, candidate), result)
+
+
+def _decided(reference: Design, candidate: Design) -> Proof:
+    """The proof, with its counterexample played."""
+    if candidate.key == reference.key:
+        return Proof(Outcome.PROVEN, "the reference's own text")
+    found = proof.prove(reference, candidate)
+    if found.trace is None:
+        return found
+    difference = replay(reference.text, candidate.text, interfaces.read(reference.text, reference.top), found.trace)
+    if difference:
+        return Proof(Outcome.REFUTED, difference)
+    return Proof(Outcome.UNKNOWN, f"{found.detail}, which the simulator does not confirm")
+
+
+def _verdict(found: Proof, result: Callable[[float | None, Verdict, str], Score]) -> Score:
+    detail = f"{found.outcome}: {found.detail}"
+    if found.is_references and found.outcome in (Outcome.UNSUPPORTED, Outcome.UNKNOWN):
+        return result(None, Verdict.UNJUDGEABLE, detail)
+    if found.outcome in _UNDECIDED:
+        return result(None, Verdict.UNDECIDED, detail)
+    if found.outcome is Outcome.PORTS:
+        return result(0.0, Verdict.ELABORATION_ERROR, detail)
+    if found.outcome is Outcome.REFUTED:
+        return result(0.0, Verdict.WRONG_OUTPUT, detail)
+    return result(1.0, Verdict.PASSED, detail)
+
+
+def _named(simulated: Score) -> str:
+    """The simulation's finding with the outcome that it amounts to, where it is one."""
+    if simulated.verdict is Verdict.WRONG_OUTPUT:
+        return f"{Outcome.REFUTED}: {simulated.detail}"
+    if simulated.verdict is Verdict.ELABORATION_ERROR and simulated.detail.startswith("port "):
+        return f"{Outcome.PORTS}: {simulated.detail}"
+    if simulated.verdict.fault is Fault.OURS:
+        return f"{Outcome.UNSUPPORTED}: {simulated.detail}"
+    return simulated.detail
+
+
+@functools.lru_cache(maxsize=32)
+def _examined(reference: str, top: str) -> gate.Found:
+    return gate.examine(reference, top)
