@@ -389,19 +389,23 @@ def data_audit(
     format: Annotated[str, typer.Option("--format")] = "auto",
     filter: Annotated[list[str] | None, typer.Option("--filter", help="COLUMN=VALUE: keep rows that have it.")] = None,
     tools: Annotated[bool, typer.Option("--tools/--no-tools", help="Parse and elaborate every reference.")] = True,
+    function: Annotated[bool, typer.Option("--function", help="Also synthesize and simulate every reference, and score it against itself.")] = False,
     workers: Workers = 0,
     as_json: Json = False,
 ) -> None:
-    """Duplicates, near-duplicates, contamination, references that do not parse or elaborate."""
+    """Duplicates, near-duplicates, contamination, references that do not parse or elaborate; with --function, unsound ones."""
     from itertl import commands
 
-    found, loaded = commands.data_audit(
-        source, benchmark or [], data, format=format, filter=_pairs(filter, "--filter"), check_tools=tools, num_workers=workers
-    )
+    found, loaded, by_function = commands.data_audit(
+        source, benchmark or [], data, format=format, filter=_pairs(filter, "--filter"), check_tools=tools, function=function,
+        num_workers=workers, reporter=Reporter(quiet=as_json),
+    )  # fmt: skip
     if as_json:
-        _print_json({**found.to_json(), "loaded": loaded})
+        _print_json({**found.to_json(), "loaded": loaded, **({"function": by_function.to_json()} if by_function else {})})
     else:
         _show(found.render())
+        if by_function is not None:
+            _show(by_function.render())
         print("".join(f"{count} rows: {reason}\n" for part in ("skipped", "notes") for reason, count in loaded[part].items()), end="")
 
 

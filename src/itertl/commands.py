@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from itertl.evaluation.fingerprint import Fingerprint
     from itertl.evaluation.mutants import SelfTest
     from itertl.problems.audit import AuditReport
+    from itertl.problems.function_report import FunctionReport
 
 
 def generate(
@@ -169,9 +170,11 @@ def data_synth(count: int, out: Path, *, seed: int, families: Sequence[str], spl
 
 def data_audit(
     source: str, benchmark_names: Sequence[str], data: Path | None, *, format: str, filter: Mapping[str, object],
-    check_tools: bool, num_workers: int,
-) -> "tuple[AuditReport, dict[str, Any]]":  # fmt: skip
-    """Audit the problems of ``source`` against the named benchmarks; also what loading left out or changed."""
+    check_tools: bool, function: bool, num_workers: int, reporter: Reporter,
+) -> "tuple[AuditReport, dict[str, Any], FunctionReport | None]":  # fmt: skip
+    """Audit the problems of ``source`` against the named benchmarks; also what loading left out or changed, and, where
+    ``function`` asks for it, what the references are as hardware."""
+    from itertl import models
     from itertl.evaluation import benchmarks
     from itertl.problems.audit import audit
     from itertl.problems.load import load_problems
@@ -179,4 +182,12 @@ def data_audit(
     loaded = load_problems(source, format=format, filter=filter)
     against = [p for name in benchmark_names for p in benchmarks.load(name, data).problems]
     report = audit(loaded.problems, benchmarks=against, check_tools=check_tools, num_workers=num_workers)
-    return report, {"format": loaded.format, "skipped": loaded.skipped, "notes": loaded.notes}
+    by_function = None
+    if function:
+        from itertl.problems.audit_function import audit_function
+
+        with reporter.stage("audit", 0) as tracker:
+            by_function = audit_function(
+                loaded.problems, num_workers=num_workers, cache=models.cache_folder(), on_done=tracker.advance
+            )
+    return report, {"format": loaded.format, "skipped": loaded.skipped, "notes": loaded.notes}, by_function

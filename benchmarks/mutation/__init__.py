@@ -1,0 +1,1 @@
+"""Parts of the benchmarks that measure scorers of function on mutants: references, an arbiter, the account."""

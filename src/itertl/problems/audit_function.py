@@ -1,0 +1,117 @@
+"""The audit of references by function: which of a set of pairs are sound hardware, and which scorers can use which.
+
+Each distinct reference is inspected once (``function_checks``), in worker processes, and remembered by content; then it
+is scored against itself by every scorer that trains on references. What the audit does not ask: whether the reference
+does what the instruction says.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from itertl.content_cache import ContentCache
+from itertl.errors import ToolMissing
+from itertl.problems.audit_report import Member
+from itertl.problems.function_checks import REVISION
+from itertl.problems.function_report import EXAMPLES, REMARKS, FunctionFinding, FunctionReport, Reason, SelfScore
+from itertl.problems.function_report import general as generalized
+from itertl.problems.header import derive_top
+from itertl.records import Problem, Score, content_hash
+from itertl.scoring import scorers
+from itertl.scoring.engine import score_items
+from itertl.scoring.samples import ScoreItem
+from itertl.scoring.vectors.score import version as stimulus_version
+from itertl.tools import icarus, pool, slang, yosys
+
+SCORERS = ("rtlcoder", "syntax", "icarus", "ast", "vectors", "equivalence", "ppa")
+INSPECT_TIMEOUT_S = 180.0  # for one reference: its own limits are far below
+SCORE_TIMEOUT_S = 60.0
+_Faults: TypeAlias = list[tuple[str, str]]
+
+
+def audit_function(
+    problems: Sequence[Problem],
+    *,
+    names: Sequence[str] = SCORERS,
+    num_workers: int = 0,
+    cache: Path | None = None,
+    on_done: Callable[[int], None] = lambda count: None,
+) -> FunctionReport:
+    """Inspect every reference and score it against itself by the scorers ``names``.
+
+    ``cache``: folder of answers kept across calls; a call that was stopped goes on there. ``on_done`` is told how many
+    references were finished since its last call, of twice their number. Raises ToolMissing, UsageError.
+    """
+    scorers.check_scorers(names)
+    tools = {"slang": slang.version(), "icarus": icarus.version(), "yosys": yosys.version(), "stimulus": stimulus_version(), **scorers.check_tools(names)}
+    paired = [(problem, problem.reference) for problem in problems if problem.reference is not None]
+    asked = {(text, problem.top or derive_top(text) or "") for problem, text in paired}
+    faults, unjudged = _inspect(sorted(asked), tools, num_workers, cache, on_done)
+    findings: list[FunctionFinding] = []
+    failures: Counter[str] = Counter()
+    for problem, text in paired:
+        key = (text, problem.top or derive_top(text) or "")
+        findings += [FunctionFinding(kind=kind, problem=Member.of(problem), detail=detail) for kind, detail in faults.get(key, [])]
+        failures.update([unjudged[key]] if key in unjudged else [])
+    own = _score_themselves(paired, names, num_workers, cache, on_done)
+    named = {finding.problem.id for finding in findings if finding.kind not in REMARKS}
+    sound = sum(problem.id not in named for problem, _ in paired) - failures.total()
+    return FunctionReport(
+        problems=len(problems), references=len(paired), sound=sound, findings=tuple(findings), scorers=tuple(own),
+        unjudged=dict(sorted(failures.items())), tools=tools,
+    )  # fmt: skip
+
+
+def _inspect(
+    asked: Sequence[tuple[str, str]], tools: Mapping[str, str], num_workers: int, cache: Path | None, on_done: Callable[[int], None]
+) -> tuple[dict[tuple[str, str], _Faults], dict[tuple[str, str], str]]:
+    """(faults of each reference that was inspected, why each other one was not)."""
+    used = [tools[name] for name in ("slang", "icarus", "yosys", "stimulus")]
+    keys = {content_hash(["function", REVISION, *used, text, top], 32): (text, top) for text, top in asked if top}
+    found: dict[tuple[str, str], _Faults] = {
+        (text, top): [("refused", "no module, or more than one that nothing else names")] for text, top in asked if not top
+    }
+    failed: dict[tuple[str, str], str] = {}
+    with ContentCache(cache, "audit") as kept:
+        for key, answer in kept.get(keys).items():
+            found[keys[key]] = [(kind, detail) for kind, detail in json.loads(answer)]
+        on_done(len(found))
+        left = [key for key, each in keys.items() if each not in found]
+        run = pool.map_unordered(
+            "itertl.problems.function_checks:inspect", [keys[key] for key in left], num_workers=num_workers, timeout_s=INSPECT_TIMEOUT_S
+        )
+        for number, outcome in run:
+            if outcome.detail.startswith("ToolMissing"):
+                raise ToolMissing(outcome.detail.partition(": ")[2])
+            if outcome.status == "ok":
+                found[keys[left[number]]] = outcome.value
+                kept.put(left[number], json.dumps(outcome.value))
+            else:
+                failed[keys[left[number]]] = f"{outcome.status}: {generalized(outcome.detail)}"
+            on_done(1)
+    return found, failed
+
+
+def _score_themselves(
+    paired: Sequence[tuple[Problem, str]], names: Sequence[str], num_workers: int, cache: Path | None, on_done: Callable[[int], None]
+) -> list[SelfScore]:
+    items = [ScoreItem(text, problem.header, text, problem.top or derive_top(text)) for problem, text in paired]
+    rows = score_items(items, names, num_workers=num_workers, timeout_s=SCORE_TIMEOUT_S, cache=cache, on_done=on_done)
+    return [_own(name, [row[number] for row in rows], [problem for problem, _ in paired]) for number, name in enumerate(names)]
+
+
+def _own(name: str, scores: Sequence[Score], problems: Sequence[Problem]) -> SelfScore:
+    """How one scorer takes the references; reasons by how often, then by text."""
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for score, problem in zip(scores, problems, strict=True):
+        if score.value is None or score.value < 1:
+            groups[score.verdict.value, generalized(score.detail)].append(str(Member.of(problem)))
+    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    reasons = [
+        Reason(verdict=verdict, reason=reason, count=len(which), examples=tuple(which[:EXAMPLES])) for (verdict, reason), which in ordered
+    ]
+    silent = sum(score.value is None for score in scores)
+    full = sum(score.value is not None and score.value >= 1 for score in scores)
+    return SelfScore(scorer=name, full=full, less=len(scores) - full - silent, cannot_judge=silent, reasons=tuple(reasons))

@@ -1,0 +1,103 @@
+"""What is wrong with one reference as hardware: in a disposable worker, for it runs tools on the text.
+
+The judge's gate reads it first, and everything else is asked of the text that it prints. X is looked for on the stimulus
+of the scorer ``vectors``, in the steps that it compares: after a reset, where there is one.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from itertl.errors import ToolFailed
+from itertl.judging import gate
+from itertl.problems import netlist_faults
+from itertl.scoring.equivalence.rewrite import TOP, for_yosys
+from itertl.scoring.samples import is_plain_name
+from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult
+from itertl.tools import sandbox, yosys
+from itertl.tools.sandbox import Limits
+from itertl.tools.yosys import Ran
+
+REVISION = 1  # of the checks here; part of what kept answers depend on
+LIMITS = Limits(wall_s=30, cpu_s=20, memory_mb=2048, file_mb=256, proc=True)
+_SCRIPT = ["read_verilog -sv design.v", f"hierarchy -check -top {TOP}", "proc", "flatten", "opt_clean", "write_json design.json"]
+_NEVER_KNOWN = "no bit of its outputs is ever known"
+Fault = tuple[str, str]  # (kind, detail): kinds are those of ``function_report``
+
+
+def inspect(payload: tuple[str, str]) -> list[Fault]:
+    """All faults of (reference, its top module), in the order of the report. Raises ToolMissing, ToolFailed.
+
+    A reference that the gate refuses is asked nothing else.
+    """
+    reference, top = payload
+    if not is_plain_name(top):
+        return [("refused", f"the top module's name {top[:80]!r} is no identifier")]
+    found = gate.examine(reference, top)
+    if isinstance(found, gate.Refusal):
+        return [("refused", f"{found.verdict}: {found.detail}")]
+    is_good, why = yosys.synthesizes(found.text, top)
+    faults: list[Fault] = [] if is_good else [("does not synthesize", why)]
+    netlist = _netlist(found.text, top)
+    if isinstance(netlist, Ran):
+        if is_good and not netlist.timed_out:
+            raise ToolFailed(f"Yosys synthesizes it and writes no netlist: {netlist.error}")
+    else:
+        faults += netlist_faults.faults(netlist)
+    return faults + _unknowns(consult(reference, top, "0"))
+
+
+def _netlist(text: str, top: str) -> dict[str, Any] | Ran:
+    """The flattened module as Yosys writes it, or how Yosys ended without writing it."""
+    try:
+        renamed = for_yosys(text, top)
+    except ValueError as error:
+        return Ran(str(error))
+    with sandbox.scratch() as folder:
+        (folder / "design.v").write_bytes(renamed.encode("utf-8", "replace"))
+        ran = yosys.passes(folder, [_SCRIPT], LIMITS)
+        written = folder / "design.json"
+        if ran.error or not written.exists():
+            return ran
+        return json.loads(written.read_bytes())["modules"][TOP]
+
+
+def _unknowns(oracle: Oracle | Silent) -> list[Fault]:
+    """Output bits that are X or Z in the compared steps of the run at default parameters."""
+    if isinstance(oracle, Silent):
+        kind = "X throughout" if oracle.reason.endswith(_NEVER_KNOWN) else "not simulated"
+        return [(kind, oracle.reason)]
+    run = oracle.runs[0]
+    compared = [sample for sample, counts in zip(run.outputs, run.stimulus.is_compared, strict=True) if counts]
+    unknown = _unknown_counts(compared)
+    always = [bit for bit, count in enumerate(unknown) if count == len(compared)]
+    at_times = [bit for bit, count in enumerate(unknown) if 0 < count < len(compared)]
+    faults: list[Fault] = []
+    if always:
+        faults.append(("X throughout", _named(run, always)))
+    if at_times:
+        most = max(unknown[bit] for bit in at_times)
+        kind = "X after reset" if oracle.interface.resets else "X without a reset"
+        faults.append((kind, f"{_named(run, at_times)} in up to {most} of {len(compared)} samples"))
+    return faults
+
+
+def _unknown_counts(samples: Sequence[str]) -> list[int]:
+    """In how many samples each bit, from the lowest, is neither 0 nor 1."""
+    counts = [0] * (len(samples[0]) if samples else 0)
+    for sample in samples:
+        if sample.count("0") + sample.count("1") < len(sample):
+            for bit, sign in enumerate(reversed(sample)):
+                counts[bit] += sign not in "01"
+    return counts
+
+
+def _named(run: Run, bits: Sequence[int]) -> str:
+    """The ports that these bits belong to, with how many of each."""
+    wanted, at, found = set(bits), 0, list[str]()
+    for port in run.interface.outputs:
+        count = len(wanted & set(range(at, at + port.width)))
+        at += port.width
+        if count:
+            found.append(port.name if count == port.width else f"{port.name} ({count} of {port.width} bits)")
+    return ", ".join(found)
