@@ -168,6 +168,20 @@ def test_a_plan_runs_nothing(repository: Path, tmp_path: Path) -> None:
     assert "iter-01/checkpoint/" in plan["files"] and not (tmp_path / "run").exists()
 
 
+def test_a_plan_counts_only_the_evaluations_that_are_due(repository: Path, tmp_path: Path) -> None:
+    """Four iterations: the untouched model and all four, or the untouched model, the third and the last."""
+    totals: list[float] = []
+    for every, judged in ((1, ["base", "iter-00", "iter-01", "iter-02", "iter-03"]), (3, ["base", "iter-02", "iter-03"])):
+        recipe = repository / "recipes" / "smoke.yaml"
+        done = itertl("run", recipe, "--plan", "--json", "--out", tmp_path / "run", "iterations=4", f"evals.0.every={every}")
+        plan = json.loads(done.stdout)
+        assert [file.split("/")[0] for file in plan["files"] if file.endswith("/eval-synth-heldout.jsonl")] == judged
+        seconds = plan["estimated_seconds"]
+        once = seconds["sample, an iteration"] + seconds["train, an iteration"]
+        totals.append((seconds["total"] - 4 * once) / seconds["eval synth-heldout"])
+    assert totals == pytest.approx([5, 3])
+
+
 def test_a_measured_plan_samples_and_trains_a_little(repository: Path, tmp_path: Path) -> None:
     recipe, out = repository / "recipes" / "smoke.yaml", tmp_path / "run"
     done = itertl("run", recipe, "--plan", "--measure", "--json", "--out", out, "method=dpo")

@@ -150,6 +150,10 @@ class EvalConfig(_Part):
     rule: str = "default"  # verdict rule of the benchmark
     every: int = Field(default=1, ge=1)  # iterations; the last one and the untouched model are always judged
 
+    def is_due(self, iteration: int | None, iterations: int) -> bool:
+        """Whether it is judged after this iteration (from 0; None: the untouched model) of so many."""
+        return iteration is None or (iteration + 1) % self.every == 0 or iteration + 1 == iterations
+
 
 class TelemetryConfig(_Part):
     """Measurements that cost time."""

@@ -45,11 +45,15 @@ class Plan:
 
     def files(self) -> list[str]:
         """What a finished run holds, relative to its folder."""
-        names = [e.benchmark for e in self.recipe.evals]
-        evals = [f"{kind}-{name}.jsonl" for name in names for kind in ("samples", "eval")]
-        own = ["candidates.jsonl", "scored.jsonl", "checkpoint/", "train.jsonl", "manifest.json", *evals]
-        shared = ["recipe.yaml", "problems.jsonl", *(f"base/{e}" for e in evals), "metrics.jsonl", "report.html", "figures/"]
-        return [*shared, *(f"iter-{i:02d}/{name}" for i in range(self.recipe.iterations) for name in own)]
+        names = ["candidates.jsonl", "scored.jsonl", "checkpoint/", "train.jsonl", "manifest.json"]
+        found = ["recipe.yaml", "problems.jsonl", *(f"base/{name}" for name in self._judged(None)), "metrics.jsonl", "report.html", "figures/"]
+        for iteration in range(self.recipe.iterations):
+            found += [f"iter-{iteration:02d}/{name}" for name in (*names, *self._judged(iteration))]
+        return found
+
+    def _judged(self, iteration: int | None) -> list[str]:
+        due = [e.benchmark for e in self.recipe.evals if e.is_due(iteration, self.recipe.iterations)]
+        return [f"{kind}-{name}.jsonl" for name in due for kind in ("samples", "eval")]
 
     def render(self) -> str:
         times = "\n".join(f"  {name:<28}{_duration(s):>10}" for name, s in self.seconds.items())
@@ -89,10 +93,11 @@ def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
         count = len(benchmarks.load(config.benchmark, Path(config.data) if config.data else None, limit=config.limit).problems)
         samples = sum(config.num_samples if t > 0 else 1 for t in config.temperatures) * count
         seconds[f"eval {config.benchmark}"] = samples * config.max_new_tokens / rates.sampled_per_s
-    evals = sum(s for name, s in seconds.items() if name.startswith("eval"))
+    rounds_judged = [None, *range(recipe.iterations)]
+    evals = sum(seconds[f"eval {e.benchmark}"] * sum(e.is_due(i, recipe.iterations) for i in rounds_judged) for e in recipe.evals)
     rounds = 1 if method.single_round else recipe.iterations
     sampling = seconds.get("sample, an iteration", 0.0)
-    seconds["total"] = rounds * sampling + recipe.iterations * seconds["train, an iteration"] + (recipe.iterations + 1) * evals
+    seconds["total"] = rounds * sampling + recipe.iterations * seconds["train, an iteration"] + evals
     return Plan(recipe, folder, len(problems), parameters, seconds, rates.memory_gb, measured)
 
 

@@ -244,10 +244,7 @@ def train(run: RunFolder, task: Task, scored: Path | None, policy: Policy, itera
 
 def evaluate(run: RunFolder, task: Task, policy: Policy, iteration: int | None) -> tuple[EvalSummary, ...]:
     """Sample and judge the benchmarks that are due after this iteration."""
-    due = [
-        item for item in task.benchmarks
-        if iteration is None or (iteration + 1) % item[0].every == 0 or iteration + 1 == run.recipe.iterations
-    ]  # fmt: skip
+    due = [item for item in task.benchmarks if item[0].is_due(iteration, run.recipe.iterations)]
     return tuple(summary for item in due for summary in _evaluate_one(run, policy, iteration, *item))
 
 

@@ -5,10 +5,11 @@ the tokens that are drawn go over the padding, so that a row's keys lie at its p
 is recorded once for a number of rows and played for each token; rows that ended stay until half have, because a step of fewer
 rows must be recorded anew and takes nearly as long.
 
-Left out: models whose buffers would take more than a share of the card (``fits``), and those that ``works`` finds to give
+Left out: batches whose buffers would take more than a share of the card (``fits``), and models that ``works`` finds to give
 other logits than a plain pass or that cannot be recorded: they are decoded step by step.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,9 +100,15 @@ class RecordedRows:
                 self._forward()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=_pool()):
             self._logits_R_V = self._forward()
         return graph
+
+
+@functools.cache
+def _pool() -> Any:
+    """Memory of all recorded steps of a process: one is played at a time, and the next takes what it left."""
+    return torch.cuda.graph_pool_handle()
 
 
 def room(prompt_lengths: Sequence[int], max_new_tokens: int) -> int:
@@ -132,8 +139,8 @@ def begin(
 
 @torch.inference_mode()
 def works(model: Any) -> bool:
-    """Whether a model that shares prompts can be recorded, and then gives the logits of plain passes."""
-    if model.device.type != "cuda":
+    """Whether a model can be recorded, and then gives the logits of plain passes."""
+    if model.device.type != "cuda" or not shared_prompts.can_try(model):
         return False
 
     def start(model: Any, prompts: Sequence[tuple[int, ...]], prompt_R: list[int]) -> tuple[Tensor, shared_prompts.Step]:

@@ -154,8 +154,7 @@ PLAIN = Ways()
 
 def find_ways(model: "PreTrainedModel") -> Ways:
     """Try them against plain passes; sets the model's attention."""
-    shares = shared_prompts.works(model)
-    return Ways(shares, shares and graphs.works(model))
+    return Ways(shared_prompts.works(model), graphs.works(model))
 
 
 class Cache(Protocol):
@@ -236,11 +235,11 @@ def _read_prompts(model: "PreTrainedModel", requests: Sequence[SampleRequest], l
     number_of = {ids: number for number, ids in enumerate(unique)}
     prompt_R = [number_of[request.prompt.token_ids] for request in requests]
     index_R = torch.tensor(prompt_R, device=device)
+    length = graphs.room(list(map(len, unique)), longest)
+    if ways.records and graphs.fits(model, len(requests), length):
+        logits_U_V, rows = graphs.begin(model, unique, prompt_R, length)
+        return logits_U_V[index_R], rows
     if ways.shares_prompts:
-        length = graphs.room(list(map(len, unique)), longest)
-        if ways.records and graphs.fits(model, len(requests), length):
-            logits_U_V, rows = graphs.begin(model, unique, prompt_R, length)
-            return logits_U_V[index_R], rows
         logits_U_V, prompts = shared_prompts.read(model, unique, prompt_R)
         position_R = shared_prompts.lengths(unique, prompt_R, device)
         return logits_U_V[index_R], shared_prompts.SharedCache(model, prompts, position_R)
