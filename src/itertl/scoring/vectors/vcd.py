@@ -1,0 +1,83 @@
+"""The first mismatch as a small VCD: inputs, and both designs' outputs, in the steps around it; made on request."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+from itertl.errors import DataError
+from itertl.judging import gate
+from itertl.problems.header import derive_top
+from itertl.scoring.samples import ScoreItem
+from itertl.scoring.vectors import outcome, testbench
+from itertl.scoring.vectors.mismatch import split_inputs, split_outputs
+from itertl.scoring.vectors.oracle import Oracle, Run, consult
+from itertl.scoring.vectors.score import seed
+from itertl.storage import write_text
+
+BEFORE, AFTER = 32, 8  # steps
+
+
+def write_vcd(item: ScoreItem, path: Path, *, before: int = BEFORE, after: int = AFTER) -> bool:
+    """Simulate again, and write what happens from ``before`` steps before the first mismatch to ``after`` steps after it.
+
+    Scopes ``inputs``, ``candidate``, ``reference``; one step is one unit of time. False, and no file, where there is no
+    mismatch. Raises DataError where there is nothing to compare (no reference that serves, a candidate refused or
+    without the reference's ports, a run that did not come to its end), ToolMissing.
+    """
+    for run, outputs in _runs(item):
+        first = outcome.compare(run.expected, outputs).first
+        if first is not None:
+            steps = range(max(0, first - before), min(len(outputs), first + after + 1))
+            write_text(path, _vcd(run, outputs, steps, first))
+            return True
+    return False
+
+
+def _runs(item: ScoreItem) -> Iterator[tuple[Run, tuple[str, ...]]]:
+    """Each run of the reference with the candidate's outputs."""
+    top = item.top or derive_top(item.reference or "") or ""
+    oracle = consult(item.reference or "", top, seed())
+    if not isinstance(oracle, Oracle):
+        raise DataError(oracle.reason)
+    found = gate.examine(item.code, top)
+    if isinstance(found, gate.Refusal):
+        raise DataError(f"the candidate is refused: {found.verdict}: {found.detail}")
+    for run in oracle.runs:
+        done = testbench.run(found.text, run.bench, run.parameters)
+        if done.stopped is not None:
+            raise DataError(f"the candidate's run has no samples: {done.stopped[0]}: {done.stopped[1]}")
+        yield run, done.outputs
+
+
+def _vcd(run: Run, outputs: Sequence[str], steps: range, first: int) -> str:
+    scopes = {
+        "inputs": list(run.interface.inputs),
+        "candidate": list(run.interface.outputs),
+        "reference": list(run.interface.outputs),
+    }
+    codes = {(scope, port.name): _code(n) for n, (scope, port) in enumerate((s, p) for s, ports in scopes.items() for p in ports)}
+    lines = [f"$comment first mismatch at step {first} $end", "$timescale 1ns $end"]
+    for scope, ports in scopes.items():
+        lines.append(f"$scope module {scope} $end")
+        lines += [f"$var wire {port.width} {codes[scope, port.name]} {port.name} $end" for port in ports]
+        lines.append("$upscope $end")
+    lines.append("$enddefinitions $end")
+    last: dict[tuple[str, str], str] = {}
+    for step in steps:
+        now = {("inputs", port.name): f"{value:0{port.width}b}" for port, value in split_inputs(run, step)}
+        sides = (("candidate", outputs[step]), ("reference", run.outputs[step]))
+        now |= dict(chain.from_iterable((((side, name), bits) for name, bits in split_outputs(run, text).items()) for side, text in sides))
+        lines.append(f"#{step}")
+        lines += [f"{bits}{codes[key]}" if len(bits) == 1 else f"b{bits} {codes[key]}" for key, bits in now.items() if last.get(key) != bits]
+        last = now
+    return "\n".join([*lines, f"#{steps.stop}", ""])
+
+
+def _code(number: int) -> str:
+    """The identifier code of the n-th variable: printable characters, as VCD wants it."""
+    text = ""
+    while True:
+        number, digit = divmod(number, 94)
+        text += chr(33 + digit)
+        if number == 0:
+            return text
