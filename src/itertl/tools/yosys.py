@@ -207,6 +207,7 @@ def _child(libyosys: Any, folder: Path, parts: Iterable[Sequence[str]], limits: 
         said = os.open("stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(said, 2)
         _quiet_stdout()
+        os.environ["TMPDIR"] = str(folder)  # the one place where passes that start a program may write
         sandbox.confine_here(folder, limits, owner)
         signal.setitimer(signal.ITIMER_REAL, limits.wall_s)
         _run_here(libyosys, parts, has_rules=True)
