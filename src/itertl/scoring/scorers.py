@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import importlib
 import importlib.metadata
 import inspect
 from collections.abc import Callable, Sequence
@@ -23,8 +24,10 @@ SCORERS: dict[str, str] = {
     "icarus": "itertl.scoring.icarus:score",
     "vectors": "itertl.scoring.vectors.score:score",
     "ast": "itertl.scoring.ast_likeness:score",
+    "equivalence": "itertl.scoring.equivalence.score:score",
+    "ppa": "itertl.scoring.ppa:score",
 }
-NEEDS_REFERENCE = frozenset({"rtlcoder", "rouge-l", "rouge-l-tokens", "ast", "vectors"})
+NEEDS_REFERENCE = frozenset({"rtlcoder", "rouge-l", "rouge-l-tokens", "ast", "vectors", "equivalence", "ppa"})
 STALLED_BY_TEXT = frozenset({"rtlcoder", "syntax", "icarus", "ast", "vectors"})  # they run a tool on the candidate: it may not end
 REVISION = 1  # of the rules here; a change of what a scorer returns raises it, and cached scores go stale
 
@@ -65,6 +68,8 @@ def version(name: str) -> str:
         from itertl.scoring.vectors import score
 
         return score.version()
+    if name in ("equivalence", "ppa"):
+        return importlib.import_module(SCORERS[name].partition(":")[0]).version()
     if name in SCORERS:
         return f"rapidfuzz {importlib.metadata.version('rapidfuzz')}"
     function = inspect.unwrap(get_scorer(name))

@@ -58,7 +58,7 @@ class Proof:
 
 def prove(reference: Design, candidate: Design, *, cpu_s: int = CPU_S) -> Proof:
     """Whether the candidate has the reference's outputs wherever those are defined. Raises ToolMissing, ToolFailed."""
-    limits = Limits(wall_s=10.0 * cpu_s, cpu_s=cpu_s, memory_mb=MEMORY_MB, proc=True)
+    limits = Limits(wall_s=5.0 * cpu_s, cpu_s=cpu_s, memory_mb=MEMORY_MB, proc=True)
     with sandbox.scratch() as folder:
         for name, design in ((REFERENCE, reference), (CANDIDATE, candidate)):
             why = _write(folder, name, design)

@@ -49,7 +49,7 @@ def solve(folder: Path, *, cpu_s: int, memory_mb: int = 2048) -> Solved:
     search = f"bmc3 -F {_COVER_FRAMES} -T 1" if network.latches else "dprove -T 1"
     cover = [_READ.format(known), search, "print_status"] if not is_defined else []
     question = [_READ.format(differs), f"dprove -T 1; pdr -T {cpu_s}", "print_status", f"write_cex -a {_TRACE}"]
-    return _asked(folder, [*cover, *question], Limits(wall_s=10.0 * cpu_s, cpu_s=cpu_s, memory_mb=memory_mb))
+    return _asked(folder, [*cover, *question], Limits(wall_s=5.0 * cpu_s, cpu_s=cpu_s, memory_mb=memory_mb))
 
 
 def _asked(folder: Path, commands: list[str], limits: Limits) -> Solved:
