@@ -6,11 +6,12 @@ pull, names that lead into an instance: in each a proof on the netlist may hold 
 not look for: what only shows as an X, which the proof models, and what Yosys refuses by itself.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from itertl.scoring.netlist import Event, Process, assignments, bare, read_netlist, reads
-from itertl.tools import slang
+from itertl.tools import slang, verilog_text
 
 _TIMED = {
     "DelayControl": "a delay", "Delay3": "a delay", "OneStepDelay": "a delay", "CycleDelay": "a delay",
@@ -19,6 +20,7 @@ _TIMED = {
     "ProceduralDeassignStatement": "a procedural assign", "DisableStatement": "disable", "PullStrength": "a pull",
     "DriveStrength": "a drive strength", "SpecifyBlock": "a specify block", "UdpDeclaration": "a primitive of its own",
 }  # fmt: skip
+_UNKNOWN_DIGIT = re.compile(r"'.*[xXzZ?]")
 _NETS = frozenset({
     "WAndKeyword", "WOrKeyword", "TriAndKeyword", "TriOrKeyword", "TriRegKeyword", "Tri0Keyword", "Tri1Keyword",
     "PullUpKeyword", "PullDownKeyword", "NmosKeyword", "PmosKeyword", "CmosKeyword", "RnmosKeyword", "RpmosKeyword",
@@ -39,6 +41,12 @@ def hazard(text: str, top: str) -> str:
     if error:
         return f"does not elaborate: {error}"
     return next(_semantic(compilation.getRoot().topInstances[0]), "")
+
+
+def has_unknown_literal(text: str) -> bool:
+    """Whether a number in the text has a digit x, z or ?."""
+    numbers = (token.text for token in verilog_text.tokenize(text) if token.kind == "number")
+    return any(_UNKNOWN_DIGIT.search(number) for number in numbers)
 
 
 def _syntactic(root: Any) -> Iterator[str]:
@@ -138,8 +146,13 @@ def _targets(expression: Any) -> set[str]:
 
 
 def _is_timed(statement: Any) -> bool:
-    found: list[bool] = []
-    statement.visit(lambda node: found.append(True) if node.kind.name in ("Timed", "Wait") else None)
+    found: list[str] = []
+
+    def look(node: Any) -> None:
+        if node.kind.name in ("Timed", "Wait"):
+            found.append(node.kind.name)
+
+    statement.visit(look)
     return bool(found)
 
 

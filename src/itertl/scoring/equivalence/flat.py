@@ -60,6 +60,7 @@ class Flat:
     ports: tuple[FlatPort, ...]
     state: tuple[int, ...]
     has_state: bool
+    has_latch: bool
     trigger: Trigger | None
     resets: frozenset[tuple[Trigger, ...]]  # asynchronous controls of its registers, one entry for each distinct set
     may_be_x: bool
@@ -91,6 +92,7 @@ def read(path: Path) -> Flat:
         ports=tuple(FlatPort(name, port["direction"] == "input", len(port["bits"])) for name, port in module.ports.items()),
         state=tuple(bit for cell in memory for bit in cell["connections"]["Q"] if isinstance(bit, int)),
         has_state=bool(memory),
+        has_latch=any(_is(cell, _LATCHES) for cell in memory),
         trigger=_trigger(module, memory),
         resets=frozenset(_controls(cell, module) for cell in memory),
         may_be_x=bool(memory) or any(map(_may_make_x, module.cells)) or _has_open_bits(module),
@@ -185,7 +187,7 @@ def _followed(bit: Bit, level: bool, module: _Module) -> Trigger | None:
         if driver is None or driver["type"] not in ("$not", "$logic_not", "$_NOT_"):
             return None
         operand: list[Bit] = driver["connections"]["A"]
-        place = driver["connections"]["Y"].index(bit)
+        place: int = driver["connections"]["Y"].index(bit)
         if place >= len(operand) or (driver["type"] == "$logic_not" and len(operand) != 1):
             return None
         bit, level = operand[place], not level
@@ -198,7 +200,7 @@ def _refuse_made_clock(bit: Bit, module: _Module) -> None:
     A simulator lets what it triggers see the other registers' new values, a netlist their old ones.
     """
     seen: set[Bit] = set()
-    todo = [bit]
+    todo: list[Bit] = [bit]
     while todo:
         here = todo.pop()
         driver = module.drivers.get(here) if here not in seen else None
@@ -207,14 +209,16 @@ def _refuse_made_clock(bit: Bit, module: _Module) -> None:
             continue
         if _is(driver, _LATCHES + _REGISTERS):
             raise Unprovable("a clock that a register makes")
-        todo += [bit for _, bits in _pins(driver, "input") for bit in bits]
+        for _, bits in _pins(driver, "input"):
+            todo.extend(bits)
 
 
 def _controls(cell: Cell, module: _Module) -> tuple[Trigger, ...]:
     """The asynchronous controls of a register; one that is no plain input counts as unlike any other's."""
     found: list[Trigger] = []
     for port, polarity in _ASYNC.items():
-        for bit in cell["connections"].get(port, ()):
+        bits: list[Bit] = cell["connections"].get(port, [])
+        for bit in bits:
             level = _is_one(cell, polarity)
             found.append(_followed(bit, level, module) or Trigger(f"net {bit}", id(cell), level))
     return tuple(found)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from itertl.judging.gate import Design
 from itertl.scoring.equivalence import flat, rewrite, script, solver
-from itertl.scoring.equivalence.checks import hazard
+from itertl.scoring.equivalence.checks import has_unknown_literal, hazard
 from itertl.scoring.equivalence.flat import Flat, Style, Unprovable
 from itertl.scoring.equivalence.script import CANDIDATE, MITER, REFERENCE
 from itertl.tools import sandbox, yosys
@@ -64,7 +64,7 @@ def prove(reference: Design, candidate: Design, *, cpu_s: int = CPU_S) -> Proof:
             why = _write(folder, name, design)
             if why:
                 return _unsupported(name, why)
-        ran = yosys.passes(folder, _parts(folder), limits)
+        ran = yosys.passes(folder, _parts(folder, has_unknown_literal(candidate.text)), limits)
         ended = _ended(folder)
         if ended is not None:
             return ended
@@ -91,8 +91,12 @@ def _unsupported(name: str, why: str) -> Proof:
     return Proof(Outcome.UNSUPPORTED, f"the reference: {why}" if is_references else why, is_references=is_references)
 
 
-def _parts(folder: Path) -> Iterator[list[str]]:
-    """Yosys's scripts, and between them, in its process, the look at what the first one made."""
+def _parts(folder: Path, has_unknown: bool) -> Iterator[list[str]]:
+    """Yosys's scripts, and between them, in its process, the look at what the first one made.
+
+    ``has_unknown``: the candidate's text names an X. Where Yosys makes a latch it takes that for "whatever is handy", so
+    that a candidate would be right by an X.
+    """
     yield [*script.flatten(REFERENCE), *script.flatten(CANDIDATE)]
     try:
         gold = flat.read(folder / f"{REFERENCE}.json")
@@ -102,6 +106,8 @@ def _parts(folder: Path) -> Iterator[list[str]]:
         gate = flat.read(folder / f"{CANDIDATE}.json")
     except Unprovable as error:
         return _end(folder, _unsupported(CANDIDATE, str(error)))
+    if gate.has_latch and has_unknown:
+        return _end(folder, _unsupported(CANDIDATE, "latches beside the literal X"))
     difference = _ports(gate, gold)
     if difference:
         return _end(folder, Proof(Outcome.PORTS, difference))

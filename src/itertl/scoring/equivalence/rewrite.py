@@ -38,9 +38,7 @@ def for_yosys(text: str, top: str, name: str = TOP) -> str:
                 edits.append((*_span(node.name), name))
         elif kind == "HierarchyInstantiation" and node.type.valueText == top:
             edits.append((*_span(node.type), name))
-        elif kind == "AttributeInstance":
-            edits.append((*_span(node), ""))
-        elif kind in _PROMISES:
+        elif kind == "AttributeInstance" or kind in _PROMISES:
             edits.append((*_span(node), ""))
         elif kind in _PROCESSES:
             edits.append((*_span(node), _PROCESSES[kind]))

@@ -15,7 +15,7 @@ from itertl.scoring.equivalence.rewrite import TOP
 REFERENCE, CANDIDATE, MITER, STATE = "gold", "gate", "miter", "itertl_state"
 DIFFERS, KNOWN = "differs", "known"  # the miter's outputs
 _LOWERED = ("dffunmap", "opt_expr -keepdc", "opt_merge", "opt_clean")
-_MAPPED = ("formalff -clk2ff", "opt_expr", "opt_merge", "opt_clean", "techmap", "opt_expr", "opt_clean", "aigmap", "opt_clean")
+_MAPPED = ("formalff -clk2ff", "opt_expr", "opt_merge", "opt_clean", "techmap", "opt_expr", "aigmap")
 
 
 def flatten(name: str) -> list[str]:

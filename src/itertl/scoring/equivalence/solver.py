@@ -13,7 +13,7 @@ from typing import Literal
 
 from itertl.errors import ToolFailed
 from itertl.scoring.equivalence import aig
-from itertl.scoring.equivalence.script import KNOWN, DIFFERS, MITER
+from itertl.scoring.equivalence.script import DIFFERS, KNOWN, MITER
 from itertl.tools import sandbox, yosys
 from itertl.tools.sandbox import Limits
 
