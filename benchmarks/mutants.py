@@ -1,12 +1,12 @@
 """Do the scorers of function see one-point changes, and do they leave right designs alone?
 
 From golden references (VerilogEval's, where ``--data`` has them, and the bundled generator's) mutants are made that
-compile; ``vectors`` and ``equivalence`` score each against its reference, and so does an arbiter, a long simulation on
-plainly random inputs. A mutant counts as killable where a counterexample that was replayed or any simulation shows it
-different. Also scored: each reference against itself, and VerilogEval v2's references against v1's, written
+compile; ``vectors`` and ``equivalence`` score each against its reference, and two witnesses look at it: a long simulation on
+plainly random inputs, and the proof without the simulation before it. A mutant counts as killable where a counterexample that
+was replayed or any simulation shows it different. Also scored: each reference against itself, and VerilogEval v2's references against v1's, written
 independently. Mutants to look at by hand are listed in a file. A stopped call goes on where it was.
 
-``ours`` is the time of ``vectors`` for one candidate, ``theirs`` the arbiter's; ``agree``: no proof is contradicted, no
+``ours`` is the time of ``vectors`` for one candidate, ``theirs`` the long simulation's; ``agree``: no proof is contradicted, no
 reference rejected against itself, and ``vectors`` kills 97% of the killable.
 """
 
@@ -26,13 +26,13 @@ from mutation.account import Judged, listing, rejections, table, verdicts
 from mutation.golden import Case, Golden, compiling, draw, references, rewritten
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-ARBITER = "mutation.arbiter:score"
+SIMULATION, PROOF = "mutation.arbiter:simulation", "mutation.arbiter:proof"
 SCORERS = ("vectors", "equivalence")
 TIMED = 60  # mutants that are scored once more, alone, for their time
 
 
 def judge(cases: Sequence[Case], arguments: argparse.Namespace) -> list[Judged]:
-    rows = scored([case.item for case in cases], [*SCORERS, ARBITER], arguments)
+    rows = scored([case.item for case in cases], [*SCORERS, SIMULATION, PROOF], arguments)
     return [Judged(case, *row) for case, row in zip(cases, rows, strict=True)]
 
 
@@ -62,14 +62,14 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     listed.write_text(listing(judged), encoding="utf-8")
     counts = table(judged)
     own, other = themselves(goldens, arguments), independent(arguments)
-    ours, theirs = (statistics.median(seconds(name, cases[:: max(1, len(cases) // TIMED)])) for name in ("vectors", ARBITER))
+    ours, theirs = (statistics.median(seconds(name, cases[:: max(1, len(cases) // TIMED)])) for name in ("vectors", SIMULATION))
     killed, killable = counts["all"]["killed_by_vectors"], counts["all"]["killable"]
     rejected = any(found["rejected"] for found in own.values())  # type: ignore[index, call-overload]
     return {
         "benchmark": "mutants", "unit": "seconds per candidate (median)", "ours": ours, "theirs": theirs, "ratio": theirs / ours,
         "agree": not counts["all"]["false_proofs"] and not rejected and killed >= 0.97 * killable,
         "references": len(goldens), "mutants": len(judged), "kill_rate": killed / max(1, killable), "by_class": counts,
-        "verdicts": {name: verdicts([getattr(one, name) for one in judged]) for name in (*SCORERS, "arbiter")},
+        "verdicts": {name: verdicts([getattr(one, name) for one in judged]) for name in (*SCORERS, "simulation", "proof")},
         "golden_against_itself": own, "v2_against_v1": other, "listed_in": str(listed), "seed": arguments.seed,
         "seconds": time.perf_counter() - start,
     }  # fmt: skip

@@ -11,7 +11,7 @@ from itertl import commands
 from itertl.errors import ToolMissing
 from itertl.problems import audit_function as module
 from itertl.problems.audit_function import audit_function
-from itertl.problems.function_checks import inspect
+from itertl.problems.function_checks import PARTS, inspect
 from itertl.problems.function_report import KINDS, general
 from itertl.problems.netlist_faults import faults
 from itertl.progress import QUIET
@@ -28,13 +28,13 @@ FAULTY = {
     "X throughout": "module m(input a, output y, output z); assign y = 1'bx; assign z = a; endmodule",
     "X after reset": "module m(input clk, rst, e, d, output reg q, output reg p); always @(posedge clk) if (rst) q <= 0; else q <= d;\n"
     "always @(posedge clk) if (e && !rst && d) p <= d; endmodule",
-    "X without a reset": "module m(input clk, d, output reg q); always @(posedge clk) q <= d; endmodule",
+    "X without a reset": "module m(input clk, e, d, output reg q); always @(posedge clk) if (e) q <= d; endmodule",
     "not simulated": "module m(input a, inout b, output y); assign b = a; assign y = a; endmodule",
 }  # fmt: skip
 
 
-def kinds(reference: str) -> dict[str, str]:
-    return dict(inspect((reference, "m")))
+def kinds(reference: str, top: str = "m") -> dict[str, str]:
+    return dict(fault for part in PARTS for fault in inspect((part, reference, top)))
 
 
 @pytest.mark.parametrize("kind", FAULTY)
@@ -61,9 +61,9 @@ def test_details_name_ports_and_bits() -> None:
 
 def test_names_that_would_be_commands_never_reach_a_script(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
-    assert dict(inspect((SOUND, f"m; exec -- touch {canary}"))).keys() == {"refused"}
+    assert kinds(SOUND, f"m; exec -- touch {canary}").keys() == {"refused"}
     odd = f"module \\m;exec$--$touch${canary} (input a, output y); assign y = a; endmodule"
-    assert "refused" in dict(inspect((odd, "m")))
+    assert "refused" in kinds(odd)
     assert not canary.exists()
 
 

@@ -12,17 +12,22 @@ from mutation.golden import Case
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A mutant with what the two scorers and the arbiter say."""
+    """A mutant with what the two scorers and the two witnesses say."""
 
     case: Case
     vectors: Score
     equivalence: Score
-    arbiter: Score
+    simulation: Score
+    proof: Score
 
     @property
     def is_refuted(self) -> bool:
-        """Whether a proof or a replayed counterexample shows it different."""
-        return _says_different(self.equivalence)
+        """Whether a replayed counterexample (or another port) shows it different."""
+        return _says_different(self.equivalence) or _says_different(self.proof)
+
+    @property
+    def is_simulated_apart(self) -> bool:
+        return self.is_killed or _says_different(self.simulation)
 
     @property
     def is_killed(self) -> bool:
@@ -31,7 +36,7 @@ class Judged:
 
     @property
     def is_killable(self) -> bool:
-        return self.is_refuted or self.is_killed or _says_different(self.arbiter)
+        return self.is_refuted or self.is_simulated_apart
 
     @property
     def is_proven(self) -> bool:
@@ -39,7 +44,12 @@ class Judged:
 
     @property
     def is_false_proof(self) -> bool:
-        return self.is_proven and (self.is_killed or _says_different(self.arbiter))
+        return self.is_proven and self.is_simulated_apart
+
+    @property
+    def is_contradicted(self) -> bool:
+        """Whether the proof alone calls equal what a simulation shows different."""
+        return self.proof.verdict is Verdict.PASSED and self.is_simulated_apart
 
 
 def _says_different(score: Score) -> bool:
@@ -62,6 +72,7 @@ def _counts(judged: Sequence[Judged]) -> dict[str, int]:
         "refuted_by_equivalence": sum(one.is_refuted for one in killable),
         "proven_equal": sum(one.is_proven for one in judged),
         "false_proofs": sum(one.is_false_proof for one in judged),
+        "bare_proofs_contradicted": sum(one.is_contradicted for one in judged),
         "undecided": sum(not one.is_killable and not one.is_proven for one in judged),
     }
 
@@ -78,6 +89,7 @@ def listing(judged: Sequence[Judged]) -> str:
     """Mutants to look at by hand: false proofs, survivors, those of which nothing is known; with both texts."""
     groups = {
         "proven equal and shown different": [one for one in judged if one.is_false_proof],
+        "called equal by the proof alone and shown different": [one for one in judged if one.is_contradicted],
         "killable and not killed by vectors": [one for one in judged if one.is_killable and not one.is_killed],
         "neither proven equal nor shown different": [one for one in judged if not one.is_killable and not one.is_proven],
     }
@@ -86,7 +98,7 @@ def listing(judged: Sequence[Judged]) -> str:
 
 def _shown(one: Judged) -> str:
     mutant = one.case.mutant
-    said = [f"{s.scorer}: {s.verdict} {s.detail}".rstrip() for s in (one.vectors, one.equivalence, one.arbiter)]
+    said = [f"{s.scorer}: {s.verdict} {s.detail}".rstrip() for s in (one.vectors, one.equivalence, one.simulation, one.proof)]
     head = f"## {one.case.golden.name}: {mutant.kind}, line {mutant.line}: {mutant.was!r} became {mutant.now!r}\n"
     return head + "\n".join(said) + f"\n\n{one.case.golden.text.rstrip()}\n"
 

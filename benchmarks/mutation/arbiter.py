@@ -1,7 +1,9 @@
-"""An arbiter beside the proof: a long simulation on plainly random inputs, which shares no choice of words with ``vectors``.
+"""Witnesses beside the two scorers, so that neither is measured by itself alone.
 
-Every input bit is a coin in every cycle; resets are asserted in one cycle of 32 and in the first ones, inputs change while
+``simulation``: long, on plainly random inputs, which shares no choice of words with ``vectors``. Every input bit is a coin in every cycle; resets are asserted in one cycle of 32 and in the first ones, inputs change while
 clocks are idle. Any difference at a bit that is 0 or 1 in the reference's run counts.
+
+``proof``: the proof alone, without the simulation that the scorer ``equivalence`` puts before it: what it would call equal.
 """
 
 import random
@@ -10,6 +12,8 @@ from typing import Any
 from itertl.judging import gate
 from itertl.records import Score, Verdict
 from itertl.scoring import interface as interfaces
+from itertl.scoring.equivalence.proof import Outcome, prove
+from itertl.scoring.equivalence.replay import replay
 from itertl.scoring.interface import Interface, Unsupported, same_ports
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.vectors import testbench
@@ -20,7 +24,7 @@ CYCLES = 12_000
 MAX_BITS = 1 << 22
 
 
-def score(item: ScoreItem) -> Score:
+def simulation(item: ScoreItem) -> Score:
     """1 where no difference shows, 0 where one does; None where nothing can be said."""
 
     def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
@@ -47,6 +51,20 @@ def score(item: ScoreItem) -> Score:
         if counts and want != have and any(a != b and a in "01" for a, b in zip(want, have, strict=True)):
             return result(0.0, Verdict.WRONG_OUTPUT, f"step {step}: {have}, not {want}")
     return result(1.0, Verdict.PASSED)
+
+
+def proof(item: ScoreItem) -> Score:
+    """1 where the proof says equal, 0 where its counterexample holds in the simulator, else None."""
+    designs = [gate.examine(text, item.top or "") for text in (item.reference or "", item.code)]
+    expected, found = [design for design in designs if isinstance(design, gate.Design)]
+    said = prove(expected, found)
+    difference = ""
+    if said.trace is not None:
+        difference = replay(expected.text, found.text, interfaces.read(expected.text, expected.top), said.trace)
+    verdict = {Outcome.PROVEN: Verdict.PASSED, Outcome.PORTS: Verdict.ELABORATION_ERROR}.get(said.outcome, Verdict.UNDECIDED)
+    verdict = Verdict.WRONG_OUTPUT if difference else verdict
+    value = {Verdict.PASSED: 1.0, Verdict.UNDECIDED: None}.get(verdict, 0.0)
+    return Score(scorer="proof", value=value, verdict=verdict, detail=f"{said.outcome}: {difference or said.detail}"[:300])
 
 
 def uniform(interface: Interface, seed: int) -> Stimulus:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from itertl.content_cache import ContentCache
 from itertl.errors import ToolMissing
 from itertl.problems.audit_report import Member
-from itertl.problems.function_checks import REVISION
+from itertl.problems.function_checks import PARTS, REVISION
 from itertl.problems.function_report import EXAMPLES, REMARKS, FunctionFinding, FunctionReport, Reason, SelfScore
 from itertl.problems.function_report import general as generalized
 from itertl.problems.header import derive_top
@@ -28,6 +28,8 @@ from itertl.tools import icarus, pool, slang, yosys
 SCORERS = ("rtlcoder", "syntax", "icarus", "ast", "vectors", "equivalence", "ppa")
 INSPECT_TIMEOUT_S = 180.0  # for one reference: its own limits are far below
 SCORE_TIMEOUT_S = 60.0
+_WORKER = "itertl.problems.function_checks:inspect"
+_NO_TOP = ("refused", "no module, or more than one that nothing else names")
 _Faults: TypeAlias = list[tuple[str, str]]
 
 
@@ -42,7 +44,7 @@ def audit_function(
     """Inspect every reference and score it against itself by the scorers ``names``.
 
     ``cache``: folder of answers kept across calls; a call that was stopped goes on there. ``on_done`` is told how many
-    references were finished since its last call, of twice their number. Raises ToolMissing, UsageError.
+    inspections (two a reference) and scored references were finished since its last call. Raises ToolMissing, UsageError.
     """
     scorers.check_scorers(names)
     tools = {"slang": slang.version(), "icarus": icarus.version(), "yosys": yosys.version(), "stimulus": stimulus_version(), **scorers.check_tools(names)}
@@ -68,30 +70,35 @@ def _inspect(
     asked: Sequence[tuple[str, str]], tools: Mapping[str, str], num_workers: int, cache: Path | None, on_done: Callable[[int], None]
 ) -> tuple[dict[tuple[str, str], _Faults], dict[tuple[str, str], str]]:
     """(faults of each reference that was inspected, why each other one was not)."""
-    used = [tools[name] for name in ("slang", "icarus", "yosys", "stimulus")]
-    keys = {content_hash(["function", REVISION, *used, text, top], 32): (text, top) for text, top in asked if top}
-    found: dict[tuple[str, str], _Faults] = {
-        (text, top): [("refused", "no module, or more than one that nothing else names")] for text, top in asked if not top
-    }
+    units = {_key(part, text, top, tools): (part, text, top) for text, top in asked if top for part in PARTS}
+    answers: dict[str, _Faults] = {}
     failed: dict[tuple[str, str], str] = {}
     with ContentCache(cache, "audit") as kept:
-        for key, answer in kept.get(keys).items():
-            found[keys[key]] = [(kind, detail) for kind, detail in json.loads(answer)]
-        on_done(len(found))
-        left = [key for key, each in keys.items() if each not in found]
-        run = pool.map_unordered(
-            "itertl.problems.function_checks:inspect", [keys[key] for key in left], num_workers=num_workers, timeout_s=INSPECT_TIMEOUT_S
-        )
+        for key, answer in kept.get(units).items():
+            answers[key] = [(kind, detail) for kind, detail in json.loads(answer)]
+        on_done(len(answers))
+        left = [key for key in units if key not in answers]
+        run = pool.map_unordered(_WORKER, [units[key] for key in left], num_workers=num_workers, timeout_s=INSPECT_TIMEOUT_S)
         for number, outcome in run:
+            key = left[number]
             if outcome.detail.startswith("ToolMissing"):
                 raise ToolMissing(outcome.detail.partition(": ")[2])
             if outcome.status == "ok":
-                found[keys[left[number]]] = outcome.value
-                kept.put(left[number], json.dumps(outcome.value))
+                answers[key] = outcome.value
+                kept.put(key, json.dumps(outcome.value))
             else:
-                failed[keys[left[number]]] = f"{outcome.status}: {generalized(outcome.detail)}"
+                failed[units[key][1:]] = f"{outcome.status}: {generalized(outcome.detail)}"
             on_done(1)
+    found: dict[tuple[str, str], _Faults] = {pair: [] if pair[1] else [_NO_TOP] for pair in asked if pair not in failed}
+    for key, (_, text, top) in units.items():
+        found.get((text, top), []).extend(answers.get(key, []))
     return found, failed
+
+
+def _key(part: str, text: str, top: str, tools: Mapping[str, str]) -> str:
+    """Content hash of all that a part of an inspection depends on."""
+    used = [tools[name] for name in (("slang", "yosys") if part == "netlist" else ("slang", "stimulus"))]
+    return content_hash(["function", REVISION, part, *used, text, top], 32)
 
 
 def _score_themselves(

@@ -23,28 +23,36 @@ LIMITS = Limits(wall_s=30, cpu_s=20, memory_mb=2048, file_mb=256, proc=True)
 _SCRIPT = ["read_verilog -sv design.v", f"hierarchy -check -top {TOP}", "proc", "flatten", "opt_clean", "write_json design.json"]
 _NEVER_KNOWN = "no bit of its outputs is ever known"
 Fault = tuple[str, str]  # (kind, detail): kinds are those of ``function_report``
+PARTS = ("netlist", "simulation")  # of an inspection: each is kept by what it depends on
 
 
-def inspect(payload: tuple[str, str]) -> list[Fault]:
-    """All faults of (reference, its top module), in the order of the report. Raises ToolMissing, ToolFailed.
+def inspect(payload: tuple[str, str, str]) -> list[Fault]:
+    """The faults that one of ``PARTS`` finds in (part, reference, its top module), in the order of the report.
 
-    A reference that the gate refuses is asked nothing else.
+    What the gate refuses is said by the part "netlist" and asked nothing else. Raises ToolMissing, ToolFailed.
     """
-    reference, top = payload
+    part, reference, top = payload
     if not is_plain_name(top):
-        return [("refused", f"the top module's name {top[:80]!r} is no identifier")]
+        return _refused(part, f"the top module's name {top[:80]!r} is no identifier")
     found = gate.examine(reference, top)
     if isinstance(found, gate.Refusal):
-        return [("refused", f"{found.verdict}: {found.detail}")]
-    is_good, why = yosys.synthesizes(found.text, top)
-    faults: list[Fault] = [] if is_good else [("does not synthesize", why)]
-    netlist = _netlist(found.text, top)
-    if isinstance(netlist, Ran):
-        if is_good and not netlist.timed_out:
-            raise ToolFailed(f"Yosys synthesizes it and writes no netlist: {netlist.error}")
-    else:
-        faults += netlist_faults.faults(netlist)
-    return faults + _unknowns(consult(reference, top, "0"))
+        return _refused(part, f"{found.verdict}: {found.detail}")
+    return _hardware(found.text, top) if part == "netlist" else _unknowns(consult(reference, top, "0"))
+
+
+def _refused(part: str, why: str) -> list[Fault]:
+    return [("refused", why)] if part == "netlist" else []
+
+
+def _hardware(text: str, top: str) -> list[Fault]:
+    """What Yosys makes of it."""
+    is_good, why = yosys.synthesizes(text, top)
+    netlist = _netlist(text, top)
+    if not isinstance(netlist, Ran):
+        return ([] if is_good else [("does not synthesize", why)]) + netlist_faults.faults(netlist)
+    if is_good and not netlist.timed_out:
+        raise ToolFailed(f"Yosys synthesizes it and writes no netlist: {netlist.error}")
+    return [] if is_good else [("does not synthesize", why)]
 
 
 def _netlist(text: str, top: str) -> dict[str, Any] | Ran:
