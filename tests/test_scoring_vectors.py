@@ -1,5 +1,6 @@
 """``vectors``: candidates against their reference by simulation. Real tools; each class of design with right and wrong answers."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -334,7 +335,7 @@ def test_inputs_and_clock_never_change_in_one_step(seed: int, width: int) -> Non
         "always @(posedge clk or posedge rst) if (rst) q <= 0; else if (e) q <= ^d; endmodule"
     )
     words = stimulus.make(interface.read(text, "m"), [Constant(5, 3)], seed, 600).done().words
-    for before, after in zip(words, words[1:], strict=False):
+    for before, after in itertools.pairwise(words):
         changed = before ^ after
         if not before & 1 and after & 1:
             assert changed == 1

@@ -83,6 +83,11 @@ def find(net: Netlist, inputs: Mapping[str, int], prefix: str) -> Roles:
     )
 
 
+def is_reset_name(name: str) -> bool:
+    """Whether an input is called like a reset."""
+    return _RESET.search(name) is not None
+
+
 class _Search:
     def __init__(self, net: Netlist, inputs: Mapping[str, int], prefix: str) -> None:
         self._net, self._inputs = net, inputs

@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from itertl.scoring import roles
 from itertl.scoring.interface import Clock, Interface, Reset
 from itertl.scoring.vectors.stimulus import Inputs
 from itertl.scoring.vectors.words import Constant
@@ -60,20 +61,19 @@ class Driver:
         self._idle_clocks()
         for reset in self.resets:
             self._set(reset, False)
-        if not self.resets:
-            self.inputs.step(compare=False)  # before any edge, one right design may say 0 and another X
-            self._look_around()
-            return
-        self.inputs.step(compare=False)  # off at first: an asynchronous reset is an edge
-        for reset in self.resets[:1]:
-            self._set(reset, True)
+        first = next((reset for reset in self.resets if reset.is_async or roles.is_reset_name(reset.name)), None)
+        self.inputs.step(compare=False)  # before any edge one right design may say 0 and another X
+        if first is not None:
+            self._set(first, True)  # off before: an asynchronous reset is an edge
             self.inputs.step(compare=False)
-        for turn in range(2):
+        for turn in range(2 if first is not None else 1):
             for clock in self.clocks:
                 for _ in range(2):
                     self._toggle(clock)
-                    self.inputs.step(compare=turn > 0)
+                    self.inputs.step(compare=first is None or turn > 0)
         self._release()
+        if first is None:
+            self._look_around()
 
     def _look_around(self) -> None:
         """Controls off, each value of narrow inputs for a cycle: what state is there before anything is written."""

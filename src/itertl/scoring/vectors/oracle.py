@@ -21,7 +21,7 @@ from itertl.scoring.vectors.words import Constant, constants
 STEPS = 4000  # words for a design at its default parameters
 SECOND_STEPS = 1500  # at other parameters
 FEWEST_STEPS = 64
-SLOW_S = 0.25  # a reference whose run takes longer is given fewer words
+REFERENCE_CPU_S = 1  # a reference that needs more is given fewer words; not wall time, which other work would change
 KEPT = 32  # oracles in a worker's memory
 
 
@@ -90,12 +90,13 @@ def _run(
     while True:
         inputs = stimulus.make(seen, known, seed, steps)
         words = inputs.done()
-        done = testbench.run(text, testbench.prepare(words, seen), parameters, cpu_s=1 if steps > FEWEST_STEPS else RUN_LIMITS.cpu_s)
-        is_stopped = done.stopped is not None and done.stopped[0] is Verdict.TIMEOUT
-        if not (is_stopped or done.seconds > SLOW_S) or steps <= FEWEST_STEPS:
+        is_last = steps <= FEWEST_STEPS
+        limit = RUN_LIMITS.cpu_s if is_last else REFERENCE_CPU_S
+        done = testbench.run(text, testbench.prepare(words, seen), parameters, cpu_s=limit)
+        if is_last or done.stopped is None or done.stopped[0] is not Verdict.TIMEOUT:
             break
-        steps = max(FEWEST_STEPS, steps // 8 if is_stopped else int(steps * SLOW_S / done.seconds / 2))
-    if done.stopped is None and not parameters and done.seconds <= SLOW_S:
+        steps = max(FEWEST_STEPS, steps // 8)
+    if done.stopped is None and steps == STEPS:
         far.extend(inputs, text, seen, known, done.outputs)
         if inputs.skips:
             words = inputs.done(seen.clocks[0].name)
