@@ -17,7 +17,7 @@ from itertl.scoring.vectors import outcome, stimulus
 from itertl.scoring.vectors.oracle import Oracle, Silent, consult
 from itertl.scoring.vectors.score import score
 from itertl.scoring.vectors.vcd import write_vcd
-from itertl.scoring.vectors.words import Constant, constants
+from itertl.scoring.vectors.words import Constant, Hints, constants, fields
 
 
 def module(ports: str, body: str) -> str:
@@ -47,6 +47,10 @@ CLASSES: dict[str, tuple[str, str, str, list[str]]] = {
         "input signed [7:0] a, input signed [7:0] b, output lt, output signed [7:0] r", "assign lt = a < b, r = a >>> 2;",
         "assign lt = {~a[7], a[6:0]} < {~b[7], b[6:0]}; assign r = {{2{a[7]}}, a[7:2]};",
         ["assign lt = {1'b0, a} < {1'b0, b}, r = a >>> 2;", "assign lt = a < b, r = a >> 2;"],
+    ),
+    "fields of a word": (
+        "input [31:0] a, output y", "assign y = a[31] & a[30:23] == 8'hff & a[22:0] != 0;", "wire [22:0] m = a; assign y = &a[31:23] && |m;",
+        ["assign y = a[31] & a[30:23] == 8'hff & a[22:0] != 23'h400000;", "assign y = a[31] & a[30:23] == 8'hfe & a[22:0] != 0;"],
     ),
     "wide reduction": (
         "input [99:0] a, output x, output y, output z", "assign x = &a, y = |a, z = ^a;", "assign x = ~|(~a), y = a != 0, z = ^a;",
@@ -81,6 +85,11 @@ CLASSES: dict[str, tuple[str, str, str, list[str]]] = {
         "input clk, input d, output q", "reg p, n; always @(posedge clk) p <= d; always @(negedge clk) n <= d; assign q = clk ? p : n;",
         "reg p, n; always @(posedge clk) p <= d ^ n; always @(negedge clk) n <= d ^ p; assign q = p ^ n; initial begin p = 0; n = 0; end",
         ["reg p; always @(posedge clk) p <= d; assign q = p;", "assign q = d;"],
+    ),
+    "a bit of a vector is the clock": (
+        "input [3:0] key, input d, output reg q", "always @(posedge key[0]) if (key[1]) q <= key[2] ? d : ~q;",
+        "wire c = key[0]; always @(posedge c) q <= key[1] ? (key[2] ? d : !q) : q;",
+        ["always @(negedge key[0]) if (key[1]) q <= key[2] ? d : ~q;", "always @(posedge key[3]) if (key[1]) q <= key[2] ? d : ~q;", "always @(posedge key[0]) if (key[1]) q <= key[2] ? d : q;"],
     ),
     "two clocks": (
         "input ca, input cb, input d, output reg q", "reg p; always @(posedge ca) p <= d; always @(posedge cb) q <= p;",
@@ -327,6 +336,11 @@ def test_constants_of_a_text() -> None:
     assert found == [Constant(0xA5, 8), Constant(0b1001, 4), Constant(0o77, 12), Constant(1000, 0), Constant(7, 0)]
 
 
+def test_parts_that_a_text_selects() -> None:
+    found = fields("assign y = a[15] ? a[14:10] + b[i] : a[9:0]; assign z = {c[W-1:0], d[0:3]};")
+    assert found == {"a": [(15, 1), (10, 5), (0, 10)], "d": [(0, 4)]}
+
+
 @given(st.integers(0, 2**32), st.integers(1, 40))
 def test_inputs_and_clock_never_change_in_one_step(seed: int, width: int) -> None:
     """Of a design with an edge that counts; where both edges do, neither; resets that are edges change alone."""
@@ -334,7 +348,7 @@ def test_inputs_and_clock_never_change_in_one_step(seed: int, width: int) -> Non
         f"module m(input clk, input rst, input [{width - 1}:0] d, input e, output reg q); "
         "always @(posedge clk or posedge rst) if (rst) q <= 0; else if (e) q <= ^d; endmodule"
     )
-    words = stimulus.make(interface.read(text, "m"), [Constant(5, 3)], seed, 600).done().words
+    words = stimulus.make(interface.read(text, "m"), Hints((Constant(5, 3),)), seed, 600).done().words
     for before, after in itertools.pairwise(words):
         changed = before ^ after
         if not before & 1 and after & 1:

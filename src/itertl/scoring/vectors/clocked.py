@@ -7,13 +7,13 @@ resets are also pulsed between edges, which tells an asynchronous reset from a s
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from itertl.scoring import roles
 from itertl.scoring.interface import Clock, Interface, Reset
 from itertl.scoring.vectors.stimulus import Inputs
-from itertl.scoring.vectors.words import Constant
+from itertl.scoring.vectors.words import Constant, Hints
 
 _RATES = (0.5, 0.5, 0.5, 0.75, 0.25, 0.9, 0.1, 0.97, 0.03, 1.0, 0.0)  # of being 1
 _STICKY = (0.3, 0.1, 0.04, 0.015)  # of changing
@@ -30,7 +30,7 @@ class _Habit:
     pattern: Iterator[int] | None = None
 
 
-def drive(inputs: Inputs, interface: Interface, known: Sequence[Constant], steps: int) -> None:
+def drive(inputs: Inputs, interface: Interface, known: Hints, steps: int) -> None:
     """Reset; sequences until about ``steps`` steps; the last third of them long, with inputs changed once a cycle."""
     driver = Driver(inputs, interface, known)
     driver.begin()
@@ -44,7 +44,7 @@ def drive(inputs: Inputs, interface: Interface, known: Sequence[Constant], steps
 class Driver:
     """Moves the inputs of one clocked design."""
 
-    def __init__(self, inputs: Inputs, interface: Interface, known: Sequence[Constant]) -> None:
+    def __init__(self, inputs: Inputs, interface: Interface, known: Hints) -> None:
         self.inputs, self.rng, self.interface = inputs, inputs.rng, interface
         self.clocks = interface.clocks
         self.resets = interface.resets
@@ -52,7 +52,7 @@ class Driver:
         taken = {clock.name for clock in self.clocks} | {reset.name for reset in self.resets}
         self.data = [name for name in inputs.ports if name not in taken and name not in own_step]
         self.gates = [name for name in interface.gates if name not in taken]
-        self.patterns = [c for c in known if 3 <= c.width <= 64]
+        self.patterns = [c for c in known.constants if 3 <= c.width <= 64]
         self.habits: dict[str, _Habit] = {}
         self.reset_rate = 0.0
 
@@ -62,7 +62,7 @@ class Driver:
         for reset in self.resets:
             self._set(reset, False)
         first = next((reset for reset in self.resets if reset.is_async or roles.is_reset_name(reset.name)), None)
-        self.inputs.step(compare=False)  # before any edge one right design may say 0 and another X
+        self.inputs.step(compare=first is None)  # where nothing can bring the state about, what it begins with counts
         if first is not None:
             self._set(first, True)  # off before: an asynchronous reset is an edge
             self.inputs.step(compare=False)

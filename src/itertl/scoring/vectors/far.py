@@ -18,7 +18,7 @@ from itertl.scoring.interface import Interface
 from itertl.scoring.vectors import outcome, testbench
 from itertl.scoring.vectors.clocked import Driver
 from itertl.scoring.vectors.stimulus import Inputs
-from itertl.scoring.vectors.words import Constant
+from itertl.scoring.vectors.words import Hints
 
 HORIZONS = (2048, 16384, 98304)  # cycles
 _SETTINGS = 6
@@ -41,7 +41,7 @@ Change = tuple[int, Sample]  # (cycle, outputs from then on)
 Setting = tuple[bool, dict[str, int]]  # (whether a reset comes before it, the values at which inputs are held)
 
 
-def extend(inputs: Inputs, design: str, interface: Interface, known: Sequence[Constant], outputs: Sequence[str]) -> None:
+def extend(inputs: Inputs, design: str, interface: Interface, known: Hints, outputs: Sequence[str]) -> None:
     """Add what ``outputs``, the reference's answers to the steps in ``inputs`` so far, leave to be seen."""
     if not _can_run_on(interface) or inputs.is_full:
         return
@@ -133,7 +133,7 @@ def _loads(name: str) -> bool:
 class _Scanner:
     design: str
     interface: Interface
-    known: Sequence[Constant]
+    known: Hints
 
     def scan(self, settings: Sequence[Setting], horizon: int, mask: int) -> list[list[Change]]:
         """For each setting, the outputs at first and at every change of a bit of ``mask`` within the horizon.
@@ -173,9 +173,9 @@ def _rank(changes: Sequence[Change], seen: Moves, number: int) -> tuple[int, int
     return new, len({sample for _, sample in changes}), -number
 
 
-def _is_worth(found: Sequence[Sequence[Change]], known: Sequence[Constant], horizon: int, seen: Moves) -> bool:
+def _is_worth(found: Sequence[Sequence[Change]], known: Hints, horizon: int, seen: Moves) -> bool:
     """Whether going on may show more: something new came late, or the reference speaks of counts that long."""
-    if any(constant.value * 4 > horizon and constant.value >= _LARGE for constant in known):
+    if any(constant.value * 4 > horizon and constant.value >= _LARGE for constant in known.constants):
         return True
     return any(event.is_first and event.cycle > horizon // 8 for changes in found for event in _events(changes, seen))
 

@@ -16,7 +16,7 @@ from itertl.scoring.vectors import far, outcome, stimulus, testbench
 from itertl.scoring.vectors.outcome import Expected
 from itertl.scoring.vectors.stimulus import Stimulus
 from itertl.scoring.vectors.testbench import RUN_LIMITS, Bench
-from itertl.scoring.vectors.words import Constant, constants
+from itertl.scoring.vectors.words import Hints, hints
 
 STEPS = 4000  # words for a design at its default parameters
 SECOND_STEPS = 1500  # at other parameters
@@ -65,7 +65,7 @@ def consult(reference: str, top: str, seed: str) -> Oracle | Silent:
         return _silent(str(error))
     if not seen.outputs:
         return _silent("it has no outputs")
-    known = constants(found.text)
+    known = hints(found.text)
     first = _run(found.text, seen, {}, known, _seed(seed, reference), STEPS)
     if isinstance(first, Silent):
         return first
@@ -84,7 +84,7 @@ def _seed(*parts: str) -> int:
 
 
 def _run(
-    text: str, seen: Interface, parameters: Mapping[str, int], known: list[Constant], seed: int, steps: int
+    text: str, seen: Interface, parameters: Mapping[str, int], known: Hints, seed: int, steps: int
 ) -> Run | Silent:
     """The reference's own run, on fewer words where it is slow, on more where it takes long to show all that it does."""
     while True:
@@ -107,7 +107,7 @@ def _run(
     return Run(parameters, seen, words, bench, done.outputs, outcome.expect(done.outputs, words.is_compared))
 
 
-def _second(text: str, seen: Interface, known: list[Constant], seed: int) -> list[Run]:
+def _second(text: str, seen: Interface, known: Hints, seed: int) -> list[Run]:
     """The run at other values of the parameters that can be set; none where the reference does not take them."""
     defaults = dict(seen.parameters)
     values = {name: defaults[name] for name in seen.tunable}

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from itertl.scoring.interface import Interface, Port
-from itertl.scoring.vectors.words import Constant, Words
+from itertl.scoring.vectors.words import Hints, Words
 
 MAX_BITS = 3 << 19  # of all words together: what a simulator reads in some 20 ms
 
@@ -39,11 +39,11 @@ class Stimulus:
 class Inputs:
     """The inputs of a design while a stimulus is made: their values now, and the steps so far."""
 
-    def __init__(self, ports: Sequence[Port], known: Sequence[Constant], rng: random.Random) -> None:
+    def __init__(self, ports: Sequence[Port], known: Hints, rng: random.Random) -> None:
         self.rng = rng
         self.ports = {port.name: port for port in ports}
         self.values = {port.name: 0 for port in ports}
-        self.sources = {port.name: Words(port.width, known, rng) for port in ports}
+        self.sources = {port.name: Words(port.width, known.constants, rng, known.fields.get(port.name, ())) for port in ports}
         self.words: list[int] = []
         self.is_compared: list[bool] = []
         self.skips: dict[int, int] = {}  # step -> whole cycles of the clock before it
@@ -93,8 +93,8 @@ class Inputs:
         return Stimulus(tuple(self.words[:count]), tuple(self.is_compared[:count]), skips, mask)
 
 
-def make(interface: Interface, known: Sequence[Constant], seed: int, steps: int) -> Inputs:
-    """About ``steps`` steps for a design of that interface; ``known`` are constants of the reference. Same seed, same words."""
+def make(interface: Interface, known: Hints, seed: int, steps: int) -> Inputs:
+    """About ``steps`` steps for a design of that interface; ``known`` is what the reference's text suggests. Same seed, same words."""
     from itertl.scoring.vectors import clocked, combinational
 
     inputs = Inputs(interface.inputs, known, random.Random(seed))
