@@ -97,6 +97,11 @@ CLASSES: dict[str, tuple[str, str, str, list[str]]] = {
         ["reg p; always @(posedge ca) p <= d; always @(posedge ca) q <= p;", "reg p; always @(posedge ca) p <= d; always @(negedge cb) q <= p;",
          "reg p; always @(posedge ca) p <= ~d; always @(posedge cb) q <= p;"],
     ),
+    "one clock while another is active": (
+        "input ca, input cb, input d, output reg q, output reg r", "always @(posedge ca) if (!cb) q <= d; always @(posedge cb) r <= q;",
+        "always @(posedge ca) q <= cb ? q : d; always @(posedge cb) r <= q;",
+        ["always @(posedge ca) q <= d; always @(posedge cb) r <= q;", "always @(posedge ca) if (cb) q <= d; always @(posedge cb) r <= q;"],
+    ),
     "gated clock": (
         "input clk, input en, input d, output reg q", "wire g = clk & en; always @(posedge g) q <= d;", "wire g; and (g, en, clk); always @(posedge g) q <= d;",
         ["always @(posedge clk) q <= d;", "wire g = clk | en; always @(posedge g) q <= d;"],

@@ -55,6 +55,7 @@ class Driver:
         self.patterns = [c for c in known.constants if 3 <= c.width <= 64]
         self.habits: dict[str, _Habit] = {}
         self.reset_rate = 0.0
+        self.is_overlapping = False  # of several clocks, one may have an edge while another is active
 
     def begin(self) -> None:
         """Clocks idle, a reset asserted through two edges of every clock, where there is one."""
@@ -89,6 +90,7 @@ class Driver:
         rng = self.rng
         self.habits = {name: self._habit(self.inputs.ports[name].width) for name in (*self.data, *self.gates)}
         self.reset_rate = rng.choice(_RESET_RATES) if cycles < 200 else 0.0
+        self.is_overlapping = len(self.clocks) > 1 and rng.random() < 0.4
         if self.resets and rng.random() < 0.7:
             self._set(rng.choice(self.resets), True)
             self.inputs.step()
@@ -144,6 +146,8 @@ class Driver:
         self.inputs.step()
         self._toggle(clock)
         self.inputs.step()
+        if self.is_overlapping:
+            return
         if is_double:
             self._change(may_reset, between=True)
             self.inputs.step()
