@@ -110,7 +110,10 @@ REFINED: dict[str, Pair] = {
         "module m(input [4:0] a, input [2:0] i, output y); assign y = a[i]; endmodule",
         "module m(input [4:0] a, input [2:0] i, output y); assign y = i < 5 ? a >> i : 0; endmodule",
     ),
-    "initial value added": (clocked("always @(posedge clk) if (rst) q <= d;"), clocked("initial q = 0; always @(posedge clk) if (rst) q <= d;")),
+    "initial value added": (
+        "module m(input clk, en, d, output reg q); always @(posedge clk) if (en) q <= d; endmodule",
+        "module m(input clk, en, d, output reg q); initial q = 0; always @(posedge clk) if (en) q <= d; endmodule",
+    ),
 }  # fmt: skip
 
 DIFFERENT: dict[str, Pair] = {

@@ -5,12 +5,12 @@ import random
 from collections import Counter
 from pathlib import Path
 
-import equivalence_cases
 import pytest
-from equivalence_cases import DIFFERENT, EQUAL, REFINED, Pair, clocked, examined, logic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import equivalence_cases
+from equivalence_cases import DIFFERENT, EQUAL, REFINED, Pair, clocked, examined, logic
 from itertl.errors import ToolMissing
 from itertl.judging import gate
 from itertl.problems.synth.mutate import mutants
@@ -156,8 +156,8 @@ def test_hostile_ports_and_modules_are_no_commands(tmp_path: Path, monkeypatch: 
         text = f"module m(input {name}, output y); assign y = {name}; endmodule"
         found = score.score(ScoreItem(code=text, reference=text, top="m"))
         assert found.value is None or found.verdict is Verdict.GAMED
-    names = "module exec(input script, tee, output write_file); assign write_file = {0} script & tee; endmodule"
-    pair = (names.format(""), names.format("~~"))
+    module = "module exec(input script, tee, output write_file); {} endmodule"
+    pair = (module.format("assign write_file = script & tee;"), module.format("and (write_file, tee, script);"))
     [found] = run_all("itertl.scoring.equivalence.score:score", items([pair], "exec"))
     assert isinstance(found, Score)
     assert found.verdict is Verdict.PASSED
@@ -236,7 +236,7 @@ def test_every_outcome_has_its_verdict(
     found: Proof, verdict: Verdict, value: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(score.proof, "prove", lambda reference, candidate: found)
-    got = score.score(ScoreItem(code=logic("always @* y = ~~a;"), reference=logic("always @* y = a;"), top="m"))
+    got = score.score(ScoreItem(code=logic("always @* y = ~(~a);"), reference=logic("always @* y = a;"), top="m"))
     assert (got.verdict, got.value) == (verdict, value)
     assert got.detail.startswith(f"{found.outcome}: ")
 
@@ -245,7 +245,7 @@ def test_a_counterexample_that_the_simulator_does_not_confirm_refutes_nothing(mo
     gold = flat.Flat((flat.FlatPort("a", True, 4), flat.FlatPort("b", True, 4), flat.FlatPort("s", True, 2)), (), False, False, None, frozenset(), False)
     trace = proof.Trace(Style.COMBINATIONAL, gold, ({"a": "0101", "b": "0000", "s": "00"},))
     monkeypatch.setattr(score.proof, "prove", lambda reference, candidate: Proof(Outcome.UNKNOWN, "a counterexample", trace))
-    got = score.score(ScoreItem(code=logic("always @* y = ~~a;"), reference=logic("always @* y = a;"), top="m"))
+    got = score.score(ScoreItem(code=logic("always @* y = ~(~a);"), reference=logic("always @* y = a;"), top="m"))
     assert (got.verdict, got.value) == (Verdict.UNDECIDED, None)
     assert got.detail.startswith("unknown: ")
 
@@ -285,7 +285,7 @@ def test_missing_yosys_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(yosys, "has_library", lambda: False)
     monkeypatch.setenv("ITERTL_YOSYS", "/nonexistent/yosys")
     with pytest.raises(ToolMissing, match="pip install pyosys"):
-        proof.prove(examined(logic("always @* y = a;")), examined(logic("always @* y = ~~a;")))
+        proof.prove(examined(logic("always @* y = a;")), examined(logic("always @* y = ~(~a);")))
 
 
 @st.composite

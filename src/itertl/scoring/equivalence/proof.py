@@ -10,16 +10,18 @@ from enum import StrEnum
 from pathlib import Path
 
 from itertl.judging.gate import Design
+from itertl.scoring import interface
 from itertl.scoring.equivalence import flat, rewrite, script, solver
 from itertl.scoring.equivalence.checks import has_unknown_literal, hazard
 from itertl.scoring.equivalence.flat import Flat, Style, Unprovable
-from itertl.scoring.equivalence.script import CANDIDATE, MITER, REFERENCE
+from itertl.scoring.equivalence.script import CANDIDATE, MITER, REFERENCE, Start
 from itertl.tools import sandbox, yosys
 from itertl.tools.sandbox import Limits
 from itertl.tools.yosys import Ran
 
 CPU_S = 2  # of processor time for each step of a proof
 MEMORY_MB = 3072
+Steps = tuple[dict[str, str], ...]
 _ENDED, _STYLE = "ended.json", "style.txt"
 
 
@@ -36,11 +38,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A counterexample: for each step, the value of each input as bits, the highest first. ``flat``: whose inputs."""
+    """A counterexample: for each step, the value of each input as bits, the highest first. ``flat``: whose inputs.
+
+    ``begun``: the first step at which outputs are compared.
+    """
 
     style: Style
     flat: Flat
     steps: tuple[dict[str, str], ...]
+    begun: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +64,23 @@ class Proof:
 
 def prove(reference: Design, candidate: Design, *, cpu_s: int = CPU_S) -> Proof:
     """Whether the candidate has the reference's outputs wherever those are defined. Raises ToolMissing, ToolFailed."""
+    try:
+        begin = script.start(interface.read(reference.text, reference.top))
+    except interface.Unsupported as error:
+        return _unsupported(REFERENCE, str(error))
     limits = Limits(wall_s=5.0 * cpu_s, cpu_s=cpu_s, memory_mb=MEMORY_MB, proc=True)
     with sandbox.scratch() as folder:
         for name, design in ((REFERENCE, reference), (CANDIDATE, candidate)):
             why = _write(folder, name, design)
             if why:
                 return _unsupported(name, why)
-        ran = yosys.passes(folder, _parts(folder, has_unknown_literal(candidate.text)), limits)
+        ran = yosys.passes(folder, _parts(folder, begin, has_unknown_literal(candidate.text)), limits)
         ended = _ended(folder)
         if ended is not None:
             return ended
         if ran.error:
             return _stopped(folder, ran)
-        return _solved(folder, cpu_s)
+        return _solved(folder, begin, cpu_s)
 
 
 def _write(folder: Path, name: str, design: Design) -> str:
@@ -91,7 +101,7 @@ def _unsupported(name: str, why: str) -> Proof:
     return Proof(Outcome.UNSUPPORTED, f"the reference: {why}" if is_references else why, is_references=is_references)
 
 
-def _parts(folder: Path, has_unknown: bool) -> Iterator[list[str]]:
+def _parts(folder: Path, begin: Start, has_unknown: bool) -> Iterator[list[str]]:
     """Yosys's scripts, and between them, in its process, the look at what the first one made.
 
     ``has_unknown``: the candidate's text names an X. Where Yosys makes a latch it takes that for "whatever is handy", so
@@ -113,7 +123,7 @@ def _parts(folder: Path, has_unknown: bool) -> Iterator[list[str]]:
         return _end(folder, Proof(Outcome.PORTS, difference))
     style, may_be_x = flat.style(gold, gate), gold.may_be_x or gate.may_be_x
     flat.add_state_port(folder / f"{REFERENCE}.json", folder / f"{REFERENCE}_state.json", gold, script.STATE)
-    (folder / f"{MITER}.v").write_text(script.miter(gold, may_be_x), encoding="utf-8")
+    (folder / f"{MITER}.v").write_text(script.miter(gold, may_be_x, style, begin), encoding="utf-8")
     (folder / _STYLE).write_text(style, encoding="ascii")
     yield script.to_aiger(style, may_be_x)
     return None
@@ -141,12 +151,13 @@ def _stopped(folder: Path, ran: Ran) -> Proof:
     return Proof(outcome, ran.error if is_candidates else f"no common netlist: {ran.error}")
 
 
-def _solved(folder: Path, cpu_s: int) -> Proof:
+def _solved(folder: Path, begin: Start, cpu_s: int) -> Proof:
     style = Style((folder / _STYLE).read_text(encoding="ascii"))
     solved = solver.solve(folder, cpu_s=cpu_s)
     if solved.differs == "ever":
         gold = flat.read(folder / f"{REFERENCE}.json")
-        trace = Trace(style, gold, _steps(solved.trace, folder / f"{MITER}.map", gold))
+        steps = _begun(_steps(solved.trace, folder / f"{MITER}.map", gold), gold, begin, style)
+        trace = Trace(style, gold, steps, begin.steps(style))
         return Proof(Outcome.UNKNOWN, f"a counterexample of {len(trace.steps)} steps ({style})", trace)
     if solved.differs == "timeout":
         return Proof(Outcome.TIMEOUT, f"no proof within the limits ({style})")
@@ -170,7 +181,7 @@ def _shown(port: flat.FlatPort | None) -> str:
     return "none" if port is None else f"an {'input' if port.is_input else 'output'} of {port.width} bits"
 
 
-def _steps(lines: tuple[str, ...], names: Path, gold: Flat) -> tuple[dict[str, str], ...]:
+def _steps(lines: tuple[str, ...], names: Path, gold: Flat) -> Steps:
     """ABC's trace by the reference's inputs. The map has lines "input NUMBER BIT iN"."""
     places: dict[int, tuple[int, int]] = {}
     for line in names.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -186,3 +197,13 @@ def _steps(lines: tuple[str, ...], names: Path, gold: Flat) -> tuple[dict[str, s
                 bits[port][-1 - bit] = "1"
         found.append({port.name: "".join(values) for port, values in zip(inputs, bits, strict=True)})
     return tuple(found)
+
+
+def _begun(steps: Steps, gold: Flat, begin: Start, style: Style) -> Steps:
+    """The steps with what the start fixes."""
+    widths = {port.name: port.width for port in gold.ports}
+    fixed = begin.steps(style)
+    return tuple(
+        {name: (begin.value(name, widths[name], number, style) if number < fixed else None) or bits for name, bits in step.items()}
+        for number, step in enumerate(steps)
+    )

@@ -24,8 +24,9 @@ def replay(reference: str, candidate: str, interface: Interface, trace: Trace) -
 
     ``reference`` and ``candidate`` are texts that the gate let through, ``interface`` the reference's. Raises ToolMissing.
     """
-    words = tuple(_word(interface, values) for values in _played(interface, trace))
-    stimulus = Stimulus(words, (True,) * len(words))
+    played = list(_played(interface, trace))
+    words = tuple(_word(interface, values) for _, values in played)
+    stimulus = Stimulus(words, tuple(step >= trace.begun for step, _ in played))
     bench = testbench.prepare(stimulus, interface)
     wanted, found = (testbench.run(text, bench) for text in (reference, candidate))
     if wanted.stopped is not None or found.stopped is not None:
@@ -46,23 +47,22 @@ def _overlooked(wanted: tuple[str, ...], found: tuple[str, ...]) -> tuple[str, .
     )
 
 
-def _played(interface: Interface, trace: Trace) -> Iterator[Values]:
-    """The inputs, change by change."""
+def _played(interface: Interface, trace: Trace) -> Iterator[tuple[int, Values]]:
+    """(step, inputs), change by change."""
     trigger = trace.flat.trigger if trace.style is Style.CLOCKED else None
     clocks = [clock.name for clock in interface.clocks] + [reset.name for reset in interface.resets if reset.is_async]
     last: Values | None = None
-    for step in trace.steps:
+    for number, step in enumerate(trace.steps):
         if trigger is not None:
-            yield _with_clock(step, trigger, not trigger.rises)
-            yield _with_clock(step, trigger, trigger.rises)
-            yield _with_clock(step, trigger, not trigger.rises)
+            for level in (not trigger.rises, trigger.rises, not trigger.rises):
+                yield number, _with_clock(step, trigger, level)
         elif trace.style is Style.FREE and last is not None:
             for name in sorted(step, key=lambda name: (name not in clocks, name)):
                 if step[name] != last[name]:
                     last = {**last, name: step[name]}
-                    yield last
+                    yield number, last
         else:
-            yield step
+            yield number, step
         last = step
 
 

@@ -46,7 +46,7 @@ def score(item: ScoreItem) -> Score:
 
     simulated = vectors.score(item)
     if simulated.verdict is not Verdict.PASSED:
-        return result(simulated.value, simulated.verdict, _named(simulated))
+        return result(None if simulated.value is None else 0.0, simulated.verdict, _named(simulated))
     assert item.reference is not None
     top = item.top or derive_top(item.reference) or ""
     reference, candidate = _examined(item.reference, top), gate.examine(item.code, top)

@@ -8,14 +8,47 @@ conditions on an X (an X there makes all that hangs on it X, where a simulator t
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from itertl.scoring.equivalence.flat import Flat, Style
+from itertl.scoring import roles
+from itertl.scoring.equivalence.flat import Flat, FlatPort, Style
 from itertl.scoring.equivalence.rewrite import TOP
+from itertl.scoring.interface import Interface
 
 REFERENCE, CANDIDATE, MITER, STATE = "gold", "gate", "miter", "itertl_state"
 DIFFERS, KNOWN = "differs", "known"  # the miter's outputs
 _LOWERED = ("dffunmap", "opt_expr -keepdc", "opt_merge", "opt_clean")
 _MAPPED = ("formalff -clk2ff", "opt_expr", "opt_merge", "opt_clean", "techmap", "opt_expr", "aigmap")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a run begins where the reference has resets: they hold through an edge, and nothing is compared before.
+
+    ``resets``: (input, whether it is active high). ``clocks``: inputs whose edges are made where steps are free.
+    """
+
+    resets: tuple[tuple[str, bool], ...] = ()
+    clocks: tuple[str, ...] = ()
+
+    def steps(self, style: Style) -> int:
+        """How many steps it takes: one cycle, or the clock low, high and low again."""
+        return 0 if not self.resets or style is Style.COMBINATIONAL else 3 if style is Style.FREE else 1
+
+    def value(self, name: str, width: int, step: int, style: Style) -> str | None:
+        """What an input is in one of these steps, as bits; None where it is free."""
+        for reset, is_high in self.resets:
+            if name == reset:
+                return ("1" if is_high else "0") * width
+        return ("1" if step == 1 else "0") * width if name in self.clocks and style is Style.FREE else None
+
+
+def start(reference: Interface) -> Start:
+    """The start that the reference asks for: the one reset that ``vectors`` holds at the beginning, where there is one."""
+    resets = (reset for reset in reference.resets if reset.is_async or roles.is_reset_name(reset.name))
+    first = next(resets, None)
+    held = ((first.name, first.is_active_high),) if first is not None else ()
+    return Start(held, tuple(clock.name for clock in reference.clocks))
 
 
 def flatten(name: str) -> list[str]:
@@ -59,13 +92,13 @@ def to_aiger(style: Style, may_be_x: bool) -> list[str]:
     ]
 
 
-def miter(reference: Flat, may_be_x: bool) -> str:
+def miter(reference: Flat, may_be_x: bool, style: Style, begin: Start) -> str:
     """The module that holds both. Inputs are ``i0``, ``i1`` … in the order of the reference's inputs."""
     inputs = [port for port in reference.ports if port.is_input]
     outputs = [port for port in reference.ports if not port.is_input]
-    numbered = [f".\\{port.name} (i{number})" for number, port in enumerate(inputs)]
-    head = ", ".join([*(f"input [{p.width - 1}:0] i{n}" for n, p in enumerate(inputs)), "output differs", "output known"])
-    lines = [f"module {MITER}({head});"]
+    numbered = [f".\\{port.name} (j{number})" for number, port in enumerate(inputs)]
+    head = ", ".join([*(f"input [{p.width - 1}:0] i{n}" for n, p in enumerate(inputs)), f"output {DIFFERS}", f"output {KNOWN}"])
+    lines = [f"module {MITER}({head});", *_begun(inputs, style, begin)]
     for side in ("a", "b"):
         lines += [f"wire [{port.width - 1}:0] {side}{number};" for number, port in enumerate(outputs)]
     state = [f".{STATE}(s)"] if reference.state else []
@@ -77,10 +110,28 @@ def miter(reference: Flat, may_be_x: bool) -> str:
     return "\n".join([*lines, "endmodule", ""])
 
 
+def _begun(inputs: Sequence[FlatPort], style: Style, begin: Start) -> list[str]:
+    """``begun``, and the designs' inputs: fixed until then where the start fixes them. ``t0`` is 1 in the first step alone."""
+    count = begin.steps(style)
+    lines: list[str] = []
+    for step in range(count):
+        before = f"t{step - 1}" if step else "1'b0"
+        lines.append(f"(* init = 1'b{int(step == 0)} *) wire t{step}; \\$ff #(.WIDTH(1)) f{step} (.D({before}), .Q(t{step}));")
+    running = " | ".join(f"t{step}" for step in range(count)) or "1'b0"
+    lines.append(f"wire begun = ~({running});")
+    for number, port in enumerate(inputs):
+        value = f"i{number}"
+        for step in range(count):
+            bits = begin.value(port.name, port.width, step, style)
+            value = value if bits is None else f"t{step} ? {port.width}'b{bits} : ({value})"
+        lines.append(f"wire [{port.width - 1}:0] j{number} = {value};")
+    return lines
+
+
 def _compared(widths: Sequence[int]) -> list[str]:
     """Where nothing can be X."""
     either = " | ".join(f"(a{number} != b{number})" for number in range(len(widths))) or "1'b0"
-    return [f"assign differs = {either};", "assign known = 1'b1;"]
+    return [f"assign {DIFFERS} = begun & ({either});", f"assign {KNOWN} = 1'b1;"]
 
 
 def _compared_with_x(widths: Sequence[int], num_state: int) -> list[str]:
@@ -95,7 +146,7 @@ def _compared_with_x(widths: Sequence[int], num_state: int) -> list[str]:
         lines.append(f"wire [{width - 1}:0] e{number}; " + _cell(f"e_{number}", width, f"a{number}", f"b{number}", f"e{number}"))
     either = " | ".join(f"(|(~(u{number} | e{number})))" for number in range(len(widths))) or "1'b0"
     unknown = ", ".join(name for _, name, _ in signals)
-    return [*lines, f"assign differs = {either};", f"assign known = ~(|{{{unknown}}});" if unknown else "assign known = 1'b1;"]
+    return [*lines, f"assign {DIFFERS} = begun & ({either});", f"assign {KNOWN} = begun & ~(|{{{unknown}}});" if unknown else f"assign {KNOWN} = 1'b1;"]
 
 
 def _cell(name: str, width: int, left: str, right: str, out: str) -> str:
