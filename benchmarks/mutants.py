@@ -1,8 +1,8 @@
 """Do the scorers of function see one-point changes, and do they leave right designs alone?
 
 From golden references (VerilogEval's, where ``--data`` has them, and the bundled generator's) mutants are made that
-compile; ``vectors`` and ``equivalence`` score each against its reference, and two witnesses look at it: a long simulation on
-plainly random inputs, and the proof without the simulation before it. A mutant counts as killable where a counterexample that
+compile; ``vectors`` and ``equivalence`` score each against its reference. Of what ``vectors`` lets through a long simulation on
+plainly random inputs is a witness, and what it kills is put before the proof without the simulation before it. A mutant counts as killable where a counterexample that
 was replayed or any simulation shows it different. Also scored: each reference against itself, and VerilogEval v2's references against v1's, written
 independently. Mutants to look at by hand are listed in a file. A stopped call goes on where it was.
 
@@ -15,6 +15,7 @@ import json
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from itertl import models
@@ -32,8 +33,14 @@ TIMED = 60  # mutants that are scored once more, alone, for their time
 
 
 def judge(cases: Sequence[Case], arguments: argparse.Namespace) -> list[Judged]:
-    rows = scored([case.item for case in cases], [*SCORERS, SIMULATION, PROOF], arguments)
-    return [Judged(case, *row) for case, row in zip(cases, rows, strict=True)]
+    """Both scorers on every mutant; the long simulation on those that ``vectors`` lets through, the bare proof on the rest."""
+    rows = scored([case.item for case in cases], SCORERS, arguments)
+    judged = [Judged(case, *row) for case, row in zip(cases, rows, strict=True)]
+    for name in (SIMULATION, PROOF):
+        asked = [n for n, one in enumerate(judged) if one.is_killed == (name == PROOF)]
+        for n, (score,) in zip(asked, scored([cases[n].item for n in asked], [name], arguments), strict=True):
+            judged[n] = replace(judged[n], **{name.rpartition(":")[2]: score})
+    return judged
 
 
 def scored(items: Sequence[ScoreItem], names: Sequence[str], arguments: argparse.Namespace) -> list[tuple[Score, ...]]:

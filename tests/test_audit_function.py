@@ -91,6 +91,14 @@ def test_reasons_are_grouped_without_names() -> None:
     assert general("port data is bidirectional") == general("port io_1 is bidirectional") != general("port io_1 has no name")
 
 
+def test_a_twin_is_the_same_design_in_another_text() -> None:
+    found = module.twin("module a; endmodule\nmodule b; a x(); endmodule // endmodule\n")
+    assert found == "module a; \nwire itertl_twin;\nendmodule\nmodule b; a x(); \nwire itertl_twin;\nendmodule // endmodule\n"
+    assert module.twin("no code") == "no code"
+    own = audit_function([pair(SOUND, "sound"), pair(FAULTY["refused"], "refused")], names=("syntax", "equivalence"), num_workers=1).scorers
+    assert [(o.scorer, o.full, o.less, o.cannot_judge) for o in own] == [("syntax", 1, 1, 0), ("equivalence", 1, 0, 1)]
+
+
 def pair(reference: str | None, name: str) -> Problem:
     return Problem.create(instruction=f"make {name}", reference=reference, source="s", upstream_id=name)
 

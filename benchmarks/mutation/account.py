@@ -12,13 +12,13 @@ from mutation.golden import Case
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A mutant with what the two scorers and the two witnesses say."""
+    """A mutant with what the two scorers say, and what a witness says that was asked."""
 
     case: Case
     vectors: Score
     equivalence: Score
-    simulation: Score
-    proof: Score
+    simulation: Score | None = None
+    proof: Score | None = None
 
     @property
     def is_refuted(self) -> bool:
@@ -49,12 +49,12 @@ class Judged:
     @property
     def is_contradicted(self) -> bool:
         """Whether the proof alone calls equal what a simulation shows different."""
-        return self.proof.verdict is Verdict.PASSED and self.is_simulated_apart
+        return self.proof is not None and self.proof.verdict is Verdict.PASSED and self.is_simulated_apart
 
 
-def _says_different(score: Score) -> bool:
+def _says_different(score: Score | None) -> bool:
     """A timeout of the proof or of a long simulation is no word on the design."""
-    return score.value is not None and score.verdict not in (Verdict.PASSED, Verdict.TIMEOUT)
+    return score is not None and score.value is not None and score.verdict not in (Verdict.PASSED, Verdict.TIMEOUT)
 
 
 def table(judged: Sequence[Judged]) -> dict[str, dict[str, int]]:
@@ -98,10 +98,11 @@ def listing(judged: Sequence[Judged]) -> str:
 
 def _shown(one: Judged) -> str:
     mutant = one.case.mutant
-    said = [f"{s.scorer}: {s.verdict} {s.detail}".rstrip() for s in (one.vectors, one.equivalence, one.simulation, one.proof)]
+    said = [f"{s.scorer}: {s.verdict} {s.detail}".rstrip() for s in (one.vectors, one.equivalence, one.simulation, one.proof) if s is not None]
     head = f"## {one.case.golden.name}: {mutant.kind}, line {mutant.line}: {mutant.was!r} became {mutant.now!r}\n"
     return head + "\n".join(said) + f"\n\n{one.case.golden.text.rstrip()}\n"
 
 
-def verdicts(scores: Sequence[Score]) -> dict[str, int]:
-    return dict(Counter(score.verdict.value for score in scores).most_common())
+def verdicts(scores: Sequence[Score | None]) -> dict[str, int]:
+    """How often each verdict was given, of those that were asked."""
+    return dict(Counter(score.verdict.value for score in scores if score is not None).most_common())

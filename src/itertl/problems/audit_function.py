@@ -24,10 +24,12 @@ from itertl.scoring.engine import score_items
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.vectors.score import version as stimulus_version
 from itertl.tools import icarus, pool, slang, yosys
+from itertl.tools.verilog_text import modules
 
 SCORERS = ("rtlcoder", "syntax", "icarus", "ast", "vectors", "equivalence", "ppa")
 INSPECT_TIMEOUT_S = 180.0  # for one reference: its own limits are far below
 SCORE_TIMEOUT_S = 60.0
+_ON_TWINS = frozenset({"equivalence"})
 _WORKER = "itertl.problems.function_checks:inspect"
 _NO_TOP = ("refused", "no module, or more than one that nothing else names")
 _Faults: TypeAlias = list[tuple[str, str]]
@@ -104,9 +106,25 @@ def _key(part: str, text: str, top: str, tools: Mapping[str, str]) -> str:
 def _score_themselves(
     paired: Sequence[tuple[Problem, str]], names: Sequence[str], num_workers: int, cache: Path | None, on_done: Callable[[int], None]
 ) -> list[SelfScore]:
-    items = [ScoreItem(text, problem.header, text, problem.top or derive_top(text)) for problem, text in paired]
-    rows = score_items(items, names, num_workers=num_workers, timeout_s=SCORE_TIMEOUT_S, cache=cache, on_done=on_done)
-    return [_own(name, [row[number] for row in rows], [problem for problem, _ in paired]) for number, name in enumerate(names)]
+    """Each reference as a candidate. A proof is given its twin, for it takes a reference's own text as proven."""
+    found: dict[str, SelfScore] = {}
+    for make, some in ((twin, [n for n in names if n in _ON_TWINS]), (lambda text: text, [n for n in names if n not in _ON_TWINS])):
+        items = [ScoreItem(make(text), problem.header, text, problem.top or derive_top(text)) for problem, text in paired] if some else []
+        rows = score_items(items, some, num_workers=num_workers, timeout_s=SCORE_TIMEOUT_S, cache=cache, on_done=on_done) if items else []
+        for number, name in enumerate(some):
+            found[name] = _own(name, [row[number] for row in rows], [problem for problem, _ in paired])
+    return [found[name] for name in names]
+
+
+def twin(reference: str) -> str:
+    """The same design with a wire more that nothing uses, in every module."""
+    parts: list[str] = []
+    at = 0
+    for span in modules(reference):
+        end = reference.rfind("endmodule", span.start, span.end)
+        parts += [reference[at:end], "\nwire itertl_twin;\n"] if end > 0 else []
+        at = end if end > 0 else at
+    return "".join([*parts, reference[at:]])
 
 
 def _own(name: str, scores: Sequence[Score], problems: Sequence[Problem]) -> SelfScore:

@@ -4,23 +4,16 @@ The judge's gate reads it first, and everything else is asked of the text that i
 of the scorer ``vectors``, in the steps that it compares: after a reset, where there is one.
 """
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
-from itertl.errors import ToolFailed
 from itertl.judging import gate
 from itertl.problems import netlist_faults
-from itertl.scoring.equivalence.rewrite import TOP, for_yosys
+from itertl.scoring import synthesis
 from itertl.scoring.samples import is_plain_name
 from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult
-from itertl.tools import sandbox, yosys
-from itertl.tools.sandbox import Limits
 from itertl.tools.yosys import Ran
 
 REVISION = 1  # of the checks here; part of what kept answers depend on
-LIMITS = Limits(wall_s=30, cpu_s=20, memory_mb=2048, file_mb=256, proc=True)
-_SCRIPT = ["read_verilog -sv design.v", f"hierarchy -check -top {TOP}", "proc", "flatten", "opt_clean", "write_json design.json"]
 _NEVER_KNOWN = "no bit of its outputs is ever known"
 Fault = tuple[str, str]  # (kind, detail): kinds are those of ``function_report``
 PARTS = ("netlist", "simulation")  # of an inspection: each is kept by what it depends on
@@ -46,28 +39,11 @@ def _refused(part: str, why: str) -> list[Fault]:
 
 def _hardware(text: str, top: str) -> list[Fault]:
     """What Yosys makes of it."""
-    is_good, why = yosys.synthesizes(text, top)
-    netlist = _netlist(text, top)
+    netlist = synthesis.netlist(text, top)
     if not isinstance(netlist, Ran):
-        return ([] if is_good else [("does not synthesize", why)]) + netlist_faults.faults(netlist)
-    if is_good and not netlist.timed_out:
-        raise ToolFailed(f"Yosys synthesizes it and writes no netlist: {netlist.error}")
-    return [] if is_good else [("does not synthesize", why)]
-
-
-def _netlist(text: str, top: str) -> dict[str, Any] | Ran:
-    """The flattened module as Yosys writes it, or how Yosys ended without writing it."""
-    try:
-        renamed = for_yosys(text, top)
-    except ValueError as error:
-        return Ran(str(error))
-    with sandbox.scratch() as folder:
-        (folder / "design.v").write_bytes(renamed.encode("utf-8", "replace"))
-        ran = yosys.passes(folder, [_SCRIPT], LIMITS)
-        written = folder / "design.json"
-        if ran.error or not written.exists():
-            return ran
-        return json.loads(written.read_bytes())["modules"][TOP]
+        return netlist_faults.faults(netlist)
+    why = "does not end within its limits" if netlist.timed_out else netlist.error
+    return [("does not synthesize", why)]
 
 
 def _unknowns(oracle: Oracle | Silent) -> list[Fault]:

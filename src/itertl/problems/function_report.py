@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"(?<![\w-])\d[\w.]*")
 # what can be wrong with a reference, in the order of the table
 KINDS = {
     "refused": "the judge's gate does not let it through, or it has no clear top module",
-    "does not synthesize": "Yosys: synth",
+    "does not synthesize": "Yosys does not read it, or finds no registers that do what a process says",
     "undriven output": "a bit of an output has no driver",
     "undriven signal": "something inside has no driver and is read",
     "latch": "Yosys: proc finds a latch",
