@@ -56,3 +56,25 @@ def hangs(item: ScoreItem) -> Score:
 def hangs_on_long(item: ScoreItem) -> Score:
     """As a tool that one text stalls."""
     return hangs(item) if len(item.code) > 100 else length(item)
+
+
+def rung_0(item: ScoreItem) -> Score:
+    """Of a ladder: the values stand in ``code``; each call leaves a line in the file named in ``header``."""
+    return _rung(item, 0)
+
+
+def rung_1(item: ScoreItem) -> Score:
+    return _rung(item, 1)
+
+
+def rung_2(item: ScoreItem) -> Score:
+    return _rung(item, 2)
+
+
+def _rung(item: ScoreItem, number: int) -> Score:
+    with Path(item.header).open("a") as handle:
+        handle.write(f"{number} {item.code}\n")
+    value = float(item.code.split()[number])
+    if value < 0:
+        time.sleep(-value)
+    return Score(scorer="s", value=abs(value), verdict=Verdict.SCORED)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from itertl.config import load_recipe
+from itertl.export.source import find_source
 from itertl.records import Candidate, EvalRow, IterationMetrics, Manifest, Scored, TrainStep
 from itertl.storage import hash_file, parse_record, read_records
 
@@ -139,3 +140,24 @@ def test_every_method_runs_through_the_loop(method: str, files: int, tmp_path: P
     metrics = read_records(tmp_path / "run" / "metrics.jsonl", IterationMetrics)
     assert [row.loss is None for row in metrics] == [True, False, False]
     assert (metrics[2].telemetry is None) == (method == "sft") and (metrics[2].candidate_tokens_seen == 0) == (method == "sft")
+
+
+def test_a_run_without_a_new_best_ends_early_and_a_ladder_is_watched(tmp_path: Path, repository: Path) -> None:
+    """A random model passes nothing, so no iteration is better than none: the first is the last, and the result."""
+    recipe = tmp_path / "short.yaml"
+    recipe.write_text(
+        TINY.replace("iterations: 2", "iterations: 4")
+        .replace("score: {scorers: [rouge-l]}", "score: {scorers: [rtlcoder, gate, text, syntax], combine: ladder, ladder: {gate: 0.1, text: [0.3, 0.4], syntax: 1}}")
+        + "select: {benchmark: synth-heldout, patience: 1}\n"
+    )
+    for _ in range(2):  # the second call finds nothing to do
+        run_forked(recipe, tmp_path / "run")
+    metrics = read_records(tmp_path / "run" / "metrics.jsonl", IterationMetrics)
+    assert [m.iterations for m in metrics] == [0, 1]
+    assert not (tmp_path / "run" / "iter-01").exists()
+    telemetry = metrics[1].telemetry
+    assert telemetry is not None and telemetry.rungs is not None
+    assert list(telemetry.rungs) == ["", "gate", "text", "syntax"] and sum(telemetry.rungs.values()) == 8
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "The ladder" in page and "ended early" in page
+    assert find_source(tmp_path / "run").iteration == 1

@@ -319,7 +319,7 @@ def export(
     source: Annotated[Path, typer.Argument(help="Run folder, checkpoint folder, or folder with a peft adapter.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to write: weights, tokenizer, model card.")],
     gguf: Annotated[str | None, typer.Option("--gguf", metavar="TYPE", help="Also one GGUF file for llama.cpp, loaded back and checked: f32, f16, bf16 or q8_0.")] = None,
-    iteration: Annotated[str | None, typer.Option("--iteration", metavar="N", help="Of a run: a number as in the report (1 is iter-00), best, or last, the default.")] = None,
+    iteration: Annotated[str | None, typer.Option("--iteration", metavar="N", help="Of a run: a number as in the report (1 is iter-00), best, or last; default: what the recipe selects, else last.")] = None,
     push: Annotated[str | None, typer.Option("--push", metavar="NAME", help="Upload to this repository of the Hugging Face hub.")] = None,
     private: Annotated[bool, typer.Option("--private", help="With --push: a private repository.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over a folder that no export wrote, or that was altered.")] = False,

@@ -81,9 +81,12 @@ class ScoreConfig(_Part):
     scorers: tuple[str, ...] = ("rtlcoder",)
     combine: Literal["weights", "ladder", "coderl", "rltf"] = "weights"  # the last two: a reward for the last scorer's verdict
     weights: dict[str, float] = Field(default_factory=dict)  # empty: each scorer 1
-    ladder: dict[str, float] = Field(default_factory=dict)  # scorer -> height reached when its value is 1, in order
+    # scorer -> height reached when its value is 1, in order; two numbers: what a value just under 1 reaches, and 1
+    ladder: dict[str, float | tuple[float, float]] = Field(default_factory=dict)
+    optional: tuple[str, ...] = ("equivalence", "ppa")  # rungs that may stay undecided: z is then the height below them
     num_workers: int = Field(default=0, ge=0)  # 0: one for each core
     timeout_s: float = Field(default=30.0, gt=0)  # for each candidate and scorer
+    budget_s: float | None = Field(default=None, gt=0)  # for each candidate on a ladder: no rung begins after it
 
 
 class LoraConfig(_Part):
@@ -162,6 +165,13 @@ class TelemetryConfig(_Part):
     surrogate_on_evals: bool = True  # take z on the held-out completions too
 
 
+class SelectConfig(_Part):
+    """Which checkpoint is the run's result, and when more iterations are of no use."""
+
+    benchmark: str | None = None  # of ``evals``, by its pass@1; None: the last checkpoint
+    patience: int | None = Field(default=None, ge=1)  # judgements without a new best after which the run ends; None: never
+
+
 class Recipe(_Part):
     """A whole run. ``iterations`` rounds of sample, score, train, evaluate."""
 
@@ -176,6 +186,7 @@ class Recipe(_Part):
     score: ScoreConfig = ScoreConfig()
     train: TrainConfig = TrainConfig()
     evals: tuple[EvalConfig, ...] = (EvalConfig(),)
+    select: SelectConfig = SelectConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
 
     @model_validator(mode="after")
@@ -185,6 +196,11 @@ class Recipe(_Part):
             stray = set(getattr(self.score, table)) - known
             if stray:
                 raise ValueError(f"score.{table} names {sorted(stray)}, which score.scorers does not take")
+        judged = [e.benchmark for e in self.evals]
+        if self.select.benchmark is not None and self.select.benchmark not in judged:
+            raise ValueError(f"select.benchmark is {self.select.benchmark!r}, which evals does not judge; it judges {judged}")
+        if self.select.patience is not None and self.select.benchmark is None:
+            raise ValueError("select.patience counts judgements of select.benchmark: name one of evals there")
         return self
 
 

@@ -7,7 +7,7 @@ inside itself. What a stage reads and writes is in ``stages``.
 from dataclasses import dataclass
 from pathlib import Path
 
-from itertl import stages
+from itertl import selection, stages
 from itertl.config import Recipe
 from itertl.progress import Reporter
 from itertl.records import IterationMetrics
@@ -20,7 +20,7 @@ class RunResult:
     """Where a finished run left what it made."""
 
     folder: Path
-    checkpoint: Path | str
+    checkpoint: Path | str  # of the last iteration, or the one that ``select`` chooses
     page: Path
     samples: str  # pattern of the files of sampled completions
     metrics: tuple[IterationMetrics, ...]
@@ -34,16 +34,22 @@ def run(recipe: Recipe, out: Path, *, reporter: Reporter) -> RunResult:
     with RunFolder(out, recipe, reporter) as folder:
         task = stages.prepare(folder)
         policy = stages.base_policy(folder)
+        policies = [policy]
         metrics = [stages.untouched_metrics(task, stages.evaluate(folder, task, policy, iteration=None))]
         folder.write_metrics(metrics)
         for iteration in range(recipe.iterations):
+            if selection.is_exhausted(metrics, recipe.select):
+                reporter.say(f"ends before iteration {iteration + 1}: no new best on {recipe.select.benchmark} (select.patience)")
+                break
             reporter.say(f"[bold]Iteration {iteration + 1} of {recipe.iterations}[/bold], from {policy.name}")
             candidates = stages.sample(folder, task, policy, iteration)
             scored = stages.score(folder, task, candidates, iteration)
             policy, trained = stages.train(folder, task, scored, policy, iteration)
+            policies.append(policy)
             evals = stages.evaluate(folder, task, policy, iteration)
             metrics.append(stages.iteration_metrics(folder, task, scored, trained, evals, metrics[-1]))
             folder.write_metrics(metrics)
             reporter.say(iteration_table(metrics))
+        chosen = policies[selection.chosen(metrics, recipe.select)]
         page = stages.report(folder)
-    return RunResult(out, policy.path, page, f"{out}/iter-*/samples-*.jsonl", tuple(metrics))
+    return RunResult(out, chosen.path, page, f"{out}/iter-*/samples-*.jsonl", tuple(metrics))

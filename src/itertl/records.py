@@ -274,6 +274,9 @@ class Telemetry(BaseModel):
     kl_old_new: float | None  # mean over samples of log pi_t(a|s) - log pi_{t+1}(a|s), nats a sequence
     dropped_too_long: int  # responses left out of training for their length
     references_too_long: int  # groups left out because the reference is too long
+    rungs: dict[str, int] | None = None  # of the recipe's ladder: candidates whose highest rung this is; "" for none
+    share_surrogate_wrong: float | None = None  # of the candidates with z = 1 by the paper's score, those wrong by function
+    share_missed_by_surrogate: float | None = None  # of the pairs that z orders by more than beta, those that score does not
 
 
 class IterationMetrics(Record):

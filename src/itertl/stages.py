@@ -191,7 +191,10 @@ def score(run: RunFolder, task: Task, candidates: Path | None, iteration: int) -
     run.stage(
         folder,
         "score",
-        settings={"scorers": list(config.scorers), "timeout_s": config.timeout_s, "versions": check_tools(config.scorers)},
+        settings={
+            "scorers": list(config.scorers), "timeout_s": config.timeout_s, "versions": check_tools(config.scorers),
+            **({"rungs": list(config.ladder), "budget_s": config.budget_s} if config.combine == "ladder" else {}),
+        },
         inputs={"candidates": run.hash(candidates), "problems": task.problems_hash},
         outputs=[out.name],
         seed=0,
@@ -226,7 +229,7 @@ def train(run: RunFolder, task: Task, scored: Path | None, policy: Policy, itera
             "train": settings,
             "method": dataclasses.asdict(task.method),
             "prompt": recipe.prompt.model_dump(mode="json"),
-            "combine": recipe.score.model_dump(mode="json", include={"combine", "weights", "ladder"}),
+            "combine": recipe.score.model_dump(mode="json", include={"combine", "weights", "ladder", "optional"}),
             "dtype": recipe.model.dtype,
             "kl_problems": recipe.telemetry.kl_problems,
         },
@@ -298,10 +301,9 @@ def iteration_metrics(
 ) -> IterationMetrics:
     """One row of ``metrics.jsonl``: telemetry of section 3.2, losses of the last epoch, benchmarks."""
     rows = [] if scored is None else storage.read_records(scored, Scored)
-    values = [combine(s.scores, run.recipe.score) for s in rows]
     telemetry: Telemetry | None = None
     if scored is not None:
-        telemetry = candidate_telemetry(rows, values, task.by_id, trained, beta=task.method.beta)
+        telemetry = candidate_telemetry(rows, run.recipe.score, task.by_id, trained, beta=task.method.beta)
     return IterationMetrics(
         iterations=before.iterations + 1,
         method=task.method.name,

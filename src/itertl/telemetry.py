@@ -4,20 +4,26 @@ The share of active pairs is taken here over all groups that were sampled, with 
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from itertl.config import ScoreConfig
 from itertl.records import Problem, Scored, Telemetry, Verdict
+from itertl.scoring.combine import climb, combine
 from itertl.tools.verilog_text import strip_comments
 from itertl.training.stage import TrainResult
 
 _PARSES = (Verdict.PASSED, Verdict.SCORED)
 _SYNTAX_SCORERS = ("rtlcoder", "syntax", "icarus")
+SURROGATE = "rtlcoder"
+_FUNCTION_SCORERS = ("equivalence", "vectors")
+_BELOW_FUNCTION = ("gate", "text", "syntax", "synthesis")
 
 
 def candidate_telemetry(
-    rows: Sequence[Scored], values: Sequence[float | None], problems: Mapping[str, Problem], trained: TrainResult, *, beta: float
+    rows: Sequence[Scored], score: ScoreConfig, problems: Mapping[str, Problem], trained: TrainResult, *, beta: float
 ) -> Telemetry:
-    """Telemetry of one iteration. ``values`` holds z of each row, None where our own fault left it open."""
+    """Telemetry of one iteration. z is None where our own fault left it open."""
+    values = [combine(row.scores, score) for row in rows]
     groups: dict[str, list[tuple[Scored, float | None]]] = defaultdict(list)
     for row, value in zip(rows, values, strict=True):
         groups[row.candidate.problem_id].append((row, value))
@@ -37,6 +43,9 @@ def candidate_telemetry(
         kl_old_new=trained.kl_old_new,
         dropped_too_long=trained.dropped_too_long,
         references_too_long=trained.references_too_long,
+        rungs=rung_counts(rows, score) if score.combine == "ladder" else None,
+        share_surrogate_wrong=share_surrogate_wrong(rows),
+        share_missed_by_surrogate=share_missed(groups.values(), beta),
     )
 
 
@@ -61,6 +70,51 @@ def share_active(groups: Sequence[Sequence[float]], beta: float) -> float | None
         total += len(z) * (len(z) - 1) // 2
         active += sum(low < high - beta for low in z for high in z)
     return active / total if total else None
+
+
+def rung_counts(rows: Sequence[Scored], score: ScoreConfig) -> dict[str, int]:
+    """How many candidates have each rung as their highest, "" for none, in the ladder's order."""
+    counts = dict.fromkeys(("", *score.ladder), 0)
+    for row in rows:
+        counts[climb(row.scores, score).held] += 1
+    return counts
+
+
+def share_surrogate_wrong(rows: Sequence[Scored]) -> float | None:
+    """Of the candidates that the paper's score calls perfect, those that a scorer of function calls wrong; None for none."""
+    wrong = [_is_wrong(row) for row in rows if _surrogate(row) == 1]
+    judged = [answer for answer in wrong if answer is not None]
+    return sum(judged) / len(judged) if judged else None
+
+
+def _is_wrong(row: Scored) -> bool | None:
+    """By the scorers of function, or by a rung below them that was not held; None where none of them has a say."""
+    scores = {score.scorer: score for score in row.scores}
+    function = next((scores[name] for name in _FUNCTION_SCORERS if name in scores and scores[name].value is not None), None)
+    if function is not None:
+        return (function.value or 0.0) < 1
+    below = [scores[name].value for name in _BELOW_FUNCTION if name in scores]
+    return True if any(value is not None and value < 1 for value in below) else None
+
+
+def share_missed(groups: Iterable[Sequence[tuple[Scored, float | None]]], beta: float) -> float | None:
+    """Of the pairs of candidates of one problem whose z differ by more than beta, those that the paper's score does not order so.
+
+    None where that score was not taken, or is all that z is made of.
+    """
+    ordered = missed = 0
+    for group in groups:
+        known = [(z, s) for row, z in group if z is not None and (s := _surrogate(row)) is not None and len(row.scores) > 1]
+        for low, low_s in known:
+            for high, high_s in known:
+                if low < high - beta:
+                    ordered += 1
+                    missed += not low_s < high_s - beta
+    return missed / ordered if ordered else None
+
+
+def _surrogate(row: Scored) -> float | None:
+    return next((score.value for score in row.scores if score.scorer == SURROGATE), None)
 
 
 def _duplicates(reference: str | None, rows: Sequence[Scored]) -> int:

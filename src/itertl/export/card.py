@@ -151,11 +151,8 @@ def _opening(source: Source, base: Base | None) -> str:
         return f"{what} {began}. Exported without its run: how it was trained and how good it is are not known here."
     number = source.iteration or 0
     of = f"{number} of {source.run.recipe.iterations} iteration{'s' if source.run.recipe.iterations > 1 else ''}"
-    chosen = (
-        " It was chosen among the iterations by its pass@1 on the benchmarks below, so that figure is flattering."
-        if source.choice == "best"
-        else ""
-    )
+    by = {"best": "the benchmarks below", "selected": _cell(source.run.recipe.select.benchmark or "")}.get(source.choice or "")
+    chosen = f" It was chosen among the iterations by its pass@1 on {by}, so that figure is flattering." if by else ""
     return f"Writes RTL (Verilog). Fine-tuned from {began} with itertl, {of}.{chosen}"
 
 

@@ -10,6 +10,7 @@ from itertl.config import parse_yaml
 from itertl.errors import DataError, ItertlError, UsageError
 from itertl.records import IterationMetrics
 from itertl.report.rundata import Run, iteration_folders, read_run
+from itertl.selection import chosen
 
 ADAPTER_FILE = "adapter_config.json"
 
@@ -23,7 +24,7 @@ class Source:
     is_adapter: bool
     run: Run | None = None
     iteration: int | None = None  # iterations done: 1 is iter-00
-    choice: str | None = None  # "last", "best" or "given"
+    choice: str | None = None  # "last", "best", "selected" or "given"
 
     @property
     def base_model(self) -> str | None:
@@ -36,7 +37,8 @@ class Source:
 
 
 def find_source(path: Path, iteration: str | None = None) -> Source:
-    """Say what ``path`` is. ``iteration``: a number as in the report (1 is ``iter-00``), "last" (default) or "best".
+    """Say what ``path`` is. ``iteration``: a number as in the report (1 is ``iter-00``), "last" or "best"; by default
+    the one that the recipe's ``select`` chooses, else the last.
 
     "best" has the highest mean pass@1 over the run's own benchmarks, the earliest of equals.
     Raises UsageError for a folder that is none of the three or an iteration that is not finished, DataError for a run
@@ -47,7 +49,7 @@ def find_source(path: Path, iteration: str | None = None) -> Source:
             f"{path}: no such folder; give a run folder, a checkpoint folder or a folder with a peft adapter"
         )
     if (path / "recipe.yaml").is_file():
-        return _of_run(path, iteration or "last")
+        return _of_run(path, iteration or "selected")
     if iteration is not None:
         raise UsageError(f"--iteration is for run folders; {path} has no recipe.yaml")
     is_adapter = (path / ADAPTER_FILE).is_file() and not any(path.glob("model*.safetensors"))
@@ -66,7 +68,12 @@ def _of_run(path: Path, wanted: str) -> Source:
     finished = [n for n, folder in folders.items() if n in rows and (folder / "config.json").is_file()]
     if not finished:
         raise UsageError(f"{path}: no iteration of this run is finished; go on with `itertl run`, then export")
-    if wanted == "last":
+    select = run.recipe.select
+    if wanted == "selected" and select.benchmark is None:
+        wanted = "last"
+    if wanted == "selected":
+        number = chosen([rows[n] for n in finished], select)
+    elif wanted == "last":
         number = finished[-1]
     elif wanted == "best":
         number = _best(finished, rows, path)
@@ -78,7 +85,7 @@ def _of_run(path: Path, wanted: str) -> Source:
             f"--iteration {wanted}: give last, best or a finished iteration of {path}: {known} (1 is iter-00)"
         )
     _check_recorded(run, number, folders[number])
-    choice = wanted if wanted in ("last", "best") else "given"
+    choice = wanted if wanted in ("last", "best", "selected") else "given"
     return Source(folders[number], f"{run.name}-iter-{number - 1:02d}", False, run, number, choice)
 
 

@@ -13,6 +13,7 @@ from itertl.report import series, text
 from itertl.report.paired import Difference, paired_difference, pass_rates
 from itertl.report.rundata import Run, evaluation_file
 from itertl.report.series import Point, Series
+from itertl.selection import best
 
 
 class Tile(NamedTuple):
@@ -82,10 +83,23 @@ def _opening(run: Run) -> str:
     pairs = f" on {text.count(run.num_problems)} instruction and reference pairs" if run.num_problems else ""
     planned = f"{recipe.iterations} iteration{'s' if recipe.iterations != 1 else ''}"
     if run.is_finished:
-        done = f"{planned} of the method “{recipe.method}”"
-        return f"This run trained {recipe.model.path} for {done}{pairs}."
+        count = planned if run.iterations_done >= recipe.iterations else f"{run.iterations_done} of at most {planned}"
+        return f"This run trained {recipe.model.path} for {count} of the method “{recipe.method}”{pairs}.{_selected(run)}"
     state = f"{run.iterations_done} of {planned}" if run.metrics else f"none of {planned} yet"
     return f"This run is unfinished: {state} of the method “{recipe.method}” from {recipe.model.path}{pairs}. The same command goes on with it."
+
+
+def _selected(run: Run) -> str:
+    """Which checkpoint the recipe's ``select`` makes the result."""
+    select = run.recipe.select
+    row = best(run.metrics, select.benchmark) if select.benchmark is not None else None
+    if row is None:
+        return ""
+    ended = " It ended early: no new best came any more." if run.iterations_done < run.recipe.iterations else ""
+    return (
+        f"{ended} Its result is the checkpoint of iteration {row.iterations}, chosen by pass@1 on {select.benchmark}; "
+        "on that benchmark its figure is flattering."
+    )
 
 
 def _pass_rate_sentences(run: Run, key: Series, name: str, difference: Difference | None) -> list[str]:
@@ -138,6 +152,12 @@ def _candidate_sentences(trained: list[IterationMetrics]) -> list[str]:
     if active:
         spent = " Little was left to rank." if active[-1] < 0.1 else ""
         said.append(f"In the last iteration {text.percent(active[-1])} of the pairs were active, so gave a ranking signal.{spent}")
+    last = trained[-1].telemetry if trained else None
+    if last is not None and last.share_surrogate_wrong is not None:
+        said.append(
+            f"Of the candidates of the last iteration that the paper's score calls perfect, {text.percent(last.share_surrogate_wrong)} are wrong by function; "
+            f"it misses {text.percent(last.share_missed_by_surrogate)} of the pairs that function tells apart."
+        )
     return said
 
 

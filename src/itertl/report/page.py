@@ -150,6 +150,8 @@ def _numbers(run: Run, *, heading: bool) -> str:
         parts.append(_table(tables.iteration_grid(run.metrics)))
         if best := tables.best_of_temperatures_grid(run.metrics):
             parts += [f"<h3>{text.html(best.title)}</h3>", _table(best)]
+        if ladder := tables.ladder_grid(run.metrics):
+            parts += [f"<h3>{text.html(ladder.title)}</h3>", _table(ladder)]
         if gamed := tables.gamed_grid(run.metrics):
             parts += [f"<h3>{text.html(gamed.title)}</h3>", _table(gamed, "text")]
         if not heading and tables.is_published(run.metrics):

@@ -16,6 +16,7 @@ from itertl.config import Recipe, load_recipe
 from itertl.errors import DataError, RecipeError
 from itertl.records import IterationMetrics, Manifest, Problem, TrainStep
 from itertl.report import text
+from itertl.selection import is_exhausted
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
-        return bool(self.metrics) and self.iterations_done >= self.recipe.iterations
+        is_done = self.iterations_done >= self.recipe.iterations or is_exhausted(self.metrics, self.recipe.select)
+        return bool(self.metrics) and is_done
 
 
 def read_run(folder: Path, name: str | None = None) -> Run:

@@ -155,6 +155,24 @@ def gamed_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
     return Grid("Gamed designs, by rule", ("iterations", *(names[key] for key in followed)), tuple(rows), (note,))
 
 
+def ladder_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
+    """How far each iteration's candidates came on the recipe's ladder. None where there was no ladder."""
+    ordered = [(m.iterations, t) for m in sorted(metrics, key=lambda m: m.iterations) if (t := m.telemetry) and t.rungs is not None]
+    names = list(dict.fromkeys(name for _, t in ordered for name in t.rungs or {}))
+    if not names:
+        return None
+    columns = ("iterations", *(name or "none" for name in names), "perfect by the paper's score, and wrong", "pairs it misses")
+    rows = tuple(
+        (
+            str(iterations), *(text.percent((t.rungs or {}).get(name, 0) / t.candidates if t.candidates else None) for name in names),
+            text.percent(t.share_surrogate_wrong), text.percent(t.share_missed_by_surrogate),
+        )
+        for iterations, t in ordered
+    )  # fmt: skip
+    note = "the highest rung that each candidate holds, in percent of candidates; pairs: of those whose z differ by more than beta"
+    return Grid("The ladder", columns, rows, (note,))
+
+
 def _gamed_cell(summary: EvalSummary) -> str:
     """For example ``"3 of 60: system-task 2, hierarchy 1"``."""
     total = f"{text.count(text.gamed(summary))} of {text.count(summary.total)}"
@@ -243,8 +261,7 @@ def iteration_table(metrics: Sequence[IterationMetrics]) -> "Group":
         rows = tuple((row[0], *row[first : first + 3]) for row in wide.rows)
         columns = ("it", "pass@1 (95% interval)", "compiles", "correct/wrong/truncated/unjudged")
         tables.append(rich_table(Grid(names[key], columns, rows)))
-    if (gamed := gamed_grid(metrics)) is not None:
-        tables.append(rich_table(gamed))
+    tables += [rich_table(grid) for grid in (ladder_grid(metrics), gamed_grid(metrics)) if grid is not None]
     return Group(*tables)
 
 

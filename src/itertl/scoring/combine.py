@@ -1,7 +1,8 @@
 """From the scores of a candidate to its z, by the recipe's weights or ladder. The reference has z = 1 by definition."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from itertl.config import ScoreConfig
 from itertl.errors import RecipeError
@@ -28,14 +29,23 @@ def check_combination(config: ScoreConfig) -> None:
         raise RecipeError("score.weights are all 0: give one scorer a weight above 0")
 
 
-def _check_ladder(ladder: dict[str, float]) -> None:
+Ladder = Mapping[str, float | tuple[float, float]]
+
+
+def heights(rung: float | tuple[float, float]) -> tuple[float, float]:
+    """What a value just under 1 reaches on this rung, and what 1 reaches."""
+    return rung if isinstance(rung, tuple) else (rung, rung)
+
+
+def _check_ladder(ladder: Ladder) -> None:
     if not ladder:
         raise RecipeError("score.combine is ladder, but score.ladder is empty: give scorer: height, the lowest first")
     below = 0.0
-    for name, height in ladder.items():
-        if not math.isfinite(height) or height <= below:
-            raise RecipeError(f"score.ladder.{name} is {height}: heights must rise, each above the one before ({below:g})")
-        below = height
+    for name, rung in ladder.items():
+        partial, whole = heights(rung)
+        if not (math.isfinite(whole) and below <= partial <= whole and whole > below):
+            raise RecipeError(f"score.ladder.{name} is {rung}: heights must rise, each above the one before ({below:g})")
+        below = whole
 
 
 def combine(scores: Sequence[Score], config: ScoreConfig) -> float | None:
@@ -43,8 +53,8 @@ def combine(scores: Sequence[Score], config: ScoreConfig) -> float | None:
 
     ``weights``: Σ w·value / Σ w, over the scorers with a weight (no weights: all, equally). ``ladder``: climb the rungs
     in order while their value is 1; z is the height reached, plus the share of the way to the first rung not held that
-    its value is, over the top height. A rung above that one is not needed. ``coderl``, ``rltf``: ``shaped_reward`` of the
-    last scorer, in [-1, 1]. Raises RecipeError.
+    its value is, over the top height. A rung above that one is not needed, and an optional one may be undecided.
+    ``coderl``, ``rltf``: ``shaped_reward`` of the last scorer, in [-1, 1]. Raises RecipeError.
     """
     check_combination(config)
     if config.combine in ("coderl", "rltf"):
@@ -52,13 +62,17 @@ def combine(scores: Sequence[Score], config: ScoreConfig) -> float | None:
         if last is None:
             raise RecipeError(f"the recipe's z needs the score {config.scorers[-1]!r}, which was not taken; score the candidates again")
         return shaped_reward(last, partial=config.combine == "rltf")
-    values = {score.scorer: score.value for score in scores}
-    for name in config.ladder if config.combine == "ladder" else config.weights or config.scorers:
-        if name not in values:
-            raise RecipeError(f"the recipe's z needs the score {name!r}, which was not taken; score the candidates again")
     if config.combine == "ladder":
-        return _climb(values, config.ladder)
+        return climb(scores, config).z
+    values = {score.scorer: score.value for score in scores}
+    for name in config.weights or config.scorers:
+        if name not in values:
+            raise _not_taken(name)
     return _mean(values, config.weights or dict.fromkeys(config.scorers, 1.0))
+
+
+def _not_taken(name: str) -> RecipeError:
+    return RecipeError(f"the recipe's z needs the score {name!r}, which was not taken; score the candidates again")
 
 
 def shaped_reward(score: Score, *, partial: bool) -> float | None:
@@ -91,13 +105,27 @@ def _mean(values: dict[str, float | None], weights: dict[str, float]) -> float |
     return total / sum(weights.values())
 
 
-def _climb(values: dict[str, float | None], ladder: dict[str, float]) -> float | None:
-    reached, top = 0.0, max(ladder.values())
-    for name, height in ladder.items():
-        value = values[name]
-        if value is None:
-            return None
-        if value < 1:
-            return (reached + max(0.0, value) * (height - reached)) / top
-        reached = height
-    return 1.0
+@dataclass(frozen=True, slots=True)
+class Climb:
+    """How far a candidate came on a ladder. ``held``: the highest rung whose value is 1, "" for none."""
+
+    z: float | None  # None where our own fault left it open
+    held: str
+
+
+def climb(scores: Sequence[Score], config: ScoreConfig) -> Climb:
+    """Up the recipe's ladder. Raises RecipeError where a rung that is needed was not scored."""
+    by_name = {score.scorer: score for score in scores}
+    reached, held, top = 0.0, "", heights(list(config.ladder.values())[-1])[1]
+    for name, rung in config.ladder.items():
+        partial, whole = heights(rung)
+        score = by_name.get(name)
+        if score is None:
+            raise _not_taken(name)
+        if score.value is None:
+            is_open = score.verdict is not Verdict.UNDECIDED or name not in config.optional
+            return Climb(None if is_open else reached / top, held)
+        if score.value < 1:
+            return Climb((reached + max(0.0, score.value) * (partial - reached)) / top, held)
+        reached, held = whole, name
+    return Climb(1.0, held)

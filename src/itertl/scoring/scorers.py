@@ -12,7 +12,7 @@ from itertl import plugins
 from itertl.errors import ToolMissing, UsageError
 from itertl.records import Score
 from itertl.scoring.samples import ScoreItem
-from itertl.tools import icarus, pyverilog, slang
+from itertl.tools import icarus, pyverilog, slang, yosys
 
 Scorer = Callable[[ScoreItem], Score]
 
@@ -22,13 +22,16 @@ SCORERS: dict[str, str] = {
     "rouge-l": "itertl.scoring.rouge_l:characters",
     "rouge-l-tokens": "itertl.scoring.rouge_l:tokens",
     "icarus": "itertl.scoring.icarus:score",
+    "gate": "itertl.scoring.first_rungs:gate",
+    "text": "itertl.scoring.first_rungs:text",
+    "synthesis": "itertl.scoring.synthesis:score",
     "vectors": "itertl.scoring.vectors.score:score",
     "ast": "itertl.scoring.ast_likeness:score",
     "equivalence": "itertl.scoring.equivalence.score:score",
     "ppa": "itertl.scoring.ppa:score",
 }
-NEEDS_REFERENCE = frozenset({"rtlcoder", "rouge-l", "rouge-l-tokens", "ast", "vectors", "equivalence", "ppa"})
-STALLED_BY_TEXT = frozenset({"rtlcoder", "syntax", "icarus", "ast", "vectors"})  # they run a tool on the candidate: it may not end
+NEEDS_REFERENCE = frozenset({"rtlcoder", "rouge-l", "rouge-l-tokens", "text", "ast", "vectors", "equivalence", "ppa"})
+STALLED_BY_TEXT = frozenset({"rtlcoder", "syntax", "icarus", "gate", "text", "synthesis", "ast", "vectors"})  # they run a tool on the candidate: it may not end
 REVISION = 1  # of the rules here; a change of what a scorer returns raises it, and cached scores go stale
 
 
@@ -60,8 +63,10 @@ def version(name: str) -> str:
     """
     if name == "rtlcoder":
         return f"{pyverilog.version()}, {_icarus_or_none()}"
-    if name in ("syntax", "ast"):
+    if name in ("syntax", "gate", "text", "ast"):
         return slang.version()
+    if name == "synthesis":
+        return f"{yosys.version()}, {slang.version()}"
     if name == "icarus":
         return icarus.version()
     if name == "vectors":

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from itertl.config import ScoreConfig
 from itertl.errors import DataError
@@ -18,10 +19,16 @@ def item_of(candidate: Candidate, problem: Problem) -> ScoreItem:
     return ScoreItem(code=candidate.code, header=problem.header, reference=problem.reference, top=problem.top)
 
 
+def _settings(config: ScoreConfig) -> dict[str, Any]:
+    """Of the recipe, for ``score_items``. A rung of a ladder is taken only where the one below is held."""
+    rungs = tuple(config.ladder) if config.combine == "ladder" else ()
+    return {"rungs": rungs, "budget_s": config.budget_s, "num_workers": config.num_workers, "timeout_s": config.timeout_s}
+
+
 def score_ahead(candidates: Sequence[Candidate], problems: Mapping[str, Problem], *, config: ScoreConfig, cache: Path) -> None:
     """Fill the cache with scores of these candidates, so that ``score_candidates`` finds them there."""
     items = [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates]
-    score_items(items, config.scorers, num_workers=config.num_workers, timeout_s=config.timeout_s, cache=cache)
+    score_items(items, config.scorers, cache=cache, **_settings(config))
 
 
 def score_candidates(
@@ -46,11 +53,10 @@ def score_candidates(
     rows = score_items(
         [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates],
         config.scorers,
-        num_workers=config.num_workers,
-        timeout_s=config.timeout_s,
         log=partial,
         cache=cache,
         on_done=tracker.advance,
+        **_settings(config),
     )
     scored = [Scored(candidate=c, scores=scores) for c, scores in zip(candidates, rows, strict=True)]
     write_records(out, scored)

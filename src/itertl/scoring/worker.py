@@ -3,6 +3,7 @@
 import contextlib
 import math
 import resource
+import time
 from collections.abc import Generator
 
 from itertl.errors import ToolFailed, ToolMissing
@@ -11,6 +12,13 @@ from itertl.scoring.samples import ScoreItem
 from itertl.scoring.scorers import SCORERS, get_scorer
 
 MEMORY_MB = 4096  # address space of a worker while a built-in scorer runs
+
+
+def timed_unit(unit: tuple[str, ScoreItem]) -> tuple[Score, float]:
+    """``score_unit`` and the seconds that it took."""
+    begin = time.monotonic()
+    score = score_unit(unit)
+    return score, time.monotonic() - begin
 
 
 def score_unit(unit: tuple[str, ScoreItem]) -> Score:

@@ -1,0 +1,140 @@
+"""``synthesis``: does Yosys make hardware of the candidate, and is there any in it? 1 or 0.
+
+Stubs stop here: an output that hangs on nothing, where the reference drives it, or outputs that are all constants where the
+reference's are not. Blind to function otherwise: outputs that follow the wrong input are hardware.
+"""
+
+import functools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from itertl.judging import gate
+from itertl.problems.header import derive_top
+from itertl.records import Score, Verdict
+from itertl.scoring.equivalence.rewrite import TOP, for_yosys
+from itertl.scoring.samples import ScoreItem, is_plain_name
+from itertl.tools import sandbox, yosys
+from itertl.tools.sandbox import Limits
+from itertl.tools.yosys import Ran
+
+LIMITS = Limits(wall_s=20, cpu_s=20, memory_mb=2048, file_mb=256, proc=True)
+_SCRIPT = (
+    "read_verilog -sv -noassert -noassume -norestrict -nodisplay design.v", f"hierarchy -check -top {TOP}", "proc", "flatten",
+    "opt_expr", "opt_dff", "opt_expr", "opt_clean", "write_json design.json",
+)  # fmt: skip
+_NOT_READ = ("syntax error", "supported", "Don't know how to")  # what Yosys says of legal code that it does not know
+
+
+@dataclass(frozen=True, slots=True)
+class Substance:
+    """What outputs hang on, by name."""
+
+    undriven: frozenset[str]  # outputs with a bit that nothing drives
+    constant: frozenset[str]  # outputs that no input and no register reaches
+    outputs: frozenset[str]
+
+
+def score(item: ScoreItem) -> Score:
+    """See the module. What Yosys cannot read though slang does is UNDECIDED. Raises ToolMissing."""
+    version = yosys.version().split(" ")[1]
+
+    def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
+        return Score(scorer="synthesis", value=value, verdict=verdict, detail=detail, tool="yosys", tool_version=version)
+
+    top = item.top or (derive_top(item.reference) if item.reference is not None else derive_top(item.code))
+    if top is None or not is_plain_name(top):
+        return result(None, Verdict.UNJUDGEABLE, f"the problem's top module {(top or '')[:80]!r} is no identifier")
+    found = gate.examine(item.code, top)
+    if isinstance(found, gate.Refusal):
+        return result(0.0, found.verdict, found.detail)
+    mine = substance(found.text, top)
+    if isinstance(mine, Ran):
+        if mine.timed_out:
+            return result(0.0, Verdict.TIMEOUT, "synthesis did not end within its limits")
+        is_unread = any(word in mine.error for word in _NOT_READ)
+        return result(*((None, Verdict.UNDECIDED) if is_unread else (0.0, Verdict.ELABORATION_ERROR)), mine.error)
+    hollow = _hollow(mine, _of_reference(item.reference, top))
+    return result(0.0, Verdict.ELABORATION_ERROR, hollow) if hollow else result(1.0, Verdict.PASSED)
+
+
+def substance(text: str, top: str) -> Substance | Ran:
+    """Of a text that the gate let through; or how Yosys ended without a netlist."""
+    module = netlist(text, top)
+    return module if isinstance(module, Ran) else _read(module)
+
+
+def netlist(text: str, top: str) -> dict[str, Any] | Ran:
+    """The flattened module as Yosys writes it (JSON), or how Yosys ended without writing it. Raises ToolMissing."""
+    try:
+        renamed = for_yosys(text, top)
+    except ValueError as error:
+        return Ran(str(error))
+    with sandbox.scratch() as folder:
+        (folder / "design.v").write_bytes(renamed.encode("utf-8", "replace"))
+        ran = yosys.passes(folder, [_SCRIPT], LIMITS)
+        written = folder / "design.json"
+        if ran.error or not written.exists():
+            return ran if ran.error else Ran("Yosys wrote no netlist")
+        return json.loads(written.read_bytes())["modules"][TOP]
+
+
+@functools.lru_cache(maxsize=256)
+def _of_reference(reference: str | None, top: str) -> Substance | None:
+    """None where there is no reference that could be compared with."""
+    found = gate.examine(reference, top) if reference is not None else None
+    if found is None or isinstance(found, gate.Refusal):
+        return None
+    kept = substance(found.text, top)
+    return None if isinstance(kept, Ran) else kept
+
+
+def _hollow(mine: Substance, reference: Substance | None) -> str:
+    """Why there is too little in it, or ""."""
+    undriven = mine.undriven - (reference.undriven if reference is not None else frozenset())
+    if undriven:
+        return f"nothing drives {', '.join(sorted(undriven)[:8])}"
+    alive = reference is None or reference.outputs - reference.constant
+    if mine.outputs and mine.constant == mine.outputs and alive:
+        return "every output is a constant"
+    return ""
+
+
+def _read(module: dict[str, Any]) -> Substance:
+    drivers: dict[Any, list[Any]] = {}  # bit -> bits of its cell's inputs
+    sources = {bit for port in module["ports"].values() if port["direction"] != "output" for bit in port["bits"]}
+    driven = set(sources)
+    for bits_in, bits_out, is_state in _cells(module):
+        driven.update(bits_out)
+        for bit in bits_out:
+            drivers.setdefault(bit, []).extend(bits_in)
+        sources.update(bits_out if is_state else [])
+    outputs = {name: port["bits"] for name, port in module["ports"].items() if port["direction"] == "output"}
+    return Substance(
+        frozenset(name for name, bits in outputs.items() if any(bit == "x" or (isinstance(bit, int) and bit not in driven) for bit in bits)),
+        frozenset(name for name, bits in outputs.items() if not _reaches(bits, drivers, sources)),
+        frozenset(outputs),
+    )
+
+
+def _cells(module: dict[str, Any]) -> Iterator[tuple[list[Any], list[Any], bool]]:
+    """(bits read, bits driven, whether it remembers) of each cell."""
+    for cell in module["cells"].values():
+        sides: dict[bool, list[Any]] = {True: [], False: []}
+        for port, bits in cell["connections"].items():
+            sides[cell.get("port_directions", {}).get(port) == "input"] += bits
+        yield sides[True], sides[False], any(word in cell["type"] for word in ("ff", "latch", "mem", "sr"))
+
+
+def _reaches(bits: list[Any], drivers: dict[Any, list[Any]], sources: set[Any]) -> bool:
+    """Whether some input or register lies behind these bits."""
+    todo, seen = [bit for bit in bits if isinstance(bit, int)], set[Any]()
+    while todo:
+        bit = todo.pop()
+        if bit in sources:
+            return True
+        if bit not in seen:
+            seen.add(bit)
+            todo += [other for other in drivers.get(bit, ()) if isinstance(other, int)]
+    return False

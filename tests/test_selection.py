@@ -1,0 +1,53 @@
+"""Which checkpoint a run ends with, and when it ends early."""
+
+from pathlib import Path
+
+import pytest
+
+from itertl.config import SelectConfig, build_recipe
+from itertl.errors import RecipeError
+from itertl.records import IterationMetrics, Verdict
+from itertl.selection import best, chosen, is_exhausted
+from report_builder import metrics, summary
+
+
+def rows(*correct: int | None) -> list[IterationMetrics]:
+    """Metrics of 0, 1, … iterations with so many of ten right; None: not judged."""
+    return [
+        metrics(n, [] if c is None else [summary({Verdict.PASSED: c, Verdict.WRONG_OUTPUT: 10 - c}, "held 1.0 (short)")])
+        for n, c in enumerate(correct)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("correct", "iterations"),
+    [((0, 3, 5, 4), 2), ((9, 3, 3), 1), ((0, None, 2, None), 2), ((5, None), 1), ((5,), 0)],
+)
+def test_the_best_trained_iteration_is_chosen(correct: tuple[int | None, ...], iterations: int) -> None:
+    assert chosen(rows(*correct), SelectConfig(benchmark="held")) == iterations
+
+
+def test_without_a_benchmark_the_last_is_chosen() -> None:
+    assert chosen(rows(0, 9, 1), SelectConfig()) == 2
+    assert best(rows(0, 9, 1), "other") is None
+
+
+@pytest.mark.parametrize(
+    ("correct", "patience", "ends"),
+    [
+        ((0, 3, 5, 4), 1, True),
+        ((0, 3, 5, 4), 2, False),
+        ((0, 3, 5, 4, 5), 2, True),  # as good is no better
+        ((9, 3, 4), 2, True),  # the untouched model counts
+        ((0, 3, None, 2), 2, False),  # what was not judged does not count
+        ((0,), 1, False),
+    ],
+)
+def test_patience(correct: tuple[int | None, ...], patience: int, ends: bool) -> None:
+    assert is_exhausted(rows(*correct), SelectConfig(benchmark="held", patience=patience)) is ends
+
+
+@pytest.mark.parametrize("select", [{"benchmark": "other"}, {"patience": 2}])
+def test_a_recipe_that_cannot_select_is_refused(select: dict[str, object], repository: Path) -> None:
+    with pytest.raises(RecipeError, match=r"select\.(benchmark|patience)"):
+        build_recipe({"select": select, "evals": [{"benchmark": "synth-heldout"}]})
