@@ -6,6 +6,7 @@ Random order follows the ordered part, so that a candidate that holds a value wh
 from itertl.scoring.vectors.stimulus import Inputs
 
 EXHAUSTIVE_BITS = 12
+_SHUFFLED = 256  # words in random order, at the least
 _SELECTOR_BITS = 8  # an input this narrow is given each of its values, with a few words on the others
 
 
@@ -43,10 +44,10 @@ def _everything(inputs: Inputs, width: int, steps: int) -> None:
     for number in numbers:
         inputs.spread(number)
         inputs.step()
-    rounds = max(1, min(3, steps // len(numbers) - 1))
-    for _ in range(rounds):
+    ordered = len(numbers)
+    while len(inputs.words) < ordered + min(steps // 4, max(_SHUFFLED, ordered)):
         inputs.rng.shuffle(numbers)
-        for number in numbers[: max(64, steps // 4)]:
+        for number in numbers[: steps // 4]:
             inputs.spread(number)
             inputs.step()
 

@@ -18,7 +18,7 @@ from itertl.tools.sandbox import Limits
 WORDS_FILE, SKIPS_FILE = "words.hex", "skips.hex"
 STEP = 4  # ns between changes of the inputs: a design whose own delays are longer has not settled when a user looks
 COMPILE_LIMITS = Limits(wall_s=20, cpu_s=5, memory_mb=2048, file_mb=64)
-RUN_LIMITS = Limits(wall_s=20, cpu_s=4, memory_mb=2048, file_mb=64, output_kb=1024)
+RUN_LIMITS = Limits(wall_s=20, cpu_s=3, memory_mb=2048, file_mb=64, output_kb=1024)
 
 
 @dataclass(frozen=True, slots=True)
