@@ -17,7 +17,7 @@ from itertl.scoring.interface import Interface
 
 REFERENCE, CANDIDATE, MITER, STATE = "gold", "gate", "miter", "itertl_state"
 DIFFERS, KNOWN = "differs", "known"  # the miter's outputs
-_LOWERED = ("dffunmap", "opt_expr -keepdc", "opt_merge", "opt_clean")
+_LOWERED = ("dffunmap", "opt_expr -keepdc", "opt_merge", "wreduce -keepdc", "opt_merge", "opt_clean")
 _MAPPED = ("formalff -clk2ff", "opt_expr", "opt_merge", "opt_clean", "techmap", "opt_expr", "aigmap")
 
 
@@ -60,7 +60,6 @@ def flatten(name: str) -> list[str]:
         "proc -noopt -norom",
         "flatten",
         "opt_expr -keepdc",
-        "wreduce -keepdc",
         "opt_clean",
         "memory_collect",
         "memory_map -keepdc",
