@@ -159,7 +159,7 @@ def _read(folder: Path, has_library: bool) -> Figures:
     try:
         [module] = json.loads((folder / "stat.json").read_text(encoding="utf-8", errors="replace"))["modules"].values()
         cells = float(module["num_cells"])
-        size = float(module["area"]) if has_library else _transistors(module)
+        size = _transistors(module) if not has_library else float(module["area"]) if cells else 0.0
         depth = max(map(int, _LENGTH.findall((folder / "ltp.txt").read_text(encoding="utf-8", errors="replace"))), default=0)
     except (KeyError, ValueError, TypeError, OSError) as error:
         raise _Unmeasured(f"Yosys's figures cannot be read: {error}") from error
