@@ -24,7 +24,6 @@ from itertl.records import Score
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.vectors.oracle import Oracle, Run, consult
 from itertl.scoring.vectors.score import score, seed
-from itertl.scoring.vectors.testbench import STEP
 from itertl.tools import icarus, sandbox
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -83,7 +82,7 @@ def usual(run: Run, reference: str, design: str) -> tuple[float, bool]:
 module tb; reg [{max(1, at) - 1}:0] word, words [0:{steps - 1}]; wire [{steps - 1}:0] compared = {steps}'b{compared}; integer n, errors = 0; {" ".join(nets)}
 {top} dut({", ".join([*mine, *links])}); ref_{top} good({", ".join([*mine, *theirs])});
 initial begin $readmemh("words.hex", words);
-for (n = 0; n < {steps}; n = n + 1) begin word = words[n]; #{STEP} if (compared[n] && ({differs})) errors = errors + 1; end
+for (n = 0; n < {steps}; n = n + 1) begin word = words[n]; #{run.bench.step} if (compared[n] && ({differs})) errors = errors + 1; end
 $display("Mismatches: %0d in %0d samples", errors, n); $finish; end endmodule
 """
     sources = {"all.sv": bench + reference + "\n" + design}

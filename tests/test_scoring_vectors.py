@@ -14,6 +14,7 @@ from itertl.scoring import interface
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.scorers import SCORERS, version
 from itertl.scoring.vectors import outcome, stimulus
+from itertl.scoring.vectors.delays import step_ns
 from itertl.scoring.vectors.oracle import Oracle, Silent, consult
 from itertl.scoring.vectors.score import score
 from itertl.scoring.vectors.vcd import write_vcd
@@ -229,7 +230,25 @@ def test_a_module_called_like_something_of_the_reference_does_not_replace_it() -
 def test_delays_shorter_than_a_step_do_not_matter_and_longer_ones_do() -> None:
     right = module("input a, input b, output y", "assign y = a & b;")
     for delay, is_equal in (("#1", True), ("#50", False)):
-        assert (score(ScoreItem(right.replace("assign", f"assign {delay}"), "", right, "m")).value == 1.0) is is_equal
+        late = right.replace("assign", f"assign {delay}")
+        assert (score(ScoreItem(late, "", right, "m")).value == 1.0) is is_equal
+        assert score(ScoreItem(right, "", late, "m")).value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "nanoseconds"),
+    [
+        ("module m #(parameter W = 9) (input a); n #(7) u(a); n #(.W(8)) v(a); endmodule", 4),
+        ("always @(posedge clk) q <= #1 d;", 14),
+        ("and #(3) g(y, a, b);", 34),
+        ("assign #2.5 y = a;", 29),
+        ("`timescale 1us/1ns\nalways @* #2 q = d;", 20004),
+        ("`timescale 10ps/1ps\nalways @* #2 q = d;", 4),
+        ("localparam D = 100; always @* #D q = d;", 1004),
+    ],
+)
+def test_a_reference_with_delays_is_given_time(text: str, nanoseconds: int) -> None:
+    assert step_ns(text) == nanoseconds
 
 
 def test_what_the_reference_leaves_open_is_free() -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertl.scoring.interface import Interface
 from itertl.scoring.vectors import outcome, testbench
 from itertl.scoring.vectors.clocked import Driver
+from itertl.scoring.vectors.delays import step_ns
 from itertl.scoring.vectors.stimulus import Inputs
 from itertl.scoring.vectors.words import Hints
 
@@ -149,7 +150,7 @@ class _Scanner:
             by_step[len(trial.words)] = []
             trial.step(skip=horizon)
         stimulus = trial.done(self.interface.clocks[0].name)
-        changes = testbench.scan(self.design, testbench.prepare(stimulus, self.interface), mask, _MOST_KB)
+        changes = testbench.scan(self.design, testbench.prepare(stimulus, self.interface, step_ns(self.design)), mask, _MOST_KB)
         for step, cycle, outputs in changes or ():
             by_step[step].append((cycle, _sample(outputs)))
         return list(by_step.values()) if changes else []

@@ -13,6 +13,7 @@ from itertl.records import Verdict, content_hash
 from itertl.scoring import interface as interfaces
 from itertl.scoring.interface import Interface, Unsupported
 from itertl.scoring.vectors import far, outcome, stimulus, testbench
+from itertl.scoring.vectors.delays import step_ns
 from itertl.scoring.vectors.outcome import Expected
 from itertl.scoring.vectors.stimulus import Stimulus
 from itertl.scoring.vectors.testbench import RUN_LIMITS, Bench
@@ -87,12 +88,13 @@ def _run(
     text: str, seen: Interface, parameters: Mapping[str, int], known: Hints, seed: int, steps: int
 ) -> Run | Silent:
     """The reference's own run, on fewer words where it is slow, on more where it takes long to show all that it does."""
+    step = step_ns(text)
     while True:
         inputs = stimulus.make(seen, known, seed, steps)
         words = inputs.done()
         is_last = steps <= FEWEST_STEPS
         limit = RUN_LIMITS.cpu_s if is_last else REFERENCE_CPU_S
-        done = testbench.run(text, testbench.prepare(words, seen), parameters, cpu_s=limit)
+        done = testbench.run(text, testbench.prepare(words, seen, step), parameters, cpu_s=limit)
         if is_last or done.stopped is None or done.stopped[0] is not Verdict.TIMEOUT:
             break
         steps = max(FEWEST_STEPS, steps // 8)
@@ -100,10 +102,10 @@ def _run(
         far.extend(inputs, text, seen, known, done.outputs)
         if inputs.skips:
             words = inputs.done(seen.clocks[0].name)
-            done = testbench.run(text, testbench.prepare(words, seen), parameters)
+            done = testbench.run(text, testbench.prepare(words, seen, step), parameters)
     if done.stopped is not None:
         return Silent(*done.stopped) if done.stopped[0] is Verdict.TOOL_FAILED else _silent(f"{done.stopped[0]}: {done.stopped[1]}")
-    bench = testbench.prepare(words, seen)
+    bench = testbench.prepare(words, seen, step)
     return Run(parameters, seen, words, bench, done.outputs, outcome.expect(done.outputs, words.is_compared))
 
 

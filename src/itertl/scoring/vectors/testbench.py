@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from itertl.judging.outcomes import Judgement, compile_failure, cut, first_error, limit_or_kill
 from itertl.records import Verdict
 from itertl.scoring.interface import Interface
+from itertl.scoring.vectors.delays import STEP_NS
 from itertl.scoring.vectors.stimulus import Stimulus
 from itertl.tools import icarus
 from itertl.tools.sandbox import Limits
 
 WORDS_FILE, SKIPS_FILE = "words.hex", "skips.hex"
-STEP = 4  # ns between changes of the inputs: a design whose own delays are longer has not settled when a user looks
 COMPILE_LIMITS = Limits(wall_s=20, cpu_s=5, memory_mb=2048, file_mb=64)
 RUN_LIMITS = Limits(wall_s=20, cpu_s=3, memory_mb=2048, file_mb=64, output_kb=1024)
 
@@ -36,6 +36,7 @@ class Bench:
     interface: Interface
     steps: int
     clock: int  # mask of the clock of skipped cycles
+    step: int  # nanoseconds from one step to the next
     files: Mapping[str, str]  # what the testbench reads
 
     @property
@@ -44,13 +45,13 @@ class Bench:
         return sum(port.width for port in self.interface.outputs)
 
 
-def prepare(stimulus: Stimulus, interface: Interface) -> Bench:
+def prepare(stimulus: Stimulus, interface: Interface, step: int = STEP_NS) -> Bench:
     """Write the words and skips as files for ``$readmemh``."""
     digits = -(-max(1, sum(port.width for port in interface.inputs)) // 4)
     files = {WORDS_FILE: "".join(f"{word:0{digits}x}\n" for word in stimulus.words)}
     if stimulus.skips:
         files[SKIPS_FILE] = "".join(f"{skip:x}\n" for skip in stimulus.skips)
-    return Bench(interface, len(stimulus.words), stimulus.clock, files)
+    return Bench(interface, len(stimulus.words), stimulus.clock, step, files)
 
 
 def run(design: str, bench: Bench, parameters: Mapping[str, int] | None = None, cpu_s: int = RUN_LIMITS.cpu_s) -> Samples:
@@ -118,7 +119,7 @@ def _render(bench: Bench, parameters: Mapping[str, int], top: str, nonce: str, s
         links.append(f".\\{port.name} ({n}_o{number})")
     outputs = "{" + ", ".join(f"{n}_o{number}" for number in reversed(range(len(interface.outputs)))) + "}"
     values = ", ".join(f".\\{name} ({value})" for name, value in parameters.items())
-    sample = f'#{STEP} $display("{nonce}%b", {outputs});' if not scanned else f"#{STEP};"
+    sample = f'#{bench.step} $display("{nonce}%b", {outputs});' if not scanned else f"#{bench.step};"
     return "\n".join([
         "`timescale 1ns/1ps", f"module {top};", f"  reg [{width - 1}:0] {n}_word, {n}_words [0:{steps - 1}];",
         f"  reg [31:0] {n}_skips [0:{steps - 1}];", f"  reg [{bench.width - 1}:0] {n}_last;", f"  integer {n}_step, {n}_skip;", *nets,
@@ -133,7 +134,7 @@ def _render(bench: Bench, parameters: Mapping[str, int], top: str, nonce: str, s
 
 
 def _skipping(n: str, bench: Bench, nonce: str, outputs: str, scanned: int) -> list[str]:
-    turn = f"{n}_word = {n}_word ^ {bench.clock.bit_length()}'h{bench.clock:x}; #{STEP};"
+    turn = f"{n}_word = {n}_word ^ {bench.clock.bit_length()}'h{bench.clock:x}; #{bench.step};"
     if not scanned:
         return [f"      repeat ({n}_skips[{n}_step]) begin {turn} {turn} end"]
     say = f'$display("{nonce} %0d %0d %b", {n}_step, {n}_skip, {n}_last);'
