@@ -127,6 +127,12 @@ CLASSES: dict[str, tuple[str, str, str, list[str]]] = {
         "reg [11:0] c; always @(posedge clk) if (rst || c == 0) c <= 2999; else c <= c - 1; assign tick = c == 0;",
         ["reg [11:0] c; always @(posedge clk) if (rst) c <= 0; else c <= c == 3000 ? 0 : c + 1; assign tick = c == 3000;", "assign tick = 0;"],
     ),
+    "divider by one of two numbers": (
+        "input clk, input en, input [1:0] mode, output reg o", "reg [15:0] c; initial begin c = 0; o = 0; end always @(posedge clk) if (en) begin if (c == (mode[0] ? 4999 : 9999)) begin c <= 0; o <= ~o; end else c <= c + 1; end",
+        "reg [15:0] c = 1; initial o = 0; wire [15:0] n = mode[0] ? 5000 : 10000; always @(posedge clk) if (en) begin c <= c == n ? 1 : c + 1; o <= o ^ (c == n); end",
+        ["reg [15:0] c; initial begin c = 0; o = 0; end always @(posedge clk) if (en) begin if (c == (mode[0] ? 4998 : 9999)) begin c <= 0; o <= ~o; end else c <= c + 1; end",
+         "reg [15:0] c; initial begin c = 0; o = 0; end always @(posedge clk) if (en) begin if (c == (mode[0] ? 4999 : 9998)) begin c <= 0; o <= ~o; end else c <= c + 1; end"],
+    ),
     "serial pattern": (
         "input clk, input rst, input x, output reg y", "reg [7:0] s; always @(posedge clk) if (rst) begin s <= 0; y <= 0; end else begin s <= {s[6:0], x}; y <= {s[6:0], x} == 8'b11010010; end",
         "reg [6:0] s; always @(posedge clk) begin s <= rst ? 7'd0 : {s[5:0], x}; y <= !rst && s == 7'b1101001 && !x; end",

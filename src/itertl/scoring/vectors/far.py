@@ -39,7 +39,7 @@ class Event:
 
 Sample = tuple[int, int]  # (mask of the bits that are 1, of those that are 0)
 Change = tuple[int, Sample]  # (cycle, outputs from then on)
-Setting = tuple[bool, dict[str, int]]  # (whether a reset comes before it, the values at which inputs are held)
+Setting = tuple[int, ...]  # the words that lead to it; inputs are held at the last, in which the clock is idle
 
 
 def extend(inputs: Inputs, design: str, interface: Interface, known: Hints, outputs: Sequence[str]) -> None:
@@ -49,7 +49,7 @@ def extend(inputs: Inputs, design: str, interface: Interface, known: Hints, outp
     seen = _moves(_sample(text) for text in outputs)
     if seen.complete.bit_count() == len(outputs[0]):
         return
-    settings = _settings(inputs, interface)
+    settings = _settings(inputs, interface, known)
     full = (1 << len(outputs[0])) - 1
     scanner = _Scanner(design, interface, known)
     found = scanner.scan(settings, HORIZONS[0], full)
@@ -111,19 +111,30 @@ def _moves(samples: Iterable[Sample]) -> Moves:
     return found
 
 
-def _settings(inputs: Inputs, interface: Interface) -> list[Setting]:
-    """Enables on and the rest off; all off; all on; and values that random sequences leave behind, after them."""
+def _settings(inputs: Inputs, interface: Interface, known: Hints) -> list[Setting]:
+    """Enables on and the rest off; all off; all on; random values; each after a reset or after a random sequence."""
     data = [p for p in interface.inputs if p.name not in {c.name for c in interface.clocks} | {r.name for r in interface.resets}]
     enabled = {p.name: int(p.name in interface.enables and not _loads(p.name)) for p in data}
     full = {p.name: (1 << p.width) - 1 for p in data}
-    found: list[Setting] = [(True, enabled), (False, enabled), (True, dict.fromkeys(enabled, 0)), (True, full)]
-    while len(found) < _SETTINGS:
-        found.append((inputs.rng.random() < 0.5, {p.name: inputs.rng.getrandbits(p.width) for p in data}))
+    wanted = [(True, enabled), (False, enabled), (True, dict.fromkeys(enabled, 0)), (True, full)]
+    while len(wanted) < _SETTINGS:
+        wanted.append((inputs.rng.random() < 0.5, {p.name: inputs.rng.getrandbits(p.width) for p in data}))
+    trial = Inputs(interface.inputs, known, inputs.rng)
+    driver = Driver(trial, interface, known)
+    driver.begin()
     kept: list[Setting] = []
-    for setting in found:
-        if setting not in kept:
-            kept.append(setting)
+    for number, (is_reset, values) in enumerate(wanted):
+        if (is_reset, values) not in wanted[:number]:
+            before = len(trial.words)
+            driver.hold(is_reset, values)
+            kept.append(tuple(trial.words[before:]))
     return kept
+
+
+def _go_to(inputs: Inputs, setting: Setting) -> None:
+    for word in setting:
+        inputs.spread(word)
+        inputs.step()
 
 
 def _loads(name: str) -> bool:
@@ -142,11 +153,10 @@ class _Scanner:
         Empty where the run does not end.
         """
         trial = Inputs(self.interface.inputs, self.known, random.Random(len(settings)))
-        driver = Driver(trial, self.interface, self.known)
-        driver.begin()
+        Driver(trial, self.interface, self.known).begin()
         by_step: dict[int, list[Change]] = {}
         for setting in settings:
-            driver.hold(*setting)
+            _go_to(trial, setting)
             by_step[len(trial.words)] = []
             trial.step(skip=horizon)
         stimulus = trial.done(self.interface.clocks[0].name)
@@ -196,15 +206,15 @@ def _events(changes: Sequence[Change], seen: Moves) -> list[Event]:
 
 
 def _wanted(changes: Sequence[Change], seen: Moves) -> list[Event]:
-    """The events to look at: far out, only as long as bits still do something for the first time."""
+    """The events to look at: the farthest only where bits do something for the first time there."""
     events = _events(changes, seen)
     last = max((event.cycle for event in events if event.is_first), default=0)
-    return [event for event in events if event.cycle <= max(last, HORIZONS[0])]
+    return [event for event in events if event.cycle <= max(last, HORIZONS[1])]
 
 
 def _write(driver: Driver, setting: Setting, events: Sequence[Event]) -> None:
     """Hold the inputs, skip to each event, and look at the cycle before it, its own, and the one after."""
-    driver.hold(*setting)
+    _go_to(driver.inputs, setting)
     wanted = sorted({cycle for event in events for cycle in (event.cycle - 1, event.cycle, event.cycle + 1) if cycle >= 0})
     done = 0
     for cycle in wanted:
