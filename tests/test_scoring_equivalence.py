@@ -314,7 +314,7 @@ def test_all_inputs_at_once_is_each_input_in_turn(network: aig.Aig) -> None:
     assert bool(found) == bool(rows)
     if found:
         assert value(sum(1 << number for number, bit in enumerate(found[0]) if bit == "1"))
-    assert aig.reaches(network, 0) <= bool(rows)
+    assert aig.reached(network, [0]) <= bool(rows)
 
 
 def golden_pairs(data: Path) -> list[Pair]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAX_EXHAUSTED_BITS = 28  # of gates times inputs' combinations, as a power of two: some 20 ms
-MAX_SIMULATED_GATES = 6000
+MAX_SIMULATED_GATES = 20_000
 _FRAMES, _WIDTH = 48, 128
 
 
@@ -94,18 +94,18 @@ def exhausted(network: Aig, output: int) -> list[str] | None:
     return ["".join(str(row >> number & 1) for number in range(count))]
 
 
-def reaches(network: Aig, output: int, seed: int = 0) -> bool:
-    """Whether random inputs make that output 1 within some dozens of steps. False tells nothing."""
-    if network.outputs[output] < 2:
-        return network.outputs[output] == 1
-    if len(network.gates) > MAX_SIMULATED_GATES:
-        return False
+def reached(network: Aig, outputs: Sequence[int], seed: int = 0) -> bool:
+    """Whether random inputs make each of these outputs 1 at some time within some dozens of steps. False tells nothing."""
+    missing = {network.outputs[output] for output in outputs} - {1}
+    if not missing or 0 in missing or len(network.gates) > MAX_SIMULATED_GATES:
+        return not missing
     rng, mask = random.Random(seed), (1 << _WIDTH) - 1
     state = [rng.getrandbits(_WIDTH) if first is None else mask * first for _, first in network.latches]
     following = [literal for literal, _ in network.latches]
     for _ in range(_FRAMES):
         values = _evaluate(network, [_drawn(rng) for _ in range(network.num_inputs)], state, mask)
-        if _literals(values, [network.outputs[output]], mask)[0]:
+        missing = {literal for literal in missing if not _literals(values, [literal], mask)[0]}
+        if not missing:
             return True
         state = _literals(values, following, mask)
     return False

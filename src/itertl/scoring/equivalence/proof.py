@@ -164,7 +164,7 @@ def _solved(folder: Path, begin: Start, cpu_s: int) -> Proof:
     if solved.differs == "unknown":
         return Proof(Outcome.UNKNOWN, f"neither a proof nor a counterexample ({style})")
     if not solved.is_defined:
-        return Proof(Outcome.UNKNOWN, "no state was found in which the reference has everything defined", is_references=True)
+        return Proof(Outcome.UNKNOWN, "something of the reference was never seen defined", is_references=True)
     return Proof(Outcome.PROVEN, f"for every input and state that can be reached ({style})")
 
 

@@ -1,8 +1,8 @@
 """What Yosys is told, and the miter that it is given: in the scripts stand names of ours alone.
 
 The miter is Verilog around the two flattened designs, whose ports it names; it is read from a file. ``differs`` is 1
-where a bit of an output that the reference defines is not the same in the candidate; ``known`` where the reference has
-all of its outputs and all that it remembers defined. Registers without an initial value start as X, as in simulation:
+where a bit of an output that the reference defines is not the same in the candidate; ``known`` tells of each bit of its
+outputs and of what it remembers whether the reference has it defined, ``settled`` whether all are. Registers without an initial value start as X, as in simulation:
 ``xprop`` puts beside each signal one that tells whether it is X, so that what is left is two-valued, and exact but for
 conditions on an X (an X there makes all that hangs on it X, where a simulator takes the other branch).
 """
@@ -16,7 +16,7 @@ from itertl.scoring.equivalence.rewrite import TOP
 from itertl.scoring.interface import Interface
 
 REFERENCE, CANDIDATE, MITER, STATE = "gold", "gate", "miter", "itertl_state"
-DIFFERS, KNOWN = "differs", "known"  # the miter's outputs
+DIFFERS, KNOWN, SETTLED = "differs", "known", "settled"  # the miter's outputs
 _LOWERED = ("dffunmap", "opt_expr -keepdc", "opt_merge", "wreduce -keepdc", "opt_merge", "opt_clean")
 _MAPPED = ("formalff -clk2ff", "opt_expr", "opt_merge", "opt_clean", "techmap", "opt_expr", "aigmap")
 
@@ -96,8 +96,10 @@ def miter(reference: Flat, may_be_x: bool, style: Style, begin: Start) -> str:
     inputs = [port for port in reference.ports if port.is_input]
     outputs = [port for port in reference.ports if not port.is_input]
     numbered = [f".\\{port.name} (j{number})" for number, port in enumerate(inputs)]
-    head = ", ".join([*(f"input [{p.width - 1}:0] i{n}" for n, p in enumerate(inputs)), f"output {DIFFERS}", f"output {KNOWN}"])
-    lines = [f"module {MITER}({head});", *_begun(inputs, style, begin)]
+    num_known = sum(port.width for port in outputs) + len(reference.state) if may_be_x else 0
+    heads = [f"input [{port.width - 1}:0] i{number}" for number, port in enumerate(inputs)]
+    heads += [f"output {DIFFERS}, {SETTLED}", *([f"output [{num_known - 1}:0] {KNOWN}"] if num_known else [])]
+    lines = [f"module {MITER}({', '.join(heads)});", *_begun(inputs, style, begin)]
     for side in ("a", "b"):
         lines += [f"wire [{port.width - 1}:0] {side}{number};" for number, port in enumerate(outputs)]
     state = [f".{STATE}(s)"] if reference.state else []
@@ -130,7 +132,7 @@ def _begun(inputs: Sequence[FlatPort], style: Style, begin: Start) -> list[str]:
 def _compared(widths: Sequence[int]) -> list[str]:
     """Where nothing can be X."""
     either = " | ".join(f"(a{number} != b{number})" for number in range(len(widths))) or "1'b0"
-    return [f"assign {DIFFERS} = begun & ({either});", f"assign {KNOWN} = 1'b1;"]
+    return [f"assign {DIFFERS} = begun & ({either});", f"assign {SETTLED} = 1'b1;"]
 
 
 def _compared_with_x(widths: Sequence[int], num_state: int) -> list[str]:
@@ -145,7 +147,8 @@ def _compared_with_x(widths: Sequence[int], num_state: int) -> list[str]:
         lines.append(f"wire [{width - 1}:0] e{number}; " + _cell(f"e_{number}", width, f"a{number}", f"b{number}", f"e{number}"))
     either = " | ".join(f"(|(~(u{number} | e{number})))" for number in range(len(widths))) or "1'b0"
     unknown = ", ".join(name for _, name, _ in signals)
-    return [*lines, f"assign {DIFFERS} = begun & ({either});", f"assign {KNOWN} = begun & ~(|{{{unknown}}});" if unknown else f"assign {KNOWN} = 1'b1;"]
+    told = [f"assign {KNOWN} = begun ? ~{{{unknown}}} : 0;", f"assign {SETTLED} = &{KNOWN};"] if signals else [f"assign {SETTLED} = 1'b1;"]
+    return [*lines, f"assign {DIFFERS} = begun & ({either});", *told]
 
 
 def _cell(name: str, width: int, left: str, right: str, out: str) -> str:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from itertl.errors import ToolFailed
 from itertl.scoring.equivalence import aig
-from itertl.scoring.equivalence.script import DIFFERS, KNOWN, MITER
+from itertl.scoring.equivalence.script import DIFFERS, KNOWN, MITER, SETTLED
 from itertl.tools import sandbox, yosys
 from itertl.tools.sandbox import Limits
 
@@ -28,7 +28,7 @@ _READ = f"read_aiger {MITER}.aig; cone -a -O {{}}; strash"
 class Solved:
     """``differs``: whether the outputs can differ; ``trace``: for each step, the inputs' bits in the order of the map.
 
-    ``is_defined``: a state was reached in which the reference has everything defined.
+    ``is_defined``: everything of the reference, outputs and state, was seen defined.
     """
 
     differs: Answer
@@ -39,15 +39,16 @@ class Solved:
 def solve(folder: Path, *, cpu_s: int, memory_mb: int = 2048) -> Solved:
     """Answer for ``miter.aig`` in the folder. Raises ToolMissing, ToolFailed."""
     network = aig.read(folder / f"{MITER}.aig")
-    differs, known = network.names[DIFFERS], network.names[KNOWN]
-    is_defined = aig.reaches(network, known)
+    differs, settled = network.names[DIFFERS], network.names[SETTLED]
+    known = [number for name, number in network.names.items() if name.startswith(KNOWN)]
+    is_defined = aig.reached(network, known)
     found = aig.exhausted(network, differs)
     if found:
         return Solved("ever", is_defined, tuple(found))
     if found is not None and is_defined:
         return Solved("never", is_defined)
     search = f"bmc3 -F {_COVER_FRAMES} -T 1" if network.latches else "dprove -T 1"
-    cover = [_READ.format(known), search, "print_status"] if not is_defined else []
+    cover = [_READ.format(settled), search, "print_status"] if not is_defined else []
     question = [_READ.format(differs), f"dprove -T 1; pdr -T {cpu_s}", "print_status", f"write_cex -a {_TRACE}"]
     return _asked(folder, [*cover, *question], Limits(wall_s=5.0 * cpu_s, cpu_s=cpu_s, memory_mb=memory_mb))
 
