@@ -317,6 +317,40 @@ def test_all_inputs_at_once_is_each_input_in_turn(network: aig.Aig) -> None:
     assert aig.reached(network, [0]) <= bool(rows)
 
 
+@st.composite
+def machines(draw: st.DrawFn) -> aig.Aig:
+    """Networks with registers that begin with 0 or 1."""
+    num_inputs, num_latches, num_gates = draw(st.integers(0, 3)), draw(st.integers(1, 4)), draw(st.integers(0, 10))
+    base = num_inputs + num_latches
+    gates = tuple(tuple(draw(st.integers(0, 2 * (base + number) + 1)) for _ in "ab") for number in range(num_gates))
+    literals = st.integers(0, 2 * (base + num_gates) + 1)
+    latches = tuple((draw(literals), draw(st.integers(0, 1))) for _ in range(num_latches))
+    return aig.Aig(num_inputs, latches, (draw(literals),), gates, {})  # type: ignore[arg-type]
+
+
+@settings(deadline=None, max_examples=200)
+@given(machines())
+def test_a_walk_through_all_states_is_one_step_after_the_other(network: aig.Aig) -> None:
+    def step(state: tuple[bool, ...], row: int) -> list[bool]:
+        values = [False, *(bool(row >> number & 1) for number in range(network.num_inputs)), *state]
+        for left, right in network.gates:
+            values.append((values[left >> 1] ^ bool(left & 1)) & (values[right >> 1] ^ bool(right & 1)))
+        return [values[literal >> 1] ^ bool(literal & 1) for literal in (network.outputs[0], *(f for f, _ in network.latches))]
+
+    seen = set()
+    todo = [tuple(bool(first) for _, first in network.latches)]
+    is_ever = False
+    while todo:
+        state = todo.pop()
+        if state not in seen:
+            seen.add(state)
+            found = [step(state, row) for row in range(1 << network.num_inputs)]
+            is_ever |= any(out for out, *_ in found)
+            todo += [tuple(following) for _, *following in found]
+    assert aig.explored(network, 0) is is_ever
+    assert aig.reached(network, [0]) <= is_ever
+
+
 def golden_pairs(data: Path) -> list[Pair]:
     """VerilogEval v2's reference with v1's for the same problem, both called m."""
     rows = [json.loads(line) for line in (data / "verilogeval_v1_human.jsonl").read_text().splitlines()]

@@ -1,7 +1,8 @@
 """A binary AIGER network, simulated on many inputs at once: one Python integer holds a signal's value in all of them.
 
 This settles what needs no solver: a network without registers and with few inputs is tried on all of them, which is a
-proof; one with registers is run on random inputs to see whether an output is ever 1. Format: Biere, AIGER 1.9.
+proof; so is a walk through all states, where they are few; and random runs show what can be reached. Format: Biere,
+AIGER 1.9.
 """
 
 import random
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAX_EXHAUSTED_BITS = 28  # of gates times inputs' combinations, as a power of two: some 20 ms
+MAX_EXPLORED = 150_000  # gates evaluated and bits moved in a walk through all states: some 20 ms
 MAX_SIMULATED_GATES = 20_000
 _FRAMES, _WIDTH = 48, 128
 
@@ -86,12 +88,43 @@ def exhausted(network: Aig, output: int) -> list[str] | None:
         return None
     rows = 1 << count
     mask = (1 << rows) - 1
-    inputs = [mask // ((1 << (1 << number)) + 1) << (1 << number) for number in range(count)]
+    inputs = [_column(number, count) for number in range(count)]
     [found] = _literals(_evaluate(network, inputs, [], mask), [network.outputs[output]], mask)
     if not found:
         return []
     row = (found & -found).bit_length() - 1
     return ["".join(str(row >> number & 1) for number in range(count))]
+
+
+def explored(network: Aig, output: int) -> bool | None:
+    """Whether that output is 1 in some state that can be reached, for some input; None where there are too many to try."""
+    count, following = network.num_inputs, [literal for literal, _ in network.latches]
+    if count > 8 or any(first is None for _, first in network.latches):
+        return None
+    rows, cost = 1 << count, 0
+    first = tuple(str(value) for _, value in network.latches)
+    seen, frontier = {first}, [first]
+    while frontier:
+        total = rows * len(frontier)
+        cost += len(network.gates) + total * max(1, len(following))
+        if cost > MAX_EXPLORED:
+            return None
+        mask = (1 << total) - 1
+        every = mask // ((1 << rows) - 1)  # 1 at the first row of each state
+        inputs = [_column(number, count) * every for number in range(count)]
+        state = [int("".join(bits[place] * rows for bits in frontier), 2) for place in range(len(following))]
+        values = _evaluate(network, inputs, state, mask)
+        if _literals(values, [network.outputs[output]], mask)[0]:
+            return True
+        columns = [format(value, f"0{total}b") for value in _literals(values, following, mask)]
+        frontier = list(set(zip(*columns, strict=True)) - seen)
+        seen.update(frontier)
+    return False
+
+
+def _column(number: int, count: int) -> int:
+    """An input's values over all combinations of ``count`` inputs."""
+    return ((1 << (1 << count)) - 1) // ((1 << (1 << number)) + 1) << (1 << number)
 
 
 def reached(network: Aig, outputs: Sequence[int], seed: int = 0) -> bool:

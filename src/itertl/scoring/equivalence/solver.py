@@ -45,7 +45,7 @@ def solve(folder: Path, *, cpu_s: int, memory_mb: int = 2048) -> Solved:
     found = aig.exhausted(network, differs)
     if found:
         return Solved("ever", is_defined, tuple(found))
-    if found is not None and is_defined:
+    if is_defined and (found is not None or aig.explored(network, differs) is False):
         return Solved("never", is_defined)
     search = f"bmc3 -F {_COVER_FRAMES} -T 1" if network.latches else "dprove -T 1"
     cover = [_READ.format(settled), search, "print_status"] if not is_defined else []
