@@ -49,6 +49,14 @@ class Inputs:
         self.skips: dict[int, int] = {}  # step -> whole cycles of the clock before it
         self.max_steps = max(64, MAX_BITS // max(1, sum(port.width for port in ports)))
 
+    def copy(self) -> "Inputs":
+        """The same steps and values, to go on from in another way."""
+        other = Inputs([], Hints(), self.rng)
+        other.ports, other.sources, other.max_steps = self.ports, self.sources, self.max_steps
+        other.values, other.skips = dict(self.values), dict(self.skips)
+        other.words, other.is_compared = list(self.words), list(self.is_compared)
+        return other
+
     @property
     def is_full(self) -> bool:
         return len(self.words) >= self.max_steps
