@@ -4,7 +4,9 @@ import asyncio
 import email.utils
 import json
 import logging
+import math
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -12,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -195,6 +198,36 @@ def test_a_request_carries_the_settings_and_its_own_seed(server: FakeServer) -> 
     }  # fmt: skip
     backend(server, seeds=False)(far, SETTINGS)
     assert "seed" not in server.asked[1].body
+
+
+def test_samples_come_as_often_as_a_server_draws_them(server: FakeServer) -> None:
+    """A server that draws letters by the request's temperature, top-p and seed: chi-square of 1,000 against the exact nucleus."""
+    logits = [2.0 - 0.4 * n for n in range(8)]
+
+    def nucleus(temperature: float, top_p: float) -> list[float]:
+        weights = [math.exp(x / temperature) for x in logits]
+        probs = [w / sum(weights) for w in weights]
+        kept = [p if sum(probs[:n]) < top_p else 0.0 for n, p in enumerate(probs)]
+        return [p / sum(kept) for p in kept]
+
+    def drawn(asked: Asked, count: int) -> Reply:
+        exact = nucleus(asked.body["temperature"], asked.body["top_p"])
+        return Reply(body=answer(random.Random(asked.seed).choices("abcdefgh", exact)[0]))
+
+    server.reply = drawn
+    counts = Counter(g.text for g in backend(server, max_concurrency=32)(requests(1000), SETTINGS))
+    exact = dict(zip("abcdefgh", nucleus(0.7, 0.9), strict=True))
+    wanted = {letter: 1000 * p for letter, p in exact.items() if p > 0}
+    assert set(counts) == set(wanted) and len(wanted) < 8
+    statistic = sum((counts[letter] - mean) ** 2 / mean for letter, mean in wanted.items())
+    assert statistic < 30  # 4 to 6 degrees of freedom: less often than once in 10,000
+
+
+def test_token_counts_of_the_server_are_kept(server: FakeServer, tmp_path: Path) -> None:
+    for usage, counts in (({"prompt_tokens": 31, "completion_tokens": 7}, (31, 7)), ({"prompt_tokens": None}, (0, 0)), (None, (0, 0))):
+        server.reply = lambda asked, count, usage=usage: Reply(body={**answer("text"), "usage": usage})
+        found = run(server, tmp_path / f"{counts}{usage is None}.jsonl")
+        assert {(c.prompt_tokens, c.completion_tokens) for c in found} == {counts}
 
 
 def test_a_chat_is_made_of_messages(server: FakeServer) -> None:

@@ -26,6 +26,7 @@ class Generation:
     finish_reason: FinishReason
     token_ids: tuple[int, ...] | None  # as drawn, the end token included where it came
     token_logprobs: tuple[float, ...] | None = None  # natural logarithm, where the back end reports it
+    counted: tuple[int, int] | None = None  # tokens of prompt and response as a server counts them
 
 
 class BatchIncomplete(ToolFailed):

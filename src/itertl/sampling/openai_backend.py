@@ -275,7 +275,12 @@ def _read(answer: dict[str, Any]) -> tuple[Generation, str]:
     ids = choice.get("token_ids")
     token_ids = tuple(ids) if isinstance(ids, list) and all(isinstance(i, int) for i in ids) else None
     odd = "" if reason in ("stop", "length") else str(reason)
-    return Generation(str(text), finish, token_ids, _logprobs(choice.get("logprobs"))), odd
+    return Generation(str(text), finish, token_ids, _logprobs(choice.get("logprobs")), _counted(answer.get("usage"))), odd
+
+
+def _counted(usage: Any) -> tuple[int, int] | None:
+    prompt, completion = (usage.get(f"{name}_tokens") if isinstance(usage, dict) else None for name in ("prompt", "completion"))
+    return (prompt, completion) if isinstance(prompt, int) and isinstance(completion, int) and min(prompt, completion) >= 0 else None
 
 
 def _logprobs(found: Any) -> tuple[float, ...] | None:
