@@ -12,7 +12,9 @@ import pytest
 
 from itertl.config import ModelConfig, PromptConfig
 from itertl.errors import ToolMissing, UsageError
+from itertl.export.stage import export
 from itertl.models import (
+    convert_gguf,
     end_token_ids,
     find_smollm2,
     load_model,
@@ -60,6 +62,17 @@ def test_a_pad_token_apart_from_the_end_token_is_found() -> None:
     tokenizer = tiny_tokenizer()
     tokenizer.pad_token = tokenizer.eos_token
     assert with_pad_token(tokenizer).pad_token == "<|pad|>"
+
+
+def test_a_gguf_file_brings_its_own_tokenizer_whatever_lies_beside_it(tmp_path: Path) -> None:
+    make_tiny(tmp_path / "model")
+    exported = export(tmp_path / "model", tmp_path / "out", kind="f32")
+    assert exported.gguf is not None
+    (tmp_path / "out" / "tokenizer.json").write_text('{"model": {"type": "WordLevel", "vocab": {"other": 0}, "unk_token": "other"}}')
+    [file] = (tmp_path / "out").glob("*.gguf")
+    convert_gguf(file, tmp_path / "back")
+    text = "module a(input b); // é\n"
+    assert load_tokenizer(tmp_path / "back").encode(text) == load_tokenizer(tmp_path / "model").encode(text)
 
 
 @pytest.mark.parametrize("path", ["./nowhere", "/nowhere/model", "missing.gguf", "random:huge", "a/b/c", ""])

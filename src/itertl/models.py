@@ -238,11 +238,11 @@ def convert_gguf(source: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     try:
-        with _no_progress_bars(), _quiet_library():
-            packed_tokenizer = AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name)
-            packed = AutoModelForCausalLM.from_pretrained(
-                str(source.parent), gguf_file=source.name, dtype=torch.float32
-            )
+        # alone in a folder: a tokenizer.json beside the file would be taken in place of its own
+        with _no_progress_bars(), _quiet_library(), tempfile.TemporaryDirectory() as alone:
+            (Path(alone) / source.name).symlink_to(source.resolve())
+            packed_tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=source.name)
+            packed = AutoModelForCausalLM.from_pretrained(alone, gguf_file=source.name, dtype=torch.float32)
     except Exception as error:  # a broken file meets the parser of the library, which raises whatever comes
         raise UsageError(
             f"{source} cannot be converted ({error}); give a GGUF file of a causal language model"
