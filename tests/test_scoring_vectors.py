@@ -392,7 +392,7 @@ def test_verilogeval_references_against_themselves_and_the_other_version(shared_
     """A part of the problems: the reference of version 2 is right by that of version 1, and the other way round."""
     folder = shared_data / "upstream" / "verilog-eval-v2" / "dataset_code-complete-iccad2023"
     rows = [json.loads(line) for line in (shared_data / "verilogeval_v1_human.jsonl").read_text(encoding="utf-8").splitlines()]
-    for row in rows[::8]:
+    for row in rows[::11]:
         own = row["prompt"] + "\n" + row["canonical_solution"]
         [file] = folder.glob(f"Prob???_{row['task_id']}_ref.sv")
         other = re.sub(r"\bRefModule\b", "top_module", file.read_text(encoding="utf-8"))
