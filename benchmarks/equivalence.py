@@ -5,7 +5,7 @@ Yosys's ``sat`` (temporal induction where there is a clock). Ours is ``scoring.e
 a network with X beside each signal, simulation on all inputs where they are few, ABC for the rest; no simulation of the
 texts in either. They agree where both prove, or one of them comes to no answer: a proof against a refutation does not.
 Pairs: VerilogEval v2's references with v1's for the same problem (``--data``), or, where that is absent, references of the
-bundled generator with themselves written by Yosys's own printer left out: each with a copy that names its result anew.
+bundled generator, each with a copy that has a wire more. ``whole_scorer`` times the scorer with its simulation too.
 """
 
 import argparse

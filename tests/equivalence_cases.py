@@ -104,6 +104,11 @@ EQUAL: dict[str, Pair] = {
 }  # fmt: skip
 
 REFINED: dict[str, Pair] = {
+    "X that a synthesizer folds": (logic("wire [3:0] u; always @* y = a & b | u & ~u;"), logic("always @* y = a & b;")),
+    "X in a register": (
+        clocked("always @(posedge clk) if (rst) q <= 1'bx; else q <= d;"),
+        clocked("always @(posedge clk) if (rst) q <= 0; else q <= d;"),
+    ),
     "default of X": (logic("always @* case (s) 0: y = a; 1: y = b; default: y = 4'bx; endcase"), logic("always @* y = s[0] ? b : a;")),
     "division by zero": (logic("always @* y = a / b;"), logic("always @* y = (b == 0) ? 4'd15 : a / b;")),
     "select out of range": (
@@ -189,6 +194,8 @@ DIFFERENT: dict[str, Pair] = {
     "X item under case": (logic("always @* case (s) 2'b1x: y = a; default: y = b; endcase"), logic("always @* y = s[1] ? a : b;")),
     "width of a sum": (logic("always @* y = (a + b) >> 1;"), logic("always @* y = ({1'b0, a} + {1'b0, b}) >> 1;")),
     "signedness": (logic("always @* y = {3'b0, a < b};"), logic("always @* y = {3'b0, $signed(a) < $signed(b)};")),
+    "several drivers": (logic("always @* y = a;"), logic("wire [3:0] w; assign w = a; assign w = b; always @* y = w;")),
+    "input that is driven": (logic("always @* y = a & b;"), logic("assign a = 4'b0; always @* y = a & b;")),
     "X where a latch is": (
         logic("always @* case (s) 0: y = 4'bx; 1: y = 0; 2: y = 1; 3: y = 1; endcase"),
         logic("always @* case (s) 1: y = 4'bx; 1: y = 0; 2: y = 1; 3: y = 1; endcase"),

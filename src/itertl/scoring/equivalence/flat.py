@@ -22,6 +22,8 @@ Cell: TypeAlias = "dict[str, Any]"
 _LATCHES = ("$dlatch", "$adlatch", "$dlatchsr", "$sr", "$_DLATCH", "$_SR")
 _REGISTERS = ("$dff", "$sdff", "$adff", "$aldff", "$ff", "$_DFF", "$_SDFF", "$_ALDFF", "$_FF")
 _ASYNC = {"ARST": "ARST_POLARITY", "SET": "SET_POLARITY", "CLR": "CLR_POLARITY", "ALOAD": "ALOAD_POLARITY"}
+_INVERTERS = ("$not", "$logic_not", "$_NOT_")
+_BUFFERS = ("$reduce_or", "$reduce_and", "$reduce_bool", "$pos", "$buf")
 _REFUSED = {"$tribuf": "a tristate driver", "$_TBUF_": "a tristate driver", "$mem_v2": "a memory", "$print": "a printing task"}
 _MAKES_X = frozenset({"$div", "$mod", "$divfloor", "$modfloor", "$pow", "$shiftx"})
 MAX_CELLS = 60_000
@@ -141,7 +143,8 @@ def _tables(content: Any) -> _Module:
         if port["direction"] == "inout":
             raise Unprovable(f"port {name} is bidirectional")
     inputs = {bit: (name, index) for name, port in ports.items() if port["direction"] == "input" for index, bit in enumerate(port["bits"])}
-    driven = [*inputs, *(bit for cell in cells for _, bits in _pins(cell, "output") for bit in bits)]
+    from_outside = [bit for port in ports.values() if port["direction"] == "input" for bit in port["bits"]]
+    driven = [*from_outside, *(bit for cell in cells for _, bits in _pins(cell, "output") for bit in bits)]
     if len(set(driven)) < len(driven) or any(isinstance(bit, str) for bit in driven):
         raise Unprovable("a signal with several drivers")
     if any("z" in bits for cell in cells for bits in cell["connections"].values()) or any("z" in p["bits"] for p in ports.values()):
@@ -179,18 +182,18 @@ def _is_one(cell: Cell, parameter: str) -> bool:
 
 
 def _followed(bit: Bit, level: bool, module: _Module) -> Trigger | None:
-    """The input that a net is, as it is or through inverters."""
+    """The input that a net is, as it is or through inverters and what changes nothing in one bit."""
     for _ in range(16):
         if bit in module.inputs:
             return Trigger(*module.inputs[bit], level)
         driver = module.drivers.get(bit)
-        if driver is None or driver["type"] not in ("$not", "$logic_not", "$_NOT_"):
+        if driver is None or driver["type"] not in (*_INVERTERS, *_BUFFERS):
             return None
         operand: list[Bit] = driver["connections"]["A"]
         place: int = driver["connections"]["Y"].index(bit)
-        if place >= len(operand) or (driver["type"] == "$logic_not" and len(operand) != 1):
+        if place >= len(operand) or (len(operand) != 1 and driver["type"] != "$not"):
             return None
-        bit, level = operand[place], not level
+        bit, level = operand[place], level != (driver["type"] in _INVERTERS)
     return None
 
 

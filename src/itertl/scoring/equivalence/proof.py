@@ -109,11 +109,11 @@ def _parts(folder: Path, begin: Start, has_unknown: bool) -> Iterator[list[str]]
     """
     yield [*script.flatten(REFERENCE), *script.flatten(CANDIDATE)]
     try:
-        gold = flat.read(folder / f"{REFERENCE}.json")
+        gold = _read(folder, REFERENCE)
     except Unprovable as error:
         return _end(folder, _unsupported(REFERENCE, str(error)))
     try:
-        gate = flat.read(folder / f"{CANDIDATE}.json")
+        gate = _read(folder, CANDIDATE)
     except Unprovable as error:
         return _end(folder, _unsupported(CANDIDATE, str(error)))
     if gate.has_latch and has_unknown:
@@ -127,6 +127,13 @@ def _parts(folder: Path, begin: Start, has_unknown: bool) -> Iterator[list[str]]
     (folder / _STYLE).write_text(style, encoding="ascii")
     yield script.to_aiger(style, may_be_x)
     return None
+
+
+def _read(folder: Path, name: str) -> Flat:
+    """The netlist that the script left. Raises Unprovable."""
+    if script.CONFLICT in (folder / f"{name}.check").read_text(encoding="utf-8", errors="replace"):
+        raise Unprovable("a signal with several drivers")
+    return flat.read(folder / f"{name}.json")
 
 
 def _end(folder: Path, proof: Proof) -> None:

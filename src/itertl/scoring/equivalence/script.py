@@ -16,8 +16,11 @@ from itertl.scoring.equivalence.rewrite import TOP
 from itertl.scoring.interface import Interface
 
 REFERENCE, CANDIDATE, MITER, STATE = "gold", "gate", "miter", "itertl_state"
+CONFLICT = "multiple conflicting drivers"  # as Yosys's check says it
 DIFFERS, KNOWN, SETTLED = "differs", "known", "settled"  # the miter's outputs
-_LOWERED = ("dffunmap", "opt_expr -keepdc", "opt_merge", "wreduce -keepdc", "opt_merge", "opt_clean")
+# an X in a & ~a stays one until it is encoded: opt_expr would make it a 0
+_LOWERED = ("setundef -undriven -undef", "dffunmap", "opt_merge", "wreduce -keepdc", "opt_merge", "opt_clean")
+_LOWERED_FREELY = ("opt_expr", "opt_merge", "wreduce", "opt_merge", "opt_clean")
 _MAPPED = ("formalff -clk2ff", "opt_expr", "opt_merge", "opt_clean", "techmap", "opt_expr", "aigmap")
 
 
@@ -59,11 +62,10 @@ def flatten(name: str) -> list[str]:
         f"hierarchy -check -top {TOP}",
         "proc -noopt -norom",
         "flatten",
-        "opt_expr -keepdc",
+        f"tee -q -o {name}.check check",
         "opt_clean",
         "memory_collect",
         "memory_map -keepdc",
-        "opt_expr -keepdc",
         "opt_merge",
         "opt_clean",
         f"rename {TOP} {name}",
@@ -83,8 +85,7 @@ def to_aiger(style: Style, may_be_x: bool) -> list[str]:
         f"hierarchy -check -top {MITER}",
         *timed,
         "flatten",
-        "opt_expr -keepdc -undriven",
-        *_LOWERED,
+        *(_LOWERED if may_be_x else _LOWERED_FREELY),
         *encoded,
         *_MAPPED,
         f"write_aiger -zinit -symbols -map {MITER}.map {MITER}.aig",
