@@ -88,6 +88,9 @@ def test_netlist_faults_by_hand() -> None:
 
 def test_reasons_are_grouped_without_names() -> None:
     assert general("line 14: use of undeclared identifier 'carry'") == general("line 2: use of undeclared identifier 'x'")
+    assert general("the sensitivity list lacks A") == general("the sensitivity list lacks b_2")
+    assert general("a signal has several drivers") == "a signal has several drivers"
+    assert general("the problem's top module '' is no identifier") == "the problem's top module '…' is no identifier"
     assert general("port data is bidirectional") == general("port io_1 is bidirectional") != general("port io_1 has no name")
 
 

@@ -11,8 +11,9 @@ from rich.text import Text
 from itertl.problems.audit_report import SHOWN, Member
 
 EXAMPLES = 5  # ids that stand for a reason
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`']*'|\\\S+")
-_NAMED = re.compile(r"\b(port|clock|reset|parameter|module|signal|input|output|instance|variable|function|wire|reads) [\w.\[\]]+")
+_QUOTED = re.compile(r"(?<!\w)'[^']*'|\"[^\"]*\"|`[^`']*'|\\\S+")
+_KINDS_OF_NAME = "port|clock|reset|parameter|module|signal|input|output|instance|variable|function|wire|reads|lacks"
+_NAMED = re.compile(rf"\b({_KINDS_OF_NAME}) (?!(?:of|on|in|is|has|with|does|that|whose|name|as|and|cannot)\b)[\w.\[\]]+")
 _NUMBER = re.compile(r"(?<![\w-])\d[\w.]*")
 
 # what can be wrong with a reference, in the order of the table
