@@ -28,6 +28,7 @@ from itertl.scoring.equivalence import rewrite
 from itertl.scoring.equivalence.checks import hazard
 from itertl.scoring.equivalence.rewrite import TOP
 from itertl.scoring.samples import ScoreItem
+from itertl.scoring.simulated import simulated
 from itertl.tools import sandbox, yosys
 from itertl.tools.sandbox import Limits
 
@@ -84,16 +85,14 @@ def score(item: ScoreItem) -> Score:
     UNJUDGEABLE where the reference cannot be synthesized, UNDECIDED where the candidate cannot. Raises ToolMissing,
     ToolFailed.
     """
-    from itertl.scoring.vectors import score as vectors
-
     used = yosys.version().split(" ")[1]
 
     def result(value: float | None, verdict: Verdict, detail: str) -> Score:
         return Score(scorer="ppa", value=value, verdict=verdict, detail=cut(detail), tool="yosys", tool_version=used)
 
-    simulated = vectors.score(item)
-    if simulated.verdict is not Verdict.PASSED:
-        return result(None if simulated.value is None else 0.0, simulated.verdict, simulated.detail)
+    simulation = simulated(item)
+    if simulation.verdict is not Verdict.PASSED:
+        return result(None if simulation.value is None else 0.0, simulation.verdict, simulation.detail)
     assert item.reference is not None
     top, library = item.top or derive_top(item.reference) or "", str(liberty() or "")
     theirs = _reference(item.reference, top, library)

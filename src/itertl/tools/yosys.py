@@ -7,40 +7,28 @@ the files that a script reads, under names of ours. What it does not: read a des
 synthesizer; see ``judging.gate``.
 """
 
-import contextlib
 import functools
-import importlib
 import importlib.metadata
 import importlib.util
 import multiprocessing
 import os
 import re
 import shutil
-import signal
-import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from itertl.errors import ToolFailed, ToolMissing
-from itertl.tools import identity, landlock, pool, reach, sandbox
+from itertl.tools import pool, sandbox
 from itertl.tools.sandbox import Limits
+from itertl.tools.yosys_process import Ran, can_confine_a_fork, forked, package_roots, started
+
+__all__ = (
+    "LIMITS", "Ran", "abc_program", "has_library", "package_roots", "passes", "synthesizes", "synthesizes_many", "version",
+)  # fmt: skip
 
 LIMITS = Limits(wall_s=60, cpu_s=60, memory_mb=4096, file_mb=64, proc=True)
-DETAIL_CHARS = 300
-_SCRIPT = "script.ys"
 _MODULES = "modules.txt"  # where the script lists what is left: a text without a module is no error to Yosys
-_RULES = "itertl_techmap"
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """How a script ended. ``error``: its first error, "" where it came to its end. ``timed_out``: a limit of time ended it."""
-
-    error: str
-    timed_out: bool = False
 
 
 def _program() -> str | None:
@@ -82,13 +70,6 @@ def abc_program() -> str:
     return found
 
 
-def package_roots() -> list[str]:
-    """The folders that this package and pyosys were imported from."""
-    spec = importlib.util.find_spec("pyosys")
-    assert spec is not None and spec.origin is not None
-    return [str(Path(__file__).resolve().parents[2]), str(Path(spec.origin).resolve().parents[1])]
-
-
 def passes(folder: Path, parts: Iterable[Sequence[str]], limits: Limits) -> Ran:
     """Run scripts, in which no name of a design stands, one after the other in the private folder.
 
@@ -97,132 +78,13 @@ def passes(folder: Path, parts: Iterable[Sequence[str]], limits: Limits) -> Ran:
     """
     if not has_library() and _program() is None:
         raise _missing()
-    if has_library() and multiprocessing.parent_process() is not None and _can_confine_a_fork():
-        return _forked(folder, parts, limits)
+    if has_library() and multiprocessing.parent_process() is not None and can_confine_a_fork():
+        return forked(folder, parts, limits)
     for commands in parts:
-        ran = _started(folder, commands, limits)
+        ran = started(folder, commands, limits, None if has_library() else _program())
         if ran.error:
             return ran
     return Ran("")
-
-
-def _can_confine_a_fork() -> bool:
-    """A forked child can be confined by Landlock alone."""
-    return sandbox.level() == "rlimits" or landlock.abi() > 0
-
-
-def _started(folder: Path, commands: Sequence[str], limits: Limits) -> Ran:
-    """The script in a fresh process."""
-    (folder / _SCRIPT).write_text("".join(f"{command}\n" for command in commands), encoding="ascii")
-    if has_library():
-        roots = package_roots()
-        argv = [sys.executable, "-I", "-c", _HOST.format(paths=roots)]
-        limits = replace(limits, readable=(*limits.readable, *roots))
-    else:
-        argv = [_program() or "yosys", "-q", "-s", _SCRIPT]
-    done = sandbox.run(argv, cwd=folder, limits=limits)
-    if done.timed_out or done.returncode in (-signal.SIGALRM, -signal.SIGXCPU):
-        return Ran("ran out of time", timed_out=True)
-    return Ran(_error(done.returncode, done.stderr + done.stdout))
-
-
-# -I: nothing of the scratch folder or of the environment gets onto the child's path
-_HOST = """
-import sys
-sys.path[:0] = {paths!r}
-from itertl.tools.yosys import _host
-_host()
-"""
-
-
-def _host() -> None:
-    """In a disposable process: run ./script.ys and leave; an error ends the process inside ``run_pass``."""
-    _quiet_stdout()
-    _run_here(_library(), [Path(_SCRIPT).read_text(encoding="ascii").splitlines()])
-
-
-def _library() -> Any:
-    return importlib.import_module("pyosys.libyosys")
-
-
-@functools.cache
-def _prepared_library() -> Any:
-    """The library for a worker's children, with what all of them need read already: the rules of ``techmap``."""
-    libyosys = _library()
-    out = os.dup(1)
-    _quiet_stdout()
-    try:
-        design = libyosys.Design()
-        libyosys.run_pass("read_verilog -sv -nooverwrite -noblackbox -icells +/techmap.v", design)
-        libyosys.run_pass(f"design -save {_RULES}", design)
-    finally:
-        os.dup2(out, 1)
-        os.close(out)
-    return libyosys
-
-
-def _quiet_stdout() -> None:
-    """Yosys logs each pass at length; only its errors, which it writes to stderr, are wanted."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.close(null)
-
-
-def _run_here(libyosys: Any, parts: Iterable[Sequence[str]], *, has_rules: bool = False) -> None:
-    for commands in parts:
-        design = libyosys.Design()
-        for command in commands:
-            libyosys.run_pass(f"techmap -map %{_RULES}" if has_rules and command == "techmap" else command, design)
-    os._exit(0)
-
-
-def _forked(folder: Path, parts: Iterable[Sequence[str]], limits: Limits) -> Ran:
-    """In a pool worker, which has one thread: fork, let the child run the scripts, read what it said."""
-    libyosys = _prepared_library()  # before the fork, so that it is loaded once
-    limits, owner = replace(limits, readable=(*limits.readable, *package_roots())), _owner()
-    reach.readable((sys.executable,), limits.readable)  # likewise: it is remembered
-    child = os.fork()
-    if child == 0:
-        _child(libyosys, folder, parts, limits, owner)
-    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # until it is reaped, its group's number is not reused
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status in (-signal.SIGALRM, -signal.SIGXCPU):
-        return Ran("ran out of time", timed_out=True)
-    said = (folder / "stderr").read_bytes()[: limits.output_kb * 1024] if (folder / "stderr").exists() else b""
-    return Ran(_error(status, said.decode("utf-8", "replace")))
-
-
-@functools.cache
-def _owner() -> int | None:
-    """The user that this worker's children become; None where they cannot."""
-    return identity.identity()
-
-
-def _child(libyosys: Any, folder: Path, parts: Iterable[Sequence[str]], limits: Limits, owner: int | None) -> None:
-    """The forked half: stderr into a file, confinement, passes. Never returns."""
-    try:
-        os.chdir(folder)
-        said = os.open("stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.dup2(said, 2)
-        _quiet_stdout()
-        os.environ["TMPDIR"] = str(folder)  # the one place where passes that start a program may write
-        sandbox.confine_here(folder, limits, owner)
-        signal.setitimer(signal.ITIMER_REAL, limits.wall_s)
-        _run_here(libyosys, parts, has_rules=True)
-    except BaseException as error:
-        os.write(2, f"ERROR: {type(error).__name__}: {error}\n".encode(errors="replace"))
-    os._exit(3)
-
-
-def _error(returncode: int, output: str) -> str:
-    """The first error of a script that ended with that status, or ""."""
-    if returncode == 0:
-        return ""
-    lines = output.splitlines()
-    error = next((line for line in lines if "ERROR" in line), lines[-1] if lines else f"ended with status {returncode}")
-    return error.strip()[:DETAIL_CHARS] or f"ended with status {returncode}"
 
 
 def synthesizes(code: str, top: str) -> tuple[bool, str]:

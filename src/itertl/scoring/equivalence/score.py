@@ -18,6 +18,7 @@ from itertl.scoring.equivalence import proof
 from itertl.scoring.equivalence.proof import Outcome, Proof
 from itertl.scoring.equivalence.replay import replay
 from itertl.scoring.samples import ScoreItem
+from itertl.scoring.simulated import simulated
 from itertl.tools import yosys
 
 REVISION = 1  # of the rules here: part of what a kept score depends on
@@ -37,16 +38,14 @@ def score(item: ScoreItem) -> Score:
     What the simulation finds before (no code, gamed, other ports, a run that does not end …) is the verdict as it stands,
     a reference that it or Yosys cannot use is UNJUDGEABLE. Raises ToolMissing, ToolFailed.
     """
-    from itertl.scoring.vectors import score as vectors
-
     used = yosys.version().split(" ")[1]
 
     def result(value: float | None, verdict: Verdict, detail: str) -> Score:
         return Score(scorer="equivalence", value=value, verdict=verdict, detail=cut(detail), tool="yosys", tool_version=used)
 
-    simulated = vectors.score(item)
-    if simulated.verdict is not Verdict.PASSED:
-        return result(None if simulated.value is None else 0.0, simulated.verdict, _named(simulated))
+    simulation = simulated(item)
+    if simulation.verdict is not Verdict.PASSED:
+        return result(None if simulation.value is None else 0.0, simulation.verdict, _named(simulation))
     assert item.reference is not None
     top = item.top or derive_top(item.reference) or ""
     reference, candidate = _examined(item.reference, top), gate.examine(item.code, top)
@@ -81,15 +80,15 @@ def _verdict(found: Proof, result: Callable[[float | None, Verdict, str], Score]
     return result(1.0, Verdict.PASSED, detail)
 
 
-def _named(simulated: Score) -> str:
+def _named(found: Score) -> str:
     """The simulation's finding with the outcome that it amounts to, where it is one."""
-    if simulated.verdict is Verdict.WRONG_OUTPUT:
-        return f"{Outcome.REFUTED}: {simulated.detail}"
-    if simulated.verdict is Verdict.ELABORATION_ERROR and simulated.detail.startswith("port "):
-        return f"{Outcome.PORTS}: {simulated.detail}"
-    if simulated.verdict.fault is Fault.OURS:
-        return f"{Outcome.UNSUPPORTED}: {simulated.detail}"
-    return simulated.detail
+    if found.verdict is Verdict.WRONG_OUTPUT:
+        return f"{Outcome.REFUTED}: {found.detail}"
+    if found.verdict is Verdict.ELABORATION_ERROR and found.detail.startswith("port "):
+        return f"{Outcome.PORTS}: {found.detail}"
+    if found.verdict.fault is Fault.OURS:
+        return f"{Outcome.UNSUPPORTED}: {found.detail}"
+    return found.detail
 
 
 @functools.lru_cache(maxsize=32)
