@@ -99,10 +99,12 @@ def show(result: dict[str, object]) -> None:
     print("class        " + "  ".join(columns))
     for kind, row in counts.items():
         print(f"{kind:12} " + "  ".join(f"{row[column]:{len(column)}}" for column in columns))
+    print(f"median time of a candidate: vectors {result['ours']:.3f} s, long simulation {result['theirs']:.3f} s")
     print(f"vectors kills {100 * float(result['kill_rate']):.2f}% of the killable")  # type: ignore[arg-type]
     for title in ("golden_against_itself", "v2_against_v1"):
         for name, found in dict(result[title]).items():  # type: ignore[call-overload]
-            print(f"{title}, {name}: {found['passed']} of {found['designs']} passed; rejected {found['rejected']}; no answer {found['no_answer']}")
+            print(f"{title}, {name}: {found['passed']} of {found['designs']} passed; rejected {found['rejected']}; "
+                  f"other ports {found['other_ports']}; no answer {found['no_answer']}")
     print(f"to look at by hand: {result['listed_in']}")
 
 

@@ -96,5 +96,7 @@ def test_the_account_by_hand(tmp_path: Path) -> None:
 def test_rejections_keep_what_has_no_answer_apart() -> None:
     from mutation.account import rejections
 
-    found = rejections(["a", "b", "c"], [RIGHT, WRONG, OPEN])
-    assert (found["designs"], found["passed"], set(found["rejected"]), set(found["no_answer"])) == (3, 1, {"b"}, {"c"})
+    ports = Score(scorer="s", value=0.0, verdict=Verdict.ELABORATION_ERROR, detail="ports: port q: 4 bits, the reference has 8")
+    found = rejections(["a", "b", "c", "d"], [RIGHT, WRONG, OPEN, ports])
+    assert (found["designs"], found["passed"]) == (4, 1)
+    assert [set(found[group]) for group in ("rejected", "other_ports", "no_answer")] == [{"b"}, {"d"}, {"c"}]

@@ -78,11 +78,15 @@ def _counts(judged: Sequence[Judged]) -> dict[str, int]:
 
 
 def rejections(names: Sequence[str], scores: Sequence[Score]) -> dict[str, Any]:
-    """Of designs that are right: how many passed, and which did not."""
+    """Of designs that are right: how many passed, and which did not. Those with other ports are other designs."""
+    groups: dict[str, dict[str, str]] = {"rejected": {}, "other_ports": {}, "no_answer": {}}
+    for name, score in zip(names, scores, strict=True):
+        if score.verdict is not Verdict.PASSED:
+            is_other = score.detail.removeprefix("ports: ").startswith("port ")
+            group = "no_answer" if score.value is None else "other_ports" if is_other else "rejected"
+            groups[group][name] = f"{score.verdict}: {score.detail}"
     passed = sum(score.verdict is Verdict.PASSED for score in scores)
-    refused = {n: f"{s.verdict}: {s.detail}" for n, s in zip(names, scores, strict=True) if s.value is not None and s.verdict is not Verdict.PASSED}
-    silent = {n: f"{s.verdict}: {s.detail}" for n, s in zip(names, scores, strict=True) if s.value is None}
-    return {"designs": len(scores), "passed": passed, "rejected": refused, "no_answer": silent}
+    return {"designs": len(scores), "passed": passed, **groups}
 
 
 def listing(judged: Sequence[Judged]) -> str:
