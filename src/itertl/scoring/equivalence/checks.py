@@ -6,6 +6,7 @@ pull, names that lead into an instance: in each a proof on the netlist may hold 
 not look for: what only shows as an X, which the proof models, and what Yosys refuses by itself.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -28,6 +29,7 @@ _NETS = frozenset({
 })  # fmt: skip
 
 
+@functools.lru_cache(maxsize=64)
 def hazard(text: str, top: str) -> str:
     """Why a netlist of ``text`` (as the gate printed it) may differ from its simulation, or "" where nothing tells so.
 
