@@ -2,8 +2,8 @@
 
 Real completions of a 7B model to VerilogEval's problems with stored verdicts (``--data``), or, where there are none,
 references of the bundled generator and mutants of them. Problem after problem, as in training, in one worker on one core,
-nothing cached but what a worker keeps. Each rung is timed on every candidate, and then summed as the ladder runs them:
-a rung only where the one below gave its full value.
+nothing cached but what a worker keeps: a rung that uses what a lower one has found out is timed as that. Each rung is timed on
+every candidate, and then summed as the ladder runs them: a rung only where the one below gave its full value.
 
 ``ours`` is the ladder's time for a candidate (median), ``theirs`` that of all rungs regardless.
 """
@@ -24,7 +24,7 @@ from itertl.tools import pool
 from mutation.golden import draw, references
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-LADDER = ("syntax", "vectors", "equivalence", "ppa")
+LADDER = ("gate", "text", "syntax", "synthesis", "vectors", "equivalence", "ppa")  # as recipes/itertl-function.yaml has it
 WARM = ScoreItem("module warm(input a, output y); assign y = a; endmodule", "", "module warm(input a, output y); assign y = a; endmodule", "warm")
 
 
@@ -55,14 +55,13 @@ def load_candidates(data: Path, limit: int, seed: int) -> tuple[list[Candidate],
 
 
 def measure(candidates: Sequence[Candidate], source: str) -> dict[str, object]:
-    names = [name for name in (*LADDER, "ast", "icarus", "rtlcoder") if name in SCORERS]
-    units = [(name, item) for name in names for item in [WARM, *(candidate.item for candidate in candidates)]]
+    names = [name for name in (*LADDER, "ast", "icarus") if name in SCORERS]
+    units = [(name, item) for item in [WARM, *(candidate.item for candidate in candidates)] for name in names]
     taken: dict[int, tuple[float, float | None, Verdict]] = {}
     for number, outcome in pool.map_unordered("mutation.arbiter:timed", units, num_workers=1, timeout_s=120):
         seconds, found = outcome.value if outcome.status == "ok" else (120.0, None)
         taken[number] = (seconds, found.value, found.verdict) if found is not None else (seconds, None, Verdict.TOOL_FAILED)
-    width = len(candidates) + 1
-    rows = {name: [taken[n * width + 1 + i] for i in range(len(candidates))] for n, name in enumerate(names)}
+    rows = {name: [taken[(i + 1) * len(names) + n] for i in range(len(candidates))] for n, name in enumerate(names)}
     lazy = [_climb([rows[name][i] for name in LADDER if name in rows]) for i in range(len(candidates))]
     eager = [sum(rows[name][i][0] for name in LADDER if name in rows) for i in range(len(candidates))]
     table = _confusion(candidates, [verdict for _, _, verdict in rows.get("vectors", [])])
