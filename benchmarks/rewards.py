@@ -66,9 +66,10 @@ def measure(candidates: Sequence[Candidate], source: str) -> dict[str, object]:
     eager = [sum(rows[name][i][0] for name in LADDER if name in rows) for i in range(len(candidates))]
     table = _confusion(candidates, [verdict for _, _, verdict in rows.get("vectors", [])])
     agreeing = table.get("passed/passed", 0) + table.get("failed/failed", 0)
+    judged = sum(count for pair, count in table.items() if not pair.endswith("/unjudged"))
     return {
         "benchmark": "rewards", "unit": "seconds per candidate (median)", "ours": statistics.median(lazy), "theirs": statistics.median(eager),
-        "ratio": statistics.median(eager) / statistics.median(lazy), "agree": agreeing >= 0.97 * sum(table.values()),
+        "ratio": statistics.median(eager) / statistics.median(lazy), "agree": agreeing >= 0.97 * judged,
         "candidates": len(candidates), "data": source, "ladder": _times(lazy),
         "rungs": {name: {**_times([t for t, _, _ in row]), "verdicts": dict(Counter(v.value for _, _, v in row).most_common())} for name, row in rows.items()},
         "testbench_against_vectors": table,
