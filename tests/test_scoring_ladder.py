@@ -110,6 +110,7 @@ CONFIG = ScoreConfig(
         (scores(a=1.0, b=1.0, c=0.5), 0.9, "b"),
         (scores(a=1.0, b=1.0, c=1.0), 1.0, "c"),
         (scores(a=1.0, b=1.0, c=Verdict.UNDECIDED), 0.8, "b"),  # an optional rung may stay open
+        (scores(a=1.0, b=1.0, c=Verdict.UNJUDGEABLE), 0.8, "b"),
         (scores(a=1.0, b=1.0, c=Verdict.TOOL_FAILED), None, "b"),
         (scores(a=1.0, b=Verdict.UNDECIDED), None, "a"),
         (scores(a=Verdict.UNJUDGEABLE), None, ""),

@@ -123,8 +123,8 @@ def climb(scores: Sequence[Score], config: ScoreConfig) -> Climb:
         if score is None:
             raise _not_taken(name)
         if score.value is None:
-            is_open = score.verdict is not Verdict.UNDECIDED or name not in config.optional
-            return Climb(None if is_open else reached / top, held)
+            may_stay = name in config.optional and score.verdict in (Verdict.UNDECIDED, Verdict.UNJUDGEABLE)
+            return Climb(reached / top if may_stay else None, held)
         if score.value < 1:
             return Climb((reached + max(0.0, score.value) * (partial - reached)) / top, held)
         reached, held = whole, name
