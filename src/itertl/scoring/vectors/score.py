@@ -15,7 +15,7 @@ from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult
 from itertl.scoring.vectors.outcome import Outcome
 from itertl.tools import icarus
 
-REVISION = 1  # of stimulus and rule: part of what a kept score depends on
+REVISION = 2  # of stimulus and rule: part of what a kept score depends on
 
 
 def seed() -> str:
