@@ -73,6 +73,19 @@ def test_candidates_find_their_problems(tmp_path: Path) -> None:
         score(folder / "candidates.jsonl", "syntax", problems=tmp_path / "other.jsonl")
 
 
+def test_waveforms_of_what_is_wrong_by_function(tmp_path: Path) -> None:
+    wrong = HEADER + "assign y = ~a;\nendmodule\n"
+    several = {**RTLCODER, "Response": [wrong, HEADER + BODY, HEADER + BODY]}
+    path = write(tmp_path / "in.jsonl", PAIR, {**PAIR, "completion": "assign y = 1;\nendmodule\n"}, several)
+    out = tmp_path / "out.jsonl"
+    summary = score_file(path, ["vectors"], out, num_workers=1, vcd=tmp_path / "waves")
+    assert summary["vcd"] == 2
+    assert sorted(file.name for file in (tmp_path / "waves").iterdir()) == ["line-2.vcd", "line-3-1.vcd"]
+    assert "$scope module reference $end" in (tmp_path / "waves" / "line-2.vcd").read_text()
+    with pytest.raises(UsageError, match="--vcd"):
+        score_file(path, ["syntax"], out, vcd=tmp_path / "waves")
+
+
 def test_json_array_in_and_out(tmp_path: Path) -> None:
     path = tmp_path / "in.json"
     path.write_text("\ufeff" + json.dumps([RTLCODER, RTLCODER], indent=2), encoding="utf-8")

@@ -170,6 +170,7 @@ def score(
     problems: Annotated[Path | None, typer.Option("--problems", help="problems.jsonl of candidates; default: beside their run.")] = None,
     workers: Workers = 0,
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for each candidate and scorer.")] = 30.0,
+    vcd: Annotated[Path | None, typer.Option("--vcd", help="Folder for waveforms of what the scorer vectors finds wrong.")] = None,
     require_sandbox: RequireSandbox = None,
     as_json: Json = False,
 ) -> None:
@@ -184,8 +185,9 @@ def score(
     reporter = Reporter(quiet=as_json)
     with reporter.stage("score", 0) as tracker:
         summary = score_file(
-            file, names, out, problems=problems, num_workers=workers, timeout_s=timeout_s, cache=models.cache_folder(), tracker=tracker
-        )
+            file, names, out, problems=problems, num_workers=workers, timeout_s=timeout_s, cache=models.cache_folder(), vcd=vcd,
+            tracker=tracker,
+        )  # fmt: skip
     _print_json(summary) if as_json else print(json.dumps(summary, indent=1, ensure_ascii=False))
 
 

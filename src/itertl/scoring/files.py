@@ -11,11 +11,12 @@ from pydantic import ValidationError
 
 from itertl.errors import DataError, UsageError
 from itertl.progress import SILENT, Tracker
-from itertl.records import Candidate, Problem, Score, Scored
+from itertl.records import Candidate, Problem, Score, Scored, Verdict
 from itertl.scoring.engine import score_items
 from itertl.scoring.lines import Line, Row, interpret
 from itertl.scoring.scorers import check_scorers
 from itertl.storage import parse_record, read_lines, read_records, write_text
+from itertl.tools.pool import map_unordered
 
 
 def score_file(
@@ -27,6 +28,7 @@ def score_file(
     num_workers: int = 0,
     timeout_s: float = 30.0,
     cache: Path | None = None,
+    vcd: Path | None = None,
     tracker: Tracker = SILENT,
 ) -> dict[str, Any]:
     """Score each line of ``path`` (JSON Lines, or one JSON array) and write it back to ``out`` with its scores.
@@ -35,9 +37,12 @@ def score_file(
     if the input is one and ``out`` ends in ".json". Candidates find their problems in ``problems``, else in
     ``problems.jsonl`` beside the file or up to two folders above. Nothing is scored if a line is wrong, and ``out``
     is written whole or not at all; a killed call goes on from ``out`` + ".partial".
+    ``vcd``: folder for a waveform around the first mismatch of each item that ``vectors`` finds wrong.
     Returns counts and, for each scorer, mean value and verdicts. Raises DataError, UsageError, ToolFailed.
     """
     check_scorers(scorers)
+    if vcd is not None and "vectors" not in scorers:
+        raise UsageError("--vcd draws what the scorer vectors finds: add it to --scorer")
     if out.is_dir():
         raise UsageError(f"{out}: is a folder; give the name of the file to write")
     rows, is_array = read_rows(path)
@@ -50,7 +55,23 @@ def score_file(
     )
     write_text(out, _dump(_written(lines, taken), as_array=is_array and out.suffix == ".json"))
     partial.unlink(missing_ok=True)
-    return {"lines": len(lines), "items": len(items), "scorers": _summary(scorers, taken), "out": str(out)}
+    drawn = {} if vcd is None else {"vcd": _draw(lines, taken, vcd, num_workers, timeout_s)}
+    return {"lines": len(lines), "items": len(items), "scorers": _summary(scorers, taken), "out": str(out), **drawn}
+
+
+def _draw(lines: Sequence[Line], taken: Sequence[tuple[Score, ...]], folder: Path, num_workers: int, timeout_s: float) -> int:
+    """A file ``line-N.vcd`` (``line-N-M.vcd`` for the M-th response of a line with several) of each mismatch; how many."""
+    names = [
+        (item, f"line-{number}.vcd" if len(line.items) == 1 else f"line-{number}-{place}.vcd")
+        for number, line in enumerate(lines, 1) for place, item in enumerate(line.items, 1)
+    ]  # fmt: skip
+    wrong = [
+        (item, str(folder / name)) for (item, name), scores in zip(names, taken, strict=True)
+        if any(score.scorer == "vectors" and score.verdict is Verdict.WRONG_OUTPUT for score in scores)
+    ]  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    done = map_unordered("itertl.scoring.vectors.vcd:draw", wrong, num_workers=num_workers, timeout_s=timeout_s)
+    return sum(outcome.status == "ok" and bool(outcome.value) for _, outcome in done)
 
 
 def read_rows(path: Path) -> tuple[list[tuple[str, Row]], bool]:

@@ -33,6 +33,12 @@ def write_vcd(item: ScoreItem, path: Path, *, before: int = BEFORE, after: int =
     return False
 
 
+def draw(task: tuple[ScoreItem, str]) -> bool:
+    """``write_vcd`` in a worker, for it runs tools on the text."""
+    item, path = task
+    return write_vcd(item, Path(path))
+
+
 def _runs(item: ScoreItem) -> Iterator[tuple[Run, tuple[str, ...]]]:
     """Each run of the reference with the candidate's outputs."""
     top = item.top or derive_top(item.reference or "") or ""
