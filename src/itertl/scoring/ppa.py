@@ -64,6 +64,7 @@ def version() -> str:
     """What a score depends on beside the item. Raises ToolMissing."""
     from itertl.scoring.vectors import score as vectors
 
+    yosys.abc_program()
     library = liberty()
     content = hashlib.sha256(library.read_bytes()).hexdigest()[:16] if library else "generic"
     return f"{yosys.version()}, ppa {REVISION}, {content}, {vectors.version()}"
