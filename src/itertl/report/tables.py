@@ -161,7 +161,7 @@ def ladder_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
     names = list(dict.fromkeys(name for _, t in ordered for name in t.rungs or {}))
     if not names:
         return None
-    columns = ("iterations", *(name or "none" for name in names), "perfect by the paper's score, and wrong", "pairs it misses")
+    columns = ("it", *(name or "none" for name in names), "wrong", "missed")
     rows = tuple(
         (
             str(iterations), *(text.percent((t.rungs or {}).get(name, 0) / t.candidates if t.candidates else None) for name in names),
@@ -169,8 +169,12 @@ def ladder_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
         )
         for iterations, t in ordered
     )  # fmt: skip
-    note = "the highest rung that each candidate holds, in percent of candidates; pairs: of those whose z differ by more than beta"
-    return Grid("The ladder", columns, rows, (note,))
+    notes = (
+        "the highest rung that each candidate holds, in percent of candidates",
+        "wrong: by function, of those that the paper's score calls perfect",
+        "missed: by that score, of the pairs whose z differ by more than beta",
+    )
+    return Grid("The ladder", columns, rows, notes)
 
 
 def _gamed_cell(summary: EvalSummary) -> str:
