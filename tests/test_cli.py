@@ -10,6 +10,8 @@ import pytest
 
 import report_builder as make
 from evaluation_cases import INVERT
+from itertl.config import load_recipe
+from itertl.plan import make_plan
 from itertl.records import EvalRow
 from itertl.storage import write_records
 
@@ -172,11 +174,10 @@ def test_a_plan_counts_only_the_evaluations_that_are_due(repository: Path, tmp_p
     """Four iterations: the untouched model and all four, or the untouched model, the third and the last."""
     totals: list[float] = []
     for every, judged in ((1, ["base", "iter-00", "iter-01", "iter-02", "iter-03"]), (3, ["base", "iter-02", "iter-03"])):
-        recipe = repository / "recipes" / "smoke.yaml"
-        done = itertl("run", recipe, "--plan", "--json", "--out", tmp_path / "run", "iterations=4", f"evals.0.every={every}")
-        plan = json.loads(done.stdout)
-        assert [file.split("/")[0] for file in plan["files"] if file.endswith("/eval-synth-heldout.jsonl")] == judged
-        seconds = plan["estimated_seconds"]
+        recipe = load_recipe(repository / "recipes" / "smoke.yaml", ["iterations=4", f"evals.0.every={every}"])
+        plan = make_plan(recipe, tmp_path / "run")
+        assert [file.split("/")[0] for file in plan.files() if file.endswith("/eval-synth-heldout.jsonl")] == judged
+        seconds = plan.seconds
         once = seconds["sample, an iteration"] + seconds["train, an iteration"]
         totals.append((seconds["total"] - 4 * once) / seconds["eval synth-heldout"])
     assert totals == pytest.approx([5, 3])

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -235,6 +235,7 @@ PARTS = st.sampled_from([
 
 
 @settings(max_examples=400, deadline=None)
+@example(["module t", "module inv(input i, output o);\nassign o = ~i;\nendmodule\n", "assign y = a;\n", "module inv(input i, output o);\nassign o = ~i;\nendmodule\n"], False)
 @given(st.lists(PARTS, max_size=9), st.booleans())
 def test_what_is_kept_does_not_change_behind_a_stop(parts: list[str], is_prefilled: bool) -> None:
     """Of any text, cut where it is first complete; unless the same module is written a second time."""

@@ -304,7 +304,7 @@ def test_the_same_seed_gives_the_same_score_and_another_other_words(monkeypatch:
 
 def test_a_scorer_by_name_with_a_version() -> None:
     assert SCORERS["vectors"] == "itertl.scoring.vectors.score:score"
-    assert "vectors 1, seed 0" in version("vectors")
+    assert re.search(r"vectors \d+, seed 0", version("vectors"))
 
 
 def test_vcd_of_the_first_mismatch(tmp_path: Path) -> None:

@@ -116,7 +116,8 @@ def test_a_folders_hash_sees_names_and_bytes(tmp_path: Path) -> None:
 
 
 def test_every_verdict_has_a_fault_and_ours_never_counts() -> None:
-    assert {v for v in Verdict if v.fault is Fault.OURS} == {Verdict.TOOL_MISSING, Verdict.TOOL_FAILED, Verdict.UNJUDGEABLE}
+    ours = {Verdict.TOOL_MISSING, Verdict.TOOL_FAILED, Verdict.UNJUDGEABLE, Verdict.UNDECIDED}
+    assert {v for v in Verdict if v.fault is Fault.OURS} == ours
     assert {v for v in Verdict if v.fault is Fault.NONE} == {Verdict.PASSED, Verdict.SCORED}
 
 

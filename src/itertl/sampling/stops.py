@@ -69,6 +69,9 @@ def is_complete(text: str, *, header: str = "", prefill: str = "", top: str | No
     names = {u.name for u in modules if u.is_closed}
     if wanted not in names or len(re.findall(r"`if(?:n?def)\b", found.code)) != found.code.count("`endif"):
         return False
+    words = [token.text for token in tokenize(found.code) if token.kind == "keyword"]
+    if words.count("module") + words.count("macromodule") != words.count(_END):
+        return False  # a module within a module, never closed: what it names may come to be kept
     return _instantiated(found.code) <= names
 
 
