@@ -5,6 +5,7 @@ seconds. Peak memory is above weights and gradients, of the packed way. The grad
 """
 
 import argparse
+import ctypes
 import json
 import os
 import time
@@ -50,6 +51,7 @@ def mark() -> float:
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         return torch.cuda.memory_allocated() / 1e9
+    ctypes.CDLL(None).malloc_trim(0)  # else what an earlier step freed counts as in use
     Path("/proc/self/clear_refs").write_text("5")
     return status_kb("VmRSS") * 1024 / 1e9
 

@@ -236,6 +236,8 @@ PARTS = st.sampled_from([
 
 @settings(max_examples=400, deadline=None)
 @example(["module t", "module inv(input i, output o);\nassign o = ~i;\nendmodule\n", "assign y = a;\n", "module inv(input i, output o);\nassign o = ~i;\nendmodule\n"], False)
+@example(["```\n", "assign y = a;\n", "endmodule\n", "```\n", "module inv(input i, output o);\nassign o = ~i;\nendmodule\n"], False)
+@example(["endmodule", "endmodule\n", "assign y = a;\n", "module inv(input i, output o);\nassign o = ~i;\nendmodule\n"], True)
 @given(st.lists(PARTS, max_size=9), st.booleans())
 def test_what_is_kept_does_not_change_behind_a_stop(parts: list[str], is_prefilled: bool) -> None:
     """Of any text, cut where it is first complete; unless the same module is written a second time."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _END = "endmodule"
+_SLIPS = ("endmoduleendmodule", "endmodulemodule")  # extraction reads them as one word, an end and a repetition
 _LOOP_TOKENS, _LONGEST_PERIOD = 192, 24
 _LOOP_EVERY = 16  # tokens between two looks
 _UNDECIDED = re.compile(r"\s*(?:[A-Za-z_]\w*|[/(]|`{1,2})?\Z", re.ASCII)  # the word behind an endmodule is still being written
@@ -57,7 +58,7 @@ class Stopper:
 def is_complete(text: str, *, header: str = "", prefill: str = "", top: str | None = None) -> bool:
     """Whether nothing that may follow ``text`` belongs to the code that extraction keeps of it; see the module."""
     wanted = module_name(header or prefill) or top
-    if not wanted or _END not in text:
+    if not wanted or _END not in text or any(slip in text for slip in _SLIPS):
         return False
     rest = text.rpartition(_END)[2]
     if _UNDECIDED.match(rest) or _GOES_ON.match(rest):
@@ -69,6 +70,8 @@ def is_complete(text: str, *, header: str = "", prefill: str = "", top: str | No
     names = {u.name for u in modules if u.is_closed}
     if wanted not in names or len(re.findall(r"`if(?:n?def)\b", found.code)) != found.code.count("`endif"):
         return False
+    if any(found.code[u.start : u.end] not in prefill + text for u in modules):
+        return False  # put together from pieces (a fence in its middle, say): the next fence may put them together otherwise
     words = [token.text for token in tokenize(found.code) if token.kind == "keyword"]
     if words.count("module") + words.count("macromodule") != words.count(_END):
         return False  # a module within a module, never closed: what it names may come to be kept
