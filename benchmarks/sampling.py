@@ -9,7 +9,6 @@ greedily: equal ids, or a near tie where they part.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -121,7 +120,8 @@ def disagreements(first: Any, second: Any, batch: Requests, model: Any) -> list[
 def peak_gb() -> float:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    lines = Path("/proc/self/status").read_text().splitlines()  # a child's ru_maxrss begins at its parent's
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e9
 
 
 def peak_of(way: str, arguments: argparse.Namespace) -> float:
