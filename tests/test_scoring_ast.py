@@ -195,7 +195,7 @@ def naive(tree: Tree) -> tuple[Any, list[Any]]:
     """(the tree as nested tuples, those of all subtrees that count)."""
     pairs = [naive(child) for child in tree.children]
     parts = [own for own, _ in pairs]
-    own = (tree.label, tuple(sorted(parts, key=repr)) if tree.is_set else tuple(parts))
+    own = (tree.label, tree.is_set, tuple(sorted(parts, key=repr)) if tree.is_set else tuple(parts))
     inside = [] if tree.is_whole else [one for _, found in pairs for one in found]
     return own, inside + ([own] if tree.label not in {NAME, NUMBER, *GROUPS} else [])
 

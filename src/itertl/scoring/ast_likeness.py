@@ -80,7 +80,7 @@ def subtrees(tree: Tree) -> Counter[bytes]:
         at = len(digests) - len(node.children)
         parts = digests[at:]
         del digests[at:]
-        text = b"".join(sorted(parts) if node.is_set else parts)
+        text = b"".join((b"set", *sorted(parts)) if node.is_set else parts)
         digest = hashlib.blake2b(node.label.encode() + b"\0" + text, digest_size=16).digest()
         digests.append(digest)
         if is_counted and node.label not in (NAME, NUMBER) and node.label not in GROUPS:

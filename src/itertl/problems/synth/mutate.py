@@ -82,7 +82,10 @@ def _other_number(number: str, rng: random.Random) -> str:
     size, _, rest = number.partition("'")
     sign, rest = ("s", rest[1:]) if rest[0] == "s" else ("", rest)
     base, digits = rest[0], rest[1:].replace("_", "")
-    value = int(digits, {"b": 2, "d": 10, "h": 16}[base.lower()])
+    try:
+        value = int(digits, {"b": 2, "d": 10, "h": 16}[base.lower()])
+    except ValueError:  # digits of another base: no number
+        return number
     width = int(size) if size.strip() else max(1, value.bit_length())
     value ^= 1 << rng.randrange(max(1, width))
     shown = format(value, {"b": f"0{len(digits)}b", "d": "d", "h": f"0{len(digits)}x"}[base.lower()])
