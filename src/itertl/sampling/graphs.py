@@ -9,7 +9,6 @@ Left out: batches whose buffers would take more than a share of the card (``fits
 other logits than a plain pass or that cannot be recorded: they are decoded step by step.
 """
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,15 +99,9 @@ class RecordedRows:
                 self._forward()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=_pool()):
+        with torch.cuda.graph(graph):
             self._logits_R_V = self._forward()
         return graph
-
-
-@functools.cache
-def _pool() -> Any:
-    """Memory of all recorded steps of a process: one is played at a time, and the next takes what it left."""
-    return torch.cuda.graph_pool_handle()
 
 
 def room(prompt_lengths: Sequence[int], max_new_tokens: int) -> int:
