@@ -1,5 +1,6 @@
-"""On a GPU: run with ``pytest -m gpu``. Block masks against dense ones, two passes, bf16 near float32; sampling twice."""
+"""On a GPU: run with ``pytest -m gpu``. Block masks against dense ones, two passes, bf16 near float32; recorded steps, sampling twice."""
 
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,12 @@ import torch
 
 import training_cases as cases
 from itertl.config import TrainConfig
+from itertl.models import load_model
+from itertl.records import SamplingSettings
+from itertl.sampling import graphs
+from itertl.sampling.plan import SampleRequest
+from itertl.sampling.prompts import EncodedPrompt
+from itertl.sampling.transformers_backend import PLAIN, Ways, decode
 from itertl.training.batches import Group, build_groups
 from itertl.training.methods import METHODS
 from itertl.training.packing import Layout
@@ -88,3 +95,18 @@ def test_two_processes_sample_the_same_bytes(repository: Path, tiny: tuple[Path,
     for name in ("a.jsonl", "b.jsonl"):
         subprocess.run([*command, str(tmp_path / name)], cwd=repository, check=True)
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+
+
+def test_recorded_rows_draw_what_whole_rows_draw(tiny: tuple[Path, Any]) -> None:
+    """Rows end at different times, so that steps are recorded anew for fewer of them; a second batch records again."""
+    model = load_model(tiny[0], dtype="float32")
+    assert graphs.works(model)
+    draw = random.Random(0)
+    prompts = [EncodedPrompt("", tuple(draw.randrange(40, 120) for _ in range(3 + 5 * n)), "") for n in range(8)]
+    asked = [SampleRequest(f"p{n // 3}", n % 3, n, prompts[n // 3]) for n in range(24)]
+    settings = SamplingSettings(temperature=1.0, top_p=0.9, max_new_tokens=40)
+    ends = frozenset(range(0, model.config.vocab_size, 9))
+    for _ in range(2):
+        recorded, whole = (decode(model, asked, [40] * len(asked), settings, ends, ways=ways) for ways in (Ways(records=True), PLAIN))
+        assert [row.ids for row in recorded] == [row.ids for row in whole]
+    assert len({len(row.ids) for row in whole}) > 3
