@@ -3,7 +3,7 @@
     python forked_runs.py RECIPE OUT [POINT ...]
 
 The parent imports torch once and never computes, so that a fork is safe and costs nothing. Prints one line a child:
-the point and the signal or status that it ended with. After the last point one more child runs to the end.
+the point and the signal or status that it ended with; the point "--resume-changed" kills nothing and allows another recipe. After the last point one more child runs to the end.
 """
 
 import os
@@ -22,7 +22,7 @@ def main() -> None:
         if child == 0:
             os.environ["ITERTL_KILL_AT"] = name
             try:
-                loop.run(recipe, out, reporter=QUIET)
+                loop.run(recipe, out, reporter=QUIET, resume_changed=name == "--resume-changed")
             except BaseException as error:
                 print(f"{type(error).__name__}: {error}", flush=True)
                 os._exit(1)

@@ -122,12 +122,15 @@ def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(recipe: Pa
     before = hashes(out)
     edited = tmp_path / "edited.yaml"
     edited.write_text(TINY.replace("learning_rate: 1e-3", "learning_rate: 2e-3"))
-    assert run_forked(edited, out) == ["end 0"]
+    refused, status = run_forked(edited, out)
+    assert "train.learning_rate: 0.001 -> 0.002" in refused and "--resume-changed" in refused and status == "end 1"
+    assert hashes(out) == before
+    assert run_forked(edited, out, "--resume-changed") == ["--resume-changed 0", "end 0"]
     after = hashes(out)
     same = {name for name in before if after.get(name) == before[name]}
     assert {"problems.jsonl", "base/manifest.json", "iter-00/candidates.jsonl", "iter-00/scored.jsonl"} <= same
     assert not {"iter-00/checkpoint/model.safetensors", "iter-01/manifest.json", "recipe.yaml"} & same
-    assert run_forked(recipe, out) == ["end 0"]
+    assert run_forked(recipe, out, "--resume-changed") == ["--resume-changed 0", "end 0"]
     assert hashes(out) == before
 
 

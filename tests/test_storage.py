@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from itertl import storage
-from itertl.errors import DataError
+from itertl.errors import DataError, WriteFailed
 from itertl.records import Dropped, Fault, Problem, Verdict, content_hash
 from itertl.seeds import derive_seed
 
@@ -84,7 +84,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "fsync", broken)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(WriteFailed, match="disk full"):
         storage.write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
 

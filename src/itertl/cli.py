@@ -32,6 +32,7 @@ ModelOption = Annotated[str | None, typer.Option("--model", help="Alias, folder,
 Benchmark = Annotated[str, typer.Option("--benchmark", help="Benchmark's name, see docs/evaluation.md.")]
 Data = Annotated[Path | None, typer.Option("--data", help="The benchmark's files: a clone of its repository, or a JSONL.")]
 RequireSandbox = Annotated[str | None, typer.Option("--require-sandbox", metavar="LEVEL", help="Refuse to work at a weaker level than rlimits, landlock or bubblewrap.")]
+Force = Annotated[bool, typer.Option("--force", help="Write over what is there, whoever made it.")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Worker processes; 0: one for each core.")]
 
 
@@ -40,6 +41,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         status = app(standalone_mode=False)  # gives back the status of a typer.Exit instead of raising it
+        if status == Interrupted.exit_status:  # which is how the library tells of Ctrl-C
+            raise KeyboardInterrupt
         sys.exit(status if isinstance(status, int) else 0)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
@@ -52,6 +55,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  (the reader is gone; nothing may write to it at exit)
         sys.exit(1)
+    except OSError as error:  # ordinary trouble with a path; ours are WriteFailed and DataError
+        _fail(f"{error.filename or 'the system'}: {error.strerror or error}; check the path, its permissions and the space left", 1)
     except Exception as error:
         show: Callable[..., None] | None = getattr(error, "show", None)  # a usage error of the command-line library
         if show is None:
@@ -112,6 +117,7 @@ def run(
     plan: Annotated[bool, typer.Option("--plan", help="Print the resolved recipe, the files, time and memory; run nothing.")] = False,
     measured: Annotated[bool, typer.Option("--measure", help="With --plan: estimate from a few measured steps of the model.")] = False,
     require_sandbox: RequireSandbox = None,
+    resume_changed: Annotated[bool, typer.Option("--resume-changed", help="Go on in a folder that holds a run of another recipe; what the change makes stale is made again.")] = False,
     as_json: Json = False,
 ) -> None:
     """The loop: sample, score, train, evaluate, again. The same command goes on with an interrupted run."""
@@ -125,10 +131,11 @@ def run(
         return
     if measured:
         raise UsageError("--measure goes with --plan, which runs nothing")
-    from itertl import loop
+    from itertl import loop, outputs
 
+    outputs.check_place(folder)
     _require_sandbox(require_sandbox)
-    result = loop.run(resolved, folder, reporter=Reporter(quiet=as_json))
+    result = loop.run(resolved, folder, reporter=Reporter(quiet=as_json), resume_changed=resume_changed)
     if as_json:
         _print_json(
             {
@@ -152,13 +159,17 @@ def sample(
     out: Out = Path("candidates.jsonl"),
     model: ModelOption = None,
     recipe: RecipeOption = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Sample candidates for each problem; goes on where an interrupted call stopped."""
-    from itertl import commands
+    from itertl import commands, outputs
 
     settings = _recipe(recipe, [*(overrides or []), *([f"model.path={model}"] if model else [])])
-    result = commands.sample(settings, problems, out, reporter=Reporter(quiet=as_json))
+    beside = commands.problems_beside(out)
+    files = [out] if beside is None else [out, beside]
+    with outputs.writing("sample", files=files, inputs=[Path(problems), Path(settings.model.path)], force=force):
+        result = commands.sample(settings, problems, out, beside, reporter=Reporter(quiet=as_json))
     _print_json(result) if as_json else print(f"{result['candidates']} candidates of {result['problems']} problems in {out}")
 
 
@@ -172,10 +183,11 @@ def score(
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for each candidate and scorer.")] = 30.0,
     vcd: Annotated[Path | None, typer.Option("--vcd", help="Folder for waveforms of what the scorer vectors finds wrong.")] = None,
     require_sandbox: RequireSandbox = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Score stored texts, whoever wrote them."""
-    from itertl import models
+    from itertl import models, outputs
     from itertl.scoring.files import score_file
 
     names = tuple(name.strip() for name in scorer.split(",") if name.strip())
@@ -183,7 +195,8 @@ def score(
         raise UsageError("--scorer needs at least one name")
     _require_sandbox(require_sandbox)
     reporter = Reporter(quiet=as_json)
-    with reporter.stage("score", 0) as tracker:
+    guard = outputs.writing("score", files=[out], folders=[vcd] if vcd else [], inputs=[file, problems], force=force)
+    with guard, reporter.stage("score", 0) as tracker:
         summary = score_file(
             file, names, out, problems=problems, num_workers=workers, timeout_s=timeout_s, cache=models.cache_folder(), vcd=vcd,
             tracker=tracker,
@@ -199,13 +212,16 @@ def train(
     out: Out = Path("checkpoint"),
     model: ModelOption = None,
     recipe: RecipeOption = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """One round of training on scored candidates; goes on where an interrupted call stopped."""
-    from itertl import commands
+    from itertl import commands, outputs
 
     settings = _recipe(recipe, [*(overrides or []), *([f"model.path={model}"] if model else [])])
-    result = commands.train(settings, scored, problems, out, reporter=Reporter(quiet=as_json))
+    read = [scored, problems, Path(settings.model.path)]
+    with outputs.writing("train", folders=[out], files=[commands.train_log(out)], inputs=read, force=force):
+        result = commands.train(settings, scored, problems, out, reporter=Reporter(quiet=as_json))
     _print_json(result) if as_json else print(f"checkpoint in {out} after {result['steps']} steps, loss {result['loss']}")
 
 
@@ -227,10 +243,11 @@ def evaluate(
     recipe: RecipeOption = None,
     workers: Workers = 0,
     require_sandbox: RequireSandbox = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Judge stored completions, or sample a model and judge it; compare two results; test a benchmark."""
-    from itertl import commands
+    from itertl import commands, outputs
     from itertl.evaluation import terminal
 
     if sum(given is not None for given in (samples, model, compare, self_test)) != 1:
@@ -248,10 +265,11 @@ def evaluate(
             raise typer.Exit(1)
         return
     if samples is not None:
-        from itertl.evaluation.files import eval_file
+        from itertl.evaluation.files import RESULTS, eval_file
         from itertl.models import cache_folder
 
-        with reporter.stage("judge", 0) as tracker:
+        guard = outputs.writing("eval", files=[out / RESULTS] if out else [], inputs=[samples, data], force=force)
+        with guard, reporter.stage("judge", 0) as tracker:
             result = eval_file(
                 samples, benchmark, data=data, out=out, rule=rule, num_workers=workers, cache=cache_folder(),
                 shots=shots, tracker=tracker,
@@ -260,7 +278,7 @@ def evaluate(
         settings = _recipe(recipe, [f"model.path={model}"])
         result = commands.eval_model(
             settings, benchmark, data=data, out=out or Path("eval"), rule=rule, temperatures=temperature or [0.0],
-            num_samples=num_samples, limit=limit, shots=shots, max_new_tokens=max_new_tokens, reporter=reporter,
+            num_samples=num_samples, limit=limit, shots=shots, max_new_tokens=max_new_tokens, reporter=reporter, force=force,
         )  # fmt: skip
     if as_json:
         _print_json(result)
@@ -274,12 +292,16 @@ def evaluate(
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders; several are drawn side by side.")],
     out: Annotated[Path | None, typer.Option("--out", help="Folder; default: the run's own, or ./report for several.")] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Tables, figures and page of one run, or of runs side by side."""
+    from itertl import outputs
     from itertl.report.stage import make_report
 
-    paths = make_report(runs, out)
+    pages = [] if out is None and len(runs) == 1 else [(out or Path("report")) / "report.html"]
+    with outputs.writing("report", files=pages, force=force):
+        paths = make_report(runs, out)
     if as_json:
         _print_json({"page": str(paths.page), "figures": [str(p) for p in paths.figures]})
     else:
@@ -303,13 +325,15 @@ def generate(
     out: Annotated[Path | None, typer.Option("--out", help="Write JSON lines here, one for each problem.")] = None,
     model: ModelOption = None,
     recipe: RecipeOption = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Verilog for an instruction: the text as it is written on stderr, the code on stdout."""
-    from itertl import commands
+    from itertl import commands, outputs
 
     settings = _recipe(recipe, [*(overrides or []), *([f"model.path={model}"] if model else [])])
-    found = commands.generate(settings, instruction, file, header, best_of=best_of, scorer=scorer, out=out, quiet=as_json)
+    with outputs.writing("generate", files=[out] if out else [], inputs=[file], force=force):
+        found = commands.generate(settings, instruction, file, header, best_of=best_of, scorer=scorer, out=out, quiet=as_json)
     if as_json:
         _print_json({"results": found})
     elif out is None:
@@ -328,8 +352,10 @@ def export(
     as_json: Json = False,
 ) -> None:
     """A trained model for others to use: checkpoint, model card, GGUF file, hub repository."""
+    from itertl import outputs
     from itertl.export.stage import export as export_model
 
+    outputs.check_place(out)
     done = export_model(source, out, iteration=iteration, kind=gguf, push_to=push, private=private, force=force)
     _print_json(done.to_json()) if as_json else print(done.render())
 
@@ -358,12 +384,17 @@ def data_import(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="A fixed random subset of this size.")] = None,
     header: Annotated[str, typer.Option("--header", help="keep, or derive: take the module header from the reference.")] = "keep",
     seed: Annotated[int, typer.Option("--seed")] = 0,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Turn other formats into problems.jsonl."""
-    from itertl import commands
+    from itertl import commands, outputs
 
-    result = commands.data_import(source, out, format=format, columns=_pairs(column, "--column"), filter=_pairs(filter, "--filter"), limit=limit, header=header, seed=seed)
+    with outputs.writing("data import", files=[out], inputs=[Path(source)], force=force):
+        result = commands.data_import(
+            source, out, format=format, columns=_pairs(column, "--column"), filter=_pairs(filter, "--filter"), limit=limit,
+            header=header, seed=seed,
+        )  # fmt: skip
     _print_json(result) if as_json else print(json.dumps(result, indent=1, ensure_ascii=False))
 
 
@@ -374,12 +405,14 @@ def data_synth(
     seed: Annotated[int, typer.Option("--seed")] = 0,
     family: Annotated[list[str] | None, typer.Option("--family", help="Only these families.")] = None,
     split: Annotated[str, typer.Option("--split", help="train, heldout, heldout-family or heldout-parameter.")] = "train",
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Generate problems with instruction, header, reference and self-checking testbench."""
-    from itertl import commands
+    from itertl import commands, outputs
 
-    result = commands.data_synth(count, out, seed=seed, families=family or [], split=split)
+    with outputs.writing("data synth", files=[out], force=force):
+        result = commands.data_synth(count, out, seed=seed, families=family or [], split=split)
     _print_json(result) if as_json else print(f"{result['problems']} problems of {result['families']} families in {out}")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itertl import storage
+from itertl import outputs, storage
 from itertl.config import EvalConfig, Recipe
 from itertl.progress import Reporter
 from itertl.records import EvalRow, Problem
@@ -40,8 +40,17 @@ def generate(
     return rows
 
 
-def sample(recipe: Recipe, source: str, out: Path, *, reporter: Reporter) -> dict[str, Any]:
-    """Sample the recipe's model on the problems of ``source``; writes ``out`` and the problems beside it."""
+def problems_beside(out: Path) -> Path | None:
+    """Where ``sample`` puts the problems of its candidates: ``problems.jsonl`` beside them, or ``NAME.problems.jsonl`` where there
+    is one that it did not make; None where the candidates go to a device or pipe."""
+    if storage.is_node(out):
+        return None
+    beside = out.with_name("problems.jsonl")
+    return beside if not beside.exists() or outputs.is_made_by(beside, "sample") else out.with_name(f"{out.stem}.problems.jsonl")
+
+
+def sample(recipe: Recipe, source: str, out: Path, beside: Path | None, *, reporter: Reporter) -> dict[str, Any]:
+    """Sample the recipe's model on the problems of ``source``; writes ``out``, and the problems into ``beside``."""
     from itertl import models
     from itertl.problems.load import from_config
     from itertl.sampling.stage import sample as sample_candidates
@@ -56,19 +65,19 @@ def sample(recipe: Recipe, source: str, out: Path, *, reporter: Reporter) -> dic
             seed=derive_seed(recipe.seed, "sample", 0), out=out, tracker=tracker,
             trust_remote_code=recipe.model.trust_remote_code, revision=recipe.model.revision,
         )  # fmt: skip
-    problems = out.with_name("problems.jsonl")
-    storage.write_records(problems, loaded.problems)
+    if beside is not None:
+        storage.write_records(beside, loaded.problems)
     return {
         "problems": len(loaded.problems),
         "skipped": loaded.skipped,
         "candidates": len(drawn),
         "out": str(out),
-        "problems_file": str(problems),
+        "problems_file": None if beside is None else str(beside),
     }
 
 
 def train(recipe: Recipe, scored: Path, problems: Path, out: Path, *, reporter: Reporter) -> dict[str, Any]:
-    """One round of training of the recipe's model on ``scored``."""
+    """One round of training of the recipe's model on ``scored``; ``out`` is the checkpoint's folder."""
     from itertl import models
     from itertl.scoring.files import read_scored
     from itertl.training.methods import resolve_method
@@ -77,7 +86,7 @@ def train(recipe: Recipe, scored: Path, problems: Path, out: Path, *, reporter: 
     result = train_policy(
         read_scored(scored), storage.read_records(problems, Problem),
         model=models.resolve_model(recipe.model), out=out,
-        log=out.with_name(f"{out.name}.train.jsonl"), state=out.with_name(f"{out.name}.train-state"), config=recipe.train,
+        log=train_log(out), state=train_log(out).with_name(f"{out.resolve().name}.train-state"), config=recipe.train,
         method=resolve_method(recipe.method, recipe.train), prompt=recipe.prompt, score=recipe.score,
         seed=derive_seed(recipe.seed, "train", 0), kl_problems=recipe.telemetry.kl_problems,
         stage=lambda total, done: reporter.stage("train", total, done), say=reporter.say, dtype=recipe.model.dtype,
@@ -86,9 +95,15 @@ def train(recipe: Recipe, scored: Path, problems: Path, out: Path, *, reporter: 
     return {**dataclasses.asdict(result), "checkpoint": str(out)}
 
 
+def train_log(out: Path) -> Path:
+    """Where the log of a round lies whose checkpoint is ``out``."""
+    out = out if out.name else out.resolve()
+    return out.with_name(f"{out.name}.train.jsonl")
+
+
 def eval_model(
     recipe: Recipe, name: str, *, data: Path | None, out: Path, rule: str, temperatures: Sequence[float],
-    num_samples: int, limit: int | None, shots: int, max_new_tokens: int, reporter: Reporter,
+    num_samples: int, limit: int | None, shots: int, max_new_tokens: int, reporter: Reporter, force: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Sample the recipe's model on one benchmark and judge it; files in ``out``.
 
@@ -106,14 +121,16 @@ def eval_model(
         temperatures=tuple(temperatures), max_new_tokens=max_new_tokens, rule=rule,
     )  # fmt: skip
     model = models.resolve_model(recipe.model)
-    out.mkdir(parents=True, exist_ok=True)
+    files = [out / f"{kind}-{benchmark.name}.jsonl" for kind in ("samples", "eval")]
     seed = derive_seed(recipe.seed, "eval", benchmark.name)
-    summaries = evaluate_policy(
-        benchmark, config, model=model, policy=models.policy_id(model), sample_config=recipe.sample, prompt=recipe.prompt,
-        score=None, seed=seed, folder=out, reporter=reporter, label="eval",
-        cache=models.cache_folder(), loading={"trust_remote_code": recipe.model.trust_remote_code, "revision": recipe.model.revision},
-    )  # fmt: skip
-    rows = storage.read_records(out / f"eval-{benchmark.name}.jsonl", EvalRow)
+    with outputs.writing("eval", files=files, inputs=[data], force=force):
+        out.mkdir(parents=True, exist_ok=True)
+        summaries = evaluate_policy(
+            benchmark, config, model=model, policy=models.policy_id(model), sample_config=recipe.sample, prompt=recipe.prompt,
+            score=None, seed=seed, folder=out, reporter=reporter, label="eval", cache=models.cache_folder(),
+            loading={"trust_remote_code": recipe.model.trust_remote_code, "revision": recipe.model.revision},
+        )  # fmt: skip
+    rows = storage.read_records(files[1], EvalRow)
     found = account(benchmark, rows, ks=[estimate.k for estimate in summaries[0].pass_at_k], seed=seed)
     return {**found, "out": str(out), "summaries": [s.model_dump(mode="json") for s in summaries]}
 

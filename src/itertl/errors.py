@@ -40,6 +40,10 @@ class ToolFailed(ItertlError):
     """A tool broke in a way that says nothing about the text it was given."""
 
 
+class WriteFailed(ItertlError):
+    """A file cannot be written: the disk is full, or the place forbids it; what was written before is kept."""
+
+
 class TrainingDiverged(ItertlError):
     """Loss or gradient stopped being finite; the last good weights are kept."""
 

@@ -26,12 +26,14 @@ class RunResult:
     metrics: tuple[IterationMetrics, ...]
 
 
-def run(recipe: Recipe, out: Path, *, reporter: Reporter) -> RunResult:
-    """Run ``recipe`` in the folder ``out``, or go on with the run that is there.
+def run(recipe: Recipe, out: Path, *, reporter: Reporter, resume_changed: bool = False) -> RunResult:
+    """Run ``recipe`` in the folder ``out``, or go on with the run that is there; one of another recipe is refused unless
+    ``resume_changed``.
 
     Raises the errors of ``itertl.errors``; after any of them, or a kill, the same call goes on where it stopped.
     """
-    with RunFolder(out, recipe, reporter) as folder:
+    stages.check_recipe(recipe)  # before there is a folder
+    with RunFolder(out, recipe, reporter, resume_changed=resume_changed) as folder:
         task = stages.prepare(folder)
         policy = stages.base_policy(folder)
         policies = [policy]

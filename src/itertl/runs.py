@@ -17,11 +17,13 @@ from types import TracebackType
 from typing import IO, Any
 
 from itertl import faults, storage
-from itertl.config import Recipe, dump_recipe, parse_yaml
-from itertl.errors import DataError, RunError
+from itertl.config import Recipe, build_recipe, dump_recipe, parse_yaml
+from itertl.errors import DataError, RecipeError, RunError
 from itertl.progress import QUIET, Reporter
 from itertl.records import IterationMetrics, Manifest, StageRecord
 
+# keys whose change makes no finished stage stale
+_HARMLESS = ("name: ", "iterations: ", "select.", "train.save_every_", "score.num_workers: ")
 _VERSIONED = ("itertl", "torch", "transformers", "accelerate", "peft", "pyslang", "pyverilog", "rapidfuzz")
 
 
@@ -68,22 +70,23 @@ class IterationFolder:
 class RunFolder:
     """A locked run folder. Use as a context manager.
 
-    Raises RunError where another process holds it, or where the folder holds other things than a run.
+    ``resume_changed``: go on under another recipe, which makes stages stale that are done.
+    Raises RunError where another process holds it, where the folder holds other things than a run, or a run of another recipe.
     """
 
-    def __init__(self, path: Path, recipe: Recipe, reporter: Reporter = QUIET) -> None:
-        self.path, self.recipe, self.reporter = path, recipe, reporter
+    def __init__(self, path: Path, recipe: Recipe, reporter: Reporter = QUIET, *, resume_changed: bool = False) -> None:
+        self.path, self.recipe, self.reporter, self._resume_changed = path, recipe, reporter, resume_changed
         self._lock: IO[str] | None = None
         self._hashes: dict[Path, tuple[int, int, str]] = {}
 
     def __enter__(self) -> "RunFolder":
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path} is a file; give a folder with --out")
-        known = self.path / "recipe.yaml"
-        if self.path.is_dir() and not known.exists() and any(p.name != ".lock" for p in self.path.iterdir()):
-            raise RunError(f"{self.path} is not a run folder (it has files but no recipe.yaml); give another with --out")
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / ".lock").open("a+")
+        if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / ".lock").exists() and not self._is_begun():
+            raise RunError(f"{self.path} is not a run folder (it has files, and no run made them); give another with --out")
+        with storage.writes_to(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / ".lock").open("a+")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -94,7 +97,11 @@ class RunFolder:
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
         self._lock.flush()
-        self._note_recipe(known)
+        try:
+            self._note_recipe(self.path / "recipe.yaml")
+        except BaseException:
+            self._lock.close()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -102,13 +109,22 @@ class RunFolder:
             self._lock.close()
 
     def _note_recipe(self, known: Path) -> None:
-        """Write the resolved recipe; where it differs from the one before, say in which keys."""
-        text = dump_recipe(self.recipe)
+        """Write the resolved recipe; where it differs from the one before, say in which keys, or refuse."""
         if known.exists():
-            old = parse_yaml(known.read_text(encoding="utf-8"), str(known))
-            for change in differences(old, self.recipe.model_dump(mode="json")):
+            changes = differences(_tree(known), self.recipe.model_dump(mode="json"))
+            grave = [change for change in changes if not change.startswith(_HARMLESS)]
+            if grave and self._is_begun() and not self._resume_changed:
+                raise RunError(
+                    f"{self.path} holds a run of another recipe ({'; '.join(grave[:5])}{'; …' if len(grave) > 5 else ''}); "
+                    "give another folder with --out, or --resume-changed to make again what the change makes stale"
+                )
+            for change in changes:
                 self.reporter.say(f"recipe changed: {change}")
-        storage.write_text(known, text)
+        storage.write_text(known, dump_recipe(self.recipe))
+
+    def _is_begun(self) -> bool:
+        """Whether a stage of a run is done here."""
+        return any(self.path.glob("base/manifest.json")) or any(self.path.glob("iter-*/manifest.json"))
 
     def iteration(self, index: int | None) -> IterationFolder:
         return IterationFolder(self.path, index)
@@ -184,6 +200,15 @@ class RunFolder:
 
     def write_metrics(self, metrics: Sequence[IterationMetrics]) -> None:
         storage.write_records(self.path / "metrics.jsonl", metrics)
+
+
+def _tree(known: Path) -> Any:
+    """The recipe of an earlier call; keys that it does not know yet have their defaults."""
+    old = parse_yaml(known.read_text(encoding="utf-8"), str(known))
+    try:
+        return build_recipe(old, (), str(known)).model_dump(mode="json")
+    except (RecipeError, TypeError):
+        return old
 
 
 def differences(old: Any, new: Any, at: str = "") -> list[str]:

@@ -1,22 +1,28 @@
 """Files that are either complete or absent, and append-only logs that survive a torn last line.
 
-``write_*`` write aside in the same folder, fsync, rename, fsync the folder. ``AppendLog`` is for work in progress
-(``NAME.partial``); the stage that owns it sorts it into its final file and removes it.
+``write_*`` write aside in the same folder, fsync, rename, fsync the folder; a link is written through, a device or pipe is
+written to. ``AppendLog`` is for work in progress (``partial_of``); the stage that owns it sorts it into its final file and removes it.
 """
 
+import contextlib
+import errno
+import gzip
 import hashlib
 import json
 import os
 import shutil
+import stat
+import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from pydantic import ValidationError
 
 from itertl import faults
-from itertl.errors import DataError
+from itertl.errors import DataError, WriteFailed
 from itertl.records import Record
 
 R = TypeVar("R", bound=Record)
@@ -37,15 +43,79 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` so that ``path`` is old or new, never torn."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with aside.open("wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-    aside.replace(path)
-    fsync_dir(path.parent)
+    """Write ``data`` so that ``path`` is old or new, never torn. Raises WriteFailed (path and fix)."""
+    with writes_to(path):
+        if is_node(path):
+            with path.open("wb") as handle:
+                handle.write(data)
+            return
+        target = Path(os.path.realpath(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            with aside.open("wb") as handle:
+                handle.write(data)
+                handle.flush()
+                os.fsync(handle.fileno())
+            aside.replace(target)
+        except OSError:
+            with contextlib.suppress(OSError):
+                aside.unlink(missing_ok=True)
+            raise
+        fsync_dir(target.parent)
+
+
+def is_node(path: Path) -> bool:
+    """Whether ``path`` is a device, pipe or socket, or a name for one that the system keeps (``/dev/stdout``)."""
+    if path.absolute().parts[1:2] in (("dev",), ("proc",)):
+        return path.exists() and not path.is_dir()
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def partial_of(out: Path) -> Path:
+    """Where the log of work towards ``out`` lies: ``NAME.partial`` beside it; for a device or pipe, in the system's temporary folder."""
+    if is_node(out):
+        return Path(tempfile.gettempdir()) / f"itertl-{os.getpid()}-{out.name}.partial"
+    return out.with_name(out.name + ".partial")
+
+
+_NO_SPACE = 1 << 20  # bytes; a disk with fewer is full
+_FIXES = {
+    errno.ENOSPC: "the disk is full: free some space, and the same command goes on",
+    errno.EDQUOT: "your quota is used up: free some space, and the same command goes on",
+    errno.EROFS: "it lies on a read-only file system: give another place",
+    errno.EACCES: "give a place that you may write to",
+    errno.EPERM: "give a place that you may write to",
+}
+
+
+@contextlib.contextmanager
+def writes_to(path: Path) -> Iterator[None]:
+    """Turn the system's errors of writing into WriteFailed, which names ``path`` and the fix."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise WriteFailed(f"{path}: cannot be written ({error.strerror or error}); {_FIXES.get(error.errno or 0, 'give another place')}") from error
+
+
+@contextlib.contextmanager
+def saves_to(folder: Path) -> Iterator[None]:
+    """``writes_to`` for libraries that tell of a full disk by errors of their own."""
+    with writes_to(folder):
+        try:
+            yield
+        except OSError:
+            raise
+        except Exception as error:
+            if shutil.disk_usage(folder.parent).free < _NO_SPACE:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+            raise
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
@@ -58,12 +128,49 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
+MAX_UNSIZED = 4 << 30  # bytes taken from a pipe or unpacked from gzip before it counts as endless
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file or pipe, unpacked where they are gzip. Raises DataError (path and fix), also for a device, which
+    has no end, and for more than ``MAX_UNSIZED`` bytes of a pipe or packed file."""
+    try:
+        check_readable(path)
+        with path.open("rb") as handle:
+            if handle.peek(2)[:2] == b"\x1f\x8b":
+                with gzip.open(handle) as unpacked:
+                    return _bounded(unpacked, path)
+            return handle.read() if path.is_file() else _bounded(handle, path)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({reason}); check the path and that the file is whole") from error
+
+
+def check_readable(path: Path) -> None:
+    """Raise DataError for a device: it has no end. Raises OSError where there is nothing."""
+    mode = path.stat().st_mode
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise DataError(f"{path}: is a device, not a file; give a file, a folder or a pipe")
+
+
+def _bounded(handle: BinaryIO | gzip.GzipFile, path: Path) -> bytes:
+    parts: list[bytes] = []
+    taken = 0
+    while block := handle.read(1 << 20):
+        taken += len(block)
+        if taken > MAX_UNSIZED:
+            raise DataError(f"{path}: more than {MAX_UNSIZED >> 30} GiB came without an end; give a file, in parts if need be")
+        parts.append(block)
+    return b"".join(parts)
+
+
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (1-based line number, object) of a JSON Lines file; blank lines are skipped.
 
     Raises DataError, naming file and line, where the file is absent or a line is no JSON object.
     """
     try:
+        check_readable(path)
         handle = path.open("rb")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
@@ -109,8 +216,12 @@ class AppendLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.existing: list[dict[str, Any]] = []
+        with writes_to(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = self._open(path)
+
+    def _open(self, path: Path) -> BinaryIO:
         keep = 0
         if path.exists():
             data = path.read_bytes()
@@ -122,18 +233,21 @@ class AppendLog:
                 except ValueError:
                     break
                 keep += len(line)
-        self._handle = path.open("ab")
-        self._handle.truncate(keep)
+        handle = path.open("ab")
+        handle.truncate(keep)
+        return handle
 
     def append(self, objects: Iterable[dict[str, Any]]) -> None:
         """Write all objects in one go and flush: after a kill they are all there or cut at the end."""
         data = "".join(json.dumps(o, ensure_ascii=False, allow_nan=False) + "\n" for o in objects)
-        self._handle.write(data.encode("utf-8", "surrogatepass"))
-        self._handle.flush()
-        os.fsync(self._handle.fileno())
+        with writes_to(self.path):
+            self._handle.write(data.encode("utf-8", "surrogatepass"))
+            self._handle.flush()
+            os.fsync(self._handle.fileno())
 
     def close(self) -> None:
-        self._handle.close()
+        with contextlib.suppress(OSError):  # what is still buffered then is what could not be written, and was told
+            self._handle.close()
 
     def __enter__(self) -> "AppendLog":
         return self

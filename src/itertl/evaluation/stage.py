@@ -50,7 +50,7 @@ def evaluate_policy(
     )  # fmt: skip
     completions = [as_completion(c, task_of[c.problem_id]) for c in candidates]
     out = folder / f"eval-{benchmark.name}.jsonl"
-    partial = out.with_name(out.name + ".partial")
+    partial = storage.partial_of(out)
     with reporter.stage(f"{label} judge {benchmark.name}", len(completions)) as tracker:
         rows = judge(benchmark, completions, rule=config.rule, partial=partial, cache=cache, tracker=tracker)
     storage.write_records(out, rows)

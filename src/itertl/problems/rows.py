@@ -5,16 +5,15 @@ are all read. What cannot be read raises DataError with file, line and the mend;
 """
 
 import csv
-import gzip
 import io
 import json
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from itertl.errors import DataError
+from itertl.storage import read_bytes
 
 _WRAPPERS = ("data", "rows", "examples", "items", "train")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -42,15 +41,6 @@ class Table:
         if not kept:
             raise DataError(f"{name}: holds no rows; give a file with at least one pair")
         return Table(name, kept, tuple(dict.fromkeys(column for row in kept for column in row.values)))
-
-
-def read_bytes(path: Path) -> bytes:
-    """The file's bytes, unpacked where it is gzip. Raises DataError."""
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read ({error}); check the path and that the file is whole") from error
 
 
 def decode(data: bytes, name: str) -> str:

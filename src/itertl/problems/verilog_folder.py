@@ -11,8 +11,9 @@ from pathlib import Path
 from itertl.errors import DataError
 from itertl.problems.cells import Counts
 from itertl.problems.importers import Request
-from itertl.problems.rows import decode, read_bytes
+from itertl.problems.rows import decode
 from itertl.records import Problem
+from itertl.storage import read_bytes
 from itertl.tools.verilog_text import comment_before, modules, strip_comments
 
 SUFFIXES = (".v", ".sv")

@@ -21,7 +21,7 @@ from itertl.sampling.backend import BACKENDS, Backend, BatchIncomplete, Generati
 from itertl.sampling.extract import extract
 from itertl.sampling.plan import SampleRequest, plan_batches, plan_requests
 from itertl.sampling.prompts import clean
-from itertl.storage import AppendLog, parse_record, write_records
+from itertl.storage import AppendLog, parse_record, partial_of, write_records
 
 _KIND = "sampling back end"
 
@@ -61,7 +61,7 @@ def sample(
     def judge(request: SampleRequest, generation: Generation) -> Candidate:
         return as_candidate(request, generation, settings, policy)
 
-    partial = out.with_name(out.name + ".partial")
+    partial = partial_of(out)
     with contextlib.ExitStack() as stack:
         stack.callback(close_backend, backend)
         is_free = ahead is not None and not getattr(backend, "uses_these_cores", False)

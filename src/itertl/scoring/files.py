@@ -15,7 +15,7 @@ from itertl.records import Candidate, Problem, Score, Scored, Verdict
 from itertl.scoring.engine import score_items
 from itertl.scoring.lines import Line, Row, interpret
 from itertl.scoring.scorers import check_scorers
-from itertl.storage import parse_record, read_lines, read_records, write_text
+from itertl.storage import parse_record, partial_of, read_bytes, read_lines, read_records, write_text
 from itertl.tools.pool import map_unordered
 
 
@@ -35,7 +35,7 @@ def score_file(
 
     Kinds of line: see ``lines``; they may be mixed. Order and unknown fields stay. ``out`` is JSON Lines, or an array
     if the input is one and ``out`` ends in ".json". Candidates find their problems in ``problems``, else in
-    ``problems.jsonl`` beside the file or up to two folders above. Nothing is scored if a line is wrong, and ``out``
+    ``NAME.problems.jsonl`` beside the file ``NAME.jsonl``, else in ``problems.jsonl`` beside it or up to two folders above. Nothing is scored if a line is wrong, and ``out``
     is written whole or not at all; a killed call goes on from ``out`` + ".partial".
     ``vcd``: folder for a waveform around the first mismatch of each item that ``vectors`` finds wrong.
     Returns counts and, for each scorer, mean value and verdicts. Raises DataError, UsageError, ToolFailed.
@@ -48,7 +48,7 @@ def score_file(
     rows, is_array = read_rows(path)
     lookup = once(lambda: _read_problems(path, problems))
     lines = [interpret(row, where, scorers, lookup) for where, row in rows]
-    partial = out.with_name(out.name + ".partial")
+    partial = partial_of(out)
     items = [item for line in lines for item in line.items]
     taken = score_items(
         items, scorers, num_workers=num_workers, timeout_s=timeout_s, log=partial, cache=cache, on_done=tracker.advance
@@ -80,9 +80,7 @@ def read_rows(path: Path) -> tuple[list[tuple[str, Row]], bool]:
     ``where`` is "FILE:LINE" or "FILE: item N" (1-based). Raises DataError.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
     if text.lstrip().startswith("["):
@@ -116,7 +114,8 @@ def _object(value: object, where: str) -> Row:
 
 def _read_problems(path: Path, problems: Path | None) -> Mapping[str, Problem]:
     folder = path.resolve().parent
-    places = [problems] if problems is not None else [f / "problems.jsonl" for f in (folder, *folder.parents[:2])]
+    beside = [path.with_name(f"{path.stem}.problems.jsonl"), *(f / "problems.jsonl" for f in (folder, *folder.parents[:2]))]
+    places = [problems] if problems is not None else beside
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         tried = ", ".join(str(place) for place in places)

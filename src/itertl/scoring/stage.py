@@ -11,7 +11,7 @@ from itertl.records import Candidate, Problem, Scored
 from itertl.scoring.combine import check_combination
 from itertl.scoring.engine import score_items
 from itertl.scoring.samples import ScoreItem
-from itertl.storage import write_records
+from itertl.storage import partial_of, write_records
 
 
 def item_of(candidate: Candidate, problem: Problem) -> ScoreItem:
@@ -49,7 +49,7 @@ def score_candidates(
     missing = next((c.problem_id for c in candidates if c.problem_id not in problems), None)
     if missing is not None:
         raise DataError(f"candidates for {out}: problem {missing!r} is not among the {len(problems)} problems of the run")
-    partial = out.with_name(out.name + ".partial")
+    partial = partial_of(out)
     rows = score_items(
         [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates],
         config.scorers,

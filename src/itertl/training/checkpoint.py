@@ -30,7 +30,8 @@ def save_checkpoint(session: Session, tokenizer: Any, out: Path, *, dtype: str) 
         else:
             model, weights = session.model, {name: value.to(target) for name, value in weights.items()}
         model.config.dtype = target
-        _save_quietly(model, tokenizer, staged, weights)
+        with storage.saves_to(out):
+            _save_quietly(model, tokenizer, staged, weights)
         faults.point("train.finish")
         storage.commit_folder(staged, out)
     accelerator.wait_for_everyone()

@@ -51,7 +51,8 @@ def save_state(accelerator: Any, folder: Path, digest: str, progress: Progress) 
     """Save all of it atomically. Called by all processes at the same step."""
     staged = stage_folder(accelerator, folder)
     faults.point("train.save.staged")
-    accelerator.save_state(str(staged))
+    with storage.saves_to(folder):
+        accelerator.save_state(str(staged))
     faults.point("train.save.weights")
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
