@@ -86,7 +86,7 @@ class TestSummary:
         table = verdict_table([found])
         assert list(table.columns[0].cells)[-2:] == ["passed", "no_code"]
         assert table.columns[1].header == "T 0.2"
-        assert percent(found.pass_at_k[0]).startswith("50.0 [0.0, 100.0]") and percent(PassAtK(k=5, value=None)) == "–"
+        assert percent(found.pass_at_k[0]).startswith("50.0 [1.3, 98.7]") and percent(PassAtK(k=5, value=None)) == "–"
 
 
 class TestBenchmarks:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from itertl.evaluation.passk import bootstrap_interval, estimate, pass_at_k
+from itertl.evaluation.passk import bootstrap_interval, clopper_pearson, estimate, pass_at_k
 
 
 def test_hand_computed() -> None:
@@ -70,9 +70,28 @@ def test_estimate_is_reproducible_and_depends_on_the_seed() -> None:
     assert len({estimate(problems, 5, seed=seed, resamples=50).low for seed in range(10)}) > 1
 
 
-def test_interval_of_equal_problems_is_a_point() -> None:
-    found = estimate([(4, 1)] * 7, 1, seed=0)
-    assert (found.value, found.low, found.high) == (0.25, 0.25, 0.25)
+def test_no_count_is_certain() -> None:
+    """0 of 36: the largest rate at which 36 failures in a row have 2.5% is 1 - 0.025^(1/36) = 9.74%; 36 of 36 mirrors it."""
+    nothing, everything = estimate([(1, 0)] * 36, 1, seed=0), estimate([(5, 5)] * 36, 1, seed=0)
+    assert (nothing.value, nothing.low) == (0.0, 0.0) and nothing.high == pytest.approx(1 - 0.025 ** (1 / 36))
+    assert (everything.value, everything.high) == (1.0, 1.0) and everything.low == pytest.approx(0.025 ** (1 / 36))
+    equal = estimate([(4, 1)] * 7, 1, seed=0)  # a sum of 1.75: from that of 1 up to that of 2
+    assert (equal.value, equal.low, equal.high) == (0.25, clopper_pearson(1, 7)[0], clopper_pearson(2, 7)[1])
+
+
+@given(st.integers(1, 40).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from([0.8, 0.95]))
+@settings(deadline=None, max_examples=40)
+def test_exact_interval_against_enumerated_tails(counts: tuple[int, int], level: float) -> None:
+    """At each bound the tail that it is the limit of has (1 - level)/2, by whole numbers of outcomes."""
+    successes, trials = counts
+    low, high = clopper_pearson(successes, trials, level=level)
+
+    def tail(rate: float, outcomes: range) -> float:
+        return float(sum(math.comb(trials, n) * Fraction(rate) ** n * (1 - Fraction(rate)) ** (trials - n) for n in outcomes))
+
+    assert 0 <= low <= successes / trials <= high <= 1
+    assert low == 0 if successes == 0 else tail(low, range(successes, trials + 1)) == pytest.approx((1 - level) / 2, rel=1e-6)
+    assert high == 1 if successes == trials else tail(high, range(successes + 1)) == pytest.approx((1 - level) / 2, rel=1e-6)
 
 
 def test_interval_has_the_width_of_the_normal_one() -> None:
@@ -90,7 +109,7 @@ def test_estimate_without_enough_samples_or_problems_is_unknown() -> None:
 
 def test_estimate_refuses_a_bootstrap_without_draws() -> None:
     with pytest.raises(ValueError, match="resamples"):
-        estimate([(1, 1)], 1, seed=0, resamples=0)
+        estimate([(2, 1), (2, 2)], 1, seed=0, resamples=0)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(0, 2**31))

@@ -8,7 +8,7 @@ from itertl.config import SelectConfig, build_recipe
 from itertl.errors import RecipeError
 from itertl.records import IterationMetrics, Verdict
 from itertl.selection import best, chosen, is_exhausted
-from report_builder import metrics, summary
+from report_builder import metrics, summary, telemetry
 
 
 def rows(*correct: int | None) -> list[IterationMetrics]:
@@ -21,10 +21,20 @@ def rows(*correct: int | None) -> list[IterationMetrics]:
 
 @pytest.mark.parametrize(
     ("correct", "iterations"),
-    [((0, 3, 5, 4), 2), ((9, 3, 3), 1), ((0, None, 2, None), 2), ((5, None), 1), ((5,), 0)],
+    [((0, 3, 5, 4), 2), ((9, 3, 3), 2), ((0, None, 2, None), 2), ((5, None), 1), ((5,), 0)],
 )
 def test_the_best_trained_iteration_is_chosen(correct: tuple[int | None, ...], iterations: int) -> None:
     assert chosen(rows(*correct), SelectConfig(benchmark="held")) == iterations
+
+
+def test_of_equals_the_one_that_compiles_most_then_the_highest_z_then_the_latest() -> None:
+    def row(n: int, compiled: int, z: float | None) -> IterationMetrics:
+        verdicts = {Verdict.PASSED: 3, Verdict.WRONG_OUTPUT: compiled - 3, Verdict.SYNTAX_ERROR: 10 - compiled}
+        return metrics(n, [summary(verdicts, "held")], telemetry=telemetry(mean_z=z))
+
+    assert chosen([row(1, 8, 0.1), row(2, 7, 0.9), row(3, 6, 1.0)], SelectConfig(benchmark="held")) == 1
+    assert chosen([row(1, 8, 0.1), row(2, 8, 0.9), row(3, 8, None)], SelectConfig(benchmark="held")) == 2
+    assert chosen([row(1, 8, 0.5), row(2, 8, 0.5), row(3, 8, 0.5)], SelectConfig(benchmark="held")) == 3
 
 
 def test_without_a_benchmark_the_last_is_chosen() -> None:

@@ -218,7 +218,7 @@ class TrainStep(Record):
 
 
 class PassAtK(BaseModel):
-    """An estimate of pass@k with its bootstrap interval over problems. ``value`` None: fewer than k samples."""
+    """An estimate of pass@k with its 95% interval over problems. ``value`` None: fewer than k samples."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     k: int
@@ -254,6 +254,15 @@ class EvalSummary(BaseModel):
     @property
     def pass_at_1(self) -> float | None:
         return next((p.value for p in self.pass_at_k if p.k == 1), None)
+
+    @property
+    def compile_rate(self) -> float | None:
+        """Share of the judged completions that got past the compiler; None where none was judged.
+
+        A truncated completion counts as judged: its fault is the model's.
+        """
+        judged = self.total - self.unjudged
+        return self.compiled / judged if judged > 0 else None
 
 
 class Telemetry(BaseModel):

@@ -4,10 +4,11 @@ The paper's own curve falls after its fifth iteration, as the model goes on to p
 What is chosen by a benchmark is no honest estimate on that benchmark: report another one beside it.
 """
 
+import math
 from collections.abc import Sequence
 
 from itertl.config import SelectConfig
-from itertl.records import IterationMetrics
+from itertl.records import EvalSummary, IterationMetrics
 
 
 def rate(row: IterationMetrics, benchmark: str) -> float | None:
@@ -15,13 +16,27 @@ def rate(row: IterationMetrics, benchmark: str) -> float | None:
 
     None where it was not judged.
     """
-    return next((e.pass_at_1 for e in row.evals if e.benchmark.split(" ", 1)[0] == benchmark), None)
+    found = _judged(row, benchmark)
+    return None if found is None else found.pass_at_1
+
+
+def _judged(row: IterationMetrics, benchmark: str) -> EvalSummary | None:
+    return next((e for e in row.evals if e.benchmark.split(" ", 1)[0] == benchmark), None)
 
 
 def best(metrics: Sequence[IterationMetrics], benchmark: str) -> IterationMetrics | None:
-    """The trained iteration with the highest pass@1, the earliest of equals; None where none was judged."""
-    rated = [(value, row) for row in metrics if row.iterations > 0 and (value := rate(row, benchmark)) is not None]
-    return max(rated, key=lambda item: (item[0], -item[1].iterations))[1] if rated else None
+    """The trained iteration with the highest pass@1; of equals the one whose answers compile most often, then the one whose
+    candidates had the highest mean z, then the latest, which has learnt longest. None where none was judged."""
+    rated = [row for row in metrics if row.iterations > 0 and rate(row, benchmark) is not None]
+    return max(rated, key=lambda row: _merit(row, benchmark)) if rated else None
+
+
+def _merit(row: IterationMetrics, benchmark: str) -> tuple[float, ...]:
+    found = _judged(row, benchmark)
+    assert found is not None and found.pass_at_1 is not None
+    z = row.telemetry.mean_z if row.telemetry is not None else None
+    known = (found.compile_rate, z)
+    return (found.pass_at_1, *(-math.inf if value is None else value for value in known), row.iterations)
 
 
 def is_exhausted(metrics: Sequence[IterationMetrics], select: SelectConfig) -> bool:

@@ -1,10 +1,11 @@
-"""pass@k: the unbiased estimator (paper, eq. 12) and a bootstrap interval over problems.
+"""pass@k: the unbiased estimator (paper, eq. 12) and its interval over problems.
 
-The interval speaks of the choice of problems alone: the samples within a problem are taken as given.
+The interval speaks of the choice of problems alone: the samples within a problem are taken as given. Where every problem
+is plainly right or wrong it is Clopper and Pearson's; else a bootstrap's, which would call 0 of 36 certain.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -35,7 +36,8 @@ def exact_pass_at_k(n: int, c: int, k: int) -> Fraction:
 def estimate(
     per_problem: Sequence[tuple[int, int]], k: int, *, seed: int, resamples: int = 2000, level: float = 0.95
 ) -> PassAtK:
-    """Mean pass@k over problems with its percentile bootstrap interval (problems drawn with replacement).
+    """Mean pass@k over problems with its interval: ``clopper_pearson`` where each problem's value is 0 or 1 (one sample
+    a problem, or samples that agree) or all are equal (their sum rounded outwards), else ``bootstrap_interval``.
 
     ``per_problem`` holds (samples n, right ones c) of each problem. ``value`` is None where there is no problem, or
     where one of them has fewer than ``k`` samples: a mean over the others would be of another benchmark.
@@ -44,8 +46,42 @@ def estimate(
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
         return PassAtK(k=k, value=None)
-    low, high = bootstrap_interval(known, seed=derive_seed(seed, "bootstrap", k), resamples=resamples, level=level)
-    return PassAtK(k=k, value=math.fsum(known) / len(known), low=low, high=high)
+    total = math.fsum(known)
+    if set(known) <= {0.0, 1.0} or len(set(known)) == 1:
+        low, _ = clopper_pearson(math.floor(total), len(known), level=level)
+        _, high = clopper_pearson(math.ceil(total), len(known), level=level)
+    else:
+        low, high = bootstrap_interval(known, seed=derive_seed(seed, "bootstrap", k), resamples=resamples, level=level)
+    return PassAtK(k=k, value=total / len(known), low=low, high=high)
+
+
+def clopper_pearson(successes: int, trials: int, *, level: float = 0.95) -> tuple[float, float]:
+    """The exact interval of a rate (Clopper and Pearson 1934): the rates at which so many successes, or more extreme ones, have
+    at least (1 - level)/2. Example: 0 of 36 gives (0.0, 0.0974). Raises ValueError for counts or a level out of range."""
+    if not (0 <= successes <= trials and trials >= 1 and 0 < level < 1):
+        raise ValueError(f"an interval needs 0 <= successes <= trials and 0 < level < 1, got {successes} of {trials}, level={level}")
+    tail = (1 - level) / 2
+    low = 0.0 if successes == 0 else _rate_where(lambda rate: 1 - _at_most(successes - 1, trials, rate) >= tail)
+    high = 1.0 if successes == trials else _rate_where(lambda rate: _at_most(successes, trials, rate) <= tail)
+    return low, high
+
+
+def _rate_where(holds: Callable[[float], bool]) -> float:
+    """The smallest rate from which ``holds`` is true, by halving."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def _at_most(successes: int, trials: int, rate: float) -> float:
+    """Probability of at most so many successes; 0 < rate < 1."""
+    log_rate, log_rest, whole = math.log(rate), math.log1p(-rate), math.lgamma(trials + 1)
+    return math.fsum(
+        math.exp(whole - math.lgamma(n + 1) - math.lgamma(trials - n + 1) + n * log_rate + (trials - n) * log_rest)
+        for n in range(successes + 1)
+    )
 
 
 def bootstrap_interval(

@@ -239,7 +239,7 @@ def _figure(before: EvalSummary | None, after: EvalSummary) -> str:
     cells = (
         after.benchmark, "–" if after.temperature is None else f"{after.temperature:g}", after.problems,
         text.rate_with_interval(_pass_at_1(before)), text.rate_with_interval(_pass_at_1(after)),
-        text.percent(text.compile_rate(after)), after.rule, after.simulator,
+        text.percent(after.compile_rate), after.rule, after.simulator,
     )  # fmt: skip
     return f"| {' | '.join(_cell(c) for c in cells)} |"
 

@@ -43,7 +43,7 @@ def _reach(upper: float, lower: float) -> float:
 
 
 def pass_rate_figure(runs: Sequence[Run]) -> str | None:
-    """The paper's figure 2: pass@1 against the number of iterations, with bootstrap intervals; 0 is the untouched model.
+    """The paper's figure 2: pass@1 against the number of iterations, with 95% intervals; 0 is the untouched model.
 
     One run: one line a benchmark. Several runs: one panel a benchmark, one line a run.
     """

@@ -162,21 +162,26 @@ def _candidate_sentences(trained: list[IterationMetrics]) -> list[str]:
 
 
 def tiles(run: Run) -> list[Tile]:
-    """Key numbers of one run: pass@1 and compile rate of each series, then what training saw."""
+    """Key numbers of one run: pass@1 and compile rate of each series, of the chosen checkpoint where one was chosen, else of
+    the last; then what training saw."""
     found: list[Tile] = []
     names = series.labels(series.all_series(run.metrics))
+    select = run.recipe.select
+    result = best(run.metrics, select.benchmark) if select.benchmark is not None else None
     for key, name in names.items():
         before, after = ends(run, key)
-        shown = after or before
+        at_result = [p for p in series.points(run.metrics, key) if result is not None and p.iterations == result.iterations]
+        shown = at_result[0] if at_result else after or before
         rate = series.pass_1(shown.summary) if shown else None
         if shown is None or rate is None:
             continue
         first = series.pass_1(before.summary) if before and after else None
         span = text.interval(rate.low, rate.high)
-        notes = [f"95% interval {span}" if span else "", f"untouched {text.percent(first.value)}" if first else ""]
+        where = f"iteration {shown.iterations}, the chosen one" if at_result else ""
+        notes = [where, f"95% interval {span}" if span else "", f"untouched {text.percent(first.value)}" if first else ""]
         found.append(Tile(f"pass@1, {name}", text.percent(rate.value), "; ".join(n for n in notes if n)))
-        untouched = f"untouched {text.percent(text.compile_rate(before.summary))}" if before and after else "of judged completions"
-        found.append(Tile(f"compiles, {name}", text.percent(text.compile_rate(shown.summary)), untouched))
+        untouched = f"untouched {text.percent(before.summary.compile_rate)}" if before and after else "of judged completions"
+        found.append(Tile(f"compiles, {name}", text.percent(shown.summary.compile_rate), untouched))
     return found + _training_tiles(run)
 
 

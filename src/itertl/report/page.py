@@ -20,7 +20,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-
 _CAPTIONS: Mapping[str, tuple[str, str]] = {
     "pass-rate": (
         "Pass@1 against the number of iterations",
-        "How often the first answer is right. 0 is the untouched model; the bars are bootstrap intervals over the "
+        "How often the first answer is right. 0 is the untouched model; the bars are 95% intervals over the "
         "problems. Two points whose bars overlap widely may differ by the choice of problems alone.",
     ),
     "loss": (

@@ -40,7 +40,7 @@ def iteration_grid(metrics: Sequence[IterationMetrics]) -> Grid:
         columns += [f"{names[key]}: pass@1", "compiles", "correct/wrong/truncated/unjudged"]
     notes = []
     if followed:
-        notes.append("pass@1 with its bootstrap interval over problems, in percent")
+        notes.append("pass@1 with its 95% interval over problems, in percent")
     if len({m.method for m in ordered if m.iterations > 0}) > 1:
         notes.append("the method changed within these iterations")
     return Grid(
@@ -61,7 +61,7 @@ def _iteration_row(metrics: IterationMetrics, followed: Sequence[Series]) -> tup
             cells += [text.NOT_MEASURED] * 3
         else:
             rate = text.rate_with_interval(series.pass_1(summary))
-            cells += [rate, text.percent(text.compile_rate(summary)), text.counts(summary)]
+            cells += [rate, text.percent(summary.compile_rate), text.counts(summary)]
     return tuple(cells)
 
 
@@ -86,7 +86,7 @@ def comparison_grid(runs: Mapping[str, Sequence[IterationMetrics]]) -> Grid:
     foreign = _published_rows(followed)
     notes = []
     if followed:
-        notes.append("untouched model → after the last iteration that was judged, with the bootstrap interval")
+        notes.append("untouched model → after the last iteration that was judged, with the 95% interval")
     if foreign:
         notes.append(f"published figures: {published.SOURCE}; models of other sizes, judged by other hands")
         notes += _size_notes(ordered, followed)

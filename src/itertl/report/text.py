@@ -69,15 +69,6 @@ def rate_with_interval(rate: PassAtK | None) -> str:
     return f"{percent(rate.value)} ({span})" if span else percent(rate.value)
 
 
-def compile_rate(summary: EvalSummary) -> float | None:
-    """Share of the judged completions that got past the compiler; None where none was judged.
-
-    A truncated completion counts as judged: its fault is the model's.
-    """
-    judged = summary.total - summary.unjudged
-    return summary.compiled / judged if judged > 0 else None
-
-
 def gamed(summary: EvalSummary) -> int:
     """Designs refused unrun."""
     return summary.by_verdict.get(Verdict.GAMED.value, 0)
