@@ -197,13 +197,92 @@ def test_verilog_folder(tmp_path: Path) -> None:
         ("a.v", "Inverts a.", "MIT"), ("latin.v", "Größe", "unknown"), ("sub/b.sv", "Also inverts.\nTwice.", "unknown"),
     ]  # fmt: skip
     assert result.problems[0].reference == "`timescale 1ns/1ps\n\n" + MODULE
-    assert result.problems[2].reference == "module b(input a);\nendmodule\n"
+    assert result.problems[2].reference == "module b(input a);\nendmodule\n\nmodule c; endmodule\n"
     assert result.skipped == {
-        "file without a comment before the module": 1, "file with only a licence notice before the module": 1,
-        "file whose first module has no endmodule": 1, "file without a module": 1,
+        "file without a comment that says what the module does": 2, "file with a module that has no endmodule": 1, "file without a module": 1,
     }  # fmt: skip
-    assert result.notes == {"file with several modules, first one taken": 1, "file read as Latin-1": 1}
+    assert result.notes == {"file read as Latin-1": 1}
+    assert sorted(line.partition(":")[0] for line in result.dropped) == ["empty.v", "licence.v", "none.v", "open.v"]
     assert load_problems(str(tmp_path / "a.v")).problems[0].instruction == "Inverts a."
+
+
+def test_a_folder_gives_whole_designs_and_no_names(tmp_path: Path) -> None:
+    head = "// Company: Acme\n// Engineer: Jo Smith\n// Create Date: 1.2.2020\n// Description: Adds two bits.\n// Revision 0.01 - File Created\n"
+    files = {
+        "half.v": head + "module half(input a, b, output s, c); assign {c, s} = a + b; endmodule\n",
+        "full.v": "// A full adder of halves.\nmodule full(input a, b, c, output s, k);\n wire p, x, y;\n half h0(.a(a), .b(b), .s(p), .c(x));\n"
+        " half h1(.a(p), .b(c), .s(s), .c(y));\n assign k = x | y;\nendmodule\nmodule full_tb; reg a; full dut(a); initial $finish; endmodule\n",
+        "guard.v": "// Turns a bit.\n`ifndef G\n`define G\nmodule turn(input a, output y); assign y = ~a; endmodule\n`endif // G\n",
+        "bench.v": "// Tests the adder.\nmodule tb; full f(); initial $display(1); endmodule\n",
+        "late.v": "module late(input a, output y); // passes a on\n assign y = a;\nendmodule\n",
+        "tool.v": "// Company:\n// Engineer:\n// Module Name: blank\n// Description:\n" + MODULE,
+        "inc.v": "// Uses a file.\n`include \"x.vh\"\n" + MODULE,
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    result = load_problems(str(tmp_path))
+    found = {str(p.upstream_id): p for p in result.problems}
+    assert set(found) == {"full.v", "guard.v", "half.v", "inc.v", "late.v"}
+    assert found["half.v"].instruction == "Adds two bits." and found["late.v"].instruction == "passes a on"
+    full = found["full.v"].reference or ""
+    assert found["full.v"].top == "full" and "module half" in full and "full_tb" not in full
+    assert [line.strip() for line in (found["guard.v"].reference or "").split("\n") if line.startswith("`")] == ["`ifndef G", "`define G", "`endif"]
+    assert sorted(result.dropped) == ["bench.v: file that is a testbench", "tool.v: file without a comment that says what the module does"]
+    assert result.notes["file with an include, which is not opened"] == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "```verilog\n{}```", "Sure! Here is the code:\n\n```\n{}```\nIt turns a.", "<think>\nmodule m is asked\n</think>\n{}",
+        "CODE BEGIN\n{}CODE END", "The module is as follows.\n{}", "{}\nThis module turns its input.", "<answer>{}</answer>",
+    ],
+)  # fmt: skip
+def test_code_is_taken_out_of_a_wrapped_reference(answer: str, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps({"instruction": "Turn a.", "response": answer.format(MODULE)}))
+    (problem,), notes = (result := load_problems(str(path))).problems, result.notes
+    assert (problem.reference or "").strip() == MODULE.strip() and problem.top == "m"
+    assert notes == {"code taken out of a reference with fences, thoughts or prose": 1}
+
+
+@pytest.mark.parametrize("before", ["// a comment about the module m\n", "`timescale 1ns/1ps\n`default_nettype none\n", "package p; localparam W = 1; endpackage\n", "typedef logic [7:0] byte_t;\n"])
+def test_a_plain_reference_stays_as_it_is(before: str, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps({"instruction": "Turn a.", "response": before + MODULE}))
+    assert load_problems(str(path)).problems[0].reference == before + MODULE
+
+
+def test_columns_lead_into_values_by_dots(tmp_path: Path) -> None:
+    path = tmp_path / "nested.jsonl"
+    inner = json.dumps({"answer": [{"code.sv": MODULE}]})
+    path.write_text(json.dumps({"prompt": [{"role": "user", "content": "Turn a."}], "reward_model": {"ground_truth": inner}}))
+    columns = {"instruction": "prompt", "reference": "reward_model.ground_truth.answer.0.code.sv"}
+    assert load_problems(str(path), columns=columns).problems[0].reference == MODULE
+    told = load_problems(str(path), columns={**columns, "reference": "reward_model.ground_truth"})
+    assert any("JSON text" in note for note in told.notes)
+    with pytest.raises(DataError, match=r"no row has 'reward_model\.nothing'"):
+        load_problems(str(path), columns={**columns, "reference": "reward_model.nothing"})
+
+
+def test_a_folder_of_data_files_is_told_from_verilog(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=f"give hf:{tmp_path}"):
+        load_problems(str(tmp_path))
+    (tmp_path / "part.arrow").write_bytes(b"")
+    with pytest.raises(DataError, match=f"hf:{tmp_path}"):
+        load_problems(str(tmp_path / "part.arrow"))
+
+
+def test_a_derived_header_is_that_of_the_top(tmp_path: Path) -> None:
+    helper = "module helper(input a, output y); assign y = a; endmodule"
+    top = "module top(input a, output y);\n helper helper(.a(a), .y(y));\nendmodule"
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps({"instruction": "Pass a on.", "response": f"{helper}\n{top}\n"}))
+    (problem,) = load_problems(str(path), header="derive").problems
+    assert (problem.top, problem.header) == ("top", "module top(input a, output y);")
+    assert problem.reference == f"{top}\n\n{helper}\n"
 
 
 def test_every_row_is_accounted_for(tmp_path: Path) -> None:

@@ -126,6 +126,10 @@ def test_renaming_makes_copies_equal_and_keeps_structure() -> None:
         ("no code", "", None),
         ("module h(input a); endmodule\nmodule t(input a); h #(1) u(a); endmodule", "module h(input a);", "t"),
         ("module a(input x); endmodule module b(input x); endmodule", "module a(input x);", None),
+        ("module h(input a); endmodule module t(input a); reg t; reg h; h h(a); endmodule", "module h(input a);", "t"),
+        ("module d(input a); endmodule module tb; d u(1); initial $dumpvars(0, tb, d); endmodule", "module d(input a);", "d"),
+        ("module r(input a); if (1) begin : g r #(.N(1)) u(a); x y(a); end endmodule module x(input a); endmodule", "module r(input a);", "r"),
+        ("module h(input a, output h); endmodule module t(input a); h u [1:0] (.a(a), .h(b)); endmodule : t", "module h(input a, output h);", "t"),
     ],
 )  # fmt: skip
 def test_header_and_top(code: str, header: str, top: str | None) -> None:

@@ -171,6 +171,7 @@ def data_import(
         "with_reference": with_reference,
         "skipped": loaded.skipped,
         "notes": loaded.notes,
+        "dropped": loaded.dropped,
         "format": loaded.format,
         "out": str(out),
     }

@@ -11,13 +11,24 @@ from typing import Any, TypeGuard
 from itertl.errors import DataError
 from itertl.problems.rows import Row
 
+MAX_NAMED = 200  # rows or files that are named one by one
+
 
 @dataclass(slots=True)
 class Counts:
-    """What an importer leaves out (``skipped``) or changes (``notes``): reason -> how often."""
+    """What an importer leaves out (``skipped``) or changes (``notes``): reason -> how often; ``dropped`` names the former."""
 
     skipped: Counter[str] = field(default_factory=Counter[str])
     notes: Counter[str] = field(default_factory=Counter[str])
+    dropped: list[str] = field(default_factory=list[str])  # "where: reason", the first MAX_NAMED
+
+    def skip(self, reason: str, where: str) -> None:
+        self.skipped[reason] += 1
+        self.name(reason, where)
+
+    def name(self, reason: str, where: str) -> None:
+        if len(self.dropped) < MAX_NAMED:
+            self.dropped.append(f"{where}: {reason}")
 
 
 def is_missing(value: Any) -> bool:
@@ -31,11 +42,22 @@ def text_of(row: Row, column: str, counts: Counts, *, plain: bool = False) -> st
         return None
     if plain and isinstance(value, int | float | str) and not isinstance(value, bool):
         return mended(str(value), counts)
+    if isinstance(value, bytes):
+        value = _decoded(value, f"{row.where}: column {column!r}")
     if not isinstance(value, str):
         raise DataError(
             f"{row.where}: column {column!r} holds a {type(value).__name__}, not text; mend the row or choose another column"
         )
     return mended(value, counts)
+
+
+def _decoded(value: bytes, where: str) -> str:
+    """Bytes that are UTF-8 as text. Raises DataError, also for a pickle, which is never opened: that would run its code."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        what = "a Python pickle, which is not opened because that runs code" if value[:1] == b"\x80" else "bytes that are not UTF-8"
+        raise DataError(f"{where} holds {what}; save the column as text") from error
 
 
 def question_of(row: Row, column: str, extra: dict[str, Any], counts: Counts) -> str | None:

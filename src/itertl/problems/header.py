@@ -1,6 +1,9 @@
 """Names and headers read off a reference: which module is asked for, and where its port list ends."""
 
-from itertl.tools.verilog_text import Token, modules, tokenize
+import itertools
+from collections.abc import Sequence
+
+from itertl.tools.verilog_text import ModuleSpan, Token, modules, tokenize
 
 
 def derive_header(reference: str) -> str:
@@ -34,13 +37,13 @@ def derive_header(reference: str) -> str:
     return ""
 
 
-def _after(stream: list[Token], index: int, text: str) -> int:
+def _after(stream: Sequence[Token], index: int, text: str) -> int:
     while index < len(stream) and stream[index].text != text:
         index += 1
     return index + 1
 
 
-def _after_parentheses(stream: list[Token], index: int) -> int:
+def _after_parentheses(stream: Sequence[Token], index: int) -> int:
     """The index after the ``)`` that closes ``stream[index]``; the stream's length where none does."""
     depth = 0
     while index < len(stream):
@@ -52,18 +55,79 @@ def _after_parentheses(stream: list[Token], index: int) -> int:
 
 
 def derive_top(reference: str) -> str | None:
-    """The one module that no other module of the text names; None where there is none, or more than one."""
+    """The module that the others serve: of those that are no testbench the one that no other instantiates.
+
+    None where there is none, or more than one. A module that instantiates itself, or has a signal of its name, still counts.
+    """
     spans = modules(reference)
-    if len(spans) < 2:
+    if len({span.name for span in spans}) < 2:
         return spans[0].name if spans else None
-    names = {span.name for span in spans}
-    used: set[str] = set()
-    stream = tokenize(reference)
-    for before, token in zip([None, *stream], stream, strict=False):
-        name = token.text.removeprefix("\\")
-        if token.kind not in ("identifier", "escaped") or name not in names:
-            continue
-        if before is None or before.text not in ("module", "macromodule", ".", ":", "automatic", "static"):
-            used.add(name)
-    tops = names - used
+    used = instances(reference, spans)
+    benches = {span.name for span in spans if is_testbench(reference[span.start : span.end])}
+    designs = {span.name for span in spans} - benches
+    served = {inner for outer, inner in used if outer != inner and outer in designs}
+    tops = designs - served
     return tops.pop() if len(tops) == 1 else None
+
+
+def instances(text: str, spans: Sequence[ModuleSpan]) -> set[tuple[str, str]]:
+    """(module, name of what it instantiates) for every instance in ``text``, also of modules that are not in it.
+
+    An instance is a name before ``#(`` or before another name and ``(`` or ``[``, where a statement begins.
+    """
+    found: set[tuple[str, str]] = set()
+    stream = tokenize(text)
+    for span in spans:
+        inner = [token for token in stream if span.start <= token.start < span.end]
+        for at in range(1, len(inner) - 2):
+            begins = inner[at - 1].text in (";", "begin", "end", "else", ")", "endfunction", "endtask", "generate", "endgenerate", "endcase")
+            begins = begins or inner[at - 1].kind == "directive" or (inner[at - 2 : at - 1] and inner[at - 2].text == ":")
+            if begins and inner[at].kind in _NAMES and _instantiates(inner, at):
+                found.add((span.name, inner[at].text.removeprefix("\\")))
+    return found
+
+
+_NAMES = ("identifier", "escaped")
+_BENCH_CALLS = {"$finish", "$stop", "$dumpfile", "$dumpvars", "$monitor", "$display"}
+
+
+def _instantiates(stream: Sequence[Token], at: int) -> bool:
+    after = stream[at + 1 : at + 3]
+    if after[0].text == "#":
+        return after[1].text == "("
+    return after[0].kind in _NAMES and after[1].text in ("(", "[")
+
+
+def is_testbench(module: str) -> bool:
+    """Whether the text of one module is a testbench: no ports, and it drives or prints by itself."""
+    stream = tokenize(module)
+    names = [n for n, token in enumerate(stream) if token.kind in _NAMES]
+    if not names or not any(token.text == "initial" or token.text in _BENCH_CALLS for token in stream):
+        return False
+    at = names[0] + 1
+    while at < len(stream) and stream[at].text == "import":
+        at = _after(stream, at, ";")
+    if at + 1 < len(stream) and stream[at].text == "#" and stream[at + 1].text == "(":
+        at = _after_parentheses(stream, at + 1)
+    return at < len(stream) and (stream[at].text == ";" or [t.text for t in stream[at : at + 2]] == ["(", ")"])
+
+
+def with_top_first(reference: str, top: str | None) -> str:
+    """``reference`` with its module ``top`` before its other modules, whose order Verilog leaves open.
+
+    Unchanged where it is first already, or where a directive or declaration stands between the modules, whose place matters.
+    """
+    spans = modules(reference)
+    chosen = next((span for span in spans if span.name == top), None)
+    if chosen is None or chosen is spans[0]:
+        return reference
+    between = "".join(reference[a.end : b.start] for a, b in itertools.pairwise(spans))
+    inside = any(t.kind == "directive" and t.text in _ORDERED for t in tokenize(reference[spans[0].start : spans[-1].end]))
+    if tokenize(between) or inside or not all(span.is_terminated for span in spans):
+        return reference
+    rest = [reference[span.start : span.end] for span in spans if span is not chosen]
+    ordered = "\n\n".join([reference[chosen.start : chosen.end], *rest])
+    return reference[: spans[0].start] + ordered + reference[spans[-1].end :]
+
+
+_ORDERED = {"`define", "`undef", "`ifdef", "`ifndef", "`else", "`elsif", "`endif", "`include", "`default_nettype", "`timescale"}

@@ -5,7 +5,9 @@ instruction or reference is blank is left out and counted; a row whose value has
 whole column of it would otherwise be lost. Columns that no field takes are kept in ``Problem.extra``.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +19,9 @@ from itertl.problems.header import derive_top
 from itertl.problems.hub import is_saved_dataset, read_hub
 from itertl.problems.rows import Row, Table, read_table
 from itertl.records import Problem
+from itertl.sampling.extract import extract
 from itertl.storage import parse_record
-from itertl.tools.verilog_text import modules
+from itertl.tools.verilog_text import modules, strip_comments, tokenize
 
 FIELDS = ("instruction", "header", "reference", "messages", "source", "licence", "upstream_id", "top", "testbench", "family", "split")
 
@@ -95,6 +98,7 @@ def load_rows(source: str) -> Table:
 def table_problems(table: Table, request: Request, counts: Counts) -> Iterator[Problem]:
     """The problems of a table in the layout ``request.format``. Raises DataError (row, column, what to do)."""
     known = FORMATS[request.format]
+    table = _with_nested(table, request.columns.values())
     mapping = _resolve_columns(table, known, request.columns)
     conditions = {k: v for k, v in {**known.filter, **request.filter}.items() if v != ANY}
     check_filter(table, conditions)
@@ -107,6 +111,34 @@ def table_problems(table: Table, request: Request, counts: Counts) -> Iterator[P
             fields.setdefault("source", source)
             fields["extra"].update(_rest(row, mapping))
             yield Problem.create(**fields)
+
+
+def _with_nested(table: Table, wanted: Iterable[str]) -> Table:
+    """``table`` with a column for each wanted name that leads into values by dots (``reward_model.ground_truth``); text that is
+    JSON is read on the way. Raises DataError where no row has it."""
+    paths = [name for name in wanted if "." in name and name not in table.columns]
+    if not paths:
+        return table
+    rows = [Row(row.where, {**row.values, **{path: nested(row.values, path.split(".")) for path in paths}}) for row in table.rows]
+    for path in paths:
+        if all(row.values[path] is None for row in rows):
+            raise DataError(f"{table.name}: no row has {path!r}; its columns are {listed(table.columns)}, and dots lead into their values")
+    return Table.of(table.name, rows)
+
+
+def nested(value: Any, keys: Sequence[str]) -> Any:
+    """What the keys lead to, None where there is nothing; keys may hold dots themselves, and indices lead into lists."""
+    if isinstance(value, str) and keys and value.lstrip()[:1] in ("{", "["):
+        value = json.loads(value) if is_json(value) else None
+    if not keys:
+        return value
+    if isinstance(value, list):
+        return nested(value[int(keys[0])], keys[1:]) if keys[0].isdigit() and int(keys[0]) < len(value) else None
+    if isinstance(value, dict):
+        for count in range(1, len(keys) + 1):
+            if (key := ".".join(keys[:count])) in value:
+                return nested(value[key], keys[count:])
+    return None
 
 
 def own_problems(table: Table, request: Request, counts: Counts) -> Iterator[Problem]:
@@ -166,18 +198,72 @@ def _row_fields(row: Row, mapping: Mapping[str, str], counts: Counts) -> dict[st
     else:
         asked = question_of(row, mapping["instruction"], extra, counts)
         answered = reference_of(row, mapping["reference"], extra, counts)
-    asked, answered = mended(asked, counts), mended(answered, counts)
+    asked, answered = _lines(mended(asked, counts)), _lines(mended(answered, counts))
     for value, reason in ((asked, "no instruction"), (answered, "no reference")):
         if value is None or not value.strip():
-            counts.skipped[reason] += 1
+            counts.skip(reason, row.where)
             return None
     for ours in set(mapping) - {"instruction", "reference", "messages"}:
         value = text_of(row, mapping[ours], counts, plain=ours in ("upstream_id", "licence", "source", "family", "split", "top"))
         if value is not None:
             fields[ours] = value
-    fields |= _with_header(asked or "", fields.pop("header", ""), answered or "", mapping, counts)
+    if (asked or "").lstrip()[:1] in "{[" and is_json(asked or ""):
+        counts.notes["instruction that is JSON text: name the column in it by dots, for example instruction=COLUMN.KEY"] += 1
+    header = _lines(fields.pop("header", "")) or ""
+    if mapping.get("header") != "Input":
+        answered = code_of(answered or "", header, row.where, counts)
+    fields |= _with_header(asked or "", header, answered or "", mapping, counts)
     fields.setdefault("top", _top(fields["header"], fields["reference"]))
     return fields
+
+
+def _lines(text: str | None) -> str | None:
+    """``text`` with LF as its line ends where it has carriage returns alone, which end no line comment of Verilog."""
+    return text if text is None or "\r" not in text else re.sub(r"\r(?!\n)", "\n", text)
+
+
+_WRAPPED = re.compile(
+    r"```|^\s*~~~|</?(?:think|thinking|thought|reasoning|answer|solution|output|code)>|<\|[\w ]+\|>|^\s*(?:CODE (?:BEGIN|END)|\[(?:BEGIN|DONE|END)\])", re.M | re.I
+)
+
+
+def code_of(answer: str, header: str, where: str, counts: Counts) -> str:
+    """The Verilog of a reference that stands in fences, marks, thoughts or prose; the reference itself where it does not.
+
+    What holds such marks and no module that can be taken out is kept and named in ``counts.dropped``.
+    """
+    spans = modules(answer)
+    around = answer if not spans else answer[: spans[0].start] + "\n" + answer[spans[-1].end :]
+    if answer.lstrip()[:1] in "{[" and is_json(answer):
+        counts.notes["reference that is JSON text: name the column in it by dots, for example reference=COLUMN.KEY"] += 1
+        return answer
+    if not (_WRAPPED.search(answer) or is_prose(around)):
+        return answer
+    code = extract(answer, header=header).code
+    if not code.strip():
+        counts.notes["reference with marks or prose, and no module to take out"] += 1
+        counts.name("kept, but holds marks or prose and no module", where)
+        return answer
+    counts.notes["code taken out of a reference with fences, thoughts or prose"] += 1
+    return code
+
+
+def is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def is_prose(text: str) -> bool:
+    """Whether the text around modules has three plain words in a row, comments left out."""
+    run = 0
+    for token in tokenize(strip_comments(text)):
+        run = run + 1 if token.kind in ("identifier", "keyword") else 0
+        if run >= 3:
+            return True
+    return False
 
 
 def _top(header: str, reference: str) -> str | None:

@@ -9,12 +9,13 @@ from itertl.config import DataConfig
 from itertl.errors import DataError, UsageError
 from itertl.plugins import resolve
 from itertl.problems.cells import Counts
-from itertl.problems.header import derive_header
+from itertl.problems.header import derive_header, derive_top, with_top_first
 from itertl.problems.hub import is_saved_dataset
 from itertl.problems.importers import FORMATS, Request, load_rows, own_problems, recognise, table_problems
 from itertl.problems.verilog_folder import SUFFIXES
 from itertl.records import Problem
 from itertl.seeds import derive_seed
+from itertl.tools.verilog_text import modules
 
 SYNTH_COUNT = 1000  # problems of the generator where no limit is given
 
@@ -37,6 +38,7 @@ class LoadResult:
     skipped: dict[str, int]  # reason -> rows left out
     format: str  # the importer that was used
     notes: dict[str, int] = field(default_factory=dict)  # what was changed in kept rows -> how often
+    dropped: list[str] = field(default_factory=list)  # "row or file: reason" of what an importer left out, the first 200
 
 
 def from_config(data: DataConfig, run_seed: int) -> LoadResult:
@@ -88,7 +90,7 @@ def load_problems(
         counts.skipped["outside the random subset (limit)"] += len(problems) - limit
         chosen = random.Random(derive_seed(seed, "problems", "subset")).sample(range(len(problems)), limit)
         problems = [problems[index] for index in sorted(chosen)]
-    return LoadResult(problems, _positive(counts.skipped), request.format, _positive(counts.notes))
+    return LoadResult(problems, _positive(counts.skipped), request.format, _positive(counts.notes), counts.dropped)
 
 
 def _recognised(request: Request) -> Request:
@@ -104,9 +106,26 @@ def _recognised(request: Request) -> Request:
             f"{path}: no such file or folder; give a path, hf:NAME for a Hugging Face data set, or synth for the generator"
         )
     if not is_hub and (path.suffix.lower() in SUFFIXES or (path.is_dir() and not is_saved_dataset(path))):
-        return replace(request, format="verilog-folder")
+        return _folder(request, path)
+    if path.suffix.lower() == ".arrow":
+        raise DataError(f"{path}: is a part of a saved data set; give its folder as hf:{path.resolve().parent}")
     table = load_rows(request.source)
     return replace(request, format="columns" if request.columns else recognise(table), table=table)
+
+
+_DATA_SUFFIXES = (".parquet", ".arrow", ".jsonl", ".json", ".csv", ".jsonl.gz")
+
+
+def _folder(request: Request, path: Path) -> Request:
+    """A folder of Verilog; raises DataError for one of data files, with what to give instead."""
+    if path.is_dir() and not any(p.suffix.lower() in SUFFIXES for p in path.rglob("*")):
+        data = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.name.lower().endswith(_DATA_SUFFIXES))
+        if data:
+            raise DataError(
+                f"{path}: holds data files ({data[0]}{', …' if data[1:] else ''}) and no Verilog; "
+                f"give hf:{path} to read it as a data set, or one of its files"
+            )
+    return replace(request, format="verilog-folder")
 
 
 def import_table(request: Request, counts: Counts) -> Iterator[Problem]:
@@ -146,11 +165,16 @@ def _distinct(problems: Iterable[Problem], counts: Counts) -> list[Problem]:
 def _with_derived_header(problem: Problem, counts: Counts) -> Problem:
     if problem.header:
         return problem
-    header = derive_header(problem.reference or "")
+    reference = problem.reference or ""
+    top = problem.top or derive_top(reference)
+    ordered = with_top_first(reference, top)
+    first = next(iter(modules(ordered)), None)
+    header = derive_header(ordered) if first is not None and first.name == top else ""
     if not header:
         counts.notes["no header could be derived"] += 1
         return problem
-    return Problem.create(**{**problem.model_dump(exclude={"id"}), "header": header})
+    counts.notes["top module put before those that it uses"] += ordered != reference
+    return Problem.create(**{**problem.model_dump(exclude={"id"}), "header": header, "reference": ordered, "top": top})
 
 
 def _positive(counter: Mapping[str, int]) -> dict[str, int]:
