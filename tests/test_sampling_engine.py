@@ -369,6 +369,18 @@ def test_characters_are_shown_when_they_are_whole(tiny: Path) -> None:
     assert "".join(told) == "aé→b" and "\ufffd" not in "".join(told)
 
 
+def test_a_piece_of_a_character_at_the_end_is_shown_when_the_text_ends(tiny: Path) -> None:
+    tokenizer = load_tokenizer(tiny)
+    told: list[str] = []
+    show = Shown(lambda ids: tokenizer.decode(ids), told.append, frozenset([1]))
+    cut = tokenizer.encode("a→", add_special_tokens=False)[:-1]
+    for token in cut:
+        show(0, token)
+    assert "".join(told) == "a"
+    show.end()
+    assert "".join(told) == tokenizer.decode(cut) and told[-1].endswith("\ufffd")
+
+
 def command(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "itertl", "generate", *arguments], capture_output=True, text=True, cwd=folder, check=False
