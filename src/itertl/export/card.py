@@ -47,7 +47,7 @@ def base_of(source: Source) -> Base | None:
     if name is None:
         return None
     if name == models.SMOLLM2:
-        return Base("SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")
+        return Base("SmolLM2-135M-Instruct", models.SMOLLM2_HUB, "apache-2.0")
     if name in models.RANDOM_TINY:
         return Base(f"{name} (random weights)")
     path = Path(name).expanduser()

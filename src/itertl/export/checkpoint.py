@@ -33,7 +33,7 @@ def write_checkpoint(source: Source, staged: Path) -> None:
         _copy(source.folder, staged)
     else:
         models.policy_id(source.folder)  # raises UsageError where there are no weights of any kind
-        _save(_load(source.folder), models.load_tokenizer(source.folder), staged)
+        models.save_quietly(_load(source.folder), models.load_tokenizer(source.folder), staged)
     for name in ("config.json", "tokenizer_config.json"):
         _forget_paths(staged / name)
     weight_map(staged)
@@ -76,7 +76,7 @@ def _merge(folder: Path, staged: Path) -> None:
     own_tokenizer = (folder / "tokenizer_config.json").is_file()
     tokenizer = models.load_tokenizer(folder if own_tokenizer else base, revision=None if own_tokenizer else revision)
     merged.config.dtype = dtype
-    _save(merged.to(dtype), tokenizer, staged)
+    models.save_quietly(merged.to(dtype), tokenizer, staged)
 
 
 def _load(path: Path | str, revision: str | None = None) -> Any:
@@ -87,19 +87,6 @@ def _load(path: Path | str, revision: str | None = None) -> Any:
     model = models.load_model(path, device="cpu", revision=revision)
     model.config.dtype = stored
     return model
-
-
-def _save(model: Any, tokenizer: Any, staged: Path) -> None:
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        model.save_pretrained(staged)
-        tokenizer.save_pretrained(staged)
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _forget_paths(file: Path) -> None:
