@@ -33,7 +33,7 @@ import report_builder as build
 from itertl import models, storage
 from itertl.config import ModelConfig
 from itertl.errors import DataError, ToolFailed, UsageError
-from itertl.export import gguf_check, gguf_file
+from itertl.export import example, gguf_check, gguf_file
 from itertl.export.gguf_check import rounding
 from itertl.export.gguf_file import reorder_rows
 from itertl.export.gguf_vocabulary import name_of_rule
@@ -105,6 +105,12 @@ def itertl(*arguments: str | Path, **environment: str) -> subprocess.CompletedPr
 
 
 # The reordering of rows
+
+
+@pytest.fixture(autouse=True)
+def _short_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few tokens of the card's example are as good as all."""
+    monkeypatch.setattr(example, "MAX_NEW_TOKENS", 8)
 
 
 def test_rows_of_each_head_alternate() -> None:

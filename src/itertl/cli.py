@@ -5,6 +5,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted. ``--json
 
 import dataclasses
 import json
+import logging
 import os
 import re
 import signal
@@ -73,6 +74,7 @@ def _quiet_libraries() -> None:
     """A terminal shows our lines, not the remarks of libraries, also from processes that are started later. What the user sets stays."""
     for name, value in {"TRANSFORMERS_VERBOSITY": "error", "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1", "TOKENIZERS_PARALLELISM": "false"}.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
     if not sys.warnoptions:
         for library in ("transformers", "torch", "peft", "accelerate", "huggingface_hub", "gguf", "safetensors", "datasets", "deepspeed"):
             warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")

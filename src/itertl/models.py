@@ -259,7 +259,7 @@ def convert_gguf(source: Path, folder: Path) -> None:
 
     try:
         # alone in a folder: a tokenizer.json beside the file would be taken in place of its own
-        with _no_progress_bars(), _quiet_library(), tempfile.TemporaryDirectory() as alone:
+        with quiet(), tempfile.TemporaryDirectory() as alone:
             (Path(alone) / source.name).symlink_to(source.resolve())
             packed_tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=source.name)
             packed = AutoModelForCausalLM.from_pretrained(alone, gguf_file=source.name, dtype=torch.float32)
@@ -299,7 +299,7 @@ def _save(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder
 
 def save_quietly(model: Any, tokenizer: Any, folder: Path, weights: Any = None) -> None:
     """``save_pretrained`` of both, without the library's progress bar and its remarks on tied weights. ``weights``: in place of the model's."""
-    with _no_progress_bars(), _quiet_library():
+    with quiet():
         model.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
 
@@ -423,12 +423,17 @@ def _no_progress_bars() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet_library() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """The library without its progress bars and remarks."""
+    from transformers import modeling_gguf_pytorch_utils as conversion
     from transformers.utils import logging
 
-    level = logging.get_verbosity()
+    level, bar = logging.get_verbosity(), conversion.tqdm
     logging.set_verbosity_error()
+    conversion.tqdm = lambda steps, **_: steps  # its bar asks no switch
     try:
-        yield
+        with _no_progress_bars():
+            yield
     finally:
+        conversion.tqdm = bar
         logging.set_verbosity(level)

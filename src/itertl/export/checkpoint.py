@@ -13,13 +13,14 @@ from itertl import models
 from itertl.config import ModelConfig
 from itertl.errors import DataError, UsageError
 from itertl.export.source import Source, adapter_config, read_json
-from itertl.storage import write_json
+from itertl.sampling.prompt_form import FORM_FILE, express, read_form, write_form
+from itertl.storage import write_json, write_text
 
 INDEX = "model.safetensors.index.json"
 _COPIED = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model",
-    "chat_template.jinja", "chat_template.json",
+    "chat_template.jinja", "chat_template.json", FORM_FILE,
 )  # fmt: skip
 _TEMPLATES = "additional_chat_templates"
 _PATH_KEYS = ("_name_or_path", "name_or_path", "_model_name_or_path")  # where a library notes where it read from
@@ -36,7 +37,25 @@ def write_checkpoint(source: Source, staged: Path) -> None:
         models.save_quietly(_load(source.folder), models.load_tokenizer(source.folder), staged)
     for name in ("config.json", "tokenizer_config.json"):
         _forget_paths(staged / name)
+    _put_form(source, staged)
     weight_map(staged)
+
+
+def _put_form(source: Source, staged: Path) -> None:
+    """The form of the prompts as the source has it, or its run's recipe; also in the chat template, for who knows only that."""
+    tokenizer: Any = models.load_tokenizer(staged)
+    form = read_form(source.folder) or (source.run.recipe.prompt if source.run else None)
+    if form is None:
+        return
+    write_form(form, tokenizer, staged)
+    before = tokenizer.chat_template
+    express(read_form(staged) or form, tokenizer)
+    if tokenizer.chat_template == before:
+        return
+    write_text(staged / "chat_template.jinja", tokenizer.chat_template)
+    settings = read_json(staged / "tokenizer_config.json")
+    if settings.pop("chat_template", None) is not None:  # the older place, which would be read as well
+        write_json(staged / "tokenizer_config.json", settings)
 
 
 def _copy(folder: Path, staged: Path) -> None:

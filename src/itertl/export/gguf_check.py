@@ -117,7 +117,8 @@ def _read_weights(file: Path, back: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     try:
-        packed: Any = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
+        with models.quiet():
+            packed: Any = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
     except Exception as error:  # a broken file meets the parser of the library, which raises whatever comes
         raise ToolFailed(str(error)) from error
     tree = packed.config.to_dict()
@@ -126,7 +127,8 @@ def _read_weights(file: Path, back: Path) -> None:
         model: Any = AutoModelForCausalLM.from_config(type(packed.config).from_dict(tree), dtype=torch.float32)
     model.load_state_dict(packed.state_dict(), assign=True)
     model.tie_weights()
-    model.save_pretrained(back)
+    with models.quiet():
+        model.save_pretrained(back)
 
 
 def _check_keys(file: Path, vocabulary: Vocabulary, config: Any, notes: list[str]) -> None:

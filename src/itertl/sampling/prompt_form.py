@@ -52,7 +52,7 @@ def read_form(model: str | Path, revision: str | None = None) -> PromptConfig | 
         if value.pop("schema") != SCHEMA:
             raise ValueError("its schema is another one")
         return PromptConfig.model_validate(value)
-    except (OSError, ValueError, KeyError, AttributeError, ValidationError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{file}: not the form of a prompt ({reason}); mend it, or remove it to ask by the recipe alone") from error
 
@@ -62,7 +62,8 @@ def with_form(recipe: Recipe, say: Callable[[str], object]) -> Recipe:
 
     What is set by hand stays as it is set; where it differs from the form, ``say`` is told.
     """
-    saved = read_form(recipe.model.path, recipe.model.revision)
+    is_elsewhere = recipe.sample.backend == "openai" and not Path(recipe.model.path).expanduser().exists()
+    saved = None if is_elsewhere else read_form(recipe.model.path, recipe.model.revision)
     if saved is None:
         return recipe
     asked = {name: getattr(recipe.prompt, name) for name in PromptConfig.model_fields if name in recipe.prompt.model_fields_set}
