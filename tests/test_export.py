@@ -30,7 +30,7 @@ from transformers import (
 )
 
 import report_builder as build
-from itertl import models, storage
+from itertl import gguf_conversion, models, storage
 from itertl.config import ModelConfig
 from itertl.errors import DataError, ToolFailed, UsageError
 from itertl.export import example, gguf_check, gguf_file
@@ -404,13 +404,13 @@ def test_merges_in_another_order_are_noticed_by_reading_text(tmp_path: Path, mon
 
 
 def test_a_torn_file_is_noticed(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    convert = models.convert_gguf
+    convert = gguf_conversion.convert_gguf
 
     def torn(file: Path, folder: Path) -> None:
         os.truncate(file, file.stat().st_size // 2)
         convert(file, folder)
 
-    monkeypatch.setattr(models, "convert_gguf", torn)
+    monkeypatch.setattr(gguf_conversion, "convert_gguf", torn)
     with pytest.raises(ToolFailed, match="loaded back"):
         export(tiny, tmp_path / "out", kind="f32")
     assert list(tmp_path.iterdir()) == []

@@ -41,11 +41,12 @@ def generate(
         of = f", best of {best_of}" if best_of > 1 else ""
         detail = f": {row['detail'].splitlines()[0]}" if row["detail"] else ""
         print(f"\n{row['scorer']}: {row['verdict']}{detail} ({row['finish_reason']}{of})", file=sys.stderr)
-    without = [row for row in rows if not row["code"]]
+    without = [(row, problem) for row, problem in zip(rows, problems, strict=True) if not row["code"]]
     if without:
         which = "the answer holds" if len(rows) == 1 else f"{len(without)} of {len(rows)} answers hold"
-        fix = "raise sample.max_new_tokens" if all(r["finish_reason"] == "length" for r in without) else "give --header, or draw more by --best-of"
-        warn(f"no code: {which} no Verilog module; {fix}, or check that the model is asked as it was trained (prompt.*)")
+        fixes = ["raise sample.max_new_tokens"] if all(row["finish_reason"] == "length" for row, _ in without) else ["draw more by --best-of"]
+        fixes += ["give the module's header by --header"] if not any(problem.header.strip() for _, problem in without) else []
+        warn(f"no code: {which} no Verilog module; {', '.join(fixes)}, or check that the model is asked as it was trained (prompt.*)")
     return rows
 
 

@@ -45,7 +45,7 @@ def is_hub_name(name: str) -> bool:
 
 def require(name: str, revision: str | None) -> None:
     """Have the client use the cache alone where the hub cannot be reached. Raises UsageError where the cache has no such model."""
-    if _is_reachable() or not is_hub_name(name):
+    if is_reachable() or not is_hub_name(name):
         return
     from huggingface_hub import constants
 
@@ -60,7 +60,7 @@ def hub_file(name: str, file: str, revision: str | None) -> Path | None:
     """One file of a repository, from the hub or its cache; None where there is none, or it cannot be had."""
     if not is_hub_name(name):
         return None
-    if not _is_reachable():
+    if not is_reachable():
         found = _cached(name, file, revision)
         return Path(found) if isinstance(found, str) else None
     from huggingface_hub import errors, hf_hub_download
@@ -78,7 +78,7 @@ def _cached(name: str, file: str, revision: str | None) -> Any:
 
 
 @functools.cache
-def _is_reachable() -> bool:
+def is_reachable() -> bool:
     """Whether the hub answers, with whatever. Where it does not, its client is told not to ask."""
     from huggingface_hub import constants
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from itertl import model_hub
 from itertl.config import ModelConfig
-from itertl.errors import ToolFailed, ToolMissing, UsageError
+from itertl.errors import ToolMissing, UsageError
 from itertl.records import content_hash
 from itertl.storage import commit_folder, hash_file, write_text
 
@@ -62,7 +62,7 @@ def resolve_model(config: ModelConfig, *, cache: Path | None = None) -> Path | s
     if name == SMOLLM2:
         source = find_smollm2()
         folder = models / f"{SMOLLM2}-{metadata.version(_SMOLLM2_WHEEL)}-{_CONVERSION}"
-        return _made_once(folder, lambda staged: convert_gguf(source, staged))
+        return _made_once(folder, lambda staged: _convert(source, staged))
     if name in RANDOM_TINY:
         folder = models / f"{name.replace(':', '-')}-{_CONVERSION}"
         return _made_once(folder, lambda staged: make_tiny(staged, chat=RANDOM_TINY[name]))
@@ -71,7 +71,7 @@ def resolve_model(config: ModelConfig, *, cache: Path | None = None) -> Path | s
         if not path.is_file():
             raise UsageError(f"model.path: {name} does not exist; give a .gguf file that is there")
         folder = models / f"gguf-{hash_file(path)[:16]}-{_CONVERSION}"
-        return _made_once(folder, lambda staged: convert_gguf(path, staged))
+        return _made_once(folder, lambda staged: _convert(path, staged))
     if path.is_dir():
         if not any((path / f).is_file() for f in ("config.json", "adapter_config.json")):
             raise UsageError(f"model.path: {name} holds no config.json; give a save_pretrained folder")
@@ -83,6 +83,12 @@ def resolve_model(config: ModelConfig, *, cache: Path | None = None) -> Path | s
             f"a .gguf file, a hub name (owner/model), or {API}NAME for what an endpoint serves"
         )
     return name
+
+
+def _convert(source: Path, folder: Path) -> None:
+    from itertl.gguf_conversion import convert_gguf
+
+    convert_gguf(source, folder)
 
 
 def configuration(config: ModelConfig) -> Any:
@@ -247,52 +253,8 @@ def _hub_commit(name: str, revision: str | None) -> str:
     return str(getattr(config, "_commit_hash", None) or revision)
 
 
-def convert_gguf(source: Path, folder: Path) -> None:
-    """Turn a GGUF file into a ``save_pretrained`` folder of float32 weights with its tokenizer.
-
-    The weights are de-quantized and moved into a model that was never marked as quantized: transformers refuses to
-    save, and to train, one that was. Raises UsageError for a file that transformers cannot read.
-    """
-    import torch
-    from accelerate import init_empty_weights
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-
-    try:
-        # alone in a folder: a tokenizer.json beside the file would be taken in place of its own
-        with quiet(), tempfile.TemporaryDirectory() as alone:
-            (Path(alone) / source.name).symlink_to(source.resolve())
-            packed_tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=source.name)
-            packed = AutoModelForCausalLM.from_pretrained(alone, gguf_file=source.name, dtype=torch.float32)
-    except Exception as error:  # a broken file meets the parser of the library, which raises whatever comes
-        raise UsageError(
-            f"{source} cannot be converted ({error}); give a GGUF file of a causal language model"
-        ) from error
-    tokenizer: Any = with_pad_token(packed_tokenizer)
-    config = _plain_config(packed.config, tokenizer)
-    with init_empty_weights(include_buffers=False):
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.load_state_dict(packed.state_dict(), assign=True)
-    model.tie_weights()
-    model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    )
-    _save(model, tokenizer, folder)
-    _check_reload(packed, folder)
-
-
-def _plain_config(config: Any, tokenizer: "PreTrainedTokenizerBase") -> Any:
-    """The same architecture without the marks of quantization, and with the tokenizer's special ids."""
-    tree = config.to_dict()
-    for key in ("quantization_config", "_name_or_path", "_model_name_or_path", "dtype"):
-        tree.pop(key, None)
-    plain = type(config).from_dict(tree)
-    plain.pad_token_id = tokenizer.pad_token_id
-    plain.eos_token_id = tokenizer.eos_token_id
-    plain.bos_token_id = tokenizer.bos_token_id
-    return plain
-
-
-def _save(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:
+def save_converted(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:
+    """A model made here, with its id beside it."""
     save_quietly(model, tokenizer, folder)
     write_text(folder / _POLICY_FILE, f"{policy_id(folder)} {_stamp(_weight_files(folder))}\n")
 
@@ -302,21 +264,6 @@ def save_quietly(model: Any, tokenizer: Any, folder: Path, weights: Any = None) 
     with quiet():
         model.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
-
-
-def _check_reload(original: Any, folder: Path) -> None:
-    """The converted folder must predict what the GGUF file predicts. Raises ToolFailed."""
-    import torch
-
-    reloaded = load_model(folder, device="cpu")
-    size = original.get_input_embeddings().weight.shape[0]
-    ids = torch.arange(1, 33).remainder(size)[None]
-    with torch.inference_mode():
-        ours, theirs = reloaded(ids).logits, original(ids).logits
-    if not torch.isfinite(ours).all() or not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3):
-        raise ToolFailed(
-            f"{folder}: the converted model does not predict what the GGUF file does; report this as a bug"
-        )
 
 
 def make_tiny(folder: Path, *, seed: int = 0, chat: bool = False) -> None:
@@ -336,7 +283,7 @@ def make_tiny(folder: Path, *, seed: int = 0, chat: bool = False) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
-    _save(model, tokenizer, folder)
+    save_converted(model, tokenizer, folder)
 
 
 _CHATML = (
@@ -425,9 +372,10 @@ def _no_progress_bars() -> Iterator[None]:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """The library without its progress bars and remarks."""
-    from transformers import modeling_gguf_pytorch_utils as conversion
+    from transformers import modeling_gguf_pytorch_utils
     from transformers.utils import logging
 
+    conversion: Any = modeling_gguf_pytorch_utils
     level, bar = logging.get_verbosity(), conversion.tqdm
     logging.set_verbosity_error()
     conversion.tqdm = lambda steps, **_: steps  # its bar asks no switch

@@ -24,7 +24,7 @@ import numpy as np
 from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 
-from itertl import models
+from itertl import gguf_conversion, models
 from itertl.errors import ItertlError, ToolFailed
 from itertl.export.checkpoint import weight_map
 from itertl.export.gguf_file import Stored, read_tensor, rope_factors, rope_type
@@ -81,7 +81,7 @@ def check_gguf(file: Path, folder: Path, planned: list[Stored]) -> Check:
         back.mkdir()
         vocabulary = read_vocabulary(folder, next(s.shape[0] for s in planned if s.name == "token_embd.weight"))
         try:
-            models.convert_gguf(alone, back) if vocabulary.is_plain else _read_weights(alone, back)
+            gguf_conversion.convert_gguf(alone, back) if vocabulary.is_plain else _read_weights(alone, back)
         except ItertlError as error:
             raise ToolFailed(f"{file.name}: cannot be loaded back ({error})") from error
         _check_keys(file, vocabulary, config, notes)
