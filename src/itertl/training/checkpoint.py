@@ -36,9 +36,9 @@ def save_checkpoint(session: Session, tokenizer: Any, out: Path, *, dtype: str, 
         else:
             model, weights = session.model, {name: value.to(target) for name, value in weights.items()}
         model.config.dtype = target
-        write_form(prompt, tokenizer, staged)
-        express(prompt, tokenizer)
         with storage.saves_to(out):
+            write_form(prompt, tokenizer, staged)
+            express(prompt, tokenizer)
             save_quietly(model, tokenizer, staged, weights)
         faults.point("train.finish")
         storage.commit_folder(staged, out)
