@@ -30,10 +30,10 @@ from transformers import (
 )
 
 import report_builder as build
-from itertl import models, storage
+from itertl import gguf_conversion, models, storage
 from itertl.config import ModelConfig
 from itertl.errors import DataError, ToolFailed, UsageError
-from itertl.export import gguf_check, gguf_file
+from itertl.export import example, gguf_check, gguf_file
 from itertl.export.gguf_check import rounding
 from itertl.export.gguf_file import reorder_rows
 from itertl.export.gguf_vocabulary import name_of_rule
@@ -105,6 +105,12 @@ def itertl(*arguments: str | Path, **environment: str) -> subprocess.CompletedPr
 
 
 # The reordering of rows
+
+
+@pytest.fixture(autouse=True)
+def _short_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few tokens of the card's example are as good as all."""
+    monkeypatch.setattr(example, "MAX_NEW_TOKENS", 8)
 
 
 def test_rows_of_each_head_alternate() -> None:
@@ -398,13 +404,13 @@ def test_merges_in_another_order_are_noticed_by_reading_text(tmp_path: Path, mon
 
 
 def test_a_torn_file_is_noticed(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    convert = models.convert_gguf
+    convert = gguf_conversion.convert_gguf
 
     def torn(file: Path, folder: Path) -> None:
         os.truncate(file, file.stat().st_size // 2)
         convert(file, folder)
 
-    monkeypatch.setattr(models, "convert_gguf", torn)
+    monkeypatch.setattr(gguf_conversion, "convert_gguf", torn)
     with pytest.raises(ToolFailed, match="loaded back"):
         export(tiny, tmp_path / "out", kind="f32")
     assert list(tmp_path.iterdir()) == []

@@ -13,8 +13,8 @@ import pytest
 from itertl.config import ModelConfig, PromptConfig
 from itertl.errors import ToolMissing, UsageError
 from itertl.export.stage import export
+from itertl.gguf_conversion import convert_gguf
 from itertl.models import (
-    convert_gguf,
     end_token_ids,
     find_smollm2,
     load_model,

@@ -23,8 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from itertl.config import PromptConfig, SampleConfig
+from itertl import models
+from itertl.cli import app
+from itertl.config import PromptConfig, SampleConfig, build_recipe
 from itertl.errors import ToolFailed, ToolMissing, UsageError
 from itertl.models import load_tokenizer, tiny_tokenizer
 from itertl.records import Candidate, Problem, SamplingSettings
@@ -35,6 +38,7 @@ from itertl.sampling.plan import SampleRequest
 from itertl.sampling.prompts import EncodedPrompt, encode_prompt
 from itertl.sampling.stage import sample
 from itertl.sampling.vllm_backend import Server, VllmBackend
+from itertl.stages import check_recipe
 from itertl.storage import read_records
 
 KEY = "sk-Very-Secret-0123456789"
@@ -432,6 +436,31 @@ def test_another_pace_keeps_what_was_served_and_other_answers_do_not(server: Fak
         server.asked.clear()
         run(server, tmp_path / f"{asked}.jsonl", **changes)
         assert len(server.asked) == asked
+
+
+def test_a_served_model_is_evaluated_without_one_of_ours(server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ITERTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(models, "resolve_model", None)  # nothing is looked for on this machine
+    server.reply = lambda asked, count: Reply(body=answer("module m(input a, output y);\nassign y = a;\nendmodule\n"))
+    shared = ["--model", "openai:served-one", "--base-url", server.url]
+    judged = CliRunner().invoke(
+        app, ["eval", *shared, "sample.max_new_tokens=16", "prompt.system=Be brief.", "--limit", "2", "--out", str(tmp_path / "e"), "--json"]
+    )
+    assert judged.exit_code == 0, judged.output
+    assert json.loads(judged.stdout)["summary"]["total"] == 2 and json.loads(judged.stdout)["policy"] == "served-one"
+    assert [c.policy for c in read_records(tmp_path / "e" / "samples-synth-heldout.jsonl", Candidate)] == ["served-one"] * 2
+    sent = server.asked[0].body
+    assert (sent["model"], sent["max_tokens"], sent["temperature"], sent["messages"][0]["content"]) == ("served-one", 16, 0.0, "Be brief.")
+    made = CliRunner().invoke(app, ["generate", "A wire.", *shared, "--json"])
+    assert [row["policy"] for row in json.loads(made.stdout)["results"]] == ["served-one"]
+    assert not (tmp_path / "cache" / "models").exists()
+
+
+def test_a_served_model_is_not_trained_or_loaded(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be trained"):
+        check_recipe(build_recipe({"model": {"path": "openai:x"}}))
+    with pytest.raises(UsageError, match="served by an endpoint"):
+        load_tokenizer("openai:x")
 
 
 # ---- what is refused, and the key ----------------------------------------------------------------------------------

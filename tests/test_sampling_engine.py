@@ -369,6 +369,18 @@ def test_characters_are_shown_when_they_are_whole(tiny: Path) -> None:
     assert "".join(told) == "aé→b" and "\ufffd" not in "".join(told)
 
 
+def test_a_piece_of_a_character_at_the_end_is_shown_when_the_text_ends(tiny: Path) -> None:
+    tokenizer = load_tokenizer(tiny)
+    told: list[str] = []
+    show = Shown(lambda ids: tokenizer.decode(ids), told.append, frozenset([1]))
+    cut = tokenizer.encode("a→", add_special_tokens=False)[:-1]
+    for token in cut:
+        show(0, token)
+    assert "".join(told) == "a"
+    show.end()
+    assert "".join(told) == tokenizer.decode(cut) and told[-1].endswith("\ufffd")
+
+
 def command(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "itertl", "generate", *arguments], capture_output=True, text=True, cwd=folder, check=False
@@ -385,10 +397,10 @@ def test_generate_ranks_stored_answers(tmp_path: Path) -> None:
     done = command("An inverter.", *replay, "--best-of", "3", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == good.strip()
-    assert "icarus" in done.stderr
+    assert "icarus: compiles" in done.stderr and "passed" not in done.stderr
     as_json = command("An inverter.", *replay, "--best-of", "2", "--scorer", "syntax", "--json", folder=tmp_path)
     (row,) = json.loads(as_json.stdout)["results"]
-    assert row["code"].strip() == good.strip() and row["scores"] == [1.0, 0.0]
+    assert row["code"].strip() == good.strip() and row["scores"] == [1.0, 0.0] and row["verdict"] == "parses"
 
 
 @pytest.mark.parametrize(
@@ -408,12 +420,16 @@ def test_generate_says_what_is_wrong(arguments: list[str], message: str, tmp_pat
 
 
 def test_generate_shows_its_text_and_writes_lines(tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes("A counter.\nZ\xe4hler".encode("latin-1"))
+    refused = command("--file", "latin.txt", "--model", "random:tiny", folder=tmp_path)
+    assert refused.returncode == 2 and "latin.txt:2: not UTF-8" in refused.stderr and "Traceback" not in refused.stderr
     (tmp_path / "ask.txt").write_text("A counter.")
-    done = command("--file", "ask.txt", "--out", "found.jsonl", "--model", "random:tiny", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = command("--file", "ask.txt", "seed=3", "--out", "found.jsonl", "--model", "random:tiny", folder=tmp_path)
+    assert done.returncode == 1 and "no code" in done.stderr, done.stderr  # its noise is no Verilog
     (row,) = [json.loads(line) for line in (tmp_path / "found.jsonl").read_text().splitlines()]
     assert row["instruction"] == "A counter." and done.stdout == ""
-    assert row["text"] and row["text"] in done.stderr.replace("\r", "")
+    shown = row["text"].replace("\r\n", "\n").replace("\r", "\n")  # as a pipe of text is read
+    assert shown and shown in done.stderr
 
 
 def test_greedy_texts_equal_generate(model: Any, tiny: Path) -> None:

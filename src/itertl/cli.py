@@ -5,9 +5,12 @@ Exit status: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted. ``--json
 
 import dataclasses
 import json
+import logging
 import os
+import re
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -28,7 +31,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Override keys of the recipe, for example train.learning_rate=1e-4.")]
 RecipeOption = Annotated[Path | None, typer.Option("--recipe", help="Recipe to take settings from; default: every default.")]
 Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
-ModelOption = Annotated[str | None, typer.Option("--model", help="Alias, folder, .gguf file or hub name.")]
+ModelOption = Annotated[str | None, typer.Option("--model", help="Alias, folder, .gguf file, hub name, or openai:NAME for what an endpoint serves.")]
+BaseUrl = Annotated[str | None, typer.Option("--base-url", metavar="URL", help="With --model openai:NAME: the endpoint, up to /v1; default: OpenAI's own.")]
 Benchmark = Annotated[str, typer.Option("--benchmark", help="Benchmark's name, see docs/evaluation.md.")]
 Data = Annotated[Path | None, typer.Option("--data", help="The benchmark's files: a clone of its repository, or a JSONL.")]
 RequireSandbox = Annotated[str | None, typer.Option("--require-sandbox", metavar="LEVEL", help="Refuse to work at a weaker level than rlimits, landlock or bubblewrap.")]
@@ -39,6 +43,7 @@ Workers = Annotated[int, typer.Option("--workers", min=0, help="Worker processes
 def main() -> None:
     """Entry point of the ``itertl`` command."""
     signal.signal(signal.SIGTERM, _on_sigterm)
+    _quiet_libraries()
     try:
         status = app(standalone_mode=False)  # gives back the status of a typer.Exit instead of raising it
         if status == Interrupted.exit_status:  # which is how the library tells of Ctrl-C
@@ -63,6 +68,16 @@ def main() -> None:
             raise
         show()
         sys.exit(2)
+
+
+def _quiet_libraries() -> None:
+    """A terminal shows our lines, not the remarks of libraries, also from processes that are started later. What the user sets stays."""
+    for name, value in {"TRANSFORMERS_VERBOSITY": "error", "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1", "TOKENIZERS_PARALLELISM": "false"}.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    if not sys.warnoptions:
+        for library in ("transformers", "torch", "peft", "accelerate", "huggingface_hub", "gguf", "safetensors", "datasets", "deepspeed"):
+            warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
@@ -98,8 +113,29 @@ def _require_sandbox(level: str | None) -> None:
     sandbox.require(level)
 
 
-def _recipe(path: Path | None, overrides: list[str] | None) -> Recipe:
-    return build_recipe({}, overrides or []) if path is None else load_recipe(path, overrides or [])
+def _recipe(path: Path | None, overrides: list[str], model: str | None, base_url: str | None = None) -> Recipe:
+    """The recipe with what the options say of the model; ``openai:NAME`` is asked at its endpoint."""
+    from itertl.models import API
+
+    given = list(overrides)
+    if model is not None:
+        given.append(f"model.path={json.dumps(model)}")
+    if model is not None and model.startswith(API):
+        given = ["sample.backend=openai", f"sample.options.served_model={json.dumps(model.removeprefix(API))}", *given]
+    if base_url is not None:
+        given.append(f"sample.options.base_url={json.dumps(base_url)}")
+    recipe = build_recipe({}, given) if path is None else load_recipe(path, given)
+    if base_url is not None and recipe.sample.backend != "openai":
+        raise UsageError("--base-url goes with --model openai:NAME")
+    return recipe
+
+
+_OVERRIDE = re.compile(r"[A-Za-z_]\w*(\.\w+)*=")
+
+
+def _as_override(first: object, overrides: list[str] | None) -> list[str] | None:
+    """All overrides where an option takes the first argument's part and KEY=VALUE stands there; None where it does not."""
+    return [str(first), *(overrides or [])] if first is not None and _OVERRIDE.match(str(first)) else None
 
 
 @app.callback(invoke_without_command=True)
@@ -121,7 +157,10 @@ def run(
     as_json: Json = False,
 ) -> None:
     """The loop: sample, score, train, evaluate, again. The same command goes on with an interrupted run."""
-    resolved = load_recipe(recipe, overrides or [])
+    from itertl.commands import warn
+    from itertl.sampling.prompt_form import with_form
+
+    resolved = with_form(load_recipe(recipe, overrides or []), warn)
     folder = out or Path("runs") / resolved.name
     if plan:
         from itertl.plan import make_plan
@@ -158,6 +197,7 @@ def sample(
     overrides: Overrides = None,
     out: Out = Path("candidates.jsonl"),
     model: ModelOption = None,
+    base_url: BaseUrl = None,
     recipe: RecipeOption = None,
     force: Force = False,
     as_json: Json = False,
@@ -165,7 +205,7 @@ def sample(
     """Sample candidates for each problem; goes on where an interrupted call stopped."""
     from itertl import commands, outputs
 
-    settings = _recipe(recipe, [*(overrides or []), *([f"model.path={model}"] if model else [])])
+    settings = _recipe(recipe, overrides or [], model, base_url)
     beside = commands.problems_beside(out)
     files = [out] if beside is None else [out, beside]
     with outputs.writing("sample", files=files, inputs=[Path(problems), Path(settings.model.path)], force=force):
@@ -218,7 +258,7 @@ def train(
     """One round of training on scored candidates; goes on where an interrupted call stopped."""
     from itertl import commands, outputs
 
-    settings = _recipe(recipe, [*(overrides or []), *([f"model.path={model}"] if model else [])])
+    settings = _recipe(recipe, overrides or [], model)
     read = [scored, problems, Path(settings.model.path)]
     with outputs.writing("train", folders=[out], files=[commands.train_log(out)], inputs=read, force=force):
         result = commands.train(settings, scored, problems, out, reporter=Reporter(quiet=as_json))
@@ -228,18 +268,20 @@ def train(
 @app.command("eval")
 def evaluate(
     samples: Annotated[Path | None, typer.Argument(help="Stored completions, one {task_id, completion[, full_module]} a line.")] = None,
+    overrides: Overrides = None,
     benchmark: Benchmark = "synth-heldout",
     data: Data = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for results.jsonl.")] = None,
     model: ModelOption = None,
+    base_url: BaseUrl = None,
     compare: Annotated[tuple[Path, Path] | None, typer.Option("--compare", metavar="A B", help="Compare two result files (or folders that hold one), problem by problem.")] = None,
     self_test: Annotated[str | None, typer.Option("--self-test", metavar="BENCH", help="Check a benchmark on this machine: references pass, broken ones fail.")] = None,
     rule: Annotated[str, typer.Option("--rule", help="Verdict rule: default (the benchmark's own), strict, upstream to compare with published numbers, or your module:function.")] = "default",
     temperature: Annotated[list[float] | None, typer.Option("--temperature", help="With --model, and to choose rows with --compare; may be given several times.")] = None,
-    num_samples: Annotated[int, typer.Option("--num-samples", min=1, help="With --model: samples a problem where T > 0.")] = 1,
+    num_samples: Annotated[int | None, typer.Option("--num-samples", min=1, help="With --model: samples a problem where T > 0; default: 1.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="With --model or --self-test: the first so many problems.")] = None,
     shots: Annotated[int, typer.Option("--shots", min=0, help="In-context examples before each question, for benchmarks that have them.")] = 0,
-    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="With --model.")] = 512,
+    max_new_tokens: Annotated[int | None, typer.Option("--max-new-tokens", min=1, help="With --model; default: 512, or what sample.max_new_tokens=N says.")] = None,
     recipe: RecipeOption = None,
     workers: Workers = 0,
     require_sandbox: RequireSandbox = None,
@@ -250,8 +292,12 @@ def evaluate(
     from itertl import commands, outputs
     from itertl.evaluation import terminal
 
+    if model is not None and (moved := _as_override(samples, overrides)):
+        samples, overrides = None, moved
     if sum(given is not None for given in (samples, model, compare, self_test)) != 1:
         raise UsageError("give one of SAMPLES.jsonl, --model PATH, --compare A B, --self-test BENCH")
+    if model is None and (overrides or base_url):
+        raise UsageError(f"{(overrides or ['--base-url'])[0]}: overrides and --base-url go with --model; nothing is sampled here")
     if compare is not None:
         found = commands.eval_compare(*compare, temperatures=temperature)
         _print_json(found.to_json()) if as_json else _show(terminal.show_comparison(found))
@@ -275,10 +321,13 @@ def evaluate(
                 shots=shots, tracker=tracker,
             )  # fmt: skip
     else:
-        settings = _recipe(recipe, [f"model.path={model}"])
+        settings = _recipe(recipe, overrides or [], model, base_url)
+        by_hand = {override.partition("=")[0] for override in overrides or []}  # a recipe's own are for training
         result = commands.eval_model(
-            settings, benchmark, data=data, out=out or Path("eval"), rule=rule, temperatures=temperature or [0.0],
-            num_samples=num_samples, limit=limit, shots=shots, max_new_tokens=max_new_tokens, reporter=reporter, force=force,
+            settings, benchmark, data=data, out=out or Path("eval"), rule=rule, limit=limit, shots=shots, reporter=reporter, force=force,
+            temperatures=temperature or ([settings.sample.temperature] if "sample.temperature" in by_hand else [0.0]),
+            num_samples=num_samples or (settings.sample.num_candidates if "sample.num_candidates" in by_hand else 1),
+            max_new_tokens=max_new_tokens or (settings.sample.max_new_tokens if "sample.max_new_tokens" in by_hand else 512),
         )  # fmt: skip
     if as_json:
         _print_json(result)
@@ -324,20 +373,25 @@ def generate(
     scorer: Annotated[str, typer.Option("--scorer", help="What ranks them: icarus, syntax, or your module:function.")] = "icarus",
     out: Annotated[Path | None, typer.Option("--out", help="Write JSON lines here, one for each problem.")] = None,
     model: ModelOption = None,
+    base_url: BaseUrl = None,
     recipe: RecipeOption = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Verilog for an instruction: the text as it is written on stderr, the code on stdout."""
+    """Verilog for an instruction: the text as it is written on stderr, the code on stdout; status 1 where an answer holds none."""
     from itertl import commands, outputs
 
-    settings = _recipe(recipe, [*(overrides or []), *([f"model.path={model}"] if model else [])])
+    if file is not None and (moved := _as_override(instruction, overrides)):
+        instruction, overrides = None, moved
+    settings = _recipe(recipe, overrides or [], model, base_url)
     with outputs.writing("generate", files=[out] if out else [], inputs=[file], force=force):
         found = commands.generate(settings, instruction, file, header, best_of=best_of, scorer=scorer, out=out, quiet=as_json)
     if as_json:
         _print_json({"results": found})
     elif out is None:
-        print("\n".join(row["code"] for row in found))
+        print("\n".join(row["code"] for row in found if row["code"]))
+    if not all(row["code"] for row in found):
+        raise typer.Exit(1)
 
 
 @app.command()

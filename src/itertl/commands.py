@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 def generate(
     recipe: Recipe, instruction: str | None, file: Path | None, header: str, *, best_of: int, scorer: str, out: Path | None, quiet: bool
 ) -> list[dict[str, Any]]:
-    """Draw, rank and write; says on stderr what is written and how it scores."""
+    """Draw, rank and write; says on stderr what is written, how it scores, and where there is no code."""
     from itertl import generate as generation
+    from itertl.sampling.prompt_form import with_form
 
     problems = generation.problems_of(instruction, file, header, recipe)
+    recipe = with_form(recipe, warn)
+    if recipe.prompt.header == "prefill" and not all(p.header.strip() for p in problems):
+        warn("note: answers of this model go on from the module's header; give it by --header, and they are better")
     tell = None if quiet else lambda text: print(text, end="", file=sys.stderr, flush=True)
     ranked = generation.generate(problems, recipe, best_of=best_of, scorer=scorer, show=tell)
     rows = [item.to_json() for item in ranked]
@@ -37,7 +41,18 @@ def generate(
         of = f", best of {best_of}" if best_of > 1 else ""
         detail = f": {row['detail'].splitlines()[0]}" if row["detail"] else ""
         print(f"\n{row['scorer']}: {row['verdict']}{detail} ({row['finish_reason']}{of})", file=sys.stderr)
+    without = [(row, problem) for row, problem in zip(rows, problems, strict=True) if not row["code"]]
+    if without:
+        which = "the answer holds" if len(rows) == 1 else f"{len(without)} of {len(rows)} answers hold"
+        fixes = ["raise sample.max_new_tokens"] if all(row["finish_reason"] == "length" for row, _ in without) else ["draw more by --best-of"]
+        fixes += ["give the module's header by --header"] if not any(problem.header.strip() for _, problem in without) else []
+        warn(f"no code: {which} no Verilog module; {', '.join(fixes)}, or check that the model is asked as it was trained (prompt.*)")
     return rows
+
+
+def warn(text: str) -> None:
+    """A line on stderr, under ``--json`` too."""
+    print(f"itertl: {text}", file=sys.stderr, flush=True)
 
 
 def problems_beside(out: Path) -> Path | None:
@@ -51,17 +66,19 @@ def problems_beside(out: Path) -> Path | None:
 
 def sample(recipe: Recipe, source: str, out: Path, beside: Path | None, *, reporter: Reporter) -> dict[str, Any]:
     """Sample the recipe's model on the problems of ``source``; writes ``out``, and the problems into ``beside``."""
-    from itertl import models
     from itertl.problems.load import from_config
+    from itertl.sampling.prompt_form import with_form
+    from itertl.sampling.stage import open_policy
     from itertl.sampling.stage import sample as sample_candidates
 
+    recipe = with_form(recipe, warn)
     data = recipe.data.model_copy(update={"source": source})
     loaded = from_config(data, recipe.seed)
-    model = models.resolve_model(recipe.model)
+    model, policy = open_policy(recipe)
     total = len(loaded.problems) * recipe.sample.num_candidates
     with reporter.stage("sample", total) as tracker:
         drawn = sample_candidates(
-            loaded.problems, model=model, policy=models.policy_id(model), config=recipe.sample, prompt=recipe.prompt,
+            loaded.problems, model=model, policy=policy, config=recipe.sample, prompt=recipe.prompt,
             seed=derive_seed(recipe.seed, "sample", 0), out=out, tracker=tracker,
             trust_remote_code=recipe.model.trust_remote_code, revision=recipe.model.revision,
         )  # fmt: skip
@@ -79,10 +96,12 @@ def sample(recipe: Recipe, source: str, out: Path, beside: Path | None, *, repor
 def train(recipe: Recipe, scored: Path, problems: Path, out: Path, *, reporter: Reporter) -> dict[str, Any]:
     """One round of training of the recipe's model on ``scored``; ``out`` is the checkpoint's folder."""
     from itertl import models
+    from itertl.sampling.prompt_form import with_form
     from itertl.scoring.files import read_scored
     from itertl.training.methods import resolve_method
     from itertl.training.stage import train as train_policy
 
+    recipe = with_form(recipe, warn)
     result = train_policy(
         read_scored(scored), storage.read_records(problems, Problem),
         model=models.resolve_model(recipe.model), out=out,
@@ -114,25 +133,28 @@ def eval_model(
     from itertl.evaluation import benchmarks
     from itertl.evaluation.files import account
     from itertl.evaluation.stage import evaluate_policy
+    from itertl.sampling.prompt_form import with_form
+    from itertl.sampling.stage import open_policy
 
+    recipe = with_form(recipe, warn)
     benchmark = benchmarks.load(name, data, limit=limit, shots=shots)
     config = EvalConfig(
         benchmark=name, data=str(data) if data else None, limit=limit, num_samples=num_samples,
-        temperatures=tuple(temperatures), max_new_tokens=max_new_tokens, rule=rule,
+        temperatures=tuple(temperatures), top_p=recipe.sample.top_p, max_new_tokens=max_new_tokens, rule=rule,
     )  # fmt: skip
-    model = models.resolve_model(recipe.model)
+    model, policy = open_policy(recipe)
     files = [out / f"{kind}-{benchmark.name}.jsonl" for kind in ("samples", "eval")]
     seed = derive_seed(recipe.seed, "eval", benchmark.name)
     with outputs.writing("eval", files=files, inputs=[data], force=force):
         out.mkdir(parents=True, exist_ok=True)
         summaries = evaluate_policy(
-            benchmark, config, model=model, policy=models.policy_id(model), sample_config=recipe.sample, prompt=recipe.prompt,
+            benchmark, config, model=model, policy=policy, sample_config=recipe.sample, prompt=recipe.prompt,
             score=None, seed=seed, folder=out, reporter=reporter, label="eval", cache=models.cache_folder(),
             loading={"trust_remote_code": recipe.model.trust_remote_code, "revision": recipe.model.revision},
         )  # fmt: skip
     rows = storage.read_records(files[1], EvalRow)
     found = account(benchmark, rows, ks=[estimate.k for estimate in summaries[0].pass_at_k], seed=seed)
-    return {**found, "out": str(out), "summaries": [s.model_dump(mode="json") for s in summaries]}
+    return {**found, "policy": policy, "out": str(out), "summaries": [s.model_dump(mode="json") for s in summaries]}
 
 
 def eval_compare(a: Path, b: Path, *, temperatures: Sequence[float] | None) -> "Comparison":

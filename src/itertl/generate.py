@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from itertl import models
-from itertl.config import Recipe
+from itertl.config import PromptConfig, Recipe
 from itertl.errors import DataError, UsageError
 from itertl.problems.load import from_config
-from itertl.records import Candidate, Problem, Score
+from itertl.records import Candidate, Problem, Score, Verdict
+from itertl.sampling.backend import Backend
 from itertl.sampling.plan import plan_batches, plan_requests
-from itertl.sampling.prompts import clean
-from itertl.sampling.stage import as_candidate, close_backend, open_backend
+from itertl.sampling.prompts import EncodedPrompt, clean
+from itertl.sampling.stage import as_candidate, close_backend, open_backend, open_policy
 from itertl.scoring.engine import score_items
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.scorers import NEEDS_REFERENCE, check_scorers, check_tools
@@ -36,10 +36,17 @@ class Ranked:
         """For ``--json`` and ``--out``: one object."""
         (best, score), *_ = self.candidates
         return {
-            "problem_id": self.problem.id, "instruction": self.problem.instruction, "code": best.code, "text": best.text,
-            "finish_reason": best.finish_reason, "scorer": score.scorer, "score": score.value, "verdict": score.verdict.value,
+            "problem_id": self.problem.id, "instruction": self.problem.instruction, "policy": best.policy, "code": best.code, "text": best.text,
+            "finish_reason": best.finish_reason, "scorer": score.scorer, "score": score.value, "verdict": _verdict(score),
             "detail": score.detail, "scores": [s.value for _, s in self.candidates],
         }  # fmt: skip
+
+
+_WORDS = {"icarus": "compiles", "syntax": "parses"}  # what they find says nothing of function, so it is not called "passed"
+
+
+def _verdict(score: Score) -> str:
+    return _WORDS.get(score.scorer, score.verdict.value) if score.verdict is Verdict.PASSED else score.verdict.value
 
 
 def problems_of(instruction: str | None, file: Path | None, header: str, recipe: Recipe) -> list[Problem]:
@@ -50,7 +57,13 @@ def problems_of(instruction: str | None, file: Path | None, header: str, recipe:
         try:
             instruction, file = file.read_text(encoding="utf-8"), None
         except OSError as error:
-            raise DataError(f"{file}: cannot be read ({error.strerror})") from error
+            raise DataError(f"{file}: cannot be read ({error.strerror}); check the path") from error
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            raise DataError(
+                f"{file}:{line}: not UTF-8 text (byte 0x{error.object[error.start]:02x}); save it as UTF-8, for example by "
+                f"iconv -f LATIN1 -t UTF-8"
+            ) from error
     if file is None:
         if not (instruction or "").strip():
             raise UsageError("the instruction is empty")
@@ -85,15 +98,15 @@ def _rank(pair: tuple[Candidate, Score]) -> tuple[float, int]:
 
 def _draw(problems: Sequence[Problem], recipe: Recipe, best_of: int, show: Show | None) -> list[tuple[Problem, Candidate]]:
     """Every sample with its problem, in order."""
-    path = models.resolve_model(recipe.model)
+    path, policy = open_policy(recipe)
     backend = open_backend(path, recipe.sample, recipe.model.trust_remote_code, recipe.model.revision)
     if show is not None and best_of == len(problems) == 1 and hasattr(backend, "show"):
         backend.show = show  # type: ignore[attr-defined]
     by_id = {p.id: p for p in problems}
     wanted = {p.id: (clean(p.header), p.top) for p in problems}
-    prompts = [(p.id, backend.encode(p, recipe.prompt)) for p in problems]
+    prompts = [(p.id, _encode(backend, p, recipe.prompt)) for p in problems]
     requests = plan_requests(prompts, best_of, derive_seed(recipe.seed, "generate"), wanted)
-    settings, policy = recipe.sample.settings, models.policy_id(path, revision=recipe.model.revision)
+    settings = recipe.sample.settings
     found: dict[tuple[str, int], Candidate] = {}
     try:
         for batch in plan_batches(requests, recipe.sample.batch_size):
@@ -102,3 +115,15 @@ def _draw(problems: Sequence[Problem], recipe: Recipe, best_of: int, show: Show 
     finally:
         close_backend(backend)
     return [(by_id[r.problem_id], found[r.problem_id, r.index]) for r in requests]
+
+
+_BEGINNING = "module"
+
+
+def _encode(backend: Backend, problem: Problem, config: PromptConfig) -> EncodedPrompt:
+    """The prompt. A model that goes on from a header and is given none still begins its answer as one does."""
+    if config.header == "prefill" and not problem.header.strip():
+        begun = backend.encode(problem.model_copy(update={"header": _BEGINNING}), config)
+        if begun.prefill == _BEGINNING:
+            return begun
+    return backend.encode(problem, config)

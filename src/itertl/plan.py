@@ -5,14 +5,19 @@ be, every pair active. The rates are calculated, from the arithmetic of a token 
 backward for N parameters: Kaplan et al. 2020, section 2.1) and the speed of a matrix product measured here in half a second,
 at the shares of it that decoding and training reach (``_DECODE_SHARE``, ``_TRAIN_SHARE``): good to a factor of about two.
 Or they are measured (``--measure``): one batch sampled and a few micro-batches trained with the recipe's own model.
+
+Pairs or benchmark files that are not on this machine yet are assumed, where the recipe limits their number or the
+benchmark's is known, and the plan says so: a run can be planned before anything is fetched. So can the models that the
+recipes name (``models.configuration``).
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from itertl.config import Recipe, dump_recipe
+from itertl.config import EvalConfig, Recipe, dump_recipe
 from itertl.evaluation import benchmarks
 from itertl.measure import Rates, measure
 from itertl.problems.load import from_config
@@ -21,6 +26,8 @@ from itertl.stages import check_recipe
 from itertl.training.methods import Method
 
 _DECODE_SHARE, _TRAIN_SHARE = 0.35, 0.45
+_USUAL_PAIR = "x" * 800, "x" * 700  # instruction and reference: about the means of public instruction/Verilog pairs
+_BENCHMARK_SIZES = {"verilogeval-v1-machine": 143, "verilogeval-v1-human": 156}
 _CHARACTERS_PER_TOKEN = 3.2  # of Verilog and English under a 32-100k vocabulary
 
 
@@ -35,12 +42,14 @@ class Plan:
     seconds: dict[str, float]  # one iteration of each stage, and "total"
     memory_gb: float
     is_measured: bool  # rates and memory, on this machine with this model
+    assumed: tuple[str, ...] = ()  # what is not here, and was taken for the estimate in its place
 
     def to_json(self) -> dict[str, Any]:
         return {
             "recipe": self.recipe.model_dump(mode="json"), "run": str(self.folder), "files": self.files(),
             "problems": self.problems, "parameters": self.parameters, "estimated_seconds": self.seconds,
             "estimated_memory_gb": self.memory_gb, "measured": self.is_measured,
+            "assumed": list(self.assumed),
         }  # fmt: skip
 
     def files(self) -> list[str]:
@@ -60,7 +69,8 @@ class Plan:
         files = "\n".join(f"  {name}" for name in self.files())
         return (
             f"{dump_recipe(self.recipe)}\nrun folder {self.folder}\n{files}\n\n"
-            f"{self.problems} problems, {self.parameters / 1e6:,.0f} million parameters\n"
+            + "".join(f"assumed: {line}\n" for line in self.assumed)
+            + f"{self.problems} problems, {self.parameters / 1e6:,.0f} million parameters\n"
             f"estimated time (upper bound of tokens, {'at measured rates' if self.is_measured else 'good to a factor of about two'}):"
             f"\n{times}\n"
             f"estimated memory: {self.memory_gb:.1f} GB"
@@ -74,10 +84,11 @@ def _duration(seconds: float) -> str:
 def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
     """Resolve everything that a run would, short of loading the model's weights. Raises what a run would raise.
 
-    ``measured``: load the model after all, sample a batch and train a few micro-batches, and estimate from that.
+    ``measured``: load the model after all, sample a batch and train a few micro-batches, and estimate from that;
+    then nothing is assumed.
     """
-    method = check_recipe(recipe)
-    problems = from_config(recipe.data, recipe.seed).problems
+    method, assumed = check_recipe(recipe), list[str]()
+    problems = from_config(recipe.data, recipe.seed).problems if measured else _problems(recipe, assumed)
     parameters, hidden, layers, vocabulary = _shape(recipe)
     if measured:
         rates = measure(recipe, problems, method)
@@ -90,7 +101,7 @@ def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
         seconds["sample, an iteration"] = tokens / rates.sampled_per_s
     seconds["train, an iteration"] = recipe.train.epochs * rates.epoch_tokens / rates.trained_per_s
     for config in recipe.evals:
-        count = len(benchmarks.load(config.benchmark, Path(config.data) if config.data else None, limit=config.limit).problems)
+        count = _benchmark_size(config, assumed)
         samples = sum(config.num_samples if t > 0 else 1 for t in config.temperatures) * count
         seconds[f"eval {config.benchmark}"] = samples * config.max_new_tokens / rates.sampled_per_s
     rounds_judged = [None, *range(recipe.iterations)]
@@ -98,10 +109,28 @@ def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
     rounds = 1 if method.single_round else recipe.iterations
     sampling = seconds.get("sample, an iteration", 0.0)
     seconds["total"] = rounds * sampling + recipe.iterations * seconds["train, an iteration"] + evals
-    return Plan(recipe, folder, len(problems), parameters, seconds, rates.memory_gb, measured)
+    return Plan(recipe, folder, len(problems), parameters, seconds, rates.memory_gb, measured, tuple(assumed))
 
 
-def _calculated(recipe: Recipe, problems: list[Problem], method: Method, parameters: int, memory_gb: float) -> Rates:
+def _problems(recipe: Recipe, assumed: list[str]) -> Sequence[Problem]:
+    """The recipe's pairs; where their file is not here, as many usual ones as the recipe takes at most."""
+    data = recipe.data
+    if data.source == "synth" or data.source.startswith("hf:") or data.limit is None or Path(data.source).exists():
+        return from_config(data, recipe.seed).problems
+    assumed.append(f"{data.source} is not here; {data.limit} pairs of {len(_USUAL_PAIR[0])} and {len(_USUAL_PAIR[1])} characters")
+    return [Problem.create(instruction=_USUAL_PAIR[0], reference=_USUAL_PAIR[1], source="assumed")] * data.limit
+
+
+def _benchmark_size(config: EvalConfig, assumed: list[str]) -> int:
+    data, size = Path(config.data) if config.data else None, _BENCHMARK_SIZES.get(config.benchmark)
+    if data is None or size is None or data.exists():
+        return len(benchmarks.load(config.benchmark, data, limit=config.limit).problems)
+    size = min(size, config.limit or size)
+    assumed.append(f"{config.data} is not here; {size} problems of {config.benchmark}")
+    return size
+
+
+def _calculated(recipe: Recipe, problems: Sequence[Problem], method: Method, parameters: int, memory_gb: float) -> Rates:
     train = _matmul_speed(recipe.train.precision) * _TRAIN_SHARE / (6 * parameters)
     sample = _matmul_speed("float32" if recipe.sample.dtype == "float32" else "auto") * _DECODE_SHARE / (2 * parameters)
     candidates = recipe.sample.num_candidates if method.uses_candidates else 0
@@ -117,12 +146,11 @@ def _tokens(problem: Problem, candidates: int) -> float:
 def _shape(recipe: Recipe) -> tuple[int, int, int, int]:
     """Parameters, hidden size, layers and vocabulary, from the model's configuration alone."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     from itertl import models
 
-    path = models.resolve_model(recipe.model)
-    config = AutoConfig.from_pretrained(path, trust_remote_code=recipe.model.trust_remote_code, revision=recipe.model.revision)
+    config = models.configuration(recipe.model)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, trust_remote_code=recipe.model.trust_remote_code)
     return sum(p.numel() for p in model.parameters()), config.hidden_size, config.num_hidden_layers, config.vocab_size

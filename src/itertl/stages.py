@@ -13,7 +13,7 @@ from typing import Any
 
 from itertl import models, storage
 from itertl.config import EvalConfig, Recipe
-from itertl.errors import DataError
+from itertl.errors import DataError, UsageError
 from itertl.evaluation import benchmarks
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.judge import choose_rule
@@ -30,7 +30,7 @@ from itertl.records import (
 )
 from itertl.report.stage import make_report
 from itertl.runs import RunFolder
-from itertl.sampling.stage import check_backend
+from itertl.sampling.stage import check_backend, policy_name
 from itertl.sampling.stage import sample as sample_candidates
 from itertl.scoring.combine import check_combination, combine
 from itertl.scoring.scorers import check_scorers, check_tools
@@ -65,6 +65,8 @@ class Task:
 
 def check_recipe(recipe: Recipe) -> Method:
     """Resolve every name of the recipe and ask for every tool that it needs. Raises UsageError, RecipeError, ToolMissing."""
+    if recipe.model.path.startswith(models.API):
+        raise UsageError(f"model.path: {recipe.model.path} is served by an endpoint and cannot be trained; give a model of files")
     method = resolve_method(recipe.method, recipe.train)
     check_combination(recipe.score)
     check_scorers(recipe.score.scorers)
@@ -148,7 +150,7 @@ def sample(run: RunFolder, task: Task, policy: Policy, iteration: int) -> Path |
         total = len(task.problems) * config.num_candidates
         with run.reporter.stage(f"{folder.name} sample", total) as tracker:
             drawn = sample_candidates(
-                task.problems, model=policy.path, policy=policy.digest, config=config, prompt=run.recipe.prompt,
+                task.problems, model=policy.path, policy=policy_name(config, policy.digest), config=config, prompt=run.recipe.prompt,
                 seed=seed, out=out, tracker=tracker, ahead=ahead, **_loading(run.recipe),
             )  # fmt: skip
         return {"candidates": len(drawn), "completion_tokens": sum(c.completion_tokens for c in drawn)}
@@ -259,7 +261,7 @@ def _evaluate_one(
 
     def work() -> dict[str, Any]:
         summaries = evaluate_policy(
-            benchmark, config, model=policy.path, policy=policy.digest, sample_config=recipe.sample, prompt=recipe.prompt,
+            benchmark, config, model=policy.path, policy=policy_name(recipe.sample, policy.digest), sample_config=recipe.sample, prompt=recipe.prompt,
             score=recipe.score if recipe.telemetry.surrogate_on_evals else None, seed=seed, folder=folder.path,
             reporter=run.reporter, label=folder.name, cache=models.cache_folder(), loading=_loading(recipe),
         )  # fmt: skip

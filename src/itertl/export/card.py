@@ -6,6 +6,7 @@ path of the machine that trained the model gets out.
 """
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from itertl import models, storage
-from itertl.errors import DataError, ItertlError
+from itertl.config import PromptConfig
+from itertl.errors import DataError
+from itertl.export.example import COMMAND, run_example
 from itertl.export.source import Source, front_matter, read_json
 from itertl.records import EvalSummary, IterationMetrics, PassAtK, Problem
 from itertl.report import text
 from itertl.report.rundata import Run
 from itertl.runs import package_versions
+from itertl.sampling.prompt_form import FORM_FILE, read_form
 
 if TYPE_CHECKING:
     from itertl.export.stage import GgufFile
@@ -47,7 +51,7 @@ def base_of(source: Source) -> Base | None:
     if name is None:
         return None
     if name == models.SMOLLM2:
-        return Base("SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")
+        return Base("SmolLM2-135M-Instruct", models.SMOLLM2_HUB, "apache-2.0")
     if name in models.RANDOM_TINY:
         return Base(f"{name} (random weights)")
     path = Path(name).expanduser()
@@ -96,7 +100,7 @@ def _cached_licence(name: str) -> str | None:
 def write_card(
     path: Path, source: Source, *, name: str, licence: str | None, hashes: Mapping[str, str], gguf: "GgufFile | None"
 ) -> None:
-    """Write README.md. ``hashes``: SHA-256 of every exported file. Raises DataError for a run that cannot be read."""
+    """Write README.md into the finished folder, whose model runs the card's example. ``hashes``: SHA-256 of every exported file. Raises DataError for a run that cannot be read."""
     base = base_of(source)
     parts = [
         _front_matter(source, base, licence),
@@ -104,7 +108,7 @@ def write_card(
         f"## How it was trained\n\n{_training(source, base)}",
         f"## What was measured\n\n{_figures(source)}",
         f"## Limits\n\n{_bullets(_limits(source))}",
-        f"## How to load it\n\n{_loading(source, name, gguf)}",
+        f"## How to use it\n\n{_usage(path.parent, name, gguf)}",
         f"## Files\n\n{_files(hashes)}",
         *([f"## The GGUF file\n\n{_check(gguf)}"] if gguf else []),
     ]
@@ -279,36 +283,36 @@ def _contamination(audit: Path) -> str:
     )
 
 
-def _loading(source: Source, name: str, gguf: "GgufFile | None") -> str:
-    style = _prompt(source)
-    lines = [
-        "```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-        f'model = AutoModelForCausalLM.from_pretrained("{name}")  # this folder, or its name on the hub\n'
-        f'tokenizer = AutoTokenizer.from_pretrained("{name}")\n```'
-    ]
+def _usage(folder: Path, name: str, gguf: "GgufFile | None") -> str:
+    """The form of the prompts, and an example that was run on the folder as it is exported."""
+    form = read_form(folder)
+    found = run_example(folder, name, form or PromptConfig())
+    lines = [_prompt(form), f"```python\n{found.program}\n```"]
+    if found.printed is None:
+        lines.append(f"It could not be run when the model was exported: {_cell(found.reason)}.")
+    else:
+        fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", found.printed)), default=0))
+        lines.append(f"Run when the model was exported, it printed:\n\n{fence}verilog\n{found.printed.rstrip()}\n{fence}")
+    lines.append(f"The same with itertl, which takes the form from `{FORM_FILE}`:\n\n```sh\n{COMMAND} {shlex.quote(name)}\n```")
     if gguf:
         lines.append(f"```sh\nllama-cli -m {gguf.name}\n```")
-    return "\n\n".join([*lines, style])
+    return "\n\n".join(lines)
 
 
-def _prompt(source: Source) -> str:
-    try:
-        has_template = models.load_tokenizer(source.folder).chat_template is not None
-    except ItertlError:  # an adapter's folder need not have one
-        has_template = None
-    prompt = source.run.recipe.prompt if source.run else None
-    if prompt is None:
-        form = {True: "has a chat template", False: "has no chat template", None: "is its base model's"}[has_template]
-        return f"The prompt that it was trained with is not known here; the tokenizer {form}."
-    chat = prompt.style == "chat" or (prompt.style == "auto" and bool(has_template))
+def _prompt(form: PromptConfig | None) -> str:
+    if form is None:
+        return "The prompt that it was trained with is not known here; the example takes the simplest."
     header = {
         "append": "then the module's header",
         "prefill": "with the module's header as start of the answer",
         "omit": "without a header",
     }
-    system = f", system message `{_cell(prompt.system)}`" if prompt.system else ""
-    form = "the tokenizer's chat template" if chat else "plain text"
-    return f"Trained with prompts as {form}{system}: `{_cell(prompt.template)}`, {header[prompt.header]}."
+    system = f", system message `{_cell(form.system)}`" if form.system else ""
+    style = "the tokenizer's chat template" if form.style == "chat" else "plain text"
+    return (
+        f"Trained with prompts as {style}{system}: `{_cell(form.template)}`, {header[form.header]}. "
+        "Asked in another form it may write no Verilog at all."
+    )
 
 
 def _files(hashes: Mapping[str, str]) -> str:

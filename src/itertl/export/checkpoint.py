@@ -13,13 +13,14 @@ from itertl import models
 from itertl.config import ModelConfig
 from itertl.errors import DataError, UsageError
 from itertl.export.source import Source, adapter_config, read_json
-from itertl.storage import write_json
+from itertl.sampling.prompt_form import FORM_FILE, express, read_form, write_form
+from itertl.storage import write_json, write_text
 
 INDEX = "model.safetensors.index.json"
 _COPIED = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model",
-    "chat_template.jinja", "chat_template.json",
+    "chat_template.jinja", "chat_template.json", FORM_FILE,
 )  # fmt: skip
 _TEMPLATES = "additional_chat_templates"
 _PATH_KEYS = ("_name_or_path", "name_or_path", "_model_name_or_path")  # where a library notes where it read from
@@ -33,10 +34,28 @@ def write_checkpoint(source: Source, staged: Path) -> None:
         _copy(source.folder, staged)
     else:
         models.policy_id(source.folder)  # raises UsageError where there are no weights of any kind
-        _save(_load(source.folder), models.load_tokenizer(source.folder), staged)
+        models.save_quietly(_load(source.folder), models.load_tokenizer(source.folder), staged)
     for name in ("config.json", "tokenizer_config.json"):
         _forget_paths(staged / name)
+    _put_form(source, staged)
     weight_map(staged)
+
+
+def _put_form(source: Source, staged: Path) -> None:
+    """The form of the prompts as the source has it, or its run's recipe; also in the chat template, for who knows only that."""
+    tokenizer: Any = models.load_tokenizer(staged)
+    form = read_form(source.folder) or (source.run.recipe.prompt if source.run else None)
+    if form is None:
+        return
+    write_form(form, tokenizer, staged)
+    before = tokenizer.chat_template
+    express(read_form(staged) or form, tokenizer)
+    if tokenizer.chat_template == before:
+        return
+    write_text(staged / "chat_template.jinja", tokenizer.chat_template)
+    settings = read_json(staged / "tokenizer_config.json")
+    if settings.pop("chat_template", None) is not None:  # the older place, which would be read as well
+        write_json(staged / "tokenizer_config.json", settings)
 
 
 def _copy(folder: Path, staged: Path) -> None:
@@ -76,7 +95,7 @@ def _merge(folder: Path, staged: Path) -> None:
     own_tokenizer = (folder / "tokenizer_config.json").is_file()
     tokenizer = models.load_tokenizer(folder if own_tokenizer else base, revision=None if own_tokenizer else revision)
     merged.config.dtype = dtype
-    _save(merged.to(dtype), tokenizer, staged)
+    models.save_quietly(merged.to(dtype), tokenizer, staged)
 
 
 def _load(path: Path | str, revision: str | None = None) -> Any:
@@ -87,19 +106,6 @@ def _load(path: Path | str, revision: str | None = None) -> Any:
     model = models.load_model(path, device="cpu", revision=revision)
     model.config.dtype = stored
     return model
-
-
-def _save(model: Any, tokenizer: Any, staged: Path) -> None:
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        model.save_pretrained(staged)
-        tokenizer.save_pretrained(staged)
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _forget_paths(file: Path) -> None:

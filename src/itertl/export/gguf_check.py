@@ -24,7 +24,7 @@ import numpy as np
 from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 
-from itertl import models
+from itertl import gguf_conversion, models
 from itertl.errors import ItertlError, ToolFailed
 from itertl.export.checkpoint import weight_map
 from itertl.export.gguf_file import Stored, read_tensor, rope_factors, rope_type
@@ -81,7 +81,7 @@ def check_gguf(file: Path, folder: Path, planned: list[Stored]) -> Check:
         back.mkdir()
         vocabulary = read_vocabulary(folder, next(s.shape[0] for s in planned if s.name == "token_embd.weight"))
         try:
-            models.convert_gguf(alone, back) if vocabulary.is_plain else _read_weights(alone, back)
+            gguf_conversion.convert_gguf(alone, back) if vocabulary.is_plain else _read_weights(alone, back)
         except ItertlError as error:
             raise ToolFailed(f"{file.name}: cannot be loaded back ({error})") from error
         _check_keys(file, vocabulary, config, notes)
@@ -117,7 +117,8 @@ def _read_weights(file: Path, back: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     try:
-        packed: Any = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
+        with models.quiet():
+            packed: Any = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
     except Exception as error:  # a broken file meets the parser of the library, which raises whatever comes
         raise ToolFailed(str(error)) from error
     tree = packed.config.to_dict()
@@ -126,7 +127,8 @@ def _read_weights(file: Path, back: Path) -> None:
         model: Any = AutoModelForCausalLM.from_config(type(packed.config).from_dict(tree), dtype=torch.float32)
     model.load_state_dict(packed.state_dict(), assign=True)
     model.tie_weights()
-    model.save_pretrained(back)
+    with models.quiet():
+        model.save_pretrained(back)
 
 
 def _check_keys(file: Path, vocabulary: Vocabulary, config: Any, notes: list[str]) -> None:

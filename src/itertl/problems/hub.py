@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from itertl import model_hub
 from itertl.errors import DataError, ToolMissing
 from itertl.problems.rows import Row, Table
 
@@ -31,7 +32,9 @@ def read_hub(source: str) -> Table:
 
 
 def _load(name: str) -> Any:
-    """A Dataset, or a dict of them by split."""
+    """A Dataset, or a dict of them by split. Without a network the library takes its cache, and asks no more."""
+    if not Path(name).exists():
+        model_hub.is_reachable()
     try:
         import datasets
     except ImportError as error:

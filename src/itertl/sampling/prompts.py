@@ -41,7 +41,7 @@ def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrained
         return EncodedPrompt(text, _without_end(tokenizer, _ids(tokenizer, text, special=True)), parts.prefill)
     if not tokenizer.chat_template:
         raise UsageError("prompt.style is chat, but the model's tokenizer has no chat template; use prompt.style=plain")
-    text = _render_chat(tokenizer, parts.user, parts.system) + parts.prefill
+    text = render_chat(tokenizer, parts.user, parts.system) + parts.prefill
     return EncodedPrompt(text, _ids(tokenizer, text, special=False), parts.prefill)
 
 
@@ -123,7 +123,7 @@ def _without_end(tokenizer: "PreTrainedTokenizerBase", ids: tuple[int, ...]) -> 
     return ids
 
 
-def _render_chat(tokenizer: "PreTrainedTokenizerBase", request: str, system: str | None) -> str:
+def render_chat(tokenizer: "PreTrainedTokenizerBase", request: str, system: str | None) -> str:
     """The chat up to where the assistant writes.
 
     ``system`` None leaves the template its default, any text replaces it. "" asks for no system message: of the

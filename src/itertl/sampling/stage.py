@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from itertl import faults, plugins
+from itertl import faults, models, plugins
 from itertl.ahead import Ahead
-from itertl.config import PromptConfig, SampleConfig
+from itertl.config import PromptConfig, Recipe, SampleConfig
 from itertl.errors import UsageError
 from itertl.progress import SILENT, Tracker
 from itertl.records import Candidate, Problem, SamplingSettings, content_hash
@@ -87,6 +87,23 @@ def check_backend(config: SampleConfig) -> Callable[..., Backend]:
     make = plugins.resolve(_KIND, config.backend, BACKENDS)
     plugins.check_arguments(_KIND, config.backend, make, config.options)
     return make
+
+
+def open_policy(recipe: Recipe) -> tuple[Path | str, str]:
+    """The model that the recipe samples, and its name in records. What an endpoint serves is not looked for on this machine."""
+    name, config = recipe.model.path, recipe.sample
+    if config.backend != "openai":
+        path = models.resolve_model(recipe.model)
+        return path, models.policy_id(path, revision=recipe.model.revision)
+    needs_tokenizer = config.options.get("api") == "completions" and not name.startswith(models.API)
+    model = models.resolve_model(recipe.model) if needs_tokenizer else name.removeprefix(models.API)
+    return model, policy_name(config, str(model))
+
+
+def policy_name(config: SampleConfig, otherwise: str) -> str:
+    """What records call the policy that a back end samples: an endpoint's by the name under which it is served."""
+    served = config.options.get("served_model") if config.backend == "openai" else None
+    return otherwise if served is None else str(served)
 
 
 def open_backend(model: str | Path, config: SampleConfig, trust_remote_code: bool, revision: str | None) -> Backend:

@@ -85,10 +85,12 @@ class TransformersBackend:
         if live:
             rows = [batch[i] for i in live]
             stopper = Stopper(self._tokenizer, rows, settings)
+            shown = None if self.show is None else Shown(self._text, self.show, ends)
             found = decode(
-                model, rows, [limits[i] for i in live], settings, ends, stopper=stopper, ways=self._ways,
-                show=None if self.show is None else Shown(self._text, self.show, ends),
+                model, rows, [limits[i] for i in live], settings, ends, stopper=stopper, ways=self._ways, show=shown
             )  # fmt: skip
+            if shown is not None:
+                shown.end()
             for i, row in zip(live, found, strict=True):
                 drawn[i] = row
         return [self._generation(row, ends) for row in drawn]
@@ -96,7 +98,6 @@ class TransformersBackend:
     def _generation(self, drawn: "Drawn", ends: frozenset[int]) -> Generation:
         ids = drawn.ids[:-1] if drawn.ids and drawn.ids[-1] in ends else drawn.ids
         return Generation(text=self._text(ids), finish_reason=drawn.finish_reason, token_ids=tuple(drawn.ids))
-
 
     def _text(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
@@ -116,6 +117,14 @@ class Shown:
         self._ids.append(token)
         text = self._decode(self._ids)
         if not text.endswith("\ufffd"):
+            self._tell_up_to(text)
+
+    def end(self) -> None:
+        """The text is over: tell also what waits for bytes that did not come."""
+        self._tell_up_to(self._decode(self._ids))
+
+    def _tell_up_to(self, text: str) -> None:
+        if len(text) > len(self._told):
             self._tell(text[len(self._told) :])
             self._told = text
 

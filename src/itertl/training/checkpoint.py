@@ -8,12 +8,18 @@ import torch
 from torch import Tensor
 
 from itertl import faults, storage
+from itertl.config import PromptConfig
+from itertl.models import save_quietly
+from itertl.sampling.prompt_form import express, write_form
 from itertl.training.session import Session
 from itertl.training.state import stage_folder
 
 
-def save_checkpoint(session: Session, tokenizer: Any, out: Path, *, dtype: str) -> None:
-    """Write the policy as an ordinary ``save_pretrained`` folder, atomically; adapters are merged into the model they began from."""
+def save_checkpoint(session: Session, tokenizer: Any, out: Path, *, dtype: str, prompt: PromptConfig) -> None:
+    """Write the policy as an ordinary ``save_pretrained`` folder, atomically; adapters are merged into the model they began from.
+
+    ``prompt``: the form that it was trained with, which goes beside the weights.
+    """
     accelerator = session.accelerator
     staged = stage_folder(accelerator, out)
     faults.point("train.finish.staged")
@@ -31,7 +37,9 @@ def save_checkpoint(session: Session, tokenizer: Any, out: Path, *, dtype: str) 
             model, weights = session.model, {name: value.to(target) for name, value in weights.items()}
         model.config.dtype = target
         with storage.saves_to(out):
-            _save_quietly(model, tokenizer, staged, weights)
+            write_form(prompt, tokenizer, staged)
+            express(prompt, tokenizer)
+            save_quietly(model, tokenizer, staged, weights)
         faults.point("train.finish")
         storage.commit_folder(staged, out)
     accelerator.wait_for_everyone()
@@ -49,20 +57,6 @@ def _merged(session: Session, weights: dict[str, Tensor] | None, dtype: str) -> 
     found = set_peft_model_state_dict(fresh, {name: value.cpu() for name, value in adapters.items()})
     assert not found.unexpected_keys, found.unexpected_keys
     return fresh.merge_and_unload()
-
-
-def _save_quietly(model: Any, tokenizer: Any, folder: Path, weights: Any) -> None:
-    """Without the library's own progress bar, which would break into ours."""
-    from transformers.utils import logging
-
-    was_shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        model.save_pretrained(folder, state_dict=weights)
-        tokenizer.save_pretrained(folder)
-    finally:
-        if was_shown:
-            logging.enable_progress_bar()
 
 
 def discard_staged(out: Path) -> None:

@@ -1,0 +1,88 @@
+"""The generating example of a model card: a short program that asks the model as it was trained, and what it printed.
+
+The program of the card is the one that was run, on the exported folder, with nothing but transformers. It asks for a design of
+ours, for a pair of the user's may not be for others to read.
+"""
+
+import contextlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from itertl import models
+from itertl.config import PromptConfig
+from itertl.records import Problem
+from itertl.report import text
+from itertl.sampling.prompts import compose, encode_prompt
+
+MAX_NEW_TOKENS = 160  # as many as the example needs; more only show how a model that does not stop goes on
+_LONGEST = 4000  # characters of output in a card
+PROBLEM = Problem.create(
+    instruction="Write a 4-bit counter. On a rising edge of clk it becomes 0 where rst is 1, and counts up by 1 where en is 1.",
+    header="module counter(input clk, input rst, input en, output reg [3:0] q);",
+    source="example",
+)
+COMMAND = f"itertl generate '{PROBLEM.instruction}' --header '{PROBLEM.header}' --model"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """``program`` with the folder's public name; ``printed``: what it printed, None where it could not be run for ``reason``."""
+
+    program: str
+    printed: str | None
+    reason: str = ""
+
+
+def run_example(folder: Path, name: str, form: PromptConfig) -> Example:
+    """Write the program for the checkpoint in ``folder``, run it there, and show it under ``name``. Never raises for the model's sake."""
+    tokenizer = models.load_tokenizer(folder)
+    lines = _prompt_lines(form, tokenizer)
+    program = _program(name, lines)
+    printed = io.StringIO()
+    try:
+        with models.quiet(), contextlib.redirect_stdout(printed):
+            exec(compile(_program(str(folder), lines), "<example of the card>", "exec"), {"__name__": "__example__"})
+    except Exception as error:  # a model that its own library cannot run is still exported, and the card says so
+        return Example(program, None, text.one_line(str(error) or type(error).__name__)[:200])
+    return Example(program, text.printable(printed.getvalue())[:_LONGEST])
+
+
+def _program(folder: str, prompt_lines: list[str]) -> str:
+    return "\n".join(
+        [
+            "from transformers import AutoModelForCausalLM, AutoTokenizer",
+            "",
+            f"folder = {folder!r}  # this folder, or its name on the hub",
+            "tokenizer = AutoTokenizer.from_pretrained(folder)",
+            "model = AutoModelForCausalLM.from_pretrained(folder)",
+            *prompt_lines,
+            f"ids = model.generate(**inputs, max_new_tokens={MAX_NEW_TOKENS}, do_sample=False)",
+            'answer = tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)',
+            "print(start + answer)",
+        ]
+    )
+
+
+def _prompt_lines(form: PromptConfig, tokenizer: Any) -> list[str]:
+    """Lines that set ``start`` and ``inputs`` as training had them: by the chat template where it gives the same, else the text itself."""
+    wanted = encode_prompt(PROBLEM, form, tokenizer)
+    parts = compose(PROBLEM, form)
+    lines = [f"start = {wanted.prefill!r}  # of the answer"]
+    for messages in ([], [{"role": "system", "content": parts.system}]) if form.style != "plain" else ():
+        asked = [*messages, {"role": "user", "content": parts.user}]
+        if tokenizer.chat_template and _rendered(tokenizer, asked) + wanted.prefill == wanted.text:
+            lines += [f"messages = {asked!r}", "prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) + start"]
+            break
+    else:
+        lines.append(f"prompt = {wanted.text!r}")
+    is_bare = tuple(tokenizer(wanted.text, add_special_tokens=False)["input_ids"]) == wanted.token_ids
+    return [*lines, f'inputs = tokenizer(prompt, return_tensors="pt", add_special_tokens={not is_bare}, return_token_type_ids=False)']
+
+
+def _rendered(tokenizer: Any, messages: list[dict[str, Any]]) -> str:
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    except Exception:  # some templates refuse a system message, or an empty one
+        return ""

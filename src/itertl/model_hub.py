@@ -1,0 +1,105 @@
+"""Models of the Hugging Face hub: whether they can be had, asked once and shortly, and the shapes of those that recipes name.
+
+Without a network the hub's client asks again for minutes, for every file; here one question of a few seconds decides, and
+the cache on this disk is taken alone where it fails.
+"""
+
+import functools
+import os
+import re
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from itertl.errors import UsageError
+
+_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
+_WAIT_S = 6.0  # the connection, and looking up the name, which has no limit of its own
+
+# Name -> class and arguments of its configuration, as its config.json says: enough for a plan on a machine without network.
+SHAPES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "deepseek-ai/deepseek-coder-6.7b-instruct": (
+        "LlamaConfig",
+        {
+            "vocab_size": 32256, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
+            "num_attention_heads": 32, "num_key_value_heads": 32, "max_position_embeddings": 16384, "tie_word_embeddings": False,
+        },
+    ),
+    "HuggingFaceTB/SmolLM2-135M-Instruct": (
+        "LlamaConfig",
+        {
+            "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
+            "num_attention_heads": 9, "num_key_value_heads": 3, "max_position_embeddings": 8192, "tie_word_embeddings": True,
+        },
+    ),
+}  # fmt: skip
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether a text can be the name of a repository; a folder of that name comes first everywhere."""
+    return bool(_NAME.match(name)) and not name.startswith(".") and not Path(name).expanduser().exists()
+
+
+def require(name: str, revision: str | None) -> None:
+    """Have the client use the cache alone where the hub cannot be reached. Raises UsageError where the cache has no such model."""
+    if is_reachable() or not is_hub_name(name):
+        return
+    from huggingface_hub import constants
+
+    if not isinstance(_cached(name, "config.json", revision), str):
+        raise UsageError(
+            f"model {name}: no folder of that name here, not in the hub's cache, and {constants.ENDPOINT} cannot be reached; "
+            f"check the path, or fetch it where there is a network (hf download {name}) and give its folder as model"
+        )
+
+
+def hub_file(name: str, file: str, revision: str | None) -> Path | None:
+    """One file of a repository, from the hub or its cache; None where there is none, or it cannot be had."""
+    if not is_hub_name(name):
+        return None
+    if not is_reachable():
+        found = _cached(name, file, revision)
+        return Path(found) if isinstance(found, str) else None
+    from huggingface_hub import errors, hf_hub_download
+
+    try:
+        return Path(hf_hub_download(name, file, revision=revision))
+    except (errors.EntryNotFoundError, errors.HfHubHTTPError, OSError, ValueError):
+        return None  # a name that is wrong or closed is told where the model is loaded
+
+
+def _cached(name: str, file: str, revision: str | None) -> Any:
+    from huggingface_hub import try_to_load_from_cache
+
+    return try_to_load_from_cache(name, file, revision=revision)
+
+
+@functools.cache
+def is_reachable() -> bool:
+    """Whether the hub answers, with whatever. Where it does not, its client is told not to ask."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    answered: list[bool] = []
+
+    def ask() -> None:
+        try:
+            request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+            with urllib.request.urlopen(request, timeout=_WAIT_S):
+                answered.append(True)
+        except urllib.error.HTTPError:
+            answered.append(True)
+        except (OSError, ValueError):
+            pass
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_WAIT_S)
+    if not answered:
+        constants.HF_HUB_OFFLINE = True
+        os.environ["HF_HUB_OFFLINE"] = "1"  # for the processes that are started from here
+    return bool(answered)

@@ -1,0 +1,102 @@
+"""The form of the prompts travels with the weights: in a file, and in the chat template as far as that can say it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import training_cases as cases
+from itertl.config import ModelConfig, PromptConfig, build_recipe
+from itertl.errors import DataError
+from itertl.export.stage import export
+from itertl.models import load_tokenizer, resolve_model, tiny_tokenizer
+from itertl.records import Problem
+from itertl.sampling.prompt_form import FORM_FILE, express, read_form, with_form, write_form
+from itertl.sampling.prompts import encode_prompt
+from itertl.training.methods import resolve_method
+from itertl.training.stage import train
+
+PROBLEM = Problem.create(instruction="An inverter.", header="module inv(input a, output y);", source="test")
+FORM = PromptConfig(style="chat", system='Say "Verilog"\nand \'no more\' \\ {{ x }}.', header="prefill", template="Task: {instruction}")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of one round with ``FORM``."""
+    folder = tmp_path_factory.mktemp("trained")
+    case, config = cases.case(2), build_recipe({"train": {"epochs": 1}}).train
+    train(
+        case.rows, case.problems, model=resolve_model(ModelConfig(path="random:tiny-chat")), out=folder / "new", log=folder / "log.jsonl",
+        state=folder / "state", config=config, method=resolve_method("itertl", config), prompt=FORM, score=cases.SCORE, seed=1,
+    )  # fmt: skip
+    return folder / "new"
+
+
+def test_a_checkpoint_is_asked_as_it_was_trained(trained: Path) -> None:
+    told: list[str] = []
+    plain = build_recipe({"model": {"path": str(trained)}})
+    assert with_form(plain, told.append).prompt == FORM and told == []
+    same = build_recipe({"model": {"path": str(trained)}, "prompt": {"style": "auto", "header": "prefill"}})
+    assert with_form(same, told.append).prompt == FORM and told == []
+    other = with_form(build_recipe({"model": {"path": str(trained)}, "prompt": {"header": "append"}}), told.append)
+    assert other.prompt == FORM.model_copy(update={"header": "append"})
+    assert len(told) == 1 and "prompt.header" in told[0] and '"prefill"' in told[0] and '"append"' in told[0]
+
+
+def test_the_chat_template_says_the_system_message(trained: Path) -> None:
+    """Asked without one it gives the prompt of training; with another, that one; and a second round does not stack them."""
+    before, after = (load_tokenizer(p) for p in (resolve_model(ModelConfig(path="random:tiny-chat")), trained))
+    asked: list[dict[str, str]] = [{"role": "user", "content": "Task: An inverter."}]
+
+    def shown(tokenizer: Any, *messages: dict[str, str]) -> str:
+        return str(tokenizer.apply_chat_template([*messages], tokenize=False, add_generation_prompt=True))
+
+    assert shown(after, *asked) + PROBLEM.header == encode_prompt(PROBLEM, FORM, before).text == encode_prompt(PROBLEM, FORM, after).text
+    other = {"role": "system", "content": "Other."}
+    assert shown(after, other, *asked) == shown(before, other, *asked)
+    once = after.chat_template
+    express(FORM, after)
+    assert after.chat_template == once
+    express(FORM.model_copy(update={"system": "Other."}), after)
+    assert shown(after, *asked) == shown(before, other, *asked)
+    without = FORM.model_copy(update={"system": ""})
+    wanted = encode_prompt(PROBLEM, without, after)
+    express(without, after)
+    assert encode_prompt(PROBLEM, without.model_copy(update={"system": None}), after).text == wanted.text
+
+
+def test_an_export_carries_the_form_and_an_example_that_was_run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("itertl.export.example.MAX_NEW_TOKENS", 8)
+    export(trained, tmp_path / "out", kind="f32")
+    assert read_form(tmp_path / "out") == read_form(tmp_path / "out" / "out-f32.gguf") == FORM
+    card = (tmp_path / "out" / "README.md").read_text()
+    program = card.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    printed: list[str] = []
+    found: dict[str, Any] = {"print": printed.append}
+    exec(program, found)
+    assert found["prompt"].endswith("<|im_start|>assistant\nmodule counter(input clk, input rst, input en, output reg [3:0] q);")
+    assert '<|im_start|>system\nSay "Verilog"' in found["prompt"] and "user\nTask: Write a 4-bit counter." in found["prompt"]
+    assert printed[0].splitlines()[0].rstrip() in card and "--header 'module counter(" in card
+
+
+def test_a_plain_prompt_is_a_template_for_who_knows_chats_alone(tmp_path: Path) -> None:
+    form, tokenizer = PromptConfig(template="// {instruction}", header="omit"), tiny_tokenizer()
+    express(form, tokenizer)
+    assert tokenizer.chat_template is None  # "auto" would take it for a chat in the next round
+    write_form(form, tokenizer, tmp_path)
+    saved = read_form(tmp_path)
+    assert saved is not None and saved.style == "plain"
+    wanted = encode_prompt(PROBLEM, saved, tokenizer).text
+    express(saved, tokenizer)
+    assert tokenizer.apply_chat_template([{"role": "user", "content": "An inverter."}], tokenize=False) == wanted == "// An inverter.\n"
+
+
+def test_a_form_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for text in ("{", '{"schema": "other"}', '{"schema": "itertl.prompt_form/1", "style": "loud"}', "[]"):
+        (tmp_path / FORM_FILE).write_text(text)
+        with pytest.raises(DataError, match=FORM_FILE):
+            read_form(tmp_path)
+    (tmp_path / FORM_FILE).write_text(json.dumps({"schema": "itertl.prompt_form/1"}))
+    assert read_form(tmp_path) == PromptConfig()
