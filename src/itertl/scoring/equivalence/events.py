@@ -20,7 +20,7 @@ _CHOICES = frozenset({
     "InequalityExpression", "CaseEqualityExpression", "CaseInequalityExpression", "DivideExpression", "ModExpression",
     "PowerExpression", "LogicalShiftRightExpression", "ArithmeticShiftRightExpression", "UnaryLogicalNotExpression",
     "LogicalAndExpression", "LogicalOrExpression", "BinaryAndExpression", "BinaryOrExpression", "BinaryXorExpression",
-    "CaseGenerate",
+    "CaseGenerate", "ConditionalPredicate", "IdentifierSelectName", "InvocationExpression", "EqualsValueClause",
 })  # fmt: skip
 
 
@@ -236,13 +236,22 @@ def choices(text: str, names: set[str]) -> set[str]:
     constants = fixed | {name for name, _ in derived}
 
     def look(node: Any) -> None:
-        if node.kind.name in _CHOICES:
+        if node.kind.name in _CHOICES and not _is_size(node):
             words = names_of(node.condition if node.kind.name == "CaseGenerate" else node)
             if words & fixed and words <= constants:
                 kept.add("".join(str(node.condition if node.kind.name == "CaseGenerate" else node).split()))
 
     root.visit(look)
     return kept
+
+
+def _is_size(node: Any) -> bool:
+    """``$clog2`` of a parameter, and the value of another parameter or of a loop's variable, tell nothing apart."""
+    kind = node.kind.name
+    if kind == "InvocationExpression":
+        return str(node).strip().startswith("$")
+    above = getattr(node.parent, "parent", None) if kind == "EqualsValueClause" else None
+    return kind == "EqualsValueClause" and (above is None or above.kind.name not in ("NetDeclaration", "DataDeclaration"))
 
 
 def _chosen(text: str, names: set[str]) -> str:
