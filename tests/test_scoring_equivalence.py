@@ -96,7 +96,6 @@ def test_most_different_pairs_are_refuted(scores: dict[str, Score]) -> None:
     [
         ("equal: adder", Style.COMBINATIONAL), ("equal: synchronous reset", Style.CLOCKED), ("equal: asynchronous reset", Style.CLOCKED),
         ("equal: falling edge", Style.CLOCKED), ("equal: latch", Style.FREE), ("equal: two clocks", Style.FREE),
-        ("equal: gated clock, both", Style.FREE),
     ],
 )  # fmt: skip
 def test_how_time_is_modelled(name: str, style: Style, proofs: dict[str, Proof]) -> None:

@@ -80,8 +80,8 @@ def _subroutines(instance: Any) -> Iterator[str]:
         if node.kind.name == "Subroutine":
             seen.setdefault(node.hierarchicalPath, node)
         elif node.kind.name == "Call":
-            called = getattr(node, "subroutine", None)
-            if getattr(getattr(called, "kind", None), "name", "") == "Subroutine":
+            called: Any = getattr(node, "subroutine", None)
+            if called is not None and getattr(getattr(called, "kind", None), "name", "") == "Subroutine":
                 seen.setdefault(called.hierarchicalPath, called)
 
     instance.visit(look)
@@ -222,7 +222,12 @@ def choices(text: str, names: set[str]) -> set[str]:
 
     def names_of(node: Any) -> set[str]:
         words: set[str] = set()
-        node.visit(lambda inner: words.add(inner.valueText) if getattr(inner.kind, "name", "") == "Identifier" and hasattr(inner, "valueText") else None)
+
+        def named(inner: Any) -> None:
+            if inner.kind.name == "Identifier" and hasattr(inner, "valueText"):
+                words.add(inner.valueText)
+
+        node.visit(named)
         return words
 
     def declared(node: Any) -> None:
@@ -237,12 +242,18 @@ def choices(text: str, names: set[str]) -> set[str]:
 
     def look(node: Any) -> None:
         if node.kind.name in _CHOICES and not _is_size(node):
-            words = names_of(node.condition if node.kind.name == "CaseGenerate" else node)
+            words = names_of(_asked(node))
             if words & fixed and words <= constants:
-                kept.add("".join(str(node.condition if node.kind.name == "CaseGenerate" else node).split()))
+                kept.add("".join(str(_asked(node)).split()))
 
     root.visit(look)
     return kept
+
+
+def _asked(node: Any) -> Any:
+    """The part of a choice that must hold constants alone: of a call its arguments."""
+    kind = node.kind.name
+    return node.condition if kind == "CaseGenerate" else node.arguments or node if kind == "InvocationExpression" else node
 
 
 def _is_size(node: Any) -> bool:

@@ -72,7 +72,8 @@ def _common(bits: int, others: list[int]) -> int:
 
 class _Run:
     def __init__(self, given: Bits) -> None:
-        self.flow, self.known, self.early = Flow(), dict(given), Bits()
+        self.flow, self.known = Flow(), dict(given)
+        self.early: Bits = {}
         self.numbers: dict[str, int] = {}
         self.exits: list[Bits] = []
         self.breaks: list[Bits] = []
@@ -110,7 +111,7 @@ class _Run:
                 self.breaks.append(dict(self.known))
                 self.exits.append(dict(self.known))
             case _:
-                node.visit(lambda inner: self.expression(inner) if inner.kind.name in _VALUES else None)
+                self.expression(node)
 
     def declared(self, symbol: Any) -> None:
         """A static variable keeps its value; an automatic one begins anew at each run."""
@@ -156,7 +157,7 @@ class _Run:
                 self.statement(body)
             ends.append((self.known, self.early, self.numbers))
         self.known = _both([end[0] for end in ends])
-        self.early = {}
+        self.early = Bits()
         for _, read, _ in ends:
             for path, bits in read.items():
                 self.early[path] = self.early.get(path, 0) | bits
