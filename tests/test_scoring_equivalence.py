@@ -15,7 +15,7 @@ from itertl.errors import ToolMissing
 from itertl.judging import gate
 from itertl.problems.synth.mutate import mutants
 from itertl.records import Score, Verdict
-from itertl.scoring.equivalence import aig, checks, flat, proof, rewrite, score, script
+from itertl.scoring.equivalence import aig, checks, flat, proof, recheck, rewrite, score, script, solver
 from itertl.scoring.equivalence.flat import Style
 from itertl.scoring.equivalence.proof import Outcome, Proof
 from itertl.scoring.samples import ScoreItem
@@ -31,7 +31,9 @@ PAIRS: dict[str, Pair] = {
 }
 SAME = [name for name in PAIRS if name.startswith(("equal", "refined:"))]
 OTHER = [name for name in PAIRS if name not in SAME]
-UNPROVEN = {"refined: division by zero"}  # right, but Yosys's dividers are compared gate by gate
+UNPROVEN = {  # right, but dividers are compared gate by gate, a made clock may glitch, an open net is Z in a simulator
+    "refined: division by zero", "equal: gated clock, both", "equal, back: gated clock, both", "refined: X that a synthesizer folds",
+}  # fmt: skip
 
 
 def run_all(function: str, payloads: list[object]) -> list[object]:
@@ -61,7 +63,7 @@ def proofs() -> dict[str, Proof]:
 @pytest.mark.parametrize("name", SAME)
 def test_equal_designs_are_proven(name: str, scores: dict[str, Score]) -> None:
     found = scores[name]
-    if name in UNPROVEN and found.verdict is Verdict.UNDECIDED:
+    if name in UNPROVEN and found.verdict in (Verdict.UNDECIDED, Verdict.UNJUDGEABLE):
         return
     assert (found.verdict, found.value) == (Verdict.PASSED, 1.0), found
     assert found.detail.startswith("proven: ")
@@ -94,7 +96,6 @@ def test_most_different_pairs_are_refuted(scores: dict[str, Score]) -> None:
     [
         ("equal: adder", Style.COMBINATIONAL), ("equal: synchronous reset", Style.CLOCKED), ("equal: asynchronous reset", Style.CLOCKED),
         ("equal: falling edge", Style.CLOCKED), ("equal: latch", Style.FREE), ("equal: two clocks", Style.FREE),
-        ("equal: gated clock, both", Style.FREE),
     ],
 )  # fmt: skip
 def test_how_time_is_modelled(name: str, style: Style, proofs: dict[str, Proof]) -> None:
@@ -390,3 +391,43 @@ def test_no_mutant_that_differs_is_proven(shared_data: Path) -> None:
     scores = run_all("itertl.scoring.vectors.score:score", items(proven))
     wrong = [pair for pair, one in zip(proven, scores, strict=True) if isinstance(one, Score) and one.verdict is Verdict.WRONG_OUTPUT]
     assert all("$bits" in mutant for _, mutant in wrong), wrong
+
+
+ORDER = {  # what each design hangs on, in the words that name it
+    "k is read before it is set": logic("reg k; always @* begin y = a ^ {3'b0, k}; k = b[0]; end"),
+    "the sensitivity list lacks k": logic("reg [1:0] k; always @* k[0] = b[0]; always @(a) begin k[1] = 0; y = a ^ k; end"),
+    "the static local k of f is read": logic("function f(input p); reg k; begin f = k; k = p; end endfunction always @* y = {3'b0, f(a[0])};"),
+    "f keeps its last result": logic("function f(input p); if (p) f = 1; endfunction always @* y = {3'b0, f(a[0])};"),
+    "an edge of g, which logic makes": logic("wire g = a[0] & ~b[0]; always @(posedge g) y <= a;"),
+    "a latch behind logic (g)": logic("wire g = a[0] & ~b[0]; always @* if (g) y = a;"),
+    "an edge of g, a copy by <=": clocked("reg g; always @* g <= clk; always @(posedge g) q <= d;"),
+    "t is set by = in one clocked process": clocked("reg t; wire w = ~t; always @(posedge clk) t = d; always @(posedge clk) q <= w;"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("why", ORDER)
+def test_what_hangs_on_the_order_of_events_is_named(why: str) -> None:
+    assert checks.hazard(ORDER[why], "m").startswith(why)
+
+
+def test_loops_and_parts_that_are_set_in_order_are_let_through() -> None:
+    adder = "reg [4:0] c; integer i; always @* begin c[0] = 0; for (i = 0; i < 4; i = i + 1) {c[i+1], y[i]} = a[i] + b[i] + c[i]; end"
+    assert checks.hazard(logic(adder), "m") == ""
+
+
+def test_a_counterexample_without_registers_is_kept(tmp_path: Path) -> None:
+    """The solver writes the registers' first values before the inputs, and no such line where there is no register."""
+    (tmp_path / "trace.txt").write_text("0101\n# DONE\n")
+    assert solver._trace(tmp_path / "trace.txt", has_state=False) == ("0101",)  # pyright: ignore[reportPrivateUsage]
+    (tmp_path / "trace.txt").write_text("0\n11\n01\n# DONE\n")
+    assert solver._trace(tmp_path / "trace.txt", has_state=True) == ("11", "01")  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_proof_that_another_seed_contradicts_is_open() -> None:
+    """Two proofs, one of them made up: the adder is not the subtracter."""
+    pairs = [(logic("always @* y = a + b;"), logic("always @* y = b + a;")), (logic("always @* y = a + b;"), logic("always @* y = a - b;"))]
+    said = Score(scorer="equivalence", value=1.0, verdict=Verdict.PASSED, detail="proven: so it says")
+    found, counts = recheck.recheck(items(pairs), [(said,), (said,)], num_workers=1, timeout_s=60)  # type: ignore[arg-type]
+    assert counts == {"proven": 2, "confirmed": 1, "contradicted": 1, "open": 0}
+    assert found[0] == (said,)
+    assert (found[1][0].verdict, found[1][0].value) == (Verdict.UNDECIDED, None)

@@ -209,3 +209,18 @@ def test_the_watch_by_hand() -> None:
     assert share_missed([list(zip(rows, z, strict=True))], 0.2) == pytest.approx(3 / 5)
     config = ScoreConfig(scorers=("rtlcoder", "syntax", "vectors"), combine="ladder", ladder={"syntax": 0.5, "vectors": 1.0})
     assert rung_counts(rows, config) == {"": 2, "syntax": 2, "vectors": 1}
+
+
+@pytest.mark.parametrize(("rung", "z"), [((0.6, 0.8), 0.6), (0.8, 0.2)])
+def test_a_confirmed_counterexample_costs_what_vectors_gave(rung: float | tuple[float, float], z: float) -> None:
+    """1 of vectors would be 0.8; a refutation falls to what a value just under 1 reaches there, or to the rung before."""
+    config = ScoreConfig(
+        scorers=("a", "vectors", "equivalence"), combine="ladder", optional=("equivalence",),
+        ladder={"a": 0.2, "vectors": rung, "equivalence": 1.0},
+    )  # fmt: skip
+    below = [Score(scorer=name, value=1.0, verdict=Verdict.PASSED) for name in ("a", "vectors")]
+    refuted = climb([*below, Score(scorer="equivalence", value=0.0, verdict=Verdict.WRONG_OUTPUT)], config)
+    undecided = climb([*below, Score(scorer="equivalence", value=None, verdict=Verdict.UNDECIDED)], config)
+    wrong = climb([below[0], Score(scorer="vectors", value=0.0, verdict=Verdict.WRONG_OUTPUT)], config)
+    assert (refuted.z, refuted.held) == (pytest.approx(z), "a")
+    assert (undecided.z, wrong.z) == (pytest.approx(0.8), pytest.approx(0.2))

@@ -222,6 +222,7 @@ def score(
     workers: Workers = 0,
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for each candidate and scorer.")] = 30.0,
     vcd: Annotated[Path | None, typer.Option("--vcd", help="Folder for waveforms of what the scorer vectors finds wrong.")] = None,
+    recheck: Annotated[bool, typer.Option("--recheck", help="Simulate under other seeds what the scorer equivalence proves.")] = False,
     require_sandbox: RequireSandbox = None,
     force: Force = False,
     as_json: Json = False,
@@ -239,7 +240,7 @@ def score(
     with guard, reporter.stage("score", 0) as tracker:
         summary = score_file(
             file, names, out, problems=problems, num_workers=workers, timeout_s=timeout_s, cache=models.cache_folder(), vcd=vcd,
-            tracker=tracker,
+            second_opinion=recheck, tracker=tracker,
         )  # fmt: skip
     _print_json(summary) if as_json else print(json.dumps(summary, indent=1, ensure_ascii=False))
 

@@ -9,6 +9,7 @@ from itertl.errors import RecipeError
 from itertl.records import Fault, Score, Verdict
 
 _RAN_BADLY = (Verdict.RUNTIME_ERROR, Verdict.TIMEOUT)
+_REFUTES = {"equivalence": "vectors"}  # whose wrong output shows that the rung below said too much
 _RAN = (Verdict.PASSED, Verdict.WRONG_OUTPUT, Verdict.SCORED)
 
 
@@ -53,7 +54,9 @@ def combine(scores: Sequence[Score], config: ScoreConfig) -> float | None:
 
     ``weights``: Σ w·value / Σ w, over the scorers with a weight (no weights: all, equally). ``ladder``: climb the rungs
     in order while their value is 1; z is the height reached, plus the share of the way to the first rung not held that
-    its value is, over the top height. A rung above that one is not needed, and an optional one may be undecided.
+    its value is, over the top height. A rung above that one is not needed, and an optional one may be undecided. A
+    confirmed counterexample of ``equivalence`` takes back the rung ``vectors`` below it: what is left is what a value
+    just under 1 reaches there (where that is the rung's height too, what the rung before it reached).
     ``coderl``, ``rltf``: ``shaped_reward`` of the last scorer, in [-1, 1]. Raises RecipeError.
     """
     check_combination(config)
@@ -117,6 +120,7 @@ def climb(scores: Sequence[Score], config: ScoreConfig) -> Climb:
     """Up the recipe's ladder. Raises RecipeError where a rung that is needed was not scored."""
     by_name = {score.scorer: score for score in scores}
     reached, held, top = 0.0, "", heights(list(config.ladder.values())[-1])[1]
+    taken_back = Climb(0.0, "")
     for name, rung in config.ladder.items():
         partial, whole = heights(rung)
         score = by_name.get(name)
@@ -125,7 +129,10 @@ def climb(scores: Sequence[Score], config: ScoreConfig) -> Climb:
         if score.value is None:
             may_stay = name in config.optional and score.verdict in (Verdict.UNDECIDED, Verdict.UNJUDGEABLE)
             return Climb(reached / top if may_stay else None, held)
+        if score.verdict is Verdict.WRONG_OUTPUT and _REFUTES.get(name) == held:
+            return taken_back
         if score.value < 1:
             return Climb((reached + max(0.0, score.value) * (partial - reached)) / top, held)
+        taken_back = Climb((partial if partial < whole else reached) / top, held)
         reached, held = whole, name
     return Climb(1.0, held)

@@ -13,6 +13,7 @@ from itertl.errors import DataError, UsageError
 from itertl.progress import SILENT, Tracker
 from itertl.records import Candidate, Problem, Score, Scored, Verdict
 from itertl.scoring.engine import score_items
+from itertl.scoring.equivalence.recheck import recheck
 from itertl.scoring.lines import Line, Row, interpret
 from itertl.scoring.scorers import check_scorers
 from itertl.storage import parse_record, partial_of, read_bytes, read_lines, read_records, write_text
@@ -29,6 +30,7 @@ def score_file(
     timeout_s: float = 30.0,
     cache: Path | None = None,
     vcd: Path | None = None,
+    second_opinion: bool = False,
     tracker: Tracker = SILENT,
 ) -> dict[str, Any]:
     """Score each line of ``path`` (JSON Lines, or one JSON array) and write it back to ``out`` with its scores.
@@ -37,12 +39,15 @@ def score_file(
     if the input is one and ``out`` ends in ".json". Candidates find their problems in ``problems``, else in
     ``NAME.problems.jsonl`` beside the file ``NAME.jsonl``, else in ``problems.jsonl`` beside it or up to two folders above. Nothing is scored if a line is wrong, and ``out``
     is written whole or not at all; a killed call goes on from ``out`` + ".partial".
+    ``second_opinion``: what ``equivalence`` proves is simulated under other seeds (``equivalence.recheck``).
     ``vcd``: folder for a waveform around the first mismatch of each item that ``vectors`` finds wrong.
     Returns counts and, for each scorer, mean value and verdicts. Raises DataError, UsageError, ToolFailed.
     """
     check_scorers(scorers)
     if vcd is not None and "vectors" not in scorers:
         raise UsageError("--vcd draws what the scorer vectors finds: add it to --scorer")
+    if second_opinion and "equivalence" not in scorers:
+        raise UsageError("--recheck looks again at what the scorer equivalence proves: add it to --scorer")
     if out.is_dir():
         raise UsageError(f"{out}: is a folder; give the name of the file to write")
     rows, is_array = read_rows(path)
@@ -53,10 +58,14 @@ def score_file(
     taken = score_items(
         items, scorers, num_workers=num_workers, timeout_s=timeout_s, log=partial, cache=cache, on_done=tracker.advance
     )
+    checked: dict[str, Any] = {}
+    if second_opinion:
+        taken, counts = recheck(items, taken, num_workers=num_workers, timeout_s=timeout_s)
+        checked = {"recheck": counts}
     write_text(out, _dump(_written(lines, taken), as_array=is_array and out.suffix == ".json"))
     partial.unlink(missing_ok=True)
     drawn = {} if vcd is None else {"vcd": _draw(lines, taken, vcd, num_workers, timeout_s)}
-    return {"lines": len(lines), "items": len(items), "scorers": _summary(scorers, taken), "out": str(out), **drawn}
+    return {"lines": len(lines), "items": len(items), "scorers": _summary(scorers, taken), "out": str(out), **checked, **drawn}
 
 
 def _draw(lines: Sequence[Line], taken: Sequence[tuple[Score, ...]], folder: Path, num_workers: int, timeout_s: float) -> int:

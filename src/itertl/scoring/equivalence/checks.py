@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from itertl.scoring.netlist import Event, Process, assignments, bare, read_netlist, reads
+from itertl.scoring.equivalence import events
+from itertl.scoring.netlist import Event, Netlist, Process, assignments, bare, read_netlist, reads
 from itertl.tools import slang, verilog_text
 
 _TIMED = {
@@ -80,9 +81,10 @@ def _semantic(instance: Any) -> Iterator[str]:
 
     instance.visit(look)
     yield from found
-    processes = read_netlist(instance).processes
-    yield from (why for process in processes if (why := _start(process)))
-    yield from _race([process.body for process in processes if process.is_clocked])
+    netlist = read_netlist(instance)
+    yield from (why for process in netlist.processes if (why := _start(process)))
+    yield from _race([process.body for process in netlist.processes if process.is_clocked], netlist)
+    yield from events.found(instance, netlist)
 
 
 def _block(block: Any) -> Iterator[str]:
@@ -105,8 +107,7 @@ def _start(process: Process) -> str:
         return "a process at both edges of a signal" if any(event.edge == "both" for event in edges) else ""
     if not process.events:
         return ""
-    lacking = sorted(path.rsplit(".", 1)[-1] for path in _needed(process.body) - _listed(process.events))
-    return f"the sensitivity list lacks {lacking[0]}" if lacking else ""
+    return events.lacking(process, _listed(process.events))
 
 
 def _listed(events: Iterable[Event]) -> set[str]:
@@ -158,11 +159,12 @@ def _is_timed(statement: Any) -> bool:
     return bool(found)
 
 
-def _race(bodies: list[Any]) -> Iterator[str]:
-    """Variables that a clocked process sets by ``=`` and another clocked process reads."""
+def _race(bodies: list[Any], netlist: Netlist) -> Iterator[str]:
+    """Variables that a clocked process sets by ``=`` and another clocked process reads, itself or through wires and ports."""
     for body in bodies:
         for path in sorted(_written(body, is_blocking=True)):
-            if any(path in reads(other) - _only_written(other) for other in bodies if other is not body):
+            hanging = events.downstream([path], netlist)
+            if any(hanging & (reads(other) - _only_written(other)) for other in bodies if other is not body):
                 yield f"{path.rsplit('.', 1)[-1]} is set by = in one clocked process and read in another"
 
 

@@ -66,6 +66,8 @@ class Flat:
     trigger: Trigger | None
     resets: frozenset[tuple[Trigger, ...]]  # asynchronous controls of its registers, one entry for each distinct set
     may_be_x: bool
+    open: str = ""  # a signal that is read and that nothing drives
+    has_init: bool = False  # something that it remembers has a first value
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ def read(path: Path) -> Flat:
         trigger=_trigger(module, memory),
         resets=frozenset(_controls(cell, module) for cell in memory),
         may_be_x=bool(memory) or any(map(_may_make_x, module.cells)) or _has_open_bits(module),
+        open=_open(module, content),
+        has_init=_has_init(memory, content),
     )
 
 
@@ -241,3 +245,15 @@ def _has_open_bits(module: _Module) -> bool:
     read = {bit for cell in module.cells for _, bits in _pins(cell, "input") for bit in bits}
     read.update(bit for port in module.ports.values() if port["direction"] == "output" for bit in port["bits"])
     return bool(read - {"0", "1"} - module.inputs.keys() - module.drivers.keys())
+
+
+def _open(module: _Module, content: Any) -> str:
+    """The name of a signal that some cell reads and nothing drives: high impedance in a simulator, an X in a netlist."""
+    read = {bit for cell in module.cells for _, bits in _pins(cell, "input") for bit in bits if isinstance(bit, int)}
+    lacking = read - module.inputs.keys() - module.drivers.keys()
+    return next((name for name, net in content["netnames"].items() if lacking.intersection(net["bits"])), "a signal") if lacking else ""
+
+
+def _has_init(memory: list[Cell], content: Any) -> bool:
+    state = {bit for cell in memory for bit in cell["connections"]["Q"]}
+    return any("init" in net["attributes"] and state.intersection(net["bits"]) for net in content["netnames"].values())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from itertl.judging.gate import Design
 from itertl.scoring import interface
-from itertl.scoring.equivalence import flat, rewrite, script, solver
+from itertl.scoring.equivalence import events, flat, rewrite, script, solver
 from itertl.scoring.equivalence.checks import has_unknown_literal, hazard
 from itertl.scoring.equivalence.flat import Flat, Style, Unprovable
 from itertl.scoring.equivalence.script import CANDIDATE, MITER, REFERENCE, Start
@@ -65,22 +65,37 @@ class Proof:
 def prove(reference: Design, candidate: Design, *, cpu_s: int = CPU_S) -> Proof:
     """Whether the candidate has the reference's outputs wherever those are defined. Raises ToolMissing, ToolFailed."""
     try:
-        begin = script.start(interface.read(reference.text, reference.top))
+        wanted = interface.read(reference.text, reference.top)
+        own = interface.read(candidate.text, candidate.top)
     except interface.Unsupported as error:
         return _unsupported(REFERENCE, str(error))
+    why = events.parameters(candidate.text, own, wanted)
+    if why:
+        return _unsupported(CANDIDATE, why)
+    begin = script.start(wanted)
+    found, has_init = _prove(reference, candidate, begin, cpu_s)
+    if found.outcome is Outcome.PROVEN and has_init and begin.resets:
+        first, _ = _prove(reference, candidate, Start((), begin.clocks), cpu_s)
+        if first.outcome is not Outcome.PROVEN:
+            return Proof(Outcome.UNKNOWN, "initial values beside a reset: not proven before the first reset")
+    return found
+
+
+def _prove(reference: Design, candidate: Design, begin: Start, cpu_s: int) -> tuple[Proof, bool]:
+    """The proof from one start, and whether the reference's registers have first values."""
     limits = Limits(wall_s=5.0 * cpu_s, cpu_s=cpu_s, memory_mb=MEMORY_MB, proc=True)
     with sandbox.scratch() as folder:
         for name, design in ((REFERENCE, reference), (CANDIDATE, candidate)):
             why = _write(folder, name, design)
             if why:
-                return _unsupported(name, why)
-        ran = yosys.passes(folder, _parts(folder, begin, has_unknown_literal(candidate.text)), limits)
+                return _unsupported(name, why), False
+        ran = yosys.passes(folder, _parts(folder, begin, (reference, candidate)), limits)
         ended = _ended(folder)
         if ended is not None:
-            return ended
+            return ended, False
         if ran.error:
-            return _stopped(folder, ran)
-        return _solved(folder, begin, cpu_s)
+            return _stopped(folder, ran), False
+        return _solved(folder, begin, cpu_s), flat.read(folder / f"{REFERENCE}.json").has_init
 
 
 def _write(folder: Path, name: str, design: Design) -> str:
@@ -101,11 +116,11 @@ def _unsupported(name: str, why: str) -> Proof:
     return Proof(Outcome.UNSUPPORTED, f"the reference: {why}" if is_references else why, is_references=is_references)
 
 
-def _parts(folder: Path, begin: Start, has_unknown: bool) -> Iterator[list[str]]:
+def _parts(folder: Path, begin: Start, designs: tuple[Design, Design]) -> Iterator[list[str]]:
     """Yosys's scripts, and between them, in its process, the look at what the first one made.
 
-    ``has_unknown``: the candidate's text names an X. Where Yosys makes a latch it takes that for "whatever is handy", so
-    that a candidate would be right by an X.
+    Where the candidate's text names an X and Yosys makes a latch, it takes that for "whatever is handy", so that a
+    candidate would be right by an X.
     """
     yield [*script.flatten(REFERENCE), *script.flatten(CANDIDATE)]
     try:
@@ -116,11 +131,15 @@ def _parts(folder: Path, begin: Start, has_unknown: bool) -> Iterator[list[str]]
         gate = _read(folder, CANDIDATE)
     except Unprovable as error:
         return _end(folder, _unsupported(CANDIDATE, str(error)))
-    if gate.has_latch and has_unknown:
+    if gate.has_latch and has_unknown_literal(designs[1].text):
         return _end(folder, _unsupported(CANDIDATE, "latches beside the literal X"))
     difference = _ports(gate, gold)
     if difference:
         return _end(folder, Proof(Outcome.PORTS, difference))
+    for name, side, design in zip((REFERENCE, CANDIDATE), (gold, gate), designs, strict=True):
+        why = f"{side.open} is read and nothing drives it" if side.open else events.x_test(design.text, design.top) if side.may_be_x else ""
+        if why:
+            return _end(folder, _unsupported(name, why))
     style, may_be_x = flat.style(gold, gate), gold.may_be_x or gate.may_be_x
     flat.add_state_port(folder / f"{REFERENCE}.json", folder / f"{REFERENCE}_state.json", gold, script.STATE)
     (folder / f"{MITER}.v").write_text(script.miter(gold, may_be_x, style, begin), encoding="utf-8")

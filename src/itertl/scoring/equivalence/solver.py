@@ -50,10 +50,10 @@ def solve(folder: Path, *, cpu_s: int, memory_mb: int = 2048) -> Solved:
     search = f"bmc3 -F {_COVER_FRAMES} -T 1" if network.latches else "dprove -T 1"
     cover = [_READ.format(settled), search, "print_status"] if not is_defined else []
     question = [_READ.format(differs), f"dprove -T 1; pdr -T {cpu_s}", "print_status", f"write_cex -a {_TRACE}"]
-    return _asked(folder, [*cover, *question], Limits(wall_s=5.0 * cpu_s, cpu_s=cpu_s, memory_mb=memory_mb))
+    return _asked(folder, [*cover, *question], bool(network.latches), Limits(wall_s=5.0 * cpu_s, cpu_s=cpu_s, memory_mb=memory_mb))
 
 
-def _asked(folder: Path, commands: list[str], limits: Limits) -> Solved:
+def _asked(folder: Path, commands: list[str], has_state: bool, limits: Limits) -> Solved:
     """ABC's answer: the last status is the question's, one before it whether all is ever defined."""
     readable = tuple(yosys.package_roots()) if yosys.has_library() else ()
     done = sandbox.run([yosys.abc_program(), "-c", "; ".join(commands)], cwd=folder, limits=replace(limits, readable=readable))
@@ -64,10 +64,11 @@ def _asked(folder: Path, commands: list[str], limits: Limits) -> Solved:
     if len(said) != wanted:
         raise ToolFailed(f"ABC ended with status {done.returncode}: {(done.stderr or done.stdout)[-200:]}")
     answer: Answer = {0: "ever", 1: "never"}.get(said[-1], "unknown")  # type: ignore[assignment]
-    return Solved(answer, wanted == 1 or said[0] == 0, _trace(folder / _TRACE) if answer == "ever" else ())
+    return Solved(answer, wanted == 1 or said[0] == 0, _trace(folder / _TRACE, has_state) if answer == "ever" else ())
 
 
-def _trace(path: Path) -> tuple[str, ...]:
-    """The lines of inputs of what ABC wrote: after the registers' first values, one line a step."""
-    lines = path.read_text(encoding="ascii", errors="replace").split("\n") if path.exists() else []
-    return tuple(line for line in lines[1:] if line and not line.startswith("#"))
+def _trace(path: Path, has_state: bool) -> tuple[str, ...]:
+    """The lines of inputs of what ABC wrote, one a step; before them stands one of the registers' first values, if there are any."""
+    text = path.read_text(encoding="ascii", errors="replace") if path.exists() else ""
+    lines = [line for line in text.split("\n") if line and not line.startswith("#")]
+    return tuple(lines[1:] if has_state else lines)
