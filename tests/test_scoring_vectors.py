@@ -411,11 +411,11 @@ endmodule
 
 def test_an_output_that_random_words_never_move_is_moved_or_named() -> None:
     never = "module lock(input clk, input rst, input [7:0] key, output open); assign open = 0; endmodule"
-    assert vectors.score(ScoreItem(code=LOCK + "// same", reference=LOCK)).value == 1.0
-    assert vectors.score(ScoreItem(code=never, reference=LOCK)).value == 0.0
+    assert score(ScoreItem(code=LOCK + "// same", reference=LOCK)).value == 1.0
+    assert score(ScoreItem(code=never, reference=LOCK)).value == 0.0
     far = "module f(input clk, rst, output reg o); reg [47:0] c; always @(posedge clk) if (rst) begin c <= 0; o <= 0; end "
     far += "else begin c <= c + 1; o <= &c; end endmodule"
-    found = vectors.score(ScoreItem(code=far, reference=far))
+    found = score(ScoreItem(code=far, reference=far))
     assert (found.value, found.verdict) == (None, Verdict.UNDECIDED)
     assert "output o " in found.detail
 
@@ -423,7 +423,7 @@ def test_an_output_that_random_words_never_move_is_moved_or_named() -> None:
 def test_slangs_invalid_nodes_are_no_fault_of_ours() -> None:
     dead = "module z #(parameter O = 4, N = 2)(input [O-1:0] a, output [N-1:0] y); generate if (N > O) assign y = {{N-O{1'b0}}, a}; "
     dead += "else assign y = a[N-1:0]; endgenerate endmodule"
-    assert vectors.score(ScoreItem(code=dead, reference=dead)).value == 1.0
+    assert score(ScoreItem(code=dead, reference=dead)).value == 1.0
     right = "module t(input [31:0] a, output [7:0] y); assign y = {a[15:8]}; endmodule"
-    found = vectors.score(ScoreItem(code=right.replace("15:8", "8:15"), reference=right))
+    found = score(ScoreItem(code=right.replace("15:8", "8:15"), reference=right))
     assert (found.value, found.verdict) == (0.0, Verdict.ELABORATION_ERROR)
