@@ -20,6 +20,10 @@ from itertl.tools.pool import Outcome
 
 SOUND = "module m(input clk, rst, input [3:0] d, output reg [3:0] q); always @(posedge clk) if (rst) q <= 0; else q <= d; endmodule"
 FAULTY = {
+    "still output": (
+        "module m(input clk, rst, output reg tick); reg [47:0] n; "
+        "always @(posedge clk) if (rst) begin n <= 0; tick <= 0; end else begin n <= n + 1; tick <= n == 48'hfff000000000; end endmodule"
+    ),
     "refused": "module m(input a, output y); assign y = b; endmodule",
     "does not synthesize": "module m(input clk, a, output reg q); always @(posedge clk or posedge a or negedge a) if (a) q <= 0; else q <= ~q; endmodule",
     "undriven output": "module m(input a, output [3:0] y, output z); assign y[1:0] = {a, a}; assign z = a; endmodule",

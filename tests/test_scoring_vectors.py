@@ -399,3 +399,31 @@ def test_verilogeval_references_against_themselves_and_the_other_version(shared_
         for code, reference in ((own, own), (other, own), (own, other)):
             found = score(ScoreItem(code, row["prompt"], reference, "top_module"))
             assert found.value == 1.0 or found.verdict is Verdict.UNJUDGEABLE, (row["task_id"], found)
+
+
+LOCK = """
+module lock(input clk, input rst, input [7:0] key, output reg open); reg [1:0] s;
+always @(posedge clk) if (rst) begin s <= 0; open <= 0; end else begin open <= s == 3 && key == 8'h5c;
+s <= s == 0 && key == 8'h91 ? 1 : s == 1 && key == 8'h2e ? 2 : s == 2 && key == 8'hd7 ? 3 : 0; end
+endmodule
+"""
+
+
+def test_an_output_that_random_words_never_move_is_moved_or_named() -> None:
+    never = "module lock(input clk, input rst, input [7:0] key, output open); assign open = 0; endmodule"
+    assert score(ScoreItem(code=LOCK + "// same", reference=LOCK)).value == 1.0
+    assert score(ScoreItem(code=never, reference=LOCK)).value == 0.0
+    far = "module f(input clk, rst, output reg o); reg [47:0] c; always @(posedge clk) if (rst) begin c <= 0; o <= 0; end "
+    far += "else begin c <= c + 1; o <= &c; end endmodule"
+    found = score(ScoreItem(code=far, reference=far))
+    assert (found.value, found.verdict) == (None, Verdict.UNDECIDED)
+    assert "output o " in found.detail
+
+
+def test_slangs_invalid_nodes_are_no_fault_of_ours() -> None:
+    dead = "module z #(parameter O = 4, N = 2)(input [O-1:0] a, output [N-1:0] y); generate if (N > O) assign y = {{N-O{1'b0}}, a}; "
+    dead += "else assign y = a[N-1:0]; endgenerate endmodule"
+    assert score(ScoreItem(code=dead, reference=dead)).value == 1.0
+    right = "module t(input [31:0] a, output [7:0] y); assign y = {a[15:8]}; endmodule"
+    found = score(ScoreItem(code=right.replace("15:8", "8:15"), reference=right))
+    assert (found.value, found.verdict) == (0.0, Verdict.ELABORATION_ERROR)

@@ -13,7 +13,7 @@ from itertl.scoring.samples import is_plain_name
 from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult
 from itertl.tools.yosys import Ran
 
-REVISION = 1  # of the checks here; part of what kept answers depend on
+REVISION = 2  # of the checks here; part of what kept answers depend on
 _NEVER_KNOWN = "no bit of its outputs is ever known"
 Fault = tuple[str, str]  # (kind, detail): kinds are those of ``function_report``
 PARTS = ("netlist", "simulation")  # of an inspection: each is kept by what it depends on
@@ -63,6 +63,8 @@ def _unknowns(oracle: Oracle | Silent) -> list[Fault]:
         most = max(unknown[bit] for bit in at_times)
         kind = "X after reset" if oracle.interface.resets else "X without a reset"
         faults.append((kind, f"{_named(run, at_times)} in up to {most} of {len(compared)} samples"))
+    if oracle.still:
+        faults.append(("still output", ", ".join(oracle.still)))
     return faults
 
 

@@ -26,6 +26,7 @@ KINDS = {
     "X throughout": "an output bit is never 0 or 1",
     "X after reset": "an output bit is X at times though a reset has been given",
     "X without a reset": "an output bit is X at times, and there is no reset to give",
+    "still output": "no input was found that moves an output: agreement on it proves nothing, and no candidate gets vectors 1",
     "not simulated": "its inputs cannot be driven, or its simulation does not end in time",
 }
 REMARKS = frozenset({"X without a reset"})  # usual in honest hardware: no fault by itself

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from itertl.scoring import roles
-from itertl.scoring.netlist import bare, read_netlist
+from itertl.scoring.netlist import bare, read_netlist, walk
 from itertl.scoring.roles import Clock, Reset
 from itertl.tools import slang
 
@@ -117,7 +117,7 @@ def _parameters(instance: Any) -> list[Any]:
         if is_settable and getattr(symbol.value.value, "hasUnknown", True) is False:
             found.append(symbol)
 
-    instance.body.visit(look)
+    walk(instance.body, look)
     return found
 
 
@@ -133,7 +133,7 @@ def _tunable(instance: Any, parameters: list[Any]) -> tuple[str, ...]:
             for item in node.items:
                 labels.update(name for expression in item.expressions for name in _parameter_names(expression))
 
-    instance.body.visit(look)
+    walk(instance.body, look)
     declarations = {word for port in instance.body.portList for word in _words(port)}
     return tuple(
         symbol.name
@@ -152,7 +152,7 @@ def _parameter_names(expression: Any) -> Iterator[str]:
         if node.kind.name == "NamedValue":
             found.append(node.symbol.name)
 
-    expression.visit(look)
+    walk(expression, look)
     return iter(found)
 
 

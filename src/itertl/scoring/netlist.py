@@ -4,9 +4,11 @@ Signals are named by their hierarchical path. What it does not: tell bits of a v
 a function, an interface or a dynamic variable.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from itertl.tools import slang
 
 Relation = Literal["same", "inverted", "other"]
 _FIXED = ("Parameter", "EnumValue", "Specparam", "Genvar")  # names that stand for constants
@@ -57,6 +59,24 @@ class Netlist:
         self.drivers.setdefault(target, []).append(driver)
 
 
+def walk(node: Any, look: Callable[[Any], None]) -> None:
+    """``look`` at every node of elaborated slang below ``node`` that has a meaning.
+
+    Left out: what a generate condition does not take, and what slang calls invalid, which has none of the members of its
+    kind. slang elaborates texts with such nodes without an error: a negative replication in a branch that is not taken, a
+    part select the wrong way round.
+    """
+    skip, advance = slang.library().ast.VisitAction.Skip, slang.library().ast.VisitAction.Advance
+
+    def visit(inner: Any) -> Any:
+        if inner.kind.name == "Invalid" or (inner.kind.name == "GenerateBlock" and inner.isUninstantiated):
+            return skip
+        look(inner)
+        return advance
+
+    node.visit(visit)
+
+
 def read_netlist(instance: Any) -> Netlist:
     """Everything below one elaborated instance of a module."""
     found = Netlist()
@@ -65,7 +85,7 @@ def read_netlist(instance: Any) -> Netlist:
         match node.kind.name:
             case "ProceduralBlock":
                 _process(node, found)
-            case "ContinuousAssign":
+            case "ContinuousAssign" if node.assignment.kind.name == "Assignment":
                 _assignment(node.assignment, found)
             case "Net" if node.initializer is not None:
                 found.drive(node.hierarchicalPath, _driver(node.initializer))
@@ -76,7 +96,7 @@ def read_netlist(instance: Any) -> Netlist:
             case _:
                 pass
 
-    instance.body.visit(look)
+    walk(instance.body, look)
     return found
 
 
@@ -88,7 +108,7 @@ def reads(node: Any) -> set[str]:
         if inner.kind.name in ("NamedValue", "HierarchicalValue") and inner.symbol.kind.name not in _FIXED:
             found.add(inner.symbol.hierarchicalPath)
 
-    node.visit(look)
+    walk(node, look)
     return found
 
 
@@ -100,7 +120,7 @@ def assignments(statement: Any) -> list[Any]:
         if inner.kind.name == "Assignment":
             found.append(inner)
 
-    statement.visit(look)
+    walk(statement, look)
     return found
 
 
@@ -207,7 +227,7 @@ def _first_timed(body: Any) -> list[Any]:
         if node.kind.name == "Timed" and node.timing.kind.name in ("SignalEvent", "EventList", "ImplicitEvent"):
             found.append(node)
 
-    body.visit(look)
+    walk(body, look)
     return found[:1]
 
 

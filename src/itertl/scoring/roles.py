@@ -173,13 +173,13 @@ def _conditionals(statement: Any) -> Iterator[Any]:
         if node.kind.name in ("Conditional", "ConditionalOp"):
             found.append(node)
 
-    statement.visit(look)
+    netlist.walk(statement, look)
     return iter(found)
 
 
 def _is_first(statement: Any, node: Any) -> bool:
     """Whether ``node`` is the first statement of a process."""
-    while statement.kind.name in ("Block", "List"):
+    while statement.kind.name == "Block" or (statement.kind.name == "List" and statement.list):
         statement = statement.body if statement.kind.name == "Block" else statement.list[0]
     return statement.kind.name == "Conditional" and statement.sourceRange == node.sourceRange
 
@@ -202,7 +202,7 @@ def _branches(statement: Any) -> bool:
         if node.kind.name in ("Conditional", "Case"):
             found.append(node.kind.name)
 
-    statement.visit(look)
+    netlist.walk(statement, look)
     return bool(found)
 
 

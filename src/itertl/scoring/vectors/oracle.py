@@ -12,10 +12,10 @@ from itertl.judging import gate
 from itertl.records import Verdict, content_hash
 from itertl.scoring import interface as interfaces
 from itertl.scoring.interface import Interface, Unsupported
-from itertl.scoring.vectors import far, outcome, stimulus, testbench
+from itertl.scoring.vectors import far, outcome, still, stimulus, testbench
 from itertl.scoring.vectors.delays import step_ns
 from itertl.scoring.vectors.outcome import Expected
-from itertl.scoring.vectors.stimulus import Stimulus
+from itertl.scoring.vectors.stimulus import Inputs, Stimulus
 from itertl.scoring.vectors.testbench import RUN_LIMITS, Bench
 from itertl.scoring.vectors.words import Hints, hints
 
@@ -44,6 +44,7 @@ class Oracle:
 
     interface: Interface
     runs: tuple[Run, ...]
+    still: tuple[str, ...] = ()  # outputs that never move in the first run, though nothing proves them constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,32 @@ def consult(reference: str, top: str, seed: str) -> Oracle | Silent:
     if not first.expected.known:
         return _silent("no bit of its outputs is ever known")
     others = _second(found.text, seen, known, _seed(seed, reference))
-    return Oracle(seen, (first, *others))
+    return Oracle(seen, (first, *others), _still(found.text, first))
+
+
+def _still(text: str, run: Run) -> tuple[str, ...]:
+    quiet = still.still_outputs(run.interface, run.outputs, run.stimulus.is_compared)
+    if not quiet:
+        return ()
+    found = _search(text, run.interface, tuple(quiet.items()))
+    return tuple(name for name in quiet if name not in found or not found[name].is_constant)
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _search(text: str, seen: Interface, quiet: tuple[tuple[str, str], ...]) -> dict[str, still.Waking]:
+    return still.search(text, seen, dict(quiet))
+
+
+def _wake(inputs: Inputs, text: str, seen: Interface, known: Hints, words: Stimulus, outputs: tuple[str, ...]) -> bool:
+    """Add what moves the outputs that did not in the steps so far; whether there is any."""
+    quiet = still.still_outputs(seen, outputs, words.is_compared)
+    found = [waking for waking in _search(text, seen, tuple(quiet.items())).values() if waking.cycles] if quiet else []
+    if found:  # behind the words that were given, however many there are
+        del inputs.words[len(words.words) :], inputs.is_compared[len(words.words) :]
+    for waking in found:
+        still.play(inputs, seen, known, waking.cycles)
+    inputs.max_steps = max(inputs.max_steps, len(inputs.words))
+    return bool(found)
 
 
 def _silent(reason: str) -> Silent:
@@ -101,12 +127,18 @@ def _run(
     if done.stopped is None and steps == STEPS:
         far.extend(inputs, text, seen, known, done.outputs)
         if inputs.skips:
-            words = inputs.done(seen.clocks[0].name)
-            done = testbench.run(text, testbench.prepare(words, seen, step), parameters)
+            words, done = _extended(inputs, text, seen, step)
+        if done.stopped is None and _wake(inputs, text, seen, known, words, done.outputs):
+            words, done = _extended(inputs, text, seen, step)
     if done.stopped is not None:
         return Silent(*done.stopped) if done.stopped[0] is Verdict.TOOL_FAILED else _silent(f"{done.stopped[0]}: {done.stopped[1]}")
     bench = testbench.prepare(words, seen, step)
     return Run(parameters, seen, words, bench, done.outputs, outcome.expect(done.outputs, words.is_compared))
+
+
+def _extended(inputs: Inputs, text: str, seen: Interface, step: int) -> tuple[Stimulus, testbench.Samples]:
+    words = inputs.done(seen.clocks[0].name if inputs.skips else None)
+    return words, testbench.run(text, testbench.prepare(words, seen, step))
 
 
 def _second(text: str, seen: Interface, known: Hints, seed: int) -> list[Run]:

@@ -15,7 +15,7 @@ from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult
 from itertl.scoring.vectors.outcome import Outcome
 from itertl.tools import icarus
 
-REVISION = 2  # of stimulus and rule: part of what a kept score depends on
+REVISION = 3  # of stimulus and rule: part of what a kept score depends on
 
 
 def seed() -> str:
@@ -76,6 +76,9 @@ def judge(design: str, seen: Interface, oracle: Oracle) -> tuple[float | None, V
         if outcomes[-1].first is not None:
             detail = describe(run, done.outputs, outcomes[-1])
             return _value(outcomes), Verdict.WRONG_OUTPUT, detail
+    if oracle.still:
+        names = cut(", ".join(oracle.still))
+        return None, Verdict.UNDECIDED, f"all agrees, but no input was found that moves output {names} of the reference"
     bits = outcome.joined(outcomes).known
     known = oracle.runs[0].expected.known / (oracle.runs[0].expected.width * sum(oracle.runs[0].stimulus.is_compared))
     return 1.0, Verdict.PASSED, f"{bits} bits agree; the reference knows {known:.0%} of its outputs"
