@@ -1,15 +1,13 @@
 """The command line as a user meets it: exit status, JSON on stdout alone, files that others can read."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 import report_builder as make
+from command_line import itertl, itertl_apart
 from evaluation_cases import INVERT
 from itertl.config import load_recipe
 from itertl.plan import make_plan
@@ -17,12 +15,6 @@ from itertl.records import EvalRow
 from itertl.storage import write_records
 
 TINY = "evaluation_hooks:tiny_benchmark"  # a user's own benchmark, of this folder
-
-
-def itertl(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "itertl", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "COLUMNS": "120", **variables}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=250, env=environment)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +178,7 @@ def test_a_plan_counts_only_the_evaluations_that_are_due(repository: Path, tmp_p
 
 def test_the_papers_run_is_planned_without_network_or_files(repository: Path, tmp_path: Path) -> None:
     """6,740,512,768 parameters, as the model's own configuration gives; 2 benchmarks of 143 and 156 problems, judged 8 times."""
-    done = itertl("run", repository / "recipes" / "paper-6.7b.yaml", "--plan", "--json", cwd=tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
+    done = itertl_apart("run", repository / "recipes" / "paper-6.7b.yaml", "--plan", "--json", cwd=tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
     assert (plan["parameters"], plan["problems"], len(plan["assumed"])) == (6_740_512_768, 10_000, 3)
@@ -196,7 +188,7 @@ def test_the_papers_run_is_planned_without_network_or_files(repository: Path, tm
 
 def test_a_hub_model_without_network_is_one_line(tmp_path: Path) -> None:
     started = time.monotonic()
-    done = itertl("generate", "x", "--model", "owner/model", cwd=tmp_path, HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path))
+    done = itertl_apart("generate", "x", "--model", "owner/model", cwd=tmp_path, HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path))
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert "owner/model" in done.stderr and "hf download" in done.stderr and time.monotonic() - started < 60
 

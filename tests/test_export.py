@@ -30,6 +30,7 @@ from transformers import (
 )
 
 import report_builder as build
+from command_line import itertl, itertl_apart
 from itertl import gguf_conversion, models, storage
 from itertl.config import ModelConfig
 from itertl.errors import DataError, ToolFailed, UsageError
@@ -97,11 +98,6 @@ def save_model(folder: Path, kind: type, tokenizer: Any, *, seed: int = 3, rows:
 
 def fields_of(file: Path) -> dict[str, Any]:
     return {name: field.contents() for name, field in gguf.GGUFReader(file).fields.items()}
-
-
-def itertl(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "itertl", "export", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=150, env={**os.environ, **environment})
 
 
 # The reordering of rows
@@ -545,7 +541,7 @@ def test_after_a_kill_the_same_command_ends_as_if_nothing_had_been(point: str, t
     """At every moment the folder holds the old export, the new one, or waits whole under another name."""
     out = tmp_path / "out"
     export(tiny, out, kind="f32")
-    killed = itertl(tiny, "--out", out, ITERTL_KILL_AT=f"commit.out.{point}")
+    killed = itertl_apart("export", tiny, "--out", out, ITERTL_KILL_AT=f"commit.out.{point}")
     assert killed.returncode == -signal.SIGKILL
     there = [p for p in (out, tmp_path / ".out.old") if (p / "export.json").is_file()]
     assert there
@@ -784,14 +780,14 @@ def test_what_cannot_be_pushed_is_said_before_any_work(hub: type[FakeApi], tiny:
 
 
 def test_the_command_prints_one_object(tiny: Path, tmp_path: Path) -> None:
-    done = itertl(tiny, "--out", tmp_path / "out", "--gguf", "q8_0", "--json")
+    done = itertl("export", tiny, "--out", tmp_path / "out", "--gguf", "q8_0", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["out"] == str(tmp_path / "out") and found["gguf"]["type"] == "q8_0" and found["pushed"] is None
     assert found["gguf"]["check"]["tensors"] == 20 and found["files"]["out-q8_0.gguf"] == storage.hash_file(tmp_path / "out" / "out-q8_0.gguf")
     record = json.loads((tmp_path / "out" / "export.json").read_text())
     assert record["files"] == found["files"]
-    lines = itertl(tiny, "--out", tmp_path / "out").stdout.splitlines()
+    lines = itertl("export", tiny, "--out", tmp_path / "out").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["checkpoint", "card"]
 
 
@@ -809,7 +805,7 @@ def test_the_command_prints_one_object(tiny: Path, tmp_path: Path) -> None:
 )
 def test_wrong_usage_is_status_2(arguments: list[str], words: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    done = itertl(*[str(tiny) if a == "TINY" else a for a in arguments])
+    done = itertl("export", *[str(tiny) if a == "TINY" else a for a in arguments])
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert list(tmp_path.iterdir()) == []
 
