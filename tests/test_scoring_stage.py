@@ -1,5 +1,6 @@
 """The stage: order, duplicates, cache, faults of ours and of the model, kill -9 and resume."""
 
+import json
 import logging
 import os
 import signal
@@ -12,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from itertl.config import ScoreConfig
-from itertl.errors import DataError, UsageError
+from itertl.errors import DataError, ToolFailed, UsageError
 from itertl.progress import Tracker
 from itertl.records import Candidate, Fault, Problem, SamplingSettings, Score, Scored, Verdict
 from itertl.scoring import scorers
 from itertl.scoring.engine import score_items
+from itertl.scoring.files import score_file
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.stage import score_candidates
 from itertl.storage import read_records
@@ -230,3 +232,16 @@ def test_resuming_asks_a_broken_tool_again_and_nothing_else(tmp_path: Path) -> N
     assert [row[0].value for row in rows] == [0.01, 0.02]
     assert sorted(calls.read_text().split()) == ["a", "a", "bb"]
     assert all(row[0].verdict.fault is Fault.NONE for row in rows)
+
+
+def test_a_users_scorer_that_raises_stops_the_call_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_scorer.py").write_text("def score(item):\n    if item.code.endswith('!'):\n        raise ValueError('odd')\n    return 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    lines = [{"reference": "module m; endmodule", "completion": text} for text in ("module m; endmodule!", "module m; endmodule")]
+    source = tmp_path / "pairs.jsonl"
+    source.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(ToolFailed, match=r"own_scorer:score: (raised ValueError: odd \(.*own_scorer\.py:3\)|scorer .* returned a int)"):
+        score_file(source, ["own_scorer:score"], tmp_path / "out.jsonl", num_workers=1)
+    assert not (tmp_path / "out.jsonl").exists()
+    found = score_file(source, ["own_scorer:score"], tmp_path / "out.jsonl", num_workers=1, keep_going=True)["scorers"]["own_scorer:score"]
+    assert found["unscored"] == 2 and "own_scorer.py:3" in found["first_failure"]

@@ -36,6 +36,7 @@ BaseUrl = Annotated[str | None, typer.Option("--base-url", metavar="URL", help="
 Benchmark = Annotated[str, typer.Option("--benchmark", help="Benchmark's name, see docs/evaluation.md.")]
 Data = Annotated[Path | None, typer.Option("--data", help="The benchmark's files: a clone of its repository, or a JSONL.")]
 RequireSandbox = Annotated[str | None, typer.Option("--require-sandbox", metavar="LEVEL", help="Refuse to work at a weaker level than rlimits, landlock or bubblewrap.")]
+KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Leave out candidates on which a scorer of your own raises, instead of stopping.")]
 Force = Annotated[bool, typer.Option("--force", help="Write over what is there, whoever made it.")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Worker processes; 0: one for each core.")]
 
@@ -153,6 +154,7 @@ def run(
     plan: Annotated[bool, typer.Option("--plan", help="Print the resolved recipe, the files, time and memory; run nothing.")] = False,
     measured: Annotated[bool, typer.Option("--measure", help="With --plan: estimate from a few measured steps of the model.")] = False,
     require_sandbox: RequireSandbox = None,
+    keep_going: KeepGoing = False,
     resume_changed: Annotated[bool, typer.Option("--resume-changed", help="Go on in a folder that holds a run of another recipe; what the change makes stale is made again.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -160,7 +162,7 @@ def run(
     from itertl.commands import warn
     from itertl.sampling.prompt_form import with_form
 
-    resolved = with_form(load_recipe(recipe, overrides or []), warn)
+    resolved = with_form(load_recipe(recipe, [*(overrides or []), *(["score.keep_going=true"] if keep_going else [])]), warn)
     folder = out or Path("runs") / resolved.name
     if plan:
         from itertl.plan import make_plan
@@ -222,6 +224,7 @@ def score(
     workers: Workers = 0,
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for each candidate and scorer.")] = 30.0,
     vcd: Annotated[Path | None, typer.Option("--vcd", help="Folder for waveforms of what the scorer vectors finds wrong.")] = None,
+    keep_going: KeepGoing = False,
     recheck: Annotated[bool, typer.Option("--recheck", help="Simulate under other seeds what the scorer equivalence proves.")] = False,
     require_sandbox: RequireSandbox = None,
     force: Force = False,
@@ -240,7 +243,7 @@ def score(
     with guard, reporter.stage("score", 0) as tracker:
         summary = score_file(
             file, names, out, problems=problems, num_workers=workers, timeout_s=timeout_s, cache=models.cache_folder(), vcd=vcd,
-            second_opinion=recheck, tracker=tracker,
+            second_opinion=recheck, keep_going=keep_going, tracker=tracker,
         )  # fmt: skip
     _print_json(summary) if as_json else print(json.dumps(summary, indent=1, ensure_ascii=False))
 

@@ -87,6 +87,7 @@ class ScoreConfig(_Part):
     num_workers: int = Field(default=0, ge=0)  # 0: one for each core
     timeout_s: float = Field(default=30.0, gt=0)  # for each candidate and scorer
     budget_s: float | None = Field(default=None, gt=0)  # for each candidate on a ladder: no rung begins after it
+    keep_going: bool = False  # leave out candidates on which a scorer of your own raises, instead of stopping
 
 
 class LoraConfig(_Part):

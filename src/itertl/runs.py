@@ -23,7 +23,7 @@ from itertl.progress import QUIET, Reporter
 from itertl.records import IterationMetrics, Manifest, StageRecord
 
 # keys whose change makes no finished stage stale
-_HARMLESS = ("name: ", "iterations: ", "select.", "train.save_every_", "score.num_workers: ")
+_HARMLESS = ("name: ", "iterations: ", "select.", "train.save_every_", "score.num_workers: ", "score.keep_going: ")
 _VERSIONED = ("itertl", "torch", "transformers", "accelerate", "peft", "pyslang", "pyverilog", "rapidfuzz")
 
 

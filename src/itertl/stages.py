@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from itertl import models, storage
 from itertl.config import EvalConfig, Recipe
 from itertl.errors import DataError, UsageError
@@ -187,7 +189,7 @@ def score(run: RunFolder, task: Task, candidates: Path | None, iteration: int) -
         values = [combine(s.scores, config) for s in scored]
         unscored = sum(v is None for v in values)
         if unscored:
-            run.reporter.say(f"[red]{unscored} of {len(values)} candidates could not be scored, by our fault, and are left out[/red]")
+            _tell_unscored(run, scored, unscored)
         return {"scored": len(scored), "unscored": unscored}
 
     run.stage(
@@ -203,6 +205,20 @@ def score(run: RunFolder, task: Task, candidates: Path | None, iteration: int) -
         work=work,
     )
     return out
+
+
+def _tell_unscored(run: RunFolder, scored: Sequence[Scored], unscored: int) -> None:
+    """How many candidates have no z, and why the first has none. Raises DataError where none has one."""
+    config = run.recipe.score
+    first = next(one for one in scored if combine(one.scores, config) is None)
+    missing = [score for score in first.scores if score.value is None]
+    reason = f"{missing[0].scorer}: {missing[0].verdict}: {missing[0].detail or 'no detail'}"[:300] if missing else "no score"
+    if unscored == len(scored):
+        raise DataError(
+            f"{run.recipe.data.source}: not one of {unscored} candidates could be scored, so that training would see references alone; the first: "
+            f"{reason}. Mend the references (itertl data audit --function), choose other scorers, or method=sft"
+        )
+    run.reporter.say(f"[red]{unscored} of {len(scored)} candidates could not be scored, by our fault, and are left out[/red]; the first: {escape(reason)}")
 
 
 def train(run: RunFolder, task: Task, scored: Path | None, policy: Policy, iteration: int) -> tuple[Policy, TrainResult]:

@@ -20,6 +20,7 @@ from itertl.records import Fault, Score, Verdict, content_hash
 from itertl.scoring import scorers
 from itertl.scoring.cache import ScoreCache
 from itertl.scoring.samples import ScoreItem
+from itertl.scoring.worker import is_users_fault
 from itertl.storage import AppendLog
 from itertl.tools import pool
 from itertl.tools.pool import Outcome
@@ -41,6 +42,7 @@ def score_items(
     log: Path | None = None,
     cache: Path | None = None,
     on_done: Callable[[int], None] = lambda count: None,
+    keep_going: bool = True,
 ) -> list[tuple[Score, ...]]:
     """Score each item by each scorer; returns, for each item, its scores in the order of ``names``.
 
@@ -48,7 +50,8 @@ def score_items(
     one below is 1, and only while the time that the item's rungs took is within ``budget_s`` (else UNDECIDED).
     ``log``: progress file, from which a killed call goes on; the caller removes it once the result is on disk.
     ``cache``: folder of scores kept across runs. ``on_done`` is told how many items became complete since its last
-    call. Raises UsageError for an unknown scorer, ToolFailed where workers cannot start.
+    call. ``keep_going`` False: a scorer of the user's own that raises ends the call. Raises UsageError for an unknown scorer,
+    ToolFailed where workers cannot start, and with a user's scorer's own error and line.
     """
     scorers.check_scorers(names)
     keys = [{name: _key(name, item) for name in names} for item in items]
@@ -72,6 +75,8 @@ def score_items(
             left = {key: unit for key, unit in todo.items() if key not in found.scores}
             run = stack.enter_context(contextlib.closing(_run(left, workers, timeout_s)))
             for key, score, seconds in run:
+                if not keep_going and is_users_fault(score):
+                    raise ToolFailed(f"the scorer {score.scorer}: {score.detail}; mend it, or go on without these candidates by --keep-going")
                 found.add({key: (score, seconds)})
                 if journal is not None:
                     journal.append([{"key": key, "score": score.model_dump(mode="json"), "seconds": seconds}])

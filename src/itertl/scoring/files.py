@@ -31,6 +31,7 @@ def score_file(
     cache: Path | None = None,
     vcd: Path | None = None,
     second_opinion: bool = False,
+    keep_going: bool = False,
     tracker: Tracker = SILENT,
 ) -> dict[str, Any]:
     """Score each line of ``path`` (JSON Lines, or one JSON array) and write it back to ``out`` with its scores.
@@ -39,6 +40,7 @@ def score_file(
     if the input is one and ``out`` ends in ".json". Candidates find their problems in ``problems``, else in
     ``NAME.problems.jsonl`` beside the file ``NAME.jsonl``, else in ``problems.jsonl`` beside it or up to two folders above. Nothing is scored if a line is wrong, and ``out``
     is written whole or not at all; a killed call goes on from ``out`` + ".partial".
+    ``keep_going``: lines on which a scorer of the user's own raises are left without a value, else they end the call.
     ``second_opinion``: what ``equivalence`` proves is simulated under other seeds (``equivalence.recheck``).
     ``vcd``: folder for a waveform around the first mismatch of each item that ``vectors`` finds wrong.
     Returns counts and, for each scorer, mean value and verdicts. Raises DataError, UsageError, ToolFailed.
@@ -56,7 +58,8 @@ def score_file(
     partial = partial_of(out)
     items = [item for line in lines for item in line.items]
     taken = score_items(
-        items, scorers, num_workers=num_workers, timeout_s=timeout_s, log=partial, cache=cache, on_done=tracker.advance
+        items, scorers, num_workers=num_workers, timeout_s=timeout_s, log=partial, cache=cache, on_done=tracker.advance,
+        keep_going=keep_going,
     )
     checked: dict[str, Any] = {}
     if second_opinion:
@@ -164,6 +167,8 @@ def _summary(names: Sequence[str], taken: Sequence[tuple[Score, ...]]) -> dict[s
         table[name] = {
             "mean": mean, "scored": len(values), "unscored": len(column) - len(values), "by_verdict": dict(sorted(verdicts.items())),
         }  # fmt: skip
+        first = next((score.detail for score in column if score.verdict is Verdict.TOOL_FAILED), None)
+        table[name] |= {} if first is None else {"first_failure": first}
     return table
 
 

@@ -56,6 +56,7 @@ def score_candidates(
         log=partial,
         cache=cache,
         on_done=tracker.advance,
+        keep_going=config.keep_going,
         **_settings(config),
     )
     scored = [Scored(candidate=c, scores=scores) for c, scores in zip(candidates, rows, strict=True)]

@@ -4,6 +4,7 @@ import contextlib
 import math
 import resource
 import time
+import traceback
 from collections.abc import Generator
 
 from itertl.errors import ToolFailed, ToolMissing
@@ -11,6 +12,7 @@ from itertl.records import Fault, Score, Verdict
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.scorers import SCORERS, get_scorer
 
+RAISED, WRONG_KIND = "raised", "scorer"  # how the detail begins where a scorer of the user's own is at fault
 MEMORY_MB = 4096  # address space of a worker while a built-in scorer runs
 
 
@@ -34,9 +36,22 @@ def score_unit(unit: tuple[str, ScoreItem]) -> Score:
     except ToolFailed as error:
         return Score(scorer=name, value=None, verdict=Verdict.TOOL_FAILED, detail=str(error)[:500])
     except Exception as error:
-        detail = f"{type(error).__name__}: {error}"[:500]
-        return Score(scorer=name, value=None, verdict=Verdict.TOOL_FAILED, detail=detail)
+        detail = f"{type(error).__name__}: {error}"
+        if name not in SCORERS:
+            detail = f"{RAISED} {detail} ({_place(error)})"
+        return Score(scorer=name, value=None, verdict=Verdict.TOOL_FAILED, detail=detail[:500])
     return _checked(name, found)
+
+
+def _place(error: Exception) -> str:
+    """File and line at which a user's scorer raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "no line known"
+
+
+def is_users_fault(score: Score) -> bool:
+    """Whether a scorer of the user's own raised, or returned what is not a score."""
+    return score.scorer not in SCORERS and score.detail.startswith((RAISED, WRONG_KIND))
 
 
 def _checked(name: str, found: object) -> Score:
@@ -50,7 +65,7 @@ def _checked(name: str, found: object) -> Score:
         problem = f"returned {found.value}, which is not a finite number"
     else:
         return found.model_copy(update={"scorer": name})
-    return Score(scorer=name, value=None, verdict=Verdict.TOOL_FAILED, detail=f"scorer {name} {problem}")
+    return Score(scorer=name, value=None, verdict=Verdict.TOOL_FAILED, detail=f"{WRONG_KIND} {name} {problem}")
 
 
 @contextlib.contextmanager
