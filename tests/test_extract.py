@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itertl.sampling.extract import ADDED_BREAK, ADDED_END, ADDED_HEADER, Extraction, extract
+from itertl.tools.verilog_text import unix_lines
 
 HEADER = "module mux(input a, input b, input s, output y);\n"
 BODY = "  assign y = s ? b : a;\nendmodule"
@@ -164,7 +165,7 @@ def test_nothing_is_lost_and_nothing_raises(text: str, header: str, is_prefilled
     prefill = header if is_prefilled else ""
     found = extract(text, header=header, prefill=prefill)
     dropped = Counter("".join(d.text for d in found.dropped))
-    have, want = Counter(found.code) + dropped, Counter(text)
+    have, want = Counter(found.code) + dropped, Counter(unix_lines(text))
     assert not want - have  # each character of the text is kept or dropped
     for piece in (d.text for d in found.dropped):
         assert piece in text
@@ -201,3 +202,48 @@ def test_real_model_outputs_keep_their_module(shared_data: Path) -> None:
         for shown in (text, f"Here you are:\n```verilog\n{text}\n```\nIt has one module."):
             assert extract(shown, header=prompts[row["task_id"]]).code.strip() == whole
     assert seen > 100
+
+
+SOLUTION = "module m(input a, input b, output y);\n  assign y = a & b;\nendmodule\n"
+DRAFT = "module m(input a, input b, output y);\n  assign y = a | b;\nendmodule\n"
+SKELETON = "module m(input a, input b, output y);\n  // your code here\nendmodule\n"
+THOUGHTS = {
+    "a thought": f"<think>\nLet me try\n{DRAFT}\nno.\n</think>\n{SOLUTION}",
+    "the opening mark came with the prompt": f"First\n```verilog\n{DRAFT}```\nhm</think>\n```verilog\n{SOLUTION}```\n",
+    "begin_of_thought": f"<|begin_of_thought|>{DRAFT}<|end_of_thought|>\n<|begin_of_solution|>\n{SOLUTION}<|end_of_solution|>",
+    "reasoning and answer": f"<reasoning>\n{DRAFT}</reasoning>\n<answer>\n```verilog\n{SOLUTION}```\n</answer>",
+    "answer alone": f"Draft: {DRAFT}\n<answer>{SOLUTION}</answer>",
+    "two thoughts": f"<think>a {DRAFT}</think>well <think>{DRAFT}</think>\n{SOLUTION}",
+    "a corrected version": f"```verilog\n{DRAFT}```\nWait, that is an OR. Corrected version:\n```verilog\n{SOLUTION}```",
+    "a skeleton first": f"The skeleton:\n```verilog\n{SKELETON}```\nThe full module:\n```verilog\n{SOLUTION}```",
+    "a mistake to avoid, last": f"```verilog\n{SOLUTION}```\nA common mistake:\n```verilog\n{DRAFT}```",
+    "without fences": f"{DRAFT}\nHmm, this fails. Final answer:\n\n{SOLUTION}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", THOUGHTS)
+def test_a_draft_is_no_answer(name: str) -> None:
+    found = extract(THOUGHTS[name], header="module m(input a, input b, output y);")
+    assert found.code.strip() == SOLUTION.strip()
+    if "<" in THOUGHTS[name]:
+        assert any(d.reason == "thought" and "a | b" in d.text for d in found.dropped)
+
+
+def test_a_thought_that_never_ends_holds_no_answer() -> None:
+    assert extract(f"<think>\nmaybe\n{DRAFT}\nor", top="m").code == ""
+    assert extract(f"maybe\n{DRAFT}\nor", top="m", opened=True).code == ""
+
+
+def test_what_continues_a_prefilled_header_belongs_to_its_module() -> None:
+    header = "module c(input clk, output reg q);"
+    slip = extract("\n  always @(posedge clk) q <= ~q;\nend module c;", header=header, prefill=header).code
+    assert slip.startswith(header) and "always @(posedge clk)" in slip and slip.endswith("endmodule")
+    example = "\n  always @(posedge clk) q <= ~q;\nend\n// Example\nmodule t(input clk, output q);\n  c u(clk, q);\nendmodule\n"
+    shown = extract(example, header=header, prefill=header).code
+    assert shown.startswith(header) and "module t" not in shown
+    again = extract(f"\nendmodule\n{header}\n  always @(posedge clk) q <= ~q;\nendmodule\n", header=header, prefill=header).code
+    assert again.count("module c") == 1 and "always" in again
+
+
+def test_carriage_returns_alone_end_lines() -> None:
+    assert extract("// a\rmodule m(input a, output y); // b\r assign y = a;\rendmodule\r").code.count("\n") >= 2

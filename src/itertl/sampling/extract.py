@@ -8,12 +8,16 @@ a module stays (and is a syntax error, as it should be).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from itertl.records import Dropped
+from itertl.sampling.thoughts import Span, answer_spans
 from itertl.sampling.units import Unit, find_units, looks_like_code, module_name
+from itertl.sampling.versions import choose_versions
+from itertl.tools.verilog_text import tokenize, unix_lines
 
+THOUGHT = "thought"
 ADDED_END = "added a missing endmodule"
 ADDED_BREAK = "added a line break between two modules"
 ADDED_HEADER = "added the header that the answer goes on from"
@@ -57,31 +61,77 @@ class _Drop:
     reason: str
 
 
-def extract(text: str, *, header: str = "", prefill: str = "", top: str | None = None) -> Extraction:
+def extract(text: str, *, header: str = "", prefill: str = "", top: str | None = None, opened: bool = False) -> Extraction:
     """Take the Verilog out of ``text``; never raises.
+
+    A thought (``thoughts``) is no answer, ``opened`` where the prompt ended inside one; of several modules of one name the last that
+    is presented as the answer counts (``versions``).
 
     ``prefill`` was the start of the answer and comes before ``text``. ``header`` is the module header of the task: it
     names the module that is wanted (``top`` does so where there is none), and comes before an answer that goes on from
     it. The characters of ``code`` and of ``dropped`` together are those of ``text``, beside prefill or header and the
     additions that ``dropped`` notes.
     """
-    pieces, drops = _cut_at_marks(text)
+    text = unix_lines(text)
+    found = [_extract(text, spans, header, prefill, top) for spans in answer_spans(text, opened=opened)]
+    return next((one for one in found if one.code), found[0])
+
+
+def _extract(text: str, spans: Sequence[Span], header: str, prefill: str, top: str | None) -> Extraction:
+    """``extract`` of one reading of the text: what lies outside of ``spans`` is thought."""
+    pieces, drops = _cut_at_marks(text, spans)
     chosen = _choose(text, pieces, prefill, header or prefill)
     kept = [p for p in pieces if p in chosen]
     drops += [_Drop(p.start, p.end, _why_not(p)) for p in pieces if p not in chosen]
     start, notes = _start_of_code(text, kept, header, prefill)
     if start is None:
-        return _account(text, "", [_Drop(0, len(text), "no module in the text")] if text else [], [])
+        return _account(text, "", _nothing(text, drops), [])
     joined, offsets = _join(text, kept, start)
     wanted = module_name(header or prefill) or top
-    code, inner, added = _keep_modules(joined, wanted)
+    asked = frozenset(t.text for t in tokenize(header or prefill) if t.kind == "identifier")
+    code, inner, added = _keep_modules(joined, wanted, asked, lambda low, high: _between(text, offsets, low, high))
     if not code:
-        return _account(text, "", [_Drop(0, len(text), "no module in the text")] if text else [], [])
+        return _account(text, "", _nothing(text, drops), [])
     drops += [d for cut in inner for d in _back(cut, offsets)]
     return _account(text, code, drops, [*notes, *added])
 
 
-def _cut_at_marks(text: str) -> tuple[list[_Piece], list[_Drop]]:
+def _nothing(text: str, drops: Sequence[_Drop]) -> list[_Drop]:
+    """The account of an answer without code: its thoughts, and the rest."""
+    thoughts = [drop for drop in drops if drop.reason == THOUGHT]
+    rest = [_Drop(low, high, "no module in the text") for low, high in _gaps([(d.start, d.end) for d in thoughts], len(text))]
+    return [*thoughts, *rest]
+
+
+def _gaps(spans: Sequence[Span], end: int) -> list[Span]:
+    """What of [0, end) no span covers."""
+    found, position = [], 0
+    for low, high in sorted(spans):
+        if low > position:
+            found.append((position, low))
+        position = max(position, high)
+    return [*found, (position, end)] if position < end else found
+
+
+def _between(text: str, offsets: Sequence[tuple[int, int, int]], low: int, high: int) -> str:
+    """What stands in the answer between two places of the joined text, dropped pieces included."""
+    begin = next((there + low - place for place, there, size in offsets if place < low <= place + size), 0)
+    end = next((there + high - place for place, there, size in offsets if place <= high < place + size), 0)
+    return text[begin:end]
+
+
+def _cut_at_marks(text: str, spans: Sequence[Span]) -> tuple[list[_Piece], list[_Drop]]:
+    """Split each span at fences and chat markers; what lies outside of the spans is thought."""
+    pieces: list[_Piece] = []
+    drops = [_Drop(low, high, THOUGHT) for low, high in _gaps(spans, len(text))]
+    for low, high in spans:
+        mine, gone = _cut_span(text[low:high])
+        pieces += [_Piece(p.start + low, p.end + low, p.is_fenced) for p in mine]
+        drops += [_Drop(d.start + low, d.end + low, d.reason) for d in gone]
+    return pieces, drops
+
+
+def _cut_span(text: str) -> tuple[list[_Piece], list[_Drop]]:
     """Split at fences and chat markers. A fence toggles between prose and code; an unclosed one goes to the end."""
     marks = [(m.start(), m.end(), "code fence") for m in _FENCE.finditer(text)]
     marks += [(m.start(), m.end(), "chat marker") for m in _MARKER.finditer(text)]
@@ -135,6 +185,12 @@ def _goes_on(text: str, units: Sequence[Unit], everything: Sequence[Unit], wante
     return ";" in before or not before.strip()
 
 
+def _has_statement(text: str, units: Sequence[Unit]) -> bool:
+    """Whether something that ends in ``;`` stands before the first module: the inside of one that was begun before."""
+    before = _COMMENT_OR_STRING.sub(" ", text[: min((u.lead for u in units), default=len(text))])
+    return looks_like_code(before) or ";" in before
+
+
 def _why_not(piece: _Piece) -> str:
     return "code block without a whole module" if piece.is_fenced else "prose outside the code"
 
@@ -146,7 +202,9 @@ def _start_of_code(text: str, kept: list[_Piece], header: str, prefill: str) -> 
     body = text[kept[0].start : kept[0].end]
     modules = [u for u in find_units(body) if u.is_module]
     everything = [u for p in kept for u in find_units(text[p.start : p.end]) if u.is_module]
-    if modules and not _goes_on(body, modules, everything, module_name(header or prefill)):
+    wanted = module_name(header or prefill)
+    is_inside = bool(prefill) and not any(u.name == wanted for u in everything) and _has_statement(body, modules)
+    if modules and not is_inside and not _goes_on(body, modules, everything, wanted):
         return "", []
     if prefill:
         return prefill, []
@@ -183,10 +241,15 @@ def _back(cut: _Drop, offsets: Sequence[tuple[int, int, int]]) -> list[_Drop]:
     return found
 
 
-def _keep_modules(code: str, wanted: str | None) -> tuple[str, list[_Drop], list[str]]:
+def _keep_modules(
+    code: str, wanted: str | None, ports: frozenset[str], between: Callable[[int, int], str]
+) -> tuple[str, list[_Drop], list[str]]:
     """Keep the wanted module with its helpers. Returns (code, what was cut from it, notes of additions)."""
     units = find_units(code)
-    reasons = _reasons_to_drop([u for u in units if u.is_module], wanted)
+    modules = [u for u in units if u.is_module]
+    ends = [0, *(u.end for u in modules)]
+    before = [between(end, u.start) for end, u in zip(ends, modules, strict=False)]
+    reasons = _reasons_to_drop(modules, wanted, choose_versions(modules, before, ports))
     kept: list[str] = []
     cuts: list[_Drop] = []
     added: list[str] = []
@@ -223,18 +286,13 @@ def _open_guard(kept: str, rest: str) -> int:
     return closing.end() if closing else 0
 
 
-def _reasons_to_drop(modules: list[Unit], wanted: str | None) -> dict[int, str]:
-    """Which modules go (by place), and why."""
-    reasons: dict[int, str] = {}
+def _reasons_to_drop(modules: list[Unit], wanted: str | None, versions: dict[int, str]) -> dict[int, str]:
+    """Which modules go (by place), and why. ``versions``: those of which another one of the same name counts."""
+    reasons = dict(versions)
     closed = {u.name for u in modules if u.is_closed}
-    taken: set[str] = set()
     for unit in modules:
-        if not unit.is_closed and closed and (unit.name != wanted or unit.name in closed):
-            reasons[unit.start] = "unfinished module"
-        elif unit.name in taken:
-            reasons[unit.start] = "module defined again"
-        else:
-            taken.add(unit.name)
+        if not unit.is_closed and closed and unit.name != wanted:
+            reasons.setdefault(unit.start, "unfinished module")
     left = [u for u in modules if u.start not in reasons]
     designs = [u for u in left if u.name == wanted or not u.is_testbench] or left
     top = _top(designs, wanted)

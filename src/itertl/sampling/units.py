@@ -24,6 +24,13 @@ _BODY = re.compile(
     r"(?![\w$])[^\n]*(?:[;=@(\[]|\bbegin\b)"
 )
 
+_DECLARATIONS = frozenset(["input", "output", "inout", "wire", "reg", "logic", "tri", "integer", "parameter", "localparam", "genvar", "signed"])
+_OPEN_PLACE = re.compile(
+    r"(?://|/\*)[^\n]*(?:\bTODO\b|\b(?:your|the|rest of the|actual|add|insert|write|fill in)\b[^\n]{0,20}"
+    r"\b(?:code|logic|implementation|here)\b|\.\.\.\s*$)|^\s*\.\.\.",
+    re.IGNORECASE | re.MULTILINE,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -37,6 +44,7 @@ class Unit:
     is_closed: bool
     is_testbench: bool
     mentions: frozenset[str]  # identifiers in its body: a superset of the modules that it instantiates
+    is_hollow: bool = False  # ports and declarations, or a place left open: a skeleton
 
 
 def find_units(code: str) -> list[Unit]:
@@ -85,7 +93,7 @@ def _unit_at(code: str, stream: list[Token], index: int, free: int) -> tuple[Uni
     if token.kind != "keyword":
         return None
     if token.text in ("module", "macromodule"):
-        name = _declared_name(stream, index)
+        name = None if _is_slip(code, stream, index) else _declared_name(stream, index)
         return None if name is None else _module(code, stream, index, free, name)
     if token.text in _CLOSERS and _declared_name(stream, index):
         last = next((i for i in range(index, len(stream)) if stream[i].text == _CLOSERS[token.text]), None)
@@ -111,10 +119,27 @@ def _declared_name(stream: list[Token], index: int) -> str | None:
     return stream[after].text.removeprefix("\\") if following[0] in "(;#" or following == "import" else None
 
 
+def _is_slip(code: str, stream: list[Token], index: int) -> bool:
+    """``end module NAME;`` on one line: a slip for ``endmodule``, which begins nothing."""
+    if index == 0 or stream[index - 1].text != "end" or "\n" in code[stream[index - 1].end : stream[index].start]:
+        return False
+    return index + 2 >= len(stream) or stream[index + 1].kind not in ("identifier", "escaped") or stream[index + 2].text == ";"
+
+
+def _is_hollow(text: str, body: Sequence[Token]) -> bool:
+    """Whether a module does nothing yet: behind its header are declarations alone, or a comment tells where code is to go."""
+    if _OPEN_PLACE.search(text):
+        return True
+    header = next((i for i, token in enumerate(body) if token.text == ";"), len(body))
+    starts = [after for before, after in zip(body[header:], body[header + 1 :], strict=False) if before.text == ";"]
+    return all(token.text in _DECLARATIONS for token in starts) and all(token.text != "=" for token in body)
+
+
 def _module(code: str, stream: list[Token], index: int, free: int, name: str) -> tuple[Unit, int]:
     last = index + 1
     while last < len(stream) and stream[last].text != "endmodule":
-        if stream[last].text in ("module", "macromodule") and _declared_name(stream, last) is not None:
+        begins = stream[last].text in ("module", "macromodule") and _declared_name(stream, last) is not None
+        if begins and not _is_slip(code, stream, last):
             break
         last += 1
     is_closed = last < len(stream) and stream[last].text == "endmodule"
@@ -130,7 +155,8 @@ def _module(code: str, stream: list[Token], index: int, free: int, name: str) ->
     lead = _lead(code, free, stream[index].start)
     mentions = frozenset(t.text.removeprefix("\\") for t in body if t.kind in ("identifier", "escaped"))
     test = _is_testbench(name, body)
-    return Unit(name, lead, stream[index].start, end, True, is_closed, test, mentions), after
+    hollow = _is_hollow(code[stream[index].start : end], body)
+    return Unit(name, lead, stream[index].start, end, True, is_closed, test, mentions, hollow), after
 
 
 def _other(code: str, stream: list[Token], index: int, last: int, free: int) -> tuple[Unit, int]:

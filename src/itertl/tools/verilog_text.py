@@ -107,6 +107,14 @@ def _lex(code: str) -> Iterator[re.Match[str]]:
     return _LEXER.finditer(code)
 
 
+def unix_lines(code: str) -> str:
+    """A text whose lines end in carriage returns alone with line feeds instead, of the same length; any other as it is.
+
+    To a lexer such a text is one line, and its first ``//`` a comment to the end.
+    """
+    return code if "\n" in code else code.replace("\r", "\n")
+
+
 def tokenize(code: str) -> list[Token]:
     """All tokens in order; white space and comments are dropped. Attributes come as ``(*``, …, ``*)``."""
     found: list[Token] = []

@@ -1,0 +1,74 @@
+"""Which of several modules of one name is the answer.
+
+Modules with no prose between them are one group, and prose before a group presents it: as the answer ("Corrected
+version:"), or as something beside it ("A common mistake:", "Alternatively", the next question of a text that runs on).
+Within a group the first module of a name counts, of groups the last that is presented as the answer. Before that comes
+what tells a full module from a sketch: it is closed, has the ports that are asked for, and has statements.
+"""
+
+import re
+from collections.abc import Sequence
+
+from itertl.sampling.units import Unit
+
+_PRESENTS = re.compile(
+    r"\b(?:correct(?:ed|ion)?|right|fix(?:ed|es)?|final|finished|updated?|revised?|improved|complete[d]?|full|rewritten|let me|let's|try)\b",
+    re.IGNORECASE,
+)
+_BESIDE = re.compile(
+    r"\b(?:alternat\w+|mistakes?|wrong|incorrect\w*|bug\w*|broken|fault\w*|flawed|original\w*|previous\w*|earlier|old|avoid|instead of|"
+    r"do not|don't|never|not (?:work|correct|right|do)\w*|fail\w*|compar\w+|bad|naive|for example|example|usage|sketch|"
+    r"another (?:way|option|version|variant|style)|other (?:way|option|version|variant|style)s?|variant|optional\w*|if you (?:want|need|prefer|would)\w*)\b",
+    re.IGNORECASE,
+)
+_NEXT_TASK = re.compile(
+    r"<\|?(?:im_start|user|eot_id|im_end|endoftext|/s)|^\W*(?:instruction|question|problem|exercise|task|user|human|prompt)\b[^\n]{0,20}(?::|$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CLAUSE = re.compile(r"[.;!?,:]\s+|\n")
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_FENCE_OR_SPACE = re.compile(r"[`~]{3,}[ \t]*[\w+#.-]*|[\s*#_>-]+")
+
+
+def choose_versions(modules: Sequence[Unit], before: Sequence[str], ports: frozenset[str]) -> dict[int, str]:
+    """Of modules that share a name all but one, by place, with the reason to drop them.
+
+    ``before``: for each module what stands between the one before it and itself. ``ports``: identifiers of the header
+    that is asked for.
+    """
+    group, is_answer, is_over = 0, True, False
+    ranks: dict[str, list[tuple[tuple[bool, bool, bool, bool, int, int], Unit]]] = {}
+    for place, (unit, text) in enumerate(zip(modules, before, strict=True)):
+        said = _says(text, is_first=place == 0)
+        if said is not None:
+            group, is_answer = group + 1, said
+            is_over |= place > 0 and _NEXT_TASK.search(text) is not None
+        rank = (unit.is_closed, ports <= unit.mentions, not unit.is_hollow, is_answer and not is_over, group, -place)
+        ranks.setdefault(unit.name, []).append((rank, unit))
+    reasons: dict[int, str] = {}
+    for versions in ranks.values():
+        best = max(rank for rank, _ in versions)
+        for rank, unit in versions:
+            if rank != best:
+                reasons[unit.start] = "module defined again" if unit.is_closed else "unfinished module"
+    return reasons
+
+
+def _says(text: str, *, is_first: bool) -> bool | None:
+    """Whether ``text`` presents what follows as the answer; None where it says nothing, as a comment mostly does."""
+    comments = " ".join(_COMMENT.findall(text))
+    prose = _FENCE_OR_SPACE.sub(" ", _COMMENT.sub("\n", text)).strip()
+    if prose or "```" in text or "~~~" in text:
+        lines = [line for line in _COMMENT.sub("\n", text).split("\n") if _FENCE_OR_SPACE.sub("", line)]
+        clauses = [c for c in _CLAUSE.split(lines[-1].strip(" \t:*#")) if c.strip()] if lines else []
+        verdict = _of_clause(clauses[-1]) if clauses else None
+        return _of_clause(comments) is not False if verdict is None else verdict
+    return _of_clause(comments) if comments and not is_first else None
+
+
+def _of_clause(clause: str) -> bool | None:
+    """The word that comes first decides: a "fixed version of the wrong code" is an answer, "the wrong one, uncorrected" none."""
+    good, beside = _PRESENTS.search(clause), _BESIDE.search(clause)
+    if good and beside:
+        return good.start() < beside.start()
+    return True if good else False if beside else None
