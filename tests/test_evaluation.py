@@ -255,13 +255,30 @@ class TestFiles:
 
     def test_unreadable_samples(self, tmp_path: Path, tiny_by_name: str) -> None:
         (tmp_path / "s.gz").write_bytes(gzip.compress(b"{}" * 99)[:-9])
-        for name, message in (("absent.jsonl", "cannot be read"), ("absent.gz", "cannot be unpacked"), ("s.gz", "cannot be unpacked"), (".", "is a folder")):
+        for name, message in (("absent.jsonl", "cannot be read"), ("absent.gz", "cannot be read"), ("s.gz", "cannot be read"), (".", "is a folder")):
             with pytest.raises(DataError, match=message):
                 eval_file(tmp_path / name, tiny_by_name)
         (tmp_path / "file").write_text("")
         write_lines(tmp_path / "s.jsonl", [{"task_id": "invert", "completion": INVERT}])
         with pytest.raises(DataError, match="choose another --out"):
             eval_file(tmp_path / "s.jsonl", tiny_by_name, out=tmp_path / "file/out")
+
+    @pytest.mark.parametrize(
+        ("wrap", "note"),
+        [
+            ("{}", "begin a module"), ("```verilog\n{}\n```", "fences or thoughts"), ("<think>no</think>\n```\n{}```", "fences or thoughts"),
+        ],
+    )  # fmt: skip
+    def test_the_shape_of_a_whole_file_is_recognised(self, tmp_path: Path, tiny_by_name: str, wrap: str, note: str) -> None:
+        header = load(tiny_by_name, None).by_id["invert"].header
+        text = wrap.format(f"{header}\n{INVERT}")
+        write_lines(tmp_path / "s.jsonl", [{"task_id": "invert", "completion": text}] * 2)
+        found = eval_file(tmp_path / "s.jsonl", tiny_by_name)
+        assert found["pass_at_k"]["1"] == 1.0 and note in found["notes"][0]
+        (tmp_path / "s.json").write_text(json.dumps([{"task_id": "invert", "completion": INVERT}]))
+        assert eval_file(tmp_path / "s.json", tiny_by_name)["notes"] == []
+        write_lines(tmp_path / "s.jsonl", [{"task_id": "invert", "completion": text}, {"task_id": "invert", "completion": INVERT}])
+        assert "1 of 2 completions" in eval_file(tmp_path / "s.jsonl", tiny_by_name)["notes"][0]
 
     def test_nothing_is_judged_or_written_for_an_unknown_task(self, tmp_path: Path, tiny_by_name: str) -> None:
         write_lines(tmp_path / "s.jsonl", [{"task_id": "invert", "completion": INVERT}, {"task_id": "Invert", "completion": INVERT}])

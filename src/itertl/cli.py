@@ -336,6 +336,8 @@ def evaluate(
     if as_json:
         _print_json(result)
         return
+    for note in result.get("notes", []):
+        commands.warn(note)
     _show(terminal.show_account(result))
     if where := result.get("results") or result.get("out"):
         print(f"results  {where}")

@@ -2,11 +2,13 @@
 
 A line is ``{"task_id", "completion"[, "full_module"][, "temperature"][, "truncated"]}``; other fields are ignored.
 Completions are judged as they are stored. Without ``"full_module": true`` the problem's header goes before the text, as
-upstream does it, also where the text looks like a whole module: a guess would change verdicts behind the user's back.
+upstream does it. Only where the whole file has another shape (every text begins a module and no row says otherwise, or every
+text stands in fences or behind a thought) is it judged so, and ``notes`` says that; where some rows have it, ``notes`` warns.
 """
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ from itertl.evaluation.passk import estimate
 from itertl.evaluation.summary import best_of_temperatures, summarize, unjudged_as_failed
 from itertl.progress import SILENT, Tracker
 from itertl.records import EvalRow, EvalSummary
-from itertl.storage import write_records
+from itertl.sampling.extract import extract, is_wrapped
+from itertl.scoring.lines import begins_module
+from itertl.storage import partial_of, write_records
 
 RESULTS = "results.jsonl"
 
@@ -38,6 +42,7 @@ def read_completions(samples: Path) -> list[Completion]:
                 index=seen[task],
                 text=text_field(row, "completion", where),
                 full_module=flag_field(row, "full_module", where),
+                is_stated="full_module" in row,
                 truncated=flag_field(row, "truncated", where),
                 temperature=temperature_field(row, where),
                 where=where,
@@ -72,12 +77,43 @@ def eval_file(
     choose_rule(benchmark, rule)
     completions = read_completions(samples)
     check_tasks(benchmark, completions)
+    completions, notes = recognised(completions, benchmark)
     partial = _partial(out)
     rows = judge(benchmark, completions, rule=rule, num_workers=num_workers, partial=partial, cache=cache, tracker=tracker)
     if out is not None and partial is not None:
         write_records(out / RESULTS, rows)
         partial.unlink(missing_ok=True)
-    return {**account(benchmark, rows, ks=ks, seed=seed), "results": None if out is None else str(out / RESULTS)}
+    return {**account(benchmark, rows, ks=ks, seed=seed), "notes": notes, "results": None if out is None else str(out / RESULTS)}
+
+
+def recognised(completions: Sequence[Completion], benchmark: Benchmark) -> tuple[list[Completion], list[str]]:
+    """The completions in the shape that the whole file has, and what is to be told of it."""
+    written = [c for c in completions if c.text.strip()]
+    wrapped = [c for c in written if is_wrapped(c.text)]
+    whole = [c for c in written if not c.full_module and not c.is_stated and begins_module(c.text)]
+    if wrapped and len(wrapped) == len(written):
+        note = f"all {len(written)} completions hold fences or thoughts: the code is taken out of them, as from a model's answers"
+        return [_taken_out(c, benchmark) for c in completions], [note]
+    if whole and len(whole) == len(written):
+        note = f"all {len(written)} completions begin a module: each is judged as a whole module (full_module)"
+        return [replace(c, full_module=True) for c in completions], [note]
+    notes: list[str] = []
+    if wrapped:
+        notes.append(
+            f"{len(wrapped)} of {len(written)} completions hold fences or thoughts ({wrapped[0].where}) and are judged as they are stored: "
+            "store the code alone"
+        )
+    if whole:
+        notes.append(
+            f'{len(whole)} of {len(written)} completions begin a module ({whole[0].where}), and the header is put before them too: add "full_module": true'
+        )
+    return list(completions), notes
+
+
+def _taken_out(completion: Completion, benchmark: Benchmark) -> Completion:
+    problem = benchmark.by_id[completion.task_id]
+    code = extract(completion.text, header=problem.header, top=problem.top).code
+    return replace(completion, text=code, full_module=True)
 
 
 def _partial(out: Path | None) -> Path | None:
@@ -88,7 +124,7 @@ def _partial(out: Path | None) -> Path | None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{out}: no folder for results can be made here ({error.strerror}); choose another --out") from error
-    return out / f"{RESULTS}.partial"
+    return partial_of(out / RESULTS)
 
 
 def account(benchmark: Benchmark, rows: Sequence[EvalRow], *, ks: Sequence[int], seed: int) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class Completion:
     truncated: bool = False  # generation hit its token limit
     temperature: float | None = None
     where: str = ""  # file and line, for messages
+    is_stated: bool = False  # the file says itself whether it is a whole module
 
 
 def choose_rule(benchmark: Benchmark, rule: str | None) -> str:

@@ -1,14 +1,12 @@
-"""JSON Lines with their place in the file, plain or gzipped, and their fields, checked."""
+"""JSON Lines or one JSON array with places in the file, plain or gzipped, and their fields, checked."""
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from itertl.errors import DataError
-from itertl.storage import read_lines
+from itertl.storage import read_bytes
 
 
 def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -18,25 +16,26 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     if path.is_dir():
         raise DataError(f"{path}: is a folder; give a JSON Lines file")
-    if path.suffix != ".gz":
-        for number, row in read_lines(path):
-            yield f"{path}:{number}", row
+    data = read_bytes(path)
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+        yield from ((f"{path}: item {number}", _object(value, f"{path}: item {number}")) for number, value in enumerate(_parsed(data, f"{path}:1"), 1))
         return
-    try:
-        data = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be unpacked ({error}); is it a gzip file, and complete?") from error
     for number, raw in enumerate(data.split(b"\n"), 1):
-        if not raw.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            row = json.loads(raw)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{where}: not JSON ({error}); each line must be one JSON object") from error
-        if not isinstance(row, dict):
-            raise DataError(f"{where}: a {type(row).__name__}, not a JSON object; put one object a line")
-        yield where, row
+        if raw.strip():
+            yield f"{path}:{number}", _object(_parsed(raw, f"{path}:{number}"), f"{path}:{number}")
+
+
+def _parsed(raw: bytes, where: str) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not JSON ({error}); give one JSON object a line, or one array of objects") from error
+
+
+def _object(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: a {type(value).__name__}, not a JSON object; put one object a line")
+    return value
 
 
 def text_field(row: dict[str, Any], key: str, where: str) -> str:

@@ -19,7 +19,7 @@ from itertl.problems.header import derive_top
 from itertl.problems.hub import is_saved_dataset, read_hub
 from itertl.problems.rows import Row, Table, read_table
 from itertl.records import Problem
-from itertl.sampling.extract import extract
+from itertl.sampling.extract import extract, is_wrapped
 from itertl.storage import parse_record
 from itertl.tools.verilog_text import modules, strip_comments, tokenize
 
@@ -222,11 +222,6 @@ def _lines(text: str | None) -> str | None:
     return text if text is None or "\r" not in text else re.sub(r"\r(?!\n)", "\n", text)
 
 
-_WRAPPED = re.compile(
-    r"```|^\s*~~~|</?(?:think|thinking|thought|reasoning|answer|solution|output|code)>|<\|[\w ]+\|>|^\s*(?:CODE (?:BEGIN|END)|\[(?:BEGIN|DONE|END)\])", re.M | re.I
-)
-
-
 def code_of(answer: str, header: str, where: str, counts: Counts) -> str:
     """The Verilog of a reference that stands in fences, marks, thoughts or prose; the reference itself where it does not.
 
@@ -237,7 +232,7 @@ def code_of(answer: str, header: str, where: str, counts: Counts) -> str:
     if answer.lstrip()[:1] in "{[" and is_json(answer):
         counts.notes["reference that is JSON text: name the column in it by dots, for example reference=COLUMN.KEY"] += 1
         return answer
-    if not (_WRAPPED.search(answer) or is_prose(around)):
+    if not (is_wrapped(answer) or is_prose(around)):
         return answer
     code = extract(answer, header=header).code
     if not code.strip():

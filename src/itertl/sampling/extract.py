@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from itertl.records import Dropped
-from itertl.sampling.thoughts import Span, answer_spans
+from itertl.sampling.thoughts import Span, answer_spans, has_thought
 from itertl.sampling.units import Unit, find_units, looks_like_code, module_name
 from itertl.sampling.versions import choose_versions
 from itertl.tools.verilog_text import tokenize, unix_lines
@@ -35,6 +35,14 @@ _FENCE = re.compile(
 )
 _ENDMODULE = re.compile(r"(?<![\w$`])endmodule(?![\w$])")
 _COMMENT_OR_STRING = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"[^\"\n]*\"?", re.DOTALL)
+
+
+_WRAPPING = re.compile(r"^\s*(?:`{3,}|~~~)|^\s*(?:CODE (?:BEGIN|END)|\[(?:BEGIN|DONE|END)\])", re.M | re.I)
+
+
+def is_wrapped(text: str) -> bool:
+    """Whether a text holds marks of an answer around code: fences, chat markers, thoughts, ``CODE BEGIN``."""
+    return bool(_WRAPPING.search(text) or _MARKER.search(text)) or has_thought(text)
 
 
 @dataclass(frozen=True, slots=True)

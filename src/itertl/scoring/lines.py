@@ -3,7 +3,7 @@
 - a candidate of a run (schema ``itertl.candidate/1``), whose problem holds header and reference;
 - an RTLCoder record: ``Input`` (header; optional), ``Response`` (a text or a list); the last response is the reference,
   as in RTLCoder's released sample, where it has score 1 in every record;
-- ``{"reference", "completion"[, "header", "top", "full_module"]}``.
+- ``{"reference", "completion"[, "header", "top", "full_module"]}``; of a completion in fences or behind a thought the code is taken.
 
 Fields that are not named here are kept as they are.
 """
@@ -14,11 +14,13 @@ from typing import Any, cast
 
 from itertl.errors import DataError
 from itertl.records import Candidate, Problem, Score
+from itertl.sampling.extract import extract, is_wrapped
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.scorers import NEEDS_REFERENCE
 from itertl.scoring.stage import item_of
 from itertl.storage import parse_record
 from itertl.tools import verilog_text
+from itertl.tools.verilog_text import unix_lines
 
 Row = dict[str, Any]
 Scores = Sequence[Sequence[Score]]  # for each item of a line, for each scorer
@@ -72,7 +74,8 @@ def _rtlcoder(row: Row, where: str) -> Line:
         if not isinstance(response, str):
             raise DataError(f"{where}: field Response[{number}]: a {type(response).__name__}, not a text")
         texts.append(response)
-    items = tuple(ScoreItem(code=text, header=header, reference=texts[-1]) for text in texts)
+    codes = [whole_code(unix_lines(text), header) for text in texts]
+    items = tuple(ScoreItem(code=code, header=header, reference=codes[-1]) for code in codes)
     return Line(row, items, _write_rtlcoder)
 
 
@@ -82,11 +85,11 @@ def _completion(row: Row, where: str, scorers: Sequence[str]) -> Line:
     top = _text(row, "top", where, default="") or None
     if "reference" not in row and (needing := [name for name in scorers if name in NEEDS_REFERENCE]):
         raise DataError(f"{where}: field reference is missing; {', '.join(needing)} compares with it")
-    reference = None if row.get("reference") is None else _text(row, "reference", where)
+    reference = None if row.get("reference") is None else unix_lines(_text(row, "reference", where))
     is_whole = row.get("full_module")
     if not isinstance(is_whole, bool | None):
         raise DataError(f"{where}: field full_module: {is_whole!r} is neither true nor false")
-    code = whole_code(completion, header, is_whole)
+    code = extract(completion, header=header, top=top).code if is_wrapped(completion) else whole_code(unix_lines(completion), header, is_whole)
     return Line(_with_table(row, where), (ScoreItem(code, header, reference, top),), _write_table)
 
 
@@ -99,9 +102,14 @@ def whole_code(completion: str, header: str, is_whole: bool | None = None) -> st
     if not completion.strip():
         return ""
     if is_whole is None:
-        marks = (t.text for t in verilog_text.tokenize(completion) if t.text in ("module", "macromodule", "endmodule"))
-        is_whole = next(marks, "endmodule") != "endmodule"
+        is_whole = begins_module(completion)
     return completion if is_whole else header + completion
+
+
+def begins_module(text: str) -> bool:
+    """Whether a text begins a module before it ends one."""
+    marks = (t.text for t in verilog_text.tokenize(text) if t.text in ("module", "macromodule", "endmodule"))
+    return next(marks, "endmodule") != "endmodule"
 
 
 def _text(row: Row, field: str, where: str, default: str | None = None) -> str:
