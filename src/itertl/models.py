@@ -205,9 +205,18 @@ def pick_device(device: str | None = None) -> str:
 
 
 def has_fast_bf16(device: str | None = None) -> bool:
-    """Whether bfloat16 is faster than float32 there: a GPU that has it, or a CPU with AMX or AVX512-BF16."""
+    """Whether bfloat16 is faster than float32 there: a GPU that has it, or a CPU with AMX or AVX512-BF16.
+
+    ``ITERTL_PRECISION`` (bf16 or float32) answers for the machine, so that results need not depend on its processor. Raises
+    UsageError for another value.
+    """
     import torch
 
+    forced = os.environ.get("ITERTL_PRECISION", "")
+    if forced not in ("", "bf16", "float32"):
+        raise UsageError(f"ITERTL_PRECISION is {forced!r}: set it to bf16 or float32, or leave it out")
+    if forced:
+        return forced == "bf16"
     if pick_device(device).startswith("cuda"):
         return torch.cuda.is_bf16_supported()
     probes = [getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")]

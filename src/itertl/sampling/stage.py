@@ -127,7 +127,7 @@ def _lasting(config: SampleConfig, backend: Backend) -> dict[str, Any]:
     """The settings that an answer depends on. How a server is reached and how often it is asked may change on the way."""
     incidental: frozenset[str] = getattr(backend, "incidental_options", frozenset())
     options = {name: value for name, value in config.options.items() if name not in incidental}
-    return {**config.model_dump(mode="json"), "options": options}
+    return {**config.model_dump(mode="json"), "options": options, "numerics": getattr(backend, "numerics", None)}
 
 
 def _plan_hash(batches: Sequence[Sequence[SampleRequest]], settings: Any) -> str:

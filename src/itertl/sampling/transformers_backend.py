@@ -49,15 +49,16 @@ def open_backend(
     def load() -> "PreTrainedModel":
         return load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code, revision=revision)
 
-    return TransformersBackend(tokenizer, load, pick_device(device))
+    return TransformersBackend(tokenizer, load, pick_device(device), dtype)
 
 
 class TransformersBackend:
     """See the module. ``load`` is called once, at the first batch."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", load: "Callable[[], PreTrainedModel]", device: str = "cpu") -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", load: "Callable[[], PreTrainedModel]", device: str = "cpu", numerics: str = "float32") -> None:
         self._tokenizer = tokenizer
         self._load = load
+        self.numerics = numerics  # type of the weights, which a processor may change; part of what an answer depends on
         self._device = device
         self._model: PreTrainedModel | None = None
         self._ways = Ways()

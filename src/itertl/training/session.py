@@ -263,15 +263,18 @@ def _multiple(config: TrainConfig) -> int:
     return 8 if torch.cuda.is_available() else 1
 
 
+def resolve_precision(config: TrainConfig) -> str:
+    """The autocast of a round on this machine: "float32", "bf16" or "fp16"."""
+    return ("bf16" if has_fast_bf16() else "float32") if config.precision == "auto" else config.precision
+
+
 def _accelerator(config: TrainConfig, tracking_dir: Path | None) -> Any:
     from accelerate import Accelerator, DistributedDataParallelKwargs
     from accelerate.state import AcceleratorState
 
     # Its settings are global to the process; a round before this one may have had another precision.
     AcceleratorState._reset_state(reset_partial_state=False)
-    automatic = "bf16" if has_fast_bf16() else "float32"
-    precision = automatic if config.precision == "auto" else config.precision
-    precision = {"float32": "no"}.get(precision, precision)
+    precision = {"float32": "no"}.get(name := resolve_precision(config), name)
     if config.precision == "fp16" and not torch.cuda.is_available():
         raise RecipeError("train.precision: fp16 needs a GPU; use bf16 or float32 on this machine")
     # A process that makes more passes than another must not wait for it: buffers are constant, gradients go once a step.

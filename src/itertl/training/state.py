@@ -61,6 +61,7 @@ def save_state(accelerator: Any, folder: Path, digest: str, progress: Progress) 
             "step": progress.step,
             "old_logp": progress.old_logp,
             "budget": progress.budget,
+            "threads": torch.get_num_threads(),
             "rows": [row.to_line() for row in progress.rows],
         }
         storage.write_json(staged / _PROGRESS, value)
@@ -135,6 +136,8 @@ def _read_progress(path: Path, digest: str) -> Progress | None:
         if value["digest"] != digest:
             return None
         rows = [storage.parse_record(TrainStep, json.loads(line), str(path)) for line in value["rows"]]
-        return Progress(int(value["step"]), rows, [float(v) for v in value["old_logp"]], value["budget"])
+        progress = Progress(int(value["step"]), rows, [float(v) for v in value["old_logp"]], value["budget"])
+        torch.set_num_threads(int(value["threads"]))  # sums over another number of threads round otherwise
+        return progress
     except (OSError, ValueError, KeyError, TypeError, ValidationError, DataError):
         return None

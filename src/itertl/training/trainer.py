@@ -23,7 +23,7 @@ from itertl.training.checkpoint import discard_staged, save_checkpoint
 from itertl.training.objective import Sums, by_group
 from itertl.training.packing import Piece
 from itertl.training.schedule import num_steps, plan_steps
-from itertl.training.session import Loaded, Session, close_session, load_policy, open_session
+from itertl.training.session import Loaded, Session, close_session, load_policy, open_session, resolve_precision
 from itertl.training.shift import Shift, sampled_pieces, sequence_logprobs, shift
 from itertl.training.stage import StageTracker, TrainInputs, TrainResult
 from itertl.training.state import Progress, load_initial, remove_state, restore_state, save_initial, save_state
@@ -154,6 +154,7 @@ def _check_ids(groups: Sequence[Group], samples: Sequence[Piece], vocabulary: in
 def _digest(inputs: TrainInputs, groups: GroupSet, samples: Sequence[Piece], state_layout: str) -> str:
     """Hash of all that a saved state depends on."""
     config = inputs.config.model_dump(mode="json", exclude={"save_every_steps", "save_every_seconds"})
+    config["precision"] = resolve_precision(inputs.config)  # a state of another processor's precision is begun again
     rows = content_hash([[piece.prompt_ids, piece.responses] for piece in samples])
     policy = policy_id(inputs.model, revision=inputs.revision)
     method = dataclasses.asdict(inputs.method)
