@@ -171,6 +171,6 @@ def test_the_command_gives_both_reports(tmp_path: Path, monkeypatch: pytest.Monk
         str(file), [], None, format="auto", filter={}, check_tools=True, function=True, num_workers=1, reporter=QUIET
     )
     assert by_function is not None and by_function.summary()["latch"] == 1
-    assert report.references_passed == 2 and loaded["skipped"] == {}
+    assert report.references_passed == 2 and loaded.skipped == {}
     assert {own.scorer for own in by_function.scorers} == set(module.SCORERS)
     assert commands.data_audit(str(file), [], None, format="auto", filter={}, check_tools=False, function=False, num_workers=1, reporter=QUIET)[2] is None

@@ -52,16 +52,17 @@ COMMANDS = {
     "report": ["report", "run", "--out", "D/report.html"],
     "import": ["data", "import", "problems.jsonl", "--out", "F"],
     "synth": ["data", "synth", "2", "--out", "F"],
+    "audit": ["data", "audit", "problems.jsonl", "--no-tools", "--keep-sound", "F"],
     "run": ["run", "smoke.yaml", "--out", "D"],
 }  # fmt: skip
 
 
 def test_every_command_that_writes_is_walked_over() -> None:
     def options(app: object) -> set[str]:
-        found = {c.callback.__name__ for c in app.registered_commands if "out" in c.callback.__annotations__}
+        found = {c.callback.__name__ for c in app.registered_commands if {"out", "sound"} & set(c.callback.__annotations__)}
         return found | {name for group in app.registered_groups for name in options(group.typer_instance)}
 
-    walked = {"sample", "score", "train", "evaluate", "generate", "report", "data_import", "data_synth", "run", "export"}
+    walked = {"sample", "score", "train", "evaluate", "generate", "report", "data_import", "data_synth", "data_audit", "run", "export"}
     assert options(cli.app) == walked
 
 

@@ -485,23 +485,31 @@ def data_audit(
     filter: Annotated[list[str] | None, typer.Option("--filter", help="COLUMN=VALUE: keep rows that have it.")] = None,
     tools: Annotated[bool, typer.Option("--tools/--no-tools", help="Parse and elaborate every reference.")] = True,
     function: Annotated[bool, typer.Option("--function", help="Also synthesize and simulate every reference, and score it against itself.")] = False,
+    sound: Annotated[Path | None, typer.Option("--keep-sound", metavar="OUT", help="Write the problems that no finding speaks against here.")] = None,
     workers: Workers = 0,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Duplicates, near-duplicates, contamination, references that do not parse or elaborate; with --function, unsound ones."""
-    from itertl import commands
+    from itertl import commands, outputs
 
-    found, loaded, by_function = commands.data_audit(
-        source, benchmark or [], data, format=format, filter=_pairs(filter, "--filter"), check_tools=tools, function=function,
-        num_workers=workers, reporter=Reporter(quiet=as_json),
-    )  # fmt: skip
+    with outputs.writing("data audit", files=[sound] if sound else [], inputs=[Path(source), data], force=force):
+        found, result, by_function = commands.data_audit(
+            source, benchmark or [], data, format=format, filter=_pairs(filter, "--filter"), check_tools=tools, function=function,
+            num_workers=workers, reporter=Reporter(quiet=as_json),
+        )  # fmt: skip
+        kept = None if sound is None else commands.keep_sound(sound, result.problems, found, by_function)
+    loaded: dict[str, Any] = {"format": result.format, "skipped": result.skipped, "notes": result.notes, "dropped": result.dropped}
     if as_json:
-        _print_json({**found.to_json(), "loaded": loaded, **({"function": by_function.to_json()} if by_function else {})})
+        extra = {**({"function": by_function.to_json()} if by_function else {}), **({} if kept is None else {"kept": kept})}
+        _print_json({**found.to_json(), "loaded": loaded, **extra})
     else:
         _show(found.render())
         if by_function is not None:
             _show(by_function.render())
         print("".join(f"{count} rows: {reason}\n" for part in ("skipped", "notes") for reason, count in loaded[part].items()), end="")
+        print("".join(f"{line}\n" for line in result.dropped), end="")
+        print(f"{kept} problems kept in {sound}\n" if kept is not None else "", end="")
 
 
 def _pairs(items: list[str] | None, option: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from itertl.evaluation.mutants import SelfTest
     from itertl.problems.audit import AuditReport
     from itertl.problems.function_report import FunctionReport
+    from itertl.problems.load import LoadResult
 
 
 def generate(
@@ -208,11 +209,21 @@ def data_synth(count: int, out: Path, *, seed: int, families: Sequence[str], spl
     return {"problems": len(problems), "families": len({p.family for p in problems}), "split": split, "out": str(out)}
 
 
+def keep_sound(
+    out: Path, problems: Sequence[Problem], report: "AuditReport", by_function: "FunctionReport | None"
+) -> int:
+    """Write the problems that have a reference and that no finding speaks against to ``out``; how many."""
+    unsound = report.unsound_ids | (by_function.unsound_ids if by_function is not None else frozenset())
+    kept = [problem for problem in problems if problem.reference is not None and problem.id not in unsound]
+    storage.write_records(out, kept)
+    return len(kept)
+
+
 def data_audit(
     source: str, benchmark_names: Sequence[str], data: Path | None, *, format: str, filter: Mapping[str, object],
     check_tools: bool, function: bool, num_workers: int, reporter: Reporter,
-) -> "tuple[AuditReport, dict[str, Any], FunctionReport | None]":  # fmt: skip
-    """Audit the problems of ``source`` against the named benchmarks; also what loading left out or changed, and, where
+) -> "tuple[AuditReport, LoadResult, FunctionReport | None]":  # fmt: skip
+    """Audit the problems of ``source`` against the named benchmarks; also what was loaded, and, where
     ``function`` asks for it, what the references are as hardware."""
     from itertl import models
     from itertl.evaluation import benchmarks
@@ -230,4 +241,4 @@ def data_audit(
             by_function = audit_function(
                 loaded.problems, num_workers=num_workers, cache=models.cache_folder(), on_done=tracker.advance
             )
-    return report, {"format": loaded.format, "skipped": loaded.skipped, "notes": loaded.notes}, by_function
+    return report, loaded, by_function

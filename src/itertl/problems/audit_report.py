@@ -76,6 +76,12 @@ class AuditReport(_Finding):
         """Ids of problems that overlap a benchmark, each once, in order."""
         return tuple(dict.fromkeys(finding.problem.id for finding in self.contamination))
 
+    @property
+    def unsound_ids(self) -> frozenset[str]:
+        """Ids of problems that overlap a benchmark, whose reference is refused, or that repeat an earlier one."""
+        repeats = (member.id for group in self.duplicates for member in group.members[1:])
+        return frozenset([*self.contaminated_ids, *(bad.problem.id for bad in self.bad_references), *repeats])
+
     def to_json(self) -> dict[str, Any]:
         """A JSON-able object with every finding and a summary of counts."""
         return {"schema": "itertl.audit/1", "summary": self.summary(), **self.model_dump(mode="json")}

@@ -78,6 +78,11 @@ class FunctionReport(BaseModel):
         """References with each kind of fault; one may have several."""
         return {kind: len({f.problem.id for f in self.findings if f.kind == kind}) for kind in KINDS}
 
+    @property
+    def unsound_ids(self) -> frozenset[str]:
+        """Ids of problems whose reference has a fault that is more than a remark."""
+        return frozenset(f.problem.id for f in self.findings if f.kind not in REMARKS)
+
     def to_json(self) -> dict[str, Any]:
         """A JSON-able object with every finding."""
         return {"schema": "itertl.audit-function/1", "summary": self.summary(), **self.model_dump(mode="json")}

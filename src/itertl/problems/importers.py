@@ -209,6 +209,8 @@ def _row_fields(row: Row, mapping: Mapping[str, str], counts: Counts) -> dict[st
             fields[ours] = value
     if (asked or "").lstrip()[:1] in "{[" and is_json(asked or ""):
         counts.notes["instruction that is JSON text: name the column in it by dots, for example instruction=COLUMN.KEY"] += 1
+    if re.search(r"^\s*`include\b", answered or "", re.M):
+        counts.notes["reference with an include, which is not opened"] += 1
     header = _lines(fields.pop("header", "")) or ""
     if mapping.get("header") != "Input":
         answered = code_of(answered or "", header, row.where, counts)
