@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -240,9 +240,10 @@ PARTS = st.sampled_from([
 @example(["endmodule", "endmodule\n", "assign y = a;\n", "module inv(input i, output o);\nassign o = ~i;\nendmodule\n"], True)
 @given(st.lists(PARTS, max_size=9), st.booleans())
 def test_what_is_kept_does_not_change_behind_a_stop(parts: list[str], is_prefilled: bool) -> None:
-    """Of any text, cut where it is first complete; unless the same module is written a second time."""
+    """Of any text, cut where it is first complete; unless the same module is written a second time, of which the last counts."""
     text = ("" if is_prefilled else HEADER) + "".join(parts)
     prefill = HEADER if is_prefilled else ""
+    assume((prefill + text).count("module inv") < 2)
     whole = extract(text, header=HEADER, prefill=prefill).code
     for end in range(len(text)):
         if is_complete(text[:end], header=HEADER, prefill=prefill):

@@ -194,9 +194,9 @@ def _goes_on(text: str, units: Sequence[Unit], everything: Sequence[Unit], wante
 
 
 def _has_statement(text: str, units: Sequence[Unit]) -> bool:
-    """Whether something that ends in ``;`` stands before the first module: the inside of one that was begun before."""
+    """Whether something that ends in ``;`` or ``endmodule`` stands before the first module: the inside of one that was begun."""
     before = _COMMENT_OR_STRING.sub(" ", text[: min((u.lead for u in units), default=len(text))])
-    return looks_like_code(before) or ";" in before
+    return looks_like_code(before) or ";" in before or _ENDMODULE.search(before) is not None
 
 
 def _why_not(piece: _Piece) -> str:
@@ -230,9 +230,11 @@ def _join(text: str, kept: list[_Piece], start: str) -> tuple[str, list[tuple[in
     parts, offsets, place = [start], [], len(start)
     for piece in kept:
         part = text[piece.start : piece.end]
-        if parts[-1] and len(parts) > 1 and not parts[-1].endswith("\n"):
-            parts.append("\n")
-            place += 1
+        joint = "\n" if parts[-1] and len(parts) > 1 and not parts[-1].endswith("\n") else ""
+        joint += ";\n" if len(parts) > 1 and part.lstrip().startswith(":") else ""  # no label of the module before
+        if joint:
+            parts.append(joint)
+            place += len(joint)
         offsets.append((place, piece.start, len(part)))
         parts.append(part)
         place += len(part)

@@ -21,6 +21,7 @@ from itertl.sampling.backend import BACKENDS, Backend, BatchIncomplete, Generati
 from itertl.sampling.extract import extract
 from itertl.sampling.plan import SampleRequest, plan_batches, plan_requests
 from itertl.sampling.prompts import clean
+from itertl.sampling.thoughts import opens_thought
 from itertl.storage import AppendLog, parse_record, partial_of, write_records
 
 _KIND = "sampling back end"
@@ -196,7 +197,8 @@ def _open_log(partial: Path, plan: str) -> AppendLog:
 def as_candidate(request: SampleRequest, generation: Generation, settings: SamplingSettings, policy: str) -> Candidate:
     """The record of what was drawn, with the Verilog taken from it."""
     text = clean(generation.text)
-    found = extract(text, header=request.header, prefill=request.prompt.prefill, top=request.top)
+    is_opened = opens_thought(request.prompt.text) is not None
+    found = extract(text, header=request.header, prefill=request.prompt.prefill, top=request.top, opened=is_opened)
     prompt_tokens, completion_tokens = generation.counted or (0, 0)
     return Candidate(
         problem_id=request.problem_id, index=request.index, policy=policy, settings=settings, seed=request.seed,

@@ -3,8 +3,8 @@
 A module is complete where extraction would keep the same code of whatever may follow: the wanted module is closed, all that
 it instantiates is there too, no conditional is open, and a character behind it shows that no label and no directive
 belongs to it. Without a name to want (a header, or the problem's ``top``) nothing is ever complete, for the next module
-could be the top. What this cannot know: a text that writes the same module a second time, whole, in place of a body that
-went on from the header.
+could be the top; nor is anything within a thought. What this cannot know: a text that writes a module a second time, whole
+("Corrected version:"), of which extraction would take the last.
 """
 
 import re
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from itertl.records import SamplingSettings
 from itertl.sampling.extract import ADDED_END, extract
 from itertl.sampling.plan import SampleRequest
+from itertl.sampling.thoughts import closes_thought, opens_thought
 from itertl.sampling.units import find_units, module_name
 from itertl.tools.verilog_text import tokenize
 
@@ -39,6 +40,7 @@ class Stopper:
         self._requests = requests
         self._settings = settings
         self._closing = _closing_ids(tokenizer) if settings.stop_at_module else frozenset()
+        self._thinks = [opens_thought(request.prompt.text) is not None for request in requests]
         self._is_near = [False] * len(requests)  # a module was closed a few tokens ago
 
     def __call__(self, number: int, ids: list[int]) -> Literal["module", "repetition"] | None:
@@ -47,6 +49,8 @@ class Stopper:
             self._is_near[number] |= ids[-1] in self._closing
             if self._is_near[number]:
                 request, text = self._requests[number], self._decode(ids)
+                if self._thinks[number] and not closes_thought(text):
+                    return None
                 if is_complete(text, header=request.header, prefill=request.prompt.prefill, top=request.top):
                     return "module"
                 self._is_near[number] = _END in text and _UNDECIDED.match(text.rpartition(_END)[2]) is not None
