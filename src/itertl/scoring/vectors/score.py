@@ -1,6 +1,7 @@
 """The scorer ``vectors``: 1 where a candidate's outputs agree with the reference's on every word, else how far they do."""
 
 import os
+import re
 
 from itertl.judging import gate
 from itertl.judging.outcomes import cut
@@ -15,7 +16,9 @@ from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult
 from itertl.scoring.vectors.outcome import Outcome
 from itertl.tools import icarus
 
-REVISION = 3  # of stimulus and rule: part of what a kept score depends on
+REVISION = 4  # of stimulus and rule: part of what a kept score depends on
+# what the simulator says of legal SystemVerilog that it does not know; slang has elaborated the design before
+_LIMIT = re.compile(r"\S*:\d+: (?:sorry: |internal error|error: This assignment requires an explicit cast)|ivl\b.*\bAssertion\b.*\bfailed\b")
 
 
 def seed() -> str:
@@ -71,6 +74,8 @@ def judge(design: str, seen: Interface, oracle: Oracle) -> tuple[float | None, V
         done = testbench.run(design, run.bench, run.parameters)
         if done.stopped is not None:
             verdict, detail = done.stopped
+            if verdict is not Verdict.RUNTIME_ERROR and _LIMIT.match(detail):  # what a design prints while it runs is its own
+                return None, Verdict.UNDECIDED, f"Icarus Verilog lacks what this design uses, and slang takes: {detail}"
             return (None if verdict is Verdict.TOOL_FAILED else 0.0), verdict, detail
         outcomes.append(outcome.compare(run.expected, done.outputs))
         if outcomes[-1].first is not None:
