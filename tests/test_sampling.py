@@ -17,6 +17,7 @@ from itertl.config import PromptConfig, SampleConfig
 from itertl.errors import DataError, ToolFailed, UsageError
 from itertl.models import load_model, load_tokenizer, make_tiny, tiny_tokenizer
 from itertl.records import Candidate, Problem, SamplingSettings
+from itertl.sampling.extract import extract
 from itertl.sampling.nucleus import draw, uniforms
 from itertl.sampling.plan import plan_batches, plan_requests
 from itertl.sampling.prompts import EncodedPrompt, encode_prompt, encode_response
@@ -246,6 +247,29 @@ def test_prompt_and_response_ids_spell_the_text(ask: str, code: str, is_chat: bo
         "<|im_end|>" if is_ended else ""
     )
     assert ids.count(tokenizer.eos_token_id) == is_ended
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("<think>\n", "</think>\n\n"), ("<think>", "\n</think>\n\n"), ("<|begin_of_thought|>\n", "<|end_of_thought|>\n\n")])
+def test_code_is_trained_behind_the_thought_that_a_template_opens(opening: str, closing: str) -> None:
+    """And what is trained is found again as the answer; a text as it was written stays so; a prefilled header lies in no thought."""
+    tokenizer = tiny_tokenizer(chat=True)
+    tokenizer.chat_template = "{{ messages[0]['content'] }}\nA: " + opening.replace("\n", "{{ '\\n' }}")
+    code = HEADER + "endmodule\n"
+    prompt = encode_prompt(problem("Hi", HEADER, code), PromptConfig(), tokenizer)
+    assert prompt.text.endswith("A: " + opening)
+    trained = tokenizer.decode(encode_response(code, prompt, tokenizer, ended=False))
+    assert trained == closing + code
+    assert extract(trained, header=HEADER, opened=True).code == code.strip()
+    assert extract(code, header=HEADER, opened=True).code == ""
+    assert tokenizer.decode(encode_response("<think>" + closing + code, prompt, tokenizer, ended=False)) == "<think>" + closing + code
+    assert tokenizer.decode(encode_response(code, prompt, tokenizer, ended=False, is_answer=False)) == code
+    started = encode_prompt(problem("Hi", HEADER, code), PromptConfig(header="prefill"), tokenizer)
+    assert started.text.endswith("A: " + opening + closing + HEADER)
+    assert tokenizer.decode(encode_response(code, started, tokenizer, ended=False)) == "endmodule\n"
+    tokenizer.chat_template += "{{ '\\n</think>\\n' }}"  # a template that closes it itself
+    assert encode_response(code, encode_prompt(problem("Hi", HEADER, code), PromptConfig(), tokenizer), tokenizer) == encode_response(
+        code, EncodedPrompt("", (), ""), tokenizer
+    )
 
 
 def test_odd_text_and_double_begin_tokens() -> None:

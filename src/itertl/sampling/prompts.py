@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from itertl.config import PromptConfig
 from itertl.errors import UsageError
 from itertl.records import Problem
+from itertl.sampling.thoughts import closes_thought, opens_thought
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -31,8 +32,9 @@ def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrained
     puts the same into the user's turn. "prefill" starts the assistant's answer with the header instead; a reference
     that does not start with it could never be an answer to that prompt, so there the header is appended.
     A benchmark that brings a whole prompt of its own says so by ``extra["system"]``: then that system message and the
-    bare instruction are used. A begin token comes once: from the template, or from the tokenizer. Raises UsageError
-    where a chat is asked for and the tokenizer has no template.
+    bare instruction are used. A begin token comes once: from the template, or from the tokenizer. Where the template
+    opens a thought, a prefilled header would lie in it: there the thought is closed first, so the model answers without
+    one. Raises UsageError where a chat is asked for and the tokenizer has no template.
     """
     chat = config.style == "chat" or (config.style == "auto" and bool(tokenizer.chat_template))
     parts = compose(problem, config)
@@ -41,7 +43,8 @@ def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrained
         return EncodedPrompt(text, _without_end(tokenizer, _ids(tokenizer, text, special=True)), parts.prefill)
     if not tokenizer.chat_template:
         raise UsageError("prompt.style is chat, but the model's tokenizer has no chat template; use prompt.style=plain")
-    text = render_chat(tokenizer, parts.user, parts.system) + parts.prefill
+    text = render_chat(tokenizer, parts.user, parts.system)
+    text += (_thought_end(text) if parts.prefill else "") + parts.prefill
     return EncodedPrompt(text, _ids(tokenizer, text, special=False), parts.prefill)
 
 
@@ -81,21 +84,33 @@ def compose(problem: Problem, config: PromptConfig, *, can_prefill: bool = True)
 
 
 def encode_response(
-    text: str, prompt: EncodedPrompt, tokenizer: "PreTrainedTokenizerBase", *, ended: bool = True
+    text: str, prompt: EncodedPrompt, tokenizer: "PreTrainedTokenizerBase", *, ended: bool = True, is_answer: bool = True
 ) -> tuple[int, ...]:
     """The ids of a response to ``prompt``: the text without the prefill, then the end token if it ``ended``.
 
-    The text of a special token inside a response stays text: code cannot end a response. Raises UsageError where the
-    tokenizer has no end token.
+    The text of a special token inside a response stays text: code cannot end a response. Where the prompt ends inside a
+    thought (some templates open one) and ``text`` is the answer alone, the mark that closes the thought comes first, as
+    the model writes it: code in a thought is no answer. Without ``is_answer`` the text stays as it was written. Raises
+    UsageError where the tokenizer has no end token.
     """
     body = clean(text).removeprefix(prompt.prefill)
-    ids = tuple(tokenizer.encode(body, add_special_tokens=False, split_special_tokens=True)) if body else ()
+    close = _thought_end(prompt.text) if body and is_answer and not closes_thought(body) else ""
+    ids = tuple(tokenizer.encode(close, add_special_tokens=False)) if close else ()
+    ids += tuple(tokenizer.encode(body, add_special_tokens=False, split_special_tokens=True)) if body else ()
     if not ended:
         return ids
     end = cast("int | None", tokenizer.eos_token_id)
     if end is None:
         raise UsageError("the tokenizer has no end token, so a model cannot learn to stop; set its eos_token")
     return (*ids, end)
+
+
+def _thought_end(prompt: str) -> str:
+    """What leads from a thought that ``prompt`` opened to the answer; "" where it opened none."""
+    mark = opens_thought(prompt)
+    if mark is None:
+        return ""
+    return mark + "\n\n" if prompt.endswith("\n") else f"\n{mark}\n\n"
 
 
 def clean(text: str) -> str:

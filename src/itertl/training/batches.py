@@ -273,4 +273,4 @@ def candidate_tokens(row: Scored, encoded: Any, tokenizer: Any, text: str) -> tu
         return encode_response(candidate.code, encoded, tokenizer)
     if candidate.token_ids is not None:
         return candidate.token_ids
-    return encode_response(whole, encoded, tokenizer, ended=candidate.finish_reason == "stop")
+    return encode_response(whole, encoded, tokenizer, ended=candidate.finish_reason == "stop", is_answer=False)
