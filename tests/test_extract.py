@@ -217,6 +217,14 @@ THOUGHTS = {
     "a corrected version": f"```verilog\n{DRAFT}```\nWait, that is an OR. Corrected version:\n```verilog\n{SOLUTION}```",
     "a skeleton first": f"The skeleton:\n```verilog\n{SKELETON}```\nThe full module:\n```verilog\n{SOLUTION}```",
     "a mistake to avoid, last": f"```verilog\n{SOLUTION}```\nA common mistake:\n```verilog\n{DRAFT}```",
+    "a fence right behind the mark": f"◁think▷{DRAFT}◁/think▷```verilog\n{SOLUTION}```",
+    "channels": f"<|channel|>analysis<|message|>{DRAFT}<|channel|>final<|message|>```verilog\n{SOLUTION}```",
+    "a mark that is only named": f"<think>I close with `</think>` later. {DRAFT}</think>\n{SOLUTION}\nBehind `</think>` stood nothing more.",
+    "a thought behind the answer": f"<think>{DRAFT}</think>```verilog\n{SOLUTION}```<think>It holds.</think>\nDone.",
+    "the fault is told of the draft": f"```verilog\n{DRAFT}```\nThe original had an error in it:\n```verilog\n{SOLUTION}```",
+    "this instead of the draft": f"```verilog\n{DRAFT}```\nUse this instead of the previous code:\n```verilog\n{SOLUTION}```",
+    "an alternative, last": f"```verilog\n{SOLUTION}```\nAlternatively, one could write:\n```verilog\n{DRAFT}```",
+    "a body in a fence": f"<think>{DRAFT}</think>\n```verilog\n{SOLUTION.partition(chr(10))[2]}```",
     "without fences": f"{DRAFT}\nHmm, this fails. Final answer:\n\n{SOLUTION}",
 }  # fmt: skip
 
@@ -225,7 +233,7 @@ THOUGHTS = {
 def test_a_draft_is_no_answer(name: str) -> None:
     found = extract(THOUGHTS[name], header="module m(input a, input b, output y);")
     assert found.code.strip() == SOLUTION.strip()
-    if "<" in THOUGHTS[name]:
+    if "think" in THOUGHTS[name] or "<" in THOUGHTS[name]:
         assert any(d.reason == "thought" and "a | b" in d.text for d in found.dropped)
 
 
@@ -241,9 +249,32 @@ def test_what_continues_a_prefilled_header_belongs_to_its_module() -> None:
     example = "\n  always @(posedge clk) q <= ~q;\nend\n// Example\nmodule t(input clk, output q);\n  c u(clk, q);\nendmodule\n"
     shown = extract(example, header=header, prefill=header).code
     assert shown.startswith(header) and "module t" not in shown
+    twice = extract(f"\n  always @(posedge clk) q <= ~q;\nendmodule\n\n{header} assign q = 0;\nendmodule\n", header=header, prefill=header).code
+    assert "always" in twice and "assign" not in twice  # a text that runs on: the first is the answer
+    gate = extract("```\n  not u(q, clk);\nendmodule\n```", header=header).code
+    assert gate == header + "\n  not u(q, clk);\nendmodule"
     again = extract(f"\nendmodule\n{header}\n  always @(posedge clk) q <= ~q;\nendmodule\n", header=header, prefill=header).code
     assert again.count("module c") == 1 and "always" in again
 
 
 def test_carriage_returns_alone_end_lines() -> None:
     assert extract("// a\rmodule m(input a, output y); // b\r assign y = a;\rendmodule\r").code.count("\n") >= 2
+
+
+DRAFTED = (
+    "<think>\n```verilog\n{head}\n  assign zz = (\nhm\n</think>\n```verilog\n{code}\n```\nIt works.", "maybe {draft}</think>{code}",
+    "<reasoning>{draft}</reasoning><answer>```verilog\n{code}\n```</answer>", "```verilog\n{draft}```\nThat is wrong. Corrected version:\n```verilog\n{code}\n```",
+    "{draft}\nFinal answer:\n\n{code}\n\nA common mistake:\n{draft}", "```verilog\n{head}\n// TODO\nendmodule\n```\nFull:\n```\n{code}\n```",
+    "{code}\n\nCorrected version:\n```verilog\n{head}\n  assign zz = (",
+)  # fmt: skip
+
+
+def test_published_solutions_are_found_among_drafts(shared_data: Path) -> None:
+    """Each of VerilogEval's solutions behind, before and between drafts, and nothing of a thought that never ends."""
+    for name in ("human", "machine"):
+        for row in map(json.loads, (shared_data / f"verilogeval_v1_{name}.jsonl").read_text("utf-8").splitlines()):
+            head = row["prompt"]
+            code, draft = extract(head + row["canonical_solution"], header=head).code, f"{head}\n  assign zz = 1;\nendmodule\n"
+            for form in DRAFTED:
+                assert extract(form.format(head=head, code=code, draft=draft), header=head).code.strip() == code.strip(), (row["task_id"], form)
+            assert extract(f"<think>\n{draft}", header=head).code == extract(draft, header=head, opened=True).code == ""

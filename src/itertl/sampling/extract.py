@@ -172,7 +172,7 @@ def _choose(text: str, pieces: list[_Piece], prefill: str, header: str) -> list[
         begun = [p for p in group if units[p]]
         if begun:
             return begun[:1]
-        bodies = [p for p in group if header and looks_like_code(text[p.start : p.end])]
+        bodies = [p for p in group if header and (looks_like_code(shown[p]) or (p.is_fenced and _goes_on(shown[p], [], everything, None)))]
         if bodies:
             return bodies[:1]
     return []
@@ -181,16 +181,15 @@ def _choose(text: str, pieces: list[_Piece], prefill: str, header: str) -> list[
 def _goes_on(text: str, units: Sequence[Unit], everything: Sequence[Unit], wanted: str | None) -> bool:
     """Whether ``text`` is the inside of the wanted module up to its ``endmodule``, before any module of its own.
 
-    Not so where the wanted module comes whole anyway, or where what precedes the ``endmodule`` has no statement.
+    Not so where what precedes the ``endmodule`` has no statement; where it is nothing at all, unless the wanted module
+    comes whole further on.
     """
-    if any(u.is_closed and u.name == wanted for u in everything):
-        return False
     blanked = _COMMENT_OR_STRING.sub(lambda m: " " * len(m.group()), text)
     first = _ENDMODULE.search(blanked)
     if first is None or first.start() > min((u.start for u in units), default=len(text)):
         return False
     before = blanked[: first.start()]
-    return ";" in before or not before.strip()
+    return ";" in before if before.strip() else not any(u.is_closed and u.name == wanted for u in everything)
 
 
 def _has_statement(text: str, units: Sequence[Unit]) -> bool:

@@ -17,8 +17,8 @@ _CHANNEL = r"<\|channel\|>\s*{}[^<\n]{{0,80}}<\|message\|>"
 _OPEN = rf"<{_THOUGHT}>|<\|(?:begin_of_)?(?:{_THOUGHT})\|>|◁think▷|\[THINK\]|{_CHANNEL.format('(?:analysis|commentary)')}"
 _CLOSE = rf"</{_THOUGHT}>|<\|(?:end_of_|/){_THOUGHT}\|>|◁/think▷|\[/THINK\]|{_CHANNEL.format('final')}"
 _MARKS = re.compile(
-    rf"(?<![`'\"])(?:(?P<open>{_OPEN})|(?P<close>{_CLOSE})"
-    rf"|(?P<answer><{_ANSWER}>|<\|begin_of_{_ANSWER}\|>)|(?P<answered></{_ANSWER}>|<\|end_of_{_ANSWER}\|>))(?![`'\"])",
+    rf"(?:(?P<open>{_OPEN})|(?P<close>{_CLOSE})"
+    rf"|(?P<answer><{_ANSWER}>|<\|begin_of_{_ANSWER}\|>)|(?P<answered></{_ANSWER}>|<\|end_of_{_ANSWER}\|>))",
     re.IGNORECASE,
 )
 _CLOSING_OF = (("<|begin_of_", "<|end_of_"), ("<|", "<|/"), ("<", "</"), ("◁", "◁/"), ("[", "[/"))
@@ -72,11 +72,16 @@ def has_thought(text: str) -> bool:
 
 
 def _marks(text: str) -> list[_Mark]:
-    found = [_Mark(str(m.lastgroup), m.start(), m.end()) for m in _MARKS.finditer(text)]
+    found = [_Mark(str(m.lastgroup), m.start(), m.end()) for m in _MARKS.finditer(text) if not _is_named(text, m.start(), m.end())]
     if not found:
         return []
     modules = [u for u in find_units(text) if u.is_module and u.is_closed]
     return [m for m in found if not (_is_quoted(text, m.start) and any(u.start < m.start < u.end for u in modules))]
+
+
+def _is_named(text: str, start: int, end: int) -> bool:
+    """Whether a mark stands in quotes, as a mention does. Three backticks behind it are a fence."""
+    return text[start - 1 : start] in ("`", "'", '"') and text[end : end + 1] == text[start - 1] and text[end : end + 3] != "```"
 
 
 def _is_quoted(text: str, place: int) -> bool:

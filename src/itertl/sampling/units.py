@@ -21,7 +21,7 @@ _TEST_NAME = re.compile(r"(?:^|_)(?:tb|test)(?![a-z])|testbench", re.IGNORECASE)
 _TEST_CALLS = {"$finish", "$stop", "$dumpfile", "$dumpvars", "$monitor", "$display"}
 _BODY = re.compile(
     r"(?<![\w$])(?:assign|always|always_comb|always_ff|always_latch|reg|wire|logic|case|endcase|generate|genvar|localparam)"
-    r"(?![\w$])[^\n]*(?:[;=@(\[]|\bbegin\b)"
+    r"(?![\w$])[^\n]*(?:[;=@(\[]|\bbegin\b)|(?<![\w$])always_(?:comb|ff|latch)(?![\w$])"
 )
 
 _DECLARATIONS = frozenset(["input", "output", "inout", "wire", "reg", "logic", "tri", "integer", "parameter", "localparam", "genvar", "signed"])

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from itertl.sampling.units import Unit
 
 _PRESENTS = re.compile(
-    r"\b(?:correct(?:ed|ion)?|right|fix(?:ed|es)?|final|finished|updated?|revised?|improved|complete[d]?|full|rewritten|let me|let's|try)\b",
+    r"\b(?:correct(?:ed|ion)?|right|fix(?:ed|es)?|final|finished|updated?|revised?|improved|completed?|full|rewrit\w+|working|works|proper(?:ly)?|actual(?:ly)?|"
+    r"use (?:this|the following)|let me|let's|try)\b",
     re.IGNORECASE,
 )
 _BESIDE = re.compile(
@@ -21,6 +22,15 @@ _BESIDE = re.compile(
     r"another (?:way|option|version|variant|style)|other (?:way|option|version|variant|style)s?|variant|optional\w*|if you (?:want|need|prefer|would)\w*)\b",
     re.IGNORECASE,
 )
+_ASIDE = re.compile(r"\W*(?:alternat\w+|option\w*|as an? (?:alternative|example)|for (?:comparison|example|reference)|if you)\b", re.IGNORECASE)
+_KINDS = r"(?:original|previous|earlier|old|first|wrong|incorrect|bug\w*|faulty|broken|naive|bad|common|alternative|example)"
+_OWN_FAULT = re.compile(  # "the previous version had an error": of what was shown, so the next is the answer
+    r"\b(?:I|there|it|that|which|above|previous|original|earlier|old|first|code|version|attempt|one|module|draft|answer|solution)"
+    r"\s+(?:is|was|were|had|has|have|made|contains|contained|fails|failed|did|does|forgot|missed|misses|lacks?|lacked|used)"
+    rf"\s+(?!(?:the|an?|my|what)?\s*{_KINDS}\s+(?:{_KINDS}\s+)*(?:code|version|one|way|module|draft|attempt)\b|the\s+{_KINDS}\b)\w",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"[.;!?]\s+")
 _NEXT_TASK = re.compile(
     r"<\|?(?:im_start|user|eot_id|im_end|endoftext|/s)|^\W*(?:instruction|question|problem|exercise|task|user|human|prompt)\b[^\n]{0,20}(?::|$)",
     re.IGNORECASE | re.MULTILINE,
@@ -60,14 +70,23 @@ def _says(text: str, *, is_first: bool) -> bool | None:
     prose = _FENCE_OR_SPACE.sub(" ", _COMMENT.sub("\n", text)).strip()
     if prose or "```" in text or "~~~" in text:
         lines = [line for line in _COMMENT.sub("\n", text).split("\n") if _FENCE_OR_SPACE.sub("", line)]
-        clauses = [c for c in _CLAUSE.split(lines[-1].strip(" \t:*#")) if c.strip()] if lines else []
-        verdict = _of_clause(clauses[-1]) if clauses else None
+        verdict = _of_line(lines[-1].strip(" \t:*#")) if lines else None
         return _of_clause(comments) is not False if verdict is None else verdict
     return _of_clause(comments) if comments and not is_first else None
 
 
+def _of_line(line: str) -> bool | None:
+    """The last clause tells, else how its sentence begins."""
+    sentence = [part for part in _SENTENCE.split(line) if part.strip()] or [""]
+    clauses = [part for part in _CLAUSE.split(sentence[-1]) if part.strip()] or [""]
+    verdict = _of_clause(clauses[-1])
+    return False if verdict is None and _ASIDE.match(sentence[-1]) else verdict
+
+
 def _of_clause(clause: str) -> bool | None:
     """The word that comes first decides: a "fixed version of the wrong code" is an answer, "the wrong one, uncorrected" none."""
+    if _OWN_FAULT.search(clause):
+        return True
     good, beside = _PRESENTS.search(clause), _BESIDE.search(clause)
     if good and beside:
         return good.start() < beside.start()
