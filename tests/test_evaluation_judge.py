@@ -133,6 +133,13 @@ def test_a_missing_simulator_is_said_before_anything_is_judged(monkeypatch: pyte
         judge(tiny(), [body(INVERT)])
 
 
+def test_a_missing_parser_is_said_before_anything_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyslang", None)
+    with pytest.raises(ToolMissing, match="pip install 'pyslang"):
+        judge(tiny(), [body(INVERT)])
+    assert judge(tiny(), [body(INVERT)], rule="upstream", num_workers=1)[0].passed  # has no use for it
+
+
 def test_errata_are_unjudgeable_without_a_run() -> None:
     found = judge(tiny(errata={"invert": "ports differ"}, judge="evaluation_hooks:broken"), [body(INVERT)])
     assert (found[0].verdict, found[0].passed) == (Verdict.UNJUDGEABLE, None)

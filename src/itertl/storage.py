@@ -106,16 +106,19 @@ def writes_to(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def saves_to(folder: Path) -> Iterator[None]:
-    """``writes_to`` for libraries that tell of a full disk by errors of their own."""
+    """``writes_to`` for libraries that tell of a full disk by errors of their own, which may or may not quote the system's."""
     with writes_to(folder):
         try:
             yield
         except OSError:
             raise
         except Exception as error:
-            if shutil.disk_usage(folder.parent).free < _NO_SPACE:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-            raise
+            quoted = next((number for number in _FIXES if os.strerror(number) in str(error)), None)
+            if quoted is None and shutil.disk_usage(folder.parent).free < _NO_SPACE:
+                quoted = errno.ENOSPC
+            if quoted is None:
+                raise
+            raise OSError(quoted, os.strerror(quoted)) from error
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

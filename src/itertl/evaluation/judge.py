@@ -89,6 +89,8 @@ def judge(
     rule = choose_rule(benchmark, rule)
     check_tasks(benchmark, completions)
     icarus.find("vvp")
+    if rule == STRICT:
+        slang.library()
     with VerdictCache(cache, partial) as known, pool.Workers(_WORKER, num_workers) as workers:
         desk = _Desk(benchmark, rule, known, workers, limits, second_simulator)
         keys = [desk.key(c) for c in completions]

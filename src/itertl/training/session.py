@@ -227,7 +227,12 @@ def load_policy(
 
 
 def _choose_attention(model: Any, config: TrainConfig) -> None:
-    """How packed rows are attended to: block masks if asked for; part by part on a CPU; else SDPA with a mask."""
+    """How packed rows are attended to: block masks if asked for; part by part on a CPU; else SDPA with a mask.
+
+    Never by cuDNN, which PyTorch may choose for SDPA: its backward pass gave gradients that are not numbers for packed rows
+    (bf16, H200, PyTorch 2.11), while those of the other kernels agree.
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
     if config.attention == "flex":
         model.set_attn_implementation("flex_attention")
     elif not torch.cuda.is_available() and getattr(model.config.get_text_config(), "_attn_implementation", None) == "sdpa":
