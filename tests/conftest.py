@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("any machine", deadline=None)  # a slow disk is no fault
+settings.register_profile("any machine", parent=settings(), deadline=None)  # a slow disk is no fault
 settings.load_profile("any machine")
 
 ROOT = Path(__file__).resolve().parent.parent
