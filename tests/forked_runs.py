@@ -1,11 +1,14 @@
-"""Run a recipe again and again in forked children, each killed at a named point; used by test_loop.py.
+"""Run recipes again and again in forked children, each killed at a named point; used by test_loop.py.
 
-    python forked_runs.py RECIPE OUT [POINT ...]
+    echo '{"recipe": …, "out": …, "points": […], "cache": null}' | python forked_runs.py
 
-The parent imports torch once and never computes, so that a fork is safe and costs nothing. Prints one line a child:
-the point and the signal or status that it ended with; the point "--resume-changed" kills nothing and allows another recipe. After the last point one more child runs to the end.
+The parent imports all that a run needs once, which takes longer than the run, and never computes, so that a fork is safe and costs nothing. Prints one line a request: a JSON list with, of
+each child, its error if it had one, the point, and the signal or status that it ended with; the point "--resume-changed" kills
+nothing and allows another recipe. After the last point one more child runs to the end.
 """
 
+import importlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -14,21 +17,40 @@ from itertl import loop
 from itertl.config import load_recipe
 from itertl.progress import QUIET
 
+NEEDED = (
+    "itertl.sampling.transformers_backend", "itertl.training.trainer", "itertl.evaluation.judge", "itertl.report.stage", "itertl.tools.slang",
+    "transformers.models.llama.modeling_llama", "transformers.models.gpt2.tokenization_gpt2", "accelerate.checkpointing", "torch.utils.tensorboard",
+    "matplotlib.backends.backend_svg", "matplotlib.figure", "pyslang", "rapidfuzz.distance",
+)  # fmt: skip
 
-def main() -> None:
-    recipe, out, points = load_recipe(Path(sys.argv[1])), Path(sys.argv[2]), [*sys.argv[3:], ""]
-    for name in points:
+
+def run(recipe: str, out: str, points: list[str], cache: str | None) -> list[str]:
+    """What each child ended with."""
+    said: list[str] = []
+    for name in [*points, ""]:
+        sink, source = os.pipe()
         child = os.fork()
         if child == 0:
-            os.environ["ITERTL_KILL_AT"] = name
+            os.environ.update({"ITERTL_KILL_AT": name, **({"ITERTL_CACHE": cache} if cache else {})})
             try:
-                loop.run(recipe, out, reporter=QUIET, resume_changed=name == "--resume-changed")
+                loop.run(load_recipe(Path(recipe)), Path(out), reporter=QUIET, resume_changed=name == "--resume-changed")
             except BaseException as error:
-                print(f"{type(error).__name__}: {error}", flush=True)
+                os.write(source, f"{type(error).__name__}: {error}\n".encode())
                 os._exit(1)
             os._exit(0)
-        _, status = os.waitpid(child, 0)
-        print(f"{name or 'end'} {-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)}", flush=True)
+        os.close(source)
+        with os.fdopen(sink, encoding="utf-8") as told:
+            _, status = os.waitpid(child, 0)
+            said += told.read().splitlines()
+        said.append(f"{name or 'end'} {-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)}")
+    return said
+
+
+def main() -> None:
+    for name in NEEDED:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        print(json.dumps(run(**json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":

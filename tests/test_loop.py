@@ -1,10 +1,11 @@
 """The whole loop on a tiny model with real tools: what it writes, and that no kill changes a byte of it."""
 
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -13,6 +14,7 @@ from itertl.export.source import find_source
 from itertl.records import Candidate, EvalRow, IterationMetrics, Manifest, Scored, TrainStep
 from itertl.storage import hash_file, parse_record, read_records
 
+Forked: TypeAlias = Callable[..., list[str]]
 TINY = """
 name: tiny
 seed: 3
@@ -51,13 +53,19 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
-def run_forked(recipe: Path, out: Path, *points: str, cache: Path | None = None) -> list[str]:
-    """``cache``: a fresh one, where scores that another run took would leave nothing to do."""
-    command = [sys.executable, str(Path(__file__).with_name("forked_runs.py")), str(recipe), str(out), *points]
-    environment = {**os.environ, **({"ITERTL_CACHE": str(cache)} if cache else {})}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split("\n")[:-1]
+@pytest.fixture(scope="module")
+def run_forked() -> Iterator[Forked]:
+    """``(recipe, out, *points, cache=None)``: what the runs ended with. ``cache``: a fresh one, where scores that another run took would leave nothing to do."""
+    command = [sys.executable, str(Path(__file__).with_name("forked_runs.py"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as parent:
+
+        def ask(recipe: Path, out: Path, *points: str, cache: Path | None = None) -> list[str]:
+            assert parent.stdin and parent.stdout
+            print(json.dumps({"recipe": str(recipe), "out": str(out), "points": points, "cache": cache and str(cache)}), file=parent.stdin, flush=True)
+            found: list[str] = json.loads(parent.stdout.readline())
+            return found
+
+        yield ask
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +76,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(recipe: Path, run_forked: Forked, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "plain"
     assert run_forked(recipe, out) == ["end 0"]
     return out
@@ -110,13 +118,15 @@ def test_inputs_in_a_manifest_are_the_files_that_were_used(finished: Path) -> No
     assert stages["train"].inputs["scored"] == hash_file(finished / "iter-01" / "scored.jsonl")
 
 
-def test_a_kill_at_any_named_point_changes_no_byte(recipe: Path, finished: Path, tmp_path: Path) -> None:
+def test_a_kill_at_any_named_point_changes_no_byte(run_forked: Forked, recipe: Path, finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "killed"
     assert run_forked(recipe, out, *POINTS, cache=tmp_path / "cache") == [*(f"{point} -9" for point in POINTS), "end 0"]
     assert hashes(out) == hashes(finished)
 
 
-def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(recipe: Path, finished: Path, tmp_path: Path) -> None:
+def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(
+    run_forked: Forked, recipe: Path, finished: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "changed"
     subprocess.run(["cp", "-a", str(finished), str(out)], check=True)
     before = hashes(out)
@@ -135,7 +145,7 @@ def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(recipe: Pa
 
 
 @pytest.mark.parametrize(("method", "files"), [("sft", 0), ("rtlcoder", 1), ("itertl-softmax", 2)])
-def test_every_method_runs_through_the_loop(method: str, files: int, tmp_path: Path) -> None:
+def test_every_method_runs_through_the_loop(run_forked: Forked, method: str, files: int, tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(TINY.replace("seed: 3", f"seed: 3\nmethod: {method}").replace("limit: 2,", "limit: 1,"))
     assert run_forked(recipe, tmp_path / "run") == ["end 0"]
@@ -145,7 +155,7 @@ def test_every_method_runs_through_the_loop(method: str, files: int, tmp_path: P
     assert (metrics[2].telemetry is None) == (method == "sft") and (metrics[2].candidate_tokens_seen == 0) == (method == "sft")
 
 
-def test_a_run_without_a_new_best_ends_early_and_a_ladder_is_watched(tmp_path: Path, repository: Path) -> None:
+def test_a_run_without_a_new_best_ends_early_and_a_ladder_is_watched(run_forked: Forked, tmp_path: Path) -> None:
     """A random model passes nothing, so no iteration is better than none: the first is the last, and the result."""
     recipe = tmp_path / "short.yaml"
     recipe.write_text(

@@ -292,39 +292,6 @@ def test_bad_constants_are_value_errors() -> None:
 # The best of a group, and advantages
 
 
-def test_best_index_by_hand() -> None:
-    """z = (0.5, 1, 0.2, 1): the highest is 1, last at 3; among 0, 1, 2 it is 1; among 2, 0 it is 0; -0 equals 0."""
-    z = [0.5, 1.0, 0.2, 1.0]
-    assert losses.best_index(z) == 3
-    assert losses.best_index(torch.tensor(z), among=[0, 1, 2]) == 1
-    assert losses.best_index(z, among=[2, 0]) == 0
-    assert losses.best_index(z, among=[3, 1]) == 3
-    assert losses.best_index([0.0, -0.0]) == 1
-
-
-@settings(deadline=None, max_examples=200)
-@given(st.lists(SCORES, min_size=1, max_size=7), st.data())
-def test_best_index_equals_a_scan(z: list[float], data: st.DataObject) -> None:
-    among = data.draw(st.none() | st.lists(st.integers(0, len(z) - 1), min_size=1))
-    best = -1
-    for index in range(len(z)):
-        if (among is None or index in among) and (best < 0 or z[index] >= z[best]):
-            best = index
-    assert losses.best_index(z, among=among) == best
-
-
-def test_best_index_refuses_what_does_not_fit() -> None:
-    for z, among, message in (
-        ([], None, "no response"),
-        ([1.0], [], "no response"),
-        ([1.0, 2.0], [-1], r"among holds \[-1\]"),
-        ([1.0, 2.0], [0, 2], r"among holds \[2\]"),
-        ([1.0, NAN], [0], "z holds a NaN"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            losses.best_index(z, among=among)
-
-
 def test_group_advantages_by_hand() -> None:
     """z = (0, 0, 1, 1): mean 1/2, squares 4·1/4 = 1, over K - 1 = 3: std = 1/√3 = 0.577350; ± 0.5/(0.577350 + 0.1).
     The population's std would be 1/2: ± 0.5/0.6.

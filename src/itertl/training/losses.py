@@ -337,26 +337,6 @@ def dpo_terms(
     return -torch.nn.functional.logsigmoid(strength * (ratio[better] - ratio[worse]))
 
 
-def best_index(z_K: Tensor | Sequence[float], *, among: Sequence[int] | None = None) -> int:
-    """Index of the highest z; among equals the last, for the reference comes last.
-
-    Args:
-        z_K: quality scores, [K].
-        among: the indices in 0 … K-1 that may be chosen, in any order; None for all.
-
-    Raises:
-        ValueError: nothing to choose from, an index outside 0 … K-1, z not one-dimensional or not finite.
-    """
-    z = [float(value) for value in _z_as_float64(z_K)]
-    allowed = range(len(z)) if among is None else among
-    outside = [index for index in allowed if not 0 <= index < len(z)]
-    if outside:
-        raise ValueError(f"among holds {outside}, but the {len(z)} responses count from 0")
-    if not allowed:
-        raise ValueError("there is no response to choose the best of")
-    return max(allowed, key=lambda index: (z[index], index))
-
-
 def group_advantages(z_K: Tensor | Sequence[float], *, scale: AdvantageScale = "std", epsilon: float = 1e-4) -> Tensor:
     """A_k = (z_k - mean z) / (std z + epsilon) (GRPO, Shao et al. 2024, section 4.1.2).
 
