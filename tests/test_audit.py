@@ -124,6 +124,32 @@ def test_planted_contamination_is_found_with_its_evidence() -> None:
     assert [str(c.problem) for c in stricter.contamination] == ["quoted", "renamed", "same", "part"]
 
 
+def test_a_solution_is_found_in_prose_and_among_other_modules() -> None:
+    solution = "module walker(input clk, input [3:0] bump, output reg [3:0] at);\n" + "".join(
+        f"always @(posedge clk) if (bump[{n}]) at[{n}] <= ~at[{(n + 1) % 4}];\n" for n in range(4)
+    ) + "endmodule\n"
+    task = Problem.create(instruction=sentence(7), reference=solution, source="bench", upstream_id="Task1")
+    top = "module top(input clk, output [3:0] at);\nwire [3:0] b = 4'd5;\nwalker w(clk, b, at);\nendmodule\n"
+    rows = [
+        problem(sentence(8), "Here is the design that you asked for. " + 40 * "It walks and turns where it must. " + f"\n```verilog\n{solution}```\nGood luck!", "prose"),
+        problem(sentence(9), top + 3 * top.replace("top", "other") + solution, "among"),
+        problem(sentence(10), top, "neither"),
+    ]
+    report = audit(rows, benchmarks=[task], check_tools=False)
+    assert [str(c.problem) for c in report.contamination] == ["prose", "among"]
+
+
+def test_findings_name_file_and_line(tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    rows = [(sentence(1), MUX), (sentence(2), MUX.replace("? a", "? missing")), (sentence(1), MUX), (sentence(4), MUX)]
+    pairs.write_text("".join(json.dumps({"instruction": asked, "response": code}) + "\n" for asked, code in rows))
+    loaded = load_problems(str(pairs), header="derive")
+    assert loaded.dropped == [f"{pairs}:3: the same as {pairs}:1"]
+    report = audit(loaded.problems, num_workers=1, places=loaded.places)
+    assert str(report.bad_references[0].problem) == f"{pairs}:2"
+    assert [str(m) for m in report.duplicates[0].members] == [f"{pairs}:1", f"{pairs}:4"]
+
+
 def test_references_are_checked_by_slang_and_accounted_for() -> None:
     rows = [
         problem("a", MUX), problem("b", MUX), problem("c", MUX.replace("? a", "? missing")), problem("d", "module m("),

@@ -232,13 +232,15 @@ def data_audit(
 
     loaded = load_problems(source, format=format, filter=filter)
     against = [p for name in benchmark_names for p in benchmarks.load(name, data).problems]
-    report = audit(loaded.problems, benchmarks=against, check_tools=check_tools, num_workers=num_workers)
+    report = audit(
+        loaded.problems, benchmarks=against, check_tools=check_tools, num_workers=num_workers, places=loaded.places, reporter=reporter
+    )
     by_function = None
     if function:
         from itertl.problems.audit_function import audit_function
 
-        with reporter.stage("audit", 0) as tracker:
+        with reporter.stage("audit: function", 0) as tracker:
             by_function = audit_function(
-                loaded.problems, num_workers=num_workers, cache=models.cache_folder(), on_done=tracker.advance
+                loaded.problems, num_workers=num_workers, cache=models.cache_folder(), on_done=tracker.advance, places=loaded.places
             )
     return report, loaded, by_function

@@ -42,11 +42,12 @@ def audit_function(
     num_workers: int = 0,
     cache: Path | None = None,
     on_done: Callable[[int], None] = lambda count: None,
+    places: Mapping[str, str] = {},
 ) -> FunctionReport:
     """Inspect every reference and score it against itself by the scorers ``names``.
 
     ``cache``: folder of answers kept across calls; a call that was stopped goes on there. ``on_done`` is told how many
-    inspections (two a reference) and scored references were finished since its last call. Raises ToolMissing, UsageError.
+    inspections (two a reference) and scored references were finished since its last call. ``places``: id -> where it came from. Raises ToolMissing, UsageError.
     """
     scorers.check_scorers(names)
     tools = {"slang": slang.version(), "icarus": icarus.version(), "yosys": yosys.version(), "stimulus": stimulus_version(), **scorers.check_tools(names)}
@@ -57,9 +58,9 @@ def audit_function(
     failures: Counter[str] = Counter()
     for problem, text in paired:
         key = (text, problem.top or derive_top(text) or "")
-        findings += [FunctionFinding(kind=kind, problem=Member.of(problem), detail=detail) for kind, detail in faults.get(key, [])]
+        findings += [FunctionFinding(kind=kind, problem=Member.of(problem, places), detail=detail) for kind, detail in faults.get(key, [])]
         failures.update([unjudged[key]] if key in unjudged else [])
-    own = _score_themselves(paired, names, num_workers, cache, on_done)
+    own = _score_themselves(paired, names, num_workers, cache, on_done, places)
     named = {finding.problem.id for finding in findings if finding.kind not in REMARKS}
     sound = sum(problem.id not in named for problem, _ in paired) - failures.total()
     return FunctionReport(
@@ -104,15 +105,16 @@ def _key(part: str, text: str, top: str, tools: Mapping[str, str]) -> str:
 
 
 def _score_themselves(
-    paired: Sequence[tuple[Problem, str]], names: Sequence[str], num_workers: int, cache: Path | None, on_done: Callable[[int], None]
-) -> list[SelfScore]:
+    paired: Sequence[tuple[Problem, str]], names: Sequence[str], num_workers: int, cache: Path | None, on_done: Callable[[int], None],
+    places: Mapping[str, str],
+) -> list[SelfScore]:  # fmt: skip
     """Each reference as a candidate. A proof is given its twin, for it takes a reference's own text as proven."""
     found: dict[str, SelfScore] = {}
     for make, some in ((twin, [n for n in names if n in _ON_TWINS]), (lambda text: text, [n for n in names if n not in _ON_TWINS])):
         items = [ScoreItem(make(text), problem.header, text, problem.top or derive_top(text)) for problem, text in paired] if some else []
         rows = score_items(items, some, num_workers=num_workers, timeout_s=SCORE_TIMEOUT_S, cache=cache, on_done=on_done) if items else []
         for number, name in enumerate(some):
-            found[name] = _own(name, [row[number] for row in rows], [problem for problem, _ in paired])
+            found[name] = _own(name, [row[number] for row in rows], [problem for problem, _ in paired], places)
     return [found[name] for name in names]
 
 
@@ -127,12 +129,12 @@ def twin(reference: str) -> str:
     return "".join([*parts, reference[at:]])
 
 
-def _own(name: str, scores: Sequence[Score], problems: Sequence[Problem]) -> SelfScore:
+def _own(name: str, scores: Sequence[Score], problems: Sequence[Problem], places: Mapping[str, str]) -> SelfScore:
     """How one scorer takes the references; reasons by how often, then by text."""
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for score, problem in zip(scores, problems, strict=True):
         if score.value is None or score.value < 1:
-            groups[score.verdict.value, generalized(score.detail)].append(str(Member.of(problem)))
+            groups[score.verdict.value, generalized(score.detail)].append(str(Member.of(problem, places)))
     ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
     reasons = [
         Reason(verdict=verdict, reason=reason, count=len(which), examples=tuple(which[:EXAMPLES])) for (verdict, reason), which in ordered

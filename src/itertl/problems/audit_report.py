@@ -1,5 +1,6 @@
 """What an audit found, as a record for programs and as tables for people."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -22,13 +23,14 @@ class Member(_Finding):
     id: str
     upstream_id: str | None
     source: str
+    where: str | None = None  # file and line, or file, that it came from
 
     @staticmethod
-    def of(problem: Problem) -> "Member":
-        return Member(id=problem.id, upstream_id=problem.upstream_id, source=problem.source)
+    def of(problem: Problem, places: Mapping[str, str] = {}) -> "Member":
+        return Member(id=problem.id, upstream_id=problem.upstream_id, source=problem.source, where=places.get(problem.id))
 
     def __str__(self) -> str:
-        return self.upstream_id or self.id
+        return self.where or self.upstream_id or self.id
 
 
 class Duplicates(_Finding):

@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 
 from itertl.errors import DataError
 from itertl.problems.rows import Row
+from itertl.records import Problem
 
 MAX_NAMED = 200  # rows or files that are named one by one
 
@@ -21,10 +22,17 @@ class Counts:
     skipped: Counter[str] = field(default_factory=Counter[str])
     notes: Counter[str] = field(default_factory=Counter[str])
     dropped: list[str] = field(default_factory=list[str])  # "where: reason", the first MAX_NAMED
+    places: dict[str, str] = field(default_factory=dict[str, str])  # a problem's id -> the file and line, or file, that it came from
 
     def skip(self, reason: str, where: str) -> None:
         self.skipped[reason] += 1
         self.name(reason, where)
+
+    def came_from(self, problem: Problem, where: str) -> Problem:
+        """``problem``, with its place noted; one that an earlier row had already is named as left out."""
+        if self.places.setdefault(problem.id, where) != where:
+            self.name(f"the same as {self.places[problem.id]}", where)
+        return problem
 
     def name(self, reason: str, where: str) -> None:
         if len(self.dropped) < MAX_NAMED:

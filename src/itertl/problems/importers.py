@@ -110,7 +110,7 @@ def table_problems(table: Table, request: Request, counts: Counts) -> Iterator[P
         if fields is not None:
             fields.setdefault("source", source)
             fields["extra"].update(_rest(row, mapping))
-            yield Problem.create(**fields)
+            yield counts.came_from(Problem.create(**fields), row.where)
 
 
 def _with_nested(table: Table, wanted: Iterable[str]) -> Table:
@@ -152,7 +152,7 @@ def own_problems(table: Table, request: Request, counts: Counts) -> Iterator[Pro
         stored = parse_record(Problem, {"id": "", **cleaned(row.values, counts)}, row.where)
         problem = Problem.create(**stored.model_dump(exclude={"id"}))
         counts.notes["id did not fit the content and was made anew"] += problem.id != stored.id
-        yield problem
+        yield counts.came_from(problem, row.where)
 
 
 def _find(columns: Sequence[str], known: Format, wanted: str) -> str | None:

@@ -39,6 +39,7 @@ class LoadResult:
     format: str  # the importer that was used
     notes: dict[str, int] = field(default_factory=dict)  # what was changed in kept rows -> how often
     dropped: list[str] = field(default_factory=list)  # "row or file: reason" of what an importer left out, the first 200
+    places: Mapping[str, str] = field(default_factory=dict[str, str])  # a problem's id -> file and line, or file, where it is known
 
 
 def from_config(data: DataConfig, run_seed: int) -> LoadResult:
@@ -90,7 +91,7 @@ def load_problems(
         counts.skipped["outside the random subset (limit)"] += len(problems) - limit
         chosen = random.Random(derive_seed(seed, "problems", "subset")).sample(range(len(problems)), limit)
         problems = [problems[index] for index in sorted(chosen)]
-    return LoadResult(problems, _positive(counts.skipped), request.format, _positive(counts.notes), counts.dropped)
+    return LoadResult(problems, _positive(counts.skipped), request.format, _positive(counts.notes), counts.dropped, counts.places)
 
 
 def _recognised(request: Request) -> Request:
@@ -174,7 +175,10 @@ def _with_derived_header(problem: Problem, counts: Counts) -> Problem:
         counts.notes["no header could be derived"] += 1
         return problem
     counts.notes["top module put before those that it uses"] += ordered != reference
-    return Problem.create(**{**problem.model_dump(exclude={"id"}), "header": header, "reference": ordered, "top": top})
+    made = Problem.create(**{**problem.model_dump(exclude={"id"}), "header": header, "reference": ordered, "top": top})
+    if problem.id in counts.places:
+        counts.places.setdefault(made.id, counts.places[problem.id])
+    return made
 
 
 def _positive(counter: Mapping[str, int]) -> dict[str, int]:

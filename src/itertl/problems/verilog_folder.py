@@ -57,7 +57,7 @@ def import_folder(request: Request, counts: Counts) -> Iterator[Problem]:
         if isinstance(found, str):
             counts.skip(found, name)
         else:
-            yield found
+            yield counts.came_from(found, name)
 
 
 def _read(path: Path, counts: Counts) -> str:
