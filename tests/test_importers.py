@@ -13,8 +13,10 @@ from itertl.config import DataConfig
 from itertl.errors import DataError, ItertlError, UsageError
 from itertl.problems.importers import Request
 from itertl.problems.load import from_config, load_problems
-from itertl.records import Problem
+from itertl.problems.verilog_folder import without_notices
+from itertl.records import Problem, Verdict
 from itertl.storage import read_records, write_records
+from itertl.tools.slang import check
 
 MODULE = "module m(input a, output y);\nassign y = ~a;\nendmodule\n"
 
@@ -229,6 +231,42 @@ def test_a_folder_gives_whole_designs_and_no_names(tmp_path: Path) -> None:
     assert [line.strip() for line in (found["guard.v"].reference or "").split("\n") if line.startswith("`")] == ["`ifndef G", "`define G", "`endif"]
     assert sorted(result.dropped) == ["bench.v: file that is a testbench", "tool.v: file without a comment that says what the module does"]
     assert result.notes["file with an include, which is not opened"] == 1
+
+
+def test_a_folder_gives_what_other_files_define(tmp_path: Path) -> None:
+    files = {
+        "rtl/defs.vh": "`define W 8\n`define TWICE (2*`W)\n",
+        "rtl/size.vh": "localparam DEPTH = 4;\n",
+        "rtl/top.v": "// Adds.\nmodule top(input [`TWICE-1:0] a, output [7:0] y); cell_ c(a[7:0], y); endmodule\n",
+        "rtl/cell.v": "// One cell.\nmodule cell_(input [7:0] a, output [7:0] y); assign y = a + 1; endmodule\n",
+        "old/cell.v": "// One old cell.\nmodule cell_(input [7:0] a, output [7:0] y); assign y = a; endmodule\n",
+        "rtl/mem.v": "// Keeps.\nmodule mem(input a, output y);\n`include \"size.vh\"\nassign y = a; endmodule\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    result = load_problems(str(tmp_path))
+    found = {str(p.upstream_id): p.reference or "" for p in result.problems}
+    assert found["rtl/top.v"].startswith("`define W 8\n`define TWICE (2*`W)\n") and "a + 1" in found["rtl/top.v"]
+    assert "localparam DEPTH = 4;" in found["rtl/mem.v"] and "include" not in found["rtl/mem.v"]
+    assert found["rtl/cell.v"].startswith("module cell_")
+    assert all(check(text).verdict is Verdict.PASSED for text in found.values())
+    assert result.notes["module that several files hold, taken from the nearest"] == 1
+
+
+@pytest.mark.parametrize(
+    ("comment", "kept"),
+    [
+        ("Engineer:\n    Jo Smith\nCounts up.", "Counts up."),
+        ("Authors:\n  Jo Smith\n  A. Lee <a@b.org>\n\nCounts to four.", "Counts to four."),
+        ("Version: 1.2\nDate: 3 May 2020, the day of the first release of all\nCounts.", "Counts."),
+        ("Version: puts the eight bits of the version on the bus", "Version: puts the eight bits of the version on the bus"),
+        ("Device: xc7a35t\nTools: Vivado 2020.1\nTurns a bit", "Turns a bit"),
+        ("Device: drives the select line of the device that is asked for", "Device: drives the select line of the device that is asked for"),
+    ],
+)
+def test_what_a_header_says_of_the_design_is_kept(comment: str, kept: str) -> None:
+    assert without_notices(comment) == kept
 
 
 @pytest.mark.parametrize(

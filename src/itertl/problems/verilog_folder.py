@@ -1,12 +1,14 @@
 """A folder of Verilog files in: a file's comments ask for what it holds, its modules are the reference.
 
-Directives and declarations around the modules go with them, as do modules of other files that they instantiate; a testbench is no
+Directives and declarations around the modules go with them, as do the modules and macros of other files that they use; a testbench is no
 training pair. Lines of tools' templates, people's names and licence notices are no instruction. Nothing is parsed here: ``itertl data audit`` says what elaborates.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from os.path import commonpath
+from pathlib import Path, PurePath
 
 from itertl.errors import DataError
 from itertl.problems.cells import Counts
@@ -23,13 +25,19 @@ _NOTICE = re.compile(
 )
 _SPDX = re.compile(r"SPDX-License-Identifier:\s*([^\s*][^\n*]*)")
 # what tools and people put at the head of a file, which says nothing of the design
+_PERSON = r"company|engineers?|authors?|designers?|written by|created by|maintainers?|organi[sz]ation|university|contacts?"
 _TEMPLATE = re.compile(
-    r"^\W*(company|engineer|author|authors|designer|written by|created by|create date|created|creation date|date|design name|module name|"
-    r"project name|project|target devices?|device|tool versions?|tools?|simulator|dependencies|revision( history)?|revision \d.*|version|"
-    r"additional comments|file( ?name)?|e-?mail|contact|last modified|modified|organi[sz]ation|university|maintainer|\$?id|@\w+)\s*[:=].*$"
+    rf"^\W*({_PERSON}|create date|created|creation date|design name|module name|project name|target devices?|tool versions?|"
+    r"dependencies|revision( history)?|revision \d.*|additional comments|file( ?name)?|e-?mail|last modified|modified|\$id|@\w+)\s*[:=].*$"
+    r"|^\W*(date|project|device|tools?|simulator|version|id)\s*[:=]\s*(\W*\d.*|(\S+\s+){0,4}\S*)$"  # with more words it says something
     r"|^\W*revision\s+\d.*$|^\W*(by|\(c\)|©)\s.*$|^.*spdx-[\w-]+:.*$|^\W*copyright\b.*$",
     re.I,
 )
+_NAMES_FOLLOW = re.compile(rf"^\W*({_PERSON})\s*:\W*$", re.I)
+_NAME = re.compile(r"^\W*([A-Z][\w.'-]*(\s+|,\s*)?){1,4}(<.*>|\(.*\))?\W*$|^.*\w@\w.*$")
+_MACRO = re.compile(r"^[ \t]*`define\s+(\w+)(?:[^\n]*\\\n)*[^\n]*$", re.M)
+_INCLUDE = re.compile(r"^[ \t]*`include[ \t]+\"([^\"\n]+)\"[^\n]*$", re.M)
+_HEADERS = (".vh", ".svh", ".h", ".inc")
 _DESCRIPTION = re.compile(r"^\W*(description|purpose|function|abstract|summary)\s*:\s*", re.I)
 
 
@@ -51,13 +59,70 @@ def import_folder(request: Request, counts: Counts) -> Iterator[Problem]:
         raise DataError(f"{root}: holds no {' or '.join(SUFFIXES)} file; check the path")
     names = [path.name if root.is_file() else path.relative_to(root).as_posix() for path in files]
     texts = [_read(path, counts) for path in files]
-    elsewhere = {span.name: text[span.start : span.end] for text in texts for span in modules(text) if span.is_terminated}
+    headers = {path.relative_to(root).as_posix(): _read(path, Counts()) for path in _headers(root)}
+    texts = [_opened(text, {**headers, **dict(zip(names, texts, strict=True))}, counts) for text in texts]
+    folder = _Folder.of(names, texts, list(headers.values()))
     for name, text in zip(names, texts, strict=True):
-        found = _problem(text, name, root.name or root.resolve().name, counts, elsewhere)
+        found = _problem(text, name, root.name or root.resolve().name, counts, folder)
         if isinstance(found, str):
             counts.skip(found, name)
         else:
             yield counts.came_from(found, name)
+
+
+def _headers(root: Path) -> list[Path]:
+    return sorted(p for p in root.rglob("*") if p.suffix.lower() in _HEADERS and p.is_file()) if root.is_dir() else []
+
+
+def _opened(text: str, files: Mapping[str, str], counts: Counts, depth: int = 0) -> str:
+    """``text`` with the files of the folder that it includes in the place of their directives."""
+
+    def put(match: re.Match[str]) -> str:
+        asked = PurePath(match.group(1))
+        near = [name for name in files if PurePath(name).name == asked.name]
+        if not near or depth == 8:
+            return match.group()
+        counts.notes["include that was opened in the folder"] += 1
+        whole = [name for name in near if PurePath(name).parts[-len(asked.parts) :] == asked.parts]
+        return _opened(files[(whole or near)[0]].rstrip("\n"), files, counts, depth + 1)
+
+    return _INCLUDE.sub(put, text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """What the files of a folder have for one another."""
+
+    modules: Mapping[str, Mapping[str, str]]  # name -> file -> text
+    macros: Mapping[str, str]  # name -> its `define
+
+    @staticmethod
+    def of(names: Sequence[str], texts: Sequence[str], headers: Sequence[str]) -> "_Folder":
+        found: dict[str, dict[str, str]] = {}
+        for name, text in zip(names, texts, strict=True):
+            for span in modules(text):
+                if span.is_terminated:
+                    found.setdefault(span.name, {})[name] = text[span.start : span.end]
+        return _Folder(found, {m.group(1): m.group() for text in (*headers, *texts) for m in _MACRO.finditer(text)})
+
+    def module(self, name: str, file: str, counts: Counts) -> str | None:
+        """The module of that name, from the nearest file where several have one."""
+        found = self.modules.get(name, {})
+        if len(set(found.values())) > 1:
+            counts.notes["module that several files hold, taken from the nearest"] += 1
+        return found[max(sorted(found), key=lambda other: len(PurePath(commonpath([other, file])).parts))] if found else None
+
+    def with_macros(self, code: str, counts: Counts) -> str:
+        """``code`` behind the macros of other files that it uses and does not define."""
+        own, added = {m.group(1) for m in _MACRO.finditer(code)}, dict[str, str]()
+        waiting = [code]
+        while waiting:
+            for name in re.findall(r"`(\w+)", strip_comments(waiting.pop())):
+                if name in self.macros and name not in own and name not in added:
+                    added[name] = self.macros[name]
+                    waiting.append(self.macros[name])
+        counts.notes["macros taken from other files of the folder"] += len(added)
+        return "".join(f"{text}\n" for name, text in self.macros.items() if name in added) + code
 
 
 def _read(path: Path, counts: Counts) -> str:
@@ -71,8 +136,8 @@ def _read(path: Path, counts: Counts) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _problem(text: str, name: str, source: str, counts: Counts, elsewhere: Mapping[str, str]) -> Problem | str:
-    """The problem of one file, or why it has none. ``elsewhere``: the modules of the whole folder by name."""
+def _problem(text: str, name: str, source: str, counts: Counts, folder: _Folder) -> Problem | str:
+    """The problem of one file, or why it has none."""
     spans = modules(text)
     if not spans:
         return "file without a module"
@@ -87,7 +152,7 @@ def _problem(text: str, name: str, source: str, counts: Counts, elsewhere: Mappi
         return "file without a comment that says what the module does"
     if "`include" in {token.text for token in tokenize(text)}:
         counts.notes["file with an include, which is not opened"] += 1
-    reference = _with_needed(_reference(text, spans, designs), elsewhere, counts)
+    reference = _with_needed(_reference(text, spans, designs), name, folder, counts)
     spdx = _SPDX.search(comment)
     return Problem.create(
         instruction=asked, reference=reference, top=derive_top(text) or (designs[0].name if len(designs) == 1 else None),
@@ -106,20 +171,21 @@ def _reference(text: str, spans: Sequence[ModuleSpan], designs: Sequence[ModuleS
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _with_needed(reference: str, elsewhere: Mapping[str, str], counts: Counts) -> str:
-    """``reference`` and the modules of other files that it instantiates, and that these do."""
+def _with_needed(reference: str, file: str, folder: _Folder, counts: Counts) -> str:
+    """``reference``, the modules of other files that it instantiates, and that these do, behind the macros that all of them use."""
     known = {span.name for span in modules(reference)}
     needed: list[str] = []
     waiting = [reference]
     while waiting:
         text = waiting.pop()
         for _, name in sorted(instances(text, modules(text))):
-            if name not in known and name in elsewhere:
+            module = None if name in known else folder.module(name, file, counts)
+            if module is not None:
                 known.add(name)
-                needed.append(elsewhere[name])
-                waiting.append(elsewhere[name])
+                needed.append(module)
+                waiting.append(module)
     counts.notes["modules taken from other files of the folder"] += len(needed)
-    return "\n".join([reference, *(module + "\n" for module in needed)])
+    return folder.with_macros("\n".join([reference, *(module + "\n" for module in needed)]), counts)
 
 
 def _comment_after_ports(module: str) -> str:
@@ -134,7 +200,14 @@ def _comment_after_ports(module: str) -> str:
 def without_notices(comment: str) -> str:
     """``comment`` without the lines of tools' templates (company, engineer, dates …) and the paragraphs that speak of copyright or
     licence; a line "Description: …" keeps what it says."""
-    lines = [_DESCRIPTION.sub("", line) for line in comment.split("\n") if not _TEMPLATE.match(line)]
+    lines: list[str] = []
+    names_follow = False
+    for line in comment.split("\n"):
+        if names_follow and _NAME.match(line):
+            continue
+        names_follow = bool(_NAMES_FOLLOW.match(line))
+        if not _TEMPLATE.match(line):
+            lines.append(_DESCRIPTION.sub("", line))
     paragraphs = re.split(r"\n\s*\n", "\n".join(lines))
     kept = [p for p in paragraphs if re.search(r"\w", p) and not _NOTICE.search(p)]
     return "\n\n".join(kept).strip()
