@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from itertl.ahead import Ahead
+from itertl.commands import printable
 from itertl.config import PromptConfig, SampleConfig
 from itertl.models import end_token_ids, load_model, load_tokenizer, make_tiny
 from itertl.records import Candidate, Problem, SamplingSettings
@@ -429,8 +430,8 @@ def test_generate_shows_its_text_and_writes_lines(tmp_path: Path) -> None:
     assert done.returncode == 1 and "no code" in done.stderr, done.stderr  # its noise is no Verilog
     (row,) = [json.loads(line) for line in (tmp_path / "found.jsonl").read_text().splitlines()]
     assert row["instruction"] == "A counter." and done.stdout == ""
-    shown = row["text"].replace("\r\n", "\n").replace("\r", "\n")  # as a pipe of text is read
-    assert shown and shown in done.stderr
+    shown = printable(row["text"])
+    assert shown and shown in done.stderr and printable("a\x1b[2J\tb\r\nc\x9b") == "a\ufffd[2J\tb\nc\ufffd"
 
 
 def test_greedy_texts_equal_generate(model: Any, tiny: Path) -> None:

@@ -395,7 +395,8 @@ def generate(
     if as_json:
         _print_json({"results": found})
     elif out is None:
-        print("\n".join(row["code"] for row in found if row["code"]))
+        code = "\n".join(row["code"] for row in found if row["code"])
+        print(commands.printable(code) if sys.stdout.isatty() else code)
     if not all(row["code"] for row in found):
         raise typer.Exit(1)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,7 +34,7 @@ def generate(
     recipe = with_form(recipe, warn)
     if recipe.prompt.header == "prefill" and not all(p.header.strip() for p in problems):
         warn("note: answers of this model go on from the module's header; give it by --header, and they are better")
-    tell = None if quiet else lambda text: print(text, end="", file=sys.stderr, flush=True)
+    tell = None if quiet else lambda text: print(printable(text), end="", file=sys.stderr, flush=True)
     ranked = generation.generate(problems, recipe, best_of=best_of, scorer=scorer, show=tell)
     rows = [item.to_json() for item in ranked]
     if out is not None:
@@ -49,6 +50,11 @@ def generate(
         fixes += ["give the module's header by --header"] if not any(problem.header.strip() for _, problem in without) else []
         warn(f"no code: {which} no Verilog module; {', '.join(fixes)}, or check that the model is asked as it was trained (prompt.*)")
     return rows
+
+
+def printable(text: str) -> str:
+    """``text`` for a terminal: control characters, which could move its cursor or write its title, are shown as U+FFFD."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text.replace("\r\n", "\n"))
 
 
 def warn(text: str) -> None:
