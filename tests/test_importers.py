@@ -368,6 +368,7 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "bad.parquet": (b"PAR1 nothing PAR1", "not a whole Parquet file"),
     "bad.gz": (b"\x1f\x8b nothing", "cannot be read"),
     "unknown.jsonl": ('{"foo": "a", "bar": "b"}', r"its columns \(foo, bar\) are of no known layout"),
+    "nested.jsonl": ('{"foo": {"x": "a", "y": 1}, "bar": "b"}', r"reference=foo\.x \(dots lead into values: foo\.x, foo\.y\)"),
     "type.jsonl": ('{"Instruction": "a", "Response": 3}', r"type\.jsonl:1: column 'Response' holds a int, not text"),
     "types.jsonl": ('{"Instruction": "a", "Response": ["x", 3]}', "response 2 is a int"),
     "dict.jsonl": ('{"Instruction": {"a": 1}, "Response": "x"}', "column 'Instruction' holds a dict"),

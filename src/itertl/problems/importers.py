@@ -83,8 +83,17 @@ def recognise(table: Table) -> str:
             return name
     raise DataError(
         f"{table.name}: its columns ({listed(table.columns)}) are of no known layout; say which column is which with "
-        "columns, for example instruction=NAME and reference=NAME"
+        f"columns, for example {_example(table)}"
     )
+
+
+def _example(table: Table) -> str:
+    """Settings of ``columns`` that fit the table: by dots where the values of its columns are tables themselves."""
+    inside: list[str] = []
+    for column, value in table.rows[0].values.items():
+        known = json.loads(value) if isinstance(value, str) and value.lstrip()[:1] == "{" and is_json(value) else value
+        inside += [f"{column}.{key}" for key in known] if isinstance(known, dict) else []
+    return f"instruction=NAME and reference={inside[0]} (dots lead into values: {listed(inside)})" if inside else "instruction=NAME and reference=NAME"
 
 
 def load_rows(source: str) -> Table:

@@ -164,7 +164,8 @@ def _parquet(data: bytes, name: str) -> list[Row]:
     import pyarrow.parquet
 
     try:
-        values = pyarrow.parquet.read_table(pyarrow.BufferReader(data)).to_pylist()
+        # without threads: an error that ends the program while they wait made its end an abort, one time in some
+        values = pyarrow.parquet.read_table(pyarrow.BufferReader(data), use_threads=False, pre_buffer=False).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{name}: not a whole Parquet file ({error}); download or write it again") from error
     return [Row(f"{name}: row {number}", value) for number, value in enumerate(values, 1)]
