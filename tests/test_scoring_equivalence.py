@@ -401,6 +401,7 @@ ORDER = {  # what each design hangs on, in the words that name it
     "an edge of g, which logic makes": logic("wire g = a[0] & ~b[0]; always @(posedge g) y <= a;"),
     "a latch behind logic (g)": logic("wire g = a[0] & ~b[0]; always @* if (g) y = a;"),
     "an edge of g, a copy by <=": clocked("reg g; always @* g <= clk; always @(posedge g) q <= d;"),
+    "w, a register of two states": clocked("bit w; always @(posedge clk) w <= d; always @(posedge clk) q <= w;"),
     "t is set by = in one clocked process": clocked("reg t; wire w = ~t; always @(posedge clk) t = d; always @(posedge clk) q <= w;"),
 }  # fmt: skip
 
@@ -408,6 +409,18 @@ ORDER = {  # what each design hangs on, in the words that name it
 @pytest.mark.parametrize("why", ORDER)
 def test_what_hangs_on_the_order_of_events_is_named(why: str) -> None:
     assert checks.hazard(ORDER[why], "m").startswith(why)
+
+
+def test_data_that_comes_a_step_late_beside_several_clocks_is_not_proven() -> None:
+    """Both clocks may move in one instant; with one clock its data lie still at its edge."""
+    two = "module m(input c, input k, input d, output reg q, output reg p); always @(posedge k) p <= d; {} endmodule"
+    late = two.format("reg w; always @* w <= c; always @(posedge c) q <= w ^ p;")
+    one = "module m(input c, input d, output reg q); {} endmodule"
+    pairs = [(two.format("always @(posedge c) q <= c ^ p;"), late), (one.format("always @(posedge c) q <= ~d;"), one.format("reg w; always @* w <= ~d; always @(posedge c) q <= w;"))]
+    several, alone = run_all("equivalence_cases:prove_texts", pairs)
+    assert isinstance(several, Proof) and isinstance(alone, Proof)
+    assert several.outcome is Outcome.UNSUPPORTED and "w" in several.detail, several
+    assert alone.outcome is Outcome.PROVEN, alone
 
 
 def test_loops_and_parts_that_are_set_in_order_are_let_through() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from itertl.scoring.equivalence import events
-from itertl.scoring.netlist import Event, Netlist, Process, assignments, bare, read_netlist, reads
+from itertl.scoring.netlist import Event, Netlist, Process, assignments, bare, read_netlist, reads, walk
 from itertl.tools import slang, verilog_text
 
 _TIMED = {
@@ -79,7 +79,7 @@ def _semantic(instance: Any) -> Iterator[str]:
         elif kind == "HierarchicalValue":
             found.append(f"a name that leads into an instance ({node.symbol.hierarchicalPath})")
 
-    instance.visit(look)
+    walk(instance, look)
     yield from found
     netlist = read_netlist(instance)
     yield from (why for process in netlist.processes if (why := _start(process)))
@@ -124,7 +124,7 @@ def _needed(body: Any) -> set[str]:
         if node.kind.name == "NamedValue" and getattr(getattr(node.symbol, "lifetime", None), "name", "") == "Automatic":
             local.add(node.symbol.hierarchicalPath)
 
-    body.visit(look)
+    walk(body, look)
     return reads(body) - _written(body) - local
 
 
@@ -155,7 +155,7 @@ def _is_timed(statement: Any) -> bool:
         if node.kind.name in ("Timed", "Wait"):
             found.append(node.kind.name)
 
-    statement.visit(look)
+    walk(statement, look)
     return bool(found)
 
 
@@ -194,5 +194,5 @@ def _tested(body: Any) -> set[str]:
             case _:
                 pass
 
-    body.visit(look)
+    walk(body, look)
     return found

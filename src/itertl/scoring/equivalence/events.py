@@ -1,7 +1,7 @@
 """What hangs on the order of events within one instant, of which a netlist knows nothing; each finding names its construct.
 
 Variables read before they are set, static locals that keep a value, edges and latches behind logic, copies by ``<=`` of
-what makes an edge, races through wires and ports, comparisons with X, parameters that a proof at their defaults says nothing of.
+what makes an edge, races through wires and ports, registers of two states, which swallow an X, comparisons with X, parameters that a proof at their defaults says nothing of.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from typing import Any
 from itertl.scoring.equivalence import flow
 from itertl.scoring.equivalence.flow import Flow
 from itertl.scoring.interface import Interface
-from itertl.scoring.netlist import Netlist, Process, literal_test, read_netlist, reads
+from itertl.scoring.netlist import Netlist, Process, literal_test, read_netlist, reads, walk
 from itertl.tools import slang
 
 _X_TESTS = ("CaseEquality", "CaseInequality", "WildcardEquality", "WildcardInequality")
@@ -48,6 +48,7 @@ def found(instance: Any, netlist: Netlist) -> Iterator[str]:
         if run is not None and _holds(run):
             yield from _latch(run, netlist, settled)
     yield from _late_copies(netlist, delayed, roots)
+    yield from _two_states(instance, netlist)
 
 
 def _followed(process: Process) -> Flow | None:
@@ -84,7 +85,7 @@ def _subroutines(instance: Any) -> Iterator[str]:
             if called is not None and getattr(getattr(called, "kind", None), "name", "") == "Subroutine":
                 seen.setdefault(called.hierarchicalPath, called)
 
-    instance.visit(look)
+    walk(instance, look)
     for routine in seen.values():
         if routine.defaultLifetime.name == "Static":
             yield from _kept(routine)
@@ -174,6 +175,31 @@ def _late_copies(netlist: Netlist, delayed: set[str], roots: set[str]) -> Iterat
             yield f"{plain(path)}, a copy by <= of what makes an edge"
 
 
+def _two_states(instance: Any, netlist: Netlist) -> Iterator[str]:
+    """Registers of a type without X, whose first value is 0 in a simulator and anything in a netlist."""
+    kept = {path for process in netlist.processes if process.is_clocked and (run := _followed(process)) for path in run.delayed}
+    found: list[str] = []
+
+    def look(node: Any) -> None:
+        if node.kind.name == "Variable" and node.hierarchicalPath in kept and not node.type.isFourState:
+            found.append(f"{node.name}, a register of two states")
+
+    walk(instance, look)
+    yield from found
+
+
+def late_data(text: str, top: str) -> str:
+    """What logic sets by ``<=`` and a clocked process reads, or "": one step late where two clocks move in one instant."""
+    compilation, error = slang.elaborate(slang.parse(text), top)
+    if error:
+        return ""
+    netlist = read_netlist(compilation.getRoot().topInstances[0])
+    runs = [run for process in netlist.processes if not process.is_clocked and (run := _followed(process)) is not None]
+    read = set[str]().union(*(reads(process.body) for process in netlist.processes if process.is_clocked))
+    late = sorted(path for run in runs for path in run.delayed if downstream([path], netlist) & read)
+    return f"{plain(late[0])} is set by <= outside an edge and read at one, beside several clocks" if late else ""
+
+
 def downstream(paths: Iterable[str], netlist: Netlist) -> set[str]:
     """These signals and all that hang on them through logic, wires and ports."""
     reached = set(paths)
@@ -200,7 +226,7 @@ def x_test(text: str, top: str) -> str:
         if is_test:
             seen.extend(plain(path) for path in sorted(reads(node)) if _root(path, netlist, inputs) is None)
 
-    instance.visit(look)
+    walk(instance, look)
     return f"a comparison with X ({seen[0]})" if seen else ""
 
 

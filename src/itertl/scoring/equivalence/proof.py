@@ -141,6 +141,10 @@ def _parts(folder: Path, begin: Start, designs: tuple[Design, Design]) -> Iterat
         if why:
             return _end(folder, _unsupported(name, why))
     style, may_be_x = flat.style(gold, gate), gold.may_be_x or gate.may_be_x
+    for name, design in zip((REFERENCE, CANDIDATE), designs, strict=True) if style is flat.Style.FREE else ():
+        why = events.late_data(design.text, design.top)
+        if why:
+            return _end(folder, _unsupported(name, why))
     flat.add_state_port(folder / f"{REFERENCE}.json", folder / f"{REFERENCE}_state.json", gold, script.STATE)
     (folder / f"{MITER}.v").write_text(script.miter(gold, may_be_x, style, begin), encoding="utf-8")
     (folder / _STYLE).write_text(style, encoding="ascii")
