@@ -42,15 +42,16 @@ REFUSED = {
     "reference_module r(a, b, y);": "testbench-name: reference_module",
     "`line 1 \"x\" 0": "directive: `line",
     "`pragma protect": "directive: `pragma",
-    "`ifdef __ICARUS__\n`endif": "directive: `ifdef __ICARUS__",
-    "`ifndef VERILATOR\n`endif": "directive: `ifndef VERILATOR",
-    "`ifdef X\n`elsif YOSYS\n`endif": "directive: `elsif YOSYS",
+    "`ifdef __ICARUS__\nwire k;\n`endif": "directive: `ifdef __ICARUS__",
+    "`ifndef VERILATOR\nwire k = a;\n`else\nwire k = ~a;\n`endif": "directive: `ifndef VERILATOR",
+    "`ifdef X\n`elsif YOSYS\nwire k;\n`endif": "directive: `elsif YOSYS",
     "`begin_keywords \"1364-2001\"\n`end_keywords": "directive: `begin_keywords",
     "// \0": "text: holds the character U+0000",
     "// \u202e": "text: holds the character U+202E",
     'initial $display("\u200b");': "text: holds the invisible character U+200B",
-    "wire \\odd.name = a;": "text: the escaped name \\odd.name",
-    "task \\$finish ; begin end endtask initial \\$finish ;": "text: the escaped name \\$finish",
+    "always @* if (b == 3) $finish;": "system-task: $finish",
+    "localparam N = 3; initial case (N) 3: $stop; default: ; endcase": "system-task: $stop",
+    "function f(input x); begin f = x; if (x) $finish; end endfunction wire k = f(a);": "system-task: $finish",
     "// " + "x" * MAX_BYTES: "text: longer than 64 KiB",
 }  # fmt: skip
 
@@ -83,6 +84,8 @@ ALLOWED = [
     "wire \\plain_name = a;",
     "// 中文 \u200b comment\n/* $finish */ wire k; // `include",
     "supply0 gnd; wire k; buf u1(k, a);",
+    "`ifdef VERILATOR\n/* lint off */\n`endif\nwire k;",
+    "`ifdef __ICARUS__\ninitial begin $dumpfile(\"x\"); $dumpvars; end\n`endif",
     "function [1:0] f(input x); f = {x, x}; endfunction wire [1:0] k = f(a);",
 ]  # fmt: skip
 
@@ -92,6 +95,26 @@ def test_what_honest_designs_do(body: str) -> None:
     design = found(module(body))
     assert isinstance(design, Design), design
     assert "//" not in design.text and "`" not in design.text
+
+
+HARMLESS = {  # and what is left of it
+    "always @* if (1'b0) $finish;": "always @* if (1'b0) ;",
+    "localparam N = 3; initial case (N) 4: $stop; default: ; endcase": "localparam N = 3; initial case (N) 4: ; default: ; endcase",
+    "if (0) begin initial $fatal(1, \"x\"); end": "if (0) begin initial ; end",
+    "initial begin $dumpfile(\"ü.vcd\"); $dumpvars(0, top_module); end": "initial begin ; ; end",
+    "always @* begin l: assert (a) else $fatal(1, \"no\"); end": "always @* begin ; end",
+    "property p; @(posedge a) b[0]; endproperty\nassert property (p) else begin $error(\"no\"); $stop; end": "\n;",
+    "reg k; always @* assert (b == 3) else k = 1;": "reg k; always @* assert (b == 3) else k = 1;",
+    "wire \\odd.name = a;": "wire esc_6f64642e6e616d65 = a;",
+    "task \\$finish ; begin end endtask initial \\$finish ;": "task esc_2466696e697368 ; begin end endtask initial esc_2466696e697368 ;",
+}
+
+
+@pytest.mark.parametrize("body", HARMLESS, ids=range(len(HARMLESS)))
+def test_what_has_no_effect_is_taken_out(body: str) -> None:
+    design = found(module(body))
+    assert isinstance(design, Design), design
+    assert design.text == module(HARMLESS[body]).removesuffix("\n") + "\n"
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_hostile_ports_and_modules_are_no_commands(tmp_path: Path, monkeypatch: 
     for name in ("\\a;exec--touch-hacked ", "\\a|touch ", "\\$finish "):
         text = f"module m(input {name}, output y); assign y = {name}; endmodule"
         found = score.score(ScoreItem(code=text, reference=text, top="m"))
-        assert found.value is None or found.verdict is Verdict.GAMED
+        assert found.value is None or found.verdict in (Verdict.GAMED, Verdict.PASSED)
     module = "module exec(input script, tee, output write_file); {} endmodule"
     pair = (module.format("assign write_file = script & tee;"), module.format("and (write_file, tee, script);"))
     [found] = run_all("itertl.scoring.equivalence.score:score", items([pair], "exec"))

@@ -5,9 +5,11 @@ rest; every check is on that printed text, and the simulator gets that text, so 
 preprocessor, a comment or a character that two tools read differently. What is refused, with the rule's name:
 
 - ``text``: longer than 64 KiB; control, bidirectional or other invisible characters in code; escaped names that are no
-  plain ones (Icarus takes ``\\$finish`` for a system task, and its preprocessor obeys a directive inside a name).
-- ``directive``: ``include``, and directives that change how later text is read; conditions on a tool's own macro.
-- ``system-task``: any that is not in ``TASKS``; time functions anywhere but in the arguments of a printing task.
+  plain ones (Icarus takes ``\\$finish`` for a system task, and its preprocessor obeys a directive inside a name) where
+  ``harmless`` gave them no other.
+- ``directive``: ``include``, and directives that change how later text is read; conditions on a tool's own macro,
+  unless the text is the same with and without it.
+- ``system-task``: any that is not in ``TASKS`` and that ``harmless`` leaves; time functions anywhere but in the arguments of a printing task.
 - ``construct``: force, release, final, bind, DPI, programs, configurations, checkers, alias, bidirectional switches.
 - ``attribute``: those by which Icarus reschedules a process.
 - ``hierarchy``: a dotted name that does not begin inside its own module, ``$root``, ``$unit``.
@@ -21,6 +23,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from itertl.judging import harmless
+from itertl.judging.harmless import PRINTING
 from itertl.records import Verdict
 from itertl.tools import slang
 from itertl.tools.slang import Unit
@@ -36,9 +40,6 @@ TASKS = frozenset(
     $tanh $asinh $acosh $atanh $cast $isunbounded $past $rose $fell $stable $changed $sampled
     """.split()  # noqa: SIM905
 )
-PRINTING = frozenset(
-    f"${task}{base}" for task in ("display", "write", "strobe", "monitor") for base in ("", "b", "o", "h")
-) | {"$info", "$warning", "$error"}
 TIME = frozenset({"$time", "$stime", "$realtime"})
 _TOOL_MACRO = re.compile(r"(?i)^_*(icarus|iverilog|vvp|slang\w*|verilator\w*|yosys\w*|pyverilog|ivl\w*)_*$")
 _DIRECTIVES = frozenset(
@@ -58,6 +59,7 @@ _SWITCHES = frozenset({"tran", "tranif0", "tranif1", "rtran", "rtranif0", "rtran
 _HOSTILE = re.compile("[\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # NUL and bidirectional controls
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\xa0\xad\u180e\u200b-\u200d\u2028\u2029\u2060-\u2064\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
 _PLAIN_SPACE = {0x0B: " ", 0x0C: " ", 0x0D: "\n"}  # what ends a name or a line must do so in every tool
+_EMPTY = re.compile(r"\binitial\s*(;|begin[\s;]*end\b)")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 
@@ -95,7 +97,7 @@ def examine(code: str, top: str, *, testbench_names: frozenset[str] = frozenset(
     if hostile is not None:
         return _gamed("text", f"holds the character U+{ord(hostile[0]):04X}")
     unit = slang.parse(text)
-    refused = _directive(unit.tree.root) if "`" in text else None
+    refused, macros = _directive(unit.tree.root) if "`" in text else (None, {})
     if refused is not None:
         return refused
     if not unit.modules:
@@ -104,10 +106,19 @@ def examine(code: str, top: str, *, testbench_names: frozenset[str] = frozenset(
         return Refusal(Verdict.SYNTAX_ERROR, unit.error)
     if top not in unit.modules:
         return Refusal(Verdict.ELABORATION_ERROR, slang.no_module(top, unit))
-    printed = _print_used(unit, top)
+    printed = harmless.without(_print_used(unit, top), top)
+    for name, which in macros.items():
+        other = slang.parse(text, macros=[f"{name}=1"])
+        if other.error or _bare(harmless.without(_print_used(other, top), top)) != _bare(printed):
+            return _gamed("directive", which)
     if len(printed.encode("utf-8", "replace")) > MAX_EXPANDED_BYTES:
         return _gamed("text", f"grows to more than {MAX_EXPANDED_BYTES >> 10} KiB when its macros are expanded")
     return _examine_printed(printed, top, unit, testbench_names)
+
+
+def _bare(text: str) -> list[str]:
+    """The words of a text, without processes that ``harmless`` left empty."""
+    return _EMPTY.sub(" ", text).split()
 
 
 def _gamed(rule: str, what: str) -> Refusal:
@@ -147,9 +158,11 @@ def _placed(error: str, original: Unit, top: str) -> str:
     return in_original if in_original.endswith(message) else message
 
 
-def _directive(root: Any) -> Refusal | None:
-    """The first active directive that a design may not use. What a false condition leaves out is not looked at."""
+def _directive(root: Any) -> tuple[Refusal | None, dict[str, str]]:
+    """The first active directive that a design may not use, and the tools' macros that it asks for, with the directive that
+    does. What a false condition leaves out is not looked at."""
     found: list[Refusal] = []
+    macros: dict[str, str] = {}
 
     def look(node: Any) -> None:
         if found or not hasattr(node, "trivia"):
@@ -163,10 +176,12 @@ def _directive(root: Any) -> Refusal | None:
             if kind.endswith("Directive") and kind not in _DIRECTIVES:
                 found.append(_gamed("directive", name))
             elif kind in ("IfDefDirective", "IfNDefDirective", "ElsIfDirective"):
-                found.extend(_gamed("directive", f"{name} {w}") for w in _WORD.findall(text) if _TOOL_MACRO.match(w))
+                for word in _WORD.findall(text):
+                    if _TOOL_MACRO.match(word):
+                        macros.setdefault(word, f"{name} {word}")
 
     root.visit(look)
-    return found[0] if found else None
+    return (found[0] if found else None), macros
 
 
 def _print_used(unit: Unit, top: str) -> str:

@@ -20,7 +20,7 @@ from itertl.tools import icarus
 from itertl.tools.icarus import Simulation
 from itertl.tools.sandbox import Limits
 
-REVISION = 4  # part of every cached verdict's key: raise it when a verdict may come out otherwise
+REVISION = 5  # part of every cached verdict's key: raise it when a verdict may come out otherwise
 
 # Processor time decides: by the wall clock a verdict would depend on what else the machine does. The wall only ends
 # what waits without working.

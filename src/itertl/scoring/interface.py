@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from itertl.scoring import roles
-from itertl.scoring.netlist import bare, read_netlist, walk
+from itertl.scoring.netlist import bare, read_netlist
 from itertl.scoring.roles import Clock, Reset
 from itertl.tools import slang
+from itertl.tools.slang import walk
 
 __all__ = ("Clock", "Interface", "Port", "Reset", "Unsupported", "read", "same_ports")
 

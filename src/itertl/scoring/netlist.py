@@ -4,11 +4,11 @@ Signals are named by their hierarchical path. What it does not: tell bits of a v
 a function, an interface or a dynamic variable.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from itertl.tools import slang
+from itertl.tools.slang import walk
 
 Relation = Literal["same", "inverted", "other"]
 _FIXED = ("Parameter", "EnumValue", "Specparam", "Genvar")  # names that stand for constants
@@ -57,24 +57,6 @@ class Netlist:
 
     def drive(self, target: str, driver: Driver) -> None:
         self.drivers.setdefault(target, []).append(driver)
-
-
-def walk(node: Any, look: Callable[[Any], None]) -> None:
-    """``look`` at every node of elaborated slang below ``node`` that has a meaning.
-
-    Left out: what a generate condition does not take, and what slang calls invalid, which has none of the members of its
-    kind. slang elaborates texts with such nodes without an error: a negative replication in a branch that is not taken, a
-    part select the wrong way round.
-    """
-    skip, advance = slang.library().ast.VisitAction.Skip, slang.library().ast.VisitAction.Advance
-
-    def visit(inner: Any) -> Any:
-        if inner.kind.name == "Invalid" or (inner.kind.name == "GenerateBlock" and inner.isUninstantiated):
-            return skip
-        look(inner)
-        return advance
-
-    node.visit(visit)
 
 
 def read_netlist(instance: Any) -> Netlist:

@@ -7,7 +7,7 @@ or judge whether the design does what was asked.
 
 import functools
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +124,24 @@ def members(unit: Unit) -> list[tuple[str | None, str]]:
         if "`" in str(item):
             item.visit(lambda node: _hold(node, held))
     return found
+
+
+def walk(node: Any, look: Callable[[Any], Any]) -> None:
+    """``look`` at every node of elaborated slang below ``node`` that has a meaning.
+
+    Left out: what a generate condition does not take, and what slang calls invalid, which has none of the members of its
+    kind. slang elaborates texts with such nodes without an error: a negative replication in a branch that is not taken, a
+    part select the wrong way round. ``look`` may give back an action of slang's, such as to pass over what is below.
+    """
+    skip, advance = library().ast.VisitAction.Skip, library().ast.VisitAction.Advance
+
+    def visit(inner: Any) -> Any:
+        if inner.kind.name == "Invalid" or (inner.kind.name == "GenerateBlock" and inner.isUninstantiated):
+            return skip
+        found = look(inner)
+        return advance if found is None else found
+
+    node.visit(visit)
 
 
 def _hold(token: Any, held: dict[str, str]) -> None:

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from itertl.scoring.equivalence import events
-from itertl.scoring.netlist import Event, Netlist, Process, assignments, bare, read_netlist, reads, walk
+from itertl.scoring.netlist import Event, Netlist, Process, assignments, bare, read_netlist, reads
 from itertl.tools import slang, verilog_text
+from itertl.tools.slang import walk
 
 _TIMED = {
     "DelayControl": "a delay", "Delay3": "a delay", "OneStepDelay": "a delay", "CycleDelay": "a delay",

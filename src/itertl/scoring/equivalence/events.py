@@ -10,8 +10,9 @@ from typing import Any
 from itertl.scoring.equivalence import flow
 from itertl.scoring.equivalence.flow import Flow
 from itertl.scoring.interface import Interface
-from itertl.scoring.netlist import Netlist, Process, literal_test, read_netlist, reads, walk
+from itertl.scoring.netlist import Netlist, Process, literal_test, read_netlist, reads
 from itertl.tools import slang
+from itertl.tools.slang import walk
 
 _X_TESTS = ("CaseEquality", "CaseInequality", "WildcardEquality", "WildcardInequality")
 _X_CALLS = ("$isunknown", "$countbits", "$countones", "$onehot", "$onehot0")

@@ -16,7 +16,7 @@ from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult
 from itertl.scoring.vectors.outcome import Outcome
 from itertl.tools import icarus
 
-REVISION = 4  # of stimulus and rule: part of what a kept score depends on
+REVISION = 5  # of stimulus and rule: part of what a kept score depends on
 # what the simulator says of legal SystemVerilog that it does not know; slang has elaborated the design before
 _LIMIT = re.compile(r"\S*:\d+: (?:sorry: |internal error|error: This assignment requires an explicit cast)|ivl\b.*\bAssertion\b.*\bfailed\b")
 

@@ -1,0 +1,163 @@
+"""What a design may hold without effect on its outputs, taken out of its text before it is judged.
+
+Waveform dumps and time formats; assertions, assumptions and covers whose actions only print or end the run, with the properties and
+sequences that they name; ``$finish`` and its kin where no run gets to them, under a condition that is constant. A name that is
+escaped for its characters gets a plain one. What is left of such things is for the gate to refuse.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from itertl.tools import slang
+from itertl.tools.slang import Unit, walk
+
+PRINTING = frozenset(
+    f"${task}{base}" for task in ("display", "write", "strobe", "monitor") for base in ("", "b", "o", "h")
+) | {"$info", "$warning", "$error"}
+_DUMPS = frozenset("$dumpfile $dumpvars $dumpon $dumpoff $dumpall $dumplimit $dumpflush $dumpports $timeformat $printtimescale $monitoron $monitoroff".split())  # noqa: SIM905
+_ENDS = frozenset({"$finish", "$stop", "$fatal", "$exit"})
+_ASSERTIONS = frozenset({
+    "ImmediateAssertStatement", "ImmediateAssumeStatement", "ImmediateCoverStatement", "AssertPropertyStatement", "AssumePropertyStatement",
+    "CoverPropertyStatement", "CoverSequenceStatement", "RestrictPropertyStatement",
+})  # fmt: skip
+_DECLARED = frozenset({"PropertyDeclaration", "SequenceDeclaration"})
+_WORTH = re.compile(r"\\|\b(assert|assume|cover|restrict|property|sequence)\b|\$(dump|timeformat|printtimescale|monitoro|finish|stop|fatal|exit)")
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+Span = tuple[int, int, bytes]  # of the text in UTF-8, and what stands there instead
+
+
+def without(text: str, top: str) -> str:
+    """``text``, which the preprocessor has been through, without what has no effect on the outputs of its module ``top``."""
+    if not _WORTH.search(text):
+        return text
+    unit = slang.parse(text)
+    if unit.error or top not in unit.modules:
+        return text
+    gone, ends = _spans(unit.tree.root)
+    text = _replaced(text, gone)
+    if not ends:
+        return text
+    unit = slang.parse(text)
+    return text if unit.error or _is_reached(unit, top) else _replaced(text, _spans(unit.tree.root)[1])
+
+
+def _replaced(text: str, spans: Sequence[Span]) -> str:
+    data, at, parts = text.encode("utf-8", "replace"), 0, list[bytes]()
+    for start, end, instead in sorted(spans):
+        if start >= at:  # else it lies in one that is gone already
+            parts += [data[at:start], instead]
+            at = end
+    return b"".join([*parts, data[at:]]).decode("utf-8")
+
+
+def _spans(root: Any) -> tuple[list[Span], list[Span]]:
+    """What goes in any case, and what ends the run."""
+    gone: list[Span] = []
+    ends: list[Span] = []
+    token = slang.library().parsing.Token
+
+    def look(node: Any) -> None:
+        kind = node.kind.name
+        if isinstance(node, token):
+            if kind == "Identifier" and node.rawText.startswith("\\") and not _PLAIN.fullmatch(node.valueText):
+                at = node.location.offset
+                plain = f"esc_{node.valueText.encode('utf-8', 'replace').hex()}"
+                gone.append((at, at + len(node.rawText.encode("utf-8", "replace")), plain.encode()))
+            return
+        if kind in _ASSERTIONS and _only_tells(node):
+            gone.append(_cut(node, b";"))
+        elif kind in _DECLARED:
+            gone.append(_cut(node, b""))
+        elif kind in ("ExpressionStatement", "ElabSystemTask"):
+            name = _called(node)
+            if name in _DUMPS:
+                gone.append(_cut(node, b";"))
+            elif name in _ENDS or (kind == "ElabSystemTask" and name in PRINTING):
+                ends.append(_cut(node, b";"))
+
+    root.visit(look)
+    return gone, ends
+
+
+def _cut(node: Any, instead: bytes) -> Span:
+    return node.sourceRange.start.offset, node.sourceRange.end.offset, instead
+
+
+def _called(node: Any) -> str:
+    """The system task of a statement, or ""."""
+    if node.kind.name == "ElabSystemTask":
+        return str(node.name.valueText)
+    called = node.expr.left if node.expr.kind.name == "InvocationExpression" else node.expr
+    return str(called.systemIdentifier.valueText) if called.kind.name == "SystemName" else ""
+
+
+def _only_tells(assertion: Any) -> bool:
+    """Whether the actions of an assertion print or end the run and do nothing else."""
+    found: list[Any] = []
+
+    def look(node: Any) -> None:
+        if node.kind.name == "ActionBlock":
+            found.extend(_statements(node))
+
+    assertion.visit(look)
+    return all(_called(statement) in PRINTING | _ENDS for statement in found)
+
+
+def _statements(action: Any) -> Iterator[Any]:
+    """The statements of an action block that do something; one that is no call by itself stands for all that it holds."""
+    for part in (action.statement, action.elseClause.clause if action.elseClause is not None else None):
+        waiting = [part] if part is not None else []
+        while waiting:
+            node = waiting.pop()
+            kind = node.kind.name
+            if kind == "SequentialBlockStatement":
+                waiting.extend(node.items)
+            elif kind != "EmptyStatement":
+                yield node
+
+
+def _is_reached(unit: Unit, top: str) -> bool:
+    """Whether a run may get to what ends it; branches of constant conditions that are not taken are left out."""
+    compilation, error = slang.elaborate(unit, top)
+    if error:
+        return True
+    action = slang.library().ast.VisitAction
+    reached = False
+
+    def look(node: Any) -> Any:
+        nonlocal reached
+        kind = node.kind.name
+        if kind == "Call" and node.isSystemCall and node.subroutineName in _ENDS:
+            reached = True
+        elif kind in ("Conditional", "Case") and (taken := _taken(node)) is not None:
+            for statement in taken:
+                walk(statement, look)
+            return action.Skip
+        return action.Advance
+
+    root = compilation.getRoot()
+    for part in (root, *root.compilationUnits, *compilation.getPackages()):
+        walk(part, look)
+    return reached
+
+
+def _taken(node: Any) -> list[Any] | None:
+    """The statements that a choice by constants leads to; None where the choice is not constant."""
+    if node.kind.name == "Conditional":
+        known = [_number(condition.expr) for condition in node.conditions]
+        if len(known) != 1 or known[0] is None:
+            return None
+        chosen = node.ifTrue if known[0] else node.ifFalse
+        return [chosen] if chosen is not None else []
+    value = _number(node.expr)
+    labels = [(_number(label), item.stmt) for item in node.items for label in item.expressions]
+    if value is None or any(number is None for number, _ in labels):
+        return None
+    found = [statement for number, statement in labels if number == value] + [node.defaultCase]
+    return found[:1] if found[0] is not None else []
+
+
+def _number(expression: Any) -> int | None:
+    value: Any = getattr(expression.constant, "value", None)
+    return int(value) if getattr(value, "hasUnknown", True) is False else None
