@@ -251,10 +251,25 @@ def test_what_continues_a_prefilled_header_belongs_to_its_module() -> None:
     assert shown.startswith(header) and "module t" not in shown
     twice = extract(f"\n  always @(posedge clk) q <= ~q;\nendmodule\n\n{header} assign q = 0;\nendmodule\n", header=header, prefill=header).code
     assert "always" in twice and "assign" not in twice  # a text that runs on: the first is the answer
+    fenced = extract("  always @(posedge clk) q <= ~q;\nend\n\nA test:\n```verilog\nmodule t;\n c u();\nendmodule\n```\n", header=header, prefill=header).code
+    assert fenced.startswith(header) and "always @(posedge clk)" in fenced and "module t" not in fenced
+    gates = extract("Here:\n```verilog\n  bufif1 u(q, clk, clk);\n```\n", header=header).code
+    assert gates.startswith(header) and "bufif1 u(q, clk, clk);" in gates
+    guard = "`ifndef C\n`define C\n"
+    closed = extract(" always @(posedge clk) q <= ~q;\nendmodule\n", header=guard + header, prefill=guard + header)
+    assert closed.code.endswith("endmodule\n`endif") and any("endif" in d.reason for d in closed.dropped)
     gate = extract("```\n  not u(q, clk);\nendmodule\n```", header=header).code
     assert gate == header + "\n  not u(q, clk);\nendmodule"
     again = extract(f"\nendmodule\n{header}\n  always @(posedge clk) q <= ~q;\nendmodule\n", header=header, prefill=header).code
     assert again.count("module c") == 1 and "always" in again
+
+
+def test_branches_of_an_ifdef_are_no_versions_and_tags_no_end() -> None:
+    branches = f"`ifdef FAST\n{SOLUTION}\n`else\n{DRAFT}\n`endif\n"
+    code = extract(f"```verilog\n{branches}```", header="module m(input a, input b, output y);").code
+    assert "a | b" in code and code.count("module m(") == 2 and "`ifdef FAST" in code and code.rstrip().endswith("`endif")
+    tagged = extract(f"{DRAFT}\n<strong>Corrected version</strong>\n{SOLUTION}", header="module m(input a, input b, output y);").code
+    assert tagged.strip() == SOLUTION.strip()
 
 
 def test_carriage_returns_alone_end_lines() -> None:

@@ -19,6 +19,7 @@ from itertl.tools.verilog_text import tokenize, unix_lines
 
 THOUGHT = "thought"
 ADDED_END = "added a missing endmodule"
+ADDED_ENDIF = "added the endif of the header's ifdef"
 ADDED_BREAK = "added a line break between two modules"
 ADDED_HEADER = "added the header that the answer goes on from"
 
@@ -37,6 +38,9 @@ _ENDMODULE = re.compile(r"(?<![\w$`])endmodule(?![\w$])")
 _COMMENT_OR_STRING = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"[^\"\n]*\"?", re.DOTALL)
 
 
+_GATE = re.compile(
+    r"^\s*(?:x?n?or|n?and|not|buf|(?:buf|not)if[01]|[rt]?(?:pmos|nmos|cmos)|r?tran(?:if[01])?)\b\s*(?:#\s*[\w.]+\s*)?(?:\w+\s*)?\([^;]*\)\s*[;,]", re.M
+)
 _WRAPPING = re.compile(r"^\s*(?:`{3,}|~~~)|^\s*(?:CODE (?:BEGIN|END)|\[(?:BEGIN|DONE|END)\])", re.M | re.I)
 
 
@@ -100,6 +104,9 @@ def _extract(text: str, spans: Sequence[Span], header: str, prefill: str, top: s
     code, inner, added = _keep_modules(joined, wanted, asked, lambda low, high: _between(text, offsets, low, high))
     if not code:
         return _account(text, "", _nothing(text, drops), [])
+    missing = min(_open_conditions(start or ""), _open_conditions(code))
+    code += "\n`endif" * missing
+    added += [ADDED_ENDIF] * missing
     drops += [d for cut in inner for d in _back(cut, offsets)]
     return _account(text, code, drops, [*notes, *added])
 
@@ -166,13 +173,15 @@ def _choose(text: str, pieces: list[_Piece], prefill: str, header: str) -> list[
     whole = [p for p in pieces if any(u.is_closed for u in units[p])]
     everything = [u for p in pieces for u in units[p]]
     goes_on = [p for p in pieces[:1] if header and _goes_on(shown[p], units[p], everything, module_name(header))]
+    if prefill and not any(u.is_closed and u.name == module_name(prefill) for u in everything):  # its own end is missing or a slip
+        goes_on = [p for p in pieces[:1] if _has_statement(text[p.start : p.end], find_units(text[p.start : p.end]))]
     if whole or goes_on:
         return list(dict.fromkeys([*goes_on, *whole]))
     for group in ([p for p in pieces if p.is_fenced], pieces):
         begun = [p for p in group if units[p]]
         if begun:
             return begun[:1]
-        bodies = [p for p in group if header and (looks_like_code(shown[p]) or (p.is_fenced and _goes_on(shown[p], [], everything, None)))]
+        bodies = [p for p in group if header and (looks_like_code(shown[p]) or (p.is_fenced and (_GATE.search(shown[p]) or _goes_on(shown[p], [], everything, None))))]
         if bodies:
             return bodies[:1]
     return []
@@ -290,9 +299,12 @@ def _keep_modules(
 
 def _open_guard(kept: str, rest: str) -> int:
     """Length of the ``endif`` directly after the code that closes an ``ifdef`` before it; 0 where none does."""
-    opened = len(re.findall(r"`(?:ifdef|ifndef)\b", kept)) - len(re.findall(r"`endif\b", kept))
-    closing = re.match(r"\s*`endif\b[^\n]*", rest) if opened > 0 else None
+    closing = re.match(r"\s*`endif\b[^\n]*", rest) if _open_conditions(kept) else None
     return closing.end() if closing else 0
+
+
+def _open_conditions(code: str) -> int:
+    return max(len(re.findall(r"`(?:ifdef|ifndef)\b", code)) - len(re.findall(r"`endif\b", code)), 0)
 
 
 def _reasons_to_drop(modules: list[Unit], wanted: str | None, versions: dict[int, str]) -> dict[int, str]:

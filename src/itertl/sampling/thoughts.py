@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from itertl.sampling.units import find_units
 
-_THOUGHT = r"(?:[\w-]+:)?(?:think|thinking|thoughts?|thought_process|reasoning|reason|reflection|analysis|scratchpad)"
+_THOUGHT = r"(?:[\w-]+:)?(?:think|thinking|thoughts?|thought_process|reasoning|reason|reflection|analysis|scratch_?pad)"
 _ANSWER = r"(?:answer|final_answer|solution)"
 _CHANNEL = r"<\|channel\|>\s*{}[^<\n]{{0,80}}<\|message\|>"
 _OPEN = rf"<{_THOUGHT}>|<\|(?:begin_of_)?(?:{_THOUGHT})\|>|◁think▷|\[THINK\]|{_CHANNEL.format('(?:analysis|commentary)')}"

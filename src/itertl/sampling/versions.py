@@ -32,9 +32,10 @@ _OWN_FAULT = re.compile(  # "the previous version had an error": of what was sho
 )
 _SENTENCE = re.compile(r"[.;!?]\s+")
 _NEXT_TASK = re.compile(
-    r"<\|?(?:im_start|user|eot_id|im_end|endoftext|/s)|^\W*(?:instruction|question|problem|exercise|task|user|human|prompt)\b[^\n]{0,20}(?::|$)",
+    r"<\|?(?:im_start|user|eot_id|im_end|endoftext|/s)\b|^\W*(?:instruction|question|problem|exercise|task|user|human|prompt)\b[^\n]{0,20}(?::|$)",
     re.IGNORECASE | re.MULTILINE,
 )
+_BRANCH = re.compile(r"`(else|elsif|endif)\b")
 _CLAUSE = re.compile(r"[.;!?,:]\s+|\n")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _FENCE_OR_SPACE = re.compile(r"[`~]{3,}[ \t]*[\w+#.-]*|[\s*#_>-]+")
@@ -44,15 +45,21 @@ def choose_versions(modules: Sequence[Unit], before: Sequence[str], ports: froze
     """Of modules that share a name all but one, by place, with the reason to drop them.
 
     ``before``: for each module what stands between the one before it and itself. ``ports``: identifiers of the header
-    that is asked for.
+    that is asked for. Modules of two branches of one ``ifdef`` are no versions: they share one fate.
     """
-    group, is_answer, is_over = 0, True, False
+    group, is_answer, is_over, is_branch = 0, True, False, False
+    branches: list[tuple[Unit, Unit]] = []
     ranks: dict[str, list[tuple[tuple[bool, bool, bool, bool, int, int], Unit]]] = {}
     for place, (unit, text) in enumerate(zip(modules, before, strict=True)):
         said = _says(text, is_first=place == 0)
         if said is not None:
             group, is_answer = group + 1, said
             is_over |= place > 0 and _NEXT_TASK.search(text) is not None
+        directives = _BRANCH.findall(_COMMENT.sub("", text))
+        is_branch = directives[-1] != "endif" if directives else is_branch
+        if is_branch and unit.name in ranks:
+            branches.append((ranks[unit.name][-1][1], unit))
+            continue
         rank = (unit.is_closed, ports <= unit.mentions, not unit.is_hollow, is_answer and not is_over, group, -place)
         ranks.setdefault(unit.name, []).append((rank, unit))
     reasons: dict[int, str] = {}
@@ -61,6 +68,7 @@ def choose_versions(modules: Sequence[Unit], before: Sequence[str], ports: froze
         for rank, unit in versions:
             if rank != best:
                 reasons[unit.start] = "module defined again" if unit.is_closed else "unfinished module"
+    reasons.update({unit.start: reasons[first.start] for first, unit in branches if first.start in reasons})
     return reasons
 
 
