@@ -215,7 +215,11 @@ def test_a_folder_gives_whole_designs_and_no_names(tmp_path: Path) -> None:
         "full.v": "// A full adder of halves.\nmodule full(input a, b, c, output s, k);\n wire p, x, y;\n half h0(.a(a), .b(b), .s(p), .c(x));\n"
         " half h1(.a(p), .b(c), .s(s), .c(y));\n assign k = x | y;\nendmodule\nmodule full_tb; reg a; full dut(a); initial $finish; endmodule\n",
         "guard.v": "// Turns a bit.\n`ifndef G\n`define G\nmodule turn(input a, output y); assign y = ~a; endmodule\n`endif // G\n",
+        "two.v": "// One bit of it.\nmodule bit_(input a, output y); assign y = a; endmodule\n// Passes two bits on.\n"
+        "module two(input [1:0] a, output [1:0] y); bit_ b0(a[0], y[0]); bit_ b1(a[1], y[1]); endmodule\n",
         "bench.v": "// Tests the adder.\nmodule tb; full f(); initial $display(1); endmodule\n",
+        "held.v": "// Engineer:\n//   Ann Roe\n// Author: Max\n//         Muster Mann\n// Jo Poe <jo@x.org>\n// Version: a latch that holds when enabled.\n"
+        "module held(input e, d, output y); (* keep *) half h(e, d, y, ); endmodule\n",
         "late.v": "module late(input a, output y); // passes a on\n assign y = a;\nendmodule\n",
         "tool.v": "// Company:\n// Engineer:\n// Module Name: blank\n// Description:\n" + MODULE,
         "inc.v": "// Uses a file.\n`include \"x.vh\"\n" + MODULE,
@@ -224,8 +228,10 @@ def test_a_folder_gives_whole_designs_and_no_names(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     result = load_problems(str(tmp_path))
     found = {str(p.upstream_id): p for p in result.problems}
-    assert set(found) == {"full.v", "guard.v", "half.v", "inc.v", "late.v"}
+    assert set(found) == {"full.v", "guard.v", "half.v", "held.v", "inc.v", "late.v", "two.v"}
     assert found["half.v"].instruction == "Adds two bits." and found["late.v"].instruction == "passes a on"
+    assert found["held.v"].instruction == "Version: a latch that holds when enabled." and "module half" in (found["held.v"].reference or "")
+    assert (found["two.v"].instruction, found["two.v"].top) == ("Passes two bits on.", "two")
     full = found["full.v"].reference or ""
     assert found["full.v"].top == "full" and "module half" in full and "full_tb" not in full
     assert [line.strip() for line in (found["guard.v"].reference or "").split("\n") if line.startswith("`")] == ["`ifndef G", "`define G", "`endif"]
@@ -261,6 +267,10 @@ def test_a_folder_gives_what_other_files_define(tmp_path: Path) -> None:
         ("Authors:\n  Jo Smith\n  A. Lee <a@b.org>\n\nCounts to four.", "Counts to four."),
         ("Version: 1.2\nDate: 3 May 2020, the day of the first release of all\nCounts.", "Counts."),
         ("Version: puts the eight bits of the version on the bus", "Version: puts the eight bits of the version on the bus"),
+        ("Author: Max\n        Muster Mann\nJo Poe <jo@x.org>\nLatches.", "Latches."),
+        ("Description: Counts up,\n              and wraps.\nAdditional Comments: the reset is asynchronous, active low\n", "Counts up,\nand wraps.\nthe reset is asynchronous, active low"),
+        ("Copies d to q while en is high. Copyright (c) 2020 John Smith, MIT licence", "Copies d to q while en is high."),
+        ("This file is part of Foo. Foo is free software: you may redistribute it.\n\nTurns a bit", "Turns a bit"),
         ("Device: xc7a35t\nTools: Vivado 2020.1\nTurns a bit", "Turns a bit"),
         ("Device: drives the select line of the device that is asked for", "Device: drives the select line of the device that is asked for"),
     ],

@@ -80,7 +80,7 @@ def instances(text: str, spans: Sequence[ModuleSpan]) -> set[tuple[str, str]]:
     for span in spans:
         inner = [token for token in stream if span.start <= token.start < span.end]
         for at in range(1, len(inner) - 2):
-            begins = inner[at - 1].text in (";", "begin", "end", "else", ")", "endfunction", "endtask", "generate", "endgenerate", "endcase")
+            begins = inner[at - 1].text in (";", "begin", "end", "else", ")", "endfunction", "endtask", "generate", "endgenerate", "endcase", "*)")
             begins = begins or inner[at - 1].kind == "directive" or (inner[at - 2 : at - 1] and inner[at - 2].text == ":")
             if begins and inner[at].kind in _NAMES and _instantiates(inner, at):
                 found.add((span.name, inner[at].text.removeprefix("\\")))

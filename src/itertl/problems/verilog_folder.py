@@ -4,6 +4,7 @@ Directives and declarations around the modules go with them, as do the modules a
 training pair. Lines of tools' templates, people's names and licence notices are no instruction. Nothing is parsed here: ``itertl data audit`` says what elaborates.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,24 +22,27 @@ from itertl.tools.verilog_text import ModuleSpan, comment_before, modules, strip
 
 SUFFIXES = (".v", ".sv")
 _NOTICE = re.compile(
-    r"copyright|\(c\)\s*(19|20)\d\d|spdx-|licen[sc]ed? (under|file)|all rights reserved|redistribut|warrant(y|ies)|without limitation", re.I
+    r"copyright|\(c\)\s*(19|20)\d\d|spdx-|licen[sc]ed? (under|file)|all rights reserved|redistribut|warrant(y|ies)|without limitation|free software|permission is hereby|\blicen[sc]e\b", re.I
 )
 _SPDX = re.compile(r"SPDX-License-Identifier:\s*([^\s*][^\n*]*)")
 # what tools and people put at the head of a file, which says nothing of the design
 _PERSON = r"company|engineers?|authors?|designers?|written by|created by|maintainers?|organi[sz]ation|university|contacts?"
 _TEMPLATE = re.compile(
     rf"^\W*({_PERSON}|create date|created|creation date|design name|module name|project name|target devices?|tool versions?|"
-    r"dependencies|revision( history)?|revision \d.*|additional comments|file( ?name)?|e-?mail|last modified|modified|\$id|@\w+)\s*[:=].*$"
+    r"dependencies|revision( history)?|revision \d.*|file( ?name)?|e-?mail|last modified|modified|\$id|@\w+)\s*[:=].*$"
     r"|^\W*(date|project|device|tools?|simulator|version|id)\s*[:=]\s*(\W*\d.*|(\S+\s+){0,4}\S*)$"  # with more words it says something
     r"|^\W*revision\s+\d.*$|^\W*(by|\(c\)|©)\s.*$|^.*spdx-[\w-]+:.*$|^\W*copyright\b.*$",
     re.I,
 )
-_NAMES_FOLLOW = re.compile(rf"^\W*({_PERSON})\s*:\W*$", re.I)
+_PEOPLE = re.compile(rf"^(\W*)({_PERSON})\s*[:=]\s*(.*)$", re.I)
 _NAME = re.compile(r"^\W*([A-Z][\w.'-]*(\s+|,\s*)?){1,4}(<.*>|\(.*\))?\W*$|^.*\w@\w.*$")
+_ADDRESS = re.compile(r"^[^:;]{0,60}<[^<>@\s]+@[^<>\s]+>")
 _MACRO = re.compile(r"^[ \t]*`define\s+(\w+)(?:[^\n]*\\\n)*[^\n]*$", re.M)
 _INCLUDE = re.compile(r"^[ \t]*`include[ \t]+\"([^\"\n]+)\"[^\n]*$", re.M)
+_FEW = 3  # words: a shorter comment on the top module ("the top") says less than the one at the head of the file
 _HEADERS = (".vh", ".svh", ".h", ".inc")
-_DESCRIPTION = re.compile(r"^\W*(description|purpose|function|abstract|summary)\s*:\s*", re.I)
+_PART_OF = re.compile(r"this (file|program|code|work|software|design) is|part of", re.I)
+_DESCRIPTION = re.compile(r"^\W*(description|purpose|function|abstract|summary|additional comments|notes?)\s*:\s*", re.I)
 
 
 def verilog_files(path: Path) -> list[Path]:
@@ -146,8 +150,9 @@ def _problem(text: str, name: str, source: str, counts: Counts, folder: _Folder)
     designs = [span for span in spans if not is_testbench(text[span.start : span.end])]
     if not designs:
         return "file that is a testbench"
+    top = derive_top(text) or (designs[0].name if len(designs) == 1 else None)
     comment = comment_before(text, designs[0].start)
-    asked = without_notices(comment) or without_notices(_comment_after_ports(text[designs[0].start : designs[0].end]))
+    asked = _asked(text, next((span for span in designs[1:] if span.name == top), None), _FEW) or _asked(text, designs[0], 1)
     if not asked:
         return "file without a comment that says what the module does"
     if "`include" in {token.text for token in tokenize(text)}:
@@ -155,9 +160,17 @@ def _problem(text: str, name: str, source: str, counts: Counts, folder: _Folder)
     reference = _with_needed(_reference(text, spans, designs), name, folder, counts)
     spdx = _SPDX.search(comment)
     return Problem.create(
-        instruction=asked, reference=reference, top=derive_top(text) or (designs[0].name if len(designs) == 1 else None),
+        instruction=asked, reference=reference, top=top,
         source=source, upstream_id=name, licence=spdx.group(1).strip() if spdx else "unknown",
     )  # fmt: skip
+
+
+def _asked(text: str, design: ModuleSpan | None, words: int) -> str:
+    """What the comment on a module says of it, "" where it is of fewer words; the file's own comment stands before its first module."""
+    if design is None:
+        return ""
+    said = without_notices(comment_before(text, design.start)) or without_notices(_comment_after_ports(text[design.start : design.end]))
+    return said if len(said.split()) >= words else ""
 
 
 def _reference(text: str, spans: Sequence[ModuleSpan], designs: Sequence[ModuleSpan]) -> str:
@@ -201,13 +214,21 @@ def without_notices(comment: str) -> str:
     """``comment`` without the lines of tools' templates (company, engineer, dates …) and the paragraphs that speak of copyright or
     licence; a line "Description: …" keeps what it says."""
     lines: list[str] = []
-    names_follow = False
+    people: re.Match[str] | None = None  # the key above, whose names may go on below it
     for line in comment.split("\n"):
-        if names_follow and _NAME.match(line):
+        indent = len(line) - len(line.lstrip(" \t*/"))
+        if people is not None and _NAME.match(line) and (not people[3].strip() or indent > len(people[1]) + 2):
             continue
-        names_follow = bool(_NAMES_FOLLOW.match(line))
-        if not _TEMPLATE.match(line):
+        people = _PEOPLE.match(line)
+        if not _TEMPLATE.match(line) and not _ADDRESS.match(line):
             lines.append(_DESCRIPTION.sub("", line))
     paragraphs = re.split(r"\n\s*\n", "\n".join(lines))
-    kept = [p for p in paragraphs if re.search(r"\w", p) and not _NOTICE.search(p)]
+    kept = [told for p in paragraphs if re.search(r"\w", told := _before_notice(p))]
     return "\n\n".join(kept).strip()
+
+
+def _before_notice(paragraph: str) -> str:
+    """The sentences of a paragraph before the first that speaks of copyright or licence; lines that go on lose their alignment."""
+    sentences = re.split(r"(?<=[.!?;])(?=\s)", paragraph)
+    told = "".join(itertools.takewhile(lambda sentence: not _NOTICE.search(sentence), sentences))
+    return "" if told != paragraph and _PART_OF.search(told) else re.sub(r"\n[ \t]{6,}", "\n", told)
