@@ -118,6 +118,11 @@ def test_links_are_written_through_and_nodes_written_to(tmp_path: Path) -> None:
     link.symlink_to("target")
     storage.write_text(link, "text")
     assert link.is_symlink() and target.read_text(encoding="utf-8") == "text"
+    circle = tmp_path / "circle"
+    circle.symlink_to("circle")
+    with pytest.raises(UsageError, match="symbolic links"):
+        outputs.check_place(circle)
+    assert circle.is_symlink()
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)

@@ -83,6 +83,12 @@ def check_place(path: Path) -> None:
     """That ``path`` can be made: the first folder above it that exists is one, and takes a file. Raises UsageError."""
     if storage.is_node(path):
         return
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # to be made, behind a dangling link too
+    except OSError as error:  # links in a circle, a name too long, a forbidden folder
+        raise UsageError(f"{path}: cannot be written ({error.strerror}); give another --out") from error
     place = Path(os.path.realpath(path)).parent
     while True:
         try:
