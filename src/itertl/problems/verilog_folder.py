@@ -169,7 +169,9 @@ def _asked(text: str, design: ModuleSpan | None, words: int) -> str:
     """What the comment on a module says of it, "" where it is of fewer words; the file's own comment stands before its first module."""
     if design is None:
         return ""
-    said = without_notices(comment_before(text, design.start)) or without_notices(_comment_after_ports(text[design.start : design.end]))
+    above = [span.end for span in modules(text) if span.end <= design.start]
+    between = text[above[-1] : design.start].partition("\n")[2] if above else text[: design.start]
+    said = without_notices(comment_before(between, len(between))) or without_notices(_comment_after_ports(text[design.start : design.end]))
     return said if len(said.split()) >= words else ""
 
 
