@@ -280,6 +280,21 @@ class TestFiles:
         write_lines(tmp_path / "s.jsonl", [{"task_id": "invert", "completion": text}, {"task_id": "invert", "completion": INVERT}])
         assert "1 of 2 completions" in eval_file(tmp_path / "s.jsonl", tiny_by_name)["notes"][0]
 
+    def test_rows_of_several_shapes(self, tmp_path: Path, tiny_by_name: str) -> None:
+        """Fences, prose, a plain module and a refusal in one file: the code is taken out; beside a body nothing is."""
+        module = f"{load(tiny_by_name, None).by_id['invert'].header}\n{INVERT}"
+        rows = [f"Sure:\n```\n{module}```", f"Here is the code.\n\n{module}\nHope it helps you!", module, "I'm sorry, I cannot do that; ask again."]
+        lines = [{"task_id": "invert", "completion": text} for text in rows]
+        write_lines(tmp_path / "s.jsonl", lines)
+        found = eval_file(tmp_path / "s.jsonl", tiny_by_name)
+        assert found["pass_at_k"]["1"] == 0.75 and "2 of 4 completions hold" in found["notes"][0]
+        write_lines(tmp_path / "s.jsonl", [*lines, {"task_id": "invert", "completion": INVERT + "\nThis module turns its input."}])
+        found = eval_file(tmp_path / "s.jsonl", tiny_by_name)
+        assert found["pass_at_k"]["1"] == 0.0
+        assert [note.split(" completions ")[0] for note in found["notes"]] == ["2 of 5", "1 of 5", "1 of 5"]
+        write_lines(tmp_path / "s.jsonl", [{**line, "full_module": False} for line in lines[2:3]])
+        assert "say true" in eval_file(tmp_path / "s.jsonl", tiny_by_name)["notes"][0]
+
     def test_nothing_is_judged_or_written_for_an_unknown_task(self, tmp_path: Path, tiny_by_name: str) -> None:
         write_lines(tmp_path / "s.jsonl", [{"task_id": "invert", "completion": INVERT}, {"task_id": "Invert", "completion": INVERT}])
         with pytest.raises(DataError, match=r"s\.jsonl:2: .*did you mean 'invert'"):

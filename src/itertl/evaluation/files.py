@@ -2,10 +2,11 @@
 
 A line is ``{"task_id", "completion"[, "full_module"][, "temperature"][, "truncated"]}``; other fields are ignored.
 Completions are judged as they are stored. Without ``"full_module": true`` the problem's header goes before the text, as
-upstream does it. Only where the whole file has another shape (every text begins a module and no row says otherwise, or every
-text stands in fences or behind a thought) is it judged so, and ``notes`` says that; where some rows have it, ``notes`` warns.
+upstream does it. Only where no text of the file is a body (each begins a module, stands in fences, prose or behind a thought, or holds no
+code at all, and no row says otherwise) is it judged so, and ``notes`` says that; where some rows are, ``notes`` warns.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,8 +24,10 @@ from itertl.records import EvalRow, EvalSummary
 from itertl.sampling.extract import extract, is_wrapped
 from itertl.scoring.lines import begins_module
 from itertl.storage import partial_of, write_records
+from itertl.tools.verilog_text import is_prose, modules, strip_comments
 
 RESULTS = "results.jsonl"
+_CODE = re.compile(r"\bendmodule\b|\b(assign|always\w*|initial|reg|wire|logic|begin|case|generate|if)\b[^;]*;|=[^;]*;")
 
 
 def read_completions(samples: Path) -> list[Completion]:
@@ -87,27 +90,52 @@ def eval_file(
 
 
 def recognised(completions: Sequence[Completion], benchmark: Benchmark) -> tuple[list[Completion], list[str]]:
-    """The completions in the shape that the whole file has, and what is to be told of it."""
-    written = [c for c in completions if c.text.strip()]
-    wrapped = [c for c in written if is_wrapped(c.text)]
-    whole = [c for c in written if not c.full_module and not c.is_stated and begins_module(c.text)]
-    if wrapped and len(wrapped) == len(written):
-        note = f"all {len(written)} completions hold fences or thoughts: the code is taken out of them, as from a model's answers"
+    """The completions in the shape that the whole file has, and what is to be told of it.
+
+    A file of bodies is judged as it is stored, as its benchmark's own harness would, with a word on rows that look otherwise; a
+    file without bodies is one of whole modules, or of a model's answers. Rows without code (refusals) tell nothing.
+    """
+    rows: dict[str, list[Completion]] = {shape: [] for shape in ("answer", "whole", "body", "none")}
+    for completion in completions:
+        rows[_shape(completion)].append(completion)
+    number = sum(bool(c.text.strip()) for c in completions)
+    answers, whole = rows["answer"], [c for c in rows["whole"] if not c.full_module]
+    is_said = rows["whole"] and all(c.is_stated for c in answers)  # that the rows are whole modules, fences or not
+    if answers and not rows["body"] and not is_said:
+        note = f"{_share(answers, number)} fences or thoughts, or prose around a module: the code is taken out of them, as from a model's answers"
         return [_taken_out(c, benchmark) for c in completions], [note]
-    if whole and len(whole) == len(written):
-        note = f"all {len(written)} completions begin a module: each is judged as a whole module (full_module)"
-        return [replace(c, full_module=True) for c in completions], [note]
-    notes: list[str] = []
-    if wrapped:
-        notes.append(
-            f"{len(wrapped)} of {len(written)} completions hold fences or thoughts ({wrapped[0].where}) and are judged as they are stored: "
-            "store the code alone"
-        )
-    if whole:
-        notes.append(
-            f'{len(whole)} of {len(written)} completions begin a module ({whole[0].where}), and the header is put before them too: add "full_module": true'
-        )
-    return list(completions), notes
+    if whole and not rows["body"]:
+        note = f"{_share(whole, number, 'begin')} a module: each is judged as a whole module (full_module)"
+        return [replace(c, full_module=True) if c.text.strip() else c for c in completions], [note]
+    trailing = [c for c in rows["body"] if is_prose(c.text.rpartition("endmodule")[2])]
+    stated = [c for c in rows["body"] if begins_module(c.text)]
+    notes = [
+        (answers, "hold", "fences or thoughts, or prose around a module", "and are judged as they are stored: store the code alone"),
+        (whole, "begin", "a module", 'and the header is put before them too: add "full_module": true'),
+        (stated, "begin", 'a module where "full_module" is false', "and the header is put before them too: say true"),
+        (trailing, "go on", "with prose behind endmodule", "and are judged as they are stored: store the code alone"),
+    ]
+    return list(completions), [f"{_share(some, number, verb)} {what} ({some[0].where}) {fix}" for some, verb, what, fix in notes if some]
+
+
+def _share(some: Sequence[Completion], number: int, verb: str = "hold") -> str:
+    return f"all {number} completions {verb}" if len(some) == number else f"{len(some)} of {number} completions {verb}"
+
+
+def _shape(completion: Completion) -> str:
+    """What a completion looks like: "answer" (code between other things), "whole" (modules), "body", or "none" (no code)."""
+    text = completion.text
+    if is_wrapped(text):
+        return "answer"
+    if begins_module(text) or completion.full_module:
+        spans = modules(text)
+        if not spans:
+            return "none"
+        around = re.sub(r"^\s*`[^\n]*", "", text[: spans[0].start], flags=re.M) + "\n;\n" + text[spans[-1].end :]
+        if is_prose(around):
+            return "answer"
+        return "body" if completion.is_stated and not completion.full_module else "whole"
+    return "body" if _CODE.search(strip_comments(text)) else "none"
 
 
 def _taken_out(completion: Completion, benchmark: Benchmark) -> Completion:

@@ -21,7 +21,7 @@ from itertl.problems.rows import Row, Table, read_table
 from itertl.records import Problem
 from itertl.sampling.extract import extract, is_wrapped
 from itertl.storage import parse_record
-from itertl.tools.verilog_text import modules, strip_comments, tokenize
+from itertl.tools.verilog_text import is_prose, modules
 
 FIELDS = ("instruction", "header", "reference", "messages", "source", "licence", "upstream_id", "top", "testbench", "family", "split")
 
@@ -260,16 +260,6 @@ def is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def is_prose(text: str) -> bool:
-    """Whether the text around modules has three plain words in a row, comments left out."""
-    run = 0
-    for token in tokenize(strip_comments(text)):
-        run = run + 1 if token.kind in ("identifier", "keyword") else 0
-        if run >= 3:
-            return True
-    return False
 
 
 def _top(header: str, reference: str) -> str | None:

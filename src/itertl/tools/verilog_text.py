@@ -147,6 +147,16 @@ def strip_comments(code: str) -> str:
     return "".join(pieces)
 
 
+def is_prose(text: str) -> bool:
+    """Whether the text around modules has three plain words in a row, comments left out."""
+    run = 0
+    for token in tokenize(strip_comments(text)):
+        run = run + 1 if token.kind in ("identifier", "keyword") else 0
+        if run >= 3:
+            return True
+    return False
+
+
 def comment_before(code: str, end: int) -> str:
     """The comments of ``code[:end]`` as plain text, "" for none.
 
