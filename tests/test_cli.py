@@ -1,6 +1,8 @@
 """The command line as a user meets it: exit status, JSON on stdout alone, files that others can read."""
 
+import contextlib
 import json
+import signal
 import time
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 import report_builder as make
 from command_line import itertl, itertl_apart
 from evaluation_cases import INVERT
+from itertl import progress
 from itertl.config import load_recipe
 from itertl.plan import make_plan
 from itertl.records import EvalRow
@@ -54,12 +57,17 @@ def test_wrong_usage_is_status_2_and_says_what(arguments: list[str], words: list
         ("evals.0.rule=upstrem", "'upstream'"),
         ("data.source=nofile.jsonl", "nofile.jsonl"),
         ("train.epoks=1", "'epochs'"),
+        ("score.scorers=text,syntax", "write score.scorers=[text,syntax]"),
+        ("train.lora=true", "train.lora.quantize=VALUE"),
+        ("score.weights=3", "write score.weights={NAME: VALUE}"),
+        ("evals[0].limti=4", "'limit'"),
+        ("evals.2.limit=4", "evals.1 adds one"),
     ],
 )
 def test_every_name_in_a_recipe_is_checked_before_any_work(override: str, word: str, repository: Path, tmp_path: Path) -> None:
     done = itertl("run", repository / "recipes" / "smoke.yaml", override, "--out", tmp_path / "run")
     assert done.returncode == 2 and word in done.stderr, done.stderr
-    assert not list(tmp_path.glob("run/*/*"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_errors_under_json_are_json_too(tmp_path: Path) -> None:
@@ -217,3 +225,24 @@ def test_one_stage_after_another_by_hand(tmp_path: Path) -> None:
     assert trained.returncode == 0 and (tmp_path / "new" / "model.safetensors").exists(), trained.stderr
     judged = itertl("eval", "--model", tmp_path / "new", "--limit", "2", "--max-new-tokens", "8", "--out", tmp_path / "eval", "--json")
     assert judged.returncode == 0 and json.loads(judged.stdout)["summaries"][0]["total"] == 2, judged.stderr
+
+
+def test_a_signal_that_a_library_swallows_ends_the_next_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_asked", [])
+    progress.SILENT.advance()
+    with contextlib.suppress(KeyboardInterrupt):  # as a callback of C code does
+        progress.interrupt(signal.SIGINT, None)
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        progress.SILENT.advance()  # what is done is saved in peace
+    with pytest.raises(KeyboardInterrupt):
+        progress.SILENT.advance()
+    with pytest.raises(KeyboardInterrupt), progress.QUIET.stage("next", 1):
+        pass
+
+
+def test_a_failure_that_a_signal_made_is_an_interruption(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(progress, "_asked", [signal.SIGINT])
+    done = itertl("run", tmp_path / "absent.yaml", "--json")
+    assert done.returncode == 130 and json.loads(done.stdout)["exit_status"] == 130 and done.stderr.startswith("itertl: interrupted")

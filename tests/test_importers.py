@@ -246,6 +246,9 @@ def test_a_folder_gives_what_other_files_define(tmp_path: Path) -> None:
         "rtl/top.v": "// Adds.\nmodule top(input [`TWICE-1:0] a, output [7:0] y); cell_ c(a[7:0], y); endmodule\n",
         "rtl/cell.v": "// One cell.\nmodule cell_(input [7:0] a, output [7:0] y); assign y = a + 1; endmodule\n",
         "old/cell.v": "// One old cell.\nmodule cell_(input [7:0] a, output [7:0] y); assign y = a; endmodule\n",
+        "rtl/pk.sv": "package two;\n  localparam N = 2;\nendpackage : two\npackage pk;\n  import two::*;\n  typedef logic [N-1:0] word;\nendpackage\n",
+        "rtl/bus.sv": "interface bus; logic v;\nendinterface\n",
+        "rtl/use.sv": "// Uses them.\nmodule use_ import pk::*; (input word a, output word y); bus b(); assign y = a; endmodule\n",
         "rtl/mem.v": "// Keeps.\nmodule mem(input a, output y);\n`include \"size.vh\"\nassign y = a; endmodule\n",
     }
     for name, text in files.items():
@@ -257,6 +260,7 @@ def test_a_folder_gives_what_other_files_define(tmp_path: Path) -> None:
     assert "localparam DEPTH = 4;" in found["rtl/mem.v"] and "include" not in found["rtl/mem.v"]
     assert found["rtl/cell.v"].startswith("module cell_")
     assert all(check(text).verdict is Verdict.PASSED for text in found.values())
+    assert result.notes["packages and interfaces taken from other files of the folder"] == 3
     assert result.notes["module that several files hold, taken from the nearest"] == 1
 
 

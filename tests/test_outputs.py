@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -187,3 +188,57 @@ def test_a_device_has_no_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     bomb.write_bytes(gzip.compress(bytes(3 << 20)))
     with pytest.raises(DataError, match="without an end"):
         storage.read_bytes(bomb)
+
+
+def test_what_a_folder_of_inputs_holds_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "rtl").mkdir()
+    source = tmp_path / "rtl" / "inv.v"
+    source.write_text("// Turns a bit.\nmodule inv(input a, output y); assign y = ~a; endmodule\n")
+    kept = source.read_bytes()
+    done = itertl("data", "import", "rtl", "--out", "rtl/inv.v", "--force", cwd=tmp_path)
+    assert done.returncode == 2 and "what this call reads" in done.stderr and source.read_bytes() == kept
+    for _ in range(2):  # a new file there is no input, the second time neither
+        assert itertl("data", "import", "rtl", "--out", "rtl/pairs.jsonl", cwd=tmp_path).returncode == 0
+
+
+def test_a_run_reads_nothing_that_it_writes(made: Path, tmp_path: Path, repository: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "problems.jsonl").write_bytes((made / "problems.jsonl").read_bytes())
+    done = itertl("run", repository / "recipes/smoke.yaml", "data.source=run/problems.jsonl", "--out", "run", "--resume-changed", cwd=tmp_path)
+    assert done.returncode == 2 and "lies in run, which the run writes" in done.stderr
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["problems.jsonl"]
+
+
+def test_a_log_that_is_not_ours_is_kept(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ITERTL_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "out.jsonl.partial").write_text("precious")
+    done = itertl("score", made / "pairs.jsonl", "--scorer", "text", "--out", "out.jsonl", cwd=tmp_path)
+    assert done.returncode == 2 and "out.jsonl.partial: exists" in done.stderr
+    assert (tmp_path / "out.jsonl.partial").read_text() == "precious" and not (tmp_path / "out.jsonl").exists()
+
+
+def test_data_on_standard_output_are_alone_there(made: Path, tmp_path: Path) -> None:
+    with (tmp_path / "all.jsonl").open("w") as sink:
+        command = [sys.executable, "-m", "itertl", "data", "import", str(made / "problems.jsonl"), "--out", "/dev/stdout", "--json"]
+        done = subprocess.run(command, stdout=sink, stderr=subprocess.PIPE, text=True, check=True)
+    assert (tmp_path / "all.jsonl").read_bytes() == (made / "problems.jsonl").read_bytes() and '"problems": 3' in done.stderr
+
+
+def test_a_full_standard_output_is_one_line(made: Path) -> None:
+    with Path("/dev/full").open("w") as sink:
+        command = [sys.executable, "-m", "itertl", "data", "audit", str(made / "problems.jsonl"), "--no-tools", "--json"]
+        done = subprocess.run(command, stdout=sink, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("itertl: standard output: No space left") and "Traceback" not in done.stderr
+
+
+def test_a_page_that_is_no_report_is_kept(finished_run: Path) -> None:
+    (finished_run / "report.html").write_text("mine")
+    done = itertl("report", finished_run)
+    assert done.returncode == 2 and "is no page of a report" in done.stderr and (finished_run / "report.html").read_text() == "mine"
+
+
+@pytest.fixture
+def finished_run(made: Path, tmp_path: Path) -> Path:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").write_text("name: x\n")
+    return tmp_path / "run"

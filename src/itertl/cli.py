@@ -3,6 +3,7 @@
 Exit status: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted. ``--json`` prints one object on stdout.
 """
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -13,7 +14,6 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -21,7 +21,7 @@ import typer
 from itertl import __version__
 from itertl.config import Recipe, build_recipe, load_recipe
 from itertl.errors import Interrupted, ItertlError, UsageError
-from itertl.progress import Reporter
+from itertl.progress import Reporter, interrupt, is_interrupted
 
 app = typer.Typer(name="itertl", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Iterative fine-tuning of language models for RTL code.")
 data_app = typer.Typer(no_args_is_help=True, help="Instruction/reference pairs: import, generate, audit.")
@@ -43,7 +43,9 @@ Workers = Annotated[int, typer.Option("--workers", min=0, help="Worker processes
 
 def main() -> None:
     """Entry point of the ``itertl`` command."""
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # of a job in the background
+            signal.signal(number, interrupt)
     _quiet_libraries()
     try:
         status = app(standalone_mode=False)  # gives back the status of a typer.Exit instead of raising it
@@ -52,23 +54,29 @@ def main() -> None:
         sys.exit(status if isinstance(status, int) else 0)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
-    except ItertlError as error:
+    except (Exception, KeyboardInterrupt) as error:
+        _end(KeyboardInterrupt() if is_interrupted() else error)
+
+
+def _end(error: BaseException) -> None:
+    """Tell what ended the command, in one line, and end with its status; a fault of ours is raised."""
+    usage: Callable[[], str] | None = getattr(error, "format_message", None)  # a usage error of the command-line library
+    if isinstance(error, ItertlError):
         _fail(str(error), error.exit_status)
-    except KeyboardInterrupt:
+    elif isinstance(error, KeyboardInterrupt):
         _fail("interrupted; the same command goes on where it stopped", Interrupted.exit_status)
-    except typer.Abort:
+    elif isinstance(error, typer.Abort):
         _fail("aborted", 1)
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  (the reader is gone; nothing may write to it at exit)
+    elif isinstance(error, BrokenPipeError):
+        _close_stdout()
         sys.exit(1)
-    except OSError as error:  # ordinary trouble with a path; ours are WriteFailed and DataError
-        _fail(f"{error.filename or 'the system'}: {error.strerror or error}; check the path, its permissions and the space left", 1)
-    except Exception as error:
-        show: Callable[..., None] | None = getattr(error, "show", None)  # a usage error of the command-line library
-        if show is None:
-            raise
-        show()
+    elif isinstance(error, OSError):  # ordinary trouble with a path; ours are WriteFailed and DataError
+        _fail(f"{error.filename or 'standard output'}: {error.strerror or error}; check the path, its permissions and the space left", 1)
+    elif usage is not None and usage():
+        _fail(usage().replace("\n", " "), 2)
+    elif usage is not None:  # no command: its help is on the screen
         sys.exit(2)
+    raise error
 
 
 def _quiet_libraries() -> None:
@@ -81,15 +89,21 @@ def _quiet_libraries() -> None:
             warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
 
 
-def _on_sigterm(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def _fail(message: str, status: int) -> None:
-    print(f"itertl: {message}", file=sys.stderr)
-    if "--json" in sys.argv:
-        print(json.dumps({"error": message, "exit_status": status}, ensure_ascii=False))
+    with contextlib.suppress(OSError):
+        print(f"itertl: {message}", file=sys.stderr)
+    try:
+        if "--json" in sys.argv:
+            print(json.dumps({"error": message, "exit_status": status}, ensure_ascii=False))
+        sys.stdout.flush()
+    except OSError:
+        _close_stdout()
     sys.exit(status)
+
+
+def _close_stdout() -> None:
+    """The reader is gone, or its disk is full; nothing may write to it at exit."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
 
 
 def _show(table: Any) -> None:
@@ -175,6 +189,7 @@ def run(
     from itertl import loop, outputs
 
     outputs.check_place(folder)
+    outputs.check_apart(folder, [resolved.data.source, resolved.model.path, *(config.data for config in resolved.evals)])
     _require_sandbox(require_sandbox)
     result = loop.run(resolved, folder, reporter=Reporter(quiet=as_json), resume_changed=resume_changed)
     if as_json:

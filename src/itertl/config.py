@@ -245,7 +245,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read ({error}); give the path of a recipe, for example recipes/demo.yaml") from error
+        why = error.strerror if isinstance(error, OSError) else f"not UTF-8 text: {error.reason}"
+        raise RecipeError(f"{path}: cannot be read ({why}); give the path of a recipe, for example recipes/demo.yaml") from error
     tree = parse_yaml(text, str(path))
     if not isinstance(tree, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of keys, see recipes/demo.yaml")
@@ -267,15 +268,17 @@ def _apply_override(tree: dict[str, Any], override: str) -> dict[str, Any]:
     if not equals or not key:
         raise RecipeError(f"{override!r}: an override is KEY=VALUE, for example train.learning_rate=1e-4")
     value = parse_yaml(text, f"override {key}")
-    parts = key.split(".")
+    parts = re.sub(r"\[(\d+)\]", r".\1", key).split(".")
     tree = dict(tree)
     node: Any = tree
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1
         if isinstance(node, list):
             rows = cast("list[Any]", node)
-            if not part.isdigit() or int(part) >= len(rows):
-                raise RecipeError(f"override {key}: {'.'.join(parts[:depth])} is a list of {len(rows)}; {part!r} is not an index of it")
+            if not part.isdigit() or int(part) > len(rows):
+                where = ".".join(parts[:depth])
+                raise RecipeError(f"override {key}: {where} is a list of {len(rows)}; {part!r} is not an index of it ({where}.{len(rows)} adds one)")
+            rows += [{}] if int(part) == len(rows) else []
             rows[int(part)] = value if last else _copied(rows[int(part)])
             node = rows[int(part)]
         elif isinstance(node, dict):
@@ -304,6 +307,13 @@ def _explain(where: str, error: Any) -> str:
         near = difflib.get_close_matches(str(loc[-1]), known, 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
         return f"{where}: {key}: unknown key; {hint}"
+    if error["type"] in ("tuple_type", "list_type"):
+        return f"{where}: {key}: takes a list (got {error['input']!r}); write {key}=[{error['input']}]"
+    if error["type"] in ("dict_type", "mapping_type"):
+        return f"{where}: {key}: takes names and values (got {error['input']!r}); write {key}={{NAME: VALUE}}"
+    if error["type"] == "model_type":
+        keys = _known_keys(loc)
+        return f"{where}: {key}: takes keys of its own (got {error['input']!r}): {', '.join(keys)}; for example {key}.{keys[0]}=VALUE"
     return f"{where}: {key}: {error['msg']} (got {error['input']!r})"
 
 

@@ -74,7 +74,9 @@ def resolve_model(config: ModelConfig, *, cache: Path | None = None) -> Path | s
         return _made_once(folder, lambda staged: _convert(path, staged))
     if path.is_dir():
         if not any((path / f).is_file() for f in ("config.json", "adapter_config.json")):
-            raise UsageError(f"model.path: {name} holds no config.json; give a save_pretrained folder")
+            inside = sorted(path.glob("iter-*/checkpoint/config.json"))
+            hint = f"it is a run: give {inside[-1].parent}" if inside else "give a save_pretrained folder"
+            raise UsageError(f"model.path: {name} holds no config.json; {hint}")
         return path
     if not model_hub.is_hub_name(name):
         known = ", ".join([SMOLLM2, *RANDOM_TINY])

@@ -10,6 +10,7 @@ emptied cache) a path counts as the user's.
 import contextlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -45,6 +46,8 @@ def writing(
     every = (*files, *folders)
     for path in () if force else every:
         _check_ours(path, command)
+    if any(storage.is_stdout(path) for path in files):
+        sys.stdout = sys.stderr  # what else is told must not get into it
     for path in every:
         if _is_free(path) or is_made_by(path, command):
             _note(path, command, None)  # ours from here on, also where this call is killed before its end
@@ -60,23 +63,33 @@ def is_made_by(path: Path, command: str) -> bool:
 
 
 def _check_file(path: Path, inputs: Sequence[Path]) -> None:
+    check_place(path)
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; give the name of the file to write")
-    check_place(path)
+    if storage.is_node(path) or not path.exists():
+        return
     for other in inputs:
-        if path.exists() and not storage.is_node(path) and path.samefile(other):
+        if path.samefile(other) or (other.is_dir() and other.resolve() in path.resolve().parents and not _read_note(path)):
             raise UsageError(f"{path}: would be written over, and is what this call reads; give another --out")
 
 
 def _check_folder(path: Path, inputs: Sequence[Path]) -> None:
+    check_place(path)
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path}: is not a folder; give the name of a folder to write")
-    check_place(path)
     here = path.resolve()
     for other in inputs:
         there = other.resolve()
         if here == there or here in there.parents:
             raise UsageError(f"{path}: would be replaced, and holds {other}, which this call reads; give another --out")
+
+
+def check_apart(folder: Path, inputs: Iterable[str | None]) -> None:
+    """That nothing which a run reads lies in the folder that it writes. Raises UsageError."""
+    here = folder.resolve()
+    for name in inputs:
+        if name is not None and here in Path(name).expanduser().resolve().parents:
+            raise UsageError(f"{name}: lies in {folder}, which the run writes; copy it elsewhere, or give another --out")
 
 
 def check_place(path: Path) -> None:
@@ -107,6 +120,9 @@ def check_place(path: Path) -> None:
 
 
 def _check_ours(path: Path, command: str) -> None:
+    begun = storage.partial_of(path)
+    if begun.exists() and not storage.is_node(path) and _read_note(path).get("command") != command:
+        raise UsageError(f"{begun}: exists, and no earlier `itertl {command}` began it; give another --out, or --force to lose what is there")
     if _is_free(path) or is_made_by(path, command):
         return
     how = "was changed since" if _read_note(path).get("command") == command else f"no earlier `itertl {command}` made it"

@@ -1,12 +1,35 @@
-"""Progress of a stage on stderr: a bar with time left on a terminal, a line now and then elsewhere, nothing if quiet."""
+"""Progress of a stage on stderr: a bar with time left on a terminal, a line now and then elsewhere, nothing if quiet.
+
+Here a stage also learns that it shall end: a Ctrl-C that arrives inside a library's C code or lazy import can be swallowed there, or
+come out as that import's failure. ``interrupt`` notes it, and the next unit of work raises it again.
+"""
 
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_asked: list[int] = []  # signals that asked this process to end
+
+
+def interrupt(number: int, _frame: FrameType | None) -> None:
+    """Handler of SIGINT and SIGTERM for the command line. Raises KeyboardInterrupt, here and, where that gets lost, in ``check``."""
+    _asked.append(number)
+    raise KeyboardInterrupt
+
+
+def is_interrupted() -> bool:
+    return bool(_asked)
+
+
+def check() -> None:
+    """Raise a KeyboardInterrupt that was asked for and got lost; not where one is being handled, such as by saving what is done."""
+    if _asked and sys.exc_info()[1] is None:
+        raise KeyboardInterrupt
 
 
 class Tracker:
@@ -18,7 +41,7 @@ class Tracker:
 
 class _Silent(Tracker):
     def advance(self, amount: int = 1, note: str = "") -> None:
-        return
+        check()
 
 
 SILENT: Tracker = _Silent()
@@ -29,6 +52,7 @@ class _Bar(Tracker):
         self._progress, self._task = progress, task
 
     def advance(self, amount: int = 1, note: str = "") -> None:
+        check()
         self._progress.update(self._task, advance=amount, note=note)  # type: ignore[arg-type]
 
 
@@ -41,6 +65,7 @@ class _Lines(Tracker):
         self.start = self.last = time.monotonic()
 
     def advance(self, amount: int = 1, note: str = "") -> None:
+        check()
         self.done += amount
         now = time.monotonic()
         if now - self.last < self.interval_s:
@@ -68,6 +93,7 @@ class Reporter:
     @contextmanager
     def stage(self, name: str, total: int, done: int = 0) -> Iterator[Tracker]:
         """Track ``total`` units of work (0: not known), of which ``done`` were found on disk."""
+        check()
         if self.quiet:
             yield SILENT
         elif self.console.is_terminal:

@@ -20,7 +20,7 @@ from itertl.evaluation import benchmarks
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.judge import choose_rule
 from itertl.evaluation.stage import evaluate_policy
-from itertl.problems.load import from_config
+from itertl.problems.load import check_source, from_config
 from itertl.records import (
     Candidate,
     EvalSummary,
@@ -78,11 +78,19 @@ def check_recipe(recipe: Recipe) -> Method:
     return method
 
 
-def prepare(run: RunFolder) -> Task:
-    """Load problems and benchmarks; check every name in the recipe before the first hour of work is spent."""
+def check_inputs(recipe: Recipe) -> tuple[Benchmark, ...]:
+    """The benchmarks of ``evals``, once the recipe's names, tools and the place of its pairs are found to be there."""
+    check_recipe(recipe)
+    if ":" not in recipe.data.format:  # an importer of the user's own knows what its source means
+        check_source(recipe.data.source)
+    return tuple(_benchmark(config) for config in recipe.evals)
+
+
+def prepare(run: RunFolder, judged: Sequence[Benchmark]) -> Task:
+    """Load the problems, and lay them and the benchmarks of ``evals`` into the run folder."""
     recipe = run.recipe
-    method = check_recipe(recipe)
-    loaded = tuple(load_benchmark(config, run.path) for config in recipe.evals)
+    method = resolve_method(recipe.method, recipe.train)
+    loaded = tuple((config, benchmark, _laid(benchmark, run.path)) for config, benchmark in zip(recipe.evals, judged, strict=True))
     problems = _problems(run)
     if not any(p.reference for p in problems):
         raise DataError(f"{recipe.data.source}: no problem has a reference to train on; check the column mapping (data.columns)")
@@ -114,16 +122,20 @@ def _problems(run: RunFolder) -> list[Problem]:
     return storage.read_records(path, Problem)
 
 
-def load_benchmark(config: EvalConfig, folder: Path) -> tuple[EvalConfig, Benchmark, str]:
-    """Load one benchmark and lay its problems into the run folder, so that a report needs nothing else."""
+def _benchmark(config: EvalConfig) -> Benchmark:
     benchmark = benchmarks.load(config.benchmark, Path(config.data) if config.data else None, limit=config.limit)
     benchmarks.require_instructions(benchmark)
     choose_rule(benchmark, None if config.rule == "default" else config.rule)
+    return benchmark
+
+
+def _laid(benchmark: Benchmark, folder: Path) -> str:
+    """Lay a benchmark's problems into the run folder, so that a report needs nothing else; the hash of their file."""
     path = folder / f"bench-{benchmark.name}.jsonl"
     text = "".join(p.to_line() + "\n" for p in benchmark.problems)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         storage.write_text(path, text)
-    return config, benchmark, storage.hash_file(path)
+    return storage.hash_file(path)
 
 
 def base_policy(run: RunFolder) -> Policy:

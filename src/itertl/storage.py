@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -45,6 +46,11 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write ``data`` so that ``path`` is old or new, never torn. Raises WriteFailed (path and fix)."""
     with writes_to(path):
+        if is_stdout(path):  # at its own place in the file or pipe that it leads to
+            sys.stdout.flush()
+            with os.fdopen(os.dup(1), "wb") as handle:
+                handle.write(data)
+            return
         if is_node(path):
             with path.open("wb") as handle:
                 handle.write(data)
@@ -74,6 +80,16 @@ def is_node(path: Path) -> bool:
     except OSError:
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def is_stdout(path: Path) -> bool:
+    """Whether ``path`` is a name of this process's standard output, such as ``/dev/stdout``."""
+    if path.absolute().parts[1:2] not in (("dev",), ("proc",)) or path.name == "null":
+        return False
+    try:
+        return os.path.samestat(path.stat(), os.fstat(1))
+    except OSError:
+        return False
 
 
 def partial_of(out: Path) -> Path:
@@ -152,6 +168,8 @@ def read_bytes(path: Path) -> bytes:
 def check_readable(path: Path) -> None:
     """Raise DataError for a device: it has no end. Raises OSError where there is nothing."""
     mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise DataError(f"{path}: is a folder; give a file of it")
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         raise DataError(f"{path}: is a device, not a file; give a file, a folder or a pipe")
 

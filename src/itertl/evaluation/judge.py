@@ -108,7 +108,7 @@ def check_tasks(benchmark: Benchmark, completions: Iterable[Completion]) -> None
         near = difflib.get_close_matches(completion.task_id, benchmark.by_id, 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"its ids are like {', '.join(list(benchmark.by_id)[:3])}"
         where = completion.where or f"completion {position}"
-        raise DataError(f"{where}: {benchmark.name} has no task_id {completion.task_id!r}; {hint}")
+        raise DataError(f"{where}: {benchmark.name} has no task_id {completion.task_id!r}; {hint} (--benchmark names another benchmark)")
 
 
 def _at_sight(benchmark: Benchmark, completion: Completion) -> Judgement | None:

@@ -175,7 +175,7 @@ def _training(source: Source, base: Base | None) -> str:
     recipe = run.recipe
     lines = [
         f"base model: {_cell(base.name) if base else 'unknown'}",
-        f"method: `{_cell(recipe.method)}`, {source.iteration} iterations of {recipe.train.epochs} epochs, "
+        f"method: `{_cell(recipe.method)}`, {_count(source.iteration, 'iteration')} of {_count(recipe.train.epochs, 'epoch')}, "
         f"{recipe.sample.num_candidates} candidates a problem",
         f"problems: {_problems(run)}",
         f"seed: {recipe.seed} (every stage's is derived from it)",
@@ -222,6 +222,10 @@ def _rows(source: Source) -> tuple[IterationMetrics | None, IterationMetrics | N
     return by_number.get(0), by_number.get(source.iteration or 0)
 
 
+def _count(number: int | None, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def _figures(source: Source) -> str:
     before, after = _rows(source)
     if after is None or not after.evals:
@@ -233,7 +237,8 @@ def _figures(source: Source) -> str:
     )
     rows = [_figure(earlier.get((e.benchmark, e.temperature)), e) for e in after.evals]
     note = (
-        "Before: the untouched base model. In brackets 95% bootstrap intervals over the problems, in percent; they do "
+        "Before: the untouched base model. In brackets 95% intervals over the problems, in percent (Clopper and Pearson's where all "
+        "problems or none pass or each has one sample, else by bootstrap); they do "
         "not cover the choice of the training seed. Completions that could not be judged enter no rate."
     )
     return "\n".join([*head, *rows]) + f"\n\n{note}"

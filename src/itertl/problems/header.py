@@ -99,8 +99,11 @@ def _instantiates(stream: Sequence[Token], at: int) -> bool:
 
 
 def is_testbench(module: str) -> bool:
-    """Whether the text of one module is a testbench: no ports, and it drives or prints by itself."""
+    """Whether the text of one module is a testbench: it drives or prints by itself, and has no ports, or ends the run and
+    instantiates what it tests."""
     stream = tokenize(module)
+    if any(token.text in ("$finish", "$stop") for token in stream) and any(instances(module, modules(module))):
+        return True
     names = [n for n, token in enumerate(stream) if token.kind in _NAMES]
     if not names or not any(token.text == "initial" or token.text in _BENCH_CALLS for token in stream):
         return False

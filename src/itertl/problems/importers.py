@@ -65,7 +65,7 @@ FORMATS: dict[str, Format] = {
         {
             "instruction": ("instruction", "question", "description", "query"),
             "header": ("input", "header"),
-            "reference": ("response", "output", "answer", "completion", "solution", "code"),
+            "reference": ("response", "reference", "output", "answer", "completion", "solution", "code"),
             **_COMMON,
         }
     ),
@@ -83,7 +83,7 @@ def recognise(table: Table) -> str:
             return name
     raise DataError(
         f"{table.name}: its columns ({listed(table.columns)}) are of no known layout; say which column is which with "
-        f"columns, for example {_example(table)}"
+        f"columns (--column), for example {_example(table)}"
     )
 
 

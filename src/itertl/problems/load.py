@@ -94,6 +94,14 @@ def load_problems(
     return LoadResult(problems, _positive(counts.skipped), request.format, _positive(counts.notes), counts.dropped, counts.places)
 
 
+def check_source(source: str) -> None:
+    """Raise DataError where a source is no path that is there, nor hf:NAME nor synth."""
+    if source != "synth" and not source.startswith("hf:") and not Path(source).exists():
+        raise DataError(
+            f"{source}: no such file or folder; give a path, hf:NAME for a Hugging Face data set, or synth for the generator"
+        )
+
+
 def _recognised(request: Request) -> Request:
     """The request with its format settled: by the source's name and place, for a table by its columns."""
     if request.format != "auto":
@@ -102,10 +110,7 @@ def _recognised(request: Request) -> Request:
     if request.source == "synth":
         return replace(request, format="synth")
     is_hub = request.source.startswith("hf:")
-    if not is_hub and not path.exists():
-        raise DataError(
-            f"{path}: no such file or folder; give a path, hf:NAME for a Hugging Face data set, or synth for the generator"
-        )
+    check_source(request.source)
     if not is_hub and (path.suffix.lower() in SUFFIXES or (path.is_dir() and not is_saved_dataset(path))):
         return _folder(request, path)
     if path.suffix.lower() == ".arrow":

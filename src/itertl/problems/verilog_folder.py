@@ -38,6 +38,7 @@ _PEOPLE = re.compile(rf"^(\W*)({_PERSON})\s*[:=]\s*(.*)$", re.I)
 _NAME = re.compile(r"^\W*([A-Z][\w.'-]*(\s+|,\s*)?){1,4}(<.*>|\(.*\))?\W*$|^.*\w@\w.*$")
 _ADDRESS = re.compile(r"^[^:;]{0,60}<[^<>@\s]+@[^<>\s]+>")
 _MACRO = re.compile(r"^[ \t]*`define\s+(\w+)(?:[^\n]*\\\n)*[^\n]*$", re.M)
+_SHARED = re.compile(r"^[ \t]*(package|interface)\s+(?:automatic\s+|static\s+)?(\w+)\b.*?^[ \t]*end\1\b(?:\s*:\s*\w+)?", re.M | re.S)
 _INCLUDE = re.compile(r"^[ \t]*`include[ \t]+\"([^\"\n]+)\"[^\n]*$", re.M)
 _FEW = 3  # words: a shorter comment on the top module ("the top") says less than the one at the head of the file
 _HEADERS = (".vh", ".svh", ".h", ".inc")
@@ -99,6 +100,7 @@ class _Folder:
 
     modules: Mapping[str, Mapping[str, str]]  # name -> file -> text
     macros: Mapping[str, str]  # name -> its `define
+    shared: Mapping[str, str]  # name of a package or interface -> its text
 
     @staticmethod
     def of(names: Sequence[str], texts: Sequence[str], headers: Sequence[str]) -> "_Folder":
@@ -107,7 +109,9 @@ class _Folder:
             for span in modules(text):
                 if span.is_terminated:
                     found.setdefault(span.name, {})[name] = text[span.start : span.end]
-        return _Folder(found, {m.group(1): m.group() for text in (*headers, *texts) for m in _MACRO.finditer(text)})
+        every = (*headers, *texts)
+        macros = {m.group(1): m.group() for text in every for m in _MACRO.finditer(text)}
+        return _Folder(found, macros, {m.group(2): m.group().strip() + "\n" for text in every for m in _SHARED.finditer(text)})
 
     def module(self, name: str, file: str, counts: Counts) -> str | None:
         """The module of that name, from the nearest file where several have one."""
@@ -115,6 +119,20 @@ class _Folder:
         if len(set(found.values())) > 1:
             counts.notes["module that several files hold, taken from the nearest"] += 1
         return found[max(sorted(found), key=lambda other: len(PurePath(commonpath([other, file])).parts))] if found else None
+
+    def with_shared(self, code: str, counts: Counts) -> str:
+        """``code`` behind the packages and interfaces of other files that it uses, and that these do."""
+        own = {m.group(2) for m in _SHARED.finditer(code)}
+        added: dict[str, str] = {}
+        waiting = [code]
+        while waiting:
+            used = set(re.findall(r"[A-Za-z_]\w*", strip_comments(waiting.pop())))
+            for name in self.shared.keys() & used - own - added.keys():
+                added[name] = self.shared[name]
+                waiting.append(added[name])
+        counts.notes["packages and interfaces taken from other files of the folder"] += len(added)
+        ordered = sorted(added, key=lambda name: (sum(other in re.findall(r"\w+", added[name]) for other in added), name))
+        return "".join(added[name] for name in ordered) + code
 
     def with_macros(self, code: str, counts: Counts) -> str:
         """``code`` behind the macros of other files that it uses and does not define."""
@@ -187,7 +205,7 @@ def _reference(text: str, spans: Sequence[ModuleSpan], designs: Sequence[ModuleS
 
 
 def _with_needed(reference: str, file: str, folder: _Folder, counts: Counts) -> str:
-    """``reference``, the modules of other files that it instantiates, and that these do, behind the macros that all of them use."""
+    """``reference``, the modules of other files that it instantiates, and that these do, behind what all of them share."""
     known = {span.name for span in modules(reference)}
     needed: list[str] = []
     waiting = [reference]
@@ -200,7 +218,7 @@ def _with_needed(reference: str, file: str, folder: _Folder, counts: Counts) -> 
                 needed.append(module)
                 waiting.append(module)
     counts.notes["modules taken from other files of the folder"] += len(needed)
-    return folder.with_macros("\n".join([reference, *(module + "\n" for module in needed)]), counts)
+    return folder.with_macros(folder.with_shared("\n".join([reference, *(module + "\n" for module in needed)]), counts), counts)
 
 
 def _comment_after_ports(module: str) -> str:

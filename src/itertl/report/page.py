@@ -42,6 +42,8 @@ _CAPTIONS: Mapping[str, tuple[str, str]] = {
     ),
 }
 
+MARK = " – itertl report</title>"  # by which a page is known to be one of ours
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
@@ -85,7 +87,7 @@ def _document(title: str, body: str) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{text.html(title)} – itertl report</title>\n<style>\n{style_sheet()}</style>\n</head>\n"
+        f"<title>{text.html(title)}{MARK}\n<style>\n{style_sheet()}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 

@@ -18,6 +18,12 @@ class ReportPaths:
     figures: tuple[Path, ...]
 
 
+def _check_ours(path: Path) -> None:
+    """Raises DataError for a file that is no page of ours."""
+    if path.is_file() and path.stat().st_size and page.MARK.encode() not in path.read_bytes():
+        raise DataError(f"{path}: exists, and is no page of a report; move it, or give another --out")
+
+
 def make_report(runs: Sequence[Path], out: Path | None = None) -> ReportPaths:
     """Write ``report.html`` and ``figures/*.svg`` of one run folder or of several side by side.
 
@@ -29,6 +35,7 @@ def make_report(runs: Sequence[Path], out: Path | None = None) -> ReportPaths:
     target = out if out is not None else (runs[0] if len(runs) == 1 else Path("report"))
     if target.exists() and not target.is_dir():
         raise DataError(f"{target} is a file; give a folder with --out")
+    _check_ours(target / "report.html")
     contents = [page.gather(run) for run in read]
     drawn = {name: svg for name, draw in figures.EVERY.items() if (svg := draw(read)) is not None}
     text = page.render(contents, drawn)

@@ -15,7 +15,7 @@ _THOUGHT = r"(?:[\w-]+:)?(?:think|thinking|thoughts?|thought_process|reasoning|r
 _ANSWER = r"(?:answer|final_answer|solution)"
 _CHANNEL = r"<\|channel\|>\s*{}[^<\n]{{0,80}}<\|message\|>"
 _OPEN = rf"<{_THOUGHT}>|<\|(?:begin_of_)?(?:{_THOUGHT})\|>|◁think▷|\[THINK\]|{_CHANNEL.format('(?:analysis|commentary)')}"
-_CLOSE = rf"</{_THOUGHT}>|<\|(?:end_of_|/){_THOUGHT}\|>|◁/think▷|\[/THINK\]|{_CHANNEL.format('final')}"
+_CLOSE = rf"</{_THOUGHT}>|<\|(?:end_of_|/){_THOUGHT}\|>|◁/think▷|\[/THINK\]|{_CHANNEL.format('final')}|assistantfinal"
 _MARKS = re.compile(
     rf"(?:(?P<open>{_OPEN})|(?P<close>{_CLOSE})"
     rf"|(?P<answer><{_ANSWER}>|<\|begin_of_{_ANSWER}\|>)|(?P<answered></{_ANSWER}>|<\|end_of_{_ANSWER}\|>))",

@@ -234,7 +234,8 @@ def _finish(current: Round) -> TrainResult:
             "train.max_grad_norm"
         )
     result = _result(current, shift(current.samples, progress.old_logp, new))
-    save_checkpoint(session, current.tokenizer, inputs.out, dtype=inputs.dtype, prompt=inputs.prompt)
+    form = inputs.prompt if any(p.header.strip() for p in inputs.problems) else inputs.prompt.model_copy(update={"header": "omit"})
+    save_checkpoint(session, current.tokenizer, inputs.out, dtype=inputs.dtype, prompt=form)
     if session.accelerator.is_main_process:
         storage.write_records(inputs.log, progress.rows)
         inputs.log.with_name(inputs.log.name + ".partial").unlink(missing_ok=True)
