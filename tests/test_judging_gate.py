@@ -20,8 +20,6 @@ def found(code: str) -> Found:
 
 REFUSED = {
     'integer f; initial f = $fopen("x");': "system-task: $fopen",
-    "initial $finish;": "system-task: $finish",
-    "initial $stop;": "system-task: $stop",
     "reg [3:0] m [1:0]; initial $readmemh(\"x\", m);": "system-task: $readmemh",
     "wire [31:0] r = $random;": "system-task: $random",
     "reg [63:0] s; initial $sformat(s, \"%m\");": "system-task: $sformat",
@@ -49,9 +47,7 @@ REFUSED = {
     "// \0": "text: holds the character U+0000",
     "// \u202e": "text: holds the character U+202E",
     'initial $display("\u200b");': "text: holds the invisible character U+200B",
-    "always @* if (b == 3) $finish;": "system-task: $finish",
-    "localparam N = 3; initial case (N) 3: $stop; default: ; endcase": "system-task: $stop",
-    "function f(input x); begin f = x; if (x) $finish; end endfunction wire k = f(a);": "system-task: $finish",
+    "initial $exit;": "system-task: $exit",
     "// " + "x" * MAX_BYTES: "text: longer than 64 KiB",
 }  # fmt: skip
 
@@ -104,6 +100,9 @@ HARMLESS = {  # and what is left of it
     "initial begin $dumpfile(\"ü.vcd\"); $dumpvars(0, top_module); end": "initial begin ; ; end",
     "always @* begin l: assert (a) else $fatal(1, \"no\"); end": "always @* begin ; end",
     "property p; @(posedge a) b[0]; endproperty\nassert property (p) else begin $error(\"no\"); $stop; end": "\n;",
+    "always @* if (b == 3) $finish;": "always @* if (b == 3) $finish;",
+    "localparam N = 3; initial case (N) 3: $stop; default: ; endcase": "localparam N = 3; initial case (N) 3: $stop; default: ; endcase",
+    "function f(input x); begin f = x; if (x) $finish; end endfunction wire k = f(a);": "function f(input x); begin f = x; if (x) $finish; end endfunction wire k = f(a);",
     "reg k; always @* assert (b == 3) else k = 1;": "reg k; always @* assert (b == 3) else k = 1;",
     "wire \\odd.name = a;": "wire esc_6f64642e6e616d65 = a;",
     "task \\$finish ; begin end endtask initial \\$finish ;": "task esc_2466696e697368 ; begin end endtask initial esc_2466696e697368 ;",
@@ -152,7 +151,7 @@ def test_only_what_the_design_uses_is_handed_on() -> None:
 def test_an_unused_module_called_from_shared_text_is_checked() -> None:
     shared = "package p; function int f(); return 1; endfunction endpackage\n"
     assert isinstance(found(shared + module("wire [31:0] k = p::f();")), Design)
-    bad = shared.replace("return 1;", "$finish; return 1;")
+    bad = shared.replace("return 1;", "$exit; return 1;")
     assert isinstance(found(bad + module("wire [31:0] k = p::f();")), Refusal)
 
 

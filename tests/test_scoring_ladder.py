@@ -154,7 +154,7 @@ REFERENCE = HEADER + "always @(posedge clk) q <= q + a;\nassign p = ^a;\nendmodu
         ("assign p = a[0];\nendmodule", 1, 1, 0, "nothing drives q"),
         ("assign p = 0;\nalways @* q = 4'd3;\nendmodule", 1, 1, 0, "every output is a constant"),
         ("assign p = a[0] & 1'b0;\nalways @(posedge clk) q <= 0;\nendmodule", 1, 1, 0, "every output is a constant"),
-        ("initial $finish;\nassign p = a;\nendmodule", 0.5, 1, 0, "system-task"),
+        ("initial $exit;\nassign p = a;\nendmodule", 0.5, 1, 0, "system-task"),
         ("always @(posedge clk) q <= ;\nendmodule", 1, None, 0, "expression"),
         ("other u(a);\nendmodule", 1, 1, 0, "unknown module"),
         ("always @(posedge clk or a) q <= a;\nassign p = a[0];\nendmodule", 1, 1, 0, "non-synthesizable"),

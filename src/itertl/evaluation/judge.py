@@ -24,6 +24,7 @@ from itertl.evaluation.worker import GateTask, PrepareTask, RuleTask, RunTask, S
 from itertl.judging import strict
 from itertl.judging.bench import Template
 from itertl.judging.gate import Design, Refusal
+from itertl.judging.harmless import blamed
 from itertl.judging.outcomes import Judgement
 from itertl.judging.strict import Said
 from itertl.progress import SILENT, Tracker
@@ -280,23 +281,23 @@ class _Desk:
         for task, text in designs:
             if (task, text) not in themselves:
                 runs[task, text] = self._run_task(task, text, simulator)
-        waiting: dict[str, list[tuple[list[str], Outcome]]] = {task: [] for task in references}
+        waiting: dict[str, list[tuple[list[str], str, Outcome]]] = {task: [] for task in references}
         for name, outcome in self._outcomes(runs, self._timeout(simulator)):
             if isinstance(name, str):
                 self._note_reference(name, simulator, outcome.value if outcome.status == "ok" else _failed(outcome))
                 ready, task = waiting.pop(name), name
-                ready += [(designs[itself], outcome) for itself in themselves if itself[0] == task]
+                ready += [(designs[itself], itself[1], outcome) for itself in themselves if itself[0] == task]
             else:
                 task, text = name
-                ready = [(designs[task, text], outcome)]
+                ready = [(designs[task, text], text, outcome)]
                 if task in waiting:
                     waiting[task] += ready
                     continue
             expected = self.measures[task].said
             if expected is None:
                 continue  # the problem cannot be judged here
-            for keys, done in ready:
-                judgement = strict.verdict(done.value, expected) if done.status == "ok" else _failed(done)
+            for keys, design, done in ready:
+                judgement = blamed(strict.verdict(done.value, expected), design) if done.status == "ok" else _failed(done)
                 yield from ((key, judgement) for key in keys)
 
     def _problems(self, tasks: set[str]) -> dict[str, Problem]:

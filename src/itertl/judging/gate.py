@@ -9,7 +9,7 @@ preprocessor, a comment or a character that two tools read differently. What is 
   ``harmless`` gave them no other.
 - ``directive``: ``include``, and directives that change how later text is read; conditions on a tool's own macro,
   unless the text is the same with and without it.
-- ``system-task``: any that is not in ``TASKS`` and that ``harmless`` leaves; time functions anywhere but in the arguments of a printing task.
+- ``system-task``: any that is not in ``TASKS`` and that ``harmless`` leaves, but for what ends the run, which shows when it does; time functions anywhere but in the arguments of a printing task.
 - ``construct``: force, release, final, bind, DPI, programs, configurations, checkers, alias, bidirectional switches.
 - ``attribute``: those by which Icarus reschedules a process.
 - ``hierarchy``: a dotted name that does not begin inside its own module, ``$root``, ``$unit``.
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from itertl.judging import harmless
-from itertl.judging.harmless import PRINTING
+from itertl.judging.harmless import ENDING, PRINTING
 from itertl.records import Verdict
 from itertl.tools import slang
 from itertl.tools.slang import Unit
@@ -249,7 +249,7 @@ def _system_name(node: Any, found: list[Refusal], times: list[tuple[str, int]]) 
     name = node.systemIdentifier.valueText
     if name in TIME:
         times.append((name, node.sourceRange.start.offset))
-    elif name not in TASKS and name not in PRINTING:
+    elif name not in TASKS and name not in PRINTING and name not in ENDING:
         found.append(_gamed("system-task", name))
 
 

@@ -1,7 +1,8 @@
 """What a design may hold without effect on its outputs, taken out of its text before it is judged.
 
 Waveform dumps and time formats; assertions, assumptions and covers whose actions only print or end the run, with the properties and
-sequences that they name; ``$finish`` and its kin where no run gets to them, under a condition that is constant. A name that is
+sequences that they name; ``$finish`` and its kin where no run gets to them, under a condition that is constant. Where one may be
+reached it stays, for a run that it ends is not whole, and ``blamed`` says so. A name that is
 escaped for its characters gets a plain one. What is left of such things is for the gate to refuse.
 """
 
@@ -9,6 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from itertl.judging.outcomes import Judgement, cut
+from itertl.records import Verdict
 from itertl.tools import slang
 from itertl.tools.slang import Unit, walk
 
@@ -16,7 +19,9 @@ PRINTING = frozenset(
     f"${task}{base}" for task in ("display", "write", "strobe", "monitor") for base in ("", "b", "o", "h")
 ) | {"$info", "$warning", "$error"}
 _DUMPS = frozenset("$dumpfile $dumpvars $dumpon $dumpoff $dumpall $dumplimit $dumpflush $dumpports $timeformat $printtimescale $monitoron $monitoroff".split())  # noqa: SIM905
-_ENDS = frozenset({"$finish", "$stop", "$fatal", "$exit"})
+ENDING = frozenset({"$finish", "$stop", "$fatal"})
+_ENDS = ENDING | {"$exit"}
+_ENDING = re.compile(r"\$(?:finish|stop|fatal)\b")
 _ASSERTIONS = frozenset({
     "ImmediateAssertStatement", "ImmediateAssumeStatement", "ImmediateCoverStatement", "AssertPropertyStatement", "AssumePropertyStatement",
     "CoverPropertyStatement", "CoverSequenceStatement", "RestrictPropertyStatement",
@@ -40,6 +45,14 @@ def without(text: str, top: str) -> str:
         return text
     unit = slang.parse(text)
     return text if unit.error or _is_reached(unit, top) else _replaced(text, _spans(unit.tree.root)[1])
+
+
+def blamed(judgement: Judgement, text: str) -> Judgement:
+    """``judgement``, or GAMED where the run did not come to its end and the design holds what ends one."""
+    found = _ENDING.search(text)
+    if found is None or judgement[0] is not Verdict.RUNTIME_ERROR:
+        return judgement
+    return Verdict.GAMED, cut(f"system-task: {found.group()} ended the run: {judgement[1]}")
 
 
 def _replaced(text: str, spans: Sequence[Span]) -> str:

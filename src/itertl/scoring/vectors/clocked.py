@@ -85,13 +85,14 @@ class Driver:
                 self.inputs.values[name] = value & ((1 << self.inputs.ports[name].width) - 1)
             self._cycle(is_dense=False, may_reset=False)
 
-    def sequence(self, cycles: int, *, is_dense: bool, from_reset: bool = False) -> None:
-        """Habits for every input, a reset at the beginning of most (``from_reset``: of this), then so many cycles of a clock."""
+    def sequence(self, cycles: int, *, is_dense: bool, from_reset: bool = False, may_begin: bool = True) -> None:
+        """Habits for every input, a reset at the beginning of most (``from_reset``: of this; without ``may_begin`` of none, nor
+        later), then so many cycles of a clock."""
         rng = self.rng
         self.habits = {name: self._habit(self.inputs.ports[name].width) for name in (*self.data, *self.gates)}
-        self.reset_rate = rng.choice(_RESET_RATES) if cycles < 200 else 0.0
+        self.reset_rate = rng.choice(_RESET_RATES) if cycles < 200 and may_begin else 0.0
         self.is_overlapping = len(self.clocks) > 1 and rng.random() < 0.4
-        if self.resets and (from_reset or rng.random() < 0.7):
+        if self.resets and may_begin and (from_reset or rng.random() < 0.7):
             self._set(rng.choice(self.resets), True)
             self.inputs.step()
             for _ in range(rng.randrange(1, 3)):

@@ -24,7 +24,7 @@ from itertl.scoring.vectors.words import Hints
 HORIZONS = (2048, 16384, 98304)  # cycles
 _SETTINGS = 6
 _MOST_KB = 16384  # what a scan may print
-_LARGE = 200  # a constant of the reference that speaks of long counts
+LARGE = 200  # a constant of the reference that speaks of long counts
 
 
 Setting = tuple[int, ...]  # the words that lead to it; inputs are held at the last, in which the clock is idle
@@ -32,22 +32,22 @@ Setting = tuple[int, ...]  # the words that lead to it; inputs are held at the l
 
 def extend(inputs: Inputs, design: str, interface: Interface, known: Hints, outputs: Sequence[str]) -> None:
     """Add what ``outputs``, the reference's answers to the steps in ``inputs`` so far, leave to be seen."""
-    if not _can_run_on(interface) or inputs.is_full:
+    if not can_run_on(interface) or inputs.is_full:
         return
     seen = moves(sample(text) for text in outputs)
     if seen.complete.bit_count() == len(outputs[0]):
         return
-    settings = _settings(inputs, interface, known)
+    places = settings(inputs, interface, known)
     full = (1 << len(outputs[0])) - 1
     scanner = _Scanner(design, interface, known)
     start = Inputs(interface.inputs, known, inputs.rng)
     Driver(start, interface, known).begin()
-    found = scanner.scan(start, settings, HORIZONS[0], full)
+    found = scanner.scan(start, places, HORIZONS[0], full)
     ranked = sorted(range(len(found)), key=lambda n: _rank(found[n], seen, n), reverse=True)
     driver = Driver(inputs, interface, known)
     for number, horizons in zip(ranked, (HORIZONS, HORIZONS[:2]), strict=False):
-        changes = _follow(scanner, inputs, settings[number], seen, full, horizons)
-        _write(driver, settings[number], _wanted(changes, seen))
+        changes = _follow(scanner, inputs, places[number], seen, full, horizons)
+        _write(driver, places[number], _wanted(changes, seen))
         seen = seen | moves(outputs for _, outputs in changes)
 
 
@@ -65,12 +65,12 @@ def _follow(scanner: "_Scanner", inputs: Inputs, setting: Setting, seen: Moves, 
     return found
 
 
-def _can_run_on(interface: Interface) -> bool:
+def can_run_on(interface: Interface) -> bool:
     widths = {port.name: port.width for port in interface.ports}
     return len(interface.clocks) == 1 and widths[interface.clocks[0].name] == 1 and interface.has_state
 
 
-def _settings(inputs: Inputs, interface: Interface, known: Hints) -> list[Setting]:
+def settings(inputs: Inputs, interface: Interface, known: Hints) -> list[Setting]:
     """Enables on and the rest off; all off; all on; random values; each after a reset or after a random sequence."""
     data = [p for p in interface.inputs if p.name not in {c.name for c in interface.clocks} | {r.name for r in interface.resets}]
     enabled = {p.name: int(p.name in interface.enables and not _loads(p.name)) for p in data}
@@ -135,7 +135,7 @@ def _rank(changes: Sequence[Change], seen: Moves, number: int) -> tuple[int, int
 
 def _is_worth(found: Sequence[Change], known: Hints, horizon: int, seen: Moves) -> bool:
     """Whether going on may show more: something new came late, or the reference speaks of counts that long."""
-    if any(constant.value * 4 > horizon and constant.value >= _LARGE for constant in known.constants):
+    if any(constant.value * 4 > horizon and constant.value >= LARGE for constant in known.constants):
         return True
     return any(event.is_first and event.cycle > horizon // 8 for event in events(found, seen))
 
@@ -145,6 +145,15 @@ def _wanted(changes: Sequence[Change], seen: Moves) -> list[Event]:
     found = events(changes, seen)
     last = max((event.cycle for event in found if event.is_first), default=0)
     return [event for event in found if event.cycle <= max(last, HORIZONS[1])]
+
+
+def look_at(driver: Driver, setting: Setting, counts: Sequence[int]) -> None:
+    """Hold the inputs from a setting on, and look at the cycles around each of the counts."""
+    _go_to(driver.inputs, setting)
+    done = 0
+    for cycle in sorted({count + near for count in counts for near in range(-2, 6)}):
+        driver.run_on(max(0, cycle - done))
+        done = cycle + 1
 
 
 def _write(driver: Driver, setting: Setting, wanted: Sequence[Event]) -> None:

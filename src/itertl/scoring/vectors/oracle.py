@@ -4,25 +4,27 @@ A reference says nothing (``Silent``) where the gate refuses it, its ports canno
 compile or come to its end in the simulator, or no bit of its outputs is ever known.
 """
 
+import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from itertl.judging import gate
 from itertl.records import Verdict, content_hash
 from itertl.scoring import interface as interfaces
 from itertl.scoring.interface import Interface, Unsupported
-from itertl.scoring.vectors import far, outcome, still, stimulus, testbench
+from itertl.scoring.vectors import far, outcome, own, still, stimulus, testbench
 from itertl.scoring.vectors.delays import step_ns
 from itertl.scoring.vectors.outcome import Expected
 from itertl.scoring.vectors.stimulus import Inputs, Stimulus
 from itertl.scoring.vectors.testbench import RUN_LIMITS, Bench
-from itertl.scoring.vectors.words import Hints, hints
+from itertl.scoring.vectors.words import Constant, Hints, hints
 
 STEPS = 4000  # words for a design at its default parameters
 SECOND_STEPS = 1500  # at other parameters
 FEWEST_STEPS = 64
 REFERENCE_CPU_S = 1  # a reference that needs more is given fewer words; not wall time, which other work would change
+_OWN_PARAMETERS, _WIDEST = 4, 64  # runs at values of parameters that a candidate speaks of, and the largest of these
 KEPT = 32  # oracles in a worker's memory
 
 
@@ -38,12 +40,14 @@ class Run:
     expected: Expected
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Oracle:
     """``runs``: at the defaults, then at other values where the reference has parameters to set."""
 
     interface: Interface
     runs: tuple[Run, ...]
+    text: str  # as the gate printed it
+    seed: str
     still: tuple[str, ...] = ()  # outputs that never move in the first run, though nothing proves them constant
 
 
@@ -74,7 +78,35 @@ def consult(reference: str, top: str, seed: str) -> Oracle | Silent:
     if not first.expected.known:
         return _silent("no bit of its outputs is ever known")
     others = _second(found.text, seen, known, _seed(seed, reference))
-    return Oracle(seen, (first, *others), _still(found.text, first))
+    return Oracle(seen, (first, *others), found.text, seed, _still(found.text, first))
+
+
+@functools.lru_cache(maxsize=KEPT)
+def own_runs(oracle: Oracle, candidate: str) -> tuple[Run, ...]:
+    """The reference's runs on what a candidate's text suggests beside its own: words, and values of parameters. None where it
+    suggests nothing; those that do not come to their end are left out. Raises ToolMissing."""
+    numbers, known = own.unlike(candidate, oracle.text), hints(candidate)
+    runs = [_own_words(oracle, candidate, numbers)] if numbers else []
+    theirs = {constant.value for constant in hints(oracle.text).constants} if oracle.interface.tunable else set[int]()
+    sizes = [c.value for c in known.constants if 1 < c.value <= _WIDEST and c.value not in theirs]
+    asked = [{name: size + more} for size in sizes for name in oracle.interface.tunable for more in (0, 1)]
+    for parameters in asked[:_OWN_PARAMETERS]:
+        with contextlib.suppress(Unsupported):
+            seen = interfaces.read(oracle.text, oracle.interface.top, parameters)
+            run = _run(oracle.text, seen, parameters, known, _seed(oracle.seed, oracle.text), SECOND_STEPS)
+            runs.append(run if isinstance(run, Run) and run.expected.known else None)
+    return tuple(run for run in runs if run is not None)
+
+
+def _own_words(oracle: Oracle, candidate: str, numbers: Sequence[Constant]) -> Run | None:
+    parts = (f"{number.width}'{number.value}" for number in numbers)
+    inputs = own.make(oracle.interface, candidate, numbers, _seed(oracle.seed, oracle.text, *parts))
+    words, done = _extended(inputs, oracle.text, oracle.interface, step_ns(oracle.text))
+    if done.stopped is not None:
+        return None
+    bench = testbench.prepare(words, oracle.interface, step_ns(oracle.text))
+    expected = outcome.expect(done.outputs, words.is_compared)
+    return Run({}, oracle.interface, words, bench, done.outputs, expected) if expected.known else None
 
 
 def _still(text: str, run: Run) -> tuple[str, ...]:

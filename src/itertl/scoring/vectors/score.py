@@ -2,8 +2,10 @@
 
 import os
 import re
+from collections.abc import Iterator
 
 from itertl.judging import gate
+from itertl.judging.harmless import blamed
 from itertl.judging.outcomes import cut
 from itertl.problems.header import derive_top
 from itertl.records import Score, Verdict
@@ -12,11 +14,11 @@ from itertl.scoring.interface import Interface, Unsupported, same_ports
 from itertl.scoring.samples import ScoreItem, is_plain_name
 from itertl.scoring.vectors import outcome, testbench
 from itertl.scoring.vectors.mismatch import describe
-from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult
+from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult, own_runs
 from itertl.scoring.vectors.outcome import Outcome
 from itertl.tools import icarus
 
-REVISION = 5  # of stimulus and rule: part of what a kept score depends on
+REVISION = 6  # of stimulus and rule: part of what a kept score depends on
 # what the simulator says of legal SystemVerilog that it does not know; slang has elaborated the design before
 _LIMIT = re.compile(r"\S*:\d+: (?:sorry: |internal error|error: This assignment requires an explicit cast)|ivl\b.*\bAssertion\b.*\bfailed\b")
 
@@ -65,15 +67,15 @@ def score(item: ScoreItem) -> Score:
 def judge(design: str, seen: Interface, oracle: Oracle) -> tuple[float | None, Verdict, str]:
     """(value, verdict, detail) of a text that the gate let through and that has the reference's ports."""
     outcomes: list[Outcome] = []
-    for run in oracle.runs:
+    for run in _runs(oracle, design):
         if not run.parameters.keys() <= dict(seen.parameters).keys():
-            break  # judged at the defaults alone
+            continue  # judged at the defaults alone
         if run.parameters and not _fits(design, run):
             detail = f"with {_settings(run)}: other ports than the reference, or it does not elaborate"
             return _value([*outcomes, _nothing(run)]), Verdict.WRONG_OUTPUT, detail
         done = testbench.run(design, run.bench, run.parameters)
         if done.stopped is not None:
-            verdict, detail = done.stopped
+            verdict, detail = blamed(done.stopped, design)
             if verdict is not Verdict.RUNTIME_ERROR and _LIMIT.match(detail):  # what a design prints while it runs is its own
                 return None, Verdict.UNDECIDED, f"Icarus Verilog lacks what this design uses, and slang takes: {detail}"
             return (None if verdict is Verdict.TOOL_FAILED else 0.0), verdict, detail
@@ -87,6 +89,12 @@ def judge(design: str, seen: Interface, oracle: Oracle) -> tuple[float | None, V
     bits = outcome.joined(outcomes).known
     known = oracle.runs[0].expected.known / (oracle.runs[0].expected.width * sum(oracle.runs[0].stimulus.is_compared))
     return 1.0, Verdict.PASSED, f"{bits} bits agree; the reference knows {known:.0%} of its outputs"
+
+
+def _runs(oracle: Oracle, design: str) -> Iterator[Run]:
+    """What every candidate is given, and, for one that agrees on all of it, what its own text suggests."""
+    yield from oracle.runs
+    yield from own_runs(oracle, design)
 
 
 def _fits(design: str, run: Run) -> bool:

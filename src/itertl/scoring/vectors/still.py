@@ -27,7 +27,7 @@ LIMITS = Limits(wall_s=20, cpu_s=20, memory_mb=2048, file_mb=64, proc=True)
 MOST_OUTPUTS = 4  # of one reference that are searched for
 _DEPTH = 32  # cycles
 _SOLVE_S = 4  # for one output
-_VARIANTS = 32
+_VARIANTS = 96
 _WRAPPER = "itertl_wake"
 _PREPARE = (
     "read_verilog -sv -noassert -noassume -norestrict -nodisplay design.v wrapper.v", f"hierarchy -check -top {_WRAPPER}", "proc",
@@ -81,7 +81,7 @@ def search(text: str, interface: Interface, still: dict[str, str]) -> dict[str, 
 
 
 def play(inputs: Inputs, interface: Interface, known: Hints, cycles: Sequence[Cycle]) -> None:
-    """The cycles, what may follow, and variants: without one of the cycles, or with another word before or in place of it."""
+    """The cycles, what may follow, and variants: without one of the cycles, with another word before it, with a bit of its word turned."""
     driver = Driver(inputs, interface, known)
     rng, data = inputs.rng, [name for name in cycles[0] if name not in {reset.name for reset in interface.resets}]
     plans = [list(cycles), list(cycles)]
@@ -89,9 +89,12 @@ def play(inputs: Inputs, interface: Interface, known: Hints, cycles: Sequence[Cy
         plans.append([*cycles[:at], *cycles[at + 1 :]])
         if data:
             name = max(rng.sample(data, len(data)), key=lambda name: inputs.ports[name].width)
-            other = {**cycle, name: cycle[name] ^ 1 << rng.randrange(inputs.ports[name].width)}
-            plans += [[*cycles[:at], other, *cycles[at:]], [*cycles[:at], other, *cycles[at + 1 :]]]
-    for plan in [*plans[:_VARIANTS], list(cycles)]:
+            turned = [{**cycle, name: cycle[name] ^ 1 << bit} for bit in range(inputs.ports[name].width)]
+            plans.append([*cycles[:at], rng.choice(turned), *cycles[at:]])
+            plans += [[*cycles[:at], other, *cycles[at + 1 :]] for other in turned]
+    if len(plans) > _VARIANTS:
+        plans = [*plans[:2], *rng.sample(plans[2:], _VARIANTS - 2)]
+    for plan in [*plans, list(cycles)]:
         for cycle in plan:
             driver.play(cycle)
         for _ in range(3):
