@@ -20,7 +20,7 @@ from itertl.tools import icarus
 
 REVISION = 6  # of stimulus and rule: part of what a kept score depends on
 # what the simulator says of legal SystemVerilog that it does not know; slang has elaborated the design before
-_LIMIT = re.compile(r"\S*:\d+: (?:sorry: |internal error|error: This assignment requires an explicit cast)|ivl\b.*\bAssertion\b.*\bfailed\b")
+_LIMIT = re.compile(r"\S*:\d+: (?:sorry: |internal error|syntax error|error: This assignment requires an explicit cast)|ivl\b.*\bAssertion\b.*\bfailed\b")
 
 
 def seed() -> str:
