@@ -176,3 +176,11 @@ def test_any_text_is_answered(body: str) -> None:
     assert isinstance(answer, (Design, Refusal))
     if isinstance(answer, Design):
         assert "$finish" not in answer.text and "`include" not in answer.text
+
+
+def test_a_tools_macro_is_judged_both_ways_where_its_caller_does() -> None:
+    text = module("`ifdef __ICARUS__\nwire k = b[0];\n`else\nwire k = b[1];\n`endif")
+    design = examine(text, "top_module", with_variants=True)
+    assert isinstance(design, Design) and "b[1]" in design.text
+    assert ["b[0]" in variant for variant in design.variants] == [True]
+    assert isinstance(examine(text.replace("b[0]", "nowhere"), "top_module", with_variants=True), Refusal)

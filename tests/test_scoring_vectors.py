@@ -444,3 +444,12 @@ def test_what_the_simulator_lacks_is_no_fault_of_the_design(body: str) -> None:
     found = score(ScoreItem(code=f"module m(input logic [3:0] a, output logic [3:0] y); {body} endmodule", reference=reference, top="m"))
     lacks = found.value is None and found.verdict is Verdict.UNDECIDED and "Icarus" in found.detail
     assert lacks or found.verdict in (Verdict.PASSED, Verdict.WRONG_OUTPUT)
+
+
+@pytest.mark.parametrize(("hidden", "value"), [("b & a", 1.0), ("a | b", None)])
+def test_both_branches_of_a_tools_macro_must_be_right(hidden: str, value: float | None) -> None:
+    reference = "module m(input a, input b, output y);\nassign y = a & b;\nendmodule\n"
+    for branches in ((hidden, "a & b"), ("a & b", hidden)):
+        code = "module m(input a, input b, output y);\n`ifdef __ICARUS__\nassign y = {};\n`else\nassign y = {};\n`endif\nendmodule\n".format(*branches)
+        found = score(ScoreItem(code=code, reference=reference, top="m"))
+        assert (found.value == 1.0) == (value == 1.0) and found.value is not None, found

@@ -8,7 +8,7 @@ preprocessor, a comment or a character that two tools read differently. What is 
   plain ones (Icarus takes ``\\$finish`` for a system task, and its preprocessor obeys a directive inside a name) where
   ``harmless`` gave them no other.
 - ``directive``: ``include``, and directives that change how later text is read; conditions on a tool's own macro,
-  unless the text is the same with and without it.
+  unless the text is the same with and without it, or its caller judges it both ways.
 - ``system-task``: any that is not in ``TASKS`` and that ``harmless`` leaves, but for what ends the run, which shows when it does; time functions anywhere but in the arguments of a printing task.
 - ``construct``: force, release, final, bind, DPI, programs, configurations, checkers, alias, bidirectional switches.
 - ``attribute``: those by which Icarus reschedules a process.
@@ -20,7 +20,7 @@ It runs in the calling process: a text that makes slang crash or hang ends that 
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from itertl.judging import harmless
@@ -78,16 +78,18 @@ class Design:
     text: str
     top: str
     key: str  # equal for texts that differ in white space alone
+    variants: tuple[str, ...] = ()  # what it is where a tool's own macro is defined, where that changes it
 
 
 Found: TypeAlias = Design | Refusal
 
 
-def examine(code: str, top: str, *, testbench_names: frozenset[str] = frozenset()) -> Found:
+def examine(code: str, top: str, *, testbench_names: frozenset[str] = frozenset(), with_variants: bool = False) -> Found:
     """Read ``code`` as a compilation unit of its own and give back what may be simulated of it as module ``top``.
 
     ``testbench_names``: modules and instances of the testbench, to tell a design that asks for them from one with a
-    plain mistake. Refusals are GAMED, or NO_CODE, SYNTAX_ERROR and ELABORATION_ERROR as ``slang.check`` has them.
+    plain mistake. ``with_variants``: a text that a tool's own macro changes is no gaming, and its caller judges it both ways.
+    Refusals are GAMED, or NO_CODE, SYNTAX_ERROR and ELABORATION_ERROR as ``slang.check`` has them.
     Raises ToolMissing.
     """
     text = code.replace("\r\n", "\n").removeprefix("\ufeff").translate(_PLAIN_SPACE)
@@ -107,13 +109,19 @@ def examine(code: str, top: str, *, testbench_names: frozenset[str] = frozenset(
     if top not in unit.modules:
         return Refusal(Verdict.ELABORATION_ERROR, slang.no_module(top, unit))
     printed = harmless.without(_print_used(unit, top), top)
+    variants: list[str] = []
     for name, which in macros.items():
         other = slang.parse(text, macros=[f"{name}=1"])
-        if other.error or _bare(harmless.without(_print_used(other, top), top)) != _bare(printed):
-            return _gamed("directive", which)
+        changed = harmless.without(_print_used(other, top), top) if not other.error and top in other.modules else ""
+        if _bare(changed) != _bare(printed):
+            own = _examine_printed(changed, top, other, testbench_names) if with_variants and changed else None
+            if not isinstance(own, Design):
+                return own or _gamed("directive", which)
+            variants.append(own.text)
     if len(printed.encode("utf-8", "replace")) > MAX_EXPANDED_BYTES:
         return _gamed("text", f"grows to more than {MAX_EXPANDED_BYTES >> 10} KiB when its macros are expanded")
-    return _examine_printed(printed, top, unit, testbench_names)
+    found = _examine_printed(printed, top, unit, testbench_names)
+    return replace(found, variants=tuple(variants)) if isinstance(found, Design) else found
 
 
 def _bare(text: str) -> list[str]:

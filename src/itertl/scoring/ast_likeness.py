@@ -57,7 +57,7 @@ def dice(a: Counter[bytes], b: Counter[bytes]) -> float:
 @functools.lru_cache(maxsize=64)
 def _subtrees(code: str, top: str) -> "Counter[bytes] | gate.Refusal":
     """The multiset of a design's subtrees, or why it is none. Kept: a problem's reference is asked for again and again."""
-    design = gate.examine(code, top)
+    design = gate.examine(code, top, with_variants=True)
     if isinstance(design, gate.Refusal):
         return design
     root = slang.parse(design.text).tree.root

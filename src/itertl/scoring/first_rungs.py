@@ -24,7 +24,7 @@ def gate(item: ScoreItem) -> Score:
     unit = slang.parse(item.code)
     tops = [item.top] if item.top is not None else list(unit.modules)
     for top in tops:  # without a name to look for, what any module does counts
-        found = judge.examine(item.code, top)
+        found = judge.examine(item.code, top, with_variants=True)
         if isinstance(found, judge.Refusal) and found.verdict is Verdict.GAMED:
             return result(GAMED, Verdict.GAMED, found.detail)
     return result(1.0, Verdict.PASSED)

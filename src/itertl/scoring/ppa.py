@@ -125,7 +125,7 @@ def _reference(code: str, top: str, library: str) -> Figures | str:
 
 def _figures(code: str, top: str, library: str) -> Figures | str:
     """What a design that the simulator finds right amounts to, or why it cannot be told."""
-    found = gate.examine(code, top)
+    found = gate.examine(code, top, with_variants=True)
     if isinstance(found, gate.Refusal):
         return f"{found.verdict}: {found.detail}"
     try:

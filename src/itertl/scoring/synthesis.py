@@ -46,7 +46,7 @@ def score(item: ScoreItem) -> Score:
     top = item.top or (derive_top(item.reference) if item.reference is not None else derive_top(item.code))
     if top is None or not is_plain_name(top):
         return result(None, Verdict.UNJUDGEABLE, f"the problem's top module {(top or '')[:80]!r} is no identifier")
-    found = gate.examine(item.code, top)
+    found = gate.examine(item.code, top, with_variants=True)
     if isinstance(found, gate.Refusal):
         return result(0.0, found.verdict, found.detail)
     mine = substance(found.text, top)

@@ -49,7 +49,7 @@ def score(item: ScoreItem) -> Score:
         return result(None if simulation.value is None else 0.0, simulation.verdict, _named(simulation))
     assert item.reference is not None
     top = item.top or derive_top(item.reference) or ""
-    reference, candidate = _examined(item.reference, top), gate.examine(item.code, top)
+    reference, candidate = _examined(item.reference, top), gate.examine(item.code, top, with_variants=True)
     if not isinstance(reference, Design) or not isinstance(candidate, Design):
         return result(None, Verdict.TOOL_FAILED, "the gate refuses a text that it let through before")
     return _verdict(_decided(reference, candidate), result)
@@ -59,6 +59,8 @@ def _decided(reference: Design, candidate: Design) -> Proof:
     """The proof, with its counterexample played."""
     if candidate.key == reference.key:
         return Proof(Outcome.PROVEN, "the reference's own text")
+    if candidate.variants:
+        return Proof(Outcome.UNSUPPORTED, "a tool's own macro changes the text")
     found = proof.prove(reference, candidate)
     if found.trace is None:
         return found

@@ -51,7 +51,7 @@ def score(item: ScoreItem) -> Score:
     oracle = consult(item.reference, top, seed())
     if isinstance(oracle, Silent):
         return result(None, oracle.verdict, oracle.reason)
-    found = gate.examine(item.code, top)
+    found = gate.examine(item.code, top, with_variants=True)
     if isinstance(found, gate.Refusal):
         return result(0.0, found.verdict, found.detail)
     try:
@@ -61,7 +61,12 @@ def score(item: ScoreItem) -> Score:
     difference = same_ports(seen, oracle.interface)
     if difference:
         return result(0.0, Verdict.ELABORATION_ERROR, difference)
-    return result(*judge(found.text, seen, oracle))
+    told = judge(found.text, seen, oracle)
+    for variant in found.variants if told[1] is Verdict.PASSED else ():
+        value, verdict, detail = judge(variant, seen, oracle)
+        if verdict is not Verdict.PASSED:
+            return result(value, verdict, f"as a tool reads it that defines its macro: {detail}")
+    return result(*told)
 
 
 def judge(design: str, seen: Interface, oracle: Oracle) -> tuple[float | None, Verdict, str]:

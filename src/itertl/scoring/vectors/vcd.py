@@ -45,7 +45,7 @@ def _runs(item: ScoreItem) -> Iterator[tuple[Run, tuple[str, ...]]]:
     oracle = consult(item.reference or "", top, seed())
     if not isinstance(oracle, Oracle):
         raise DataError(oracle.reason)
-    found = gate.examine(item.code, top)
+    found = gate.examine(item.code, top, with_variants=True)
     if isinstance(found, gate.Refusal):
         raise DataError(f"the candidate is refused: {found.verdict}: {found.detail}")
     for run in oracle.runs:
