@@ -293,3 +293,15 @@ def test_published_solutions_are_found_among_drafts(shared_data: Path) -> None:
             for form in DRAFTED:
                 assert extract(form.format(head=head, code=code, draft=draft), header=head).code.strip() == code.strip(), (row["task_id"], form)
             assert extract(f"<think>\n{draft}", header=head).code == extract(draft, header=head, opened=True).code == ""
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["Sure! Here is the body:\n\n", "The module passes its input on.\nIt needs one line of code:\n", "", "// passes it on to the output\n", "assign unused_here = a;\n"],
+)
+def test_prose_before_a_body_is_no_code(before: str) -> None:
+    found = extract(f"{before}assign y = a;\nendmodule\n", header="module m(input a, output y);\n")
+    kept = before if before.startswith(("//", "assign")) else ""
+    assert found.code == f"module m(input a, output y);\n{kept}assign y = a;\nendmodule"
+    always = "always @(posedge clk or negedge rst)\n  q <= d;\nendmodule\n"
+    assert "always @(posedge clk or negedge rst)" in extract(before + always, header="module m(input clk, rst, d, output reg q);\n").code

@@ -9,13 +9,13 @@ a module stays (and is a syntax error, as it should be).
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from itertl.records import Dropped
 from itertl.sampling.thoughts import Span, answer_spans, has_thought
 from itertl.sampling.units import Unit, find_units, looks_like_code, module_name
 from itertl.sampling.versions import choose_versions
-from itertl.tools.verilog_text import tokenize, unix_lines
+from itertl.tools.verilog_text import is_prose, tokenize, unix_lines
 
 THOUGHT = "thought"
 ADDED_END = "added a missing endmodule"
@@ -40,6 +40,9 @@ _COMMENT_OR_STRING = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"[^\"\n]*\"?", re.D
 
 _GATE = re.compile(
     r"^\s*(?:x?n?or|n?and|not|buf|(?:buf|not)if[01]|[rt]?(?:pmos|nmos|cmos)|r?tran(?:if[01])?)\b\s*(?:#\s*[\w.]+\s*)?(?:\w+\s*)?\([^;]*\)\s*[;,]", re.M
+)
+_STATEMENT = re.compile(
+    r"\s*(?:always\w*|initial|assign|wire|reg|logic|bit|int|integer|input|output|inout|parameter|localparam|genvar|generate|function|task|typedef|case[xz]?|if|for|begin|end)\b"
 )
 _WRAPPING = re.compile(r"^\s*(?:`{3,}|~~~)|^\s*(?:CODE (?:BEGIN|END)|\[(?:BEGIN|DONE|END)\])", re.M | re.I)
 
@@ -98,6 +101,10 @@ def _extract(text: str, spans: Sequence[Span], header: str, prefill: str, top: s
     start, notes = _start_of_code(text, kept, header, prefill)
     if start is None:
         return _account(text, "", _nothing(text, drops), [])
+    if notes == [ADDED_HEADER] and not kept[0].is_fenced:
+        at = _behind_prose(text, kept[0])
+        drops += [_Drop(kept[0].start, at, "prose before the code")] if at > kept[0].start else []
+        kept = [replace(kept[0], start=at), *kept[1:]]
     joined, offsets = _join(text, kept, start)
     wanted = module_name(header or prefill) or top
     asked = frozenset(t.text for t in tokenize(header or prefill) if t.kind == "identifier")
@@ -228,6 +235,16 @@ def _start_of_code(text: str, kept: list[_Piece], header: str, prefill: str) -> 
     if not head.strip():
         return None, []
     return head if head.endswith("\n") else head + "\n", [ADDED_HEADER]
+
+
+def _behind_prose(text: str, piece: _Piece) -> int:
+    """Where the first line of a body begins that is no prose; the piece's start where there is none."""
+    at = piece.start
+    for line in text[piece.start : piece.end].splitlines(keepends=True):
+        if line.strip() and (_STATEMENT.match(line) or re.search(r"[;=`]|//|/\*", line) or not is_prose(line)):
+            return at
+        at += len(line)
+    return piece.start
 
 
 def _join(text: str, kept: list[_Piece], start: str) -> tuple[str, list[tuple[int, int, int]]]:
