@@ -23,11 +23,15 @@ FORM = PromptConfig(style="chat", system='Say "Verilog"\nand \'no more\' \\ {{ x
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of one round with ``FORM``."""
-    folder = tmp_path_factory.mktemp("trained")
+    """A checkpoint of one round with ``FORM``, of problems with headers."""
+    return one_round(tmp_path_factory.mktemp("trained"), "module m(input a);\n")
+
+
+def one_round(folder: Path, header: str) -> Path:
     case, config = cases.case(2), build_recipe({"train": {"epochs": 1}}).train
+    problems = [problem.model_copy(update={"header": header}) for problem in case.problems]
     train(
-        case.rows, case.problems, model=resolve_model(ModelConfig(path="random:tiny-chat")), out=folder / "new", log=folder / "log.jsonl",
+        case.rows, problems, model=resolve_model(ModelConfig(path="random:tiny-chat")), out=folder / "new", log=folder / "log.jsonl",
         state=folder / "state", config=config, method=resolve_method("itertl", config), prompt=FORM, score=cases.SCORE, seed=1,
     )  # fmt: skip
     return folder / "new"
@@ -42,6 +46,11 @@ def test_a_checkpoint_is_asked_as_it_was_trained(trained: Path) -> None:
     other = with_form(build_recipe({"model": {"path": str(trained)}, "prompt": {"header": "append"}}), told.append)
     assert other.prompt == FORM.model_copy(update={"header": "append"})
     assert len(told) == 1 and "prompt.header" in told[0] and '"prefill"' in told[0] and '"append"' in told[0]
+
+
+def test_a_form_asks_for_no_header_that_training_had_not(tmp_path: Path) -> None:
+    plain = build_recipe({"model": {"path": str(one_round(tmp_path, ""))}})
+    assert with_form(plain, print).prompt == FORM.model_copy(update={"header": "omit"})
 
 
 def test_the_chat_template_says_the_system_message(trained: Path) -> None:
