@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +29,7 @@ from transformers import (
 )
 
 import report_builder as build
-from command_line import itertl, itertl_apart
+from command_line import itertl
 from itertl import gguf_conversion, models, storage
 from itertl.config import ModelConfig
 from itertl.errors import DataError, ToolFailed, UsageError
@@ -536,18 +535,33 @@ def test_the_source_is_never_written_over(tiny: Path, tmp_path: Path) -> None:
     assert storage.hash_file(tmp_path / "a" / "m") == before
 
 
-@pytest.mark.parametrize("point", ["synced", "moved", "renamed", "durable"])
-def test_after_a_kill_the_same_command_ends_as_if_nothing_had_been(point: str, tiny: Path, tmp_path: Path) -> None:
+FORKED = """
+import os, sys
+from pathlib import Path
+import itertl.export.checkpoint, transformers.models.llama.modeling_llama
+from itertl.export.stage import export
+for point in sys.argv[3:]:
+    if not os.fork():
+        os.environ["ITERTL_KILL_AT"] = f"commit.out.{point}"
+        export(Path(sys.argv[1]), Path(sys.argv[2]) / point / "out")
+        os._exit(0)
+    print(os.WTERMSIG(os.wait()[1]))
+"""
+
+
+def test_after_a_kill_the_same_command_ends_as_if_nothing_had_been(tiny: Path, tmp_path: Path) -> None:
     """At every moment the folder holds the old export, the new one, or waits whole under another name."""
-    out = tmp_path / "out"
-    export(tiny, out, kind="f32")
-    killed = itertl_apart("export", tiny, "--out", out, ITERTL_KILL_AT=f"commit.out.{point}")
-    assert killed.returncode == -signal.SIGKILL
-    there = [p for p in (out, tmp_path / ".out.old") if (p / "export.json").is_file()]
-    assert there
-    done = export(tiny, out)
-    assert set(done.files) == {p.name for p in out.iterdir()} - {"export.json"}
-    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    points = ["synced", "moved", "renamed", "durable"]
+    for point in points:
+        (tmp_path / point).mkdir()
+        export(tiny, tmp_path / point / "out", kind="f32")
+    killed = subprocess.run([sys.executable, "-c", FORKED, str(tiny), str(tmp_path), *points], capture_output=True, text=True, timeout=150)
+    assert killed.stdout.split() == ["9"] * 4, killed.stderr
+    for folder in (tmp_path / point for point in points):
+        assert [p for p in (folder / "out", folder / ".out.old") if (p / "export.json").is_file()]
+        done = export(tiny, folder / "out")
+        assert set(done.files) == {p.name for p in (folder / "out").iterdir()} - {"export.json"}
+        assert [p.name for p in folder.iterdir()] == ["out"]
 
 
 def test_two_exports_do_not_write_one_folder_at_once(tiny: Path, tmp_path: Path) -> None:
@@ -810,13 +824,10 @@ def test_wrong_usage_is_status_2(arguments: list[str], words: str, tiny: Path, t
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_check_is_status_1(tiny: Path, tmp_path: Path) -> None:
-    code = (
-        "import sys; from itertl import cli; from itertl.export import gguf_file as g; right = g.encode\n"
-        "g.encode = lambda w, s: right(w * 1.5 if s.name == 'blk.0.ffn_up.weight' else w, s)\n"
-        f"sys.argv = ['itertl', 'export', {str(tiny)!r}, '--out', {str(tmp_path / 'out')!r}, '--gguf', 'f16', '--json']; cli.main()"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=150)
+def test_a_failed_check_is_status_1(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = gguf_file.encode
+    monkeypatch.setattr(gguf_file, "encode", lambda w, s: right(w * 1.5 if s.name == "blk.0.ffn_up.weight" else w, s))
+    done = itertl("export", tiny, "--out", tmp_path / "out", "--gguf", "f16", "--json")
     assert done.returncode == 1 and "up_proj" in json.loads(done.stdout)["error"]
     assert list(tmp_path.iterdir()) == []
 
