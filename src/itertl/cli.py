@@ -49,6 +49,7 @@ def main() -> None:
     _quiet_libraries()
     try:
         status = app(standalone_mode=False)  # gives back the status of a typer.Exit instead of raising it
+        sys.stdout.flush()  # a full disk is told here, not by the interpreter when it ends
         if status == Interrupted.exit_status:  # which is how the library tells of Ctrl-C
             raise KeyboardInterrupt
         sys.exit(status if isinstance(status, int) else 0)
