@@ -116,6 +116,11 @@ class Climb:
     held: str
 
 
+def is_passed_by(score: Score) -> bool:
+    """Whether a climb goes on above a rung that has no answer: hardware that Yosys cannot make may still do what it should."""
+    return score.scorer == "synthesis" and score.verdict is Verdict.UNDECIDED
+
+
 def climb(scores: Sequence[Score], config: ScoreConfig) -> Climb:
     """Up the recipe's ladder. Raises RecipeError where a rung that is needed was not scored."""
     by_name = {score.scorer: score for score in scores}
@@ -126,6 +131,8 @@ def climb(scores: Sequence[Score], config: ScoreConfig) -> Climb:
         score = by_name.get(name)
         if score is None:
             raise _not_taken(name)
+        if is_passed_by(score) and name != list(config.ladder)[-1]:
+            continue
         if score.value is None:
             may_stay = name in config.optional and score.verdict in (Verdict.UNDECIDED, Verdict.UNJUDGEABLE)
             return Climb(reached / top if may_stay else None, held)

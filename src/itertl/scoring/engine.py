@@ -19,6 +19,7 @@ from itertl.errors import ToolFailed, ToolMissing
 from itertl.records import Fault, Score, Verdict, content_hash
 from itertl.scoring import scorers
 from itertl.scoring.cache import ScoreCache
+from itertl.scoring.combine import is_passed_by
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.worker import is_users_fault
 from itertl.storage import AppendLog
@@ -109,9 +110,9 @@ class _Found:
         self.seconds |= {key: seconds for key, (_, seconds) in taken.items()}
 
     def holds(self, row: Mapping[str, str], rung: str | None) -> bool:
-        """Whether an item is still on the ladder: its score for ``rung`` is 1."""
+        """Whether an item is still on the ladder: its score for ``rung`` is 1, or the climb goes on without it."""
         score = self.scores.get(row[rung]) if rung is not None else None
-        return rung is None or (score is not None and score.value is not None and score.value >= 1)
+        return rung is None or (score is not None and (is_passed_by(score) or (score.value is not None and score.value >= 1)))
 
     def overran(self, row: Mapping[str, str], rungs: Sequence[str], budget_s: float | None) -> bool:
         return budget_s is not None and sum(self.seconds.get(row[rung], 0.0) for rung in rungs) > budget_s

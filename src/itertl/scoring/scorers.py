@@ -32,7 +32,7 @@ SCORERS: dict[str, str] = {
 }
 NEEDS_REFERENCE = frozenset({"rtlcoder", "rouge-l", "rouge-l-tokens", "text", "ast", "vectors", "equivalence", "ppa"})
 STALLED_BY_TEXT = frozenset({"rtlcoder", "syntax", "icarus", "gate", "text", "synthesis", "ast", "vectors"})  # they run a tool on the candidate: it may not end
-REVISION = 2  # of the rules here; a change of what a scorer returns raises it, and cached scores go stale
+REVISION = 3  # of the rules here; a change of what a scorer returns raises it, and cached scores go stale
 
 
 def get_scorer(name: str) -> Scorer:

@@ -24,7 +24,10 @@ _SCRIPT = (
     "read_verilog -sv -noassert -noassume -norestrict -nodisplay design.v", f"hierarchy -check -top {TOP}", "proc", "flatten",
     "opt_expr", "opt_dff", "opt_expr", "opt_clean", "write_json design.json",
 )  # fmt: skip
-_NOT_READ = ("syntax error", "supported", "Don't know how to")  # what Yosys says of legal code that it does not know
+_NOT_READ = (  # what Yosys says of legal code that it does not know, and of its own limits
+    "syntax error", "supported", "Don't know how to", "Can't resolve function name", "Can't resolve task name", "only allowed in constant functions",
+    "of procedural for-loop is not constant", "Multiple edge sensitive events", "bad_alloc", "emory",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class Substance:
 
 
 def score(item: ScoreItem) -> Score:
-    """See the module. What Yosys cannot read though slang does is UNDECIDED. Raises ToolMissing."""
+    """See the module. What Yosys cannot read though slang does, or not within its limits, is UNDECIDED, and so is what it does not make of
+    the reference's own text. Raises ToolMissing."""
     version = yosys.version().split(" ")[1]
 
     def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
@@ -51,11 +55,14 @@ def score(item: ScoreItem) -> Score:
         return result(0.0, found.verdict, found.detail)
     mine = substance(found.text, top)
     if isinstance(mine, Ran):
-        if mine.timed_out:
-            return result(0.0, Verdict.TIMEOUT, "synthesis did not end within its limits")
-        is_unread = any(word in mine.error for word in _NOT_READ)
-        return result(*((None, Verdict.UNDECIDED) if is_unread else (0.0, Verdict.ELABORATION_ERROR)), mine.error)
-    hollow = _hollow(mine, _of_reference(item.reference, top))
+        why = "synthesis did not end within its limits" if mine.timed_out else mine.error
+        if mine.timed_out or any(word in why for word in _NOT_READ):
+            return result(None, Verdict.UNDECIDED, why)
+        if item.reference is not None and isinstance(_of_reference(item.reference, top), Ran):
+            return result(None, Verdict.UNDECIDED, f"nor does Yosys make hardware of the reference: {why}")
+        return result(0.0, Verdict.ELABORATION_ERROR, why)
+    asked = _of_reference(item.reference, top)
+    hollow = _hollow(mine, None if isinstance(asked, Ran) else asked)
     return result(0.0, Verdict.ELABORATION_ERROR, hollow) if hollow else result(1.0, Verdict.PASSED)
 
 
@@ -81,13 +88,12 @@ def netlist(text: str, top: str) -> dict[str, Any] | Ran:
 
 
 @functools.lru_cache(maxsize=256)
-def _of_reference(reference: str | None, top: str) -> Substance | None:
-    """None where there is no reference that could be compared with."""
+def _of_reference(reference: str | None, top: str) -> Substance | Ran | None:
+    """How Yosys ended where it makes nothing of the reference; None where there is none that could be compared with."""
     found = gate.examine(reference, top) if reference is not None else None
     if found is None or isinstance(found, gate.Refusal):
         return None
-    kept = substance(found.text, top)
-    return None if isinstance(kept, Ran) else kept
+    return substance(found.text, top)
 
 
 def _hollow(mine: Substance, reference: Substance | None) -> str:
