@@ -19,6 +19,7 @@ STEPS = 1500
 _LEAST = 4  # smaller numbers are everywhere, and the common words hold them
 _MOST = 24  # numbers that are looked at
 _COUNTS = 3  # of these, as counts of cycles
+_FARTHEST = 1 << 17  # cycles that a count may be
 _AFTER = 160  # cycles of other inputs behind a count
 _MIXED = 400  # steps or cycles with several numbers at once
 
@@ -67,7 +68,7 @@ def _clocked(inputs: Inputs, interface: Interface, known: Hints) -> None:
         driver.sequence(64, is_dense=False)
     if far.can_run_on(interface):
         for setting in far.settings(inputs, interface, known)[:2]:
-            counts = [c.value for c in known.constants if far.LARGE // 8 <= c.value <= far.HORIZONS[-1]][:_COUNTS]
+            counts = [c.value for c in known.constants if far.LARGE // 8 <= c.value <= _FARTHEST][:_COUNTS]
             if counts:
                 far.look_at(driver, setting, counts)
                 for _ in range(4):  # of habits
