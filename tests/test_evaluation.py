@@ -291,7 +291,7 @@ class TestFiles:
         write_lines(tmp_path / "s.jsonl", [*lines, {"task_id": "invert", "completion": INVERT + "\nThis module turns its input."}])
         found = eval_file(tmp_path / "s.jsonl", tiny_by_name)
         assert found["pass_at_k"]["1"] == 0.0
-        assert [note.split(" completions ")[0] for note in found["notes"]] == ["2 of 5", "1 of 5", "1 of 5"]
+        assert [note.split(" completions ")[0] for note in found["notes"]] == ["2 of 5", "1 of 5", "1 of 5", "1 of 5"]
         write_lines(tmp_path / "s.jsonl", [{**line, "full_module": False} for line in lines[2:3]])
         assert "say true" in eval_file(tmp_path / "s.jsonl", tiny_by_name)["notes"][0]
 

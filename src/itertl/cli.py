@@ -370,6 +370,8 @@ def report(
     from itertl import outputs
     from itertl.report.stage import make_report
 
+    if out is not None and [run.resolve() for run in runs] == [out.resolve()]:
+        out = None  # the run's own
     pages = [] if out is None and len(runs) == 1 else [(out or Path("report")) / "report.html"]
     with outputs.writing("report", files=pages, force=force):
         paths = make_report(runs, out)

@@ -88,7 +88,8 @@ def check_apart(folder: Path, inputs: Iterable[str | None]) -> None:
     """That nothing which a run reads lies in the folder that it writes. Raises UsageError."""
     here = folder.resolve()
     for name in inputs:
-        if name is not None and here in Path(name).expanduser().resolve().parents:
+        path = Path(name).expanduser() if name is not None else None
+        if path is not None and path.exists() and here in path.resolve().parents:
             raise UsageError(f"{name}: lies in {folder}, which the run writes; copy it elsewhere, or give another --out")
 
 

@@ -45,7 +45,7 @@ def read_completions(samples: Path) -> list[Completion]:
                 index=seen[task],
                 text=text_field(row, "completion", where),
                 full_module=flag_field(row, "full_module", where),
-                is_stated="full_module" in row,
+                is_stated=row.get("full_module") is not None,
                 truncated=flag_field(row, "truncated", where),
                 temperature=temperature_field(row, where),
                 where=where,
@@ -107,15 +107,22 @@ def recognised(completions: Sequence[Completion], benchmark: Benchmark) -> tuple
     if whole and not rows["body"]:
         note = f"{_share(whole, number, 'begin')} a module: each is judged as a whole module (full_module)"
         return [replace(c, full_module=True) if c.text.strip() else c for c in completions], [note]
-    trailing = [c for c in rows["body"] if is_prose(c.text.rpartition("endmodule")[2])]
+    around = [c for c in rows["body"] if is_prose(c.text.rpartition("endmodule")[2]) or _begins_with_prose(c.text)]
+    without = [c for c in rows["none"] if c.text.strip()]
     stated = [c for c in rows["body"] if begins_module(c.text)]
     notes = [
         (answers, "hold", "fences or thoughts, or prose around a module", "and are judged as they are stored: store the code alone"),
         (whole, "begin", "a module", 'and the header is put before them too: add "full_module": true'),
         (stated, "begin", 'a module where "full_module" is false', "and the header is put before them too: say true"),
-        (trailing, "go on", "with prose behind endmodule", "and are judged as they are stored: store the code alone"),
+        (around, "hold", "prose around a body", "and are judged as they are stored: store the code alone"),
+        (without, "hold", "no code", "and count as failed"),
     ]
     return list(completions), [f"{_share(some, number, verb)} {what} ({some[0].where}) {fix}" for some, verb, what, fix in notes if some]
+
+
+def _begins_with_prose(text: str) -> bool:
+    line = text.lstrip().partition("\n")[0]
+    return is_prose(line) and not _CODE.search(line) and not re.match(r"(?:always|initial|input|output|wire|reg|logic|`|//|/\*)", line)
 
 
 def _share(some: Sequence[Completion], number: int, verb: str = "hold") -> str:

@@ -1,6 +1,6 @@
 """What a design may hold without effect on its outputs, taken out of its text before it is judged.
 
-Waveform dumps and time formats; assertions, assumptions and covers whose actions only print or end the run, with the properties and
+Waveform dumps and time formats; assertions, assumptions and covers whose actions only print (or end the run, where no simulator here would look at them), with the properties and
 sequences that they name; ``$finish`` and its kin where no run gets to them, under a condition that is constant. Where one may be
 reached it stays, for a run that it ends is not whole, and ``blamed`` says so. A name that is
 escaped for its characters gets a plain one. What is left of such things is for the gate to refuse.
@@ -29,6 +29,7 @@ _ASSERTIONS = frozenset({
 _DECLARED = frozenset({"PropertyDeclaration", "SequenceDeclaration"})
 _WORTH = re.compile(r"\\|\b(assert|assume|cover|restrict|property|sequence)\b|\$(dump|timeformat|printtimescale|monitoro|finish|stop|fatal|exit)")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+_BRANCHES = frozenset({"IfGenerate", "LoopGenerate", "ElseClause", "CaseGenerate", "StandardCaseItem", "DefaultCaseItem"})
 Span = tuple[int, int, bytes]  # of the text in UTF-8, and what stands there instead
 
 
@@ -78,23 +79,25 @@ def _spans(root: Any) -> tuple[list[Span], list[Span]]:
                 plain = f"esc_{node.valueText.encode('utf-8', 'replace').hex()}"
                 gone.append((at, at + len(node.rawText.encode("utf-8", "replace")), plain.encode()))
             return
-        if kind in _ASSERTIONS and _only_tells(node):
-            gone.append(_cut(node, b";"))
-        elif kind in _DECLARED:
-            gone.append(_cut(node, b""))
+        if (kind in _ASSERTIONS and _only_tells(node)) or kind in _DECLARED:
+            gone.append(_cut(node))
         elif kind in ("ExpressionStatement", "ElabSystemTask"):
             name = _called(node)
             if name in _DUMPS:
-                gone.append(_cut(node, b";"))
+                gone.append(_cut(node))
             elif name in _ENDS or (kind == "ElabSystemTask" and name in PRINTING):
-                ends.append(_cut(node, b";"))
+                ends.append(_cut(node))
 
     root.visit(look)
     return gone, ends
 
 
-def _cut(node: Any, instead: bytes) -> Span:
-    return node.sourceRange.start.offset, node.sourceRange.end.offset, instead
+def _cut(node: Any) -> Span:
+    """A node, and nothing in its place: no item of a module, but an empty block for a statement or the one item of a branch."""
+    member = node.parent if node.parent is not None and node.parent.kind.name.endswith("AssertionMember") else node
+    is_item = member is not node or node.kind.name == "ElabSystemTask" or node.kind.name in _DECLARED
+    is_alone = member.parent is not None and member.parent.kind.name in _BRANCHES
+    return node.sourceRange.start.offset, node.sourceRange.end.offset, b"" if is_item and not is_alone else b"begin end"
 
 
 def _called(node: Any) -> str:
@@ -106,7 +109,7 @@ def _called(node: Any) -> str:
 
 
 def _only_tells(assertion: Any) -> bool:
-    """Whether the actions of an assertion print or end the run and do nothing else."""
+    """Whether the actions of an assertion print and do nothing else; those of a property, which no simulator here looks at, may end the run."""
     found: list[Any] = []
 
     def look(node: Any) -> None:
@@ -114,7 +117,8 @@ def _only_tells(assertion: Any) -> bool:
             found.extend(_statements(node))
 
     assertion.visit(look)
-    return all(_called(statement) in PRINTING | _ENDS for statement in found)
+    allowed = PRINTING if assertion.kind.name.startswith("Immediate") else PRINTING | _ENDS
+    return all(_called(statement) in allowed for statement in found)
 
 
 def _statements(action: Any) -> Iterator[Any]:
