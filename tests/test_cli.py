@@ -61,6 +61,9 @@ def test_wrong_usage_is_status_2_and_says_what(arguments: list[str], words: list
         ("train.lora=true", "train.lora.quantize=VALUE"),
         ("score.weights=3", "write score.weights={NAME: VALUE}"),
         ("evals[0].limti=4", "'limit'"),
+        ("sample.temperature=.inf", "sample.temperature: Input should be a finite number"),
+        ("train.alpha=.nan", "train.alpha"),
+        ("score.weights={rtlcoder: .inf}", "score.weights.rtlcoder"),
         ("evals.2.limit=4", "evals.1 adds one"),
     ],
 )
