@@ -401,6 +401,8 @@ ORDER = {  # what each design hangs on, in the words that name it
     "an edge of g, which logic makes": logic("wire g = a[0] & ~b[0]; always @(posedge g) y <= a;"),
     "a latch behind logic (g)": logic("wire g = a[0] & ~b[0]; always @* if (g) y = a;"),
     "an edge of g, a copy by <=": clocked("reg g; always @* g <= clk; always @(posedge g) q <= d;"),
+    "what ends the run ($fatal)": clocked("always @(posedge clk) begin assert (!(d && rst)) else $fatal; q <= d; end"),
+    "what ends the run ($finish)": clocked("always @(posedge clk) begin if (d && rst) $finish; q <= d; end"),
     "w, a register of two states": clocked("bit w; always @(posedge clk) w <= d; always @(posedge clk) q <= w;"),
     "t is set by = in one clocked process": clocked("reg t; wire w = ~t; always @(posedge clk) t = d; always @(posedge clk) q <= w;"),
 }  # fmt: skip

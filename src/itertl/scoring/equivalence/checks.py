@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from itertl.judging.harmless import ENDING
 from itertl.scoring.equivalence import events
 from itertl.scoring.netlist import Event, Netlist, Process, assignments, bare, read_netlist, reads
 from itertl.tools import slang, verilog_text
@@ -62,6 +63,8 @@ def _syntactic(root: Any) -> Iterator[str]:
             found.append(f"{_TIMED[kind]} ({' '.join(str(node).split())[:40]})")
         elif kind in _NETS:
             found.append(f"a net with a resolution, a pull or a strength ({node.rawText})")
+        elif kind == "SystemName" and node.systemIdentifier.valueText in ENDING:
+            found.append(f"what ends the run ({node.systemIdentifier.valueText})")
 
     root.visit(look)
     return iter(found)

@@ -21,7 +21,7 @@ from itertl.scoring.samples import ScoreItem
 from itertl.scoring.simulated import simulated
 from itertl.tools import yosys
 
-REVISION = 6  # of the rules here: part of what a kept score depends on
+REVISION = 7  # of the rules here: part of what a kept score depends on
 _UNDECIDED = (Outcome.UNKNOWN, Outcome.TIMEOUT, Outcome.UNSUPPORTED)
 
 
