@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 import equivalence_cases
 from equivalence_cases import DIFFERENT, EQUAL, REFINED, Pair, clocked, examined, logic
 from itertl.errors import ToolMissing
+from itertl.evaluation.benchmarks import load
 from itertl.judging import gate
 from itertl.problems.synth.mutate import mutants
 from itertl.records import Score, Verdict
+from itertl.scoring.engine import score_items
 from itertl.scoring.equivalence import aig, checks, flat, proof, recheck, rewrite, score, script, solver
 from itertl.scoring.equivalence.flat import Style
 from itertl.scoring.equivalence.proof import Outcome, Proof
@@ -443,6 +445,70 @@ def test_a_proof_that_another_seed_contradicts_is_open() -> None:
     pairs = [(logic("always @* y = a + b;"), logic("always @* y = b + a;")), (logic("always @* y = a + b;"), logic("always @* y = a - b;"))]
     said = Score(scorer="equivalence", value=1.0, verdict=Verdict.PASSED, detail="proven: so it says")
     found, counts = recheck.recheck(items(pairs), [(said,), (said,)], num_workers=1, timeout_s=60)  # type: ignore[arg-type]
-    assert counts == {"proven": 2, "confirmed": 1, "contradicted": 1, "open": 0}
+    assert counts == {"proven": 2, "confirmed": 1, "simulated": 0, "contradicted": 1, "open": 0}
     assert found[0] == (said,)
     assert (found[1][0].verdict, found[1][0].value) == (Verdict.UNDECIDED, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("always @(posedge clk) if (rst) q <= 0; else q <= q + 4'd1;", "proven"),
+        ("always @(posedge clk) if (rst) q <= 0; else q <= q == 4'd12 ? 4'd0 : q + 4'd1;", "differs"),
+        ("always @(negedge clk) if (rst) q <= 0; else q <= q + 4'd1;", "differs"),
+        ("always @(posedge clk) q <= rst ? 4'd0 : q + 4'd1; wire [3:0] w; always @* if", "open"),
+    ],
+)
+def test_the_second_opinion_is_yosys_own(body: str, said: str) -> None:
+    head = "module m(input clk, input rst, output reg [3:0] q);\n"
+    reference = head + "always @(posedge clk) if (rst) q <= 0; else q <= q + 1;\nendmodule\n"
+    assert recheck.induced(ScoreItem(code=head + body + "\nendmodule\n", reference=reference, top="m")) == said
+
+
+def test_proofs_of_the_generator_are_confirmed_by_the_second_opinion() -> None:
+    """A sample of bundled problems, each reference against a copy with a wire more."""
+    problems = load("synth-heldout", limit=12).problems
+    pairs = [(p.reference or "", (p.reference or "").replace("endmodule", "wire more = 1'b0;\nendmodule", 1)) for p in problems]
+    asked = [ScoreItem(code=mine, reference=theirs, top=p.top) for (theirs, mine), p in zip(pairs, problems, strict=True)]
+    taken = score_items(asked, ["equivalence"], num_workers=2, timeout_s=60)
+    _, counts = recheck.recheck(asked, taken, num_workers=2, timeout_s=60)
+    assert counts["proven"] >= 9 and counts["confirmed"] >= 9, counts
+    assert counts["contradicted"] == counts["open"] == 0, counts
+
+
+def test_a_counterexample_is_one_for_the_other_candidates_of_its_problem() -> None:
+    """A rare input that a proof finds, behind a delay that stops the proof: told by the company, in any order, and never of a right design."""
+    head = "module m(input [23:0] a, input [23:0] b, input [23:0] c, output reg [23:0] y);\n"
+    rare = "(((a + b) ^ (c << 3)) == ((b ^ (a >> 7)) - c)) && a[0] && b[1] && !c[2] && a[20]"
+    delayed = "wire [23:0] w; assign #1 w = a & b ^ c; always @*"
+    reference = head + "always @* y = a & b ^ c;\nendmodule\n"
+    found_out = f"{head}always @* if ({rare}) y = ~c; else y = a & b ^ c;\nendmodule\n"
+    hidden, right = f"{head}{delayed} if ({rare}) y = ~c; else y = w;\nendmodule\n", f"{head}{delayed} y = w;\nendmodule\n"
+    other = "module m(input a, output y);\nassign #1 y = ~a;\nendmodule\n"
+    asked = [ScoreItem(code=code, reference=reference, top="m") for code in (hidden, right, found_out)]
+    asked.append(ScoreItem(code=other, reference=other.replace("#1", ""), top="m"))
+    said = [scores[0] for scores in score_items(asked, ["equivalence"], num_workers=2, timeout_s=60)]
+    assert [s.value for s in said] == [0.0, None, 0.0, None]
+    assert said[0].detail.startswith("refuted: by the counterexample of another candidate: ") and said[0].verdict is Verdict.WRONG_OUTPUT
+    assert said[0].counterexample == said[2].counterexample != "" == said[1].counterexample
+    alone = [scores[0] for scores in score_items(asked[:2], ["equivalence"], num_workers=2, timeout_s=60)]
+    assert [s.value for s in alone] == [None, None]
+    kept = Score.model_validate_json(said[0].model_dump_json())
+    assert kept == said[0] and "counterexample" not in json.loads(said[1].model_dump_json())
+
+
+@pytest.mark.parametrize(
+    ("reference", "wrong"),
+    [
+        ("if (rst) q <= 0; else if (a == 0) q <= q + 1;", "if (rst) n <= 0; else n <= n + 1; if (rst) q <= 0; else if (a == 0) q <= q + (n < 14'd9_999);"),
+        ("if (rst) q <= 0; else if (a == 0) q <= q + 1;", "n <= n + rst; if (rst & n < 14'd900) q <= 0; else if (a == 0) q <= q + 1;"),
+    ],
+)
+def test_what_fails_late_is_seen_where_no_proof_speaks(reference: str, wrong: str) -> None:
+    """A copy by ``<= #1`` stops the proof; the wrong ones count cycles, or resets."""
+    head = "module m(input clk, input rst, input [3:0] a, output reg [3:0] q);\nreg [13:0] n = 0;\n"
+    codes = [f"{head}always @(posedge clk) begin {body.replace('<= q', '<= #1 q')} end\nendmodule\n" for body in (reference, wrong)]
+    plain = f"{head}always @(posedge clk) begin {reference} end\nendmodule\n"
+    said = [scores[0] for scores in score_items([ScoreItem(code=c, reference=plain, top="m") for c in codes], ["equivalence"], num_workers=2, timeout_s=60)]
+    assert said[0].value is None and said[0].detail.startswith("unsupported: a delay"), said[0]
+    assert said[1].value == 0 and said[1].detail.startswith("refuted: "), said[1]

@@ -241,7 +241,7 @@ def score(
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for each candidate and scorer.")] = 30.0,
     vcd: Annotated[Path | None, typer.Option("--vcd", help="Folder for waveforms of what the scorer vectors finds wrong.")] = None,
     keep_going: KeepGoing = False,
-    recheck: Annotated[bool, typer.Option("--recheck", help="Simulate under other seeds what the scorer equivalence proves.")] = False,
+    recheck: Annotated[bool, typer.Option("--recheck", help="Check what the scorer equivalence proves by other seeds and by Yosys's sat.")] = False,
     require_sandbox: RequireSandbox = None,
     force: Force = False,
     as_json: Json = False,

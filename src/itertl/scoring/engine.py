@@ -20,6 +20,7 @@ from itertl.records import Fault, Score, Verdict, content_hash
 from itertl.scoring import scorers
 from itertl.scoring.cache import ScoreCache
 from itertl.scoring.combine import is_passed_by
+from itertl.scoring.equivalence.replay import meet_all
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.worker import is_users_fault
 from itertl.storage import AppendLog
@@ -85,7 +86,8 @@ def score_items(
                 if todo[key][0] in scorers.SCORERS:
                     remembered.put(key, score)
                 progress.add([key])
-    return [tuple(found.scores[key] for key in row.values() if key in found.scores) for row in keys]
+    taken = [tuple(found.scores[key] for key in row.values() if key in found.scores) for row in keys]
+    return meet_all(items, taken, num_workers=num_workers, timeout_s=timeout_s)
 
 
 def _waves(names: Sequence[str], rungs: Sequence[str]) -> Iterator[tuple[str | None, list[str]]]:

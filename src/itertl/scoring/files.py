@@ -41,7 +41,7 @@ def score_file(
     ``NAME.problems.jsonl`` beside the file ``NAME.jsonl``, else in ``problems.jsonl`` beside it or up to two folders above. Nothing is scored if a line is wrong, and ``out``
     is written whole or not at all; a killed call goes on from ``out`` + ".partial".
     ``keep_going``: lines on which a scorer of the user's own raises are left without a value, else they end the call.
-    ``second_opinion``: what ``equivalence`` proves is simulated under other seeds (``equivalence.recheck``).
+    ``second_opinion``: what ``equivalence`` proves is checked by two other routes (``equivalence.recheck``).
     ``vcd``: folder for a waveform around the first mismatch of each item that ``vectors`` finds wrong.
     Returns counts and, for each scorer, mean value and verdicts. Raises DataError, UsageError, ToolFailed.
     """

@@ -1,20 +1,86 @@
-"""A second opinion on what was proven, by a route without netlist or solver: the texts simulated under other seeds."""
+"""A second opinion on what was proven, by two routes that share nothing with the proof but the gate and Yosys's reader.
+
+Simulation: the texts as they are, under other seeds, without netlist or solver. Induction: Yosys's own ``miter`` and ``sat``
+(temporal induction from registers that are X, base case and step), with no network, model of X, or ABC of ours in between.
+What either contradicts is undecided; a proof is ``confirmed`` where both agree, ``simulated`` where the induction comes to
+no end (deep state, limits) and the simulation agrees.
+"""
 
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
+from itertl.judging import gate
+from itertl.judging.gate import Design
 from itertl.judging.outcomes import cut
+from itertl.problems.header import derive_top
 from itertl.records import Score, Verdict
+from itertl.scoring import interface
+from itertl.scoring.equivalence.rewrite import TOP, for_yosys
 from itertl.scoring.samples import ScoreItem
+from itertl.tools import sandbox, yosys
 from itertl.tools.pool import map_unordered
+from itertl.tools.sandbox import Limits
 
 SEEDS = ("recheck 1", "recheck 2", "recheck 3")
 _SEED = "ITERTL_VECTORS_SEED"
+_SOLVE_S, _MOST_STEPS = 8, 40
+_LIMITS = Limits(wall_s=60, cpu_s=20, memory_mb=3072, file_mb=64, proc=True)
+_PROVEN = re.compile(r"Induction step proven: SUCCESS|SAT proof finished - no model found: SUCCESS")
+_DIFFERS = re.compile(r"SAT temporal induction proof finished - model found for base case: FAIL|SAT proof finished - model found: FAIL")
+_SIDES = ("gold", "gate")
 
 
-def again(item: ScoreItem) -> tuple[int, str]:
-    """(simulations that agreed, the first difference or ""). In a worker. Raises ToolMissing."""
+def again(item: ScoreItem) -> tuple[str, str]:
+    """("confirmed", "simulated", "contradicted" or "open", the difference in words or ""). In a worker. Raises ToolMissing."""
+    agreed, difference = simulated(item)
+    if difference:
+        return "contradicted", f"simulated anew: {difference}"
+    said = induced(item)
+    if said == "differs":
+        return "contradicted", "Yosys's sat finds a difference"
+    if agreed < len(SEEDS):
+        return "open", ""
+    return ("confirmed" if said == "proven" else "simulated"), ""
+
+
+def induced(item: ScoreItem) -> str:
+    """What Yosys's induction says of the two texts: "proven", "differs" or "open". Raises ToolMissing."""
+    top = item.top or derive_top(item.reference or "") or ""
+    designs = [gate.examine(text, top) for text in (item.reference or "", item.code)]
+    with sandbox.scratch() as folder:
+        clocks: list[object] = []
+        for side, design in zip(_SIDES, designs, strict=True):
+            if not isinstance(design, Design):
+                return "open"
+            try:
+                seen = interface.read(design.text, top)
+                (folder / f"{side}.v").write_text(for_yosys(design.text, top), encoding="utf-8", errors="replace")
+            except (interface.Unsupported, ValueError):
+                return "open"
+            clocks.append(None if seen.has_latch or len(seen.clocks) > 1 else [(clock.name, clock.edges) for clock in seen.clocks])
+        yosys.passes(folder, [_script(is_plain=clocks[0] is not None and clocks[0] == clocks[1])], _LIMITS)
+        path = folder / "said.txt"
+        said = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return "proven" if _PROVEN.search(said) else "differs" if _DIFFERS.search(said) else "open"
+
+
+def _script(*, is_plain: bool) -> list[str]:
+    """``is_plain``: one clock, of the same edges in both, so that a step is a cycle; else a step is any change of any input."""
+    lines: list[str] = []
+    for side in _SIDES:
+        lines += [f"read_verilog -sv -noassert -noassume -norestrict -nodisplay {side}.v", f"hierarchy -check -top {TOP}", "proc", "flatten"]
+        lines += ["memory_map", "opt_clean", f"rename {TOP} {side}", f"design -stash {side}"]
+    lines += [f"design -copy-from {side} -as {side} {side}" for side in _SIDES]
+    lines += ["miter -equiv -flatten -ignore_gold_x gold gate miter", "hierarchy -check -top miter"]
+    lines += ["async2sync" if is_plain else "clk2fflogic", "dffunmap", "opt_clean"]
+    asked = f"-tempinduct -seq 1 -maxsteps {_MOST_STEPS} -set-init-undef -set-def-inputs -timeout {_SOLVE_S} -prove trigger 0"
+    return [*lines, f"tee -q -o said.txt sat {asked} miter"]
+
+
+def simulated(item: ScoreItem) -> tuple[int, str]:
+    """(simulations under other seeds that agreed, the first difference or ""). In a worker. Raises ToolMissing."""
     from itertl.scoring.vectors import score as vectors
 
     before, agreed = os.environ.get(_SEED), 0
@@ -35,14 +101,14 @@ def recheck(
 ) -> tuple[list[tuple[Score, ...]], dict[str, int]]:
     """The scores, where a proof that a simulation contradicts is undecided; and counts of what came of the proofs."""
     proven = [number for number, scores in enumerate(taken) if any(_is_proof(score) for score in scores)]
-    counts = {"proven": len(proven), "confirmed": 0, "contradicted": 0, "open": 0}
+    counts = {"proven": len(proven), "confirmed": 0, "simulated": 0, "contradicted": 0, "open": 0}
     result = list(taken)
     payloads = [items[number] for number in proven]
     for place, outcome in map_unordered(
-        "itertl.scoring.equivalence.recheck:again", payloads, num_workers=num_workers, timeout_s=len(SEEDS) * timeout_s
+        "itertl.scoring.equivalence.recheck:again", payloads, num_workers=num_workers, timeout_s=len(SEEDS) * timeout_s + _LIMITS.wall_s
     ):
-        agreed, difference = outcome.value if outcome.status == "ok" else (0, "")
-        counts["contradicted" if difference else "confirmed" if agreed == len(SEEDS) else "open"] += 1
+        said, difference = outcome.value if outcome.status == "ok" else ("open", "")
+        counts[said] += 1
         if difference:
             number = proven[place]
             result[number] = tuple(_contradicted(score, difference) if _is_proof(score) else score for score in taken[number])
@@ -54,5 +120,5 @@ def _is_proof(score: Score) -> bool:
 
 
 def _contradicted(score: Score, difference: str) -> Score:
-    changed: dict[str, Any] = {"value": None, "verdict": Verdict.UNDECIDED, "detail": cut(f"unknown: proven, but simulated anew: {difference}")}
+    changed: dict[str, Any] = {"value": None, "verdict": Verdict.UNDECIDED, "detail": cut(f"unknown: proven, but {difference}")}
     return score.model_copy(update=changed)

@@ -4,39 +4,127 @@ A step of a clocked proof is played as fresh inputs, the edge, and the other edg
 change after the other, clocks first, so that no two signals race; there, where what a register takes at the very start
 depends on an order that Verilog leaves open, an X of the candidate does not count. Testbench, names and nonce are those
 of ``vectors``.
+
+A counterexample that held is kept with the score as text, and every other candidate of the problem that no proof decides
+meets it too (``meet_all``): a rare input that a proof finds in one candidate counts for those on which no proof can speak.
+What comes of it depends on the candidates that are scored together, not on their order.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from itertl.judging import gate
+from itertl.judging.gate import Design
+from itertl.judging.outcomes import cut
+from itertl.problems.header import derive_top
+from itertl.records import Score, Verdict
+from itertl.scoring import interface as interfaces
 from itertl.scoring.equivalence.flat import Style, Trigger
 from itertl.scoring.equivalence.proof import Trace
-from itertl.scoring.interface import Interface
+from itertl.scoring.interface import Interface, Unsupported, same_ports
+from itertl.scoring.samples import ScoreItem
 from itertl.scoring.vectors import outcome, testbench
 from itertl.scoring.vectors.mismatch import describe
 from itertl.scoring.vectors.oracle import Run
 from itertl.scoring.vectors.stimulus import Stimulus
+from itertl.tools.pool import map_unordered
 
 Values = dict[str, str]
+_MOST_EXAMPLES = 16  # of one problem
 
 
-def replay(reference: str, candidate: str, interface: Interface, trace: Trace) -> str:
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A counterexample as it is played: the input word of each step (the first port in the lowest bits), the first step that is
+    compared, and whether an X of the candidate is overlooked."""
+
+    words: tuple[int, ...]
+    begun: int
+    overlooks_x: bool
+
+    def text(self) -> str:
+        return json.dumps({"words": [f"{word:x}" for word in self.words], "begun": self.begun, "overlooks_x": self.overlooks_x})
+
+
+def read_example(text: str) -> Example:
+    """The reverse of ``Example.text``. Raises ValueError, KeyError, TypeError."""
+    row = json.loads(text)
+    return Example(tuple(int(word, 16) for word in row["words"]), int(row["begun"]), bool(row["overlooks_x"]))
+
+
+def example(interface: Interface, trace: Trace) -> Example:
+    """The counterexample of a proof, change by change. ``interface``: the reference's."""
+    played = list(_played(interface, trace))
+    begun = sum(step < trace.begun for step, _ in played)
+    return Example(tuple(_word(interface, values) for _, values in played), begun, trace.style is Style.FREE)
+
+
+def replay(reference: str, candidate: str, interface: Interface, shown: Example) -> str:
     """The difference in words, or "" where the simulator shows none (or does not come to its end).
 
     ``reference`` and ``candidate`` are texts that the gate let through, ``interface`` the reference's. Raises ToolMissing.
     """
-    played = list(_played(interface, trace))
-    words = tuple(_word(interface, values) for _, values in played)
-    stimulus = Stimulus(words, tuple(step >= trace.begun for step, _ in played))
+    stimulus = Stimulus(shown.words, tuple(step >= shown.begun for step in range(len(shown.words))))
     bench = testbench.prepare(stimulus, interface)
     wanted, found = (testbench.run(text, bench) for text in (reference, candidate))
     if wanted.stopped is not None or found.stopped is not None:
         return ""
     expected = outcome.expect(wanted.outputs, stimulus.is_compared)
-    outputs = found.outputs if trace.style is not Style.FREE else _overlooked(wanted.outputs, found.outputs)
+    outputs = _overlooked(wanted.outputs, found.outputs) if shown.overlooks_x else found.outputs
     compared = outcome.compare(expected, outputs)
     if compared.first is None:
         return ""
     return describe(Run({}, interface, stimulus, bench, wanted.outputs, expected), outputs, compared)
+
+
+def meet_all(items: Sequence[ScoreItem], taken: Sequence[tuple[Score, ...]], *, num_workers: int, timeout_s: float) -> list[tuple[Score, ...]]:
+    """The scores, where a candidate that no proof decides is refuted if a counterexample of another one to the same reference is one
+    to it. Raises ToolMissing, ToolFailed."""
+    examples: dict[tuple[str | None, str], dict[str, None]] = {}
+    for item, scores in zip(items, taken, strict=True):
+        for score in scores:
+            if score.counterexample:
+                examples.setdefault((item.reference, item.top), {})[score.counterexample] = None
+    asked: dict[tuple[ScoreItem, tuple[str, ...]], list[int]] = {}
+    for number, (item, scores) in enumerate(zip(items, taken, strict=True)):
+        shown = examples.get((item.reference, item.top))
+        if shown and any(_is_open(score) for score in scores):
+            asked.setdefault((item, tuple(sorted(shown)[:_MOST_EXAMPLES])), []).append(number)
+    result = list(taken)
+    payloads = list(asked)
+    for place, done in map_unordered("itertl.scoring.equivalence.replay:meet", payloads, num_workers=num_workers, timeout_s=timeout_s) if asked else ():
+        for number in asked[payloads[place]] if done.status == "ok" and done.value else ():
+            result[number] = tuple(_refuted(score, *done.value) if _is_open(score) else score for score in taken[number])
+    return result
+
+
+def meet(asked: tuple[ScoreItem, tuple[str, ...]]) -> tuple[str, str] | None:
+    """(difference in words, counterexample) of the first one that holds for the item; None for none. In a worker. Raises ToolMissing."""
+    item, examples = asked
+    top = item.top or derive_top(item.reference or "") or ""
+    reference, candidate = gate.examine(item.reference or "", top), gate.examine(item.code, top)
+    if not isinstance(reference, Design) or not isinstance(candidate, Design):
+        return None
+    try:
+        wanted, own = (interfaces.read(design.text, top) for design in (reference, candidate))
+    except Unsupported:
+        return None
+    for text in examples if not same_ports(own, wanted) else ():
+        difference = replay(reference.text, candidate.text, wanted, read_example(text))
+        if difference:
+            return difference, text
+    return None
+
+
+def _is_open(score: Score) -> bool:
+    return score.scorer == "equivalence" and score.verdict is Verdict.UNDECIDED
+
+
+def _refuted(score: Score, difference: str, shown: str) -> Score:
+    changed: dict[str, Any] = {"value": 0.0, "verdict": Verdict.WRONG_OUTPUT, "counterexample": shown}
+    return score.model_copy(update={**changed, "detail": cut(f"refuted: by the counterexample of another candidate: {difference}")})
 
 
 def _overlooked(wanted: tuple[str, ...], found: tuple[str, ...]) -> tuple[str, ...]:

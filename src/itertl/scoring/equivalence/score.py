@@ -16,12 +16,12 @@ from itertl.records import Fault, Score, Verdict
 from itertl.scoring import interface as interfaces
 from itertl.scoring.equivalence import proof
 from itertl.scoring.equivalence.proof import Outcome, Proof
-from itertl.scoring.equivalence.replay import replay
+from itertl.scoring.equivalence.replay import example, replay
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.simulated import simulated
 from itertl.tools import yosys
 
-REVISION = 7  # of the rules here: part of what a kept score depends on
+REVISION = 8  # of the rules here: part of what a kept score depends on
 _UNDECIDED = (Outcome.UNKNOWN, Outcome.TIMEOUT, Outcome.UNSUPPORTED)
 
 
@@ -41,8 +41,10 @@ def score(item: ScoreItem) -> Score:
     """
     used = yosys.version().split(" ")[1]
 
-    def result(value: float | None, verdict: Verdict, detail: str) -> Score:
-        return Score(scorer="equivalence", value=value, verdict=verdict, detail=cut(detail), tool="yosys", tool_version=used)
+    def result(value: float | None, verdict: Verdict, detail: str, shown: str = "") -> Score:
+        return Score(
+            scorer="equivalence", value=value, verdict=verdict, detail=cut(detail), tool="yosys", tool_version=used, counterexample=shown
+        )
 
     simulation = simulated(item)
     if simulation.verdict is not Verdict.PASSED:
@@ -52,22 +54,37 @@ def score(item: ScoreItem) -> Score:
     reference, candidate = _examined(item.reference, top), gate.examine(item.code, top, with_variants=True)
     if not isinstance(reference, Design) or not isinstance(candidate, Design):
         return result(None, Verdict.TOOL_FAILED, "the gate refuses a text that it let through before")
-    return _verdict(_decided(reference, candidate), result)
+    found, shown = _decided(reference, candidate)
+    if found.outcome in _UNDECIDED and not candidate.variants:
+        late = _late(item.reference, top, candidate)
+        found = Proof(Outcome.REFUTED, f"in a long run: {late}") if late else found
+    return _verdict(found, functools.partial(result, shown=shown))
 
 
-def _decided(reference: Design, candidate: Design) -> Proof:
-    """The proof, with its counterexample played."""
+def _decided(reference: Design, candidate: Design) -> tuple[Proof, str]:
+    """The proof, with its counterexample played; and, where that refutes, the counterexample as text."""
     if candidate.key == reference.key:
-        return Proof(Outcome.PROVEN, "the reference's own text")
+        return Proof(Outcome.PROVEN, "the reference's own text"), ""
     if candidate.variants:
-        return Proof(Outcome.UNSUPPORTED, "a tool's own macro changes the text")
+        return Proof(Outcome.UNSUPPORTED, "a tool's own macro changes the text"), ""
     found = proof.prove(reference, candidate)
     if found.trace is None:
-        return found
-    difference = replay(reference.text, candidate.text, interfaces.read(reference.text, reference.top), found.trace)
+        return found, ""
+    wanted = interfaces.read(reference.text, reference.top)
+    shown = example(wanted, found.trace)
+    difference = replay(reference.text, candidate.text, wanted, shown)
     if difference:
-        return Proof(Outcome.REFUTED, difference)
-    return Proof(Outcome.UNKNOWN, f"{found.detail}, which the simulator does not confirm")
+        return Proof(Outcome.REFUTED, difference), shown.text()
+    return Proof(Outcome.UNKNOWN, f"{found.detail}, which the simulator does not confirm"), ""
+
+
+def _late(reference: str, top: str, candidate: Design) -> str:
+    """The first difference that a long simulation shows, in words; "" for none."""
+    from itertl.scoring.vectors import long, oracle
+    from itertl.scoring.vectors.score import seed
+
+    asked = oracle.consult(reference, top, seed())
+    return long.difference(asked, candidate.text) if isinstance(asked, oracle.Oracle) else ""
 
 
 def _verdict(found: Proof, result: Callable[[float | None, Verdict, str], Score]) -> Score:

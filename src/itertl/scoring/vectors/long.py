@@ -1,0 +1,72 @@
+"""A long look, for a candidate that agrees on all common words and on which no proof speaks: what fails late shows late.
+
+Thousands of cycles without a reset, so that history grows; then more than a thousand resets; then the clock running on with inputs held,
+looked at every few hundred cycles. Without a clock: tens of thousands of changes. What it does not: go beyond about 250,000 cycles, or
+suggest rare words; a reference or a candidate that simulates too slowly for it has no long look.
+"""
+
+import functools
+import random
+
+from itertl.records import content_hash
+from itertl.scoring.interface import Interface
+from itertl.scoring.vectors import combinational, far, outcome, testbench
+from itertl.scoring.vectors.clocked import Driver
+from itertl.scoring.vectors.delays import step_ns
+from itertl.scoring.vectors.mismatch import describe
+from itertl.scoring.vectors.oracle import Oracle, Run
+from itertl.scoring.vectors.stimulus import Inputs
+from itertl.scoring.vectors.words import Hints, hints
+
+STEPS = 130_000
+CPU_S = 4  # of either run
+_MAX_BITS = 1 << 23  # of all words together
+_SEQUENCES, _CYCLES = 24, 1000
+_RESETS = 1100
+_LOOKS, _FARTHEST = 180, 2800  # looks with inputs held, and about the most cycles between two
+
+
+def difference(oracle: Oracle, design: str) -> str:
+    """The first difference in words, or "" where there is none or a run does not come to its end. ``design``: as the gate printed it, with
+    the reference's ports. The same arguments give the same answer. Raises ToolMissing."""
+    run = _long(oracle)
+    if run is None:
+        return ""
+    done = testbench.run(design, run.bench, cpu_s=CPU_S)
+    if done.stopped is not None:
+        return ""
+    compared = outcome.compare(run.expected, done.outputs)
+    return describe(run, done.outputs, compared) if compared.first is not None else ""
+
+
+@functools.lru_cache(maxsize=8)
+def _long(oracle: Oracle) -> Run | None:
+    seen, step = oracle.interface, step_ns(oracle.text)
+    inputs = make(seen, hints(oracle.text), int(content_hash(["long", oracle.seed, oracle.text]), 16))
+    words = inputs.done(seen.clocks[0].name if inputs.skips else None)
+    bench = testbench.prepare(words, seen, step)
+    done = testbench.run(oracle.text, bench, cpu_s=CPU_S)
+    if done.stopped is not None:
+        return None
+    expected = outcome.expect(done.outputs, words.is_compared)
+    return Run({}, seen, words, bench, done.outputs, expected) if expected.known else None
+
+
+def make(interface: Interface, known: Hints, seed: int) -> Inputs:
+    """The words; the same arguments give the same ones."""
+    inputs = Inputs(interface.inputs, known, random.Random(seed))
+    inputs.max_steps = max(64, min(STEPS, _MAX_BITS // max(1, sum(port.width for port in interface.inputs))))
+    if not interface.clocks:
+        combinational.one_by_one(inputs, STEPS)
+        return inputs
+    driver = Driver(inputs, interface, known)
+    driver.begin()
+    for _ in range(_SEQUENCES):
+        driver.sequence(_CYCLES, is_dense=False, may_begin=False)
+    for _ in range(_RESETS if interface.resets else 0):
+        driver.sequence(2, is_dense=False, from_reset=True)
+    if far.can_run_on(interface):
+        for setting in far.settings(inputs, interface, known)[:2]:
+            far.look_at(driver, setting, [inputs.rng.randrange(_FARTHEST) + number * _FARTHEST // 2 for number in range(_LOOKS)])
+    inputs.max_steps = max(inputs.max_steps, len(inputs.words))
+    return inputs
