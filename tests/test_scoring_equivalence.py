@@ -16,11 +16,13 @@ from itertl.evaluation.benchmarks import load
 from itertl.judging import gate
 from itertl.problems.synth.mutate import mutants
 from itertl.records import Score, Verdict
+from itertl.scoring import interface
 from itertl.scoring.engine import score_items
 from itertl.scoring.equivalence import aig, checks, flat, proof, recheck, rewrite, score, script, solver
 from itertl.scoring.equivalence.flat import Style
 from itertl.scoring.equivalence.proof import Outcome, Proof
 from itertl.scoring.samples import ScoreItem
+from itertl.scoring.vectors import cover
 from itertl.tools import pool, yosys
 
 PAIRS: dict[str, Pair] = {
@@ -512,3 +514,16 @@ def test_what_fails_late_is_seen_where_no_proof_speaks(reference: str, wrong: st
     said = [scores[0] for scores in score_items([ScoreItem(code=c, reference=plain, top="m") for c in codes], ["equivalence"], num_workers=2, timeout_s=60)]
     assert said[0].value is None and said[0].detail.startswith("unsupported: a delay"), said[0]
     assert said[1].value == 0 and said[1].detail.startswith("refuted: "), said[1]
+
+
+def test_each_branch_of_a_reference_is_reached() -> None:
+    """The keys of a lock stand in no text as they must be given: the third is the sum of what came before."""
+    text = """module m(input clk, input rst, input [7:0] k, output reg [7:0] y); reg [1:0] s;
+    always @(posedge clk) if (rst) begin s <= 0; y <= 1; end else begin y <= y + k;
+    case (s) 0: s <= k == 8'h5a; 1: s <= k == 8'h13 ? 2 : 0; 2: s <= k == y + 17 ? 3 : 0; 3: begin y <= k ^ y; s <= 0; end endcase end
+    endmodule"""
+    found = cover.sequences(text, interface.read(text, "m"))
+    keys = [cycle["k"] for cycle in found[0]]
+    at = keys.index(0x13)
+    assert keys[at - 1] == 0x5A and keys[at + 1] == (1 + sum(keys[1 : at + 1]) + 17) % 256, found
+    assert {"clk"}.isdisjoint(found[0][0]) and found[0][0]["rst"] == 1

@@ -82,7 +82,7 @@ def replay(reference: str, candidate: str, interface: Interface, shown: Example)
 def meet_all(items: Sequence[ScoreItem], taken: Sequence[tuple[Score, ...]], *, num_workers: int, timeout_s: float) -> list[tuple[Score, ...]]:
     """The scores, where a candidate that no proof decides is refuted if a counterexample of another one to the same reference is one
     to it. Raises ToolMissing, ToolFailed."""
-    examples: dict[tuple[str | None, str], dict[str, None]] = {}
+    examples: dict[tuple[str | None, str | None], dict[str, None]] = {}
     for item, scores in zip(items, taken, strict=True):
         for score in scores:
             if score.counterexample:

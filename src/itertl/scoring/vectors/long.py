@@ -1,8 +1,8 @@
 """A long look, for a candidate that agrees on all common words and on which no proof speaks: what fails late shows late.
 
 Thousands of cycles without a reset, so that history grows; then more than a thousand resets; then the clock running on with inputs held,
-looked at every few hundred cycles. Without a clock: tens of thousands of changes. What it does not: go beyond about 250,000 cycles, or
-suggest rare words; a reference or a candidate that simulates too slowly for it has no long look.
+looked at every few hundred cycles; then the sequences that lead into each branch of the reference (``cover``). Without a clock: tens of
+thousands of changes. What it does not: go beyond about 250,000 cycles, or suggest rare words; a reference or a candidate that simulates too slowly for it has no long look.
 """
 
 import functools
@@ -10,7 +10,7 @@ import random
 
 from itertl.records import content_hash
 from itertl.scoring.interface import Interface
-from itertl.scoring.vectors import combinational, far, outcome, testbench
+from itertl.scoring.vectors import combinational, cover, far, outcome, still, testbench
 from itertl.scoring.vectors.clocked import Driver
 from itertl.scoring.vectors.delays import step_ns
 from itertl.scoring.vectors.mismatch import describe
@@ -23,6 +23,7 @@ CPU_S = 4  # of either run
 _MAX_BITS = 1 << 23  # of all words together
 _SEQUENCES, _CYCLES = 24, 1000
 _RESETS = 1100
+_VARIANTS = 12  # of each sequence that leads to a rare state
 _LOOKS, _FARTHEST = 180, 2800  # looks with inputs held, and about the most cycles between two
 
 
@@ -42,7 +43,11 @@ def difference(oracle: Oracle, design: str) -> str:
 @functools.lru_cache(maxsize=8)
 def _long(oracle: Oracle) -> Run | None:
     seen, step = oracle.interface, step_ns(oracle.text)
-    inputs = make(seen, hints(oracle.text), int(content_hash(["long", oracle.seed, oracle.text]), 16))
+    known, number = hints(oracle.text), int(content_hash(["long", oracle.seed, oracle.text]), 16)
+    inputs = make(seen, known, number)
+    for cycles in cover.sequences(oracle.text, seen):
+        still.play(inputs, seen, known, cycles, _VARIANTS)
+    inputs.max_steps = max(inputs.max_steps, len(inputs.words))
     words = inputs.done(seen.clocks[0].name if inputs.skips else None)
     bench = testbench.prepare(words, seen, step)
     done = testbench.run(oracle.text, bench, cpu_s=CPU_S)

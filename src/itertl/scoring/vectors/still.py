@@ -80,7 +80,7 @@ def search(text: str, interface: Interface, still: dict[str, str]) -> dict[str, 
     return {name: _answer(interface, words, is_plain) for name, words in zip(asked, said, strict=True)}
 
 
-def play(inputs: Inputs, interface: Interface, known: Hints, cycles: Sequence[Cycle]) -> None:
+def play(inputs: Inputs, interface: Interface, known: Hints, cycles: Sequence[Cycle], most: int = _VARIANTS) -> None:
     """The cycles, what may follow, and variants: without one of the cycles, with another word before it, with a bit of its word turned."""
     driver = Driver(inputs, interface, known)
     rng, data = inputs.rng, [name for name in cycles[0] if name not in {reset.name for reset in interface.resets}]
@@ -92,8 +92,8 @@ def play(inputs: Inputs, interface: Interface, known: Hints, cycles: Sequence[Cy
             turned = [{**cycle, name: cycle[name] ^ 1 << bit} for bit in range(inputs.ports[name].width)]
             plans.append([*cycles[:at], rng.choice(turned), *cycles[at:]])
             plans += [[*cycles[:at], other, *cycles[at + 1 :]] for other in turned]
-    if len(plans) > _VARIANTS:
-        plans = [*plans[:2], *rng.sample(plans[2:], _VARIANTS - 2)]
+    if len(plans) > most:
+        plans = [*plans[:2], *rng.sample(plans[2:], most - 2)]
     for plan in [*plans, list(cycles)]:
         for cycle in plan:
             driver.play(cycle)
@@ -125,12 +125,15 @@ def _check(interface: Interface, number: int, bits: str) -> str:
 
 
 def _answer(interface: Interface, said: str, is_plain: bool) -> Waking:
-    if _PROVEN.search(said):
-        return Waking(is_constant=is_plain)
+    return Waking(is_constant=is_plain) if _PROVEN.search(said) else Waking(read_cycles(interface, said))
+
+
+def read_cycles(interface: Interface, said: str) -> tuple[Cycle, ...]:
+    """The inputs of the model that the solver printed, cycle by cycle; none where it printed none. Inputs are called i0, i1 …."""
     ports, clocks = interface.inputs, {clock.name for clock in interface.clocks}
     cycles: dict[int, Cycle] = {}
     for time, number, bits in _ROW.findall(said):
         port = ports[int(number)]
         if port.name not in clocks:
             cycles.setdefault(int(time), {})[port.name] = int(bits, 2)
-    return Waking(tuple(cycles[time] for time in sorted(cycles)))
+    return tuple(cycles[time] for time in sorted(cycles))

@@ -1,0 +1,77 @@
+"""Sequences that lead a reference into each of its branches: cover queries to Yosys's solver.
+
+The conditions of a flattened netlist are what its multiplexers select by. For each of them, true and false, the solver is asked for inputs
+from a reset on that bring it about (base case of temporal induction, 24 cycles). The longest answers are the rarest states. What it
+does not: memories of many words, several clocks, latches, or conditions that take more cycles.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from itertl.scoring.equivalence.rewrite import TOP, for_yosys
+from itertl.scoring.interface import Interface
+from itertl.scoring.vectors.still import Cycle, read_cycles
+from itertl.tools import sandbox, yosys
+from itertl.tools.sandbox import Limits
+
+LIMITS = Limits(wall_s=12, cpu_s=4, memory_mb=2048, file_mb=64, proc=True)
+_DEPTH, _SOLVE_S = 24, 1
+_MOST_ASKED, _MOST_KEPT = 48, 16
+_MODULE = "itertl_cover"
+_FLATTEN = (
+    "read_verilog -sv -noassert -noassume -norestrict -nodisplay design.v", f"hierarchy -check -top {TOP}", "proc", "flatten", "opt_expr",
+    "opt_clean", "memory_map", "async2sync", "dffunmap", "opt_expr", "opt_clean", "write_json flat.json",
+)  # fmt: skip
+
+
+def sequences(text: str, interface: Interface) -> list[tuple[Cycle, ...]]:
+    """Inputs, cycle by cycle, after which a condition of the reference holds (or does not); the longest first. ``text``: as the gate
+    printed it. The same arguments give the same sequences, but for the solver's limit of time. Raises ToolMissing."""
+    if len(interface.clocks) != 1 or interface.has_latch or not interface.has_state:
+        return []
+    try:
+        design = for_yosys(text, interface.top)
+    except ValueError:
+        return []
+    with sandbox.scratch() as folder:
+        (folder / "design.v").write_bytes(design.encode("utf-8", "replace"))
+        if yosys.passes(folder, [_FLATTEN], LIMITS).error:
+            return []
+        count = _with_conditions(folder, interface)
+        asked = [(number, value) for number in range(count) for value in (0, 1)][:_MOST_ASKED]
+        checks = [_check(interface, number, value) for number, value in asked]
+        yosys.passes(folder, [("read_json cover.json", *checks)], LIMITS)
+        said = [_said(folder / f"said{number}_{value}.txt") for number, value in asked]
+    found = dict.fromkeys(tuple(tuple(sorted(cycle.items())) for cycle in read_cycles(interface, text)) for text in said)
+    deep = sorted((cycles for cycles in found if len(cycles) > 1), key=len, reverse=True)
+    return [tuple(dict(cycle) for cycle in cycles) for cycles in deep[:_MOST_KEPT]]
+
+
+def _with_conditions(folder: Path, interface: Interface) -> int:
+    """Write ``cover.json``: the flattened module under names of ours, its conditions as one more output; how many there are."""
+    [module] = json.loads((folder / "flat.json").read_text(encoding="utf-8", errors="replace"))["modules"].values()
+    ports: dict[str, Any] = module["ports"]
+    taken = {bit for port in ports.values() for bit in port["bits"]}
+    selects = [bit for cell in module["cells"].values() if cell["type"] in ("$mux", "$pmux") for bit in cell["connections"]["S"]]
+    conditions = [bit for bit in dict.fromkeys(selects) if isinstance(bit, int) and bit not in taken]
+    renamed = {f"i{n}": ports[port.name] for n, port in enumerate(interface.inputs)}
+    renamed |= {f"o{n}": ports[port.name] for n, port in enumerate(interface.outputs)}
+    renamed["c"] = {"direction": "output", "bits": conditions}
+    begun = [net for net in module["netnames"].values() if "init" in net.get("attributes", {})]
+    nets = {f"n{n}": {"bits": net["bits"], "attributes": {"init": net["attributes"]["init"]}} for n, net in enumerate(begun)}
+    cells: dict[str, Any] = {f"u{n}": cell for n, cell in enumerate(module["cells"].values())}
+    content: dict[str, Any] = {"modules": {_MODULE: {"attributes": {"top": "1"}, "ports": renamed, "cells": cells, "netnames": nets}}}
+    (folder / "cover.json").write_text(json.dumps(content), encoding="utf-8")
+    return len(conditions)
+
+
+def _check(interface: Interface, number: int, value: int) -> str:
+    places = {port.name: n for n, port in enumerate(interface.inputs)}
+    resets = " ".join(f"-set-at 1 i{places[reset.name]} {int(reset.is_active_high)}" for reset in interface.resets)
+    asked = f"-tempinduct -tempinduct-baseonly -seq 1 -maxsteps {_DEPTH} {resets} -timeout {_SOLVE_S}"
+    return f"tee -q -o said{number}_{value}.txt sat {asked} -prove c[{number}] 1'b{value} -show-inputs {_MODULE}"
+
+
+def _said(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
