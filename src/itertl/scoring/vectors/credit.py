@@ -1,0 +1,224 @@
+"""How much of a wrong candidate is right, in [0, 1): what partial credit ``vectors`` gives.
+
+Three parts, each a count of what is right on a scale on which guesses have 0 (``_above``):
+
+- 0.50: steps at which all outputs are right;
+- 0.35: the mean over outputs of their own credit, half of it for bits, half for whole words, so that each is judged over its own activity;
+- 0.15: the plain share of the steps at which all outputs are right, which orders what is no better than a guess.
+
+Guesses are the best constant, and, for a bit, the best input bit, inverted or not, as it is or in a register (for a word: the best input
+of its width); of these no more than half of the way above the constant counts, and none that is the reference itself. Outputs that never
+change are worth 0. Of a clocked reference outputs that are late or early by up to ``LAGS`` cycles, or right only just before the edges,
+have ``LATE`` of their credit for each cycle, and a one-bit output that is always inverted has ``INVERTED`` of it.
+"""
+
+import functools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from itertl.scoring.interface import Interface
+from itertl.scoring.vectors.oracle import Run
+from itertl.scoring.vectors.outcome import ONES, ZEROS
+
+STEPS, OUTPUTS, PLAIN = 0.5, 0.35, 0.15
+LAGS, LATE, INVERTED = 4, 0.8, 0.5
+_ECHO_PAIRS = 1 << 14  # output bits times input bits: beyond, echoes are not looked for
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Of ``known`` things that are compared a guess gets ``guess`` right."""
+
+    known: int
+    guess: float
+
+    def above(self, right: int) -> float:
+        """The share of the way from the guess to all, at least 0."""
+        if right >= self.known:
+            return 1.0
+        return max(0.0, right - self.guess) / (self.known - self.guess) if self.known > self.guess else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One output in a sample: its lowest bit, and what is compared of it."""
+
+    low: int
+    width: int
+    bits: Part
+    words: Part
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The reference's samples at some steps, as two numbers; the first sample is the highest."""
+
+    width: int
+    length: int
+    unit: int  # the lowest bit of each sample
+    ones: int
+    zeros: int
+    outputs: tuple[Output, ...]
+    steps: Part
+
+    def any_of(self, bits: int, low: int, width: int) -> int:
+        """In how many samples some of ``bits`` from ``low`` on are set."""
+        covered = 1
+        while covered < width:
+            more = min(covered, width - covered)
+            bits |= bits >> more
+            covered += more
+        return (bits & (self.unit << low)).bit_count()
+
+
+def value(run: Run, outputs: Sequence[str]) -> float:
+    """The credit of a candidate's samples in a run; at most that of all steps but one, 0 where no compared output changes."""
+    compared = [sample for sample, counts in zip(outputs, run.stimulus.is_compared, strict=True) if counts]
+    if _is_constant(compared):
+        return 0.0
+    whole, edges, picks = _views(run)
+    own, steps, plain = _credit(whole, "".join(outputs))
+    if edges is not None and (steps < LATE or min(own) < LATE):
+        text = "".join(outputs[step] for step in picks)
+        for lag in range(-LAGS, LAGS + 1):
+            late, at_lag, _ = _credit(edges, text, lag, is_clocked=True)
+            share = LATE ** max(1, abs(lag))
+            own = [max(a, share * b) for a, b in zip(own, late, strict=True)]
+            steps = max(steps, share * at_lag)
+    return STEPS * steps + OUTPUTS * sum(own) / len(own) + PLAIN * plain
+
+
+def _is_constant(samples: Sequence[str]) -> bool:
+    """Whether no bit is seen both as 0 and as 1."""
+    ones = zeros = 0
+    for sample in set(samples):
+        ones, zeros = ones | _number(sample, ONES), zeros | _number(sample, ZEROS)
+        if ones & zeros:
+            return False
+    return True
+
+
+def _credit(view: View, text: str, lag: int = 0, *, is_clocked: bool = False) -> tuple[list[float], float, float]:
+    """(credit of each output, credit for whole steps, plain share of right steps) of samples that come ``lag`` samples late."""
+    ones, zeros = _shifted(view, _number(text, ONES), lag), _shifted(view, _number(text, ZEROS), lag)
+    wrong = (view.ones & ~ones) | (view.zeros & ~zeros)
+    opposite = (view.ones & ~zeros) | (view.zeros & ~ones)
+    own = [_own(view, output, wrong) for output in view.outputs]
+    if is_clocked:
+        own = [max(c, INVERTED * _own(view, o, opposite)) if o.width == 1 else c for o, c in zip(view.outputs, own, strict=True)]
+    right = view.steps.known - view.any_of(wrong, 0, view.width)
+    return own, view.steps.above(right), right / view.steps.known
+
+
+def _shifted(view: View, bits: int, lag: int) -> int:
+    """Sample i + ``lag`` at the place of sample i; nothing where there is none."""
+    return (bits << lag * view.width) & ((1 << view.length * view.width) - 1) if lag >= 0 else bits >> -lag * view.width
+
+
+def _own(view: View, output: Output, wrong: int) -> float:
+    mine = wrong & (view.unit * ((1 << output.width) - 1) << output.low)
+    bits = output.bits.above(output.bits.known - mine.bit_count())
+    if output.width == 1:
+        return bits
+    return (bits + output.words.above(output.words.known - view.any_of(mine, output.low, output.width))) / 2
+
+
+@functools.lru_cache(maxsize=64)
+def _views(run: Run) -> tuple[View, View | None, tuple[int, ...]]:
+    """All steps; those just before an active edge of the first clock, and which these are. None without a clock."""
+    words, clock = run.stimulus.words, next(iter(run.interface.clocks), None)
+    blank = "x" * run.expected.width
+    samples = [s if counts else blank for s, counts in zip(run.outputs, run.stimulus.is_compared, strict=True)]
+    registered = [_held(run, edge) for edge in sorted(clock.edges)] if clock is not None else []
+    whole = _view(samples, run.interface, [words, *registered])
+    picks = tuple(sorted({step for edge in clock.edges for step in _edges(run, edge)})) if clock is not None else ()
+    if not any(any(bit in "01" for bit in samples[step]) for step in picks):
+        return whole, None, ()
+    guesses = [[source[step] for step in picks] for source in (words, *registered)]
+    return whole, _view([samples[step] for step in picks], run.interface, guesses), picks
+
+
+def _edges(run: Run, edge: str) -> Iterator[int]:
+    """The steps after which the first clock has that edge; none where the clock is one bit of a vector."""
+    at = 0
+    for port in run.interface.inputs:
+        if port.name == run.interface.clocks[0].name:
+            before, after = (0, 1) if edge == "posedge" else (1, 0)
+            bits = [word >> at & 1 for word in run.stimulus.words] if port.width == 1 else []
+            yield from (step for step, pair in enumerate(zip(bits, bits[1:], strict=False)) if pair == (before, after))
+        at += port.width
+
+
+def _held(run: Run, edge: str) -> list[int]:
+    """The inputs' word at the last such edge, for each step: what a register holds of them."""
+    edges, held, found = set(_edges(run, edge)), 0, list[int]()
+    for step, word in enumerate(run.stimulus.words):
+        found.append(held)
+        held = word if step in edges else held
+    return found
+
+
+def _view(samples: Sequence[str], interface: Interface, guesses: Sequence[Sequence[int]]) -> View:
+    """``samples`` of the reference; ``guesses``: lists of words of the inputs, one word for each sample, that are guesses."""
+    width, length, text = len(samples[0]), len(samples), "".join(samples)
+    unit = sum(1 << width * n for n in range(length)) if length < 8 else ((1 << width * length) - 1) // ((1 << width) - 1)
+    view = View(width, length, unit, _number(text, ONES), _number(text, ZEROS), (), Part(0, 0))
+    inputs = sum(port.width for port in interface.inputs)
+    is_small = width * inputs * len(guesses) <= _ECHO_PAIRS
+    columns = [int(t[bit::inputs], 2) for t in _texts(guesses, inputs) for bit in range(inputs)] if is_small and inputs else []
+    outputs: list[Output] = []
+    low = 0
+    for port in interface.outputs:
+        bits = [_bit(text[width - 1 - bit :: width], columns) for bit in range(low, low + port.width)]
+        found = Part(sum(b.known for b in bits), sum(b.guess for b in bits))
+        if found.known:
+            words = found if port.width == 1 else _words(view, samples, low, port.width, list(_echoes(interface, guesses, port.width)))
+            outputs.append(Output(low, port.width, found, words))
+        low += port.width
+    steps = outputs[0].words if len(outputs) == 1 else _words(view, samples, 0, width, [])
+    return View(width, length, unit, view.ones, view.zeros, tuple(outputs), steps)
+
+
+def _texts(guesses: Sequence[Sequence[int]], inputs: int) -> Iterator[str]:
+    for words in guesses:
+        yield "".join([f"{word:0{inputs}b}" for word in words])
+
+
+def _echoes(interface: Interface, guesses: Sequence[Sequence[int]], width: int) -> Iterator[list[int]]:
+    """The words of every input of that width, in each of the lists."""
+    at = 0
+    for port in interface.inputs:
+        if port.width == width:
+            yield from ([word >> at & ((1 << width) - 1) for word in words] for words in guesses)
+        at += port.width
+
+
+def _bit(column: str, inputs: Sequence[int]) -> Part:
+    """One bit of the reference, against the same constant throughout, and against columns of input bits."""
+    ones, zeros = _number(column, ONES), _number(column, ZEROS)
+    known = ones.bit_count() + zeros.bit_count()
+    matching = ((ones & bits).bit_count() + (zeros & ~bits).bit_count() for bits in inputs)
+    best = max((m for count in matching for m in (count, known - count) if m < known), default=0)
+    return _guessed(known, max(ones.bit_count(), zeros.bit_count()), best)
+
+
+def _words(view: View, samples: Sequence[str], low: int, width: int, echoes: Sequence[Sequence[int]]) -> Part:
+    """Words of an output against the most common one, and against the words of inputs."""
+    known = view.any_of(view.ones | view.zeros, low, width)
+    counts = Counter(sample[view.width - low - width : view.width - low] for sample in samples)
+    best = max((count for word, count in counts.items() if "0" in word or "1" in word), default=0)
+    mask = view.unit * ((1 << width) - 1) << low
+    right = [0]
+    for words in echoes:
+        bits = _number("".join([f"{word << low:0{view.width}b}" for word in words]), {})
+        right.append(known - view.any_of(((view.ones & ~bits) | (view.zeros & bits)) & mask, low, width))
+    return _guessed(known, best, max(count for count in right if count < known or not count))
+
+
+def _guessed(known: int, constant: int, echo: int) -> Part:
+    return Part(known, max(constant, min(echo, (constant + known) / 2)))
+
+
+def _number(text: str, table: dict[int, int]) -> int:
+    return int(text.translate(table) or "0", 2)
