@@ -29,9 +29,10 @@ SCORERS: dict[str, str] = {
     "ast": "itertl.scoring.ast_likeness:score",
     "equivalence": "itertl.scoring.equivalence.score:score",
     "ppa": "itertl.scoring.ppa:score",
+    "repair": "itertl.scoring.repair:score",
 }
-NEEDS_REFERENCE = frozenset({"rtlcoder", "rouge-l", "rouge-l-tokens", "text", "ast", "vectors", "equivalence", "ppa"})
-STALLED_BY_TEXT = frozenset({"rtlcoder", "syntax", "icarus", "gate", "text", "synthesis", "ast", "vectors"})  # they run a tool on the candidate: it may not end
+NEEDS_REFERENCE = frozenset({"rtlcoder", "rouge-l", "rouge-l-tokens", "text", "ast", "vectors", "equivalence", "ppa", "repair"})
+STALLED_BY_TEXT = frozenset({"rtlcoder", "syntax", "icarus", "gate", "text", "synthesis", "ast", "vectors", "repair"})  # they run a tool on the candidate: it may not end
 REVISION = 3  # of the rules here; a change of what a scorer returns raises it, and cached scores go stale
 
 
@@ -73,7 +74,7 @@ def version(name: str) -> str:
         from itertl.scoring.vectors import score
 
         return score.version()
-    if name in ("equivalence", "ppa"):
+    if name in ("equivalence", "ppa", "repair"):
         return importlib.import_module(SCORERS[name].partition(":")[0]).version()
     if name in SCORERS:
         return f"rapidfuzz {importlib.metadata.version('rapidfuzz')}"
