@@ -67,7 +67,9 @@ def version(name: str) -> str:
     if name in ("syntax", "gate", "text", "ast"):
         return slang.version()
     if name == "synthesis":
-        return f"{yosys.version()}, {slang.version()}"
+        from itertl.scoring import synthesis
+
+        return f"{yosys.version()}, {slang.version()}, synthesis {synthesis.REVISION}"
     if name == "icarus":
         return icarus.version()
     if name == "vectors":

@@ -9,20 +9,22 @@ Three parts, each a count of what is right on a scale on which guesses have 0 (`
 Guesses are the best constant, and, for a bit, the best input bit, inverted or not, as it is or in a register (for a word: the best input
 of its width); of these no more than half of the way above the constant counts, and none that is the reference itself. Outputs that never
 change are worth 0. Of a clocked reference outputs that are late or early by up to ``LAGS`` cycles, or right only just before the edges,
-have ``LATE`` of their credit for each cycle, and a one-bit output that is always inverted has ``INVERTED`` of it.
+have ``LATE`` of their credit for each cycle; where the reference has no inputs but clocks, resets and enables, a one-bit output that is
+always inverted, in the other phase, has ``INVERTED`` of it.
 """
 
 import functools
+import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from itertl.scoring.interface import Interface
 from itertl.scoring.vectors.oracle import Run
 from itertl.scoring.vectors.outcome import ONES, ZEROS
 
 STEPS, OUTPUTS, PLAIN = 0.5, 0.35, 0.15
-LAGS, LATE, INVERTED = 4, 0.8, 0.5
+LAGS, LATE, INVERTED = 4, 0.7, 0.5
 _ECHO_PAIRS = 1 << 14  # output bits times input bits: beyond, echoes are not looked for
 
 
@@ -79,10 +81,11 @@ def value(run: Run, outputs: Sequence[str]) -> float:
         return 0.0
     whole, edges, picks = _views(run)
     own, steps, plain = _credit(whole, "".join(outputs))
+    is_free = {port.name for port in run.interface.inputs} <= {role.name for role in (*run.interface.clocks, *run.interface.resets)} | set(run.interface.enables)
     if edges is not None and (steps < LATE or min(own) < LATE):
         text = "".join(outputs[step] for step in picks)
         for lag in range(-LAGS, LAGS + 1):
-            late, at_lag, _ = _credit(edges, text, lag, is_clocked=True)
+            late, at_lag, _ = _credit(edges, text, lag, or_inverted=is_free)
             share = LATE ** max(1, abs(lag))
             own = [max(a, share * b) for a, b in zip(own, late, strict=True)]
             steps = max(steps, share * at_lag)
@@ -99,13 +102,13 @@ def _is_constant(samples: Sequence[str]) -> bool:
     return True
 
 
-def _credit(view: View, text: str, lag: int = 0, *, is_clocked: bool = False) -> tuple[list[float], float, float]:
+def _credit(view: View, text: str, lag: int = 0, *, or_inverted: bool = False) -> tuple[list[float], float, float]:
     """(credit of each output, credit for whole steps, plain share of right steps) of samples that come ``lag`` samples late."""
     ones, zeros = _shifted(view, _number(text, ONES), lag), _shifted(view, _number(text, ZEROS), lag)
     wrong = (view.ones & ~ones) | (view.zeros & ~zeros)
     opposite = (view.ones & ~zeros) | (view.zeros & ~ones)
     own = [_own(view, output, wrong) for output in view.outputs]
-    if is_clocked:
+    if or_inverted:
         own = [max(c, INVERTED * _own(view, o, opposite)) if o.width == 1 else c for o, c in zip(view.outputs, own, strict=True)]
     right = view.steps.known - view.any_of(wrong, 0, view.width)
     return own, view.steps.above(right), right / view.steps.known
@@ -127,46 +130,51 @@ def _own(view: View, output: Output, wrong: int) -> float:
 @functools.lru_cache(maxsize=64)
 def _views(run: Run) -> tuple[View, View | None, tuple[int, ...]]:
     """All steps; those just before an active edge of the first clock, and which these are. None without a clock."""
-    words, clock = run.stimulus.words, next(iter(run.interface.clocks), None)
+    clock = next(iter(run.interface.clocks), None)
+    width = sum(port.width for port in run.interface.inputs)
+    words = [f"{word:0{width}b}" for word in run.stimulus.words]
+    edges = _edges(run) if clock is not None else {}
+    sources = [words, *(_held(words, steps) for steps in edges.values())]
     blank = "x" * run.expected.width
     samples = [s if counts else blank for s, counts in zip(run.outputs, run.stimulus.is_compared, strict=True)]
-    registered = [_held(run, edge) for edge in sorted(clock.edges)] if clock is not None else []
-    whole = _view(samples, run.interface, [words, *registered])
-    picks = tuple(sorted({step for edge in clock.edges for step in _edges(run, edge)})) if clock is not None else ()
-    if not any(any(bit in "01" for bit in samples[step]) for step in picks):
+    whole = _view(samples, run.interface, sources)
+    picks = tuple(sorted(set().union(*edges.values())))
+    some = [samples[step] for step in picks]
+    if not any("0" in sample or "1" in sample for sample in some):
         return whole, None, ()
-    guesses = [[source[step] for step in picks] for source in (words, *registered)]
-    return whole, _view([samples[step] for step in picks], run.interface, guesses), picks
+    return whole, _view(some, run.interface, [[source[step] for step in picks] for source in sources]), picks
 
 
-def _edges(run: Run, edge: str) -> Iterator[int]:
-    """The steps after which the first clock has that edge; none where the clock is one bit of a vector."""
-    at = 0
+def _edges(run: Run) -> dict[str, set[int]]:
+    """Edge of the first clock that counts -> the steps after which it comes; none where the clock is one bit of a vector."""
+    clock, at = run.interface.clocks[0], 0
     for port in run.interface.inputs:
-        if port.name == run.interface.clocks[0].name:
-            before, after = (0, 1) if edge == "posedge" else (1, 0)
-            bits = [word >> at & 1 for word in run.stimulus.words] if port.width == 1 else []
-            yield from (step for step, pair in enumerate(zip(bits, bits[1:], strict=False)) if pair == (before, after))
+        if port.name == clock.name and port.width == 1:
+            bits = [word >> at & 1 for word in run.stimulus.words]
+            pairs = {edge: (0, 1) if edge == "posedge" else (1, 0) for edge in sorted(clock.edges)}
+            return {edge: {step for step, both in enumerate(itertools.pairwise(bits)) if both == pair} for edge, pair in pairs.items()}
         at += port.width
+    return {}
 
 
-def _held(run: Run, edge: str) -> list[int]:
-    """The inputs' word at the last such edge, for each step: what a register holds of them."""
-    edges, held, found = set(_edges(run, edge)), 0, list[int]()
-    for step, word in enumerate(run.stimulus.words):
+def _held(words: Sequence[str], edges: Container[int]) -> list[str]:
+    """The inputs' word at the last edge, for each step: what a register holds of them."""
+    held, found = "0" * len(words[0]), list[str]()
+    for step, word in enumerate(words):
         found.append(held)
-        held = word if step in edges else held
+        if step in edges:
+            held = word
     return found
 
 
-def _view(samples: Sequence[str], interface: Interface, guesses: Sequence[Sequence[int]]) -> View:
-    """``samples`` of the reference; ``guesses``: lists of words of the inputs, one word for each sample, that are guesses."""
+def _view(samples: Sequence[str], interface: Interface, guesses: Sequence[Sequence[str]]) -> View:
+    """``samples`` of the reference; ``guesses``: lists of words of the inputs in binary, one word for each sample."""
     width, length, text = len(samples[0]), len(samples), "".join(samples)
-    unit = sum(1 << width * n for n in range(length)) if length < 8 else ((1 << width * length) - 1) // ((1 << width) - 1)
+    unit = ((1 << width * length) - 1) // ((1 << width) - 1)
     view = View(width, length, unit, _number(text, ONES), _number(text, ZEROS), (), Part(0, 0))
     inputs = sum(port.width for port in interface.inputs)
-    is_small = width * inputs * len(guesses) <= _ECHO_PAIRS
-    columns = [int(t[bit::inputs], 2) for t in _texts(guesses, inputs) for bit in range(inputs)] if is_small and inputs else []
+    is_small = 0 < width * inputs * len(guesses) <= _ECHO_PAIRS
+    columns = [int(t[bit::inputs], 2) for t in map("".join, guesses) for bit in range(inputs)] if is_small else []
     outputs: list[Output] = []
     low = 0
     for port in interface.outputs:
@@ -177,21 +185,16 @@ def _view(samples: Sequence[str], interface: Interface, guesses: Sequence[Sequen
             outputs.append(Output(low, port.width, found, words))
         low += port.width
     steps = outputs[0].words if len(outputs) == 1 else _words(view, samples, 0, width, [])
-    return View(width, length, unit, view.ones, view.zeros, tuple(outputs), steps)
+    return replace(view, outputs=tuple(outputs), steps=steps)
 
 
-def _texts(guesses: Sequence[Sequence[int]], inputs: int) -> Iterator[str]:
-    for words in guesses:
-        yield "".join([f"{word:0{inputs}b}" for word in words])
-
-
-def _echoes(interface: Interface, guesses: Sequence[Sequence[int]], width: int) -> Iterator[list[int]]:
+def _echoes(interface: Interface, guesses: Sequence[Sequence[str]], width: int) -> Iterator[list[str]]:
     """The words of every input of that width, in each of the lists."""
-    at = 0
+    end = sum(port.width for port in interface.inputs)
     for port in interface.inputs:
         if port.width == width:
-            yield from ([word >> at & ((1 << width) - 1) for word in words] for words in guesses)
-        at += port.width
+            yield from ([word[end - width : end] for word in words] for words in guesses)
+        end -= port.width
 
 
 def _bit(column: str, inputs: Sequence[int]) -> Part:
@@ -203,7 +206,7 @@ def _bit(column: str, inputs: Sequence[int]) -> Part:
     return _guessed(known, max(ones.bit_count(), zeros.bit_count()), best)
 
 
-def _words(view: View, samples: Sequence[str], low: int, width: int, echoes: Sequence[Sequence[int]]) -> Part:
+def _words(view: View, samples: Sequence[str], low: int, width: int, echoes: Sequence[Sequence[str]]) -> Part:
     """Words of an output against the most common one, and against the words of inputs."""
     known = view.any_of(view.ones | view.zeros, low, width)
     counts = Counter(sample[view.width - low - width : view.width - low] for sample in samples)
@@ -211,7 +214,7 @@ def _words(view: View, samples: Sequence[str], low: int, width: int, echoes: Seq
     mask = view.unit * ((1 << width) - 1) << low
     right = [0]
     for words in echoes:
-        bits = _number("".join([f"{word << low:0{view.width}b}" for word in words]), {})
+        bits = int(("0" * (view.width - low - width)) + ("0" * (view.width - width)).join(words) + "0" * low, 2)
         right.append(known - view.any_of(((view.ones & ~bits) | (view.zeros & bits)) & mask, low, width))
     return _guessed(known, best, max(count for count in right if count < known or not count))
 
