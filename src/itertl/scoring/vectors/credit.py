@@ -80,8 +80,8 @@ def value(run: Run, outputs: Sequence[str]) -> float:
     if _is_constant(compared):
         return 0.0
     whole, edges, picks = _views(run)
-    own, steps, plain = _credit(whole, "".join(outputs))
     is_free = {port.name for port in run.interface.inputs} <= {role.name for role in (*run.interface.clocks, *run.interface.resets)} | set(run.interface.enables)
+    own, steps, plain = _credit(whole, "".join(outputs), or_inverted=is_free and edges is not None)
     if edges is not None and (steps < LATE or min(own) < LATE):
         text = "".join(outputs[step] for step in picks)
         for lag in range(-LAGS, LAGS + 1):
@@ -111,7 +111,7 @@ def _credit(view: View, text: str, lag: int = 0, *, or_inverted: bool = False) -
     if or_inverted:
         own = [max(c, INVERTED * _own(view, o, opposite)) if o.width == 1 else c for o, c in zip(view.outputs, own, strict=True)]
     right = view.steps.known - view.any_of(wrong, 0, view.width)
-    return own, view.steps.above(right), right / view.steps.known
+    return own, own[0] if len(own) == 1 == view.width else view.steps.above(right), right / view.steps.known
 
 
 def _shifted(view: View, bits: int, lag: int) -> int:
