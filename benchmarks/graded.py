@@ -152,7 +152,7 @@ def measure(found: Sequence[Design], score: ScoreConfig, workers: int) -> dict[s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one object and nothing else")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--designs", type=Path, default=HERE / "graded", help="folder of files in the same form, or a file of lines")

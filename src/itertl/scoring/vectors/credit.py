@@ -138,7 +138,7 @@ def _views(run: Run) -> tuple[View, View | None, tuple[int, ...]]:
     blank = "x" * run.expected.width
     samples = [s if counts else blank for s, counts in zip(run.outputs, run.stimulus.is_compared, strict=True)]
     whole = _view(samples, run.interface, sources)
-    picks = tuple(sorted(set().union(*edges.values())))
+    picks = tuple(sorted({step for steps in edges.values() for step in steps}))
     some = [samples[step] for step in picks]
     if not any("0" in sample or "1" in sample for sample in some):
         return whole, None, ()
