@@ -67,13 +67,20 @@ def test_a_mended_text_is_worth_what_its_outputs_are() -> None:
     assert found.value is not None and 0 < found.value < 0.5
 
 
+def test_each_token_more_that_the_parser_asks_for_halves_the_value() -> None:
+    code = TEXT.replace("a + b;", "a + b").replace("sum <= a;", "sum <= a")
+    assert take(code).value == 0.5
+    assert take(code.replace("odd);", "odd)")).value == 0.25
+    assert take(code.replace("odd);", "odd)").replace("sum[0];", "sum[0]")).value == 0
+
+
 @pytest.mark.parametrize(
     ("code", "verdict"),
     [
         (TEXT, Verdict.SCORED),  # nothing to mend
         ("", Verdict.NO_CODE),
         ("an adder of a and b, registered", Verdict.NO_CODE),
-        (TEXT.replace("a + b;", "a + b").replace("endcase", ""), Verdict.SYNTAX_ERROR),  # two mistakes
+        (TEXT.replace("a + b;", "a + * b;").replace("endcase", ""), Verdict.SYNTAX_ERROR),  # two mistakes
         (TEXT.replace("a + b;", "a + b").replace("endmodule", "initial $fdisplay(1, n); endmodule"), Verdict.SCORED),  # gamed, once it is mended
         (TEXT.replace("a + b;", "a + b") + "//" + " " * repair.MAX_CHARS, Verdict.SYNTAX_ERROR),
     ],

@@ -6,11 +6,13 @@ declared, a net that a process sets made a variable, the module or a port given 
 candidate like any other: the gate reads it and ``vectors`` says what it is worth. The best of ``TRIES`` counts. 0 where the
 text compiles with the reference's ports, and where no change mends it.
 
-Blind to two mistakes at once. Which changes are tried depends on the text alone, and so does how many: ``CHECKS`` at most.
+Blind to two mistakes at once, but for tokens that the parser itself asks for one after the other: up to ``CHAIN`` of these are put in, and each beyond the
+first halves the value. Which changes are tried depends on the text alone, and so does how many: ``CHECKS`` at most.
 """
 
 import difflib
 import functools
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from itertl.tools import slang, verilog_text
 from itertl.tools.verilog_text import Token
 
 REVISION = 1
-CHECKS, TRIES = 100, 3
+CHECKS, TRIES, CHAIN = 100, 3, 3
 MAX_CHARS = 1 << 14  # a longer text is not mended: reading it so often would cost too much
 _SITES = 8  # places for what closes a block
 _CLOSERS = ("end", "endcase", "endmodule", "endfunction", "endgenerate", "endtask")
@@ -47,6 +49,7 @@ class Mend:
 
     text: str
     what: str
+    worth: float = 1.0  # the share of its value that counts
 
 
 def version() -> str:
@@ -80,15 +83,15 @@ def score(item: ScoreItem) -> Score:
         taken = simulated(ScoreItem(mend.text, item.header, item.reference, item.top))
         if taken.value is None:
             fault = fault or taken
-        elif best is None or taken.value > best[0]:
-            best = taken.value, mend.what
+        elif best is None or taken.value * mend.worth > best[0]:
+            best = taken.value * mend.worth, mend.what
         if best is not None and best[0] >= 1:
             break
     if best is None and fault is not None:
         return result(None, fault.verdict, f"with one change: {fault.detail}")
     if best is None:
         return result(0.0, found.verdict if found.verdict is not Verdict.PASSED else Verdict.ELABORATION_ERROR, "no change of one token mends it")
-    return result(best[0], Verdict.SCORED, f"with {best[1]} vectors would be {best[0]:.4f}")
+    return result(best[0], Verdict.SCORED, f"worth {best[0]:.4f} with {best[1]}")
 
 
 @functools.lru_cache(maxsize=64)
@@ -112,8 +115,8 @@ def mended(code: str, top: str, asked: Ports) -> Iterator[Mend]:
     """Up to ``TRIES`` texts, each with one change, that compile with the ports that are asked for."""
     found = 0
     seen = {code}
-    for number, mend in enumerate(_changes(code, top, asked)):
-        if number >= CHECKS or found >= TRIES:
+    for mend in itertools.chain(itertools.islice(_changes(code, top, asked), CHECKS - CHAIN), _chained(code, top)):
+        if found >= TRIES or (found and mend.worth < 1):
             return
         if mend.text not in seen and ports_of(mend.text, top) == asked:
             found += 1
@@ -143,6 +146,19 @@ def _changes(code: str, top: str, asked: Ports) -> Iterator[Mend]:
     at = text.after(troubles[0].offset)
     for name in [name for name in asked if name not in text.names()] if at < len(text.tokens) else ():
         yield text.put_in(text.tokens[at].start, name)
+
+
+def _chained(code: str, top: str) -> Iterator[Mend]:
+    """The tokens that the parser asks for, one after the other."""
+    what = list[str]()
+    while len(what) < CHAIN:
+        trouble = next(iter(slang.troubles(slang.parse(code), top)), None)
+        if trouble is None or trouble.kind != "ExpectedToken" or not trouble.word:
+            return
+        mend = _Text(code).put_in(trouble.offset, trouble.word)
+        code = mend.text
+        what.append(mend.what)
+        yield Mend(code, ", ".join(what), 0.5 ** (len(what) - 1))
 
 
 class _Text:
