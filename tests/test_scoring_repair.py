@@ -67,6 +67,13 @@ def test_a_mended_text_is_worth_what_its_outputs_are() -> None:
     assert found.value is not None and 0 < found.value < 0.5
 
 
+def test_a_variable_of_ports_that_are_names_alone() -> None:
+    reference = "module m(input clk, input a, output reg x, output reg y); always @(posedge clk) begin x <= a; y <= ~a; end endmodule"
+    code = "module m(clk, a, x, y);\ninput clk, a;\noutput x, y;\nreg x;\nalways @(posedge clk) begin x <= a; y <= ~a; end\nendmodule"
+    found = repair.score(ScoreItem(code, "", reference, "m"))
+    assert found.value == 1.0 and "'reg  y;' put in at line 3" in found.detail
+
+
 def test_each_token_more_that_the_parser_asks_for_halves_the_value() -> None:
     code = TEXT.replace("a + b;", "a + b").replace("sum <= a;", "sum <= a")
     assert take(code).value == 0.5

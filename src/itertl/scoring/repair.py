@@ -254,6 +254,12 @@ def _variable_changes(text: _Text, offsets: Sequence[int]) -> Iterator[Mend]:
         for start in starts:
             code = code[:start] + re.sub("^(?:output +)?wire|^output", lambda found: "reg" if found[0] == "wire" else "output reg", code[start:])
         yield Mend(code, f"{', '.join(some)} made variables")
+    for name in names[:1]:  # where the list of ports has names alone
+        start = _declared(text, name)
+        end = next((t.end for t in text.tokens if start is not None and t.start > start and t.text == ";"), None)
+        if start is not None and end is not None:
+            dimension = re.match(r"output\s*(\[[^\]]*\])?", text.code[start:])
+            yield text.put_in(end, f"reg {(dimension and dimension[1]) or ''} {name};")
 
 
 def _declared(text: _Text, name: str) -> int | None:
