@@ -132,7 +132,7 @@ def _changes(code: str, top: str, asked: Ports) -> Iterator[Mend]:
         for name in difflib.get_close_matches(top, unit.modules, 1, 0.0):
             yield text.renamed(name, top)
         return
-    troubles = slang.troubles(unit, top)
+    troubles = slang.troubles(code, top)
     if not troubles:
         yield from _port_changes(text, ports_of(code, top) or {}, asked)
         return
@@ -152,7 +152,7 @@ def _chained(code: str, top: str) -> Iterator[Mend]:
     """The tokens that the parser asks for, one after the other."""
     what = list[str]()
     while len(what) < CHAIN:
-        trouble = next(iter(slang.troubles(slang.parse(code), top)), None)
+        trouble = next(iter(slang.troubles(code, top)), None)
         if trouble is None or trouble.kind != "ExpectedToken" or not trouble.word:
             return
         mend = _Text(code).put_in(trouble.offset, trouble.word)

@@ -90,15 +90,15 @@ class Trouble:
     word: str  # what is expected, undeclared or unexpected, where slang names it; else ""
 
 
-def troubles(unit: Unit, top: str | None) -> list[Trouble]:
-    """The errors of a unit in order: those of the parser, or, where there are none, of elaboration from ``top``."""
-    pyslang = library()
+def troubles(code: str, top: str | None) -> list[Trouble]:
+    """The errors of a text in order: those of the parser, or, where there are none, of elaboration from ``top``. Raises ToolMissing."""
+    pyslang, unit = library(), parse(code)
     found = [d for d in unit.tree.diagnostics if d.isError()]
     if not found:
         compilation = pyslang.ast.Compilation(_options(pyslang, top))
         compilation.addSyntaxTree(unit.tree)
         found = [d for d in compilation.getAllDiagnostics() if d.isError()]
-    text = unit.source.getSourceText(unit.tree.root.sourceRange.start.buffer).encode("utf-8", "replace")
+    text = code.encode("utf-8", "replace")
     return [
         Trouble(
             str(d.code).removeprefix("DiagCode(").removesuffix(")"),

@@ -3,7 +3,7 @@
 Three parts, each a count of what is right on a scale on which guesses have 0 (``_above``):
 
 - 0.50: steps at which all outputs are right;
-- 0.35: the mean over outputs of their own credit, half of it for bits, half for whole words, so that each is judged over its own activity;
+- 0.35: the mean over outputs that move of their own credit, half of it for bits, half for whole words, so that each is judged over its own activity;
 - 0.15: the plain share of the steps at which all outputs are right, which orders what is no better than a guess.
 
 Guesses are the best constant, and, for a bit, the best input bit, inverted or not, as it is or in a register (for a word: the best input
@@ -61,7 +61,7 @@ class View:
     unit: int  # the lowest bit of each sample
     ones: int
     zeros: int
-    outputs: tuple[Output, ...]
+    outputs: tuple[Output, ...]  # those that move
     steps: Part
 
     def any_of(self, bits: int, low: int, width: int) -> int:
@@ -80,16 +80,21 @@ def value(run: Run, outputs: Sequence[str]) -> float:
     if _is_constant(compared):
         return 0.0
     whole, edges, picks = _views(run)
-    is_free = {port.name for port in run.interface.inputs} <= {role.name for role in (*run.interface.clocks, *run.interface.resets)} | set(run.interface.enables)
-    own, steps, plain = _credit(whole, "".join(outputs), or_inverted=is_free and edges is not None)
-    if edges is not None and (steps < LATE or min(own) < LATE):
+    is_free = edges is not None and _has_no_data(run.interface)
+    own, steps, plain = _credit(whole, "".join(outputs), or_inverted=is_free)
+    if edges is not None and min(steps, *own.values()) < LATE:
         text = "".join(outputs[step] for step in picks)
         for lag in range(-LAGS, LAGS + 1):
             late, at_lag, _ = _credit(edges, text, lag, or_inverted=is_free)
             share = LATE ** max(1, abs(lag))
-            own = [max(a, share * b) for a, b in zip(own, late, strict=True)]
+            own = {low: max(credit, share * late.get(low, 0.0)) for low, credit in own.items()}
             steps = max(steps, share * at_lag)
-    return STEPS * steps + OUTPUTS * sum(own) / len(own) + PLAIN * plain
+    return STEPS * steps + OUTPUTS * sum(own.values()) / max(1, len(own)) + PLAIN * plain
+
+
+def _has_no_data(interface: Interface) -> bool:
+    controls = {role.name for role in (*interface.clocks, *interface.resets)} | set(interface.enables)
+    return {port.name for port in interface.inputs} <= controls
 
 
 def _is_constant(samples: Sequence[str]) -> bool:
@@ -102,16 +107,17 @@ def _is_constant(samples: Sequence[str]) -> bool:
     return True
 
 
-def _credit(view: View, text: str, lag: int = 0, *, or_inverted: bool = False) -> tuple[list[float], float, float]:
-    """(credit of each output, credit for whole steps, plain share of right steps) of samples that come ``lag`` samples late."""
+def _credit(view: View, text: str, lag: int = 0, *, or_inverted: bool = False) -> tuple[dict[int, float], float, float]:
+    """(credit of each output by its lowest bit, credit for whole steps, plain share of right steps) of samples that come ``lag`` samples late."""
     ones, zeros = _shifted(view, _number(text, ONES), lag), _shifted(view, _number(text, ZEROS), lag)
     wrong = (view.ones & ~ones) | (view.zeros & ~zeros)
     opposite = (view.ones & ~zeros) | (view.zeros & ~ones)
-    own = [_own(view, output, wrong) for output in view.outputs]
-    if or_inverted:
-        own = [max(c, INVERTED * _own(view, o, opposite)) if o.width == 1 else c for o, c in zip(view.outputs, own, strict=True)]
+    own = {output.low: _own(view, output, wrong) for output in view.outputs}
+    for output in view.outputs if or_inverted else ():
+        if output.width == 1:
+            own[output.low] = max(own[output.low], INVERTED * _own(view, output, opposite))
     right = view.steps.known - view.any_of(wrong, 0, view.width)
-    return own, own[0] if len(own) == 1 == view.width else view.steps.above(right), right / view.steps.known
+    return own, own[0] if own and view.width == 1 else view.steps.above(right), right / view.steps.known
 
 
 def _shifted(view: View, bits: int, lag: int) -> int:
@@ -175,16 +181,14 @@ def _view(samples: Sequence[str], interface: Interface, guesses: Sequence[Sequen
     inputs = sum(port.width for port in interface.inputs)
     is_small = 0 < width * inputs * len(guesses) <= _ECHO_PAIRS
     columns = [int(t[bit::inputs], 2) for t in map("".join, guesses) for bit in range(inputs)] if is_small else []
-    outputs: list[Output] = []
-    low = 0
+    outputs, low, words = list[Output](), 0, Part(0, 0)
     for port in interface.outputs:
         bits = [_bit(text[width - 1 - bit :: width], columns) for bit in range(low, low + port.width)]
         found = Part(sum(b.known for b in bits), sum(b.guess for b in bits))
-        if found.known:
-            words = found if port.width == 1 else _words(view, samples, low, port.width, list(_echoes(interface, guesses, port.width)))
-            outputs.append(Output(low, port.width, found, words))
+        words = found if port.width == 1 else _words(view, samples, low, port.width, list(_echoes(interface, guesses, port.width)))
+        outputs += [Output(low, port.width, found, words)] if found.known > found.guess else []
         low += port.width
-    steps = outputs[0].words if len(outputs) == 1 else _words(view, samples, 0, width, [])
+    steps = words if len(interface.outputs) == 1 else _words(view, samples, 0, width, [])
     return replace(view, outputs=tuple(outputs), steps=steps)
 
 
