@@ -7,7 +7,8 @@ candidate like any other: the gate reads it and ``vectors`` says what it is wort
 text compiles with the reference's ports, and where no change mends it.
 
 Blind to two mistakes at once, but for tokens that the parser itself asks for one after the other: up to ``CHAIN`` of these are put in, and each beyond the
-first halves the value. Which changes are tried depends on the text alone, and so does how many: ``CHECKS`` at most.
+first halves the value. Which changes are tried depends on the text alone, and so does how many: ``CHECKS`` are parsed at
+most, and ``ELABORATIONS`` elaborated.
 """
 
 import difflib
@@ -26,7 +27,7 @@ from itertl.tools import slang, verilog_text
 from itertl.tools.verilog_text import Token
 
 REVISION = 1
-CHECKS, TRIES, CHAIN = 100, 3, 3
+CHECKS, ELABORATIONS, TRIES, CHAIN = 100, 24, 3, 3
 MAX_CHARS = 1 << 14  # a longer text is not mended: reading it so often would cost too much
 _SITES = 8  # places for what closes a block
 _CLOSERS = ("end", "endcase", "endmodule", "endfunction", "endgenerate", "endtask")
@@ -113,15 +114,18 @@ def ports_of(code: str, top: str) -> Ports | None:
 
 def mended(code: str, top: str, asked: Ports) -> Iterator[Mend]:
     """Up to ``TRIES`` texts, each with one change, that compile with the ports that are asked for."""
-    found = 0
+    found = elaborations = 0
     seen = {code}
     for mend in itertools.chain(itertools.islice(_changes(code, top, asked), CHECKS - CHAIN), _chained(code, top)):
-        if found >= TRIES or (found and mend.worth < 1):
+        if found >= TRIES or elaborations >= ELABORATIONS or (found and mend.worth < 1):
             return
-        if mend.text not in seen and ports_of(mend.text, top) == asked:
+        if mend.text in seen or slang.parse(mend.text).error:
+            continue
+        seen.add(mend.text)
+        elaborations += 1
+        if ports_of(mend.text, top) == asked:
             found += 1
             yield mend
-        seen.add(mend.text)
 
 
 def _changes(code: str, top: str, asked: Ports) -> Iterator[Mend]:
