@@ -27,7 +27,7 @@ from itertl.scoring.samples import ScoreItem
 HERE = Path(__file__).resolve().parent
 RECIPE = HERE.parent / "recipes" / "itertl-function.yaml"
 BETA = 0.2
-HELD_OUT = ("divider", "pipeline", "priority", "sequence", "serializer")  # looked at only after the values were fixed
+HELD_OUT = ("divider", "pipeline", "priority", "sequence", "serializer")  # not used to choose the values
 _HEADING = re.compile(r"^//// (reference|stimulus|level|better|worse)(?:: (.+))?\n", re.M)
 
 
