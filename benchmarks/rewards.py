@@ -25,6 +25,7 @@ from mutation.golden import draw, references
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 LADDER = ("gate", "text", "syntax", "synthesis", "vectors", "equivalence", "ppa")  # as recipes/itertl-function.yaml has it
+BESIDE = ("repair",)  # taken of every candidate
 WARM = ScoreItem("module warm(input a, output y); assign y = a; endmodule", "", "module warm(input a, output y); assign y = a; endmodule", "warm")
 
 
@@ -55,15 +56,16 @@ def load_candidates(data: Path, limit: int, seed: int) -> tuple[list[Candidate],
 
 
 def measure(candidates: Sequence[Candidate], source: str) -> dict[str, object]:
-    names = [name for name in (*LADDER, "ast", "icarus") if name in SCORERS]
+    names = [name for name in (*LADDER, *BESIDE, "ast", "icarus") if name in SCORERS]
     units = [(name, item) for item in [WARM, *(candidate.item for candidate in candidates)] for name in names]
     taken: dict[int, tuple[float, float | None, Verdict]] = {}
     for number, outcome in pool.map_unordered("mutation.arbiter:timed", units, num_workers=1, timeout_s=120):
         seconds, found = outcome.value if outcome.status == "ok" else (120.0, None)
         taken[number] = (seconds, found.value, found.verdict) if found is not None else (seconds, None, Verdict.TOOL_FAILED)
     rows = {name: [taken[(i + 1) * len(names) + n] for i in range(len(candidates))] for n, name in enumerate(names)}
-    lazy = [_climb([rows[name][i] for name in LADDER if name in rows]) for i in range(len(candidates))]
-    eager = [sum(rows[name][i][0] for name in LADDER if name in rows) for i in range(len(candidates))]
+    beside = [sum(rows[name][i][0] for name in BESIDE if name in rows) for i in range(len(candidates))]
+    lazy = [_climb([rows[name][i] for name in LADDER if name in rows]) + beside[i] for i in range(len(candidates))]
+    eager = [sum(rows[name][i][0] for name in LADDER if name in rows) + beside[i] for i in range(len(candidates))]
     table = _confusion(candidates, [verdict for _, _, verdict in rows.get("vectors", [])])
     agreeing = table.get("passed/passed", 0) + table.get("failed/failed", 0)
     judged = sum(count for pair, count in table.items() if not pair.endswith("/unjudged"))

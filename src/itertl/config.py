@@ -83,6 +83,8 @@ class ScoreConfig(_Part):
     weights: dict[str, float] = Field(default_factory=dict)  # empty: each scorer 1
     # scorer -> height reached when its value is 1, in order; two numbers: what a value just under 1 reaches, and 1
     ladder: dict[str, float | tuple[float, float]] = Field(default_factory=dict)
+    # scorer beside the ladder -> heights that a value just above 0 and one of 1 hold z at least at: [0.3, 0.45]
+    floor: dict[str, tuple[float, float]] = Field(default_factory=dict)
     optional: tuple[str, ...] = ("equivalence", "ppa")  # rungs that may stay open, no tool having failed: z is the height below
     num_workers: int = Field(default=0, ge=0)  # 0: one for each core
     timeout_s: float = Field(default=30.0, gt=0)  # for each candidate and scorer

@@ -259,7 +259,7 @@ def train(run: RunFolder, task: Task, scored: Path | None, policy: Policy, itera
             "train": settings,
             "method": dataclasses.asdict(task.method),
             "prompt": recipe.prompt.model_dump(mode="json"),
-            "combine": recipe.score.model_dump(mode="json", include={"combine", "weights", "ladder", "optional"}),
+            "combine": recipe.score.model_dump(mode="json", include={"combine", "weights", "ladder", "floor", "optional"}),
             "dtype": recipe.model.dtype,
             "kl_problems": recipe.telemetry.kl_problems,
         },

@@ -10,6 +10,7 @@ from itertl.records import Fault, Score, Verdict
 
 _RAN_BADLY = (Verdict.RUNTIME_ERROR, Verdict.TIMEOUT)
 _REFUTES = {"equivalence": "vectors"}  # whose wrong output shows that the rung below said too much
+_MAY_STAY = (Verdict.UNDECIDED, Verdict.UNJUDGEABLE)
 _RAN = (Verdict.PASSED, Verdict.WRONG_OUTPUT, Verdict.SCORED)
 
 
@@ -17,12 +18,15 @@ def check_combination(config: ScoreConfig) -> None:
     """Raise RecipeError, naming the key, where ``config`` cannot be turned into a z."""
     if not config.scorers:
         raise RecipeError("score.scorers is empty: name one, for example [rtlcoder]")
-    for name in (*config.weights, *config.ladder):
+    for name in (*config.weights, *config.ladder, *config.floor):
         if name not in config.scorers:
             raise RecipeError(f"score.{config.combine} names {name!r}, which score.scorers does not take")
     if config.combine == "ladder":
         _check_ladder(config.ladder)
+        _check_floor(config)
         return
+    if config.floor:
+        raise RecipeError(f"score.floor is for a ladder: leave it out, or set score.combine to ladder, which is {config.combine}")
     for name, weight in config.weights.items():
         if not math.isfinite(weight) or weight < 0:
             raise RecipeError(f"score.weights.{name} is {weight}: a weight is a number of at least 0")
@@ -49,6 +53,15 @@ def _check_ladder(ladder: Ladder) -> None:
         below = whole
 
 
+def _check_floor(config: ScoreConfig) -> None:
+    top = heights(list(config.ladder.values())[-1])[1]
+    for name, (low, high) in config.floor.items():
+        if name in config.ladder:
+            raise RecipeError(f"score.floor.{name} is a rung of score.ladder too: a floor is held by a scorer beside the ladder")
+        if not 0 <= low <= high <= top:
+            raise RecipeError(f"score.floor.{name} is [{low:g}, {high:g}]: two heights from 0 to the ladder's top ({top:g}), the lower one first")
+
+
 def combine(scores: Sequence[Score], config: ScoreConfig) -> float | None:
     """z of one candidate, in [0, 1] where its scores are; None where a score that it needs is missing by our fault.
 
@@ -56,7 +69,8 @@ def combine(scores: Sequence[Score], config: ScoreConfig) -> float | None:
     in order while their value is 1; z is the height reached, plus the share of the way to the first rung not held that
     its value is, over the top height. A rung above that one is not needed, and an optional one may be undecided. A
     confirmed counterexample of ``equivalence`` takes back the rung ``vectors`` below it: what is left is what a value
-    just under 1 reaches there (where that is the rung's height too, what the rung before it reached).
+    just under 1 reaches there (where that is the rung's height too, what the rung before it reached). A scorer of ``floor`` with
+    a value above 0 holds z at least that far between its two heights; one that is undecided holds nothing.
     ``coderl``, ``rltf``: ``shaped_reward`` of the last scorer, in [-1, 1]. Raises RecipeError.
     """
     check_combination(config)
@@ -66,12 +80,27 @@ def combine(scores: Sequence[Score], config: ScoreConfig) -> float | None:
             raise RecipeError(f"the recipe's z needs the score {config.scorers[-1]!r}, which was not taken; score the candidates again")
         return shaped_reward(last, partial=config.combine == "rltf")
     if config.combine == "ladder":
-        return climb(scores, config).z
+        return _held_up(climb(scores, config).z, scores, config)
     values = {score.scorer: score.value for score in scores}
     for name in config.weights or config.scorers:
         if name not in values:
             raise _not_taken(name)
     return _mean(values, config.weights or dict.fromkeys(config.scorers, 1.0))
+
+
+def _held_up(z: float | None, scores: Sequence[Score], config: ScoreConfig) -> float | None:
+    """z of a climb, at least at what the scorers of ``floor`` hold."""
+    by_name = {score.scorer: score for score in scores}
+    top = heights(list(config.ladder.values())[-1])[1]
+    for name, (low, high) in config.floor.items():
+        score = by_name.get(name)
+        if score is None:
+            raise _not_taken(name)
+        if score.value is None and score.verdict not in _MAY_STAY:
+            return None
+        if z is not None and score.value:
+            z = max(z, (low + min(1.0, score.value) * (high - low)) / top)
+    return z
 
 
 def _not_taken(name: str) -> RecipeError:
@@ -134,7 +163,7 @@ def climb(scores: Sequence[Score], config: ScoreConfig) -> Climb:
         if is_passed_by(score) and name != list(config.ladder)[-1]:
             continue
         if score.value is None:
-            may_stay = name in config.optional and score.verdict in (Verdict.UNDECIDED, Verdict.UNJUDGEABLE)
+            may_stay = name in config.optional and score.verdict in _MAY_STAY
             return Climb(reached / top if may_stay else None, held)
         if score.verdict is Verdict.WRONG_OUTPUT and _REFUTES.get(name) == held:
             return taken_back

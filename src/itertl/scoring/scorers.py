@@ -29,9 +29,10 @@ SCORERS: dict[str, str] = {
     "ast": "itertl.scoring.ast_likeness:score",
     "equivalence": "itertl.scoring.equivalence.score:score",
     "ppa": "itertl.scoring.ppa:score",
+    "repair": "itertl.scoring.repair:score",
 }
-NEEDS_REFERENCE = frozenset({"rtlcoder", "rouge-l", "rouge-l-tokens", "text", "ast", "vectors", "equivalence", "ppa"})
-STALLED_BY_TEXT = frozenset({"rtlcoder", "syntax", "icarus", "gate", "text", "synthesis", "ast", "vectors"})  # they run a tool on the candidate: it may not end
+NEEDS_REFERENCE = frozenset({"rtlcoder", "rouge-l", "rouge-l-tokens", "text", "ast", "vectors", "equivalence", "ppa", "repair"})
+STALLED_BY_TEXT = frozenset({"rtlcoder", "syntax", "icarus", "gate", "text", "synthesis", "ast", "vectors", "repair"})  # they run a tool on the candidate: it may not end
 REVISION = 3  # of the rules here; a change of what a scorer returns raises it, and cached scores go stale
 
 
@@ -66,14 +67,16 @@ def version(name: str) -> str:
     if name in ("syntax", "gate", "text", "ast"):
         return slang.version()
     if name == "synthesis":
-        return f"{yosys.version()}, {slang.version()}"
+        from itertl.scoring import synthesis
+
+        return f"{yosys.version()}, {slang.version()}, synthesis {synthesis.REVISION}"
     if name == "icarus":
         return icarus.version()
     if name == "vectors":
         from itertl.scoring.vectors import score
 
         return score.version()
-    if name in ("equivalence", "ppa"):
+    if name in ("equivalence", "ppa", "repair"):
         return importlib.import_module(SCORERS[name].partition(":")[0]).version()
     if name in SCORERS:
         return f"rapidfuzz {importlib.metadata.version('rapidfuzz')}"

@@ -1,7 +1,7 @@
-"""``synthesis``: does Yosys make hardware of the candidate, and is there any in it? 1 or 0.
+"""``synthesis``: does Yosys make hardware of the candidate, and is there any in it? 1, 0.5 or 0.
 
-Stubs stop here: an output that hangs on nothing, where the reference drives it, or outputs that are all constants where the
-reference's are not. Blind to function otherwise: outputs that follow the wrong input are hardware.
+Stubs stop here: 0 for an output that hangs on nothing, where the reference drives it, 0.5 for outputs that are all constants where the
+reference's are not: a constant is right now and then, what nothing drives never. Blind to function otherwise: outputs that follow the wrong input are hardware.
 """
 
 import functools
@@ -19,6 +19,7 @@ from itertl.tools import sandbox, yosys
 from itertl.tools.sandbox import Limits
 from itertl.tools.yosys import Ran
 
+REVISION = 1  # of the rules here: part of what a kept score depends on
 LIMITS = Limits(wall_s=20, cpu_s=20, memory_mb=2048, file_mb=256, proc=True)
 _SCRIPT = (
     "read_verilog -sv -noassert -noassume -norestrict -nodisplay design.v", f"hierarchy -check -top {TOP}", "proc", "flatten",
@@ -62,8 +63,8 @@ def score(item: ScoreItem) -> Score:
             return result(None, Verdict.UNDECIDED, f"nor does Yosys make hardware of the reference: {why}")
         return result(0.0, Verdict.ELABORATION_ERROR, why)
     asked = _of_reference(item.reference, top)
-    hollow = _hollow(mine, None if isinstance(asked, Ran) else asked)
-    return result(0.0, Verdict.ELABORATION_ERROR, hollow) if hollow else result(1.0, Verdict.PASSED)
+    value, why = _hollow(mine, None if isinstance(asked, Ran) else asked)
+    return result(value, Verdict.ELABORATION_ERROR, why) if why else result(value, Verdict.PASSED)
 
 
 def substance(text: str, top: str) -> Substance | Ran:
@@ -96,15 +97,15 @@ def _of_reference(reference: str | None, top: str) -> Substance | Ran | None:
     return substance(found.text, top)
 
 
-def _hollow(mine: Substance, reference: Substance | None) -> str:
-    """Why there is too little in it, or ""."""
+def _hollow(mine: Substance, reference: Substance | None) -> tuple[float, str]:
+    """The value, and why there is too little in it, or ""."""
     undriven = mine.undriven - (reference.undriven if reference is not None else frozenset())
     if undriven:
-        return f"nothing drives {', '.join(sorted(undriven)[:8])}"
+        return 0.0, f"nothing drives {', '.join(sorted(undriven)[:8])}"
     alive = reference is None or reference.outputs - reference.constant
     if mine.outputs and mine.constant == mine.outputs and alive:
-        return "every output is a constant"
-    return ""
+        return 0.5, "every output is a constant"
+    return 1.0, ""
 
 
 def _read(module: dict[str, Any]) -> Substance:

@@ -81,6 +81,34 @@ def elaborate(unit: Unit, top: str | None, *, parameters: Sequence[str] = ()) ->
     return compilation, _first_error(pyslang, unit.source, compilation.getAllDiagnostics())
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One error. Example: ``Trouble("ExpectedToken", 25, ";")``."""
+
+    kind: str  # slang's name for it
+    offset: int  # into the text, in characters
+    word: str  # what is expected, undeclared or unexpected, where slang names it; else ""
+
+
+def troubles(code: str, top: str | None) -> list[Trouble]:
+    """The errors of a text in order: those of the parser, or, where there are none, of elaboration from ``top``. Raises ToolMissing."""
+    pyslang, unit = library(), parse(code)
+    found = [d for d in unit.tree.diagnostics if d.isError()]
+    if not found:
+        compilation = pyslang.ast.Compilation(_options(pyslang, top))
+        compilation.addSyntaxTree(unit.tree)
+        found = [d for d in compilation.getAllDiagnostics() if d.isError()]
+    text = code.encode("utf-8", "replace")
+    return [
+        Trouble(
+            str(d.code).removeprefix("DiagCode(").removesuffix(")"),
+            len(text[: unit.source.getFullyOriginalLoc(d.location).offset].decode("utf-8", "replace")),
+            next((word for word in d.args if isinstance(word, str)), ""),
+        )
+        for d in found
+    ]  # fmt: skip
+
+
 def check(code: str, top: str | None = None) -> Check:
     """Parse ``code`` and elaborate it from ``top``, or from every module that nothing instantiates.
 

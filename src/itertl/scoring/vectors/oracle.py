@@ -28,7 +28,7 @@ _OWN_PARAMETERS, _WIDEST = 4, 64  # runs at values of parameters that a candidat
 KEPT = 32  # oracles in a worker's memory
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Run:
     """One list of words for one setting of parameters, and what the reference answers."""
 

@@ -1,10 +1,10 @@
-"""Outputs against expected outputs, bit by bit: the rule, the share, the scale.
+"""Outputs against expected outputs, bit by bit: the rule and the share.
 
 The rule is VerilogEval's: a bit that the reference has as X or Z matches anything; where it is 0 or 1, only the same matches. A run
 is one string of samples, and a string is compared as two whole numbers, so that long runs cost little.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # a sample as the mask of its ones, and of its zeros
@@ -20,7 +20,6 @@ class Expected:
     length: int  # samples
     ones: int  # the bits that must be 1
     zeros: int  # the bits that must be 0
-    constant: int  # how many of them the best outputs without any logic get right
 
     @property
     def known(self) -> int:
@@ -34,7 +33,6 @@ class Outcome:
 
     matching: int
     known: int
-    constant: int
     first: int | None
 
     @property
@@ -46,21 +44,13 @@ class Outcome:
         """Share of compared bits that match."""
         return self.matching / self.known
 
-    @property
-    def value(self) -> float:
-        """1 where all match; else the share on a scale on which the best constant outputs have 0, and below 1."""
-        if self.is_equal:
-            return 1.0
-        return max(0, self.matching - self.constant) / (self.known - self.constant) if self.known > self.constant else 0.0
-
 
 def expect(samples: Sequence[str], is_compared: Sequence[bool]) -> Expected:
     """``samples`` of the reference: strings of 0, 1, x, z of one length."""
     width = len(samples[0]) if samples else 0
     blank = "x" * width
     text = "".join(s if compared else blank for s, compared in zip(samples, is_compared, strict=True))
-    constant = sum(max(column.count("0"), column.count("1")) for column in (text[bit::width] for bit in range(width)))
-    return Expected(width, len(samples), _number(text, ONES), _number(text, ZEROS), constant)
+    return Expected(width, len(samples), _number(text, ONES), _number(text, ZEROS))
 
 
 def compare(expected: Expected, samples: Sequence[str]) -> Outcome:
@@ -69,16 +59,7 @@ def compare(expected: Expected, samples: Sequence[str]) -> Outcome:
     wrong = (expected.ones & ~_number(text, ONES)) | (expected.zeros & ~_number(text, ZEROS))
     first = (len(text) - wrong.bit_length()) // expected.width if wrong else None
     known = expected.known
-    return Outcome(known - wrong.bit_count(), known, expected.constant, first)
-
-
-def joined(outcomes: Iterable[Outcome]) -> Outcome:
-    """The outcome of several runs as one; ``first`` tells no more than whether there is a difference."""
-    parts = list(outcomes)
-    first = next((part.first for part in parts if part.first is not None), None)
-    return Outcome(
-        sum(p.matching for p in parts), sum(p.known for p in parts), sum(p.constant for p in parts), first
-    )
+    return Outcome(known - wrong.bit_count(), known, first)
 
 
 def _number(text: str, table: dict[int, int]) -> int:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from itertl.judging import gate
 from itertl.judging.harmless import blamed
@@ -12,13 +12,12 @@ from itertl.records import Score, Verdict
 from itertl.scoring import interface as interfaces
 from itertl.scoring.interface import Interface, Unsupported, same_ports
 from itertl.scoring.samples import ScoreItem, is_plain_name
-from itertl.scoring.vectors import outcome, testbench
+from itertl.scoring.vectors import credit, outcome, testbench
 from itertl.scoring.vectors.mismatch import describe
 from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult, own_runs
-from itertl.scoring.vectors.outcome import Outcome
 from itertl.tools import icarus
 
-REVISION = 6  # of stimulus and rule: part of what a kept score depends on
+REVISION = 7  # of stimulus and rule: part of what a kept score depends on
 # what the simulator says of legal SystemVerilog that it does not know; slang has elaborated the design before
 _LIMIT = re.compile(r"\S*:\d+: (?:sorry: |internal error|syntax error|error: This assignment requires an explicit cast)|ivl\b.*\bAssertion\b.*\bfailed\b")
 
@@ -71,27 +70,28 @@ def score(item: ScoreItem) -> Score:
 
 def judge(design: str, seen: Interface, oracle: Oracle) -> tuple[float | None, Verdict, str]:
     """(value, verdict, detail) of a text that the gate let through and that has the reference's ports."""
-    outcomes: list[Outcome] = []
+    equal: list[Run] = []
     for run in _runs(oracle, design):
         if not run.parameters.keys() <= dict(seen.parameters).keys():
             continue  # judged at the defaults alone
         if run.parameters and not _fits(design, run):
             detail = f"with {_settings(run)}: other ports than the reference, or it does not elaborate"
-            return _value([*outcomes, _nothing(run)]), Verdict.WRONG_OUTPUT, detail
+            return _value(equal, run, 0.0), Verdict.WRONG_OUTPUT, detail
         done = testbench.run(design, run.bench, run.parameters)
         if done.stopped is not None:
             verdict, detail = blamed(done.stopped, design)
             if verdict is not Verdict.RUNTIME_ERROR and _LIMIT.match(detail):  # what a design prints while it runs is its own
                 return None, Verdict.UNDECIDED, f"Icarus Verilog lacks what this design uses, and slang takes: {detail}"
             return (None if verdict is Verdict.TOOL_FAILED else 0.0), verdict, detail
-        outcomes.append(outcome.compare(run.expected, done.outputs))
-        if outcomes[-1].first is not None:
-            detail = describe(run, done.outputs, outcomes[-1])
-            return _value(outcomes), Verdict.WRONG_OUTPUT, detail
+        compared = outcome.compare(run.expected, done.outputs)
+        if not compared.is_equal:
+            detail = describe(run, done.outputs, compared)
+            return _value(equal, run, credit.value(run, done.outputs)), Verdict.WRONG_OUTPUT, detail
+        equal.append(run)
     if oracle.still:
         names = cut(", ".join(oracle.still))
         return None, Verdict.UNDECIDED, f"all agrees, but no input was found that moves output {names} of the reference"
-    bits = outcome.joined(outcomes).known
+    bits = sum(run.expected.known for run in equal)
     known = oracle.runs[0].expected.known / (oracle.runs[0].expected.width * sum(oracle.runs[0].stimulus.is_compared))
     return 1.0, Verdict.PASSED, f"{bits} bits agree; the reference knows {known:.0%} of its outputs"
 
@@ -110,12 +110,10 @@ def _fits(design: str, run: Run) -> bool:
         return False
 
 
-def _nothing(run: Run) -> Outcome:
-    return Outcome(0, run.expected.known, run.expected.constant, 0)
-
-
-def _value(outcomes: list[Outcome]) -> float:
-    return outcome.joined(outcomes).value
+def _value(equal: Sequence[Run], last: Run, credited: float) -> float:
+    """Of a candidate that was right in some runs, and has ``credited`` for the last: by how many bits each compares."""
+    bits = sum(run.expected.known for run in equal)
+    return (bits + credited * last.expected.known) / (bits + last.expected.known)
 
 
 def _settings(run: Run) -> str:
