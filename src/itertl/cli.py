@@ -347,7 +347,7 @@ def evaluate(
             settings, benchmark, data=data, out=out or Path("eval"), rule=rule, limit=limit, shots=shots, reporter=reporter, force=force,
             temperatures=temperature or ([settings.sample.temperature] if "sample.temperature" in by_hand else [0.0]),
             num_samples=num_samples or (settings.sample.num_candidates if "sample.num_candidates" in by_hand else 1),
-            max_new_tokens=max_new_tokens or (settings.sample.max_new_tokens if "sample.max_new_tokens" in by_hand else 512),
+            max_new_tokens=max_new_tokens or ("sample.max_new_tokens" in by_hand and settings.sample.max_new_tokens) or 512,
         )  # fmt: skip
     if as_json:
         _print_json(result)
