@@ -356,6 +356,8 @@ def _explain(where: str, error: Any) -> str:
     if error["type"] == "model_type":
         keys = _known_keys(loc)
         return f"{where}: {key}: takes keys of its own (got {error['input']!r}): {', '.join(keys)}; for example {key}.{keys[0]}=VALUE"
+    if error["type"] == "value_error":  # of a rule of ours; of the whole recipe it says itself what it found
+        return f"{where}: {key}: {error['ctx']['error']}" + (f" (got {error['input']!r})" if loc else "")
     return f"{where}: {key}: {error['msg']} (got {error['input']!r})"
 
 

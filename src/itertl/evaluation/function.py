@@ -54,7 +54,7 @@ def by_function(
 def _item(benchmark: Benchmark, completion: "Completion") -> ScoreItem:
     problem = benchmark.by_id[completion.task_id]
     header = problem.header if problem.header.strip() else derive_header(problem.reference or "")
-    code = completion.text if completion.full_module else f"{header}\n{completion.text}"
+    code = completion.text if completion.full_module or not completion.text.strip() else f"{header}\n{completion.text}"
     return ScoreItem(code=code, header=header, reference=problem.reference, top=problem.top or derive_top(problem.reference or ""))
 
 

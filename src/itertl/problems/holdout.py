@@ -125,10 +125,10 @@ def _drawn(problems: Sequence[Problem], groups: Sequence[Sequence[int]], wanted:
     if not total:
         raise DataError(f"{source}: no pair has a reference, so that none can be held out and judged; check the column mapping (data.columns)")
     room = int(total * share + 0.5)
+    if total == 1:
+        raise DataError(f"{source}: holds one pair, which cannot be held out and trained on; add pairs, or name a file of held-out ones by data.holdout")
     if room < 1:
-        raise DataError(
-            f"{source}: data.holdout {share:g} of {total} pair{'s' if total > 1 else ''} is none; give a larger share (at least {1 / total:.2g}), or name pairs by a file"
-        )
+        raise DataError(f"{source}: data.holdout {share:g} of {total} pairs is none; give a larger share (at least {1 / total:.2g}), or name pairs by a file")
     if len(groups) == 1:
         raise DataError(f"{source}: all {total} pairs are alike (one group of near-duplicates), so that none can be held out from the others; add other pairs, or name a file of held-out pairs by data.holdout")
     ranked = sorted(groups, key=lambda group: min(derive_seed(wanted.seed, "holdout", problems[number].id) for number in group))
