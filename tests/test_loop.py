@@ -11,7 +11,7 @@ import pytest
 
 from itertl.config import load_recipe
 from itertl.export.source import find_source
-from itertl.records import Candidate, EvalRow, IterationMetrics, Manifest, Scored, TrainStep
+from itertl.records import Candidate, EvalRow, IterationMetrics, Manifest, Problem, Scored, TrainStep
 from itertl.storage import hash_file, parse_record, read_records
 
 Forked: TypeAlias = Callable[..., list[str]]
@@ -174,3 +174,31 @@ def test_a_run_without_a_new_best_ends_early_and_a_ladder_is_watched(run_forked:
     page = (tmp_path / "run" / "report.html").read_text()
     assert "The ladder" in page and "ended early" in page
     assert find_source(tmp_path / "run").iteration == 1
+
+
+OWN = TINY.replace("{source: synth, limit: 4}", "{source: PAIRS, holdout: 0.2, header: derive}").replace("max_new_tokens: 8,", "max_new_tokens: auto,", 1).replace(
+    "precision: float32,", "precision: float32, max_length: auto,"
+).replace("iterations: 2", "iterations: 1").replace(
+    "evals: [{benchmark: synth-heldout, limit: 2, max_new_tokens: 8, temperatures: [0.0, 0.8], num_samples: 2}]", "evals: [{benchmark: own-heldout, max_new_tokens: 8}]\nselect: {benchmark: own-heldout}"
+)  # fmt: skip
+
+
+def test_held_out_pairs_are_judged_and_never_trained_on(run_forked: Forked, repository: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text(OWN.replace("PAIRS", str(repository / "recipes" / "own-pairs.jsonl")))
+    run, killed, points = tmp_path / "run", tmp_path / "killed", ["eval-own-heldout.before-manifest", "sample.batch:1", "train.before-manifest"]
+    assert run_forked(recipe, run) == ["end 0"]
+    assert run_forked(recipe, killed, *points, cache=tmp_path / "cache") == [*(f"{point} -9" for point in points), "end 0"]
+    assert hashes(killed) == hashes(run)
+    held, trained = ({p.instruction for p in read_records(run / name, Problem)} for name in ("bench-own-heldout.jsonl", "problems.jsonl"))
+    assert (len(held), len(trained), held & trained) == (2, 8, set())
+    assert {c.problem_id for c in read_records(run / "iter-00" / "candidates.jsonl", Candidate)} == {p.id for p in read_records(run / "problems.jsonl", Problem)}
+    rows = read_records(run / "iter-00" / "eval-own-heldout.jsonl", EvalRow)
+    assert [row.rule for row in rows] == ["function"] * 2
+    resolved = load_recipe(run / "recipe.yaml")
+    assert resolved.sample.max_new_tokens % 32 == 0 < resolved.sample.max_new_tokens < resolved.train.max_length
+    recipe.write_text(recipe.read_text().replace("holdout: 0.2", "holdout: 0.3"))
+    refused, status = run_forked(recipe, run)
+    assert "data.holdout: 0.2 -> 0.3" in refused and status == "end 1"
+    assert run_forked(recipe, run, "--resume-changed") == ["--resume-changed 0", "end 0"]
+    assert len(read_records(run / "bench-own-heldout.jsonl", Problem)) == 3 and len(read_records(run / "iter-00" / "eval-own-heldout.jsonl", EvalRow)) == 3

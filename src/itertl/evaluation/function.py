@@ -48,7 +48,7 @@ def by_function(
     taken = score_items(
         items, SCORERS, rungs=SCORERS, num_workers=num_workers, timeout_s=TIMEOUT_S, log=partial, cache=cache, on_done=tracker.advance
     )
-    return [_judgement({score.scorer: score for score in scores}) for scores in taken]
+    return [judgement({score.scorer: score for score in scores}) for scores in taken]
 
 
 def _item(benchmark: Benchmark, completion: "Completion") -> ScoreItem:
@@ -58,7 +58,8 @@ def _item(benchmark: Benchmark, completion: "Completion") -> ScoreItem:
     return ScoreItem(code=code, header=header, reference=problem.reference, top=problem.top or derive_top(problem.reference or ""))
 
 
-def _judgement(scores: dict[str, Score]) -> Judgement:
+def judgement(scores: dict[str, Score]) -> Judgement:
+    """What the scores of one completion, by name, amount to."""
     simulated, proof = scores["vectors"], scores.get("equivalence")
     if simulated.verdict is not Verdict.PASSED or proof is None:
         return simulated.verdict, simulated.detail

@@ -147,25 +147,29 @@ def _drawn(problems: Sequence[Problem], groups: Sequence[Sequence[int]], wanted:
 def _marked(problems: Sequence[Problem], of: str, source: str, columns: Mapping[str, str], blank: Sequence[Row]) -> set[int]:
     """Positions of the pairs whose column says that they are held out; ``blank``: rows that became no pair."""
     name, equals, value = of.removeprefix(COLUMN).partition("=") if of.startswith(COLUMN) else (of, "", "")
-    cells = [_cell(problem, name, columns) for problem in problems]
-    if all(cell is None for cell in cells):
-        known = sorted({*(column for problem in problems for column in problem.extra), *columns.values()})
-        is_file = "/" in of or Path(of).suffix in (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".v", ".sv")
-        what = f"there is no such file{'' if is_file else ', and no pair has such a column'}" if not of.startswith(COLUMN) else "no pair has such a column"
-        hint = "" if is_file or not known else f" {nearest(name, known)};"
-        raise DataError(f"{source}: data.holdout is {of!r}, but {what};{hint} give a share as 0.1, a file of pairs, or column:NAME")
-    texts = [_text(cell) for cell in cells]
     yes = {_text(value)} if equals else _YES
-    strange = next((text for text in texts if text not in yes and text not in _NO and not equals), None)
-    if strange is not None:
-        raise DataError(f"{source}: data.holdout is {of!r}, and a pair has {strange[:60]!r} there, neither yes nor no; say which value marks held-out pairs by column:{name}=VALUE")
     for row in blank:
         if _text(nested(row.values, name.split("."))) in yes:
             raise DataError(f"{row.where}: is held out (data.holdout) and has no instruction or no reference to be judged by; give it one, or leave it in training")
+    cells = [_cell(problem, name, columns) for problem in problems]
+    if all(cell is None for cell in cells):
+        raise DataError(_no_such(of, name, source, {*(column for problem in problems for column in problem.extra), *columns.values()}))
+    texts = [_text(cell) for cell in cells]
+    strange = next((text for text in texts if text not in yes and text not in _NO and not equals), None)
+    if strange is not None:
+        raise DataError(f"{source}: data.holdout is {of!r}, and a pair has {strange[:60]!r} there, neither yes nor no; say which value marks held-out pairs by column:{name}=VALUE")
     found = {number for number, text in enumerate(texts) if text in yes}
     if not found:
         raise DataError(f"{source}: data.holdout is {of!r}, and no pair has {repr(value) if equals else 'true, yes, 1 or test'} there, so that none is held out; mark some")
     return found
+
+
+def _no_such(of: str, name: str, source: str, columns: set[str]) -> str:
+    """That ``of`` is neither a file nor a column, and what there is."""
+    is_file = "/" in of or Path(of).suffix in (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".v", ".sv")
+    what = "no pair has such a column" if of.startswith(COLUMN) else "there is no such file" + ("" if is_file else ", and no pair has such a column")
+    hint = "" if is_file or not columns else f" {nearest(name, sorted(columns))};"
+    return f"{source}: data.holdout is {of!r}, but {what};{hint} give a share as 0.1, a file of pairs, or column:NAME"
 
 
 def _text(value: object) -> str:
