@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from itertl.config import OWN_HELDOUT, EvalConfig, Recipe, dump_recipe
+from itertl.errors import ItertlError
 from itertl.evaluation import pairs
 from itertl.measure import Rates, measure
 from itertl.problems.load import LoadResult, from_config
@@ -73,7 +74,7 @@ class Plan:
         return (
             f"{dump_recipe(self.recipe)}\nrun folder {self.folder}\n{files}\n\n"
             + "".join(f"assumed: {line}\n" for line in self.assumed)
-            + "".join(f"from the lengths of the pairs: {line} tokens\n" for line in self.found)
+            + "".join(f"auto, by the lengths of the pairs: {line} tokens\n" for line in self.found)
             + f"{self.problems} problems, {f'{self.held_out} held out, ' if self.held_out else ''}{self.parameters / 1e6:,.0f} million parameters\n"
             f"estimated time (upper bound of tokens, {'at measured rates' if self.is_measured else 'good to a factor of about two'}):"
             f"\n{times}\n"
@@ -93,7 +94,7 @@ def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
     """
     method, assumed, asked = check_recipe(recipe), list[str](), recipe
     loaded = from_config(recipe.data, recipe.seed) if measured else _loaded(recipe, assumed)
-    problems, recipe = loaded.problems, lengths.settled(recipe, lambda: loaded.problems)
+    problems, recipe = loaded.problems, _settled(recipe, loaded, assumed)
     parameters, hidden, layers, vocabulary = _shape(recipe)
     if measured:
         rates = measure(recipe, problems, method)
@@ -129,6 +130,15 @@ def _loaded(recipe: Recipe, assumed: list[str]) -> LoadResult:
         assumed.append(f"held out of it: {max(1, round(data.limit * share))} pairs")
     made = [Problem.create(instruction=_USUAL_PAIR[0], reference=_USUAL_PAIR[1], source="assumed")] * data.limit
     return LoadResult(made, {}, "assumed", held=made[: max(1, round(data.limit * share))] if data.holdout is not None else [])
+
+
+def _settled(recipe: Recipe, loaded: LoadResult, assumed: list[str]) -> Recipe:
+    """The recipe with numbers for its lengths; those of the defaults where the model's tokenizer cannot be had yet."""
+    try:
+        return lengths.settled(recipe, lambda: loaded.problems)
+    except ItertlError as error:
+        assumed.append(f"lengths that are auto: the defaults, for the tokenizer is not here ({error})")
+        return lengths.settled(recipe, lambda: ())
 
 
 def _benchmark_size(config: EvalConfig, loaded: LoadResult, assumed: list[str]) -> int:

@@ -121,7 +121,7 @@ def _example(problem: Problem, recipe: Recipe, loaded: LoadResult, tokenizer: "P
     prompt = encode_prompt(problem, recipe.prompt, tokenizer)
     ids = encode_response(problem.reference, prompt, tokenizer) if problem.reference else ()
     where = loaded.places.get(problem.id, problem.upstream_id or problem.id)
-    return Example(where, prompt.text, str(tokenizer.decode(ids)), len(prompt.token_ids), len(ids))
+    return Example(where, prompt.text, str(tokenizer.decode(list(ids))), len(prompt.token_ids), len(ids))
 
 
 def _left_out(recipe: Recipe, loaded: LoadResult, tokenizer: "PreTrainedTokenizerBase") -> dict[str, list[str]]:
