@@ -15,7 +15,7 @@ from itertl.problems import audit as audit_module
 from itertl.problems.audit import audit
 from itertl.problems.load import load_problems
 from itertl.problems.normalize import Vocabulary, code_tokens, longest_shared_run, words
-from itertl.problems.overlap import Inverted, components, jaccard, near_links
+from itertl.problems.overlap import Inverted, Likeness, components, containment, jaccard, near_links
 from itertl.records import Problem, Verdict
 
 
@@ -31,18 +31,19 @@ SETS = st.lists(st.frozensets(st.integers(0, 12), max_size=9), max_size=14)
 
 
 @settings(deadline=None, max_examples=300)
-@given(sets=SETS, threshold=st.sampled_from([0.2, 0.5, 2 / 3, 0.75, 0.8, 1.0]))
-def test_near_groups_equal_those_of_all_pairs(sets: list[frozenset[int]], threshold: float) -> None:
+@given(sets=SETS, threshold=st.sampled_from([0.2, 0.5, 2 / 3, 0.75, 0.8, 1.0]), likeness=st.sampled_from([jaccard, containment]))
+def test_near_groups_equal_those_of_all_pairs(sets: list[frozenset[int]], threshold: float, likeness: Likeness) -> None:
     """Oracle: compare all pairs, then follow chains."""
     group = list(range(len(sets)))
     for a, b in combinations(range(len(sets)), 2):
-        if sets[a] and sets[b] and len(sets[a] & sets[b]) >= threshold * len(sets[a] | sets[b]) - 1e-9:
+        whole = len(sets[a] | sets[b]) if likeness is jaccard else min(len(sets[a]), len(sets[b]))
+        if sets[a] and sets[b] and len(sets[a] & sets[b]) >= threshold * whole - 1e-9:
             group = [group[a] if g == group[b] else g for g in group]
     expected = sorted(sorted(i for i, g in enumerate(group) if g == root) for root in set(group))
-    found = components(near_links(sets, threshold))
+    found = components(near_links(sets, threshold, likeness))
     assert [members for members, _ in found] == [members for members in expected if len(members) > 1]
     for members, weakest in found:
-        assert threshold - 1e-9 <= weakest <= max(jaccard(sets[a], sets[b]) for a, b in combinations(members, 2))
+        assert threshold - 1e-9 <= weakest <= max(likeness(sets[a], sets[b]) for a, b in combinations(members, 2))
 
 
 @settings(deadline=None)

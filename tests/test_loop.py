@@ -11,7 +11,7 @@ import pytest
 
 from itertl.config import load_recipe
 from itertl.export.source import find_source
-from itertl.records import Candidate, EvalRow, IterationMetrics, Manifest, Scored, TrainStep
+from itertl.records import Candidate, EvalRow, IterationMetrics, Manifest, Problem, Scored, TrainStep
 from itertl.storage import hash_file, parse_record, read_records
 
 Forked: TypeAlias = Callable[..., list[str]]
@@ -174,3 +174,33 @@ def test_a_run_without_a_new_best_ends_early_and_a_ladder_is_watched(run_forked:
     page = (tmp_path / "run" / "report.html").read_text()
     assert "The ladder" in page and "ended early" in page
     assert find_source(tmp_path / "run").iteration == 1
+
+
+PAIRS = {
+    "Invert a.": "module inv(input a, output y);\nassign y = ~a;\nendmodule\n",
+    "Add two numbers.": "module add(input [1:0] a, input [1:0] b, output [2:0] s);\nassign s = a + b;\nendmodule\n",
+    "Choose by s.": "module mux(input s, input a, input b, output y);\nassign y = s ? a : b;\nendmodule\n",
+    "Keep d at the edge.": "module keep(input clk, input d, output reg q);\nalways @(posedge clk) q <= d;\nendmodule\n",
+    "Parity of w.": "module par(input [3:0] w, output p);\nassign p = ^w;\nendmodule\n",
+}
+
+
+def test_held_out_pairs_are_judged_and_never_trained_on(run_forked: Forked, tmp_path: Path) -> None:
+    pairs, recipe = tmp_path / "pairs.jsonl", tmp_path / "own.yaml"
+    pairs.write_text("".join(json.dumps({"instruction": asked, "response": code}) + "\n" for asked, code in PAIRS.items()))
+    own = TINY.replace("source: synth, limit: 4", f"source: {pairs}, holdout: 0.2").replace("iterations: 2", "iterations: 1").replace("save_every", "max_length: auto, save_every")
+    recipe.write_text(own.partition("evals:")[0] + "evals: [{benchmark: own-heldout, max_new_tokens: 8}]\nselect: {benchmark: own-heldout}\n")
+    run, killed, point = tmp_path / "run", tmp_path / "killed", "eval-own-heldout.before-manifest"
+    assert run_forked(recipe, run) == ["end 0"]
+    assert run_forked(recipe, killed, point) == [f"{point} -9", "end 0"]
+    assert hashes(killed) == hashes(run)
+    held, trained = ({p.instruction for p in read_records(run / name, Problem)} for name in ("bench-own-heldout.jsonl", "problems.jsonl"))
+    assert (len(held), len(trained), held | trained) == (1, 4, set(PAIRS))
+    assert {c.problem_id for c in read_records(run / "iter-00" / "candidates.jsonl", Candidate)} == {p.id for p in read_records(run / "problems.jsonl", Problem)}
+    assert [row.rule for row in read_records(run / "iter-00" / "eval-own-heldout.jsonl", EvalRow)] == ["function"]
+    assert load_recipe(run / "recipe.yaml").train.max_length in range(64, 512, 32)
+    recipe.write_text(recipe.read_text().replace("holdout: 0.2", "holdout: 0.4"))
+    refused, status = run_forked(recipe, run)
+    assert "data.holdout: 0.2 -> 0.4" in refused and status == "end 1"
+    assert run_forked(recipe, run, "--resume-changed") == ["--resume-changed 0", "end 0"]
+    assert len(read_records(run / "bench-own-heldout.jsonl", Problem)) == len(read_records(run / "iter-00" / "eval-own-heldout.jsonl", EvalRow)) == 2

@@ -24,7 +24,7 @@ from itertl.errors import Interrupted, ItertlError, UsageError
 from itertl.progress import Reporter, interrupt, is_interrupted
 
 app = typer.Typer(name="itertl", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Iterative fine-tuning of language models for RTL code.")
-data_app = typer.Typer(no_args_is_help=True, help="Instruction/reference pairs: import, generate, audit.")
+data_app = typer.Typer(no_args_is_help=True, help="Instruction/reference pairs: import, look at, generate, audit.")
 app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
@@ -190,7 +190,7 @@ def run(
     from itertl import loop, outputs
 
     outputs.check_place(folder)
-    outputs.check_apart(folder, [resolved.data.source, resolved.model.path, *(config.data for config in resolved.evals)])
+    outputs.check_apart(folder, [resolved.data.source, str(resolved.data.holdout), resolved.model.path, *(config.data for config in resolved.evals)])
     _require_sandbox(require_sandbox)
     result = loop.run(resolved, folder, reporter=Reporter(quiet=as_json), resume_changed=resume_changed)
     if as_json:
@@ -347,7 +347,7 @@ def evaluate(
             settings, benchmark, data=data, out=out or Path("eval"), rule=rule, limit=limit, shots=shots, reporter=reporter, force=force,
             temperatures=temperature or ([settings.sample.temperature] if "sample.temperature" in by_hand else [0.0]),
             num_samples=num_samples or (settings.sample.num_candidates if "sample.num_candidates" in by_hand else 1),
-            max_new_tokens=max_new_tokens or (settings.sample.max_new_tokens if "sample.max_new_tokens" in by_hand else 512),
+            max_new_tokens=max_new_tokens or ("sample.max_new_tokens" in by_hand and settings.sample.max_new_tokens) or 512,
         )  # fmt: skip
     if as_json:
         _print_json(result)
@@ -475,6 +475,24 @@ def data_import(
             header=header, seed=seed,
         )  # fmt: skip
     _print_json(result) if as_json else print(json.dumps(result, indent=1, ensure_ascii=False))
+
+
+@data_app.command("show")
+def data_show(
+    source: Annotated[str, typer.Argument(help="File, folder, hf:NAME[:split] or synth, as `data import` takes it.")],
+    overrides: Overrides = None,
+    model: ModelOption = None,
+    recipe: RecipeOption = None,
+    count: Annotated[int, typer.Option("--count", min=0, help="So many of the first pairs as the model sees them.")] = 2,
+    as_json: Json = False,
+) -> None:
+    """Counts, lengths in the model's tokens, what would be left out and why, and the first prompts with the trained part marked."""
+    from itertl import commands, show
+    from itertl.sampling.prompt_form import with_form
+
+    settings = with_form(_recipe(recipe, [*(overrides or []), f"data.source={json.dumps(source)}"], model), commands.warn)
+    shown = show.show(settings, count)
+    _print_json(shown.to_json()) if as_json else print(shown.render() if not sys.stdout.isatty() else commands.printable(shown.render()))
 
 
 @data_app.command("synth")

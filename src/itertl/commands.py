@@ -28,10 +28,11 @@ def generate(
 ) -> list[dict[str, Any]]:
     """Draw, rank and write; says on stderr what is written, how it scores, and where there is no code."""
     from itertl import generate as generation
+    from itertl.sampling.lengths import settled
     from itertl.sampling.prompt_form import with_form
 
     problems = generation.problems_of(instruction, file, header, recipe)
-    recipe = with_form(recipe, warn)
+    recipe = settled(with_form(recipe, warn), lambda: ())
     if recipe.prompt.header == "prefill" and not all(p.header.strip() for p in problems):
         warn("note: answers of this model go on from the module's header; give it by --header, and they are better")
     tell = None if quiet else lambda text: print(printable(text), end="", file=sys.stderr, flush=True)
@@ -74,13 +75,16 @@ def problems_beside(out: Path) -> Path | None:
 def sample(recipe: Recipe, source: str, out: Path, beside: Path | None, *, reporter: Reporter) -> dict[str, Any]:
     """Sample the recipe's model on the problems of ``source``; writes ``out``, and the problems into ``beside``."""
     from itertl.problems.load import from_config
+    from itertl.sampling.lengths import settled
     from itertl.sampling.prompt_form import with_form
     from itertl.sampling.stage import open_policy
     from itertl.sampling.stage import sample as sample_candidates
 
     recipe = with_form(recipe, warn)
-    data = recipe.data.model_copy(update={"source": source})
+    is_own = source == recipe.data.source  # other problems are sampled as they are given
+    data = recipe.data.model_copy(update={"source": source, **({} if is_own else {"holdout": None})})
     loaded = from_config(data, recipe.seed)
+    recipe = settled(recipe, lambda: loaded.problems)
     model, policy = open_policy(recipe)
     total = len(loaded.problems) * recipe.sample.num_candidates
     with reporter.stage("sample", total) as tracker:
@@ -103,14 +107,16 @@ def sample(recipe: Recipe, source: str, out: Path, beside: Path | None, *, repor
 def train(recipe: Recipe, scored: Path, problems: Path, out: Path, *, reporter: Reporter) -> dict[str, Any]:
     """One round of training of the recipe's model on ``scored``; ``out`` is the checkpoint's folder."""
     from itertl import models
+    from itertl.sampling.lengths import settled
     from itertl.sampling.prompt_form import with_form
     from itertl.scoring.files import read_scored
     from itertl.training.methods import resolve_method
     from itertl.training.stage import train as train_policy
 
-    recipe = with_form(recipe, warn)
+    pairs = storage.read_records(problems, Problem)
+    recipe = settled(with_form(recipe, warn), lambda: pairs)
     result = train_policy(
-        read_scored(scored), storage.read_records(problems, Problem),
+        read_scored(scored), pairs,
         model=models.resolve_model(recipe.model), out=out,
         log=train_log(out), state=train_log(out).with_name(f"{out.resolve().name}.train-state"), config=recipe.train,
         method=resolve_method(recipe.method, recipe.train), prompt=recipe.prompt, score=recipe.score,
@@ -140,10 +146,11 @@ def eval_model(
     from itertl.evaluation import benchmarks
     from itertl.evaluation.files import account
     from itertl.evaluation.stage import evaluate_policy
+    from itertl.sampling.lengths import settled
     from itertl.sampling.prompt_form import with_form
     from itertl.sampling.stage import open_policy
 
-    recipe = with_form(recipe, warn)
+    recipe = settled(with_form(recipe, warn), lambda: ())
     benchmark = benchmarks.load(name, data, limit=limit, shots=shots)
     config = EvalConfig(
         benchmark=name, data=str(data) if data else None, limit=limit, num_samples=num_samples,

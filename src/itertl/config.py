@@ -8,13 +8,35 @@ import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from itertl.errors import RecipeError
 from itertl.records import SamplingSettings
+
+OWN_HELDOUT = "own-heldout"  # the benchmark of the pairs that data.holdout keeps out
+AUTO = 0  # stands for "auto" in a length: found from the pairs by ``sampling.lengths.settled`` before anything uses it
+
+
+def _or_auto(value: Any, take: ValidatorFunctionWrapHandler) -> int:
+    return AUTO if value == "auto" else take(value)
+
+
+_Auto = (WrapValidator(_or_auto), PlainSerializer(lambda value: value or "auto", return_type=int | str))
+Tokens = Annotated[int, Field(ge=1), *_Auto]  # a number of tokens, or "auto"
+Window = Annotated[int, Field(ge=8), *_Auto]
 
 
 class _Part(BaseModel):
@@ -42,6 +64,24 @@ class DataConfig(_Part):
     families: tuple[str, ...] = ()  # of the generator; empty: all
     seed: int | None = None  # of generator and subset; None: the run's
     header: Literal["keep", "derive"] = "keep"  # derive: cut a missing header from the reference
+    # kept out of training, for the benchmark own-heldout: a share as 0.1, a file of pairs, or column:NAME that marks them
+    holdout: float | str | None = None
+
+    @field_validator("holdout", mode="before")
+    @classmethod
+    def _a_share(cls, value: Any) -> Any:
+        if isinstance(value, dict) and list(cast("dict[str, Any]", value)) == ["column"]:  # column: NAME, as YAML reads it
+            value = f"column:{value['column'] or ''}"
+        try:
+            share = float(value) if isinstance(value, int | float | str) else None
+        except ValueError:
+            share = None
+        is_wrong = share is not None and not 0 < share < 1
+        if is_wrong or isinstance(value, bool) or not isinstance(value, int | float | str | None) or (isinstance(value, str) and value.endswith("%")):
+            raise ValueError("a share lies between 0 and 1, for example 0.1; or give a file of pairs, or column:NAME")
+        if isinstance(value, str) and not value.removeprefix("column:").strip():
+            raise ValueError("names nothing; give a share as 0.1, a file of pairs, or column:NAME")
+        return value if share is None else share
 
 
 class PromptConfig(_Part):
@@ -60,7 +100,7 @@ class SampleConfig(_Part):
     num_candidates: int = Field(default=3, ge=0)  # K - 1
     temperature: float = Field(default=0.5, ge=0)
     top_p: float = Field(default=0.95, gt=0, le=1)
-    max_new_tokens: int = Field(default=512, ge=1)
+    max_new_tokens: Tokens = 512  # auto: from the lengths of the references
     stop_at_module: bool = False  # end where the wanted module is complete
     stop_at_repetition: bool = False  # end where a text goes round in circles
     batch_size: int = Field(default=64, ge=1)
@@ -118,7 +158,7 @@ class TrainConfig(_Part):
     packing: Literal["auto", "off"] = "auto"  # prompts shared and rows filled, where the model gives the same numbers so
     attention: Literal["sdpa", "flex"] = "sdpa"  # flex: FlexAttention's block masks, for long rows on a GPU
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"  # autocast; auto: bf16 where the hardware has it
-    max_length: int = Field(default=2048, ge=8)  # tokens of prompt + response; longer ones are dropped and counted
+    max_length: Window = 2048  # tokens of prompt + response; longer ones are dropped and counted; auto: what the pairs need
     candidate_text: Literal["code", "raw"] = "code"  # what of a candidate is trained on
     gradient_checkpointing: bool = False
     lora: LoraConfig | None = None
@@ -152,7 +192,7 @@ class EvalConfig(_Part):
     num_samples: int = Field(default=1, ge=1)
     temperatures: tuple[float, ...] = (0.0,)  # 0: greedy, one sample
     top_p: float = Field(default=0.95, gt=0, le=1)
-    max_new_tokens: int = Field(default=512, ge=1)
+    max_new_tokens: Tokens = 512  # auto: that of sample
     rule: str = "default"  # verdict rule of the benchmark
     every: int = Field(default=1, ge=1)  # iterations; the last one and the untouched model are always judged
 
@@ -202,6 +242,8 @@ class Recipe(_Part):
         judged = [e.benchmark for e in self.evals]
         if self.select.benchmark is not None and self.select.benchmark not in judged:
             raise ValueError(f"select.benchmark is {self.select.benchmark!r}, which evals does not judge; it judges {judged}")
+        if OWN_HELDOUT in [e.benchmark for e in self.evals if e.data is None] and self.data.holdout is None:
+            raise ValueError(f"evals judges {OWN_HELDOUT}, but nothing is held out; set data.holdout, for example data.holdout=0.1")
         if self.select.patience is not None and self.select.benchmark is None:
             raise ValueError("select.patience counts judgements of select.benchmark: name one of evals there")
         return self
@@ -316,6 +358,8 @@ def _explain(where: str, error: Any) -> str:
     if error["type"] == "model_type":
         keys = _known_keys(loc)
         return f"{where}: {key}: takes keys of its own (got {error['input']!r}): {', '.join(keys)}; for example {key}.{keys[0]}=VALUE"
+    if error["type"] == "value_error":  # of a rule of ours; of the whole recipe it says itself what it found
+        return f"{where}: {key}: {error['ctx']['error']}" + (f" (got {error['input']!r})" if loc else "")
     return f"{where}: {key}: {error['msg']} (got {error['input']!r})"
 
 

@@ -68,7 +68,7 @@ def problems_of(instruction: str | None, file: Path | None, header: str, recipe:
         if not (instruction or "").strip():
             raise UsageError("the instruction is empty")
         return [Problem.create(instruction=clean(instruction or ""), header=clean(header), source="generate")]
-    return list(from_config(recipe.data.model_copy(update={"source": str(file)}), recipe.seed).problems)
+    return list(from_config(recipe.data.model_copy(update={"source": str(file), "holdout": None}), recipe.seed).problems)
 
 
 def generate(

@@ -32,9 +32,10 @@ def run(recipe: Recipe, out: Path, *, reporter: Reporter, resume_changed: bool =
 
     Raises the errors of ``itertl.errors``; after any of them, or a kill, the same call goes on where it stopped.
     """
-    judged = stages.check_inputs(recipe)  # before there is a folder
+    checked = stages.check_inputs(recipe)  # before there is a folder
+    recipe = checked.recipe
     with RunFolder(out, recipe, reporter, resume_changed=resume_changed) as folder:
-        task = stages.prepare(folder, judged)
+        task = stages.prepare(folder, checked)
         policy = stages.base_policy(folder)
         policies = [policy]
         metrics = [stages.untouched_metrics(task, stages.evaluate(folder, task, policy, iteration=None))]

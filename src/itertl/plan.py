@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from itertl.config import EvalConfig, Recipe, dump_recipe
-from itertl.evaluation import benchmarks
+from itertl.config import OWN_HELDOUT, EvalConfig, Recipe, dump_recipe
+from itertl.errors import ItertlError
+from itertl.evaluation import pairs
 from itertl.measure import Rates, measure
-from itertl.problems.load import from_config
+from itertl.problems.load import LoadResult, from_config
 from itertl.records import Problem
+from itertl.sampling import lengths
 from itertl.stages import check_recipe
 from itertl.training.methods import Method
 
@@ -43,13 +45,15 @@ class Plan:
     memory_gb: float
     is_measured: bool  # rates and memory, on this machine with this model
     assumed: tuple[str, ...] = ()  # what is not here, and was taken for the estimate in its place
+    held_out: int = 0  # pairs that training does not see
+    found: tuple[str, ...] = ()  # lengths that the recipe leaves to be found from the pairs, as "key: number"
 
     def to_json(self) -> dict[str, Any]:
         return {
             "recipe": self.recipe.model_dump(mode="json"), "run": str(self.folder), "files": self.files(),
             "problems": self.problems, "parameters": self.parameters, "estimated_seconds": self.seconds,
             "estimated_memory_gb": self.memory_gb, "measured": self.is_measured,
-            "assumed": list(self.assumed),
+            "assumed": list(self.assumed), "held_out": self.held_out, "found": list(self.found),
         }  # fmt: skip
 
     def files(self) -> list[str]:
@@ -70,7 +74,8 @@ class Plan:
         return (
             f"{dump_recipe(self.recipe)}\nrun folder {self.folder}\n{files}\n\n"
             + "".join(f"assumed: {line}\n" for line in self.assumed)
-            + f"{self.problems} problems, {self.parameters / 1e6:,.0f} million parameters\n"
+            + "".join(f"auto, by the lengths of the pairs: {line} tokens\n" for line in self.found)
+            + f"{self.problems} problems, {f'{self.held_out} held out, ' if self.held_out else ''}{self.parameters / 1e6:,.0f} million parameters\n"
             f"estimated time (upper bound of tokens, {'at measured rates' if self.is_measured else 'good to a factor of about two'}):"
             f"\n{times}\n"
             f"estimated memory: {self.memory_gb:.1f} GB"
@@ -87,8 +92,9 @@ def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
     ``measured``: load the model after all, sample a batch and train a few micro-batches, and estimate from that;
     then nothing is assumed.
     """
-    method, assumed = check_recipe(recipe), list[str]()
-    problems = from_config(recipe.data, recipe.seed).problems if measured else _problems(recipe, assumed)
+    method, assumed, asked = check_recipe(recipe), list[str](), recipe
+    loaded = from_config(recipe.data, recipe.seed) if measured else _loaded(recipe, assumed)
+    problems, recipe = loaded.problems, _settled(recipe, loaded, assumed)
     parameters, hidden, layers, vocabulary = _shape(recipe)
     if measured:
         rates = measure(recipe, problems, method)
@@ -101,7 +107,7 @@ def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
         seconds["sample, an iteration"] = tokens / rates.sampled_per_s
     seconds["train, an iteration"] = recipe.train.epochs * rates.epoch_tokens / rates.trained_per_s
     for config in recipe.evals:
-        count = _benchmark_size(config, assumed)
+        count = _benchmark_size(config, loaded, assumed)
         samples = sum(config.num_samples if t > 0 else 1 for t in config.temperatures) * count
         seconds[f"eval {config.benchmark}"] = samples * config.max_new_tokens / rates.sampled_per_s
     rounds_judged = [None, *range(recipe.iterations)]
@@ -109,22 +115,38 @@ def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
     rounds = 1 if method.single_round else recipe.iterations
     sampling = seconds.get("sample, an iteration", 0.0)
     seconds["total"] = rounds * sampling + recipe.iterations * seconds["train, an iteration"] + evals
-    return Plan(recipe, folder, len(problems), parameters, seconds, rates.memory_gb, measured, tuple(assumed))
+    found = tuple(lengths.said(asked, recipe))
+    return Plan(recipe, folder, len(problems), parameters, seconds, rates.memory_gb, measured, tuple(assumed), len(loaded.held), found)
 
 
-def _problems(recipe: Recipe, assumed: list[str]) -> Sequence[Problem]:
-    """The recipe's pairs; where their file is not here, as many usual ones as the recipe takes at most."""
+def _loaded(recipe: Recipe, assumed: list[str]) -> LoadResult:
+    """The recipe's pairs; where their file is not here, as many usual ones as the recipe takes at most, and of a share held out as many."""
     data = recipe.data
     if data.source == "synth" or data.source.startswith("hf:") or data.limit is None or Path(data.source).exists():
-        return from_config(data, recipe.seed).problems
+        return from_config(data, recipe.seed)
     assumed.append(f"{data.source} is not here; {data.limit} pairs of {len(_USUAL_PAIR[0])} and {len(_USUAL_PAIR[1])} characters")
-    return [Problem.create(instruction=_USUAL_PAIR[0], reference=_USUAL_PAIR[1], source="assumed")] * data.limit
+    share = data.holdout if isinstance(data.holdout, float) else 0.0
+    if data.holdout is not None:
+        assumed.append(f"held out of it: {max(1, round(data.limit * share))} pairs")
+    made = [Problem.create(instruction=_USUAL_PAIR[0], reference=_USUAL_PAIR[1], source="assumed")] * data.limit
+    return LoadResult(made, {}, "assumed", held=made[: max(1, round(data.limit * share))] if data.holdout is not None else [])
 
 
-def _benchmark_size(config: EvalConfig, assumed: list[str]) -> int:
+def _settled(recipe: Recipe, loaded: LoadResult, assumed: list[str]) -> Recipe:
+    """The recipe with numbers for its lengths; those of the defaults where the model's tokenizer cannot be had yet."""
+    try:
+        return lengths.settled(recipe, lambda: loaded.problems)
+    except ItertlError as error:
+        assumed.append(f"lengths that are auto: the defaults, for the tokenizer is not here ({error})")
+        return lengths.settled(recipe, lambda: ())
+
+
+def _benchmark_size(config: EvalConfig, loaded: LoadResult, assumed: list[str]) -> int:
     data, size = Path(config.data) if config.data else None, _BENCHMARK_SIZES.get(config.benchmark)
+    if config.benchmark == OWN_HELDOUT and data is None and loaded.format == "assumed":
+        return min(len(loaded.held), config.limit or len(loaded.held))
     if data is None or size is None or data.exists():
-        return len(benchmarks.load(config.benchmark, data, limit=config.limit).problems)
+        return len(pairs.of_recipe(config, lambda: loaded).problems)
     size = min(size, config.limit or size)
     assumed.append(f"{config.data} is not here; {size} problems of {config.benchmark}")
     return size

@@ -6,7 +6,8 @@ is saved makes no stage stale.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from rich.markup import escape
 from itertl import models, storage
 from itertl.config import EvalConfig, Recipe
 from itertl.errors import DataError, UsageError
-from itertl.evaluation import benchmarks
+from itertl.evaluation import benchmarks, function, pairs
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.judge import choose_rule
 from itertl.evaluation.stage import evaluate_policy
-from itertl.problems.load import check_source, from_config
+from itertl.problems.load import LoadResult, check_source, from_config
 from itertl.records import (
     Candidate,
     EvalSummary,
@@ -32,6 +33,7 @@ from itertl.records import (
 )
 from itertl.report.stage import make_report
 from itertl.runs import RunFolder
+from itertl.sampling import lengths
 from itertl.sampling.stage import check_backend, policy_name
 from itertl.sampling.stage import sample as sample_candidates
 from itertl.scoring.combine import check_combination, combine
@@ -78,30 +80,43 @@ def check_recipe(recipe: Recipe) -> Method:
     return method
 
 
-def check_inputs(recipe: Recipe) -> tuple[Benchmark, ...]:
-    """The benchmarks of ``evals``, once the recipe's names, tools and the place of its pairs are found to be there."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A recipe that can be run: its lengths are numbers, and what it judges by and what it names is there."""
+
+    recipe: Recipe
+    benchmarks: tuple[Benchmark, ...]
+    loaded: Callable[[], LoadResult]  # the pairs, read when first asked for
+
+
+def check_inputs(recipe: Recipe) -> Checked:
+    """The recipe with its lengths settled and the benchmarks of ``evals``, once names, tools and the pairs are found to be there."""
     check_recipe(recipe)
     if ":" not in recipe.data.format:  # an importer of the user's own knows what its source means
         check_source(recipe.data.source)
-    return tuple(_benchmark(config) for config in recipe.evals)
+    loaded = functools.cache(functools.partial(from_config, recipe.data, recipe.seed))
+    if recipe.data.holdout is not None:
+        loaded()
+    judged = tuple(_benchmark(config, loaded) for config in recipe.evals)
+    return Checked(lengths.settled(recipe, lambda: loaded().problems), judged, loaded)
 
 
-def prepare(run: RunFolder, judged: Sequence[Benchmark]) -> Task:
+def prepare(run: RunFolder, checked: Checked) -> Task:
     """Load the problems, and lay them and the benchmarks of ``evals`` into the run folder."""
     recipe = run.recipe
     method = resolve_method(recipe.method, recipe.train)
-    loaded = tuple((config, benchmark, _laid(benchmark, run.path)) for config, benchmark in zip(recipe.evals, judged, strict=True))
-    problems = _problems(run)
+    loaded = tuple((config, benchmark, _laid(benchmark, run.path)) for config, benchmark in zip(recipe.evals, checked.benchmarks, strict=True))
+    problems = _problems(run, checked.loaded)
     if not any(p.reference for p in problems):
         raise DataError(f"{recipe.data.source}: no problem has a reference to train on; check the column mapping (data.columns)")
     return Task(method, tuple(problems), run.hash(run.path / "problems.jsonl"), loaded, {p.id: p for p in problems})
 
 
-def _problems(run: RunFolder) -> list[Problem]:
+def _problems(run: RunFolder, loaded: Callable[[], LoadResult]) -> list[Problem]:
     data, path = run.recipe.data, run.path / "problems.jsonl"
 
     def work() -> dict[str, Any]:
-        result = from_config(data, run.recipe.seed)
+        result = loaded()
         storage.write_records(path, result.problems)
         for reason, count in result.skipped.items():
             run.reporter.say(f"problems: {count} left out: {reason}")
@@ -109,12 +124,15 @@ def _problems(run: RunFolder) -> list[Problem]:
             run.reporter.say(f"problems: {count} kept, but {reason}")
         return {"format": result.format, "count": len(result.problems), "skipped": result.skipped, "notes": result.notes}
 
-    source = Path(data.source)
+    source, apart = Path(data.source), Path(str(data.holdout))
     run.stage(
         run.iteration(None),
         "problems",
-        settings=data.model_dump(mode="json"),
-        inputs={"source": run.hash(source) if source.exists() else content_hash(data.source)},
+        settings=data.model_dump(mode="json", exclude=None if data.holdout is not None else {"holdout"}),
+        inputs={
+            "source": run.hash(source) if source.exists() else content_hash(data.source),
+            **({"holdout": run.hash(apart)} if isinstance(data.holdout, str) and apart.exists() else {}),
+        },
         outputs=["../problems.jsonl"],
         seed=run.recipe.seed,
         work=work,
@@ -122,10 +140,11 @@ def _problems(run: RunFolder) -> list[Problem]:
     return storage.read_records(path, Problem)
 
 
-def _benchmark(config: EvalConfig) -> Benchmark:
-    benchmark = benchmarks.load(config.benchmark, Path(config.data) if config.data else None, limit=config.limit)
+def _benchmark(config: EvalConfig, loaded: Callable[[], LoadResult]) -> Benchmark:
+    benchmark = pairs.of_recipe(config, loaded)
     benchmarks.require_instructions(benchmark)
-    choose_rule(benchmark, None if config.rule == "default" else config.rule)
+    if choose_rule(benchmark, config.rule) == benchmarks.FUNCTION:
+        function.versions()
     return benchmark
 
 
@@ -303,7 +322,7 @@ def _evaluate_one(
             "benchmark": benchmark.version,
             "sample": recipe.sample.model_dump(mode="json", include={"backend", "dtype", "batch_size", "options", "stop_at_module", "stop_at_repetition"}),
             "prompt": recipe.prompt.model_dump(mode="json"),
-            "simulator": icarus.version(),
+            "simulator": icarus.version() if benchmark.default_rule != benchmarks.FUNCTION else function.versions(),
             "surrogate": recipe.score.model_dump(mode="json", exclude={"num_workers"}) if recipe.telemetry.surrogate_on_evals else None,
         },
         inputs={"policy": policy.digest, "benchmark": digest},

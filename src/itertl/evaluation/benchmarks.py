@@ -26,12 +26,15 @@ BENCHMARKS = {
     "vgen-low": "itertl.evaluation.vgen:low",
     "vgen-medium": "itertl.evaluation.vgen:medium",
     "vgen-high": "itertl.evaluation.vgen:high",
+    "pairs": "itertl.evaluation.pairs:pairs",
+    "own-heldout": "itertl.evaluation.pairs:own_heldout",
     "synth-heldout": "itertl.evaluation.generated:heldout",
     "synth-heldout-short": "itertl.evaluation.generated:heldout_short",
     "synth-heldout-family": "itertl.evaluation.generated:heldout_family",
     "synth-heldout-parameter": "itertl.evaluation.generated:heldout_parameter",
 }
 
+FUNCTION = "function"  # the rule that compares with the reference and needs no testbench
 ONE_FILE = "itertl.evaluation.simulations:one_file"  # testbench, header and completion in one source
 
 
@@ -39,8 +42,9 @@ ONE_FILE = "itertl.evaluation.simulations:one_file"  # testbench, header and com
 class Benchmark:
     """Problems with testbenches, and the rules by which a simulation of them becomes a verdict.
 
-    Each problem has ``upstream_id`` (the task_id that completions name) and ``testbench``; ``header`` is what comes
-    before a completion that is no whole module. Raises DataError where one lacks them or two share a task_id.
+    Each problem has ``upstream_id`` (the task_id that completions name) and ``testbench`` (``reference``, under the rule
+    ``FUNCTION``); ``header`` is what comes before a completion that is no whole module. Raises DataError where one lacks
+    them or two share a task_id.
     """
 
     name: str
@@ -56,9 +60,10 @@ class Benchmark:
 
     def __post_init__(self) -> None:
         seen: set[str] = set()
+        needs = "reference" if FUNCTION in self.rules else "testbench"
         for problem in self.problems:
-            if not problem.upstream_id or not problem.testbench:
-                raise DataError(f"{self.name}: problem {problem.id} needs an upstream_id and a testbench")
+            if not problem.upstream_id or not getattr(problem, needs):
+                raise DataError(f"{self.name}: problem {problem.upstream_id or problem.id} needs an upstream_id and a {needs}")
             if problem.upstream_id in seen:
                 raise DataError(f"{self.name}: task_id {problem.upstream_id!r} comes twice; ids must differ")
             seen.add(problem.upstream_id)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from itertl.errors import DataError
-from itertl.evaluation.benchmarks import Benchmark, load, task_id
+from itertl.evaluation import function
+from itertl.evaluation.benchmarks import FUNCTION, Benchmark, load, task_id
 from itertl.evaluation.judge import Completion, check_tasks, choose_rule, judge
 from itertl.evaluation.lines import flag_field, read_objects, temperature_field, text_field
 from itertl.evaluation.passk import estimate
@@ -169,11 +170,13 @@ def account(benchmark: Benchmark, rows: Sequence[EvalRow], *, ks: Sequence[int],
     say on this machine, for comparison with figures made that way. A rate is null where a problem has fewer than k
     samples. Where rows carry temperatures, ``by_temperature`` holds a summary of each (the fixed protocol) and, for
     several, ``best_of_temperatures`` the paper's choice, which is made on the test set.
-    ``missing_problems`` names what the file has no completion for: figures are over the others.
+    ``missing_problems`` names what the file has no completion for: figures are over the others. ``support``, under the
+    rule ``function``: of the right ones, how many are proven, and how many agree on the vectors alone.
     """
     summary = summarize(rows, benchmark=benchmark, ks=ks, seed=seed)
     by_temperature = summaries_by_temperature(benchmark, rows, ks=ks, seed=seed)
     attempted = {row.task_id for row in rows}
+    supported = {"support": function.support(rows)} if summary.rule == FUNCTION else {}
     unjudgeable = {row.task_id: row.detail for row in rows if row.passed is None}
     return {
         "benchmark": benchmark.name,
@@ -190,6 +193,7 @@ def account(benchmark: Benchmark, rows: Sequence[EvalRow], *, ks: Sequence[int],
         "benchmark_problems": len(benchmark.problems),
         "missing_problems": [task_id(p) for p in benchmark.problems if task_id(p) not in attempted],
         "unjudged_problems": unjudgeable,
+        **supported,
     }
 
 

@@ -2,7 +2,7 @@
 
 Under the strict rule a text goes through the gate (``judging.gate``), what comes out of it is simulated once for each
 distinct design, and what the testbench then says is compared with what it says of the problem's own reference
-(``judging.strict``). A problem whose reference does not pass here says nothing about a model: it is tried on the second
+(``judging.strict``). The rule ``function`` has no testbench and asks the scorers (``evaluation.function``). A problem whose reference does not pass here says nothing about a model: it is tried on the second
 simulator, if there is one, and otherwise all its rows are UNJUDGEABLE.
 """
 
@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 from itertl import faults
 from itertl.errors import DataError, UsageError
-from itertl.evaluation.benchmarks import Benchmark
+from itertl.evaluation import function
+from itertl.evaluation.benchmarks import FUNCTION, Benchmark
 from itertl.evaluation.rules import STRICT, UPSTREAM
 from itertl.evaluation.verdicts import VerdictCache
 from itertl.evaluation.worker import GateTask, PrepareTask, RuleTask, RunTask, Simulator, Task, with_header
@@ -61,7 +62,7 @@ def choose_rule(benchmark: Benchmark, rule: str | None) -> str:
     """
     if rule is None or rule == "default":
         return benchmark.default_rule
-    if rule not in benchmark.rules and ":" not in rule:
+    if rule not in benchmark.rules and (":" not in rule or FUNCTION in benchmark.rules):
         near = difflib.get_close_matches(rule, benchmark.rules, 1, 0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UsageError(f"benchmark {benchmark.name} has no rule {rule!r}: {hint}known: {', '.join(benchmark.rules)}")
@@ -89,6 +90,10 @@ def judge(
     """
     rule = choose_rule(benchmark, rule)
     check_tasks(benchmark, completions)
+    if rule == FUNCTION:
+        judged = function.by_function(benchmark, completions, num_workers=num_workers, partial=partial, cache=cache, tracker=tracker)
+        used, level = function.tools(), sandbox.level()
+        return [_row(benchmark, rule, c, found, used, level) for c, found in zip(completions, judged, strict=True)]
     icarus.find("vvp")
     if rule == STRICT:
         slang.library()
@@ -99,6 +104,26 @@ def judge(
         counts = Counter(keys)
         desk.judge({key: c for key, c in zip(keys, completions, strict=True) if key not in found}, found, counts, tracker)
     return [desk.row(c, found[key]) for key, c in zip(keys, completions, strict=True)]
+
+
+def _row(benchmark: Benchmark, rule: str, completion: Completion, found: Judgement, simulator: str, level: str) -> EvalRow:
+    """The record of one verdict. A truncated completion that fails is counted as truncated."""
+    verdict, detail = found
+    if completion.truncated and verdict.fault is Fault.MODEL:
+        verdict, detail = Verdict.TRUNCATED, f"cut at the token limit; {verdict.value}: {detail}".removesuffix(": ")
+    return EvalRow(
+        task_id=completion.task_id,
+        index=completion.index,
+        verdict=verdict,
+        passed=None if verdict.fault is Fault.OURS else verdict is Verdict.PASSED,
+        detail=detail,
+        completion_hash=content_hash(completion.text),
+        benchmark=benchmark.label,
+        simulator=simulator,
+        rule=rule,
+        sandbox=level,
+        temperature=completion.temperature,
+    )
 
 
 def check_tasks(benchmark: Benchmark, completions: Iterable[Completion]) -> None:
@@ -183,24 +208,9 @@ class _Desk:
                 found[key] = broken
 
     def row(self, completion: Completion, found: Judgement) -> EvalRow:
-        """The record of one verdict. A truncated completion that fails is counted as truncated."""
-        verdict, detail = found
-        if completion.truncated and verdict.fault is Fault.MODEL:
-            verdict, detail = Verdict.TRUNCATED, f"cut at the token limit; {verdict.value}: {detail}".removesuffix(": ")
         measure = self.measures.get(completion.task_id)
-        return EvalRow(
-            task_id=completion.task_id,
-            index=completion.index,
-            verdict=verdict,
-            passed=None if verdict.fault is Fault.OURS else verdict is Verdict.PASSED,
-            detail=detail,
-            completion_hash=content_hash(completion.text),
-            benchmark=self.benchmark.label,
-            simulator=self.simulators[measure.simulator if measure else "icarus"],
-            rule=self.rule,
-            sandbox=self.sandbox,
-            temperature=completion.temperature,
-        )
+        simulator = self.simulators[measure.simulator if measure else "icarus"]
+        return _row(self.benchmark, self.rule, completion, found, simulator, self.sandbox)
 
     def _measured(self, simulator: Simulator, said: Said | Judgement | None) -> _Measure:
         if said is None:

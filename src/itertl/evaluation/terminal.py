@@ -32,6 +32,8 @@ def show_account(account: Mapping[str, Any]) -> Group:
             f"rule {overall.rule}; benchmark {overall.benchmark}, hash {account['benchmark_hash']}",
         ]
     )
+    if overall.correct and (support := account.get("support")):
+        parts += _lines([f"of {overall.correct} right: {', '.join(f'{number} {name}' for name, number in support.items() if number)}"])
     if overall.gamed_by:
         parts += _lines([f"refused as gaming the judge: {counts(overall.gamed_by)}"])
     best = account["best_of_temperatures"]

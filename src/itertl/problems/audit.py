@@ -22,11 +22,12 @@ from itertl.tools.verilog_text import modules
 
 CHECK_TIMEOUT_S = 20.0  # for one reference
 EVIDENCE_CHARS = 200
+NEAR, TEXT_OVERLAP, CODE_OVERLAP = 0.8, 0.5, 0.7  # likeness from which texts are near-duplicates; 8-grams, and code, in common
 PART_TOKENS = 60  # of a module that is compared by itself: a flip-flop is in every design
 
 
 @dataclass(frozen=True, slots=True)
-class _Prints:
+class Prints:
     """What problems are compared by; one entry a problem, empty where it has no reference."""
 
     words: list[tuple[str, ...]]
@@ -35,8 +36,8 @@ class _Prints:
     parts: list[list[tuple[tuple[str, ...], tuple[str, ...]]]]  # the larger modules of code that has several: as written, and renamed
 
     @staticmethod
-    def of(problems: Sequence[Problem], tracker: Tracker = SILENT) -> "_Prints":
-        found = _Prints([], [], [], [])
+    def of(problems: Sequence[Problem], tracker: Tracker = SILENT) -> "Prints":
+        found = Prints([], [], [], [])
         for problem in problems:
             code = code_of(problem.reference or "", problem.header, "", Counts())  # prose around it would dilute it
             spans = modules(code)
@@ -60,9 +61,9 @@ def audit(
     benchmarks: Sequence[Problem] = (),
     check_tools: bool = True,
     num_workers: int = 0,
-    near: float = 0.8,
-    text_overlap: float = 0.5,
-    code_overlap: float = 0.7,
+    near: float = NEAR,
+    text_overlap: float = TEXT_OVERLAP,
+    code_overlap: float = CODE_OVERLAP,
     places: Mapping[str, str] = {},
     reporter: Reporter = QUIET,
 ) -> AuditReport:
@@ -74,7 +75,7 @@ def audit(
     ``check_tools``: parse and elaborate every reference in worker processes. Raises ToolMissing without pyslang.
     """
     with reporter.stage("audit: read", len(problems)) as tracker:
-        prints = _Prints.of(problems, tracker)
+        prints = Prints.of(problems, tracker)
     bad, passed, unjudged = [], None, {}
     if check_tools:
         with reporter.stage("audit: elaborate", sum(p.reference is not None for p in problems)) as tracker:
@@ -96,7 +97,7 @@ def audit(
     )
 
 
-def _duplicates(problems: Sequence[Problem], prints: _Prints, near: float, places: Mapping[str, str]) -> Iterator[Duplicates]:
+def _duplicates(problems: Sequence[Problem], prints: Prints, near: float, places: Mapping[str, str]) -> Iterator[Duplicates]:
     """Exact groups of each kind, then near ones among distinct texts (the first problem stands for its exact group)."""
     for group in _equal(prints.words):
         yield Duplicates(kind="instruction", members=_members(problems, group, places))
@@ -137,11 +138,11 @@ def _members(problems: Sequence[Problem], numbers: Sequence[int], places: Mappin
 
 
 def _contamination(
-    problems: Sequence[Problem], prints: _Prints, benchmarks: Sequence[Problem], text_overlap: float, code_overlap: float,
+    problems: Sequence[Problem], prints: Prints, benchmarks: Sequence[Problem], text_overlap: float, code_overlap: float,
     places: Mapping[str, str], tracker: Tracker,
 ) -> Iterator[Contamination]:  # fmt: skip
     """Findings in the order of problems; of one problem and task, the strongest of text and of code."""
-    theirs = _Prints.of(benchmarks)
+    theirs = Prints.of(benchmarks)
     text = _Neighbours(theirs.words, TEXT_GRAM, Inverted.containments)
     plain = _Neighbours(theirs.code, CODE_GRAM, Inverted.jaccards)
     renamed = _Neighbours(theirs.renamed, CODE_GRAM, Inverted.jaccards)

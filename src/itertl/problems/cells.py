@@ -22,6 +22,8 @@ class Counts:
     skipped: Counter[str] = field(default_factory=Counter[str])
     notes: Counter[str] = field(default_factory=Counter[str])
     dropped: list[str] = field(default_factory=list[str])  # "where: reason", the first MAX_NAMED
+    blank: list[Row] = field(default_factory=list[Row])  # rows left out because they lack an instruction or a reference
+    order: list[str] = field(default_factory=list[str])  # where each problem came from, those that say the same too
     places: dict[str, str] = field(default_factory=dict[str, str])  # a problem's id -> the file and line, or file, that it came from
 
     def skip(self, reason: str, where: str) -> None:
@@ -30,6 +32,7 @@ class Counts:
 
     def came_from(self, problem: Problem, where: str) -> Problem:
         """``problem``, with its place noted; one that an earlier row had already is named as left out."""
+        self.order.append(where)
         if self.places.setdefault(problem.id, where) != where:
             self.name(f"the same as {self.places[problem.id]}", where)
         return problem

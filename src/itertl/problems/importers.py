@@ -75,7 +75,7 @@ FORMATS: dict[str, Format] = {
 
 def recognise(table: Table) -> str:
     """The format of a table by its columns. Raises DataError where none fits."""
-    if str(table.rows[0].values.get("schema", "")).startswith("itertl.problem/"):
+    if is_own(table):
         return "problems"
     for name, known in FORMATS.items():
         fits = all(_find(table.columns, known, wanted) for wanted in known.needs)
@@ -85,6 +85,11 @@ def recognise(table: Table) -> str:
         f"{table.name}: its columns ({listed(table.columns)}) are of no known layout; say which column is which with "
         f"columns (--column), for example {_example(table)}"
     )
+
+
+def is_own(table: Table) -> bool:
+    """Whether a table holds problems of our own."""
+    return str(table.rows[0].values.get("schema", "")).startswith("itertl.problem/")
 
 
 def _example(table: Table) -> str:
@@ -211,6 +216,7 @@ def _row_fields(row: Row, mapping: Mapping[str, str], counts: Counts) -> dict[st
     for value, reason in ((asked, "no instruction"), (answered, "no reference")):
         if value is None or not value.strip():
             counts.skip(reason, row.where)
+            counts.blank.append(row)
             return None
     for ours in set(mapping) - {"instruction", "reference", "messages"}:
         value = text_of(row, mapping[ours], counts, plain=ours in ("upstream_id", "licence", "source", "family", "split", "top"))

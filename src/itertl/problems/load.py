@@ -9,9 +9,11 @@ from itertl.config import DataConfig
 from itertl.errors import DataError, UsageError
 from itertl.plugins import resolve
 from itertl.problems.cells import Counts
+from itertl.problems.filters import ANY
 from itertl.problems.header import derive_header, derive_top, with_top_first
+from itertl.problems.holdout import Holdout, apart
 from itertl.problems.hub import is_saved_dataset
-from itertl.problems.importers import FORMATS, Request, load_rows, own_problems, recognise, table_problems
+from itertl.problems.importers import FORMATS, Request, is_own, load_rows, own_problems, recognise, table_problems
 from itertl.problems.verilog_folder import SUFFIXES
 from itertl.records import Problem
 from itertl.seeds import derive_seed
@@ -40,14 +42,18 @@ class LoadResult:
     notes: dict[str, int] = field(default_factory=dict)  # what was changed in kept rows -> how often
     dropped: list[str] = field(default_factory=list)  # "row or file: reason" of what an importer left out, the first 200
     places: Mapping[str, str] = field(default_factory=dict[str, str])  # a problem's id -> file and line, or file, where it is known
+    held: list[Problem] = field(default_factory=list[Problem])  # held out; of the source's own, they are counted in ``skipped`` too
 
 
 def from_config(data: DataConfig, run_seed: int) -> LoadResult:
-    """``load_problems`` as a recipe's ``data`` section asks; the run's seed unless it has its own."""
+    """``load_problems`` as a recipe's ``data`` section asks; the run's seed unless it has its own.
+
+    What is held out does not depend on the run's seed, so that runs are compared on the same pairs.
+    """
     return load_problems(
         data.source, format=data.format, columns=data.columns, filter=data.filter, limit=data.limit,
         seed=run_seed if data.seed is None else data.seed, families=data.families, header=data.header,
-        max_chars=data.max_chars,
+        max_chars=data.max_chars, holdout=None if data.holdout is None else Holdout(data.holdout, data.seed or 0),
     )  # fmt: skip
 
 
@@ -62,12 +68,14 @@ def load_problems(
     families: Sequence[str] = (),
     header: str = "keep",
     max_chars: int | None = None,
+    holdout: Holdout | None = None,
 ) -> LoadResult:
     """Load problems from a file, a folder, ``hf:NAME[:split]`` or the generator (``synth``).
 
     ``format`` is a name of ``IMPORTERS``, the user's own ``package.module:function(request, counts)``, or "auto".
     ``limit`` draws a random subset fixed by ``seed``, from the problems of at most ``max_chars`` characters
     (instruction, header where the reference lacks it, and reference). ``header`` "derive" cuts a missing header from the reference.
+    ``holdout`` keeps a part out, which ``limit`` does not touch.
     Raises DataError (file, row, column, mend), also where nothing is left; UsageError for a wrong argument.
     """
     if header not in ("keep", "derive"):
@@ -76,10 +84,7 @@ def load_problems(
         raise UsageError(f"limit is {limit}; it is at least 1, or left out")
     counts = Counts()
     request = _recognised(Request(source, columns, filter, limit, seed, families, format))
-    found: Iterable[Problem] = resolve("importer", request.format, IMPORTERS)(request, counts)
-    if header == "derive":
-        found = (_with_derived_header(problem, counts) for problem in found)
-    problems = _distinct(found, counts)
+    problems = _distinct(_imported(request, header, counts), counts)
     if max_chars is not None:
         short = [problem for problem in problems if length(problem) <= max_chars]
         counts.skipped[f"longer than {max_chars} characters"] += len(problems) - len(short)
@@ -87,11 +92,48 @@ def load_problems(
     if not problems:
         reasons = "; ".join(f"{reason}: {count}" for reason, count in counts.skipped.items())
         raise DataError(f"{source}: no problem is left ({reasons or 'the source is empty'}); change the filter, or mend the source")
+    held: list[Problem] = []
+    if holdout is not None:
+        problems, held = apart(problems, holdout, source, columns, counts, lambda file: _file_of_pairs(file, request, header, counts))
     if limit is not None and limit < len(problems):
         counts.skipped["outside the random subset (limit)"] += len(problems) - limit
         chosen = random.Random(derive_seed(seed, "problems", "subset")).sample(range(len(problems)), limit)
         problems = [problems[index] for index in sorted(chosen)]
-    return LoadResult(problems, _positive(counts.skipped), request.format, _positive(counts.notes), counts.dropped, counts.places)
+    return LoadResult(problems, _positive(counts.skipped), request.format, _positive(counts.notes), counts.dropped, counts.places, held)
+
+
+def _imported(request: Request, header: str, counts: Counts) -> Iterable[Problem]:
+    found: Iterable[Problem] = resolve("importer", request.format, IMPORTERS)(request, counts)
+    return (_with_derived_header(problem, counts) for problem in found) if header == "derive" else found
+
+
+def _file_of_pairs(file: str, request: Request, header: str, counts: Counts) -> list[Problem]:
+    """Held-out pairs of another file, of any layout that is known, or of the source's own columns. Raises DataError."""
+    check_source(file)
+    path, columns = Path(file), request.columns
+    is_table = file.startswith("hf:") or (path.is_file() and path.suffix.lower() not in SUFFIXES) or is_saved_dataset(path)
+    if not is_table or is_own(load_rows(file)):
+        columns = {}
+    found = load_problems(file, format=request.format if columns else "auto", columns=columns, header=header)
+    blank = next((line for line in found.dropped if line.endswith(": no reference")), None)
+    if blank is not None:
+        raise DataError(f"{blank} to judge a held-out pair by (data.holdout); give it one, or take it out of the file")
+    counts.places.update({ident: where for ident, where in found.places.items() if ident not in counts.places})
+    return found.problems
+
+
+def load_every(source: str) -> tuple[list[tuple[str, Problem]], Counts]:
+    """(place, problem) of every row, those that say the same and those that a layout would leave out by default among them.
+
+    A place is file and line, or file; "" where the importer does not tell. Raises DataError, UsageError.
+    """
+    counts = Counts()
+    request = _recognised(Request(source))
+    known = FORMATS.get(request.format)
+    request = replace(request, filter=dict.fromkeys(known.filter, ANY) if known else {})
+    problems = list(_imported(request, "keep", counts))
+    places = counts.order if len(counts.order) == len(problems) else [""] * len(problems)
+    return list(zip(places, problems, strict=True)), counts
 
 
 def check_source(source: str) -> None:

@@ -6,7 +6,7 @@ similarity search", 2007): two sets of Jaccard likeness t share one of their rar
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -18,6 +18,15 @@ def jaccard(a: Grams, b: Grams) -> float:
     shared = len(a & b)
     union = len(a) + len(b) - shared
     return shared / union if union else 0.0
+
+
+def containment(a: Grams, b: Grams) -> float:
+    """|a ∩ b| over the size of the smaller: 1 where one holds the other whole; 0 where one is empty."""
+    smaller = min(len(a), len(b))
+    return len(a & b) / smaller if smaller else 0.0
+
+
+Likeness = Callable[[Grams, Grams], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +56,12 @@ class _Groups:
         self.members[large] |= self.members.pop(small)
 
 
-def near_links(sets: Sequence[Grams], threshold: float) -> list[Link]:
-    """Links that join every pair with Jaccard >= ``threshold`` into one group: a spanning forest, not all pairs.
+def near_links(sets: Sequence[Grams], threshold: float, likeness: Likeness = jaccard) -> list[Link]:
+    """Links that join every pair with a likeness >= ``threshold`` into one group: a spanning forest, not all pairs.
 
     Two items lie in one group exactly when a chain of such pairs leads from one to the other. Empty sets are left out.
-    ``threshold`` lies in (0, 1].
+    ``threshold`` lies in (0, 1]; ``likeness`` is ``jaccard`` or ``containment``. Of two sets alike the smaller has one of
+    its rarest n-grams in the other, under Jaccard among the rarest of that one too.
     """
     frequency = Counter(gram for grams in sets for gram in grams)
     order = sorted((i for i, grams in enumerate(sets) if grams), key=lambda i: (len(sets[i]), i))
@@ -63,24 +73,26 @@ def near_links(sets: Sequence[Grams], threshold: float) -> list[Link]:
         rarest = sorted(grams, key=lambda gram: (frequency[gram], gram))
         prefix = rarest[: len(grams) - math.ceil(threshold * len(grams) - 1e-9) + 1]
         candidates: set[int] = set()
-        for gram in prefix:
+        for gram in prefix if likeness is jaccard else grams:
             candidates.update(index.get(gram, ()))
         groups.add(item)
-        links += _joined(item, candidates, sets, threshold, groups)
+        links += _joined(item, candidates, sets, threshold, likeness, groups)
         for gram in prefix:
             index[gram].append(item)
     return links
 
 
-def _joined(item: int, candidates: set[int], sets: Sequence[Grams], threshold: float, groups: _Groups) -> list[Link]:
+def _joined(
+    item: int, candidates: set[int], sets: Sequence[Grams], threshold: float, likeness: Likeness, groups: _Groups
+) -> list[Link]:
     """Join ``item`` to every group of a candidate that is like it, verifying one such candidate a group."""
     links: list[Link] = []
     grams = sets[item]
     while candidates:
         other = candidates.pop()
-        if len(sets[other]) < threshold * len(grams) - 1e-9:
+        if likeness is jaccard and len(sets[other]) < threshold * len(grams) - 1e-9:
             continue
-        similarity = jaccard(grams, sets[other])
+        similarity = likeness(grams, sets[other])
         if similarity >= threshold - 1e-12:
             candidates -= groups.members[groups.root[other]]
             groups.join(item, other)

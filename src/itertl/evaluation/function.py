@@ -1,0 +1,76 @@
+"""The rule ``function``: a completion is right where it does what the problem's reference does; no testbench is needed.
+
+It is simulated beside the reference first (the scorer ``vectors``), and where no output differs a proof is tried
+(``equivalence``). Right is what agrees on every word and is not refuted; ``detail`` begins with ``PROVEN`` or ``AGREES``,
+so that the two are told apart. Where a scorer has no answer, because the reference cannot serve, say, the completion is
+unjudged.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from itertl.evaluation.benchmarks import Benchmark
+from itertl.judging.outcomes import Judgement, cut
+from itertl.problems.header import derive_header, derive_top
+from itertl.progress import Tracker
+from itertl.records import EvalRow, Fault, Score, Verdict
+from itertl.scoring.engine import score_items
+from itertl.scoring.samples import ScoreItem
+from itertl.scoring.scorers import check_tools
+from itertl.tools import icarus, yosys
+
+if TYPE_CHECKING:
+    from itertl.evaluation.judge import Completion
+
+SCORERS = ("vectors", "equivalence")
+PROVEN, AGREES = "proven", "agrees on vectors"
+TIMEOUT_S = 120.0  # for each scorer and completion; their own limits of processor time come before
+
+
+def versions() -> dict[str, str]:
+    """What a verdict depends on beside the texts. Raises ToolMissing."""
+    return check_tools(SCORERS)
+
+
+def tools() -> str:
+    """Names and versions of the programs that judge."""
+    return f"{icarus.version()} + {yosys.version()}"
+
+
+def by_function(
+    benchmark: Benchmark, completions: Sequence["Completion"], *, num_workers: int, partial: Path | None, cache: Path | None, tracker: Tracker
+) -> list[Judgement]:
+    """A judgement for each completion, in order. Raises ToolMissing."""
+    versions()
+    items = [_item(benchmark, completion) for completion in completions]
+    taken = score_items(
+        items, SCORERS, rungs=SCORERS, num_workers=num_workers, timeout_s=TIMEOUT_S, log=partial, cache=cache, on_done=tracker.advance
+    )
+    return [judgement({score.scorer: score for score in scores}) for scores in taken]
+
+
+def _item(benchmark: Benchmark, completion: "Completion") -> ScoreItem:
+    problem = benchmark.by_id[completion.task_id]
+    header = problem.header if problem.header.strip() else derive_header(problem.reference or "")
+    code = completion.text if completion.full_module or not completion.text.strip() else f"{header}\n{completion.text}"
+    return ScoreItem(code=code, header=header, reference=problem.reference, top=problem.top or derive_top(problem.reference or ""))
+
+
+def judgement(scores: dict[str, Score]) -> Judgement:
+    """What the scores of one completion, by name, amount to."""
+    simulated, proof = scores["vectors"], scores.get("equivalence")
+    if simulated.verdict is not Verdict.PASSED or proof is None:
+        return simulated.verdict, simulated.detail
+    if proof.verdict.fault is Fault.MODEL:
+        return proof.verdict, proof.detail
+    if proof.verdict is Verdict.PASSED:
+        return Verdict.PASSED, proof.detail if proof.detail.startswith(PROVEN) else f"{PROVEN}: {proof.detail}"
+    return Verdict.PASSED, cut(f"{AGREES} ({simulated.detail}), and is not proven: {proof.detail}")
+
+
+def support(rows: Iterable[EvalRow]) -> dict[str, int]:
+    """Of the rows that passed, how many are proven and how many agree on the vectors alone."""
+    found = Counter(PROVEN if row.detail.startswith(PROVEN) else AGREES for row in rows if row.passed)
+    return {name: found[name] for name in (PROVEN, AGREES)}
