@@ -15,7 +15,7 @@ from itertl.problems.header import derive_top
 from itertl.records import Score, Verdict
 from itertl.scoring.equivalence.rewrite import TOP, for_yosys
 from itertl.scoring.samples import ScoreItem, is_plain_name
-from itertl.tools import sandbox, yosys
+from itertl.tools import bounds, sandbox, yosys
 from itertl.tools.sandbox import Limits
 from itertl.tools.yosys import Ran
 
@@ -91,10 +91,9 @@ def netlist(text: str, top: str) -> dict[str, Any] | Ran:
 @functools.lru_cache(maxsize=256)
 def _of_reference(reference: str | None, top: str) -> Substance | Ran | None:
     """How Yosys ended where it makes nothing of the reference; None where there is none that could be compared with."""
-    found = gate.examine(reference, top) if reference is not None else None
-    if found is None or isinstance(found, gate.Refusal):
-        return None
-    return substance(found.text, top)
+    with bounds.apart():
+        found = gate.examine(reference, top) if reference is not None else None
+        return None if found is None or isinstance(found, gate.Refusal) else substance(found.text, top)
 
 
 def _hollow(mine: Substance, reference: Substance | None) -> tuple[float, str]:

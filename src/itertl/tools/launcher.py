@@ -100,7 +100,7 @@ def execute(
     return [_completed(done) for done in _ask(request, sum(limit.wall_s for limit in limits))]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)
 def as_request(limits: Limits) -> restrictions.Request:
     """As the launcher takes them."""
     return {**asdict(limits), "readable": None}

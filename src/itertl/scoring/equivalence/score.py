@@ -19,7 +19,7 @@ from itertl.scoring.equivalence.proof import Outcome, Proof
 from itertl.scoring.equivalence.replay import example, replay
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.simulated import simulated
-from itertl.tools import yosys
+from itertl.tools import bounds, yosys
 
 REVISION = 8  # of the rules here: part of what a kept score depends on
 _UNDECIDED = (Outcome.UNKNOWN, Outcome.TIMEOUT, Outcome.UNSUPPORTED)
@@ -113,4 +113,5 @@ def _named(found: Score) -> str:
 
 @functools.lru_cache(maxsize=32)
 def _examined(reference: str, top: str) -> gate.Found:
-    return gate.examine(reference, top)
+    with bounds.apart():
+        return gate.examine(reference, top)
