@@ -78,7 +78,7 @@ def test_a_killed_climb_goes_on_and_ends_the_same(tmp_path: Path, monkeypatch: p
 
 def test_what_is_left_of_the_bound_ends_a_rung(tmp_path: Path) -> None:
     [slow, quick] = score_items(
-        items_of(["-0.3 -2 1", "1 1 1"], tmp_path / "calls"), RUNGS, rungs=RUNGS, bound=Bound(0.8), num_workers=1
+        items_of(["-1 -2 1", "1 1 1"], tmp_path / "calls"), RUNGS, rungs=RUNGS, bound=Bound(1.5), num_workers=1
     )
     assert [s.value for s in quick] == [1, 1, 1]
     assert [(s.value, s.verdict) for s in slow] == [(1, Verdict.SCORED), (None, Verdict.UNDECIDED)]

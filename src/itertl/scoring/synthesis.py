@@ -19,15 +19,15 @@ from itertl.tools import bounds, sandbox, yosys
 from itertl.tools.sandbox import Limits
 from itertl.tools.yosys import Ran
 
-REVISION = 1  # of the rules here: part of what a kept score depends on
-LIMITS = Limits(wall_s=20, cpu_s=20, memory_mb=2048, file_mb=256, proc=True)
+REVISION = 2  # of the rules here: part of what a kept score depends on
+LIMITS = Limits(wall_s=40, cpu_s=8, memory_mb=2048, file_mb=256, proc=True)
 _SCRIPT = (
     "read_verilog -sv -noassert -noassume -norestrict -nodisplay design.v", f"hierarchy -check -top {TOP}", "proc", "flatten",
     "opt_expr", "opt_dff", "opt_expr", "opt_clean", "write_json design.json",
 )  # fmt: skip
 _NOT_READ = (  # what Yosys says of legal code that it does not know, and of its own limits
     "syntax error", "supported", "Don't know how to", "Can't resolve function name", "Can't resolve task name", "only allowed in constant functions",
-    "of procedural for-loop is not constant", "Multiple edge sensitive events", "bad_alloc", "emory",
+    "of procedural for-loop is not constant", "Multiple edge sensitive events", "bad_alloc", "emory", "ended with status -",
 )  # fmt: skip
 
 

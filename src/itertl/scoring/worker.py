@@ -44,7 +44,7 @@ def score_unit(unit: Unit) -> Score:
     except MemoryError:
         raise
     except BoundReached:
-        return used_up(unit, f"its tools did not end within the {unit.left.seconds:.3g} s that were left to it")
+        return used_up(unit, f"its tools did not end within the {unit.left.seconds:.3g} s of the candidate's bound that were left")
     except ToolMissing as error:
         return Score(scorer=name, value=None, verdict=Verdict.TOOL_MISSING, detail=str(error)[:500])
     except ToolFailed as error:

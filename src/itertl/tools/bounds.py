@@ -1,12 +1,12 @@
 """What one piece of work may use in all: this process and the tools that it starts, together.
 
 Within ``held`` every tool is given the smaller of its own limits and of what is left (``sandbox`` and ``yosys_process``
-ask ``within``), and this process limits itself: its address space may grow by ``READING_MB``, and beyond its share of
+ask ``within``, and ``charge`` what each took), and this process limits itself: its address space may grow by ``READING_MB``, and beyond its share of
 processor time SIGPROF ends it, for a native library that reads a text cannot be interrupted. ``reading`` narrows that
 to what reading one text may take. What is not the text's doing (a tool's warming up, the reference) runs ``apart``:
-its time is not counted. Without ``held`` none of this has an effect.
+its time does not count. Without ``held`` none of this has an effect.
 
-What it does not: stop Python code that waits, and sum up processes; the pool's clock and its look at memory do.
+What it does not: end this process where it waits, and sum up the memory of processes; the pool's clock and its look do.
 """
 
 import math
@@ -21,6 +21,7 @@ from itertl.tools.launcher import Limits
 
 READING_CPU_S = 5  # of processor time for one text, where honest designs take milliseconds
 READING_MB = 1024
+_PATIENCE = 5  # a tool's limit by the clock, in what it has of processor time
 _LEAST_MB = 256  # for a tool, however much this process holds
 
 
@@ -28,7 +29,7 @@ _LEAST_MB = 256  # for a tool, however much this process holds
 class Bound:
     """Of one candidate, over all its scorers and their tools. Example: ``Bound(30.0, 2048)``."""
 
-    seconds: float = 30.0  # by the wall clock; this process's processor time has the same limit
+    seconds: float = 30.0  # of processor time, so that it does not depend on what else the machine does
     memory_mb: int = 2048  # resident, of all processes together
 
 
@@ -38,13 +39,18 @@ class BoundReached(Exception):
 
 @dataclass(slots=True)
 class _Account:
-    deadline: float
-    memory_mb: int
-    begin: float
+    bound: Bound
+    begin: float  # this process's processor time when the work began
+    tools_s: float = 0.0
     apart_s: float = 0.0
+    is_apart: bool = False
+
+    def used(self) -> float:
+        """Processor time so far, what was apart included."""
+        return time.process_time() - self.begin + self.tools_s
 
     def left(self) -> float:
-        return self.deadline - time.monotonic()
+        return math.inf if self.is_apart else self.bound.seconds - self.used() + self.apart_s
 
 
 _account: _Account | None = None
@@ -54,8 +60,7 @@ _account: _Account | None = None
 def held(bound: Bound) -> Generator[None]:
     """Hold this process and what it starts to ``bound``. Not to be nested."""
     global _account
-    begin = time.monotonic()
-    _account = _Account(begin + bound.seconds, bound.memory_mb, begin)
+    _account = _Account(bound, time.process_time())
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     limits = [_used_mb()[0] + min(READING_MB, bound.memory_mb) << 20, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)]
     resource.setrlimit(resource.RLIMIT_AS, (min(limits), hard))
@@ -69,8 +74,8 @@ def held(bound: Bound) -> Generator[None]:
 
 
 def spent_s() -> float:
-    """Seconds since the work began that count."""
-    return time.monotonic() - _account.begin - _account.apart_s if _account is not None else 0.0
+    """Processor time that counts, since the work began."""
+    return _account.used() - _account.apart_s if _account is not None else 0.0
 
 
 @contextmanager
@@ -93,17 +98,15 @@ def reading() -> Generator[None]:
 def apart() -> Generator[None]:
     """What is done here is not the text's doing: its time does not count. The bound on memory stays."""
     account = _account
-    if account is None or account.deadline == math.inf:
+    if account is None or account.is_apart:
         yield
         return
-    begin, deadline = time.monotonic(), account.deadline
+    before, account.is_apart = account.used(), True
     outer = signal.setitimer(signal.ITIMER_PROF, 0)[0]
-    account.deadline = math.inf
     try:
         yield
     finally:
-        took = time.monotonic() - begin
-        account.deadline, account.apart_s = deadline + took, account.apart_s + took
+        account.apart_s, account.is_apart = account.apart_s + account.used() - before, False
         signal.setitimer(signal.ITIMER_PROF, outer)
 
 
@@ -114,16 +117,19 @@ def within(limits: Limits) -> Limits:
     left = _account.left()
     if left <= 0:
         raise BoundReached
-    memory = max(_LEAST_MB, _account.memory_mb - _used_mb()[1])
-    if left >= max(limits.wall_s, limits.cpu_s) and memory >= limits.memory_mb:
-        return limits
-    wall_s = limits.wall_s if left == math.inf else min(limits.wall_s, math.ceil(10 * left) / 10)
-    return replace(limits, wall_s=wall_s, cpu_s=min(limits.cpu_s, max(1, math.ceil(wall_s))), memory_mb=min(memory, limits.memory_mb))
+    memory = min(limits.memory_mb, max(_LEAST_MB, _account.bound.memory_mb - _used_mb()[1]))
+    if left >= limits.cpu_s:
+        return limits if memory == limits.memory_mb else replace(limits, memory_mb=memory)
+    cpu_s = math.ceil(left)
+    return replace(limits, cpu_s=cpu_s, wall_s=min(limits.wall_s, float(_PATIENCE * cpu_s)), memory_mb=memory)
 
 
-def check() -> None:
-    """After a tool that ran out of time: raises BoundReached where it was the bound's."""
-    if _account is not None and _account.left() <= 0.1:
+def charge(cpu_s: float, *, ran_out: bool) -> None:
+    """A tool that ``within`` gave its limits took ``cpu_s`` of processor time. Raises BoundReached where it ran out of the bound's."""
+    if _account is None:
+        return
+    _account.tools_s += cpu_s
+    if ran_out and _account.left() <= 0.1:
         raise BoundReached
 
 

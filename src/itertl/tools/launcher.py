@@ -51,6 +51,7 @@ class Completed:
     timed_out: bool  # hit wall_s or cpu_s
     flooded: bool  # wrote more than output_kb and was stopped
     seconds: float
+    cpu_s: float = 0.0  # processor time of the program and all it waited for
     overran: str = ""  # "folder", "memory" or "processes" where it was stopped for what it amounted to in total
 
 

@@ -61,9 +61,8 @@ def run_steps(
 
 
 def _in_time(done: list[Completed]) -> list[Completed]:
-    """What came of a run, if it was not the bound of all work here (``bounds``) that ended it."""
-    if done[-1].timed_out:
-        bounds.check()
+    """What came of a run, which counts against the bound of all work here. Raises BoundReached where that ended it."""
+    bounds.charge(sum(step.cpu_s for step in done), ran_out=done[-1].timed_out)
     return done
 
 

@@ -118,9 +118,11 @@ def forked(folder: Path, parts: Iterable[Sequence[str]], limits: Limits) -> Ran:
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # until it is reaped, its group's number is not reused
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status in (-signal.SIGALRM, -signal.SIGXCPU):
-        bounds.check()
+    _, ended, usage = os.wait4(child, 0)
+    status = os.waitstatus_to_exitcode(ended)
+    ran_out = status in (-signal.SIGALRM, -signal.SIGXCPU)
+    bounds.charge(usage.ru_utime + usage.ru_stime, ran_out=ran_out)
+    if ran_out:
         return Ran("ran out of time", timed_out=True)
     said = (folder / "stderr").read_bytes()[: limits.output_kb * 1024] if (folder / "stderr").exists() else b""
     return Ran(_error(status, said.decode("utf-8", "replace")))
