@@ -45,6 +45,8 @@ def score_unit(unit: Unit) -> Score:
         raise
     except BoundReached:
         return used_up(unit, f"its tools did not end within the {unit.left.seconds:.3g} s of the candidate's bound that were left")
+    except RecursionError if name in SCORERS else () as error:
+        return Score(scorer=name, value=None, verdict=Verdict.UNDECIDED, detail=f"nested too deeply: {error}")
     except ToolMissing as error:
         return Score(scorer=name, value=None, verdict=Verdict.TOOL_MISSING, detail=str(error)[:500])
     except ToolFailed as error:

@@ -44,6 +44,7 @@ class _Account:
     tools_s: float = 0.0
     apart_s: float = 0.0
     is_apart: bool = False
+    is_short: bool = False  # a tool was given less than its own limits
 
     def used(self) -> float:
         """Processor time so far, what was apart included."""
@@ -118,7 +119,8 @@ def within(limits: Limits) -> Limits:
     if left <= 0:
         raise BoundReached
     memory = min(limits.memory_mb, max(_LEAST_MB, _account.bound.memory_mb - _used_mb()[1]))
-    if left >= limits.cpu_s:
+    _account.is_short = left < limits.cpu_s
+    if not _account.is_short:
         return limits if memory == limits.memory_mb else replace(limits, memory_mb=memory)
     cpu_s = math.ceil(left)
     return replace(limits, cpu_s=cpu_s, wall_s=min(limits.wall_s, float(_PATIENCE * cpu_s)), memory_mb=memory)
@@ -129,7 +131,7 @@ def charge(cpu_s: float, *, ran_out: bool) -> None:
     if _account is None:
         return
     _account.tools_s += cpu_s
-    if ran_out and _account.left() <= 0.1:
+    if ran_out and _account.is_short:
         raise BoundReached
 
 
