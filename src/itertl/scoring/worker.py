@@ -45,13 +45,13 @@ def score_unit(unit: Unit) -> Score:
         raise
     except BoundReached:
         return used_up(unit, f"its tools did not end within the {unit.left.seconds:.3g} s of the candidate's bound that were left")
-    except RecursionError if name in SCORERS else () as error:
-        return Score(scorer=name, value=None, verdict=Verdict.UNDECIDED, detail=f"nested too deeply: {error}")
     except ToolMissing as error:
         return Score(scorer=name, value=None, verdict=Verdict.TOOL_MISSING, detail=str(error)[:500])
     except ToolFailed as error:
         return Score(scorer=name, value=None, verdict=Verdict.TOOL_FAILED, detail=str(error)[:500])
     except Exception as error:
+        if isinstance(error, RecursionError) and name in SCORERS:
+            return Score(scorer=name, value=None, verdict=Verdict.UNDECIDED, detail=f"nested too deeply: {error}")
         detail = f"{type(error).__name__}: {error}"
         if name not in SCORERS:
             detail = f"{RAISED} {detail} ({_place(error)})"

@@ -132,6 +132,7 @@ def charge(cpu_s: float, *, ran_out: bool) -> None:
         return
     _account.tools_s += cpu_s
     if ran_out and _account.is_short:
+        _account.tools_s += max(0.0, _account.left())  # by the clock, perhaps: it is used up all the same
         raise BoundReached
 
 
