@@ -83,7 +83,8 @@ def _late(reference: str, top: str, candidate: Design) -> str:
     from itertl.scoring.vectors import long, oracle
     from itertl.scoring.vectors.score import seed
 
-    asked = oracle.consult(reference, top, seed())
+    with bounds.apart():
+        asked = oracle.consult(reference, top, seed())
     return long.difference(asked, candidate.text) if isinstance(asked, oracle.Oracle) else ""
 
 
