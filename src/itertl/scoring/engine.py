@@ -38,6 +38,7 @@ _TRIVIAL = "module probe(output y);\nassign y = 1'b1;\nendmodule\n"
 _PROBE = ScoreItem(code=_TRIVIAL, reference=_TRIVIAL)
 BOUND = Bound()
 _PATIENCE = 1.5  # of ``timeout_s``, until a worker that does not end itself is ended
+_LEAST_S = 0.01  # of a bound: with less no scorer begins
 
 
 def score_items(
@@ -113,7 +114,7 @@ class _Climb:
                 self.add(*self.known[key])
             elif settled is not None:
                 self.add(settled, 0.0)
-            elif left <= 0:
+            elif left < _LEAST_S:
                 detail = f"the scorers before it took the candidate's bound of {self.bound.seconds:g} s"
                 self.add(Score(scorer=name, value=None, verdict=Verdict.UNDECIDED, detail=detail), 0.0)
             else:
