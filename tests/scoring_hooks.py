@@ -6,6 +6,9 @@ from pathlib import Path
 
 from itertl.records import Score, Verdict
 from itertl.scoring.samples import ScoreItem
+from itertl.tools import bounds
+from itertl.tools.bounds import Bound
+from itertl.tools.sandbox import Limits
 
 
 def length(item: ScoreItem) -> Score:
@@ -78,3 +81,32 @@ def _rung(item: ScoreItem, number: int) -> Score:
     if value < 0:
         time.sleep(-value)
     return Score(scorer="s", value=abs(value), verdict=Verdict.SCORED)
+
+
+def holds_memory(mebibytes: int) -> int:
+    held = b"x" * (mebibytes << 20)
+    time.sleep(3600 if mebibytes > 200 else 0)
+    return len(held)
+
+
+def burns(held_s: float) -> float:
+    """Endless work within a bound of so many seconds."""
+    with bounds.held(Bound(held_s)):
+        while True:
+            pass
+
+
+def counts(work_s: float) -> tuple[float, int, int]:
+    """Within a bound of 100 s: what counts after as much work apart as not, and a tool's limits of processor time apart and not."""
+
+    def work() -> None:
+        end = time.process_time() + work_s
+        while time.process_time() < end:
+            pass
+
+    with bounds.held(Bound(100.0)):
+        work()
+        with bounds.apart():
+            work()
+            apart_s = bounds.within(Limits(cpu_s=200)).cpu_s
+        return bounds.spent_s(), apart_s, bounds.within(Limits(cpu_s=200)).cpu_s

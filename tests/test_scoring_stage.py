@@ -152,7 +152,7 @@ def test_cache_serves_a_second_run_with_the_same_bytes(tmp_path: Path, monkeypat
     settings = config("syntax", "rouge-l-tokens")
     cache = tmp_path / "cache"
     score_candidates(CANDIDATES, PROBLEMS, config=settings, out=tmp_path / "one.jsonl", cache=cache)
-    monkeypatch.setattr("itertl.scoring.engine._outcomes", lambda units, *rest: iter(()) if not units else pytest.fail("scored"))
+    monkeypatch.setattr("itertl.scoring.engine._job", lambda *unit: pytest.fail("scored"))
     score_candidates(CANDIDATES, PROBLEMS, config=settings, out=tmp_path / "two.jsonl", cache=cache)
     assert (tmp_path / "one.jsonl").read_bytes() == (tmp_path / "two.jsonl").read_bytes()
 

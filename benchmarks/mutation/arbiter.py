@@ -107,8 +107,9 @@ def timed(unit: tuple[str, ScoreItem]) -> tuple[float, Any]:
     """In a worker: (seconds, score) of one scorer on one item."""
     import time
 
-    from itertl.scoring.worker import score_unit
+    from itertl.scoring.worker import Unit, timed_unit
+    from itertl.tools.bounds import Bound
 
     start = time.perf_counter()
-    found = score_unit(unit)
+    found, _ = timed_unit(Unit(*unit, Bound(120.0, 4096)))
     return time.perf_counter() - start, found

@@ -128,7 +128,8 @@ class ScoreConfig(_Part):
     optional: tuple[str, ...] = ("equivalence", "ppa")  # rungs that may stay open, no tool having failed: z is the height below
     num_workers: int = Field(default=0, ge=0)  # 0: one for each core
     timeout_s: float = Field(default=30.0, gt=0)  # for each candidate and scorer
-    budget_s: float | None = Field(default=None, gt=0)  # for each candidate on a ladder: no rung begins after it
+    budget_s: float = Field(default=30.0, gt=0)  # for each candidate, over all its scorers and their tools together
+    memory_mb: int = Field(default=2048, ge=512)  # likewise: resident, of all their processes together
     keep_going: bool = False  # leave out candidates on which a scorer of your own raises, instead of stopping
 
 

@@ -21,6 +21,7 @@ from itertl.scoring.engine import score_items
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.scorers import NEEDS_REFERENCE, check_scorers, check_tools
 from itertl.seeds import derive_seed
+from itertl.tools.bounds import Bound
 
 Show = Callable[[str], None]  # told of each new stretch of the first sample's text
 
@@ -84,7 +85,9 @@ def generate(
         raise UsageError(f"scorer {scorer!r} compares with a reference, and there is none; use icarus or syntax")
     drawn = _draw(problems, recipe, best_of, show)
     items = [ScoreItem(code=c.code, header=p.header, reference=p.reference, top=p.top) for p, c in drawn]
-    scores = score_items(items, [scorer], num_workers=recipe.score.num_workers, timeout_s=recipe.score.timeout_s)
+    config = recipe.score
+    bound = Bound(config.budget_s, config.memory_mb)
+    scores = score_items(items, [scorer], bound=bound, num_workers=config.num_workers, timeout_s=config.timeout_s)
     by_problem: dict[str, list[tuple[Candidate, Score]]] = {p.id: [] for p in problems}
     for (problem, candidate), (score,) in zip(drawn, scores, strict=True):
         by_problem[problem.id].append((candidate, score))

@@ -228,7 +228,7 @@ def score(run: RunFolder, task: Task, candidates: Path | None, iteration: int) -
         "score",
         settings={
             "scorers": list(config.scorers), "timeout_s": config.timeout_s, "versions": check_tools(config.scorers),
-            **({"rungs": list(config.ladder), "budget_s": config.budget_s} if config.combine == "ladder" else {}),
+            "budget_s": config.budget_s, "memory_mb": config.memory_mb, **({"rungs": list(config.ladder)} if config.combine == "ladder" else {}),
         },
         inputs={"candidates": run.hash(candidates), "problems": task.problems_hash},
         outputs=[out.name],

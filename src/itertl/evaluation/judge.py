@@ -8,7 +8,6 @@ simulator, if there is one, and otherwise all its rows are UNJUDGEABLE.
 
 import difflib
 import re
-import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -404,8 +403,7 @@ def _failed(outcome: Outcome) -> Judgement:
 
 def _hit_limit(outcome: Outcome) -> bool:
     """Whether the text used up the worker's memory or processor time."""
-    ended = outcome.status == "crashed" and outcome.detail.endswith(f"status -{signal.SIGPROF.value}")
-    return ended or (outcome.status == "raised" and outcome.detail == "MemoryError")
+    return outcome.status == "spent"
 
 
 def _refused(outcome: Outcome) -> Refusal:

@@ -1,9 +1,5 @@
 """What a worker process does for the judge, one task at a time. Imports little, because it is spawned often."""
 
-import contextlib
-import resource
-import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -15,12 +11,11 @@ from itertl.judging.outcomes import Judgement
 from itertl.judging.strict import Said
 from itertl.plugins import resolve
 from itertl.records import Problem, Verdict
+from itertl.tools import bounds
+from itertl.tools.bounds import Bound
 from itertl.tools.sandbox import Limits
 
 Simulator: TypeAlias = Literal["icarus", "verilator"]
-
-GATE_MEMORY_MB = 1024  # address space of a worker while slang reads a design
-GATE_CPU_S = 5  # its processor time, where honest designs take milliseconds; then SIGPROF ends the worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +89,5 @@ def _ours(task: Task, verdict: Verdict, detail: str) -> Answer:
 
 
 def _gate(task: GateTask) -> Found:
-    with _limited():
+    with bounds.held(Bound(bounds.READING_CPU_S, bounds.READING_MB)):
         return gate.examine(task.code, strict.design_name(task.problem) or "", testbench_names=task.testbench_names)
-
-
-@contextlib.contextmanager
-def _limited() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    asked = GATE_MEMORY_MB << 20
-    resource.setrlimit(resource.RLIMIT_AS, (asked if soft == resource.RLIM_INFINITY else min(asked, soft), hard))
-    signal.setitimer(signal.ITIMER_PROF, GATE_CPU_S)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

@@ -18,6 +18,7 @@ preprocessor, a comment or a character that two tools read differently. What is 
 It runs in the calling process: a text that makes slang crash or hang ends that process, so call it in a worker.
 """
 
+import functools
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -26,11 +27,12 @@ from typing import Any, TypeAlias
 from itertl.judging import harmless
 from itertl.judging.harmless import ENDING, PRINTING
 from itertl.records import Verdict
-from itertl.tools import slang
+from itertl.tools import bounds, slang
 from itertl.tools.slang import Unit
 
 MAX_BYTES = 64 * 1024
 MAX_EXPANDED_BYTES = 256 * 1024
+_KEPT = 16  # findings in memory: one candidate's scorers ask for the same
 _DETAIL_CHARS = 300
 TASKS = frozenset(
     """
@@ -89,9 +91,15 @@ def examine(code: str, top: str, *, testbench_names: frozenset[str] = frozenset(
 
     ``testbench_names``: modules and instances of the testbench, to tell a design that asks for them from one with a
     plain mistake. ``with_variants``: a text that a tool's own macro changes is no gaming, and its caller judges it both ways.
-    Refusals are GAMED, or NO_CODE, SYNTAX_ERROR and ELABORATION_ERROR as ``slang.check`` has them.
+    Refusals are GAMED, or NO_CODE, SYNTAX_ERROR, ELABORATION_ERROR and TIMEOUT as ``slang.check`` has them.
     Raises ToolMissing.
     """
+    return _examined(code, top, testbench_names, with_variants)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+@bounds.reading()
+def _examined(code: str, top: str, testbench_names: frozenset[str], with_variants: bool) -> Found:
     text = code.replace("\r\n", "\n").removeprefix("\ufeff").translate(_PLAIN_SPACE)
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         return _gamed("text", f"longer than {MAX_BYTES >> 10} KiB")
@@ -155,6 +163,8 @@ def _examine_printed(text: str, top: str, original: Unit, testbench_names: froze
         foreign = sorted(testbench_names.intersection(_WORD.findall(text)))
         if foreign:
             return _gamed("testbench-name", f"{foreign[0]}; {error}")
+        if error == slang.TOO_LARGE:
+            return Refusal(Verdict.TIMEOUT, error)
         return Refusal(Verdict.ELABORATION_ERROR, _placed(error, original, top))
     return Design(text, top, text if "`" in text else "\n".join(words))
 

@@ -24,6 +24,7 @@ from itertl.scoring.engine import score_items
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.vectors.score import version as stimulus_version
 from itertl.tools import icarus, pool, slang, yosys
+from itertl.tools.bounds import Bound
 from itertl.tools.verilog_text import modules
 
 SCORERS = ("rtlcoder", "syntax", "icarus", "ast", "vectors", "equivalence", "ppa")
@@ -112,7 +113,8 @@ def _score_themselves(
     found: dict[str, SelfScore] = {}
     for make, some in ((twin, [n for n in names if n in _ON_TWINS]), (lambda text: text, [n for n in names if n not in _ON_TWINS])):
         items = [ScoreItem(make(text), problem.header, text, problem.top or derive_top(text)) for problem, text in paired] if some else []
-        rows = score_items(items, some, num_workers=num_workers, timeout_s=SCORE_TIMEOUT_S, cache=cache, on_done=on_done) if items else []
+        bound = Bound(SCORE_TIMEOUT_S * len(some))
+        rows = score_items(items, some, bound=bound, num_workers=num_workers, timeout_s=SCORE_TIMEOUT_S, cache=cache, on_done=on_done) if items else []
         for number, name in enumerate(some):
             found[name] = _own(name, [row[number] for row in rows], [problem for problem, _ in paired], places)
     return [found[name] for name in names]

@@ -1,15 +1,20 @@
 """Scoring many items by several scorers: each distinct question once, over cores, remembered, resumable.
 
-The order of work is free; what is returned depends on items and scorers alone. A worker that stalls or dies is met
-like this: the item is tried once more, alone. Then a second stall is the candidate's (TIMEOUT, value 0) if the scorer
-runs a tool on its text and that tool still answers on a trivial design, else ours (TOOL_FAILED, None); a second crash
-is always ours, for it says nothing about the text. See docs/scoring.md.
+One item's scorers are taken one after the other, by one worker where that is possible, and share one bound of time and
+memory (``bounds``): what is left of it is the limit of the scorer that begins. The order of work is free; what is
+returned depends on items and scorers alone.
+
+A text that uses up memory or processor time while it is read has had its try. A worker that stalls by the clock or dies
+is met like this: the item is tried once more, alone, with a bound of its own. Then a second stall is the candidate's
+(TIMEOUT, value 0) if the scorer runs a tool on its text and that tool still answers on a trivial design, undecided if
+its tools may give up, else ours (TOOL_FAILED, None); a second crash is always ours, for it says nothing about the text.
+See docs/scoring.md.
 """
 
 import contextlib
-import itertools
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -22,15 +27,18 @@ from itertl.scoring.cache import ScoreCache
 from itertl.scoring.combine import is_passed_by
 from itertl.scoring.equivalence.replay import meet_all
 from itertl.scoring.samples import ScoreItem
-from itertl.scoring.worker import is_users_fault
+from itertl.scoring.worker import Unit, is_users_fault, used_up
 from itertl.storage import AppendLog
-from itertl.tools import pool
-from itertl.tools.pool import Outcome
+from itertl.tools import bounds, pool
+from itertl.tools.bounds import Bound
+from itertl.tools.pool import Job, Outcome
 
-Unit = tuple[str, ScoreItem]
 _WORKER = "itertl.scoring.worker:timed_unit"
 _TRIVIAL = "module probe(output y);\nassign y = 1'b1;\nendmodule\n"
 _PROBE = ScoreItem(code=_TRIVIAL, reference=_TRIVIAL)
+BOUND = Bound()
+_PATIENCE = 1.5  # of ``timeout_s``, until a worker that does not end itself is ended
+_LEAST_S = 0.01  # of a bound: with less no scorer begins
 
 
 def score_items(
@@ -38,7 +46,7 @@ def score_items(
     names: Sequence[str],
     *,
     rungs: Sequence[str] = (),
-    budget_s: float | None = None,
+    bound: Bound = BOUND,
     num_workers: int = 0,
     timeout_s: float = 30.0,
     log: Path | None = None,
@@ -49,83 +57,96 @@ def score_items(
     """Score each item by each scorer; returns, for each item, its scores in the order of ``names``.
 
     ``rungs``: those of ``names`` that are a ladder, the lowest first: one is taken of an item only where the value of the
-    one below is 1, and only while the time that the item's rungs took is within ``budget_s`` (else UNDECIDED).
+    one below is 1. ``bound``: of each item, over all its scorers; one that would begin beyond it is UNDECIDED.
     ``log``: progress file, from which a killed call goes on; the caller removes it once the result is on disk.
     ``cache``: folder of scores kept across runs. ``on_done`` is told how many items became complete since its last
     call. ``keep_going`` False: a scorer of the user's own that raises ends the call. Raises UsageError for an unknown scorer,
     ToolFailed where workers cannot start, and with a user's scorer's own error and line.
     """
     scorers.check_scorers(names)
-    keys = [{name: _key(name, item) for name in names} for item in items]
-    progress = _Progress([list(row.values()) for row in keys], on_done)
-    found = _Found()
+    order = [*rungs, *(name for name in names if name not in rungs)]
+    counts = Counter(items)
     with contextlib.ExitStack() as stack:
         remembered = stack.enter_context(ScoreCache(cache))
         journal = stack.enter_context(AppendLog(log)) if log is not None else None
-        survived = _surviving(journal)
-        workers = stack.enter_context(pool.Workers(_WORKER, num_workers))
-        for below, wave in _waves(names, rungs):
-            todo: dict[str, Unit] = {}
-            for row, item in zip(keys, items, strict=True):
-                asked = wave if found.holds(row, below) else []
-                if asked and found.overran(row, rungs, budget_s):
-                    found.leave(row[asked[0]], asked[0], budget_s)
-                todo |= {row[name]: (name, item) for name in asked}
-            known = remembered.get(key for key, (name, _) in todo.items() if name in scorers.SCORERS)
-            found.add({**{key: (score, 0.0) for key, score in known.items()}, **{key: survived[key] for key in todo if key in survived}})
-            progress.add({key for row in keys for name in wave if (key := row[name]) in found.scores or key not in todo})
-            left = {key: unit for key, unit in todo.items() if key not in found.scores}
-            run = stack.enter_context(contextlib.closing(_run(left, workers, timeout_s)))
-            for key, score, seconds in run:
-                if not keep_going and is_users_fault(score):
-                    raise ToolFailed(f"the scorer {score.scorer}: {score.detail}; mend it, or go on without these candidates by --keep-going")
-                found.add({key: (score, seconds)})
-                if journal is not None:
-                    journal.append([{"key": key, "score": score.model_dump(mode="json"), "seconds": seconds}])
-                    faults.point("score.item")
-                if todo[key][0] in scorers.SCORERS:
-                    remembered.put(key, score)
-                progress.add([key])
-    taken = [tuple(found.scores[key] for key in row.values() if key in found.scores) for row in keys]
+        climbs = {
+            item: _Climb(item, {name: _key(name, item) for name in order}, rungs, bound, timeout_s, tell=lambda n=count: on_done(n))
+            for item, count in counts.items()
+        }
+        known = _known([key for climb in climbs.values() for key in climb.keys.values()], remembered, journal)
+        for climb in climbs.values():
+            climb.known = known
+        run = stack.enter_context(contextlib.closing(_run(list(climbs.values()), num_workers, timeout_s)))
+        for key, score, seconds in run:
+            if not keep_going and is_users_fault(score):
+                raise ToolFailed(f"the scorer {score.scorer}: {score.detail}; mend it, or go on without these candidates by --keep-going")
+            if journal is not None:
+                journal.append([{"key": key, "score": score.model_dump(mode="json"), "seconds": seconds}])
+                faults.point("score.item")
+            if score.scorer in scorers.SCORERS:
+                remembered.put(key, score)
+    taken = [tuple(climbs[item].scores[name] for name in names if name in climbs[item].scores) for item in items]
     return meet_all(items, taken, num_workers=num_workers, timeout_s=timeout_s)
 
 
-def _waves(names: Sequence[str], rungs: Sequence[str]) -> Iterator[tuple[str | None, list[str]]]:
-    """(the rung that must be held, the scorers to take then): first the lowest rung and all that are none."""
-    if len(rungs) < 2:
-        yield None, list(names)
-        return
-    yield None, [name for name in names if name not in rungs[1:]]
-    for below, rung in itertools.pairwise(rungs):
-        yield below, [rung]
-
-
 @dataclass(slots=True)
-class _Found:
-    """Scores by key, and how long each took."""
+class _Climb:
+    """One item on its way through its scorers: those of a ladder first, the lowest first."""
 
+    item: ScoreItem
+    keys: Mapping[str, str]  # by scorer, in the order in which they are taken
+    rungs: Sequence[str]
+    bound: Bound
+    timeout_s: float
+    tell: Callable[[], None]  # once, when nothing is left to take
+    known: Mapping[str, tuple[Score, float]] = field(default_factory=dict[str, tuple[Score, float]])
     scores: dict[str, Score] = field(default_factory=dict[str, Score])
-    seconds: dict[str, float] = field(default_factory=dict[str, float])
+    spent_s: float = 0.0
+    is_stuck: bool = False  # it has to be tried once more
 
-    def add(self, taken: Mapping[str, tuple[Score, float]]) -> None:
-        self.scores |= {key: score for key, (score, _) in taken.items()}
-        self.seconds |= {key: seconds for key, (_, seconds) in taken.items()}
+    def next(self) -> Unit | None:
+        """The scorer to take now, what is known or not wanted being passed over; None where there is none left."""
+        for name, key in self.keys.items():
+            if name in self.scores or not self._is_wanted(name):
+                continue
+            left, settled = self.bound.seconds - self.spent_s, self._settled(name)
+            if key in self.known:
+                self.add(*self.known[key])
+            elif settled is not None:
+                self.add(settled, 0.0)
+            elif left < _LEAST_S:
+                detail = f"the scorers before it took the candidate's bound of {self.bound.seconds:g} s"
+                self.add(Score(scorer=name, value=None, verdict=Verdict.UNDECIDED, detail=detail), 0.0)
+            else:
+                is_ample = left >= min(self.timeout_s, self.bound.seconds / 2)
+                return Unit(name, self.item, Bound(min(left, self.timeout_s), self.bound.memory_mb), is_ample)
+        self.tell()
+        return None
 
-    def holds(self, row: Mapping[str, str], rung: str | None) -> bool:
-        """Whether an item is still on the ladder: its score for ``rung`` is 1, or the climb goes on without it."""
-        score = self.scores.get(row[rung]) if rung is not None else None
-        return rung is None or (score is not None and (is_passed_by(score) or (score.value is not None and score.value >= 1)))
+    def add(self, score: Score, seconds: float) -> None:
+        self.scores[score.scorer] = score
+        self.spent_s += seconds
 
-    def overran(self, row: Mapping[str, str], rungs: Sequence[str], budget_s: float | None) -> bool:
-        return budget_s is not None and sum(self.seconds.get(row[rung], 0.0) for rung in rungs) > budget_s
+    def _is_wanted(self, name: str) -> bool:
+        """Whether an item is still on the ladder below a rung: its score there is 1, or the climb goes on without it."""
+        place = self.rungs.index(name) if name in self.rungs else 0
+        below = self.scores.get(self.rungs[place - 1]) if place else None
+        return not place or (below is not None and (is_passed_by(below) or (below.value is not None and below.value >= 1)))
 
-    def leave(self, key: str, name: str, budget_s: float | None) -> None:
-        detail = f"the rungs below it took the candidate's budget of {budget_s:g} s"
-        self.add({key: (Score(scorer=name, value=None, verdict=Verdict.UNDECIDED, detail=detail), 0.0)})
+    def _settled(self, name: str) -> Score | None:
+        """The score of one that would have to do again what a text was too much for."""
+        for before, after in _RESTS_ON.items():
+            score = self.scores.get(before)
+            if name in after and score is not None and score.verdict is Verdict.TIMEOUT:
+                return score.model_copy(update={"scorer": name})
+        return None
+
+
+_RESTS_ON = {"gate": scorers.READS, "syntax": scorers.READS, "vectors": frozenset({"equivalence", "ppa"})}
 
 
 def _key(name: str, item: ScoreItem) -> str:
-    """Content hash of all that a score depends on."""
+    """Content hash of all that a score depends on. No bound is in it: what one ends is not kept."""
     try:
         version = scorers.version(name)
     except ToolMissing:
@@ -133,77 +154,78 @@ def _key(name: str, item: ScoreItem) -> str:
     return content_hash([name, scorers.REVISION, version, *asdict(item).values()], 32)
 
 
-def _surviving(journal: AppendLog | None) -> dict[str, tuple[Score, float]]:
-    """Scores of an interrupted call, with the time that each took. Tools that were missing or broken then are asked again."""
+def _known(keys: Iterable[str], remembered: ScoreCache, journal: AppendLog | None) -> dict[str, tuple[Score, float]]:
+    """Scores of earlier calls, and of an interrupted one with the time that each took. Tools that were missing or broken then are
+    asked again."""
     found: dict[str, tuple[Score, float]] = {}
     for entry in journal.existing if journal is not None else []:
         with contextlib.suppress(ValidationError, KeyError, TypeError, ValueError):
             score = Score.model_validate(entry["score"])
             if score.verdict not in (Verdict.TOOL_MISSING, Verdict.TOOL_FAILED):
                 found[entry["key"]] = score, float(entry["seconds"])
-    return found
+    return found | {key: (score, 0.0) for key, score in remembered.get(keys).items()}
 
 
-class _Progress:
-    """Counts items whose scores are all known."""
-
-    def __init__(self, keys: Sequence[Sequence[str]], on_done: Callable[[int], None]) -> None:
-        self._open = [len(row) for row in keys]
-        self._users: dict[str, list[int]] = {}
-        for number, row in enumerate(keys):
-            for key in row:
-                self._users.setdefault(key, []).append(number)
-        self._on_done = on_done
-
-    def add(self, keys: Iterable[str]) -> None:
-        complete = 0
-        for key in keys:
-            for number in self._users[key]:
-                self._open[number] -= 1
-                complete += self._open[number] == 0
-        if complete:
-            self._on_done(complete)
-
-
-def _run(units: dict[str, Unit], workers: pool.Workers, timeout_s: float) -> Generator[tuple[str, Score, float], None, None]:
-    """Score each unit in workers; those that stall or crash once more, alone."""
-    again: list[str] = []
-    for key, outcome in _outcomes(units, workers, timeout_s):
-        if outcome.status == "ok":
-            yield key, *outcome.value
-        else:
-            again.append(key)
+def _run(climbs: Sequence[_Climb], num_workers: int, timeout_s: float) -> Generator[tuple[str, Score, float], None, None]:
+    """Take all scorers of all items in workers; what stalls or crashes once more, alone, and with a bound of its own."""
+    with pool.Workers(_WORKER, num_workers) as workers:
+        for climb, unit, outcome in _asked(climbs, workers):
+            is_cut = outcome.status == "timeout" and unit.left.seconds < timeout_s  # by what was left of the bound
+            climb.is_stuck = outcome.status not in ("ok", "spent") and not is_cut
+            if not climb.is_stuck:
+                yield _take(climb, unit, outcome, is_well=is_cut)
+    again = [climb for climb in climbs if climb.is_stuck]
+    for climb in again:
+        climb.is_stuck, climb.spent_s = False, 0.0
     healthy: dict[str, bool] = {}
-    for key, outcome in _alone({key: units[key] for key in again}, timeout_s):
-        name = units[key][0]
-        is_stall = outcome.status == "timeout" or (outcome.status == "raised" and outcome.detail == "MemoryError")
-        if is_stall and name in scorers.STALLED_BY_TEXT and name not in healthy:
-            healthy[name] = _answers(name, timeout_s)
-        score, seconds = outcome.value if outcome.status == "ok" else (_blame(name, outcome, is_stall and healthy.get(name, False)), timeout_s)
-        yield key, score, seconds
+    with pool.Workers(_WORKER, 1) as alone:
+        for climb, unit, outcome in _asked(again, alone):
+            is_stall = outcome.status == "timeout"
+            if is_stall and unit.name in scorers.STALLED_BY_TEXT | scorers.GIVES_UP and unit.name not in healthy:
+                healthy[unit.name] = _answers(unit, timeout_s)
+            yield _take(climb, unit, outcome, is_well=is_stall and healthy.get(unit.name, unit.left.seconds < timeout_s))
 
 
-def _outcomes(units: dict[str, Unit], workers: pool.Workers, timeout_s: float) -> Iterator[tuple[str, Outcome]]:
-    keys = list(units)
+def _asked(climbs: Sequence[_Climb], workers: pool.Workers) -> Iterator[tuple[_Climb, Unit, Outcome]]:
+    """What came of one scorer after the other on each item, until it has none left or is stuck."""
+    units = {number: unit for number, climb in enumerate(climbs) if (unit := climb.next()) is not None}
+    waiting = deque(_job(number, unit, climbs[number].timeout_s) for number, unit in units.items())
     try:
-        for number, outcome in workers.map_unordered(units.values(), timeout_s=timeout_s):
-            yield keys[number], outcome
+        for number, outcome in workers.work(waiting):
+            climb = climbs[number]
+            yield climb, units[number], outcome
+            unit = climb.next() if not climb.is_stuck else None
+            if unit is not None:
+                units[number] = unit
+                waiting.appendleft(_job(number, unit, climb.timeout_s))
     except RuntimeError as error:
         raise ToolFailed(f"scoring workers cannot start: {error}; itertl doctor tells what is installed") from error
 
 
-def _alone(units: dict[str, Unit], timeout_s: float) -> Iterator[tuple[str, Outcome]]:
-    with pool.Workers(_WORKER, 1) as worker:
-        yield from _outcomes(units, worker, timeout_s)
+def _job(number: int, unit: Unit, timeout_s: float) -> Job:
+    """A scorer of ours keeps to its bound itself, by processor time, so that the pool's clock is for one that hangs."""
+    is_ours = unit.name in scorers.SCORERS
+    return Job(number, unit, _PATIENCE * timeout_s if is_ours else unit.left.seconds, unit.left.memory_mb if is_ours else None)
 
 
-def _answers(name: str, timeout_s: float) -> bool:
+def _take(climb: _Climb, unit: Unit, outcome: Outcome, *, is_well: bool = False) -> tuple[str, Score, float]:
+    """Note the score, and give it back with its key and its seconds. ``is_well``: of a stall, that the tool is not to blame."""
+    if outcome.status == "ok":
+        score, seconds = outcome.value
+    elif outcome.status == "spent":
+        is_memory = outcome.detail.startswith("memory")
+        ample = replace(unit, is_ample=is_memory or unit.left.seconds >= bounds.READING_CPU_S)
+        score = used_up(ample, f"reading it took more than it may ({outcome.detail})", is_in_process=not outcome.detail.startswith(pool.ALL))
+        seconds = outcome.seconds
+    else:
+        failed = Score(scorer=unit.name, value=None, verdict=Verdict.TOOL_FAILED, detail=f"{outcome.status}: {outcome.detail}"[:500])
+        score, seconds = used_up(unit, outcome.detail, is_in_process=True) if is_well else failed, outcome.seconds
+    climb.add(score, seconds)
+    return climb.keys[unit.name], score, seconds
+
+
+def _answers(unit: Unit, timeout_s: float) -> bool:
     """Whether the scorer's tool is well: it scores a trivial design within the limit that the candidate overran."""
-    [(_, outcome)] = _alone({"": (name, _PROBE)}, timeout_s)
+    with pool.Workers(_WORKER, 1) as worker:
+        [(_, outcome)] = worker.map_unordered([replace(unit, item=_PROBE)], timeout_s=timeout_s)
     return outcome.status == "ok" and outcome.value[0].verdict.fault is not Fault.OURS
-
-
-def _blame(name: str, outcome: Outcome, is_models: bool) -> Score:
-    if is_models:
-        return Score(scorer=name, value=0.0, verdict=Verdict.TIMEOUT, detail=outcome.detail)
-    return Score(scorer=name, value=None, verdict=Verdict.TOOL_FAILED, detail=f"{outcome.status}: {outcome.detail}"[:500])

@@ -4,6 +4,7 @@ Scorers that compare a candidate with a reference by function agree on this: the
 driven, and a candidate whose ports differ from it is no answer. Clocks, resets and enables are found by ``roles``.
 """
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any, Literal
 from itertl.scoring import roles
 from itertl.scoring.netlist import bare, read_netlist
 from itertl.scoring.roles import Clock, Reset
-from itertl.tools import slang
+from itertl.tools import bounds, slang
 from itertl.tools.slang import walk
 
 __all__ = ("Clock", "Interface", "Port", "Reset", "Unsupported", "read", "same_ports")
@@ -20,6 +21,7 @@ __all__ = ("Clock", "Interface", "Port", "Reset", "Unsupported", "read", "same_p
 Direction = Literal["input", "output", "inout"]
 _DIRECTIONS: dict[str, Direction] = {"In": "input", "Out": "output", "InOut": "inout"}
 MAX_PORT_BITS = 1 << 16
+_KEPT = 16  # interfaces in memory: one candidate's scorers ask for the same
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 
@@ -73,10 +75,15 @@ def read(text: str, top: str, parameters: Mapping[str, int] | None = None) -> In
     Raises Unsupported for bidirectional, unpacked, real or unnamed ports, interfaces, and a text that does not elaborate;
     ToolMissing. It runs slang in this process: call it in a worker.
     """
+    return _read(text, top, tuple(f"{name}={value}" for name, value in (parameters or {}).items()))
+
+
+@functools.lru_cache(maxsize=_KEPT)
+@bounds.reading()
+def _read(text: str, top: str, overrides: tuple[str, ...]) -> Interface:
     unit = slang.parse(text)
     if top not in unit.modules:
         raise Unsupported(slang.no_module(top, unit))
-    overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
     compilation, error = slang.elaborate(unit, top, parameters=overrides)  # owns the symbols: it must outlive their use
     if error:
         raise Unsupported(f"does not elaborate: {error}")

@@ -29,7 +29,7 @@ from itertl.scoring.equivalence.checks import hazard
 from itertl.scoring.equivalence.rewrite import TOP
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.simulated import simulated
-from itertl.tools import sandbox, yosys
+from itertl.tools import bounds, sandbox, yosys
 from itertl.tools.sandbox import Limits
 
 REVISION = 1  # of script and rule: part of what a kept score depends on
@@ -120,7 +120,8 @@ def _described(mine: Figures, theirs: Figures, size: str) -> str:
 
 @functools.lru_cache(maxsize=32)
 def _reference(code: str, top: str, library: str) -> Figures | str:
-    return _figures(code, top, library)
+    with bounds.apart():
+        return _figures(code, top, library)
 
 
 def _figures(code: str, top: str, library: str) -> Figures | str:

@@ -25,7 +25,7 @@ SCORERS: dict[str, str] = {
     "gate": "itertl.scoring.first_rungs:gate",
     "text": "itertl.scoring.first_rungs:text",
     "synthesis": "itertl.scoring.synthesis:score",
-    "vectors": "itertl.scoring.vectors.score:score",
+    "vectors": "itertl.scoring.simulated:simulated",
     "ast": "itertl.scoring.ast_likeness:score",
     "equivalence": "itertl.scoring.equivalence.score:score",
     "ppa": "itertl.scoring.ppa:score",
@@ -33,6 +33,8 @@ SCORERS: dict[str, str] = {
 }
 NEEDS_REFERENCE = frozenset({"rtlcoder", "rouge-l", "rouge-l-tokens", "text", "ast", "vectors", "equivalence", "ppa", "repair"})
 STALLED_BY_TEXT = frozenset({"rtlcoder", "syntax", "icarus", "gate", "text", "synthesis", "ast", "vectors", "repair"})  # they run a tool on the candidate: it may not end
+GIVES_UP = frozenset({"synthesis", "equivalence", "ppa"})  # whose tools' limits are no verdict on a candidate
+READS = frozenset({"gate", "syntax", "ast", "synthesis", "vectors", "equivalence", "ppa", "repair"})  # they have slang elaborate the candidate
 REVISION = 3  # of the rules here; a change of what a scorer returns raises it, and cached scores go stale
 
 

@@ -12,6 +12,7 @@ from itertl.scoring.combine import check_combination
 from itertl.scoring.engine import score_items
 from itertl.scoring.samples import ScoreItem
 from itertl.storage import partial_of, write_records
+from itertl.tools.bounds import Bound
 
 
 def item_of(candidate: Candidate, problem: Problem) -> ScoreItem:
@@ -22,7 +23,7 @@ def item_of(candidate: Candidate, problem: Problem) -> ScoreItem:
 def _settings(config: ScoreConfig) -> dict[str, Any]:
     """Of the recipe, for ``score_items``. A rung of a ladder is taken only where the one below is held."""
     rungs = tuple(config.ladder) if config.combine == "ladder" else ()
-    return {"rungs": rungs, "budget_s": config.budget_s, "num_workers": config.num_workers, "timeout_s": config.timeout_s}
+    return {"rungs": rungs, "bound": Bound(config.budget_s, config.memory_mb), "num_workers": config.num_workers, "timeout_s": config.timeout_s}
 
 
 def score_ahead(candidates: Sequence[Candidate], problems: Mapping[str, Problem], *, config: ScoreConfig, cache: Path) -> None:

@@ -15,19 +15,19 @@ from itertl.problems.header import derive_top
 from itertl.records import Score, Verdict
 from itertl.scoring.equivalence.rewrite import TOP, for_yosys
 from itertl.scoring.samples import ScoreItem, is_plain_name
-from itertl.tools import sandbox, yosys
+from itertl.tools import bounds, sandbox, yosys
 from itertl.tools.sandbox import Limits
 from itertl.tools.yosys import Ran
 
-REVISION = 1  # of the rules here: part of what a kept score depends on
-LIMITS = Limits(wall_s=20, cpu_s=20, memory_mb=2048, file_mb=256, proc=True)
+REVISION = 2  # of the rules here: part of what a kept score depends on
+LIMITS = Limits(wall_s=40, cpu_s=8, memory_mb=2048, file_mb=256, proc=True)
 _SCRIPT = (
     "read_verilog -sv -noassert -noassume -norestrict -nodisplay design.v", f"hierarchy -check -top {TOP}", "proc", "flatten",
     "opt_expr", "opt_dff", "opt_expr", "opt_clean", "write_json design.json",
 )  # fmt: skip
 _NOT_READ = (  # what Yosys says of legal code that it does not know, and of its own limits
     "syntax error", "supported", "Don't know how to", "Can't resolve function name", "Can't resolve task name", "only allowed in constant functions",
-    "of procedural for-loop is not constant", "Multiple edge sensitive events", "bad_alloc", "emory",
+    "of procedural for-loop is not constant", "Multiple edge sensitive events", "bad_alloc", "emory", "ended with status -",
 )  # fmt: skip
 
 
@@ -91,10 +91,9 @@ def netlist(text: str, top: str) -> dict[str, Any] | Ran:
 @functools.lru_cache(maxsize=256)
 def _of_reference(reference: str | None, top: str) -> Substance | Ran | None:
     """How Yosys ended where it makes nothing of the reference; None where there is none that could be compared with."""
-    found = gate.examine(reference, top) if reference is not None else None
-    if found is None or isinstance(found, gate.Refusal):
-        return None
-    return substance(found.text, top)
+    with bounds.apart():
+        found = gate.examine(reference, top) if reference is not None else None
+        return None if found is None or isinstance(found, gate.Refusal) else substance(found.text, top)
 
 
 def _hollow(mine: Substance, reference: Substance | None) -> tuple[float, str]:

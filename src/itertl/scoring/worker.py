@@ -1,46 +1,72 @@
 """The half of scoring that runs in a disposable worker: one scorer on one item."""
 
-import contextlib
 import math
-import resource
 import time
 import traceback
-from collections.abc import Generator
+from dataclasses import dataclass
 
 from itertl.errors import ToolFailed, ToolMissing
 from itertl.records import Fault, Score, Verdict
+from itertl.scoring import scorers
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.scorers import SCORERS, get_scorer
+from itertl.tools import bounds
+from itertl.tools.bounds import Bound, BoundReached
 
 RAISED, WRONG_KIND = "raised", "scorer"  # how the detail begins where a scorer of the user's own is at fault
-MEMORY_MB = 4096  # address space of a worker while a built-in scorer runs
 
 
-def timed_unit(unit: tuple[str, ScoreItem]) -> tuple[Score, float]:
-    """``score_unit`` and the seconds that it took."""
-    begin = time.monotonic()
-    score = score_unit(unit)
-    return score, time.monotonic() - begin
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One scorer on one candidate, and what is left of the candidate's bound. ``is_ample``: enough to blame the text where it is used up."""
+
+    name: str
+    item: ScoreItem
+    left: Bound
+    is_ample: bool = True
 
 
-def score_unit(unit: tuple[str, ScoreItem]) -> Score:
-    """Take one score. An exception of the scorer is a fault of ours: the score says so, with value None."""
-    name, item = unit
+def timed_unit(unit: Unit) -> tuple[Score, float]:
+    """The score, and the seconds that it took, without what was not the candidate's doing."""
+    if unit.name not in SCORERS:
+        begin = time.monotonic()
+        return score_unit(unit), time.monotonic() - begin
+    with bounds.held(unit.left):
+        score = score_unit(unit)
+        return score, bounds.spent_s()
+
+
+def score_unit(unit: Unit) -> Score:
+    """Take one score. An exception of the scorer is a fault of ours: the score says so, with value None. Raises MemoryError."""
+    name = unit.name
     try:
-        with _memory_limit() if name in SCORERS else contextlib.nullcontext():
-            found: object = get_scorer(name)(item)
+        found: object = get_scorer(name)(unit.item)
     except MemoryError:
         raise
+    except BoundReached:
+        return used_up(unit, f"its tools did not end within the {unit.left.seconds:.3g} s of the candidate's bound that were left")
     except ToolMissing as error:
         return Score(scorer=name, value=None, verdict=Verdict.TOOL_MISSING, detail=str(error)[:500])
     except ToolFailed as error:
         return Score(scorer=name, value=None, verdict=Verdict.TOOL_FAILED, detail=str(error)[:500])
     except Exception as error:
+        if isinstance(error, RecursionError) and name in SCORERS:
+            return Score(scorer=name, value=None, verdict=Verdict.UNDECIDED, detail=f"nested too deeply: {error}")
         detail = f"{type(error).__name__}: {error}"
         if name not in SCORERS:
             detail = f"{RAISED} {detail} ({_place(error)})"
         return Score(scorer=name, value=None, verdict=Verdict.TOOL_FAILED, detail=detail[:500])
     return _checked(name, found)
+
+
+def used_up(unit: Unit, what: str, *, is_in_process: bool = False) -> Score:
+    """Where the candidate's bound ended a scorer: the text's doing if it had enough and the scorer says so of stalls, else undecided.
+
+    ``is_in_process``: while the text was read, and not in a tool that may give up on a text.
+    """
+    is_stall = unit.is_ample and unit.name in scorers.STALLED_BY_TEXT and (is_in_process or unit.name not in scorers.GIVES_UP)
+    verdict = Verdict.TIMEOUT if is_stall else Verdict.UNDECIDED
+    return Score(scorer=unit.name, value=0.0 if is_stall else None, verdict=verdict, detail=what[:500])
 
 
 def _place(error: Exception) -> str:
@@ -66,15 +92,3 @@ def _checked(name: str, found: object) -> Score:
     else:
         return found.model_copy(update={"scorer": name})
     return Score(scorer=name, value=None, verdict=Verdict.TOOL_FAILED, detail=f"{WRONG_KIND} {name} {problem}")
-
-
-@contextlib.contextmanager
-def _memory_limit() -> Generator[None]:
-    """Cap this process's address space: a text that makes a tool allocate without end must not take the machine."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limits = [MEMORY_MB << 20, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)]
-    resource.setrlimit(resource.RLIMIT_AS, (min(limits), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

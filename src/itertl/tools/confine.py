@@ -340,6 +340,7 @@ class _Step:
             "flooded": self.flooded,
             "overran": self.overran,
             "seconds": time.monotonic() - self.began,
+            "cpu_s": used_s,
         }
 
     def _read(self) -> None:

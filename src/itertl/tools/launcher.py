@@ -51,6 +51,7 @@ class Completed:
     timed_out: bool  # hit wall_s or cpu_s
     flooded: bool  # wrote more than output_kb and was stopped
     seconds: float
+    cpu_s: float = 0.0  # processor time of the program and all it waited for
     overran: str = ""  # "folder", "memory" or "processes" where it was stopped for what it amounted to in total
 
 
@@ -100,7 +101,7 @@ def execute(
     return [_completed(done) for done in _ask(request, sum(limit.wall_s for limit in limits))]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)
 def as_request(limits: Limits) -> restrictions.Request:
     """As the launcher takes them."""
     return {**asdict(limits), "readable": None}

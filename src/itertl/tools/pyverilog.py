@@ -12,10 +12,11 @@ import re
 from typing import Any
 
 from itertl.errors import ToolMissing
-from itertl.tools import icarus, sandbox
+from itertl.tools import bounds, icarus, sandbox
 from itertl.tools.sandbox import Limits
 
 DETAIL_CHARS = 300
+MAX_EXPANDED = 512 << 10  # characters; its parser takes half a minute for more
 PREPROCESS_LIMITS = Limits(wall_s=20, cpu_s=20, memory_mb=1024, file_mb=16)
 
 _LINE_END = re.compile("\r\n|\n\r|\r")  # one line end each to Icarus's preprocessor
@@ -37,13 +38,16 @@ def parses(code: str) -> tuple[bool, str]:
     parser's actions. Any line end is read as LF, as upstream does. The answer does not depend on earlier calls.
     Raises ToolMissing where Pyverilog, or for a text with a backtick ``iverilog``, is not installed.
     """
-    parser = _parser()
+    with bounds.apart():
+        parser = _parser()
     try:
         text = _preprocess(code) if "`" in code else _as_read_back(code)
     except UnicodeDecodeError as error:
         return False, f"not valid UTF-8: {error.reason}"
     if text is None:
         return False, "preprocessing did not end within its limits"
+    if len(text) > MAX_EXPANDED:
+        return False, f"grows to more than {MAX_EXPANDED >> 10} Ki characters when its macros are expanded"
     parser.lexer.reset_lineno()
     parser.lexer.directives = []
     parser.lexer.default_nettype = "wire"

@@ -4,7 +4,7 @@ At every level (``LEVELS``, see ``levels``): limits of address space, processor 
 no new privileges, a seccomp filter (``seccomp``) without sockets, tracing and escapes from the process group; as root a
 user of the launcher's own; stdin closed or given, a minimal environment, no descriptor of ours, capped stdout and
 stderr, a wall-clock limit; at the end the whole group is killed and every descendant reaped, also when this process
-itself is killed (``confine``). The private folder is bounded in bytes and files.
+itself is killed (``confine``). Within ``bounds.held`` limits are no larger than what is left of that bound. The private folder is bounded in bytes and files.
 
 What it does not: at ``rlimits`` it hides no file, so a tool reads what its user may, and writes it unless it is root's
 run; as an ordinary user there, another process of that user is shielded from signals and tracing but not from a write
@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from itertl.tools import launcher, reach, restrictions
+from itertl.tools import bounds, launcher, reach, restrictions
 from itertl.tools.launcher import Completed, Limits, minimal_env
 from itertl.tools.levels import LEVELS, Finding, level, probe, require
 
@@ -42,9 +42,10 @@ def run(
     """Run ``argv`` in the private folder ``cwd`` and return how it ended; never raises for what the program does.
 
     Raises FileNotFoundError where the program does not exist (callers turn it into ToolMissing), ToolMissing where the
-    forced level does not work here, ToolFailed where the confinement cannot be set up.
+    forced level does not work here, ToolFailed where the confinement cannot be set up, BoundReached (``bounds``).
     """
-    return launcher.execute(level(), [argv], cwd=cwd, limits=[limits], stdin=stdin, env=env)[0]
+    done = launcher.execute(level(), [argv], cwd=cwd, limits=[bounds.within(limits)], stdin=stdin, env=env)
+    return _in_time(done)[0]
 
 
 def run_steps(
@@ -56,7 +57,13 @@ def run_steps(
     Nothing that a step starts outlives it. Raises as ``run``.
     """
     each = [limits] * len(steps) if isinstance(limits, Limits) else list(limits)
-    return launcher.execute(level(), steps, cwd=cwd, limits=each)
+    return _in_time(launcher.execute(level(), steps, cwd=cwd, limits=[bounds.within(limit) for limit in each]))
+
+
+def _in_time(done: list[Completed]) -> list[Completed]:
+    """What came of a run, which counts against the bound of all work here. Raises BoundReached where that ended it."""
+    bounds.charge(sum(step.cpu_s for step in done), ran_out=done[-1].timed_out)
+    return done
 
 
 def confine_here(folder: Path, limits: Limits, owner: int | None) -> None:

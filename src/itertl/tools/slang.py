@@ -13,15 +13,18 @@ from typing import Any
 
 from itertl.errors import ToolMissing
 from itertl.records import Verdict
+from itertl.tools import bounds
 
 DETAIL_CHARS = 300
+MAX_PARTS = 1 << 16  # instances, generate blocks, signals and processes of a design: the tools have no use for more
+TOO_LARGE = f"elaborates to more than {MAX_PARTS} instances, blocks and signals"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """What slang says of a text. ``detail`` is its first error, with the line, or "".
 
-    ``verdict`` is PASSED, NO_CODE (no module in the text), SYNTAX_ERROR or ELABORATION_ERROR. Example:
+    ``verdict`` is PASSED, NO_CODE (no module in the text), SYNTAX_ERROR, ELABORATION_ERROR or TIMEOUT (too large). Example:
     ``Check(Verdict.ELABORATION_ERROR, "line 3: use of undeclared identifier 'carry'")``.
     """
 
@@ -57,6 +60,7 @@ class Unit:
     error: str  # the first error of lexer, preprocessor or parser as "line N: message", or ""
 
 
+@bounds.reading()
 def parse(code: str, *, macros: Sequence[str] = ()) -> Unit:
     """Parse ``code`` with ``macros`` ("NAME=TEXT") defined; never fails for what the text holds.
 
@@ -70,14 +74,18 @@ def parse(code: str, *, macros: Sequence[str] = ()) -> Unit:
     return Unit(tree, source, tuple(_module_names(pyslang, tree)), error)
 
 
+@bounds.reading()
 def elaborate(unit: Unit, top: str | None, *, parameters: Sequence[str] = ()) -> tuple[Any, str]:
     """(compilation, first error as "line N: message" or "") of a unit that parsed, from ``top`` or from every root.
 
-    ``parameters`` ("NAME=VALUE") override those of the root.
+    ``parameters`` ("NAME=VALUE") override those of the root. The error is ``TOO_LARGE`` for a design of more than ``MAX_PARTS``
+    instances, blocks and signals, of which no more are made.
     """
     pyslang = library()
     compilation = pyslang.ast.Compilation(_options(pyslang, top, parameters=parameters))
     compilation.addSyntaxTree(unit.tree)
+    if _is_too_large(compilation.getRoot()):
+        return compilation, TOO_LARGE
     return compilation, _first_error(pyslang, unit.source, compilation.getAllDiagnostics())
 
 
@@ -90,6 +98,7 @@ class Trouble:
     word: str  # what is expected, undeclared or unexpected, where slang names it; else ""
 
 
+@bounds.reading()
 def troubles(code: str, top: str | None) -> list[Trouble]:
     """The errors of a text in order: those of the parser, or, where there are none, of elaboration from ``top``. Raises ToolMissing."""
     pyslang, unit = library(), parse(code)
@@ -97,7 +106,7 @@ def troubles(code: str, top: str | None) -> list[Trouble]:
     if not found:
         compilation = pyslang.ast.Compilation(_options(pyslang, top))
         compilation.addSyntaxTree(unit.tree)
-        found = [d for d in compilation.getAllDiagnostics() if d.isError()]
+        found = [d for d in compilation.getAllDiagnostics() if d.isError()] if not _is_too_large(compilation.getRoot()) else []
     text = code.encode("utf-8", "replace")
     return [
         Trouble(
@@ -109,6 +118,22 @@ def troubles(code: str, top: str | None) -> list[Trouble]:
     ]  # fmt: skip
 
 
+def _is_too_large(root: Any) -> bool:
+    """Whether a design has more than ``MAX_PARTS``. Scopes are made as they are looked into, so that this looks no further."""
+    count, waiting = 0, list(root.topInstances)
+    while waiting:
+        scope = waiting.pop()
+        for part in scope.body if scope.kind.name == "Instance" else scope:
+            count += 1
+            if count > MAX_PARTS:
+                return True
+            kind = part.kind.name
+            if kind in ("Instance", "GenerateBlockArray", "InstanceArray") or (kind == "GenerateBlock" and not part.isUninstantiated):
+                waiting.append(part)
+    return False
+
+
+@bounds.reading()
 def check(code: str, top: str | None = None) -> Check:
     """Parse ``code`` and elaborate it from ``top``, or from every module that nothing instantiates.
 
@@ -124,6 +149,8 @@ def check(code: str, top: str | None = None) -> Check:
     if top is not None and top not in unit.modules:
         return Check(Verdict.ELABORATION_ERROR, no_module(top, unit))
     error = elaborate(unit, top)[1]
+    if error == TOO_LARGE:
+        return Check(Verdict.TIMEOUT, error)
     return Check(Verdict.ELABORATION_ERROR, error) if error else Check(Verdict.PASSED)
 
 

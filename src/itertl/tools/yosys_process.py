@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from itertl.tools import identity, landlock, reach, sandbox
+from itertl.tools import bounds, identity, landlock, reach, sandbox
 from itertl.tools.sandbox import Limits
 
 DETAIL_CHARS = 300
 _SCRIPT = "script.ys"
 _RULES = "itertl_techmap"
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,9 @@ def _run_here(libyosys: Any, parts: Iterable[Sequence[str]], *, has_rules: bool 
 
 def forked(folder: Path, parts: Iterable[Sequence[str]], limits: Limits) -> Ran:
     """In a pool worker, which has one thread: fork, let the child run the scripts, read what it said."""
-    libyosys = _prepared_library()  # before the fork, so that it is loaded once
-    limits, owner = replace(limits, readable=(*limits.readable, *package_roots())), _owner()
+    with bounds.apart():
+        libyosys = _prepared_library()  # before the fork, so that it is loaded once
+    limits, owner = replace(bounds.within(limits), readable=(*limits.readable, *package_roots())), _owner()
     reach.readable((sys.executable,), limits.readable)  # likewise: it is remembered
     child = os.fork()
     if child == 0:
@@ -116,8 +118,11 @@ def forked(folder: Path, parts: Iterable[Sequence[str]], limits: Limits) -> Ran:
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # until it is reaped, its group's number is not reused
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status in (-signal.SIGALRM, -signal.SIGXCPU):
+    _, ended, usage = os.wait4(child, 0)
+    status = os.waitstatus_to_exitcode(ended)
+    ran_out = status in (-signal.SIGALRM, -signal.SIGXCPU)
+    bounds.charge(usage.ru_utime + usage.ru_stime, ran_out=ran_out)
+    if ran_out:
         return Ran("ran out of time", timed_out=True)
     said = (folder / "stderr").read_bytes()[: limits.output_kb * 1024] if (folder / "stderr").exists() else b""
     return Ran(_error(status, said.decode("utf-8", "replace")))
@@ -138,6 +143,7 @@ def _child(libyosys: Any, folder: Path, parts: Iterable[Sequence[str]], limits: 
         _quiet_stdout()
         os.environ["TMPDIR"] = str(folder)  # the one place where passes that start a program may write
         sandbox.confine_here(folder, limits, owner)
+        landlock.libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # a worker that is stopped takes it along
         signal.setitimer(signal.ITIMER_REAL, limits.wall_s)
         _run_here(libyosys, parts, has_rules=True)
     except BaseException as error:

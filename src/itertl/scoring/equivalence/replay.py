@@ -10,6 +10,7 @@ meets it too (``meet_all``): a rare input that a proof finds in one candidate co
 What comes of it depends on the candidates that are scored together, not on their order.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,10 +30,13 @@ from itertl.scoring.vectors import outcome, testbench
 from itertl.scoring.vectors.mismatch import describe
 from itertl.scoring.vectors.oracle import Run
 from itertl.scoring.vectors.stimulus import Stimulus
+from itertl.tools import bounds
+from itertl.tools.bounds import Bound, BoundReached
 from itertl.tools.pool import map_unordered
 
 Values = dict[str, str]
 _MOST_EXAMPLES = 16  # of one problem
+_MEET_S = 10.0  # of processor time, for one candidate to meet them
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,12 @@ def meet_all(items: Sequence[ScoreItem], taken: Sequence[tuple[Score, ...]], *, 
 
 def meet(asked: tuple[ScoreItem, tuple[str, ...]]) -> tuple[str, str] | None:
     """(difference in words, counterexample) of the first one that holds for the item; None for none. In a worker. Raises ToolMissing."""
-    item, examples = asked
+    with contextlib.suppress(BoundReached), bounds.held(Bound(_MEET_S)):
+        return _meet(*asked)
+    return None
+
+
+def _meet(item: ScoreItem, examples: tuple[str, ...]) -> tuple[str, str] | None:
     top = item.top or derive_top(item.reference or "") or ""
     reference, candidate = gate.examine(item.reference or "", top), gate.examine(item.code, top)
     if not isinstance(reference, Design) or not isinstance(candidate, Design):

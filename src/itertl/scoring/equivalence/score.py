@@ -19,7 +19,7 @@ from itertl.scoring.equivalence.proof import Outcome, Proof
 from itertl.scoring.equivalence.replay import example, replay
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.simulated import simulated
-from itertl.tools import yosys
+from itertl.tools import bounds, yosys
 
 REVISION = 8  # of the rules here: part of what a kept score depends on
 _UNDECIDED = (Outcome.UNKNOWN, Outcome.TIMEOUT, Outcome.UNSUPPORTED)
@@ -83,7 +83,8 @@ def _late(reference: str, top: str, candidate: Design) -> str:
     from itertl.scoring.vectors import long, oracle
     from itertl.scoring.vectors.score import seed
 
-    asked = oracle.consult(reference, top, seed())
+    with bounds.apart():
+        asked = oracle.consult(reference, top, seed())
     return long.difference(asked, candidate.text) if isinstance(asked, oracle.Oracle) else ""
 
 
@@ -113,4 +114,5 @@ def _named(found: Score) -> str:
 
 @functools.lru_cache(maxsize=32)
 def _examined(reference: str, top: str) -> gate.Found:
-    return gate.examine(reference, top)
+    with bounds.apart():
+        return gate.examine(reference, top)

@@ -62,7 +62,10 @@ class Silent:
 @functools.lru_cache(maxsize=KEPT)
 def consult(reference: str, top: str, seed: str) -> Oracle | Silent:
     """The oracle that a reference is. The same arguments give the same words and answers. Raises ToolMissing."""
-    found = gate.examine(reference, top)
+    try:
+        found = gate.examine(reference, top)
+    except MemoryError:
+        return _silent("reading it takes too much memory")
     if isinstance(found, gate.Refusal):
         return _silent(f"{found.verdict}: {found.detail}")
     try:

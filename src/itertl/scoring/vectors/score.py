@@ -15,7 +15,7 @@ from itertl.scoring.samples import ScoreItem, is_plain_name
 from itertl.scoring.vectors import credit, outcome, testbench
 from itertl.scoring.vectors.mismatch import describe
 from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult, own_runs
-from itertl.tools import icarus
+from itertl.tools import bounds, icarus
 
 REVISION = 7  # of stimulus and rule: part of what a kept score depends on
 # what the simulator says of legal SystemVerilog that it does not know; slang has elaborated the design before
@@ -47,7 +47,8 @@ def score(item: ScoreItem) -> Score:
     top = item.top or derive_top(item.reference)
     if top is None or not is_plain_name(top):
         return result(None, Verdict.UNJUDGEABLE, f"the problem's top module {(top or '')[:80]!r} is no identifier")
-    oracle = consult(item.reference, top, seed())
+    with bounds.apart():
+        oracle = consult(item.reference, top, seed())
     if isinstance(oracle, Silent):
         return result(None, oracle.verdict, oracle.reason)
     found = gate.examine(item.code, top, with_variants=True)
