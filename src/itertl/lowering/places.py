@@ -1,0 +1,212 @@
+"""Where a value lies: a variable or net, a word of it, and which bits of the word.
+
+An index that names nothing reads X and writes nothing in Verilog, also within a member or an element of a vector, where its
+neighbours' bits lie beside it. There the index is compared with its bounds, and one beyond them goes beyond the whole vector.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from itertl.lowering.names import Refused, Shape, fields, is_two_state, width
+
+_FLAT = ("PackedArrayType", "PredefinedIntegerType", "EnumType", "PackedStructType", "PackedUnionType", "ScalarType")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Bits ``low + size - 1`` to ``low`` of a word, ``moved`` by an expression's value; or ``native``, a select as Verilog has it."""
+
+    name: str
+    shape: Shape
+    low: int
+    size: int
+    is_flat: bool = False  # unpacked dimensions are written side by side in one vector: constants are
+    words: str = ""
+    num_words: int = 0
+    moved: str = ""
+    native: str = ""
+    may_miss: bool = False  # an index may name nothing
+    swallows: bool = False  # the variable itself turns X into 0
+
+    @property
+    def is_whole(self) -> bool:
+        """A word as it is."""
+        return not self.native and not self.moved and self.low == 0 and self.size == self.shape.width
+
+    @property
+    def is_word(self) -> bool:
+        return self.num_words == len(self.shape.words)
+
+    def word(self, number: int) -> "Place":
+        """An element of an unpacked array."""
+        return replace(self, words=f"{self.words}[{number}]", num_words=self.num_words + 1)
+
+    def all_words(self, most: int) -> "list[Place]":
+        """Every word, in the order of declaration. Raises Refused where there are more than ``most``."""
+        found = [self]
+        for left, right in self.shape.words[self.num_words :]:
+            step = 1 if left <= right else -1
+            found = [place.word(number) for place in found for number in range(left, right + step, step)]
+            if len(found) > most:
+                raise Refused("an array of very many words, as a whole")
+        return found
+
+    def text(self) -> str:
+        if not self.is_word:
+            raise Refused("an unpacked array as a whole")
+        if self.native:
+            return f"{self.name}{self.words}{self.native}"
+        if self.moved:
+            base = f"{self.moved} + {self.low}" if self.low else self.moved
+            return f"{self.name}{self.words}[({base}) +: {self.size}]"
+        if self.is_whole:
+            return f"{self.name}{self.words}"
+        high, low = self.shape.index(self.low + self.size - 1), self.shape.index(self.low)
+        return f"{self.name}{self.words}[{high}:{low}]" if self.size > 1 else f"{self.name}{self.words}[{low}]"
+
+
+class Places:
+    """Reads the selects of an expression. ``value`` writes an index, ``constant`` is its number where it has one."""
+
+    def __init__(
+        self, root: Callable[[Any], Place], value: Callable[[Any], str], constant: Callable[[Any], int | None]
+    ) -> None:
+        self.root, self.value, self.constant = root, value, constant
+
+    def place(self, node: Any) -> Place:
+        """Of a name with selects. Raises Refused for what is none."""
+        match node.kind.name:
+            case "NamedValue" | "HierarchicalValue":
+                return self.root(node.symbol)
+            case "MemberAccess":
+                return self._member(self.place(node.value), node)
+            case "ElementSelect":
+                return self._element(self.place(node.value), node)
+            case "RangeSelect":
+                return self._range(self.place(node.value), node)
+            case kind:
+                raise Refused(f"a select of {kind}")
+
+    def _member(self, place: Place, node: Any) -> Place:
+        if not place.is_word or node.member.kind.name != "Field":
+            raise Refused(f"the member {node.member.name}")
+        struct = node.value.type.canonicalType
+        low = int(node.member.bitOffset)
+        if struct.kind.name == "UnpackedStructType":
+            behind = fields(struct)[int(node.member.fieldIndex) + 1 :]
+            low = sum(width(member.type) for member in behind)
+        return replace(place, low=place.low + low, size=width(node.type))
+
+    def _element(self, place: Place, node: Any) -> Place:
+        outer = node.value.type.canonicalType
+        is_memory = outer.kind.name == "FixedSizeUnpackedArrayType"
+        if is_memory and not place.is_flat and not place.is_word:
+            left, right = place.shape.words[place.num_words]
+            number = self.constant(node.selector)
+            is_inside = (number is not None and min(left, right) <= number <= max(left, right)) or self._fits(node.selector, min(left, right), max(left, right))
+            return replace(
+                place, words=f"{place.words}[{self._index(node.selector)}]", num_words=place.num_words + 1, may_miss=place.may_miss or not is_inside,
+            )  # fmt: skip
+        left, right = self._bounds(outer)
+        return self._bits(place, node.selector, node.selector, (left, right), width(node.type), node)
+
+    def _range(self, place: Place, node: Any) -> Place:
+        outer = node.value.type.canonicalType
+        if outer.kind.name not in _FLAT:
+            raise Refused("a slice of an unpacked array")
+        left, right = self._bounds(outer)
+        each = int(outer.bitWidth) // (abs(left - right) + 1)
+        count = width(node.type) // each
+        if node.selectionKind.name == "Simple":
+            low = self.constant(node.right)
+            if low is None:
+                raise Refused("a part select without constant bounds")
+            return self._bits(place, None, node.right, (left, right), width(node.type), node)
+        number = self.constant(node.left)
+        is_up = node.selectionKind.name == "IndexedUp"
+        if number is not None:
+            first = number + (count - 1 if is_up else 0) if left < right else number - (0 if is_up else count - 1)
+            return self._at(place, first, (left, right), each, width(node.type))
+        if not self._is_plain(place, outer) or each != 1:
+            raise Refused("a part select that moves, within a part of a vector")
+        sign = "+" if is_up else "-"
+        return replace(place, native=f"[{self._index(node.left)} {sign}: {count}]", size=count, may_miss=True)
+
+    def _bits(self, place: Place, moving: Any, last: Any, bounds: tuple[int, int], size: int, node: Any) -> Place:
+        """Elements of a vector from the one with the index ``last`` up: a constant, or ``moving``."""
+        left, right = bounds
+        outer = node.value.type.canonicalType
+        each = width(outer) // (abs(left - right) + 1)
+        number = self.constant(last)
+        if number is not None:
+            return self._at(place, number, bounds, each, size)
+        if not place.is_word:
+            raise Refused("an unpacked array as a whole")
+        low, high = min(left, right), max(left, right)
+        if self._is_plain(place, outer) and each == 1:
+            return replace(place, native=f"[{self._index(moving)}]", size=1, may_miss=not self._fits(moving, low, high))
+        fits = self._fits(moving, low, high)
+        return replace(place, moved=self._moved(place, moving, bounds, each, fits), size=size, may_miss=place.may_miss or not fits)
+
+    def _at(self, place: Place, number: int, bounds: tuple[int, int], each: int, size: int) -> Place:
+        left, right = bounds
+        position = ((number - right) if left >= right else (right - number)) * each
+        if not place.is_word or not 0 <= position <= place.size - size:
+            raise Refused("an index out of range")
+        return replace(place, low=place.low + position, size=size)
+
+    def _moved(self, place: Place, moving: Any, bounds: tuple[int, int], each: int, fits: bool) -> str:
+        left, right = bounds
+        bits, is_signed = int(moving.type.bitWidth), bool(moving.type.isSigned)
+        if bits > 32:
+            raise Refused("an index of more than 32 bits")
+        text = self.value(moving)
+        wide = f"{{{32 - bits}'b0, {text}}}" if bits < 32 and not is_signed else text if bits == 32 else None
+        if wide is None:
+            raise Refused("a narrow index with a sign, within a part of a vector")
+        number = wide if right == 0 else f"({wide} - {_signed(right)})" if left >= right else f"({_signed(right)} - {wide})"
+        if left < right == 0:
+            number = f"(32'd0 - {wide})"
+        at = f"{number} * 32'd{each}" if each > 1 else number
+        if place.moved:
+            at = f"{place.moved} + {at}"
+        if fits:
+            return f"({at})"
+        sized = (lambda bound: f"$signed({text}) {{}} {_signed(bound)}") if is_signed else (lambda bound: f"{wide} {{}} 32'd{max(0, bound)}")
+        inside = f"({sized(min(bounds)).format('>=')} && {sized(max(bounds)).format('<=')})"
+        return f"({inside} ? {at} : 32'd{place.shape.width})"
+
+    def _is_plain(self, place: Place, outer: Any) -> bool:
+        """Whether a word is a vector of bits, declared as the type is, so that Verilog's own select does."""
+        is_vector = outer.kind.name == "PredefinedIntegerType" or (
+            outer.kind.name == "PackedArrayType" and outer.elementType.canonicalType.kind.name == "ScalarType"
+        )
+        left, right = self._bounds(outer) if is_vector else (0, 0)
+        return is_vector and place.is_word and place.is_whole and (place.shape.left, place.shape.right) == (left, right)
+
+    def _bounds(self, type_: Any) -> tuple[int, int]:
+        if type_.kind.name == "FixedSizeUnpackedArrayType" or type_.hasFixedRange:
+            found = type_.fixedRange
+            return int(found.left), int(found.right)
+        raise Refused(f"a select of the type {type_}")
+
+    def _fits(self, index: Any, low: int, high: int) -> bool:
+        """Whether every value of an index names an element."""
+        bits = int(index.type.bitWidth)
+        return not index.type.isSigned and low <= 0 and (1 << bits) - 1 <= high
+
+    def _index(self, index: Any) -> str:
+        number = self.constant(index)
+        if number is not None:
+            return str(number)
+        return f"$signed({self.value(index)})" if index.type.isSigned else self.value(index)
+
+
+def _signed(number: int) -> str:
+    return f"32'sd{number}" if number >= 0 else f"(-32'sd{-number})"
+
+
+def reads_zero(place: Place, type_: Any) -> bool:
+    """Whether what is read where there is nothing is 0 and not X."""
+    return place.may_miss and is_two_state(type_)
