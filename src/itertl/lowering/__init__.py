@@ -9,13 +9,13 @@ primitives, real numbers, classes. It runs slang in this process: call it in a w
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from itertl.lowering.design import Design
 from itertl.lowering.names import Refused
 from itertl.tools import slang
 
-__all__ = ("Refused", "lower", "lowered")
+__all__ = ("Refused", "lower", "lowered", "readings")
 
 
 def lower(text: str, top: str, parameters: Mapping[str, int] | None = None, *, to_hardware: bool = False) -> str:
@@ -43,6 +43,14 @@ def _kept(text: str, top: str, parameters: tuple[tuple[str, int], ...], to_hardw
         return lower(text, top, dict(parameters), to_hardware=to_hardware)
     except Refused:
         return None
+
+
+def readings(text: str, top: str) -> Iterator[str]:
+    """What Yosys may be given in turn, until it reads one: the text itself, then what it is written as."""
+    yield text
+    other = lowered(text, top, to_hardware=True)
+    if other is not None:
+        yield other
 
 
 def lowered(text: str, top: str, parameters: Mapping[str, int] | None = None, *, to_hardware: bool = False) -> str | None:

@@ -99,7 +99,8 @@ class Design:
         word = ("bit" if own.is_two_state else "reg") if self._is_register(symbol) else "wire"
         if is_net:
             word = _NETS.get(symbol.netType.name, "")
-            if not word or symbol.delay is not None or own.is_two_state:
+            is_odd = symbol.delay is not None or any(strength is not None for strength in symbol.driveStrength)
+            if not word or is_odd or own.is_two_state:
                 raise Refused(f"the net {symbol.name} of type {symbol.netType.name}")
         place = Place(name, own, 0, own.width, swallows=word == "bit")
         self.places[key(symbol)] = place
@@ -259,7 +260,7 @@ class Design:
         name = self.called.get(key(symbol))
         if name is not None:
             return name
-        if symbol.returnType.isVoid != is_task or symbol.flags.value & ~0 and "DPI" in str(symbol.flags):
+        if symbol.returnType.isVoid != is_task:
             raise Refused(f"the call of {symbol.name}")
         name = self.called[key(symbol)] = self.names.fresh(symbol.name)
         head, local, own = self._arguments(symbol, is_task), list[str](), dict[tuple[str, int], Place]()
@@ -360,8 +361,8 @@ def _outer_reads(body: Any) -> list[Any]:
 
     def inner(node: Any) -> None:
         if node.kind.name in ("NamedValue", "HierarchicalValue") and node.symbol.kind.name in ("Net", "Variable", "ModportPort"):
-            if not any(node.symbol.hierarchicalPath.startswith(f"{path}.") for path, _ in seen):
-                symbol = getattr(node.symbol, "internalSymbol", None) or node.symbol
+            symbol = getattr(node.symbol, "internalSymbol", None) or node.symbol
+            if not any(symbol.hierarchicalPath.startswith(f"{path}.") for path, _ in seen):
                 found[key(symbol)] = symbol
         look(node)
 

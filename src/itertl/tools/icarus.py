@@ -11,6 +11,12 @@ from itertl.errors import ToolMissing
 from itertl.tools import ivl, sandbox
 from itertl.tools.sandbox import Completed, Limits
 
+# what it says of legal SystemVerilog that it does not know, where slang has elaborated the design before
+LACKS = re.compile(
+    r"\S*:\d+: (?:sorry: |internal error|syntax error|assert: .*failed assertion|error: (?:This assignment requires an explicit cast"
+    r"|Cannot assign to array|A reference to a wire or reg .* is not allowed in|Function \S+ port \S+ is not an input port))"
+    r"|ivl\b.*\bAssertion\b.*\bfailed\b|Segmentation fault|Aborted"
+)
 COMPILE_LIMITS = Limits(wall_s=30, cpu_s=30, memory_mb=2048, file_mb=64)
 RUN_LIMITS = Limits(wall_s=30, cpu_s=30, memory_mb=2048, file_mb=64)
 

@@ -1,7 +1,6 @@
 """The scorer ``vectors``: 1 where a candidate's outputs agree with the reference's on every word, else how far they do."""
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 
 from itertl.judging import gate
@@ -17,9 +16,7 @@ from itertl.scoring.vectors.mismatch import describe
 from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult, own_runs
 from itertl.tools import bounds, icarus
 
-REVISION = 7  # of stimulus and rule: part of what a kept score depends on
-# what the simulator says of legal SystemVerilog that it does not know; slang has elaborated the design before
-_LIMIT = re.compile(r"\S*:\d+: (?:sorry: |internal error|syntax error|error: This assignment requires an explicit cast)|ivl\b.*\bAssertion\b.*\bfailed\b")
+REVISION = 8  # of stimulus and rule: part of what a kept score depends on
 
 
 def seed() -> str:
@@ -81,7 +78,7 @@ def judge(design: str, seen: Interface, oracle: Oracle) -> tuple[float | None, V
         done = testbench.run(design, run.bench, run.parameters)
         if done.stopped is not None:
             verdict, detail = blamed(done.stopped, design)
-            if verdict is not Verdict.RUNTIME_ERROR and _LIMIT.match(detail):  # what a design prints while it runs is its own
+            if verdict is not Verdict.RUNTIME_ERROR and icarus.LACKS.match(detail):  # what a design prints while it runs is its own
                 return None, Verdict.UNDECIDED, f"Icarus Verilog lacks what this design uses, and slang takes: {detail}"
             return (None if verdict is Verdict.TOOL_FAILED else 0.0), verdict, detail
         compared = outcome.compare(run.expected, done.outputs)
