@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from itertl.lowering.expressions import CHANGING, Expressions
-from itertl.lowering.names import Names, Refused, Shape, bits, is_two_state, key, literal, shape, width
+from itertl.lowering.names import Names, Refused, Shape, bits, is_two_state, key, literal, shape
 from itertl.lowering.places import Place
 from itertl.lowering.statements import Body, Lines, Statements
 from itertl.tools.slang import walk
@@ -128,8 +128,12 @@ class Design:
 
     # ---- members of instances and generate blocks
     def _members(self, scope: Any) -> None:
+        declared = set[str]()
         for member in scope:
             kind = member.kind.name
+            if kind in ("Net", "Variable") and member.name in declared:
+                raise Refused(f"{member.name} is declared twice")
+            declared |= {member.name} if kind in ("Net", "Variable") else set()
             if kind in _NOTHING:
                 continue
             match kind:
@@ -162,6 +166,8 @@ class Design:
                 raise Refused(f"the port {port.name}")
             inner = self.root(port.internalSymbol)
             if outer is None:
+                if port.direction.name == "In" and inner.shape.is_two_state:
+                    raise Refused(f"the open input {port.name}, which swallows X")
                 continue
             if port.direction.name == "In":
                 if inner.swallows or key(port.internalSymbol) in self.written:
@@ -263,6 +269,7 @@ class Design:
         if symbol.returnType.isVoid != is_task:
             raise Refused(f"the call of {symbol.name}")
         name = self.called[key(symbol)] = self.names.fresh(symbol.name)
+        self.names.functions.add(name)
         head, local, own = self._arguments(symbol, is_task), list[str](), dict[tuple[str, int], Place]()
 
         def declare(variable: Any, about: str, size: Shape) -> Place:
@@ -283,12 +290,12 @@ class Design:
             result = Place(name, size, 0, size.width)
             own[key(symbol.returnValVar)] = result
         self.places |= own
-        write = Statements(self.names, self.write, Body(declare, result, not is_task), self.to_hardware, lambda task: self._subroutine(task, is_task=True))
+        life = " automatic" if symbol.defaultLifetime.name == "Automatic" else ""
+        write = Statements(self.names, self.write, Body(declare, result, not is_task, "subroutine" if not life else ""), self.to_hardware, lambda task: self._subroutine(task, is_task=True))
         lines, flags, flag = write.around("return", symbol.body)
         lines = [f"{flag} = 1'b0;", *lines] if flag in flags else lines
         if result is not None and result.shape.is_two_state:
             lines = [f"{name} = {literal('0' * result.shape.width)};", *lines]
-        life = " automatic" if symbol.defaultLifetime.name == "Automatic" else ""
         kind = f"task{life}" if is_task else f"function{life} {result.shape.range if result is not None else ''}"
         text = [f"  {kind} {name}{head};", *local, "    begin", *lines, "    end", f"  end{kind.split()[0]}"]
         self.subroutines.append("\n".join(text))

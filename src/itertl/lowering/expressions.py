@@ -7,7 +7,7 @@ slang has put a conversion wherever a width or sign changes; operands of one ope
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from itertl.lowering.names import Names, Refused, bits, fields, is_two_state, literal, width
+from itertl.lowering.names import MOST_EACH, Names, Refused, bits, fields, is_two_state, literal, width
 from itertl.lowering.places import Place, Places, reads_zero
 from itertl.tools import slang
 
@@ -23,7 +23,8 @@ _ALIKE = {
 _SIGNED = frozenset({"Divide", "Mod", "GreaterThanEqual", "GreaterThan", "LessThanEqual", "LessThan"})
 _FREE = {"LogicalAnd": "&&", "LogicalOr": "||", "LogicalShiftLeft": "<<", "LogicalShiftRight": ">>", "ArithmeticShiftLeft": "<<"}
 _FIXED = ("Parameter", "EnumValue", "Specparam", "Genvar")
-_LEAVES = frozenset({"IntegerLiteral", "UnbasedUnsizedIntegerLiteral", "StringLiteral"})
+_REDUCED = {"sum": "+", "product": "*", "and": "&", "or": "|", "xor": "^"}
+MOST_PARTS = 256  # words of an array that is a value as a whole
 CHANGING = ("Preincrement", "Predecrement", "Postincrement", "Postdecrement")
 
 
@@ -33,7 +34,7 @@ class Expressions:
     def __init__(self, names: Names, scope: Any, root: Callable[[Any], Place], call: Callable[[Any], str]) -> None:
         self.names, self.call = names, call
         self.context = slang.library().ast.EvalContext(scope)
-        self.places = Places(root, self.value, self.number)
+        self.places = Places(names, root, self.value, self.number)
         self.standing = ""  # for the value that a port gives out, or the target of an assignment such as +=
 
     # ---- constants
@@ -88,6 +89,10 @@ class Expressions:
 
     def _namedvalue(self, node: Any) -> str:
         place = self.place(node)
+        if not place.is_word:
+            if place.may_miss:
+                raise Refused("an array of an array, by an index that may name nothing")
+            return "{" + ", ".join(word.text() for word in place.all_words(MOST_PARTS)) + "}"
         text = place.text()
         return self.names.known(text, place.size) if reads_zero(place, node.type) else text
 
@@ -109,8 +114,6 @@ class Expressions:
     def _binaryop(self, node: Any) -> str:
         op, left, right = node.op.name, node.left, node.right
         is_signed = bool(left.type.isSigned and right.type.isSigned)
-        if op in ("Equality", "Inequality", "CaseEquality", "CaseInequality") and not left.type.isIntegral:
-            raise Refused("a comparison of what is no vector")
         one, two = self.value(left), self.value(right)
         if op in _ALIKE:
             if width(left.type) != width(right.type):
@@ -151,6 +154,8 @@ class Expressions:
             return f"(({value} & {literal(mask)}) == {literal(wanted)})"
         if is_two_state(pattern.type):
             return f"({value} == {self.value(pattern)})"
+        if size > MOST_EACH:
+            raise Refused(f"a comparison of {size} bits")
         each = " | ".join(f"((p[{at}] ^ p[{at}]) === 1'bx ? 1'b0 : v[{at}] ^ p[{at}])" for at in range(size))
         name = self.names.helper(f"alike_{size}", 1, f"input [{size - 1}:0] v, input [{size - 1}:0] p", f"$ = ~({each});")
         return f"{name}({value}, {self.value(pattern)})"
@@ -160,6 +165,7 @@ class Expressions:
 
     def among(self, left: Any, ranges: Sequence[Any]) -> str:
         """Whether a value is one of several: 1 where one matches, else X where one may."""
+        self.names.repeated(self.value(left))
         return "(" + " | ".join(self._one_of(left, one) for one in ranges) + ")"
 
     def _one_of(self, left: Any, one: Any) -> str:
@@ -239,8 +245,8 @@ class Expressions:
         """Slices in the opposite order, the last one what is left at the left end; zeros on the right."""
         operands: list[Any] = []
         for stream in node.streams:
-            if stream.withExpr is not None or not stream.operand.type.isIntegral:
-                raise Refused("a stream of what is no vector")
+            if stream.withExpr is not None:
+                raise Refused("a stream of a part of an array")
             operands.append(stream.operand)
         total = sum(width(operand.type) for operand in operands)
         if total > size or total == 0:
@@ -249,9 +255,22 @@ class Expressions:
         slice_ = int(node.sliceSize)
         if slice_:
             ends = [(min(low + slice_, total) - 1, low) for low in range(0, total, slice_)]
-            body = "$ = {" + ", ".join(f"v[{high}:{low}]" for high, low in ends) + "};"
-            text = f"{self.names.helper(f'stream_{slice_}_{total}', total, f'input [{total - 1}:0] v', body)}({text})"
+            text = self.names.turned(text, total, ends, f"stream_{slice_}_{total}")
         return f"{{{text}, {size - total}'b0}}" if size > total else text
+
+    def unstreamed(self, left: Any, right: Any) -> tuple[list[Place], str]:
+        """What a stream as a target sets, and the value for all of it, side by side."""
+        targets = [self.place(stream.operand) for stream in left.streams]
+        total, slice_ = sum(target.size for target in targets), int(left.sliceSize)
+        if any(stream.withExpr is not None or is_two_state(stream.operand.type) for stream in left.streams):
+            raise Refused("a stream of a part of an array, or of what swallows X, as a target")
+        if right.type.isVoid or width(right.type) != total:
+            raise Refused("a stream as a target of another width")
+        if not slice_:
+            return targets, self.value(right)
+        starts = range(0, total, slice_)
+        ends = [(total - 1 - low, total - min(low + slice_, total)) for low in reversed(starts)]
+        return targets, self.names.turned(self.value(right), total, ends, f"unstream_{slice_}_{total}")
 
     # ---- calls
     def _call(self, node: Any) -> str:
@@ -263,6 +282,10 @@ class Expressions:
             return self.value(arguments[0])
         if name in ("next", "prev") and arguments and arguments[0].type.isEnum:
             return self._step(arguments, 1 if name == "next" else -1)
+        if name in _REDUCED and len(arguments) == 1 and " with " not in f" {node.syntax} ".replace("\n", " "):
+            words = self.place(arguments[0])
+            if words.num_words + 1 == len(words.shape.words) and words.shape.width == width(node.type):
+                return "(" + f" {_REDUCED[name]} ".join(word.text() for word in words.all_words(MOST_PARTS)) + ")"
         if name in ("$countones", "$onehot", "$onehot0", "$isunknown") and arguments[0].type.isIntegral:
             return self._counted(name, arguments[0], width(node.type))
         raise Refused(f"the call of {name}")
@@ -285,6 +308,8 @@ class Expressions:
         old, value = width(argument.type), self.value(argument)
         if name == "$isunknown":
             return f"((^{value}) === 1'bx)"
+        if old > MOST_EACH:
+            raise Refused(f"a count of {old} bits")
         ones = " + ".join(f"{{31'b0, v[{at}] === 1'b1}}" for at in range(old))
         count = f"{self.names.helper(f'ones_{old}', 32, f'input [{old - 1}:0] v', f'$ = {ones};')}({value})"
         if name == "$countones":

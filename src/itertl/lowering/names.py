@@ -1,9 +1,12 @@
 """What is shared by all that writes: the refusal, names, shapes of types, and functions of our own that the module needs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 MAX_BITS = 1 << 20  # of one variable
+MOST_NAMES = 20_000
+MOST_EACH = 4096  # bits that are written one by one
 _VECTORS = frozenset({"PredefinedIntegerType", "ScalarType", "EnumType", "PackedArrayType", "PackedStructType", "PackedUnionType"})
 
 
@@ -108,10 +111,19 @@ class Names:
     taken: set[str] = field(default_factory=set[str])
     given: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
     helpers: dict[str, str] = field(default_factory=dict[str, str])
+    functions: set[str] = field(default_factory=set[str])  # of the design's own, which may do more than give a value
+
+    def repeated(self, text: str) -> str:
+        """A text that is about to stand there twice. Raises Refused where it calls a function of the design."""
+        if any(name in text for name in self.functions):
+            raise Refused("a function that would be called twice")
+        return text
 
     def fresh(self, about: str) -> str:
         """A name that nothing has."""
         plain = "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in about)
+        if len(self.taken) > MOST_NAMES:
+            raise Refused("a design of very many names")
         name = f"{plain}_L{len(self.taken)}"
         while name in self.taken:
             name += "_"
@@ -147,8 +159,15 @@ class Names:
         name = self.helper(f"sign_{old}_{new}", new, f"input [{old - 1}:0] v", f"$ = {{{{{new - old}{{v[{old - 1}]}}}}, v}};")
         return f"{name}({text})"
 
+    def turned(self, text: str, size: int, parts: Sequence[tuple[int, int]], about: str) -> str:
+        """Parts of a value, (high, low) each, in another order."""
+        body = "$ = {" + ", ".join(f"v[{high}:{low}]" for high, low in parts) + "};"
+        return f"{self.helper(about, size, f'input [{size - 1}:0] v', body)}({text})"
+
     def known(self, text: str, size: int) -> str:
         """X and Z as 0."""
+        if size > MOST_EACH:
+            raise Refused(f"a conversion of {size} bits")
         each = ", ".join(f"v[{at}] === 1'b1" for at in reversed(range(size)))
         name = self.helper(f"known_{size}", size, f"input [{size - 1}:0] v", f"$ = {{{each}}};")
         return f"{name}({text})"

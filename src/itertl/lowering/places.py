@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from itertl.lowering.names import Refused, Shape, fields, is_two_state, width
+from itertl.lowering.names import Names, Refused, Shape, fields, is_two_state, width
 
 _FLAT = ("PackedArrayType", "PredefinedIntegerType", "EnumType", "PackedStructType", "PackedUnionType", "ScalarType")
 
@@ -28,6 +28,7 @@ class Place:
     native: str = ""
     may_miss: bool = False  # an index may name nothing
     swallows: bool = False  # the variable itself turns X into 0
+    window: tuple[int, int] | None = None  # a slice of the next dimension
 
     @property
     def is_whole(self) -> bool:
@@ -38,16 +39,22 @@ class Place:
     def is_word(self) -> bool:
         return self.num_words == len(self.shape.words)
 
+    @property
+    def elements(self) -> range:
+        """The indices of the next unpacked dimension, or of what is selected of it, in the order of declaration."""
+        left, right = self.window or self.shape.words[self.num_words]
+        step = 1 if left <= right else -1
+        return range(left, right + step, step)
+
     def word(self, number: int) -> "Place":
         """An element of an unpacked array."""
-        return replace(self, words=f"{self.words}[{number}]", num_words=self.num_words + 1)
+        return replace(self, words=f"{self.words}[{number}]", num_words=self.num_words + 1, window=None)
 
     def all_words(self, most: int) -> "list[Place]":
         """Every word, in the order of declaration. Raises Refused where there are more than ``most``."""
-        found = [self]
-        for left, right in self.shape.words[self.num_words :]:
-            step = 1 if left <= right else -1
-            found = [place.word(number) for place in found for number in range(left, right + step, step)]
+        found: list[Place] = [self]
+        for _ in self.shape.words[self.num_words :]:
+            found = [place.word(number) for place in found for number in place.elements]
             if len(found) > most:
                 raise Refused("an array of very many words, as a whole")
         return found
@@ -70,9 +77,9 @@ class Places:
     """Reads the selects of an expression. ``value`` writes an index, ``constant`` is its number where it has one."""
 
     def __init__(
-        self, root: Callable[[Any], Place], value: Callable[[Any], str], constant: Callable[[Any], int | None]
+        self, names: Names, root: Callable[[Any], Place], value: Callable[[Any], str], constant: Callable[[Any], int | None]
     ) -> None:
-        self.root, self.value, self.constant = root, value, constant
+        self.names, self.root, self.value, self.constant = names, root, value, constant
 
     def place(self, node: Any) -> Place:
         """Of a name with selects. Raises Refused for what is none."""
@@ -101,6 +108,8 @@ class Places:
     def _element(self, place: Place, node: Any) -> Place:
         outer = node.value.type.canonicalType
         is_memory = outer.kind.name == "FixedSizeUnpackedArrayType"
+        if place.window is not None:
+            raise Refused("an element of a slice")
         if is_memory and not place.is_flat and not place.is_word:
             left, right = place.shape.words[place.num_words]
             number = self.constant(node.selector)
@@ -113,9 +122,9 @@ class Places:
 
     def _range(self, place: Place, node: Any) -> Place:
         outer = node.value.type.canonicalType
-        if outer.kind.name not in _FLAT:
-            raise Refused("a slice of an unpacked array")
         left, right = self._bounds(outer)
+        if outer.kind.name not in _FLAT:
+            return self._slice(place, node, (left, right))
         each = int(outer.bitWidth) // (abs(left - right) + 1)
         count = width(node.type) // each
         if node.selectionKind.name == "Simple":
@@ -132,6 +141,14 @@ class Places:
             raise Refused("a part select that moves, within a part of a vector")
         sign = "+" if is_up else "-"
         return replace(place, native=f"[{self._index(node.left)} {sign}: {count}]", size=count, may_miss=True)
+
+    def _slice(self, place: Place, node: Any, bounds: tuple[int, int]) -> Place:
+        ends = self.constant(node.left), self.constant(node.right)
+        if node.selectionKind.name != "Simple" or ends[0] is None or ends[1] is None or place.is_flat or place.is_word or place.window is not None:
+            raise Refused("a slice of an unpacked array that is not plain")
+        if not all(min(bounds) <= end <= max(bounds) for end in (ends[0], ends[1])):
+            raise Refused("an index out of range")
+        return replace(place, window=(ends[0], ends[1]))
 
     def _bits(self, place: Place, moving: Any, last: Any, bounds: tuple[int, int], size: int, node: Any) -> Place:
         """Elements of a vector from the one with the index ``last`` up: a constant, or ``moving``."""
@@ -157,25 +174,24 @@ class Places:
         return replace(place, low=place.low + position, size=size)
 
     def _moved(self, place: Place, moving: Any, bounds: tuple[int, int], each: int, fits: bool) -> str:
+        """How far up from its lowest bit: in 32 bits, which is enough for an index that names something."""
         left, right = bounds
         bits, is_signed = int(moving.type.bitWidth), bool(moving.type.isSigned)
         if bits > 32:
             raise Refused("an index of more than 32 bits")
-        text = self.value(moving)
-        wide = f"{{{32 - bits}'b0, {text}}}" if bits < 32 and not is_signed else text if bits == 32 else None
-        if wide is None:
-            raise Refused("a narrow index with a sign, within a part of a vector")
-        number = wide if right == 0 else f"({wide} - {_signed(right)})" if left >= right else f"({_signed(right)} - {wide})"
-        if left < right == 0:
-            number = f"(32'd0 - {wide})"
+        wide = self.names.resized(self.value(moving), bits, 32, is_signed)
+        number = f"({wide} - {_signed(right)})" if left >= right else f"({_signed(right)} - {wide})"
+        number = wide if right == 0 <= left else number
         at = f"{number} * 32'd{each}" if each > 1 else number
         if place.moved:
             at = f"{place.moved} + {at}"
         if fits:
             return f"({at})"
-        sized = (lambda bound: f"$signed({text}) {{}} {_signed(bound)}") if is_signed else (lambda bound: f"{wide} {{}} 32'd{max(0, bound)}")
-        inside = f"({sized(min(bounds)).format('>=')} && {sized(max(bounds)).format('<=')})"
-        return f"({inside} ? {at} : 32'd{place.shape.width})"
+        mark = "$signed" if is_signed else ""
+        self.names.repeated(wide)
+        tests = [f"{mark}({wide}) >= {_signed(min(bounds))}"] if is_signed or min(bounds) > 0 else []
+        tests.append(f"{mark}({wide}) <= {_signed(max(bounds))}" if is_signed or max(bounds) >= 0 else "1'b0")
+        return f"(({' && '.join(tests)}) ? {at} : 32'd{place.shape.width})"
 
     def _is_plain(self, place: Place, outer: Any) -> bool:
         """Whether a word is a vector of bits, declared as the type is, so that Verilog's own select does."""

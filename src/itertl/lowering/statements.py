@@ -28,6 +28,7 @@ class Body:
     declare: Callable[[Any, str, Shape], Place]
     result: Place | None = None
     is_function: bool = False
+    is_static: str = "process"  # or "subroutine", or "" where it is automatic: what its static variables belong to
     flags: dict[str, str] = field(default_factory=dict[str, str])  # what can be left here -> its flag, "" as long as none is needed
 
 
@@ -96,8 +97,8 @@ class Statements:
         own = shape(symbol.type)
         place = self.body.declare(symbol, symbol.name, own)
         if symbol.lifetime.name == "Static":
-            if symbol.initializer is not None or self.body.is_function:
-                raise Refused("a static variable in a block, with a first value or in a function")
+            if symbol.initializer is not None or not self.body.is_static or (self.body.is_static == "subroutine" and own.is_two_state):
+                raise Refused("a static variable with a first value, or in what is automatic")
             return [], set()
         if symbol.initializer is not None:
             return self._copied(place, symbol.type, symbol.initializer, "="), set()
@@ -109,14 +110,11 @@ class Statements:
         node = node.expr
         kind = node.kind.name
         if kind == "Conversion" and node.type.isVoid:
-            node = node.operand
-            kind = node.kind.name
+            node, kind = node.operand, node.operand.kind.name
         if kind == "Assignment":
             return self._assignment(node), set()
         if kind == "UnaryOp" and node.op.name in CHANGING:
-            place, size = self.write.place(node.operand), width(node.operand.type)
-            sign = "+" if node.op.name.endswith("increment") else "-"
-            return [f"{place.text()} = {self.write.value(node.operand)} {sign} {literal(format(1, f'0{size}b'))};"], set()
+            return self._stepped(node), set()
         if kind == "Call":
             return self._called(node), set()
         raise Refused(f"a statement that is an expression of kind {kind}")
@@ -126,6 +124,9 @@ class Statements:
             if node.subroutineName in PRINTING and all(argument.kind.name in _BINARY for argument in node.arguments):
                 return []
             raise Refused(f"the call of {node.subroutineName}")
+        if not node.type.isVoid:
+            unused = self.body.declare(None, "unused", Shape(width(node.type), width(node.type) - 1, 0))
+            return [f"{unused.text()} = {self.write.value(node)};"]
         if self.body.is_function:
             raise Refused("the call of a task or void function in a function")
         name = self.task(node.subroutine)
@@ -147,10 +148,14 @@ class Statements:
         sign = "<=" if node.isNonBlocking else "="
         if node.isCompound:
             place = self.write.place(node.left)
+            self.names.repeated(place.text())
             outer, self.write.standing = self.write.standing, self.write.value(node.left)
             right = self.write.into(node.right, place.swallows)
             self.write.standing = outer
             return [f"{place.text()} {sign} {right};"]
+        if node.left.kind.name == "Streaming":
+            targets, text = self.write.unstreamed(node.left, node.right)
+            return [f"{{{', '.join(place.text() for place in targets)}}} {sign} {text};"]
         if node.left.kind.name == "Concatenation":
             targets = [self.write.place(operand) for operand in node.left.operands]
             if any(is_two_state(operand.type) for operand in node.left.operands) and not is_two_state(node.right.type):
@@ -169,15 +174,13 @@ class Statements:
                 raise Refused("a pattern that reads what it sets")
             inner = type_.canonicalType.elementType
             lines: Lines = []
-            left, last = place.shape.words[place.num_words]
-            step = 1 if left <= last else -1
             texts = {self.write.value(e) for e in elements} if all(e.type.isIntegral for e in elements) else set[str]()
             if len(texts) == 1 and place.num_words + 1 == len(place.shape.words):
                 text = texts.pop()
                 return _each(place, lambda _: text, sign)
             if len(elements) > MOST_WORDS:
                 raise Refused("a pattern of very many elements")
-            for number, element in zip(range(left, last + step, step), elements, strict=True):
+            for number, element in zip(place.elements, elements, strict=True):
                 one = place.word(number)
                 lines += self._copied(one, inner, element, sign)
             return lines
@@ -255,9 +258,9 @@ class Statements:
             return _begun(flags, leave, [*first, f"while ({_none_of(flags)} && {condition}) {_block([*body, *steps])}"])
         if flags:
             body = [f"if ({_none_of(flags)}) {_block(body)}"]
-        if len(first) == len(steps) == 1:
+        if first and steps and not (flags and steps[1:]) and first[0].split(" ", 1)[0] == steps[0].split(" ", 1)[0]:
             head = f"for ({first[0][:-1]}; {condition}; {steps[0][:-1]})"
-            return _begun(flags, leave, [f"{head} {_block(body)}"])
+            return _begun(flags, leave, [*first[1:], f"{head} {_block([*body, *steps[1:]])}"])
         return _begun(flags, leave, [*first, f"while ({condition}) {_block([*body, *steps])}"])
 
     def _stepped(self, expression: Any) -> Lines:
@@ -265,8 +268,9 @@ class Statements:
         if kind == "Assignment":
             return self._assignment(expression)
         if kind == "UnaryOp" and expression.op.name in CHANGING:
-            place, one = self.write.place(expression.operand), literal(format(1, f"0{width(expression.operand.type)}b"))
-            return [f"{place.text()} = {place.text()} {'+' if expression.op.name.endswith('increment') else '-'} {one};"]
+            target = self.names.repeated(self.write.place(expression.operand).text())
+            value, one = self.write.value(expression.operand), literal(format(1, f"0{width(expression.operand.type)}b"))
+            return [f"{target} = {value} {'+' if expression.op.name.endswith('increment') else '-'} {one};"]
         raise Refused(f"a loop's step of kind {kind}")
 
     def _foreachloop(self, node: Any) -> tuple[Lines, set[str]]:

@@ -7,7 +7,7 @@ from itertl.judging import gate
 from itertl.judging.harmless import blamed
 from itertl.judging.outcomes import cut
 from itertl.problems.header import derive_top
-from itertl.records import Score, Verdict
+from itertl.records import Fault, Score, Verdict
 from itertl.scoring import interface as interfaces
 from itertl.scoring.interface import Interface, Unsupported, same_ports
 from itertl.scoring.samples import ScoreItem, is_plain_name
@@ -80,7 +80,7 @@ def judge(design: str, seen: Interface, oracle: Oracle) -> tuple[float | None, V
             verdict, detail = blamed(done.stopped, design)
             if verdict is not Verdict.RUNTIME_ERROR and icarus.LACKS.match(detail):  # what a design prints while it runs is its own
                 return None, Verdict.UNDECIDED, f"Icarus Verilog lacks what this design uses, and slang takes: {detail}"
-            return (None if verdict is Verdict.TOOL_FAILED else 0.0), verdict, detail
+            return (None if verdict.fault is Fault.OURS else 0.0), verdict, detail
         compared = outcome.compare(run.expected, done.outputs)
         if not compared.is_equal:
             detail = describe(run, done.outputs, compared)

@@ -70,7 +70,8 @@ def run(design: str, bench: Bench, parameters: Mapping[str, int] | None = None, 
     outputs = tuple(part[:width] for part in ran.stdout.split(nonce)[1:])
     if stopped is None and ran.returncode != 0:
         why = first_error(ran.stderr or ran.stdout)
-        stopped = Verdict.RUNTIME_ERROR, cut(f"the simulator ended with status {ran.returncode}: {why}")
+        verdict = Verdict.UNDECIDED if icarus.BROKE.search(ran.stderr) else Verdict.RUNTIME_ERROR
+        stopped = verdict, cut(f"the simulator ended with status {ran.returncode}: {why}")
     elif stopped is None and (len(outputs) != steps or any(len(sample) != width for sample in outputs[-1:])):
         stopped = Verdict.RUNTIME_ERROR, f"{len(outputs)} samples of {steps}: the simulation ended early or late"
     return Samples(stopped, outputs)
