@@ -1,13 +1,18 @@
 """Plain Verilog in place of what Icarus and Yosys lack: it means what the text means, or there is none."""
 
-import random
 import re
 from collections.abc import Iterator
 
 import pytest
 
+from itertl.judging.gate import Design
 from itertl.lowering import Refused, lower, lowered
-from itertl.scoring import synthesis
+from itertl.records import Verdict
+from itertl.scoring.equivalence import proof
+from itertl.scoring.equivalence.score import score as equivalence
+from itertl.scoring.samples import ScoreItem
+from itertl.scoring.synthesis import score as synthesis
+from itertl.scoring.vectors.score import score as vectors
 from itertl.tools import icarus, slang
 
 TYPES = """
@@ -106,3 +111,84 @@ def test_what_is_written_gives_what_slangs_interpreter_gives() -> None:
         got = said[at * count : (at + 1) * count]
         different = [(body, mine, theirs) for body, mine, theirs in zip(bodies(), got, expected, strict=True) if mine != theirs]
         assert not different, (spoiled(*INPUTS[at]), different)
+
+
+HEAD = "module t(input logic clk, rst, input logic [7:0] a, b, input logic [2:0] k, output logic [7:0] y);\n"
+# what Icarus 11 does not compile: (before the module, its body, what in it is changed, into what: another design)
+DESIGNS = {
+    "enum by ?:": ("", "typedef enum logic [1:0] {A, B, C} t_e; t_e s, n; always_comb n = a[0] ? B : C; always_ff @(posedge clk) if (rst) s <= A;"
+                   "else s <= (s == A) ? n : A; assign y = {6'b0, s};", "? B : C", "? C : B"),
+    "cast to an enum": ("", "typedef enum logic [1:0] {A, B, C, D} t_e; t_e s; always_ff @(posedge clk) if (rst) s <= A; else s <= t_e'(s + 1);"
+                        "assign y = {6'b0, s};", "s + 1", "s + 3"),
+    "break": ("", "always_comb begin y = 8; for (int i = 0; i < 8; i++) if (a[i]) begin y = i; break; end end", "break;", ""),
+    "inside": ("", "always_ff @(posedge clk) y <= (a inside {[0:9], 8'b11??_0?00}) ? a : b;", "[0:9]", "[1:9]"),
+    "package, function, pattern": ("package p; typedef struct packed {logic [3:0] h, l;} s_t; function automatic s_t f(s_t x); return '{h: x.l, l: x.h}; endfunction endpackage\n",
+                                   "assign y = p::f(p::s_t'(a));", "p::f(p::s_t'(a))", "p::s_t'(a)"),
+    "interface": ("interface bus(input logic clk); logic req, ack; endinterface\nmodule sub(bus i); always_ff @(posedge i.clk) i.ack <= i.req; endmodule\n",
+                  "bus i(clk); assign i.req = a[0]; sub s(i); assign y = {7'b0, i.ack};", "a[0]", "a[1]"),
+    "void function": ("", "logic [7:0] n, q; function void nx(); n = a[0] ? q + b : q; endfunction always_comb nx(); always_ff @(posedge clk) q <= rst ? 0 : n;"
+                      "assign y = q;", "a[0]", "a[7]"),
+    "parameters": ("module sub #(parameter type T = logic, parameter W = 1)(input T a, output T q); assign q = a + W; endmodule\n",
+                   "localparam logic [7:0] T [4] = '{1, 5, 9, 200}; logic [7:0] z; sub #(.T(logic [7:0]), .W(3)) s(.a(T[k[1:0]]), .q(z)); assign y = z ^ a;", "(3)", "(4)"),
+}  # fmt: skip
+
+
+def design(name: str, *, is_changed: bool = False) -> str:
+    before, body, old, new = DESIGNS[name]
+    assert body.count(old) == 1
+    return f"{before}{HEAD}{body.replace(old, new) if is_changed else body}\nendmodule\n"
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_icarus_lacks_it_and_vectors_judges_it(name: str) -> None:
+    right, wrong = (design(name, is_changed=changed) for changed in (False, True))
+    assert icarus.simulate({"t.sv": right}, top="t", run=False).compiled.returncode != 0
+    one, other = (vectors(ScoreItem(code=code, reference=right, top="t")) for code in (right, wrong))
+    assert (one.value, one.verdict) == (1.0, Verdict.PASSED)
+    assert other.verdict is Verdict.WRONG_OUTPUT and other.value is not None and other.value < 1
+
+
+def test_yosys_lacks_it_and_is_given_plain_verilog() -> None:
+    plain = HEAD.replace("output logic", "output reg") + (
+        "integer i; reg hit; always @* begin y = 8; hit = 0; for (i = 0; i < 8; i = i + 1) if (a[i] && !hit) begin y = i; hit = 1; end end endmodule"
+    )
+    early, late = design("break"), design("break", is_changed=True)
+    assert equivalence(ScoreItem(code=early, reference=plain, top="t")).verdict is Verdict.PASSED
+    refuted = Design(late, "t", "")
+    assert proof.prove(Design(plain, "t", "plain"), refuted).trace is not None
+    rotating = HEAD + "typedef enum logic [1:0] {A, B, C} t_e; t_e s; always_ff @(posedge clk) if (rst) s <= A; else s <= s.next(); assign y = {6'b0, s}; endmodule"
+    assert synthesis(ScoreItem(code=rotating, reference=rotating, top="t")).value == 1
+    assert synthesis(ScoreItem(code=rotating.replace("s <= s.next()", "s <= s.first()"), reference=rotating, top="t")).value == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("always_ff @(posedge clk) y <= #1 a;", "a delay"),
+        ("real r; assign y = a;", "the type real"),
+        ("event e; always @(e) y = a; always @(a) -> e;", "event"),
+        ("wire [7:0] w; and g[7:0](w, a, b); assign y = w;", "Primitive"),
+        ("function logic [7:0] n(logic [7:0] x); y2 = y2 + 1; return x; endfunction logic [7:0] y2 = 0; assign y = n(a) inside {1, 2};", "called twice"),
+        ("wire (weak0, weak1) [7:0] w = a; assign y = w;", "the net w"),
+    ],
+)
+def test_what_is_not_understood_is_refused(body: str, why: str) -> None:
+    with pytest.raises(Refused, match=why):
+        lower(f"{HEAD}{body}\nendmodule\n", "t")
+
+
+def test_an_index_that_names_nothing_reads_x_and_writes_nothing() -> None:
+    """``t`` lies above ``v`` in the struct: element 5 of ``v`` must not be a bit of ``t``."""
+    text = HEAD + (
+        "typedef struct packed {logic [3:0] t; logic [3:0] v;} s_t; s_t s; always_comb begin s = s_t'(a); s.v[k] = 1'b1; y = {7'b0, s.v[k]} ^ {s, 1'b0}; end endmodule"
+    )
+    bench = "module tb; reg clk, rst; reg [7:0] a, b; reg [2:0] k; wire [7:0] y; t d(.*); initial begin a = 0; k = 1; #1 $display(\"%b\", y); k = 5; #1 $display(\"%b\", y); end endmodule"
+    done = icarus.simulate({"t.sv": lower(text, "t"), "tb.sv": bench}, top="tb")
+    assert done.ran is not None and done.ran.stdout.split() == ["00000101", "0000000x"]
+
+
+def test_parameters_of_the_top_are_set_by_whoever_uses_it() -> None:
+    text = "module t #(parameter W = 4)(input [W-1:0] a, output [W-1:0] y); assign y = {<<{a}}; endmodule"
+    written = lower(text, "t", {"W": 3})
+    assert "parameter W" in written and "[2:0] y" in written
+    assert lowered("module t(output y); supply1 s; assign y = s; endmodule", "t") is None

@@ -99,8 +99,7 @@ class Design:
         word = ("bit" if own.is_two_state else "reg") if self._is_register(symbol) else "wire"
         if is_net:
             word = _NETS.get(symbol.netType.name, "")
-            is_odd = symbol.delay is not None or any(strength is not None for strength in symbol.driveStrength)
-            if not word or is_odd or own.is_two_state:
+            if not word or symbol.delay is not None or _has_strength(symbol) or own.is_two_state:
                 raise Refused(f"the net {symbol.name} of type {symbol.netType.name}")
         place = Place(name, own, 0, own.width, swallows=word == "bit")
         self.places[key(symbol)] = place
@@ -146,8 +145,7 @@ class Design:
                 case "Instance":
                     self._instance(member)
                 case "InstanceArray":
-                    for element in member.elements:
-                        self._instance(element)
+                    self._members(member.elements)
                 case "GenerateBlock":
                     if not member.isUninstantiated:
                         self._members(member)
@@ -183,7 +181,7 @@ class Design:
 
     def _assign(self, member: Any) -> None:
         node = member.assignment
-        if member.delay is not None or any(strength is not None for strength in member.driveStrength) or node.isCompound:
+        if member.delay is not None or _has_strength(member) or node.isCompound:
             raise Refused("an assignment with a delay or a strength")
         self._drive(self._target(node.left), node.right)
 
@@ -312,6 +310,13 @@ class Design:
             self.places[key(formal)] = Place(name, own, 0, own.width)
             texts.append(f"{word} {own.range} {name}")
         return f"({', '.join(texts)})" if texts else "()"
+
+
+def _has_strength(symbol: Any) -> bool:
+    try:
+        return any(strength is not None for strength in symbol.driveStrength)
+    except TypeError:  # there is one: the library cannot hand it over
+        return True
 
 
 def _targets(top: Any) -> tuple[set[tuple[str, int]], set[tuple[str, int]]]:
