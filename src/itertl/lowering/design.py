@@ -336,6 +336,8 @@ def _targets(top: Any) -> tuple[set[tuple[str, int]], set[tuple[str, int]]]:
         if kind in ("ProceduralBlock", "Subroutine"):
             walk(node.body, inner)
         elif kind == "ContinuousAssign":
+            if node.assignment.kind.name != "Assignment":
+                raise Refused("an assignment that slang calls invalid")
             driven.update(_set_by(node.assignment))
             walk(node.assignment.right, inner)
         elif kind == "Instance":
