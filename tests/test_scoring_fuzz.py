@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from test_lowering import DESIGNS, design
 
 from itertl.evaluation.benchmarks import load
 from itertl.problems.synth import generate
@@ -15,6 +14,7 @@ from itertl.scoring.engine import score_items
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.scorers import SCORERS
 from itertl.tools.verilog_text import KEYWORDS, Token, tokenize
+from test_lowering import DESIGNS, design
 
 NUMBERS = ("0", "-1", "1", "4294967295", "99999999999", "8'hx", "1'bz", "64'd1", "'1", "2.5", "{0{1'b1}}", "{-1{1'b0}}")
 WORDS = sorted(KEYWORDS)
