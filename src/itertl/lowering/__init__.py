@@ -21,8 +21,8 @@ __all__ = ("Refused", "lower", "lowered", "readings")
 def lower(text: str, top: str, parameters: Mapping[str, int] | None = None, *, to_hardware: bool = False) -> str:
     """``text``, which the gate let through, as one flat module ``top`` with the same ports, at these values of its parameters.
 
-    The parameters stay, so that an instance may set them, but nothing hangs on them. ``to_hardware``: loops that are left early keep constant
-    bounds, for a synthesizer. Raises Refused, ToolMissing.
+    The parameters stay, so that an instance may set them, but nothing hangs on them. ``to_hardware``: loops that are left
+    early keep constant bounds, for a synthesizer. Raises Refused, ToolMissing.
     """
     unit = slang.parse(text)
     overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
@@ -41,7 +41,7 @@ def lower(text: str, top: str, parameters: Mapping[str, int] | None = None, *, t
 def _kept(text: str, top: str, parameters: tuple[tuple[str, int], ...], to_hardware: bool) -> str | None:
     try:
         return lower(text, top, dict(parameters), to_hardware=to_hardware)
-    except (Refused, AttributeError, TypeError, ValueError, RecursionError, RuntimeError):  # what slang's library does not hand over is not understood
+    except (Refused, AttributeError, TypeError, ValueError, RuntimeError):  # what slang's library does not hand over is refused too
         return None
 
 

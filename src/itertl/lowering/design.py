@@ -13,8 +13,8 @@ from itertl.lowering.statements import Body, Lines, Statements
 from itertl.tools.slang import walk
 
 _NOTHING = frozenset({
-    "Parameter", "TypeParameter", "Genvar", "TypeAlias", "ForwardingTypedef", "WildcardImport", "ExplicitImport", "EmptyMember", "Subroutine",
-    "StatementBlock", "Modport", "TransparentMember", "EnumValue", "Attribute", "LetDecl", "Port", "InterfacePort", "Definition",
+    "Parameter", "TypeParameter", "Genvar", "TypeAlias", "ForwardingTypedef", "WildcardImport", "ExplicitImport", "EmptyMember",
+    "Subroutine", "StatementBlock", "Modport", "TransparentMember", "EnumValue", "Attribute", "LetDecl", "Port", "InterfacePort", "Definition",
 })  # fmt: skip
 _NETS = {"wire": "wire", "tri": "wire", "wand": "wand", "triand": "wand", "wor": "wor", "trior": "wor", "tri0": "tri0", "tri1": "tri1"}
 _EDGES = {"PosEdge": "posedge ", "NegEdge": "negedge ", "BothEdges": "edge ", "None_": ""}
@@ -42,7 +42,7 @@ class Design:
         heads = [self._port(port) for port in body.portList]
         parameters = [
             f"parameter {symbol.name} = {_decimal(symbol)}" for symbol in body
-            if symbol.kind.name == "Parameter" and not symbol.isLocalParam and symbol.value.value is not None and hasattr(symbol.value.value, "bitWidth")
+            if symbol.kind.name == "Parameter" and not symbol.isLocalParam and hasattr(symbol.value.value, "bitWidth")
         ]  # fmt: skip
         self._members(body)
         head = f"module {self.top.definition.name}" + (f" #({', '.join(parameters)})" if parameters else "")
@@ -55,7 +55,8 @@ class Design:
     # ---- declarations
     def _port(self, port: Any) -> str:
         symbol = port.internalSymbol
-        if port.kind.name != "Port" or symbol is None or port.direction.name not in ("In", "Out") or not port.type.isIntegral or port.internalExpr is not None:
+        is_odd = port.kind.name != "Port" or port.internalExpr is not None or not port.type.isIntegral
+        if symbol is None or is_odd or port.direction.name not in ("In", "Out"):
             raise Refused(f"the port {port.name}")
         own = shape(symbol.type)
         is_scalar = symbol.type.canonicalType.kind.name == "ScalarType"
@@ -63,7 +64,8 @@ class Design:
         is_register = self._is_register(symbol)
         if port.direction.name == "In" and (is_register or own.is_two_state):
             raise Refused(f"the input {port.name}, which is set inside or swallows X")
-        word = ("input", "wire") if port.direction.name == "In" else ("output", ("bit" if own.is_two_state else "reg") if is_register else "wire")
+        held = "bit" if own.is_two_state else "reg"
+        word = ("input", "wire") if port.direction.name == "In" else ("output", held if is_register else "wire")
         self.places[key(symbol)] = Place(port.name, own, 0, own.width, swallows=own.is_two_state and is_register)
         if port.initializer is not None and word[0] == "output":
             self._first_value(self.places[key(symbol)], symbol, port.initializer, is_register)
@@ -222,7 +224,7 @@ class Design:
             head += f" @({self._events(body.timing)})"
             body = body.stmt
         looked_at = self._looked_at(body) if kind == "AlwaysComb" else []
-        write = Statements(self.names, self.write, Body(self._local), self.to_hardware, lambda task: self._subroutine(task, is_task=True))
+        write = self._statements(Body(self._local))
         lines, flags, flag = write.around("return", body)
         lines = [f"{flag} = 1'b0;", *lines] if flag in flags else lines
         self.lines.append("\n".join([f"  {head} begin", *looked_at, *lines, "  end"]))
@@ -259,6 +261,9 @@ class Design:
         return _EDGES[timing.edge.name] + self.write.place(timing.expr).text()
 
     # ---- functions and tasks
+    def _statements(self, body: Body) -> Statements:
+        return Statements(self.names, self.write, body, self.to_hardware, lambda task: self._subroutine(task, is_task=True))
+
     def _subroutine(self, symbol: Any, is_task: bool) -> str:
         """The name of a function or task, which is written when it is first called."""
         name = self.called.get(key(symbol))
@@ -268,7 +273,7 @@ class Design:
             raise Refused(f"the call of {symbol.name}")
         name = self.called[key(symbol)] = self.names.fresh(symbol.name)
         self.names.functions.add(name)
-        head, local, own = self._arguments(symbol, is_task), list[str](), dict[tuple[str, int], Place]()
+        head, local = self._arguments(symbol, is_task), list[str]()
 
         def declare(variable: Any, about: str, size: Shape) -> Place:
             if variable is not None and key(variable) in self.places:
@@ -286,10 +291,9 @@ class Design:
             if size.words or (symbol.returnValVar.lifetime.name == "Static" and size.is_two_state):
                 raise Refused(f"what {symbol.name} gives back")
             result = Place(name, size, 0, size.width)
-            own[key(symbol.returnValVar)] = result
-        self.places |= own
+            self.places[key(symbol.returnValVar)] = result
         life = " automatic" if symbol.defaultLifetime.name == "Automatic" else ""
-        write = Statements(self.names, self.write, Body(declare, result, not is_task, "subroutine" if not life else ""), self.to_hardware, lambda task: self._subroutine(task, is_task=True))
+        write = self._statements(Body(declare, result, not is_task, "" if life else "subroutine"))
         lines, flags, flag = write.around("return", symbol.body)
         lines = [f"{flag} = 1'b0;", *lines] if flag in flags else lines
         if result is not None and result.shape.is_two_state:

@@ -113,10 +113,10 @@ class Places:
         if is_memory and not place.is_flat and not place.is_word:
             left, right = place.shape.words[place.num_words]
             number = self.constant(node.selector)
-            is_inside = (number is not None and min(left, right) <= number <= max(left, right)) or self._fits(node.selector, min(left, right), max(left, right))
-            return replace(
-                place, words=f"{place.words}[{self._index(node.selector)}]", num_words=place.num_words + 1, may_miss=place.may_miss or not is_inside,
-            )  # fmt: skip
+            low, high = min(left, right), max(left, right)
+            is_inside = low <= number <= high if number is not None else self._fits(node.selector, low, high)
+            words = f"{place.words}[{self._index(node.selector)}]"
+            return replace(place, words=words, num_words=place.num_words + 1, may_miss=place.may_miss or not is_inside)
         left, right = self._bounds(outer)
         return self._bits(place, node.selector, node.selector, (left, right), width(node.type), node)
 
@@ -144,7 +144,8 @@ class Places:
 
     def _slice(self, place: Place, node: Any, bounds: tuple[int, int]) -> Place:
         ends = self.constant(node.left), self.constant(node.right)
-        if node.selectionKind.name != "Simple" or ends[0] is None or ends[1] is None or place.is_flat or place.is_word or place.window is not None:
+        is_odd = node.selectionKind.name != "Simple" or place.is_flat or place.is_word or place.window is not None
+        if is_odd or ends[0] is None or ends[1] is None:
             raise Refused("a slice of an unpacked array that is not plain")
         if not all(min(bounds) <= end <= max(bounds) for end in (ends[0], ends[1])):
             raise Refused("an index out of range")
