@@ -116,8 +116,8 @@ def test_what_is_written_gives_what_slangs_interpreter_gives() -> None:
 HEAD = "module t(input logic clk, rst, input logic [7:0] a, b, input logic [2:0] k, output logic [7:0] y);\n"
 # what Icarus 11 does not compile: (before the module, its body, what in it is changed, into what: another design)
 DESIGNS = {
-    "enum by ?:": ("", "typedef enum logic [1:0] {A, B, C} t_e; t_e s, n; always_comb n = a[0] ? B : C; always_ff @(posedge clk) if (rst) s <= A;"
-                   "else s <= (s == A) ? n : A; assign y = {6'b0, s};", "? B : C", "? C : B"),
+    "enum by ?:": ("", "typedef enum logic [1:0] {A, B, C} t_e; t_e s, n; always_comb n = a[0] ? B : C; always_ff @(posedge clk) begin $display(\"%s %0d\", s.name(), a + 1); if (rst) s <= A;"
+                   "else s <= (s == A) ? n : A; end assign y = {6'b0, s};", "? B : C", "? C : B"),
     "cast to an enum": ("", "typedef enum logic [1:0] {A, B, C, D} t_e; t_e s; always_ff @(posedge clk) if (rst) s <= A; else s <= t_e'(s + 1);"
                         "assign y = {6'b0, s};", "s + 1", "s + 3"),
     "break": ("", "always_comb begin y = 8; for (int i = 0; i < 8; i++) if (a[i]) begin y = i; break; end end", "break;", ""),

@@ -17,6 +17,8 @@ from itertl.tools import slang
 
 __all__ = ("Refused", "lower", "lowered", "readings")
 
+MOST_CHARS = 1 << 20
+
 
 def lower(text: str, top: str, parameters: Mapping[str, int] | None = None, *, to_hardware: bool = False) -> str:
     """``text``, which the gate let through, as one flat module ``top`` with the same ports, at these values of its parameters.
@@ -30,6 +32,8 @@ def lower(text: str, top: str, parameters: Mapping[str, int] | None = None, *, t
     if error or top not in unit.modules:
         raise Refused(error or slang.no_module(top, unit))
     written = Design(compilation.getRoot().topInstances[0], to_hardware).text()
+    if len(written) > MOST_CHARS:
+        raise Refused("what was written is very long")
     again = slang.parse(written)
     error = again.error or slang.elaborate(again, top)[1]
     if error:

@@ -24,6 +24,7 @@ _SIGNED = frozenset({"Divide", "Mod", "GreaterThanEqual", "GreaterThan", "LessTh
 _FREE = {"LogicalAnd": "&&", "LogicalOr": "||", "LogicalShiftLeft": "<<", "LogicalShiftRight": ">>", "ArithmeticShiftLeft": "<<"}
 _FIXED = ("Parameter", "EnumValue", "Specparam", "Genvar")
 _REDUCED = {"sum": "+", "product": "*", "and": "&", "or": "|", "xor": "^"}
+MOST_VALUES = 20_000  # expressions, once instances and generate blocks are written out: about a second
 MOST_PARTS = 256  # words of an array that is a value as a whole
 CHANGING = ("Preincrement", "Predecrement", "Postincrement", "Postdecrement")
 
@@ -32,7 +33,7 @@ class Expressions:
     """Writes expressions of one module. ``root`` finds where a symbol lies, ``call`` names a function that is called."""
 
     def __init__(self, names: Names, scope: Any, root: Callable[[Any], Place], call: Callable[[Any], str]) -> None:
-        self.names, self.call = names, call
+        self.names, self.call, self.written = names, call, 0
         self.context = slang.library().ast.EvalContext(scope)
         self.places = Places(names, root, self.value, self.number)
         self.standing = ""  # for the value that a port gives out, or the target of an assignment such as +=
@@ -60,6 +61,9 @@ class Expressions:
     # ---- values
     def value(self, node: Any) -> str:
         """The text of an expression, unsigned and as wide as its type. Raises Refused."""
+        self.written += 1
+        if self.written > MOST_VALUES:
+            raise Refused("a design of very many expressions")
         size = width(node.type)
         digits = self.digits(node)
         if digits is not None:

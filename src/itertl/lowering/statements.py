@@ -12,9 +12,9 @@ from itertl.judging.harmless import PRINTING
 from itertl.lowering.expressions import CHANGING, Expressions
 from itertl.lowering.names import Names, Refused, Shape, is_two_state, literal, shape, width
 from itertl.lowering.places import Place
+from itertl.tools.slang import walk
 
 MOST_WORDS = 4096  # of an array that is set as a whole
-_BINARY = ("IntegerLiteral", "UnbasedUnsizedIntegerLiteral", "StringLiteral", "NamedValue", "HierarchicalValue")
 Lines = list[str]
 
 
@@ -121,7 +121,7 @@ class Statements:
 
     def _called(self, node: Any) -> Lines:
         if node.isSystemCall:
-            if node.subroutineName in PRINTING and all(argument.kind.name in _BINARY for argument in node.arguments):
+            if node.subroutineName in PRINTING and not any(_acts(argument) for argument in node.arguments):
                 return []
             raise Refused(f"the call of {node.subroutineName}")
         if not node.type.isVoid:
@@ -332,6 +332,19 @@ class Statements:
             raise Refused(f"{what.partition(' ')[0]} where there is nothing to leave")
         flag = self.body.flags[what] = self.body.flags[what] or self.flag("left")
         return [f"{flag} = 1'b1;"], {flag}
+
+
+def _acts(expression: Any) -> bool:
+    """Whether an expression may do more than give a value."""
+    found = False
+
+    def look(node: Any) -> None:
+        nonlocal found
+        kind = node.kind.name
+        found |= kind == "Assignment" or (kind == "Call" and not node.isSystemCall) or (kind == "UnaryOp" and node.op.name in CHANGING)
+
+    walk(expression, look)
+    return found
 
 
 def _begun(flags: set[str], flag: str, lines: Lines) -> tuple[Lines, set[str]]:
