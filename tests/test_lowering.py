@@ -158,7 +158,8 @@ def test_yosys_lacks_it_and_is_given_plain_verilog() -> None:
     assert proof.prove(Design(plain, "t", "plain"), refuted).trace is not None
     rotating = HEAD + "typedef enum logic [1:0] {A, B, C} t_e; t_e s; always_ff @(posedge clk) if (rst) s <= A; else s <= s.next(); assign y = {6'b0, s}; endmodule"
     assert synthesis(ScoreItem(code=rotating, reference=rotating, top="t")).value == 1
-    assert synthesis(ScoreItem(code=rotating.replace("s <= s.next()", "s <= s.first()"), reference=rotating, top="t")).value == 0
+    stuck = synthesis(ScoreItem(code=rotating.replace("s <= s.next()", "s <= s.first()"), reference=rotating, top="t"))
+    assert stuck.value is not None and stuck.value < 1
 
 
 @pytest.mark.parametrize(
