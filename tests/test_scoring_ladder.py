@@ -159,7 +159,8 @@ REFERENCE = HEADER + "always @(posedge clk) q <= q + a;\nassign p = ^a;\nendmodu
         ("always @(posedge clk) q <= ;\nendmodule", 1, None, 0, "expression"),
         ("other u(a);\nendmodule", 1, 1, 0, "unknown module"),
         ("always @(posedge clk or a) q <= a;\nassign p = a[0];\nendmodule", 1, 1, 0, "non-synthesizable"),
-        ("always @* q = a inside {1, [2:3]};\nassign p = a[0];\nendmodule", 1, 1, None, "syntax error"),
+        ("always @* q = a inside {1, [2:3]};\nassign p = a[0];\nendmodule", 1, 1, 1, ""),
+        ("always @* begin q = a; while (q > 3) q = q - 1; end\nassign p = a[0];\nendmodule", 1, 1, None, "loops"),
     ],
 )
 def test_low_rungs(body: str, gate: float, text: float | None, synthesis_value: float | None, detail: str) -> None:

@@ -154,8 +154,10 @@ def test_syntax_and_icarus(code: str, top: str | None, by_slang: Verdict, by_ica
         (2, "design.v:1: syntax error", False, Verdict.COMPILE_ERROR),
         (-9, "", True, Verdict.TIMEOUT),
         (134, "terminate called: std::bad_alloc\nAborted", False, Verdict.TIMEOUT),
-        (134, "ivl: net_func.cc: Assertion `0' failed.\nAborted", False, Verdict.TOOL_FAILED),
-        (-11, "", False, Verdict.TOOL_FAILED),
+        (134, "ivl: net_func.cc: Assertion `0' failed.\nAborted", False, Verdict.UNDECIDED),
+        (134, "design.v:1: error: part select d[-1:0] is out of order.\ndesign.v:1: assert: expr_synth.cc:102: failed assertion\nAborted", False, Verdict.COMPILE_ERROR),
+        (-11, "", False, Verdict.UNDECIDED),
+        (-9, "", False, Verdict.TOOL_FAILED),
     ],
 )
 def test_icarus_tells_the_texts_fault_from_its_own(returncode: int, stderr: str, timed_out: bool, verdict: Verdict) -> None:

@@ -4,6 +4,7 @@ Blind to function. Syntax and elaboration errors are one verdict, COMPILE_ERROR.
 """
 
 import re
+import signal
 
 from itertl.records import Score, Verdict
 from itertl.scoring.samples import ScoreItem, has_module, is_plain_name
@@ -19,8 +20,8 @@ _BROKEN = re.compile(r"[Ii]nternal (compiler )?error|Assertion .* failed|assert(
 def score(item: ScoreItem) -> Score:
     """1 where ``iverilog`` compiles the code from ``item.top``, else 0.
 
-    Running out of time, memory or output is the model's (TIMEOUT, 0); an assertion or a crash inside the compiler is
-    ours (TOOL_FAILED, None). Raises ToolMissing.
+    Running out of time, memory or output is the model's (TIMEOUT, 0), and so is an error that the compiler names before it crashes; an
+    assertion or a crash alone tells nothing of the text (UNDECIDED, None). Raises ToolMissing.
     """
     version = icarus.version().rsplit(" ", 1)[-1]
 
@@ -32,7 +33,7 @@ def score(item: ScoreItem) -> Score:
     if not has_module(item.code):
         return result(0.0, Verdict.NO_CODE, "the text holds no module")
     verdict, detail = _judge(icarus.simulate({"design.v": item.code}, top=item.top, run=False).compiled)
-    value = {Verdict.PASSED: 1.0, Verdict.TOOL_FAILED: None}.get(verdict, 0.0)
+    value = {Verdict.PASSED: 1.0, Verdict.TOOL_FAILED: None, Verdict.UNDECIDED: None}.get(verdict, 0.0)
     return result(value, verdict, detail)
 
 
@@ -48,7 +49,9 @@ def _judge(compiled: Completed) -> tuple[Verdict, str]:
     first = (complaint or (lines[0] if lines else ""))[:DETAIL_CHARS]
     if compiled.timed_out or compiled.flooded or _OUT_OF_MEMORY.search(compiled.stderr):
         return Verdict.TIMEOUT, first or "compilation did not end within its limits"
-    is_killed = compiled.returncode < 0 or (compiled.returncode >= 126 and not complaint)
-    if is_killed or _BROKEN.search(compiled.stderr):
-        return Verdict.TOOL_FAILED, first or f"iverilog ended with status {compiled.returncode}"
+    if compiled.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        return Verdict.TOOL_FAILED, "killed from outside (out of memory?)"
+    is_killed = compiled.returncode < 0 or compiled.returncode >= 126
+    if (is_killed and not complaint) or _BROKEN.search(complaint or compiled.stderr):
+        return Verdict.UNDECIDED, first or f"iverilog ended with status {compiled.returncode}"
     return Verdict.COMPILE_ERROR, first

@@ -22,6 +22,7 @@ from pathlib import Path
 from itertl.errors import ToolMissing
 from itertl.judging import gate
 from itertl.judging.outcomes import cut
+from itertl.lowering import readings
 from itertl.problems.header import derive_top
 from itertl.records import Score, Verdict
 from itertl.scoring.equivalence import rewrite
@@ -32,7 +33,7 @@ from itertl.scoring.simulated import simulated
 from itertl.tools import bounds, sandbox, yosys
 from itertl.tools.sandbox import Limits
 
-REVISION = 1  # of script and rule: part of what a kept score depends on
+REVISION = 2  # of script and rule: part of what a kept score depends on
 LIMITS = Limits(wall_s=40, cpu_s=4, memory_mb=3072, file_mb=64, proc=True)
 _LIBRARY = "cells.lib"
 _REGISTER = re.compile(r"\$_(S?DFF|ALDFF|DFFSR|SDFFCE|FF)")
@@ -131,9 +132,21 @@ def _figures(code: str, top: str, library: str) -> Figures | str:
         return f"{found.verdict}: {found.detail}"
     try:
         why = hazard(found.text, top)
-        return why or _synthesized(rewrite.for_yosys(found.text, top), library)
+        return why or _measured(found.text, top, library)
     except (_Unmeasured, ValueError) as error:
         return str(error)
+
+
+def _measured(text: str, top: str, library: str) -> Figures:
+    """Of the text, or of the plain Verilog that it can be written as where Yosys cannot read it."""
+    first: _Unmeasured | None = None
+    for reading in readings(text, top):
+        try:
+            return _synthesized(rewrite.for_yosys(reading, top), library)
+        except _Unmeasured as error:
+            first = first or error
+    assert first is not None
+    raise first
 
 
 def _synthesized(text: str, library: str) -> Figures:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from itertl.judging import gate
+from itertl.lowering import readings
 from itertl.problems.header import derive_top
 from itertl.records import Score, Verdict
 from itertl.scoring.equivalence.rewrite import TOP, for_yosys
@@ -74,7 +75,21 @@ def substance(text: str, top: str) -> Substance | Ran:
 
 
 def netlist(text: str, top: str) -> dict[str, Any] | Ran:
-    """The flattened module as Yosys writes it (JSON), or how Yosys ended without writing it. Raises ToolMissing."""
+    """The flattened module as Yosys writes it (JSON), or how Yosys ended without writing it. Raises ToolMissing.
+
+    What it cannot read is given to it as plain Verilog too, where it can be written so.
+    """
+    first: Ran | None = None
+    for reading in readings(text, top):
+        found = _netlist(reading, top)
+        if not isinstance(found, Ran) or found.timed_out:
+            return found
+        first = first or found
+    assert first is not None
+    return first
+
+
+def _netlist(text: str, top: str) -> dict[str, Any] | Ran:
     try:
         renamed = for_yosys(text, top)
     except ValueError as error:

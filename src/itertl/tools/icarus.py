@@ -11,6 +11,14 @@ from itertl.errors import ToolMissing
 from itertl.tools import ivl, sandbox
 from itertl.tools.sandbox import Completed, Limits
 
+# what it says of legal SystemVerilog that it does not know, where slang has elaborated the design before
+LACKS = re.compile(
+    r"\S*:\d+: (?:sorry: |internal error|syntax error|assert: .*failed assertion|error: (?:This assignment requires an explicit cast"
+    r"|Cannot assign to array|A reference to a wire or reg .* is not allowed in|Function \S+ port \S+ is not an input port))"
+    r"|ivl\b.*\bAssertion\b.*\bfailed\b|Segmentation fault|Aborted|iverilog ended with status -(?:6|11)\b"
+)
+# what stands on its stderr, where a design cannot write, when it comes to an end by itself
+BROKE = re.compile(r"^vvp: .*Assertion .*failed", re.MULTILINE)
 COMPILE_LIMITS = Limits(wall_s=30, cpu_s=30, memory_mb=2048, file_mb=64)
 RUN_LIMITS = Limits(wall_s=30, cpu_s=30, memory_mb=2048, file_mb=64)
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from itertl.judging.gate import Design
+from itertl.lowering import lowered
 from itertl.scoring import interface
 from itertl.scoring.equivalence import events, flat, rewrite, script, solver
 from itertl.scoring.equivalence.checks import has_unknown_literal, hazard
@@ -22,6 +23,7 @@ from itertl.tools.yosys import Ran
 CPU_S = 2  # of processor time for each step of a proof
 MEMORY_MB = 3072
 Steps = tuple[dict[str, str], ...]
+Designs = dict[str, tuple[Design, str]]  # name -> the design, and the text as which Yosys is given it
 _ENDED, _STYLE = "ended.json", "style.txt"
 
 
@@ -82,29 +84,47 @@ def prove(reference: Design, candidate: Design, *, cpu_s: int = CPU_S) -> Proof:
 
 
 def _prove(reference: Design, candidate: Design, begin: Start, cpu_s: int) -> tuple[Proof, bool]:
-    """The proof from one start, and whether the reference's registers have first values."""
+    """The proof from one start, and whether the reference's registers have first values.
+
+    A design that Yosys cannot read is given to it as plain Verilog, where it can be written so.
+    """
+    designs = {REFERENCE: (reference, reference.text), CANDIDATE: (candidate, candidate.text)}
+    found, has_init, unread = _attempt(designs, begin, cpu_s)
+    while unread:
+        design, text = designs[unread]
+        other = lowered(text, design.top, to_hardware=True) if text == design.text else None
+        if other is None:
+            break
+        designs[unread] = design, other
+        found, has_init, unread = _attempt(designs, begin, cpu_s)
+    return found, has_init
+
+
+def _attempt(designs: Designs, begin: Start, cpu_s: int) -> tuple[Proof, bool, str]:
+    """As ``_prove``, and the design that Yosys does not read, or ""."""
     limits = Limits(wall_s=5.0 * cpu_s, cpu_s=cpu_s, memory_mb=MEMORY_MB, proc=True)
     with sandbox.scratch() as folder:
-        for name, design in ((REFERENCE, reference), (CANDIDATE, candidate)):
-            why = _write(folder, name, design)
+        for name, (design, text) in designs.items():
+            why = _write(folder, name, design, text)
             if why:
-                return _unsupported(name, why), False
-        ran = yosys.passes(folder, _parts(folder, begin, (reference, candidate)), limits)
+                return _unsupported(name, why), False, ""
+        ran = yosys.passes(folder, _parts(folder, begin, designs), limits)
         ended = _ended(folder)
         if ended is not None:
-            return ended, False
+            return ended, False, ""
         if ran.error:
-            return _stopped(folder, ran), False
-        return _solved(folder, begin, cpu_s), flat.read(folder / f"{REFERENCE}.json").has_init
+            unread = next((name for name in designs if not (folder / f"{name}.json").exists()), "")
+            return _stopped(folder, ran), False, "" if ran.timed_out else unread
+        return _solved(folder, begin, cpu_s), flat.read(folder / f"{REFERENCE}.json").has_init, ""
 
 
-def _write(folder: Path, name: str, design: Design) -> str:
-    """Lay out what Yosys reads, or say why it must not."""
-    why = hazard(design.text, design.top)
+def _write(folder: Path, name: str, design: Design, text: str) -> str:
+    """Lay out what Yosys reads, or say why it must not: for what the design's own text holds, or ``text``, as which it is given."""
+    why = hazard(design.text, design.top) or hazard(text, design.top)
     if why:
         return why
     try:
-        text = rewrite.for_yosys(design.text, design.top)
+        text = rewrite.for_yosys(text, design.top)
     except ValueError as error:
         return str(error)
     (folder / f"{name}.v").write_text(text, encoding="utf-8", errors="replace")
@@ -116,7 +136,7 @@ def _unsupported(name: str, why: str) -> Proof:
     return Proof(Outcome.UNSUPPORTED, f"the reference: {why}" if is_references else why, is_references=is_references)
 
 
-def _parts(folder: Path, begin: Start, designs: tuple[Design, Design]) -> Iterator[list[str]]:
+def _parts(folder: Path, begin: Start, designs: Designs) -> Iterator[list[str]]:
     """Yosys's scripts, and between them, in its process, the look at what the first one made.
 
     Where the candidate's text names an X and Yosys makes a latch, it takes that for "whatever is handy", so that a
@@ -131,17 +151,18 @@ def _parts(folder: Path, begin: Start, designs: tuple[Design, Design]) -> Iterat
         gate = _read(folder, CANDIDATE)
     except Unprovable as error:
         return _end(folder, _unsupported(CANDIDATE, str(error)))
-    if gate.has_latch and has_unknown_literal(designs[1].text):
+    if gate.has_latch and any(has_unknown_literal(text) for text in _texts(designs[CANDIDATE])):
         return _end(folder, _unsupported(CANDIDATE, "latches beside the literal X"))
     difference = _ports(gate, gold)
     if difference:
         return _end(folder, Proof(Outcome.PORTS, difference))
-    for name, side, design in zip((REFERENCE, CANDIDATE), (gold, gate), designs, strict=True):
-        why = f"{side.open} is read and nothing drives it" if side.open else events.x_test(design.text, design.top) if side.may_be_x else ""
+    for name, side in ((REFERENCE, gold), (CANDIDATE, gate)):
+        tests = (events.x_test(text, designs[name][0].top) for text in _texts(designs[name]))
+        why = f"{side.open} is read and nothing drives it" if side.open else next(filter(None, tests), "") if side.may_be_x else ""
         if why:
             return _end(folder, _unsupported(name, why))
     style, may_be_x = flat.style(gold, gate), gold.may_be_x or gate.may_be_x
-    for name, design in zip((REFERENCE, CANDIDATE), designs, strict=True) if style is flat.Style.FREE else ():
+    for name, (design, _) in designs.items() if style is flat.Style.FREE else ():
         why = events.late_data(design.text, design.top)
         if why:
             return _end(folder, _unsupported(name, why))
@@ -150,6 +171,11 @@ def _parts(folder: Path, begin: Start, designs: tuple[Design, Design]) -> Iterat
     (folder / _STYLE).write_text(style, encoding="ascii")
     yield script.to_aiger(style, may_be_x)
     return None
+
+
+def _texts(side: tuple[Design, str]) -> tuple[str, ...]:
+    """A design's own text, and the one that Yosys is given, if that is another."""
+    return tuple(dict.fromkeys((side[0].text, side[1])))
 
 
 def _read(folder: Path, name: str) -> Flat:

@@ -82,7 +82,7 @@ def value(run: Run, outputs: Sequence[str]) -> float:
     whole, edges, picks = _views(run)
     is_free = edges is not None and _has_no_data(run.interface)
     own, steps, plain = _credit(whole, "".join(outputs), or_inverted=is_free)
-    if edges is not None and min(steps, *own.values()) < LATE:
+    if edges is not None and min([steps, *own.values()]) < LATE:
         text = "".join(outputs[step] for step in picks)
         for lag in range(-LAGS, LAGS + 1):
             late, at_lag, _ = _credit(edges, text, lag, or_inverted=is_free)

@@ -1,14 +1,13 @@
 """The scorer ``vectors``: 1 where a candidate's outputs agree with the reference's on every word, else how far they do."""
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 
 from itertl.judging import gate
 from itertl.judging.harmless import blamed
 from itertl.judging.outcomes import cut
 from itertl.problems.header import derive_top
-from itertl.records import Score, Verdict
+from itertl.records import Fault, Score, Verdict
 from itertl.scoring import interface as interfaces
 from itertl.scoring.interface import Interface, Unsupported, same_ports
 from itertl.scoring.samples import ScoreItem, is_plain_name
@@ -17,9 +16,7 @@ from itertl.scoring.vectors.mismatch import describe
 from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult, own_runs
 from itertl.tools import bounds, icarus
 
-REVISION = 7  # of stimulus and rule: part of what a kept score depends on
-# what the simulator says of legal SystemVerilog that it does not know; slang has elaborated the design before
-_LIMIT = re.compile(r"\S*:\d+: (?:sorry: |internal error|syntax error|error: This assignment requires an explicit cast)|ivl\b.*\bAssertion\b.*\bfailed\b")
+REVISION = 8  # of stimulus and rule: part of what a kept score depends on
 
 
 def seed() -> str:
@@ -81,9 +78,9 @@ def judge(design: str, seen: Interface, oracle: Oracle) -> tuple[float | None, V
         done = testbench.run(design, run.bench, run.parameters)
         if done.stopped is not None:
             verdict, detail = blamed(done.stopped, design)
-            if verdict is not Verdict.RUNTIME_ERROR and _LIMIT.match(detail):  # what a design prints while it runs is its own
+            if verdict is not Verdict.RUNTIME_ERROR and icarus.LACKS.match(detail):  # what a design prints while it runs is its own
                 return None, Verdict.UNDECIDED, f"Icarus Verilog lacks what this design uses, and slang takes: {detail}"
-            return (None if verdict is Verdict.TOOL_FAILED else 0.0), verdict, detail
+            return (None if verdict.fault is Fault.OURS else 0.0), verdict, detail
         compared = outcome.compare(run.expected, done.outputs)
         if not compared.is_equal:
             detail = describe(run, done.outputs, compared)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from itertl.lowering import readings
 from itertl.scoring.equivalence.rewrite import TOP, for_yosys
 from itertl.scoring.interface import Interface
 from itertl.scoring.vectors.clocked import Driver
@@ -66,16 +67,20 @@ def search(text: str, interface: Interface, still: dict[str, str]) -> dict[str, 
     asked = [name for name, bits in still.items() if bits][:MOST_OUTPUTS]
     if not asked:
         return {}
-    try:
-        design = for_yosys(text, interface.top)
-    except ValueError:
-        return {}
     checks = [_check(interface, number, still[name]) for number, name in enumerate(asked)]
-    with sandbox.scratch() as folder:
-        (folder / "design.v").write_bytes(design.encode("utf-8", "replace"))
-        (folder / "wrapper.v").write_text(_wrapper(interface, asked), encoding="utf-8")
-        yosys.passes(folder, [(*_PREPARE, *checks)], LIMITS)  # one that stops it leaves what was said before
-        said = [_read(folder / f"said{number}.txt") for number in range(len(asked))]
+    said: list[str] = []
+    for reading in readings(text, interface.top):
+        try:
+            design = for_yosys(reading, interface.top)
+        except ValueError:
+            return {}
+        with sandbox.scratch() as folder:
+            (folder / "design.v").write_bytes(design.encode("utf-8", "replace"))
+            (folder / "wrapper.v").write_text(_wrapper(interface, asked), encoding="utf-8")
+            ran = yosys.passes(folder, [(*_PREPARE, *checks)], LIMITS)  # one that stops it leaves what was said before
+            said = [_read(folder / f"said{number}.txt") for number in range(len(asked))]
+        if any(said) or not ran.error or ran.timed_out:
+            break
     is_plain = len(interface.clocks) <= 1 and not interface.has_latch
     return {name: _answer(interface, words, is_plain) for name, words in zip(asked, said, strict=True)}
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from itertl.judging.outcomes import Judgement, compile_failure, cut, first_error, limit_or_kill
+from itertl.lowering import lowered
 from itertl.records import Verdict
 from itertl.scoring.interface import Interface
 from itertl.scoring.vectors.delays import STEP_NS
@@ -69,7 +70,8 @@ def run(design: str, bench: Bench, parameters: Mapping[str, int] | None = None, 
     outputs = tuple(part[:width] for part in ran.stdout.split(nonce)[1:])
     if stopped is None and ran.returncode != 0:
         why = first_error(ran.stderr or ran.stdout)
-        stopped = Verdict.RUNTIME_ERROR, cut(f"the simulator ended with status {ran.returncode}: {why}")
+        verdict = Verdict.UNDECIDED if icarus.BROKE.search(ran.stderr) else Verdict.RUNTIME_ERROR
+        stopped = verdict, cut(f"the simulator ended with status {ran.returncode}: {why}")
     elif stopped is None and (len(outputs) != steps or any(len(sample) != width for sample in outputs[-1:])):
         stopped = Verdict.RUNTIME_ERROR, f"{len(outputs)} samples of {steps}: the simulation ended early or late"
     return Samples(stopped, outputs)
@@ -95,11 +97,22 @@ def scan(design: str, bench: Bench, mask: int, most_kb: int) -> list[tuple[int, 
 def _simulate(
     design: str, bench: Bench, parameters: Mapping[str, int], nonce: str, limits: Limits, *, scanned: int
 ) -> icarus.Simulation:
+    """What Icarus cannot compile though slang elaborates it is run as what it is written as in plain Verilog, where that is possible."""
     top = f"n{secrets.token_hex(8)}"
-    return icarus.simulate(
-        {"tb.sv": _render(bench, parameters, top, nonce, scanned), "design.sv": design},
-        top=top, data_files=bench.files, dump=False, is_expanded=True, compile_limits=COMPILE_LIMITS, run_limits=limits,
-    )  # fmt: skip
+    bench_text = _render(bench, parameters, top, nonce, scanned)
+
+    def simulate(text: str) -> icarus.Simulation:
+        return icarus.simulate(
+            {"tb.sv": bench_text, "design.sv": text},
+            top=top, data_files=bench.files, dump=False, is_expanded=True, compile_limits=COMPILE_LIMITS, run_limits=limits,
+        )  # fmt: skip
+
+    done = simulate(design)
+    if (done.ran is None or done.compiled.returncode != 0) and icarus.LACKS.match(compile_failure(done.compiled)[1]):
+        other = lowered(design, bench.interface.top, parameters)
+        again = simulate(other) if other is not None else done
+        return again if again.ran is not None and again.compiled.returncode == 0 else done
+    return done
 
 
 def _render(bench: Bench, parameters: Mapping[str, int], top: str, nonce: str, scanned: int) -> str:
