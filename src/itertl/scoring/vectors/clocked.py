@@ -147,7 +147,7 @@ class Driver:
     def _habit(self, width: int) -> _Habit:
         rng = self.rng
         if width > 1:
-            return _Habit(rng.choice((1.0, 1.0, 0.5, 0.2, 0.05)))
+            return _Habit(rng.choice((1.0, 1.0, 0.5, 0.2, 0.05, 0.01)))
         choice = rng.random()
         if choice < 0.15 and self.patterns:
             return _Habit(0.0, pattern=_bits(rng.choice(self.patterns), rng))
