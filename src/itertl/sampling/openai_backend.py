@@ -97,7 +97,7 @@ class OpenAIBackend:
                 "use sample.options.api=chat, or give the model's folder"
             )
         parts = compose(problem, config)
-        return EncodedPrompt(parts.plain, (), parts.prefill)
+        return EncodedPrompt(parts.plain, (), parts.prefill, parts.opening)
 
     def __call__(self, batch: Sequence[SampleRequest], settings: SamplingSettings) -> list[Generation]:
         """Ask for all of them; the answers may come in any order.

@@ -112,7 +112,7 @@ def _plain_template(config: PromptConfig, tokenizer: Any) -> str:
     """The last message as plain text, with the begin token where the tokenizer itself would put one."""
     ids = tokenizer.encode("a")
     begin = "{{ bos_token }}" if ids and ids[0] == tokenizer.bos_token_id else ""
-    before, _, after = clean(config.template).partition("{instruction}")
+    before, _, after = clean(config.template).replace("{header}", "").partition("{instruction}")
     return (
         f"{begin}{{%- set text = {_quoted(before)} + messages[-1]['content'] + {_quoted(after)} -%}}"
         "{{ text if text.endswith('\\n') else text + '\\n' }}"
