@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def convert_gguf(source: Path, folder: Path) -> None:
-    """Turn a GGUF file into a ``save_pretrained`` folder of float32 weights with its tokenizer.
+def convert_gguf(source: Path, folder: Path, *, may_tie: bool = True) -> None:
+    """Turn a GGUF file into a ``save_pretrained`` folder of float32 weights with its tokenizer. ``may_tie``: see ``tie``.
 
     The weights are de-quantized and moved into a model that was never marked as quantized: transformers refuses to
     save, and to train, one that was. Raises UsageError for a file that transformers cannot read.
@@ -34,7 +34,7 @@ def convert_gguf(source: Path, folder: Path) -> None:
             f"{source} cannot be converted ({error}); give a GGUF file of a causal language model"
         ) from error
     tokenizer: Any = models.with_pad_token(packed_tokenizer)
-    is_tied = tie(packed, source)
+    is_tied = may_tie and tie(packed, source)
     config = _plain_config(packed.config, tokenizer)
     with init_empty_weights(include_buffers=False):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)

@@ -6,8 +6,9 @@ its name nor where it came from is trusted, its SHA-256 alone.
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from itertl import model_hub
 from itertl.errors import ToolMissing
@@ -26,6 +27,7 @@ class Alias:
     file: str
     sha256: str
     bytes: int | None = None  # of the file: others of that name are not read
+    prompt: Mapping[str, Any] = field(default_factory=dict[str, Any])  # the form of its prompts in which it does best (docs/sampling.md)
 
     @property
     def remedy(self) -> str:
@@ -36,14 +38,16 @@ class Alias:
         )
 
 
+_FENCED = {"style": "chat", "system": "", "header": "prefill", "opening": "```verilog\n"}
+
 ALIASES: Mapping[str, Alias] = {
     "qwen2.5-coder-0.5b": Alias(
         "Qwen2.5-Coder-0.5B-Instruct", "Qwen/Qwen2.5-Coder-0.5B-Instruct", "apache-2.0", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
-        "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32", 491400064,
+        "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32", 491400064, _FENCED,
     ),
     "qwen2.5-coder-1.5b": Alias(
         "Qwen2.5-Coder-1.5B-Instruct", "Qwen/Qwen2.5-Coder-1.5B-Instruct", "apache-2.0", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
-        "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+        "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046", None, _FENCED,
     ),
 }  # fmt: skip
 
