@@ -187,7 +187,7 @@ def _choose(text: str, pieces: list[_Piece], prefill: str, header: str) -> list[
     if whole or goes_on:
         return list(dict.fromkeys([*goes_on, *whole]))
     for group in ([p for p in pieces if p.is_fenced], pieces):
-        begun = [p for p in group if units[p]]
+        begun = [p for p in group if units[p] and text[p.start : p.end].strip()]  # a prefill with nothing behind it is no answer
         if begun:
             return begun[:1]
         bodies = [p for p in group if header and (looks_like_code(shown[p]) or (p.is_fenced and (_GATE.search(shown[p]) or _goes_on(shown[p], [], everything, None))))]
