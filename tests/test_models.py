@@ -88,7 +88,7 @@ def test_a_gguf_file_brings_its_own_tokenizer_whatever_lies_beside_it(tmp_path: 
 def two_matrices(folder: Path, monkeypatch: pytest.MonkeyPatch, head: str, embeddings: str, apart: float) -> tuple[Path, Any]:
     """A GGUF file that stores the head apart, in another type; the head is the embeddings plus ``apart`` of noise. And the model of it."""
     make_tiny(folder / "model")
-    model = load_model(folder / "model", device="cpu")
+    model: Any = load_model(folder / "model", device="cpu")
     model.config.tie_word_embeddings = False
     weight = model.get_input_embeddings().weight.detach()
     noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)) * weight.std()
@@ -109,7 +109,7 @@ def two_matrices(folder: Path, monkeypatch: pytest.MonkeyPatch, head: str, embed
 def test_a_head_stored_beside_its_embeddings_is_tied_to_the_finer(head: str, embeddings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, original = two_matrices(tmp_path, monkeypatch, head, embeddings, 0.0)
     convert_gguf(source, tmp_path / "tied")
-    tied = load_model(tmp_path / "tied", device="cpu")
+    tied: Any = load_model(tmp_path / "tied", device="cpu")
     assert tied.config.tie_word_embeddings and tied.num_parameters() == load_model(tmp_path / "model", device="cpu").num_parameters()
     exact = original.get_input_embeddings().weight.detach()
     apart = float((tied.get_input_embeddings().weight.detach() - exact).abs().max() / exact.abs().max())
