@@ -27,7 +27,7 @@ class Alias:
     file: str
     sha256: str
     bytes: int | None = None  # of the file: others of that name are not read
-    prompt: Mapping[str, Any] = field(default_factory=dict[str, Any])  # the form of its prompts in which it does best (docs/sampling.md)
+    prompt: Mapping[str, Any] = field(default_factory=dict[str, Any])  # the form of its prompts where a recipe says none (docs/sampling.md)
 
     @property
     def remedy(self) -> str:
