@@ -305,3 +305,28 @@ def test_prose_before_a_body_is_no_code(before: str) -> None:
     assert found.code == f"module m(input a, output y);\n{kept}assign y = a;\nendmodule"
     always = "always @(posedge clk or negedge rst)\n  q <= d;\nendmodule\n"
     assert "always @(posedge clk or negedge rst)" in extract(before + always, header="module m(input clk, rst, d, output reg q);\n").code
+
+
+FENCE = "```verilog\n"
+
+
+def test_an_answer_that_begins_in_a_fence_ends_where_that_closes() -> None:
+    """What follows is prose, and its code a second answer; the account knows the difference."""
+    behind = f"\n```\n\nIt picks an input, assign y = 2;\n\n{FENCE}{TESTBENCH}\n```\n"
+    found = extract(BODY + behind, header=HEADER, prefill=HEADER, opening=FENCE)
+    assert found.code == MODULE
+    account(BODY + behind, found, HEADER)
+    reasons = {d.text.strip(): d.reason for d in found.dropped}
+    assert reasons["It picks an input, assign y = 2;"] == "prose outside the code" and reasons[TESTBENCH] == "testbench"
+    assert extract(BODY + "```", header=HEADER, prefill=HEADER, opening=FENCE).code == MODULE  # on the last line of the code
+    unclosed = extract("  assign y = a;\n```\nThat's all; assign y = 2;\n", header=HEADER, prefill=HEADER, opening=FENCE)
+    assert unclosed.code == HEADER + "  assign y = a;\nendmodule"
+    whole = extract(f"{MODULE}\n```\nBye.", header=HEADER, opening=f"Here it is:\n\n{FENCE}")  # the header was not prefilled
+    assert whole.code == MODULE and whole.dropped[-1].reason == "prose outside the code"
+
+
+@pytest.mark.parametrize("text", ["", "\n", "```", "\n```", "\n```\n"])
+@pytest.mark.parametrize("opening", ["", FENCE])
+def test_a_prefilled_header_with_nothing_behind_it_is_no_code(text: str, opening: str) -> None:
+    found = extract(text, header=HEADER, prefill=HEADER, opening=opening)
+    assert found.code == "" and "".join(d.text for d in found.dropped) == text

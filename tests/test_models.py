@@ -6,14 +6,21 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from gguf import GGMLQuantizationType
 
+from itertl import model_alias, model_hub
 from itertl.config import ModelConfig, PromptConfig
 from itertl.errors import ToolMissing, UsageError
+from itertl.export import gguf_file
 from itertl.export.stage import export
 from itertl.gguf_conversion import convert_gguf
+from itertl.model_alias import ALIASES
 from itertl.models import (
     end_token_ids,
     find_smollm2,
@@ -22,12 +29,15 @@ from itertl.models import (
     make_tiny,
     policy_id,
     resolve_model,
+    save_quietly,
     tiny_tokenizer,
     with_pad_token,
 )
 from itertl.records import Problem, SamplingSettings
 from itertl.sampling.plan import plan_requests
+from itertl.sampling.prompt_form import read_form
 from itertl.sampling.transformers_backend import TransformersBackend
+from itertl.storage import hash_file
 
 
 def test_the_tiny_model_is_the_same_every_time(tmp_path: Path) -> None:
@@ -73,6 +83,81 @@ def test_a_gguf_file_brings_its_own_tokenizer_whatever_lies_beside_it(tmp_path: 
     convert_gguf(file, tmp_path / "back")
     text = "module a(input b); // é\n"
     assert load_tokenizer(tmp_path / "back").encode(text) == load_tokenizer(tmp_path / "model").encode(text)
+
+
+def two_matrices(folder: Path, monkeypatch: pytest.MonkeyPatch, head: str, embeddings: str, apart: float) -> tuple[Path, Any]:
+    """A GGUF file that stores the head apart, in another type; the head is the embeddings plus ``apart`` of noise. And the model of it."""
+    make_tiny(folder / "model")
+    model: Any = load_model(folder / "model", device="cpu")
+    model.config.tie_word_embeddings = False
+    weight = model.get_input_embeddings().weight.detach()
+    noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)) * weight.std()
+    model.get_output_embeddings().weight = torch.nn.Parameter(weight + apart * noise)
+    save_quietly(model, load_tokenizer(folder / "model"), folder / "untied")
+    kinds, planned = {"output.weight": head, "token_embd.weight": embeddings}, gguf_file.plan_tensors
+
+    def mixed(*arguments: Any) -> list[gguf_file.Stored]:
+        return [replace(s, kind=GGMLQuantizationType[kinds[s.name]]) if s.name in kinds else s for s in planned(*arguments)]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gguf_file, "plan_tensors", mixed)
+        gguf_file.write_gguf(folder / "untied", folder / "two.gguf", "f32", name="two")
+    return folder / "two.gguf", model
+
+
+@pytest.mark.parametrize(("head", "embeddings"), [("Q8_0", "Q5_0"), ("Q4_0", "Q8_0"), ("Q4_1", "F16"), ("F32", "F32")])
+def test_a_head_stored_beside_its_embeddings_is_tied_to_the_finer(head: str, embeddings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, original = two_matrices(tmp_path, monkeypatch, head, embeddings, 0.0)
+    convert_gguf(source, tmp_path / "tied")
+    tied: Any = load_model(tmp_path / "tied", device="cpu")
+    assert tied.config.tie_word_embeddings and tied.num_parameters() == load_model(tmp_path / "model", device="cpu").num_parameters()
+    exact = original.get_input_embeddings().weight.detach()
+    apart = float((tied.get_input_embeddings().weight.detach() - exact).abs().max() / exact.abs().max())
+    assert apart <= (0.005 if "8_0" in head + embeddings else 0.001)  # half a step of 127: nothing of the coarser is left
+    ids = torch.arange(4, 40)[None]
+    with torch.inference_mode():
+        assert torch.allclose(tied(ids).logits, original(ids).logits, atol=0.02 if "8_0" in head + embeddings else 2e-3)
+    if head == "F32":  # an untied checkpoint is exported as it is, though its matrices are one
+        assert export(tmp_path / "untied", tmp_path / "out", kind="f32").gguf is not None
+
+
+@pytest.mark.parametrize("apart", [0.2, 1.5])
+def test_a_head_of_its_own_stays_apart(apart: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, original = two_matrices(tmp_path, monkeypatch, "Q8_0", "Q5_0", apart)
+    convert_gguf(source, tmp_path / "model2")
+    model: Any = load_model(tmp_path / "model2", device="cpu")
+    assert not model.config.tie_word_embeddings
+    for found, exact in zip((model.lm_head, model.model.embed_tokens), (original.lm_head, original.model.embed_tokens), strict=True):
+        assert (found.weight - exact.weight).norm() < 0.06 * exact.weight.norm()
+
+
+def test_an_alias_is_known_by_its_checksum_wherever_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under any name, in folders or named itself; a file of that name with other bytes is refused, and told."""
+    make_tiny(tmp_path / "tiny")
+    export(tmp_path / "tiny", tmp_path / "out", kind="f32")
+    [file] = (tmp_path / "out").glob("*.gguf")
+    alias = replace(ALIASES["qwen2.5-coder-0.5b"], sha256=hash_file(file), bytes=file.stat().st_size)
+    monkeypatch.setattr(model_alias, "ALIASES", {"alias": alias})
+    monkeypatch.setattr(model_hub, "is_had", lambda name: False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    asked, cache = ModelConfig(path="alias"), tmp_path / "cache"
+    monkeypatch.setenv("ITERTL_MODELS", "")
+    with pytest.raises(ToolMissing, match=f"(?s)hf download.*{alias.sha256}.*ITERTL_MODELS"):
+        resolve_model(asked, cache=cache)
+    (tmp_path / "models" / "deep").mkdir(parents=True)
+    impostor = tmp_path / "models" / alias.file
+    impostor.write_bytes(b"\0" * file.stat().st_size)
+    monkeypatch.setenv("ITERTL_MODELS", os.pathsep.join([str(tmp_path / "nowhere"), str(tmp_path / "models")]))
+    with pytest.raises(ToolMissing, match=f"{alias.file} is not"):
+        resolve_model(asked, cache=cache)
+    shutil.copyfile(file, tmp_path / "models" / "deep" / "renamed.GGUF")
+    found = resolve_model(asked, cache=cache)
+    assert policy_id(found) == policy_id(tmp_path / "tiny")
+    shutil.rmtree(tmp_path / "models")
+    assert resolve_model(asked, cache=cache) == resolve_model(ModelConfig(path=str(file)), cache=cache) == found  # converted once
+    monkeypatch.setattr(model_hub, "is_had", lambda name: True)
+    assert resolve_model(asked, cache=tmp_path / "other") == alias.hub
+    assert read_form("alias") == PromptConfig(**alias.prompt) != PromptConfig()
 
 
 @pytest.mark.parametrize("path", ["./nowhere", "/nowhere/model", "missing.gguf", "random:huge", "a/b/c", ""])

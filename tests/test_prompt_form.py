@@ -18,7 +18,7 @@ from itertl.training.methods import resolve_method
 from itertl.training.stage import train
 
 PROBLEM = Problem.create(instruction="An inverter.", header="module inv(input a, output y);", source="test")
-FORM = PromptConfig(style="chat", system='Say "Verilog"\nand \'no more\' \\ {{ x }}.', header="prefill", template="Task: {instruction}")
+FORM = PromptConfig(style="chat", system='Say "Verilog"\nand \'no more\' \\ {{ x }}.', header="prefill", opening="```verilog\n", template="Task: {instruction}")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_the_chat_template_says_the_system_message(trained: Path) -> None:
     def shown(tokenizer: Any, *messages: dict[str, str]) -> str:
         return str(tokenizer.apply_chat_template([*messages], tokenize=False, add_generation_prompt=True))
 
-    assert shown(after, *asked) + PROBLEM.header == encode_prompt(PROBLEM, FORM, before).text == encode_prompt(PROBLEM, FORM, after).text
+    assert shown(after, *asked) + FORM.opening + PROBLEM.header == encode_prompt(PROBLEM, FORM, before).text == encode_prompt(PROBLEM, FORM, after).text
     other = {"role": "system", "content": "Other."}
     assert shown(after, other, *asked) == shown(before, other, *asked)
     once = after.chat_template
@@ -80,14 +80,14 @@ def test_an_export_carries_the_form_and_an_example_that_was_run(trained: Path, t
     export(trained, tmp_path / "out", kind="f32")
     assert read_form(tmp_path / "out") == read_form(tmp_path / "out" / "out-f32.gguf") == FORM
     card = (tmp_path / "out" / "README.md").read_text()
-    program = card.split("```python\n")[1].split("```")[0]
+    program = card.split("```python\n")[1].split("\n```")[0]
     monkeypatch.chdir(tmp_path)
     printed: list[str] = []
     found: dict[str, Any] = {"print": printed.append}
     exec(program, found)
-    assert found["prompt"].endswith("<|im_start|>assistant\nmodule counter(input clk, input rst, input en, output reg [3:0] q);")
+    assert found["prompt"].endswith("<|im_start|>assistant\n```verilog\nmodule counter(input clk, input rst, input en, output reg [3:0] q);")
     assert '<|im_start|>system\nSay "Verilog"' in found["prompt"] and "user\nTask: Write a 4-bit counter." in found["prompt"]
-    assert printed[0].splitlines()[0].rstrip() in card and "--header 'module counter(" in card
+    assert printed[0].splitlines()[1].rstrip() in card and "--header 'module counter(" in card
 
 
 def test_a_plain_prompt_is_a_template_for_who_knows_chats_alone(tmp_path: Path) -> None:

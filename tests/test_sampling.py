@@ -209,6 +209,23 @@ def test_plain_prompts_and_headers() -> None:
     assert tokenizer.decode(texts["append"].token_ids) == texts["append"].text
 
 
+def test_an_opening_begins_every_answer_and_is_no_part_of_a_response() -> None:
+    """Before a prefilled header, behind a closed thought, on a line of its own; {header} in the template tells it too."""
+    tokenizer, fence, code = tiny_tokenizer(chat=True), "```verilog\n", HEADER + "endmodule\n"
+    ask, form = problem("Do {header}.", HEADER, code), PromptConfig(header="prefill", opening=fence, template="{instruction}\n{header}?")
+    turn = "<|im_start|>user\nDo {header}.\n" + HEADER + "?<|im_end|>\n<|im_start|>assistant\n"
+    prompt = encode_prompt(ask, form, tokenizer)
+    assert (prompt.text, prompt.opening, prompt.prefill) == (turn + fence + HEADER, fence, HEADER)
+    assert tokenizer.decode(prompt.token_ids) == prompt.text
+    assert tokenizer.decode(encode_response(code, prompt, tokenizer)) == "endmodule\n<|im_end|>"
+    omitted = encode_prompt(ask, form.model_copy(update={"header": "omit"}), tokenizer)
+    assert (omitted.text, omitted.prefill) == (turn + fence, "")
+    plain = encode_prompt(problem("Hi", "module m;", "x"), PromptConfig(style="plain", opening=fence), tokenizer)
+    assert plain.text == "Hi\nmodule m;\n" + fence
+    tokenizer.chat_template = "{{ messages[0]['content'] }}\nA: <think>\n"
+    assert encode_prompt(ask, form, tokenizer).text.endswith("A: <think>\n</think>\n\n" + fence + HEADER)
+
+
 def test_chat_prompts_and_system_messages() -> None:
     tokenizer = tiny_tokenizer(chat=True)
     user = "<|im_start|>user\nHi\nmodule m(input a);\n<|im_end|>\n<|im_start|>assistant\n"

@@ -1,5 +1,6 @@
 """From scored candidates to groups: which text, which ids, and an account of what is left out."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ def test_everything_left_out_is_counted(tokenizer: Any) -> None:
         cases.scored(good, 2, good.reference or "", 1.0),  # duplicate of the reference
         cases.scored(good, 3, "module b; " + "wire w; " * 40, 0.5),  # too long
         cases.scored(good, 4, "module c; endmodule", None),  # unscored by our fault
-        cases.scored(good, 5, "", 0.0, text=" \n"),  # empty
+        cases.scored(good, 5, "", 0.0, text="", finish="length"),  # the prompt left no room
+        cases.scored(good, 6, "", 0.0, text="", token_ids=()),  # an endpoint held the answer back
         cases.scored(long_reference, 0, "module a; endmodule", 0.5),
         cases.scored(none, 0, "module a; endmodule", 0.5),
     ]
@@ -92,10 +94,28 @@ def test_everything_left_out_is_counted(tokenizer: Any) -> None:
     assert [g.problem_id for g in result.groups] == [good.id]
     assert (counts.problems_without_reference, counts.prompts_too_long, counts.references_too_long) == (2, 1, 1)
     assert (counts.candidates, counts.duplicates) == (3, 2)
-    assert (counts.candidates_too_long, counts.candidates_unscored, counts.candidates_empty) == (1, 1, 1)
+    assert (counts.candidates_too_long, counts.candidates_unscored, counts.candidates_empty) == (1, 1, 2)
     assert counts.candidates_of_dropped == 2
     kept = counts.candidates + counts.candidates_too_long + counts.candidates_unscored + counts.candidates_empty
     assert kept + counts.candidates_of_dropped == len(rows)
+
+
+def test_an_answer_that_ends_at_once_is_its_end_token(tokenizer: Any) -> None:
+    """In either text, behind a prefilled header too; it is pushed down, and never imitated."""
+    header = "module m(output y);\n"
+    item = Problem.create(instruction="Do.", header=header, reference=header + "assign y = 1;\nendmodule\n", source="t")
+    end, other = tokenizer.eos_token_id, tokenizer.bos_token_id
+    rows = [cases.scored(item, n, "", 0.0, text="", token_ids=ids) for n, ids in enumerate([(end,), None, (other,)])]
+    rows.append(cases.scored(item, 3, "", 0.0, text="Sorry."))
+    form = PromptConfig(style="plain", header="prefill", opening="```verilog\n")
+    for text in ("code", "raw"):
+        result = build(rows, [item], tokenizer, candidate_text=text, prompt=form)
+        (group,) = result.groups
+        assert [r.token_ids for r in group.responses[:3]] == [(end,), (end,), (other,)]
+        assert (result.counts.candidates, result.counts.candidates_empty, result.counts.duplicates) == (4, 0, 1)
+        assert group.needed(METHODS["itertl"]) == (0, 1, 2, 3, 4)
+        assert group.ce_target(METHODS["raft"]) == 3
+        assert replace(group, responses=(*group.responses[:3], group.reference)).ce_target(METHODS["raft"]) is None
 
 
 def test_length_limit_is_exact(tokenizer: Any) -> None:

@@ -36,8 +36,9 @@ def model(policy: tuple[Path, Any]) -> Any:
 def groups_of(policy: tuple[Path, Any], count: int, method: Method, **train: Any) -> tuple[Group, ...]:
     made = cases.case(count)
     config = TrainConfig(**train)
+    ends_at_once = cases.scored(made.problems[0], 0, "", 0.2, text="")  # the first problem's worst: a response of one token
     return build_groups(
-        made.rows, made.problems, policy[1], prompt=cases.PROMPT, score=cases.SCORE, train=config, method=method
+        [ends_at_once, *made.rows[1:]], made.problems, policy[1], prompt=cases.PROMPT, score=cases.SCORE, train=config, method=method
     ).groups
 
 

@@ -90,7 +90,8 @@ class PromptConfig(_Part):
     style: Literal["auto", "chat", "plain"] = "auto"  # auto: chat where the tokenizer has a template
     system: str | None = None  # system message of a chat; None: the template's own default
     header: Literal["append", "prefill", "omit"] = "append"  # header after the instruction, as start of the answer, or not
-    template: str = "{instruction}"  # text around the instruction
+    opening: str = ""  # text that is put before the answer, such as "```verilog\n"; a prefilled header comes behind it
+    template: str = "{instruction}"  # text around the instruction, and {header} where it is to be told there too
 
 
 class SampleConfig(_Part):

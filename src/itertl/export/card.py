@@ -5,6 +5,7 @@ what the run does not say is said to be unknown. Names of files and folders are 
 path of the machine that trained the model gets out.
 """
 
+import json
 import re
 import shlex
 from collections import Counter
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from itertl import models, storage
+from itertl import model_alias, models, storage
 from itertl.config import PromptConfig
 from itertl.errors import DataError
 from itertl.export.example import COMMAND, run_example
@@ -52,11 +53,15 @@ def base_of(source: Source) -> Base | None:
         return None
     if name == models.SMOLLM2:
         return Base("SmolLM2-135M-Instruct", models.SMOLLM2_HUB, "apache-2.0")
+    if name in model_alias.ALIASES:
+        alias = model_alias.ALIASES[name]
+        return Base(alias.title, alias.hub, alias.licence)
     if name in models.RANDOM_TINY:
         return Base(f"{name} (random weights)")
     path = Path(name).expanduser()
     if path.suffix.lower() == ".gguf":
-        return Base(path.name, None, _gguf_licence(path))
+        known = model_alias.by_checksum(storage.hash_file(path)) if path.is_file() else None
+        return Base(known.title, known.hub, known.licence) if known else Base(path.name, None, _gguf_licence(path))
     if path.is_dir():
         matter = front_matter(path / "README.md")
         hub = matter.get("base_model")
@@ -313,9 +318,10 @@ def _prompt(form: PromptConfig | None) -> str:
         "omit": "without a header",
     }
     system = f", system message `{_cell(form.system)}`" if form.system else ""
+    opening = f", the answer begun with {_cell(json.dumps(form.opening))}" if form.opening else ""
     style = "the tokenizer's chat template" if form.style == "chat" else "plain text"
     return (
-        f"Trained with prompts as {style}{system}: `{_cell(form.template)}`, {header[form.header]}. "
+        f"Trained with prompts as {style}{system}: `{_cell(form.template)}`, {header[form.header]}{opening}. "
         "Asked in another form it may write no Verilog at all."
     )
 

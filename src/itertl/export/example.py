@@ -69,10 +69,11 @@ def _prompt_lines(form: PromptConfig, tokenizer: Any) -> list[str]:
     """Lines that set ``start`` and ``inputs`` as training had them: by the chat template where it gives the same, else the text itself."""
     wanted = encode_prompt(PROBLEM, form, tokenizer)
     parts = compose(PROBLEM, form)
-    lines = [f"start = {wanted.prefill!r}  # of the answer"]
+    begun = wanted.opening + wanted.prefill
+    lines = [f"start = {begun!r}  # of the answer"]
     for messages in ([], [{"role": "system", "content": parts.system}]) if form.style != "plain" else ():
         asked = [*messages, {"role": "user", "content": parts.user}]
-        if tokenizer.chat_template and _rendered(tokenizer, asked) + wanted.prefill == wanted.text:
+        if tokenizer.chat_template and _rendered(tokenizer, asked) + begun == wanted.text:
             lines += [f"messages = {asked!r}", "prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) + start"]
             break
     else:

@@ -81,7 +81,7 @@ def check_gguf(file: Path, folder: Path, planned: list[Stored]) -> Check:
         back.mkdir()
         vocabulary = read_vocabulary(folder, next(s.shape[0] for s in planned if s.name == "token_embd.weight"))
         try:
-            gguf_conversion.convert_gguf(alone, back) if vocabulary.is_plain else _read_weights(alone, back)
+            gguf_conversion.convert_gguf(alone, back, may_tie=False) if vocabulary.is_plain else _read_weights(alone, back)
         except ItertlError as error:
             raise ToolFailed(f"{file.name}: cannot be loaded back ({error})") from error
         _check_keys(file, vocabulary, config, notes)

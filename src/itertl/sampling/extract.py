@@ -76,25 +76,27 @@ class _Drop:
     reason: str
 
 
-def extract(text: str, *, header: str = "", prefill: str = "", top: str | None = None, opened: bool = False) -> Extraction:
+def extract(text: str, *, header: str = "", prefill: str = "", top: str | None = None, opened: bool = False, opening: str = "") -> Extraction:
     """Take the Verilog out of ``text``; never raises.
 
     A thought (``thoughts``) is no answer, ``opened`` where the prompt ended inside one; of several modules of one name the last that
     is presented as the answer counts (``versions``).
 
-    ``prefill`` was the start of the answer and comes before ``text``. ``header`` is the module header of the task: it
+    ``prefill`` was the start of the answer and comes before ``text``; ``opening`` stood before it, no code but perhaps
+    a fence, which then ends where ``text`` closes it. ``header`` is the module header of the task: it
     names the module that is wanted (``top`` does so where there is none), and comes before an answer that goes on from
     it. The characters of ``code`` and of ``dropped`` together are those of ``text``, beside prefill or header and the
     additions that ``dropped`` notes.
     """
     text = unix_lines(text)
-    found = [_extract(text, spans, header, prefill, top) for spans in answer_spans(text, opened=opened)]
+    is_fenced = len(_FENCE.findall(opening)) % 2 == 1
+    found = [_extract(text, spans, header, prefill, top, is_fenced) for spans in answer_spans(text, opened=opened)]
     return next((one for one in found if one.code), found[0])
 
 
-def _extract(text: str, spans: Sequence[Span], header: str, prefill: str, top: str | None) -> Extraction:
-    """``extract`` of one reading of the text: what lies outside of ``spans`` is thought."""
-    pieces, drops = _cut_at_marks(text, spans)
+def _extract(text: str, spans: Sequence[Span], header: str, prefill: str, top: str | None, is_fenced: bool) -> Extraction:
+    """``extract`` of one reading of the text: what lies outside of ``spans`` is thought; ``is_fenced``: it begins within a fence."""
+    pieces, drops = _cut_at_marks(text, spans, is_fenced)
     chosen = _choose(text, pieces, prefill, header or prefill)
     kept = [p for p in pieces if p in chosen]
     drops += [_Drop(p.start, p.end, _why_not(p)) for p in pieces if p not in chosen]
@@ -142,24 +144,24 @@ def _between(text: str, offsets: Sequence[tuple[int, int, int]], low: int, high:
     return text[begin:end]
 
 
-def _cut_at_marks(text: str, spans: Sequence[Span]) -> tuple[list[_Piece], list[_Drop]]:
+def _cut_at_marks(text: str, spans: Sequence[Span], is_fenced: bool) -> tuple[list[_Piece], list[_Drop]]:
     """Split each span at fences and chat markers; what lies outside of the spans is thought."""
     pieces: list[_Piece] = []
     drops = [_Drop(low, high, THOUGHT) for low, high in _gaps(spans, len(text))]
     for low, high in spans:
-        mine, gone = _cut_span(text[low:high])
+        mine, gone = _cut_span(text[low:high], is_fenced and low == 0)
         pieces += [_Piece(p.start + low, p.end + low, p.is_fenced) for p in mine]
         drops += [_Drop(d.start + low, d.end + low, d.reason) for d in gone]
     return pieces, drops
 
 
-def _cut_span(text: str) -> tuple[list[_Piece], list[_Drop]]:
-    """Split at fences and chat markers. A fence toggles between prose and code; an unclosed one goes to the end."""
+def _cut_span(text: str, fenced: bool) -> tuple[list[_Piece], list[_Drop]]:
+    """Split at fences and chat markers. A fence toggles between prose and code (``fenced``: at first); an unclosed one goes to the end."""
     marks = [(m.start(), m.end(), "code fence") for m in _FENCE.finditer(text)]
     marks += [(m.start(), m.end(), "chat marker") for m in _MARKER.finditer(text)]
     pieces: list[_Piece] = []
     drops: list[_Drop] = []
-    position, fenced = 0, False
+    position = 0
     for start, end, reason in sorted(marks):
         if start < position:
             continue
@@ -185,7 +187,7 @@ def _choose(text: str, pieces: list[_Piece], prefill: str, header: str) -> list[
     if whole or goes_on:
         return list(dict.fromkeys([*goes_on, *whole]))
     for group in ([p for p in pieces if p.is_fenced], pieces):
-        begun = [p for p in group if units[p]]
+        begun = [p for p in group if units[p] and text[p.start : p.end].strip()]  # a prefill with nothing behind it is no answer
         if begun:
             return begun[:1]
         bodies = [p for p in group if header and (looks_like_code(shown[p]) or (p.is_fenced and (_GATE.search(shown[p]) or _goes_on(shown[p], [], everything, None))))]

@@ -97,7 +97,7 @@ class OpenAIBackend:
                 "use sample.options.api=chat, or give the model's folder"
             )
         parts = compose(problem, config)
-        return EncodedPrompt(parts.plain, (), parts.prefill)
+        return EncodedPrompt(parts.plain, (), parts.prefill, parts.opening)
 
     def __call__(self, batch: Sequence[SampleRequest], settings: SamplingSettings) -> list[Generation]:
         """Ask for all of them; the answers may come in any order.
@@ -275,6 +275,8 @@ def _read(answer: dict[str, Any]) -> tuple[Generation, str]:
     ids = choice.get("token_ids")
     token_ids = tuple(ids) if isinstance(ids, list) and all(isinstance(i, int) for i in ids) else None
     odd = "" if reason in ("stop", "length") else str(reason)
+    if odd and not text:
+        token_ids = ()  # held back or broken off: not an answer that the model ended at once
     return Generation(str(text), finish, token_ids, _logprobs(choice.get("logprobs")), _counted(answer.get("usage"))), odd
 
 

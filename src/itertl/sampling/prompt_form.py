@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from itertl import model_hub
+from itertl import model_alias, model_hub
 from itertl.config import PromptConfig, Recipe
 from itertl.errors import DataError
 from itertl.sampling.prompts import clean, render_chat
@@ -34,11 +34,13 @@ def write_form(config: PromptConfig, tokenizer: "PreTrainedTokenizerBase", folde
 
 
 def read_form(model: str | Path, revision: str | None = None) -> PromptConfig | None:
-    """The form that lies with a folder, beside a .gguf file, or in a repository of the hub; None where there is none.
+    """The form that lies with a folder, beside a .gguf file, or in a repository of the hub, or an alias' own; None where there is none.
 
     Raises DataError for a file that is no form.
     """
     path = Path(model).expanduser()
+    if str(model) in model_alias.ALIASES and not path.exists():
+        return PromptConfig.model_validate(model_alias.ALIASES[str(model)].prompt)
     file = path / FORM_FILE if path.is_dir() else path.with_name(FORM_FILE)
     if not path.exists():
         found = model_hub.hub_file(str(model), FORM_FILE, revision)
@@ -73,7 +75,7 @@ def with_form(recipe: Recipe, say: Callable[[str], object]) -> Recipe:
         trained = getattr(saved, name)
         if value != trained:
             shown = [json.dumps(v, ensure_ascii=False) for v in (trained, value)]
-            say(f"warning: the model was trained with prompt.{name} {shown[0]}; it is asked with {shown[1]}")
+            say(f"warning: the form that comes with the model has prompt.{name} {shown[0]}; it is asked with {shown[1]}")
     return recipe.model_copy(update={"prompt": saved.model_copy(update=asked)})
 
 
@@ -112,7 +114,7 @@ def _plain_template(config: PromptConfig, tokenizer: Any) -> str:
     """The last message as plain text, with the begin token where the tokenizer itself would put one."""
     ids = tokenizer.encode("a")
     begin = "{{ bos_token }}" if ids and ids[0] == tokenizer.bos_token_id else ""
-    before, _, after = clean(config.template).partition("{instruction}")
+    before, _, after = clean(config.template).replace("{header}", "").partition("{instruction}")
     return (
         f"{begin}{{%- set text = {_quoted(before)} + messages[-1]['content'] + {_quoted(after)} -%}}"
         "{{ text if text.endswith('\\n') else text + '\\n' }}"

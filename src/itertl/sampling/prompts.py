@@ -4,6 +4,7 @@ Sampling and training call the same two functions, so that a response is tokenis
 on its own, after the prompt's ids, never across the border between the two.
 """
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EncodedPrompt:
-    """What the model is given. ``prefill`` is the end of ``text`` that counts as the start of the answer."""
+    """What the model is given. ``prefill`` is the end of ``text`` that counts as the start of the answer.
+
+    ``opening`` stands before it, is the answer's too, and is no part of the code.
+    """
 
     text: str
     token_ids: tuple[int, ...]
     prefill: str
+    opening: str = ""
 
 
 def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrainedTokenizerBase") -> EncodedPrompt:
@@ -31,6 +36,7 @@ def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrained
     Plain text is instruction, newline, and the header where ``config.header`` is "append" (VerilogEval's way). A chat
     puts the same into the user's turn. "prefill" starts the assistant's answer with the header instead; a reference
     that does not start with it could never be an answer to that prompt, so there the header is appended.
+    ``config.opening``, a code fence say, begins every answer, before the header where that is prefilled.
     A benchmark that brings a whole prompt of its own says so by ``extra["system"]``: then that system message and the
     bare instruction are used. A begin token comes once: from the template, or from the tokenizer. Where the template
     opens a thought, a prefilled header would lie in it: there the thought is closed first, so the model answers without
@@ -40,27 +46,30 @@ def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrained
     parts = compose(problem, config)
     if not chat:
         text = parts.plain
-        return EncodedPrompt(text, _without_end(tokenizer, _ids(tokenizer, text, special=True)), parts.prefill)
+        return EncodedPrompt(text, _without_end(tokenizer, _ids(tokenizer, text, special=True)), parts.prefill, parts.opening)
     if not tokenizer.chat_template:
         raise UsageError("prompt.style is chat, but the model's tokenizer has no chat template; use prompt.style=plain")
     text = render_chat(tokenizer, parts.user, parts.system)
-    text += (_thought_end(text) if parts.prefill else "") + parts.prefill
-    return EncodedPrompt(text, _ids(tokenizer, text, special=False), parts.prefill)
+    begun = parts.opening + parts.prefill
+    text += (_thought_end(text) if begun else "") + begun
+    return EncodedPrompt(text, _ids(tokenizer, text, special=False), parts.prefill, parts.opening)
 
 
 @dataclass(frozen=True, slots=True)
 class PromptParts:
-    """A prompt before any tokenizer. ``header`` comes after the instruction, ``prefill`` starts the answer."""
+    """A prompt before any tokenizer. ``header`` comes after the instruction, ``opening`` and ``prefill`` start the answer."""
 
     system: str | None
     instruction: str  # the template around it
     header: str
     prefill: str
+    opening: str = ""
 
     @property
     def plain(self) -> str:
-        """The text of a prompt that is no chat, the prefill included."""
-        return _line(self.instruction) + self.header + self.prefill
+        """The text of a prompt that is no chat, the start of the answer included."""
+        told = _line(self.instruction) + self.header
+        return (_line(told) if self.opening else told) + self.opening + self.prefill
 
     @property
     def user(self) -> str:
@@ -69,18 +78,20 @@ class PromptParts:
 
 
 def compose(problem: Problem, config: PromptConfig, *, can_prefill: bool = True) -> PromptParts:
-    """The parts of a problem's prompt, as ``encode_prompt`` says. Without ``can_prefill`` "prefill" is "append"."""
+    """The parts of a problem's prompt, as ``encode_prompt`` says. Without ``can_prefill`` nothing starts the answer, and "prefill" is "append"."""
     is_own = "system" in problem.extra
     system = str(problem.extra["system"]) if is_own else config.system
     template = "{instruction}" if is_own else clean(config.template)
-    instruction = template.replace("{instruction}", clean(problem.instruction))
     header = clean(problem.header) if problem.header.strip() else ""
+    told = {"{instruction}": clean(problem.instruction), "{header}": header}
+    instruction = re.sub(r"\{(?:instruction|header)\}", lambda place: told[place.group()], template)
     reference = problem.reference
     fits = can_prefill and (reference is None or clean(reference).startswith(header))
     prefill = header if config.header == "prefill" and fits else ""
     if config.header == "omit" or prefill:
         header = ""
-    return PromptParts(None if system is None else clean(system), instruction, header, prefill)
+    opening = clean(config.opening) if can_prefill else ""
+    return PromptParts(None if system is None else clean(system), instruction, header, prefill, opening)
 
 
 def encode_response(

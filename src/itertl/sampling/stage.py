@@ -198,7 +198,8 @@ def as_candidate(request: SampleRequest, generation: Generation, settings: Sampl
     """The record of what was drawn, with the Verilog taken from it."""
     text = clean(generation.text)
     is_opened = opens_thought(request.prompt.text) is not None
-    found = extract(text, header=request.header, prefill=request.prompt.prefill, top=request.top, opened=is_opened)
+    asked = request.prompt
+    found = extract(text, header=request.header, prefill=asked.prefill, top=request.top, opened=is_opened, opening=asked.opening)
     prompt_tokens, completion_tokens = generation.counted or (0, 0)
     return Candidate(
         problem_id=request.problem_id, index=request.index, policy=policy, settings=settings, seed=request.seed,

@@ -51,7 +51,7 @@ class Stopper:
                 request, text = self._requests[number], self._decode(ids)
                 if self._thinks[number] and not closes_thought(text):
                     return None
-                if is_complete(text, header=request.header, prefill=request.prompt.prefill, top=request.top):
+                if is_complete(text, header=request.header, prefill=request.prompt.prefill, top=request.top, opening=request.prompt.opening):
                     return "module"
                 self._is_near[number] = _END in text and _UNDECIDED.match(text.rpartition(_END)[2]) is not None
         if self._settings.stop_at_repetition and len(ids) % _LOOP_EVERY == 0 and goes_in_circles(ids):
@@ -59,7 +59,7 @@ class Stopper:
         return None
 
 
-def is_complete(text: str, *, header: str = "", prefill: str = "", top: str | None = None) -> bool:
+def is_complete(text: str, *, header: str = "", prefill: str = "", top: str | None = None, opening: str = "") -> bool:
     """Whether nothing that may follow ``text`` belongs to the code that extraction keeps of it; see the module."""
     wanted = module_name(header or prefill) or top
     if not wanted or _END not in text or any(slip in text for slip in _SLIPS):
@@ -67,7 +67,7 @@ def is_complete(text: str, *, header: str = "", prefill: str = "", top: str | No
     rest = text.rpartition(_END)[2]
     if _UNDECIDED.match(rest) or _GOES_ON.match(rest):
         return False
-    found = extract(text, header=header, prefill=prefill, top=top)
+    found = extract(text, header=header, prefill=prefill, top=top, opening=opening)
     if not found.code or any(d.reason == ADDED_END and not d.text for d in found.dropped):
         return False
     modules = [u for u in find_units(found.code) if u.is_module]

@@ -67,11 +67,14 @@ class Group:
         return tuple(sorted(index for index in found if index is not None))
 
     def ce_target(self, method: Method) -> int | None:
-        """Index of the response whose cross-entropy is taken; None for the best candidate where there is no candidate."""
+        """Index of the response whose cross-entropy is taken; None for the best candidate where there is no candidate.
+
+        An answer that ends at once is no text to imitate, however bad the others are.
+        """
         last = len(self.responses) - 1
         if method.ce_target == "reference":
             return last
-        choices = range(last + 1) if method.ce_target == "best" else range(last)
+        choices = [k for k in range(last + (method.ce_target == "best")) if len(self.responses[k].token_ids) > 1 or k == last]
         return max(choices, key=lambda index: (self.responses[index].z, index), default=None)
 
     def members(self) -> tuple[int, ...]:
@@ -106,7 +109,7 @@ class GroupCounts:
     candidates: int = 0  # kept
     candidates_too_long: int = 0
     candidates_unscored: int = 0  # no z, by our fault
-    candidates_empty: int = 0  # no text at all
+    candidates_empty: int = 0  # no token at all: no room, or the endpoint held the answer back
     candidates_of_dropped: int = 0  # their problem was left out
 
 
@@ -256,7 +259,7 @@ def _candidate(
 
 
 def candidate_tokens(row: Scored, encoded: Any, tokenizer: Any, text: str) -> tuple[int, ...]:
-    """Token ids that stand for a candidate after its prompt; () where it holds no text at all.
+    """Token ids that stand for a candidate after its prompt; () where the model wrote none. An answer that ends at once is its end token.
 
     Args:
         text: "code", what extraction kept, or "raw", what the model wrote. A candidate without code is trained on as
@@ -266,8 +269,6 @@ def candidate_tokens(row: Scored, encoded: Any, tokenizer: Any, text: str) -> tu
     from itertl.sampling.prompts import encode_response
 
     candidate = row.candidate
-    if not candidate.text.strip() and not candidate.code.strip():
-        return ()
     whole, code = encoded.prefill + candidate.text, candidate.code.strip()
     if text == "code" and code and code != whole.strip():
         return encode_response(candidate.code, encoded, tokenizer)
