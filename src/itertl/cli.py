@@ -171,6 +171,7 @@ def run(
     require_sandbox: RequireSandbox = None,
     keep_going: KeepGoing = False,
     resume_changed: Annotated[bool, typer.Option("--resume-changed", help="Go on in a folder that holds a run of another recipe; what the change makes stale is made again.")] = False,
+    share_from: Annotated[Path | None, typer.Option("--share-from", metavar="FOLDER", help="Link stages that a run below this folder has done from the same settings, inputs and seed.")] = None,
     as_json: Json = False,
 ) -> None:
     """The loop: sample, score, train, evaluate, again. The same command goes on with an interrupted run."""
@@ -192,7 +193,7 @@ def run(
     outputs.check_place(folder)
     outputs.check_apart(folder, [resolved.data.source, str(resolved.data.holdout), resolved.model.path, *(config.data for config in resolved.evals)])
     _require_sandbox(require_sandbox)
-    result = loop.run(resolved, folder, reporter=Reporter(quiet=as_json), resume_changed=resume_changed)
+    result = loop.run(resolved, folder, reporter=Reporter(quiet=as_json), resume_changed=resume_changed, share_from=share_from)
     if as_json:
         _print_json(
             {
@@ -207,6 +208,40 @@ def run(
     print(f"report      {result.page}  (figures in {result.folder / 'figures'})")
     print(f"samples     {result.samples}")
     print(f'load it     transformers.AutoModelForCausalLM.from_pretrained("{result.checkpoint}")')
+
+
+@app.command()
+def study(
+    file: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="Study, for example recipes/studies/paper-small.yaml.")],
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The study's folder; default runs/NAME.")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="ARM", help="Only this arm; may be given several times.")] = None,
+    background_core: Annotated[int | None, typer.Option("--background-core", metavar="N", min=0, help="Work on processor core N alone, with one thread, behind everything else.")] = None,
+    at_once: Annotated[int | None, typer.Option("--at-once", metavar="N", min=1, help="Runs side by side; default: one for each GPU, else one.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Print time, memory and disk of each arm; run nothing.")] = False,
+    resume_changed: Annotated[bool, typer.Option("--resume-changed", help="Go on where runs of another recipe lie; what the change makes stale is made again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Arms x seeds as ordinary runs that share equal stages, and one table of them. The same command goes on."""
+    from itertl.study import command
+
+    if background_core is not None:
+        command.pin(background_core)
+    loaded = command.load(file, overrides or [], only or [])
+    folder = out or Path("runs") / loaded.name
+    if plan:
+        found = command.make_plan(loaded, folder, only or [])
+        _print_json(found.to_json()) if as_json else print(found.render())
+        return
+    result = command.run(loaded, folder, only=only or [], reporter=Reporter(quiet=as_json), at_once=at_once, resume_changed=resume_changed)
+    if as_json:
+        _print_json(result.to_json())
+    else:
+        for table in result.tables():
+            _show(table)
+        print(f"page     {result.page}\ntables   {folder / 'table.md'}, {folder / 'table.csv'}")
+    if result.outcome.failed or result.outcome.left_out:
+        raise typer.Exit(1)
 
 
 @app.command()

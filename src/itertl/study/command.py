@@ -1,0 +1,70 @@
+"""``itertl study``: the one function that the command line calls."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from itertl import outputs, storage
+from itertl.errors import RecipeError
+from itertl.progress import Reporter
+from itertl.report import study as report
+from itertl.report import tables
+from itertl.study.drive import Driver, Outcome, locked, pin
+from itertl.study.file import Study, load_study
+from itertl.study.results import Results, gather
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """What a call left: the numbers, the page, and what became of the runs."""
+
+    results: Results
+    outcome: Outcome
+    page: Path
+    out: Path
+
+    def to_json(self) -> dict[str, Any]:
+        study = self.results.study
+        return {
+            "study": study.name, "out": str(self.out), "control": study.control, "seeds": list(study.seeds), "arms": [arm.name for arm in study.arms],
+            "table": [row.to_json() for row in self.results.table], "untouched": [row.to_json() for row in self.results.untouched],
+            "notes": list(self.results.notes), "failed": self.outcome.failed, "left_out": self.outcome.left_out,
+            "report": str(self.page), "markdown": str(self.out / "table.md"), "csv": str(self.out / "table.csv"),
+        }  # fmt: skip
+
+    def tables(self) -> list[Any]:
+        """For a terminal."""
+        return [tables.rich_table(grid) for grid in report.arm_grids(self.results)]
+
+
+__all__ = ["load", "pin", "run"]
+
+
+def load(path: Path, overrides: Sequence[str], only: Sequence[str]) -> Study:
+    """The study, and that ``only`` names arms of it. Raises RecipeError."""
+    study = load_study(path, overrides)
+    names = [arm.name for arm in study.arms]
+    for name in only:
+        if name not in names:
+            raise RecipeError(f"--only {name}: no arm of {path}; arms: {', '.join(names)}")
+    return study
+
+
+def run(study: Study, out: Path, *, only: Sequence[str], reporter: Reporter, at_once: int | None, resume_changed: bool) -> StudyResult:
+    """Do what is left of the study in ``out`` and write its table, anew after each run that ends."""
+    outputs.check_place(out)
+    with locked(out):
+        storage.write_text(out / "study.yaml", study.path.read_text(encoding="utf-8"))
+        driver = Driver(study, out, reporter, lambda: write(study, out), at_once=at_once, resume_changed=resume_changed)
+        outcome = driver.run(only)
+        results, page = write(study, out)
+    return StudyResult(results, outcome, page, out)
+
+
+def write(study: Study, out: Path) -> tuple[Results, Path]:
+    """The table, the page and ``study.json`` of what is there."""
+    results = gather(study, out)
+    page = report.write(results, out)
+    storage.write_json(out / "study.json", StudyResult(results, Outcome(), page, out).to_json())
+    return results, page
