@@ -223,10 +223,10 @@ def study(
     as_json: Json = False,
 ) -> None:
     """Arms x seeds as ordinary runs that share equal stages, and one table of them. The same command goes on."""
-    from itertl.study import command
+    from itertl.study import command, drive
 
     if background_core is not None:
-        command.pin(background_core)
+        drive.pin(background_core)
     loaded = command.load(file, overrides or [], only or [])
     folder = out or Path("runs") / loaded.name
     if plan:

@@ -10,8 +10,9 @@ from itertl.errors import RecipeError
 from itertl.progress import Reporter
 from itertl.report import study as report
 from itertl.report import tables
-from itertl.study.drive import Driver, Outcome, locked, pin
+from itertl.study.drive import Driver, Outcome, locked
 from itertl.study.file import Study, load_study
+from itertl.study.fit import Fitter
 from itertl.study.results import Results, gather
 
 
@@ -38,9 +39,6 @@ class StudyResult:
         return [tables.rich_table(grid) for grid in report.arm_grids(self.results)]
 
 
-__all__ = ["load", "pin", "run"]
-
-
 def load(path: Path, overrides: Sequence[str], only: Sequence[str]) -> Study:
     """The study, and that ``only`` names arms of it. Raises RecipeError."""
     study = load_study(path, overrides)
@@ -54,6 +52,7 @@ def load(path: Path, overrides: Sequence[str], only: Sequence[str]) -> Study:
 def run(study: Study, out: Path, *, only: Sequence[str], reporter: Reporter, at_once: int | None, resume_changed: bool) -> StudyResult:
     """Do what is left of the study in ``out`` and write its table, anew after each run that ends."""
     outputs.check_place(out)
+    Fitter(study, out).check()
     with locked(out):
         storage.write_text(out / "study.yaml", study.path.read_text(encoding="utf-8"))
         driver = Driver(study, out, reporter, lambda: write(study, out), at_once=at_once, resume_changed=resume_changed)

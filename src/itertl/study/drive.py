@@ -24,6 +24,7 @@ from itertl.progress import Reporter
 from itertl.report.rundata import read_run
 from itertl.sampling.prompt_form import with_form
 from itertl.study.file import Arm, Study, needs
+from itertl.study.fit import Fitter
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 _NICENESS = 10
@@ -139,6 +140,8 @@ class Driver:
         self._free = places(at_once)
         self._running: list[tuple[Job, Place, subprocess.Popen[bytes], float]] = []
         self._asked: set[str] = set()
+        self._fitter = Fitter(study, out)
+        self._begun: dict[str, tuple[str, ...]] = {}  # job -> the settings that it was last begun with
         self.outcome = Outcome()
 
     def run(self, only: Sequence[str] = ()) -> Outcome:
@@ -148,14 +151,11 @@ class Driver:
         try:
             while True:
                 waiting = [job for job in waiting if not self._is_settled(job)]
-                if not self._running:
+                if not self._running and not waiting:
                     return self.outcome
-                self._collect(waiting)
+                waiting = self._collect() + waiting
         finally:
             self._stop()
-
-    def recipe(self, job: Job) -> Recipe:
-        return self.study.recipe(*job, out=self.out)
 
     def _is_settled(self, job: Job) -> bool:
         """Start a job that can be, and note one that needs none; False where it must wait."""
@@ -165,25 +165,27 @@ class Driver:
                 continue
             if other.name in self._asked and other.name not in {**self.outcome.failed, **self.outcome.left_out}:
                 return False
-            if other.name not in self._asked and is_finished(self.recipe(other), other.folder(self.out)):
+            if other.name not in self._asked and is_finished(self._fitter.recipe(*other, self.out), other.folder(self.out)):
                 continue
             self.outcome.left_out[job.name] = f"needs {other.name}, which is not finished"
             self.reporter.say(f"{job.name} is left out: {self.outcome.left_out[job.name]}")
             return True
         if not self._free:
             return False
-        if is_finished(self.recipe(job), job.folder(self.out)):
-            self.reporter.say(f"{job.name}: done before")
+        settings = (*self.study.settings(*job, self.out), *self._fitter.overrides(*job))
+        is_done = self._begun.get(job.name) == settings  # a growing arm is begun again with more iterations
+        if is_done or is_finished(self._fitter.recipe(*job, self.out), job.folder(self.out)):
+            self.reporter.say(f"{job.name}: done{'' if job.name in self._begun else ' before'}")
             self.outcome.done.add(job.name)
             return True
-        self._begin(job, self._free.pop(0))
+        self._begin(job, settings, self._free.pop(0))
         return True
 
-    def _begin(self, job: Job, place: Place) -> None:
+    def _begin(self, job: Job, settings: tuple[str, ...], place: Place) -> None:
         log = self.log(job)
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [
-            sys.executable, "-m", "itertl", "run", str(self.study.base), *self.study.settings(*job, self.out),
+            sys.executable, "-m", "itertl", "run", str(self.study.base), *settings,
             "--out", str(job.folder(self.out)), "--share-from", str(self.out), *self._options,
         ]  # fmt: skip
         environment = dict(os.environ) if place.devices is None else {**os.environ, "CUDA_VISIBLE_DEVICES": place.devices}
@@ -191,15 +193,19 @@ class Driver:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=handle, stderr=handle, env=environment, start_new_session=True, preexec_fn=_die_with_parent
             )
-        self.reporter.say(f"{job.name}: begins (log in {log})")
+        fitted = self._fitter.overrides(*job)
+        self.reporter.say(f"{job.name}: begins{' with ' + ' '.join(fitted) if fitted else ''} (log in {log})")
+        self._begun[job.name] = settings
         self._running.append((job, place, process, time.monotonic()))
         faults.point("study.run-begun")
 
     def log(self, job: Job) -> Path:
         return self.out / "logs" / f"{job.arm.name}-seed-{job.seed}.log"
 
-    def _collect(self, waiting: Sequence[Job]) -> None:
-        """Wait for a run to end, and note how it did."""
+    def _collect(self) -> list[Job]:
+        """Wait for a run to end, and note how it did; those that ended well are to be looked at once more."""
+        assert self._running, "jobs wait for each other"
+        well: list[Job] = []
         while not (ended := [entry for entry in self._running if entry[2].poll() is not None]):
             time.sleep(0.1)
         for entry in ended:
@@ -207,13 +213,14 @@ class Driver:
             self._running.remove(entry)
             self._free.append(place)
             if process.returncode == 0:
-                self.outcome.done.add(job.name)
-                self.reporter.say(f"{job.name}: done in {time.monotonic() - begun:.0f} s")
+                well.append(job)
+                self.reporter.say(f"{job.name}: ended well after {time.monotonic() - begun:.0f} s")
             else:
                 self.outcome.failed[job.name] = self._why(job, process.returncode)
                 self.reporter.say(f"[red]{job.name} failed[/red]: {self.outcome.failed[job.name]}")
             faults.point("study.run-ended")
             self._after()
+        return well
 
     def _why(self, job: Job, status: int) -> str:
         """The last line that a failed run said, and where the rest is."""

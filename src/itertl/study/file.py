@@ -254,12 +254,17 @@ def needs(arm: Arm) -> set[str]:
     return found | ({arm.equal_to} if arm.equal == "candidate_tokens" and arm.equal_to != arm.name else set())
 
 
+def _named(arm: Arm) -> set[str]:
+    """The arms that this one speaks of."""
+    return needs(arm) | ({arm.equal_to} if arm.equal != "none" and arm.equal_to != arm.name else set())
+
+
 def _ordered(path: Path, arms: Sequence[Arm], control: str) -> list[Arm]:
-    """The control first, then by the file, each after those that it needs. Raises RecipeError for a circle."""
+    """The control first, then by the file, each after those that it speaks of. Raises RecipeError for a circle."""
     waiting = sorted(arms, key=lambda arm: arm.name != control)
     done: list[Arm] = []
     while waiting:
-        ready = next((arm for arm in waiting if needs(arm) <= {other.name for other in done}), None)
+        ready = next((arm for arm in waiting if _named(arm) <= {other.name for other in done}), None)
         if ready is None:
             raise RecipeError(f"{path}: arms.{waiting[0].name}: {', '.join(arm.name for arm in waiting)} wait for each other (start, equal_to)")
         done.append(ready)

@@ -24,6 +24,7 @@ from itertl.report.rundata import Run, evaluation_file, read_run
 from itertl.report.series import Series
 from itertl.seeds import derive_seed
 from itertl.study.file import Study
+from itertl.study.fit import inherited
 
 KS = (1, 5, 10)
 UNTOUCHED = "untouched"  # the model that an arm begins with
@@ -89,7 +90,8 @@ class Results:
 
 
 def gather(study: Study, out: Path) -> Results:
-    """Read the runs of ``study`` in ``out``. Raises DataError where a file of one cannot be read."""
+    """Read the runs of ``study`` in ``out``. Tokens count from the model that the base recipe names, what an arm's starting
+    checkpoint has seen included. Raises DataError where a file of one cannot be read."""
     runs: dict[str, dict[int, Run]] = {arm.name: {} for arm in study.arms}
     notes: list[str] = []
     for arm, seed in study.jobs():
@@ -100,7 +102,9 @@ def gather(study: Study, out: Path) -> Results:
             continue
         if not run.is_finished:
             notes.append(f"{arm.name}, seed {seed}: {run.iterations_done} of {run.recipe.iterations} iterations so far, and left out of the table")
-        runs[arm.name][seed] = run
+        references, candidates = inherited(study, arm, seed, out)
+        since = [m.model_copy(update={"reference_tokens_seen": m.reference_tokens_seen + references, "candidate_tokens_seen": m.candidate_tokens_seen + candidates}) for m in run.metrics]
+        runs[arm.name][seed] = dataclasses.replace(run, metrics=tuple(since))
     judged = [(name, key) for name in runs for key in series.all_series(m for run in runs[name].values() for m in run.metrics)]
     rows = [row for name, key in judged if (row := _row(study, runs, name, key)) is not None]
     before = [row for name, key in judged if name == study.control and (row := _row(study, runs, name, key, untouched=True)) is not None]
