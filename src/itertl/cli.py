@@ -219,6 +219,8 @@ def study(
     background_core: Annotated[int | None, typer.Option("--background-core", metavar="N", min=0, help="Work on processor core N alone, with one thread, behind everything else.")] = None,
     at_once: Annotated[int | None, typer.Option("--at-once", metavar="N", min=1, help="Runs side by side; default: one for each GPU, else one.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print time, memory and disk of each arm; run nothing.")] = False,
+    measured: Annotated[bool, typer.Option("--measure", help="With --plan: estimate from a few measured steps of each arm.")] = False,
+    keep_last: Annotated[bool, typer.Option("--keep-last", help="Remove earlier iterations' checkpoints of runs that are finished, but those an arm starts from.")] = False,
     resume_changed: Annotated[bool, typer.Option("--resume-changed", help="Go on where runs of another recipe lie; what the change makes stale is made again.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -230,10 +232,17 @@ def study(
     loaded = command.load(file, overrides or [], only or [])
     folder = out or Path("runs") / loaded.name
     if plan:
-        found = command.make_plan(loaded, folder, only or [])
-        _print_json(found.to_json()) if as_json else print(found.render())
+        from itertl.report.tables import rich_table
+        from itertl.study.plan import plan_study
+
+        found = plan_study(loaded, folder, only or [], measured=measured)
+        _print_json(found.to_json()) if as_json else _show(rich_table(found.grid()))
         return
-    result = command.run(loaded, folder, only=only or [], reporter=Reporter(quiet=as_json), at_once=at_once, resume_changed=resume_changed)
+    if measured:
+        raise UsageError("--measure goes with --plan, which runs nothing")
+    result = command.run(
+        loaded, folder, only=only or [], reporter=Reporter(quiet=as_json), at_once=at_once, resume_changed=resume_changed, keep_last=keep_last
+    )
     if as_json:
         _print_json(result.to_json())
     else:

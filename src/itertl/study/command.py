@@ -49,13 +49,15 @@ def load(path: Path, overrides: Sequence[str], only: Sequence[str]) -> Study:
     return study
 
 
-def run(study: Study, out: Path, *, only: Sequence[str], reporter: Reporter, at_once: int | None, resume_changed: bool) -> StudyResult:
+def run(
+    study: Study, out: Path, *, only: Sequence[str], reporter: Reporter, at_once: int | None = None, resume_changed: bool = False, keep_last: bool = False
+) -> StudyResult:
     """Do what is left of the study in ``out`` and write its table, anew after each run that ends."""
     outputs.check_place(out)
     Fitter(study, out).check()
     with locked(out):
         storage.write_text(out / "study.yaml", study.path.read_text(encoding="utf-8"))
-        driver = Driver(study, out, reporter, lambda: write(study, out), at_once=at_once, resume_changed=resume_changed)
+        driver = Driver(study, out, reporter, lambda: write(study, out), at_once=at_once, resume_changed=resume_changed, keep_last=keep_last)
         outcome = driver.run(only)
         results, page = write(study, out)
     return StudyResult(results, outcome, page, out)

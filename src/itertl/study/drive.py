@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,11 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from itertl import faults, storage
+from rich.markup import escape
+
+from itertl import faults, selection, storage
 from itertl.config import Recipe
 from itertl.errors import DataError, RunError, UsageError
 from itertl.progress import Reporter
-from itertl.report.rundata import read_run
+from itertl.report.rundata import iteration_folders, read_run
 from itertl.sampling.prompt_form import with_form
 from itertl.study.file import Arm, Study, needs
 from itertl.study.fit import Fitter
@@ -131,11 +134,26 @@ def is_finished(recipe: Recipe, folder: Path) -> bool:
     return run.is_finished and is_last and run.recipe == with_form(recipe, lambda _: None)
 
 
+def drop_checkpoints(study: Study, job: Job, out: Path) -> None:
+    """Remove the checkpoints of a finished run but its result and those that an arm starts from. `itertl run` in that folder
+    would make them again."""
+    folder = job.folder(out)
+    run = read_run(folder)
+    kept = {selection.chosen(run.metrics, run.recipe.select), run.iterations_done}
+    kept |= {arm.start.iteration for arm in study.arms if arm.start is not None and arm.start.arm == job.arm.name}
+    for number, iteration in iteration_folders(folder).items():
+        if number not in kept:
+            shutil.rmtree(iteration / "checkpoint", ignore_errors=True)
+
+
 class Driver:
     """Starts and watches the runs of one study in the folder ``out``. ``after`` is called whenever one has ended."""
 
-    def __init__(self, study: Study, out: Path, reporter: Reporter, after: Callable[[], object], *, at_once: int | None = None, resume_changed: bool = False) -> None:
-        self.study, self.out, self.reporter, self._after = study, out, reporter, after
+    def __init__(
+        self, study: Study, out: Path, reporter: Reporter, after: Callable[[], object], *, at_once: int | None = None, resume_changed: bool = False,
+        keep_last: bool = False,
+    ) -> None:  # fmt: skip
+        self.study, self.out, self.reporter, self._after, self._keep_last = study, out, reporter, after, keep_last
         self._options = ["--resume-changed"] if resume_changed else []
         self._free = places(at_once)
         self._running: list[tuple[Job, Place, subprocess.Popen[bytes], float]] = []
@@ -177,6 +195,8 @@ class Driver:
         if is_done or is_finished(self._fitter.recipe(*job, self.out), job.folder(self.out)):
             self.reporter.say(f"{job.name}: done{'' if job.name in self._begun else ' before'}")
             self.outcome.done.add(job.name)
+            if self._keep_last:
+                drop_checkpoints(self.study, job, self.out)
             return True
         self._begin(job, settings, self._free.pop(0))
         return True
@@ -217,7 +237,7 @@ class Driver:
                 self.reporter.say(f"{job.name}: ended well after {time.monotonic() - begun:.0f} s")
             else:
                 self.outcome.failed[job.name] = self._why(job, process.returncode)
-                self.reporter.say(f"[red]{job.name} failed[/red]: {self.outcome.failed[job.name]}")
+                self.reporter.say(f"[red]{job.name} failed[/red]: {escape(self.outcome.failed[job.name])}")
             faults.point("study.run-ended")
             self._after()
         return well
