@@ -11,6 +11,7 @@ benchmark's is known, and the plan says so: a run can be planned before anything
 recipes name (``models.configuration``).
 """
 
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -180,6 +181,7 @@ def _shape(recipe: Recipe) -> tuple[int, int, int, int]:
     return sum(p.numel() for p in model.parameters()), config.hidden_size, config.num_hidden_layers, config.vocab_size
 
 
+@functools.cache
 def _matmul_speed(precision: str) -> float:
     """Operations a second of a large matrix product on the device that would be used."""
     import torch
