@@ -23,37 +23,42 @@ _NOTES = (
 )
 
 
-def arm_grids(results: Results) -> list[Grid]:
+def arm_grids(results: Results, *, narrow: bool = False) -> list[Grid]:
     """One grid for each benchmark and temperature, the published figures below where there are some; then, where a benchmark has
-    several temperatures, the paper's own protocol, the best of them."""
+    several temperatures, the paper's own protocol, the best of them. ``narrow``: fewer columns, for a terminal."""
     every = list(dict.fromkeys(row.series for row in (*results.untouched, *results.table)))
-    names = series.labels(every)
-    grids = [_arm_grid(results, key, f"{names[key]}: {series.temperature_name(key.temperature)}") for key in every]
+    grids = [_arm_grid(results, key, narrow=narrow) for key in every]
     for benchmark in dict.fromkeys(key.benchmark for key in every):
         if sum(key.benchmark == benchmark for key in every) > 1:
             grids.append(_best_grid(results, benchmark))
     return grids
 
 
-def _arm_grid(results: Results, key: Series, title: str) -> Grid:
+def _arm_grid(results: Results, key: Series, *, narrow: bool) -> Grid:
     rows = [row for row in (*results.untouched, *results.table) if row.series == key]
     ks = [k for k in KS if any(k in row.pass_at for row in rows)]
-    columns = ["arm", "method", "seeds", "iterations", "reference tokens", "candidate tokens", *(f"pass@{k}" for k in ks)]
-    columns += ["compiles", f"difference to {results.study.control}", "p (Holm)"]
-    ours = [_cells(row, ks) for row in rows]
-    foreign = _published(key, ks)
-    notes = [*_NOTES, *_published_notes(key, rows, foreign)]
-    return Grid(title, tuple(columns), tuple(ours + foreign), tuple(notes), frozenset(range(len(ours), len(ours) + len(foreign))))
+    rates = [f"pass@{k}" for k in ks]
+    if narrow:
+        columns = ["arm", "seeds", "ref. tokens", "cand. tokens", *rates, "compiles", "to control", "p"]
+    else:
+        columns = ["arm", "method", "seeds", "iterations", "reference tokens", "candidate tokens", *rates, "compiles", f"difference to {results.study.control}", "p (Holm)"]
+    ours = [_cells(row, ks, narrow=narrow) for row in rows]
+    blank = text.NOT_MEASURED
+    foreign = [(model, *([blank] * 3 if narrow else ["published", *[blank] * 4]), *found, *[blank] * 3) for model, *found in _published_rates(key.benchmark, ks)]
+    muted = frozenset(range(len(ours), len(ours) + len(foreign)))
+    title = f"{key.benchmark.partition(' ')[0]}, {series.temperature_name(key.temperature)}"
+    return Grid(title, tuple(columns), (*ours, *foreign), (*_NOTES, *_published_notes(key, rows)), muted)
 
 
-def _cells(row: Row, ks: Sequence[int]) -> tuple[str, ...]:
+def _cells(row: Row, ks: Sequence[int], *, narrow: bool) -> tuple[str, ...]:
     gap = row.difference
     shown = text.NOT_MEASURED if gap is None else f"{100 * gap.value:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
     iterations = "/".join(str(n) for n in dict.fromkeys(row.iterations))
-    return (
-        row.arm, row.method or text.NOT_MEASURED, str(len(row.seeds)), iterations, text.count(row.reference_tokens), text.count(row.candidate_tokens),
-        *(text.rate_with_interval(row.pass_at.get(k)) for k in ks), text.percent(row.compile_rate), shown, _p(gap.p_holm if gap else None),
-    )  # fmt: skip
+    tokens = text.count(row.reference_tokens), text.count(row.candidate_tokens)
+    told = (row.arm, str(len(row.seeds))) if narrow else (row.arm, row.method or text.NOT_MEASURED, str(len(row.seeds)), iterations)
+    rates = [text.rate_with_interval(row.pass_at.get(k)) for k in ks]
+    cells = (*told, *tokens, *rates, text.percent(row.compile_rate), shown, _p(gap.p_holm if gap else None))
+    return tuple(cell.replace(" (", "\n(") for cell in cells) if narrow else cells
 
 
 def _p(value: float | None) -> str:
@@ -62,24 +67,24 @@ def _p(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _published(key: Series, ks: Sequence[int]) -> list[tuple[str, ...]]:
+def _published_rates(benchmark: str, ks: Sequence[int]) -> list[tuple[str, ...]]:
+    """Model and pass@k of every published row, where the benchmark is one of theirs."""
+    split = published.split_of(benchmark)
+    if split is None:
+        return []
+    rates = [(figure.model, [figure.rate(split, k) for k in ks]) for figure in published.PASS_AT_1]
+    return [(model, *(text.NOT_MEASURED if rate is None else f"{rate:.1f}%" for rate in found)) for model, found in rates]
+
+
+def _published_notes(key: Series, rows: Sequence[Row]) -> list[str]:
     split = published.split_of(key.benchmark)
     if split is None:
         return []
-    found = []
-    for figure in published.PASS_AT_1:
-        rates = [f"{rate:.1f}%" if (rate := figure.rate(split, k)) is not None else text.NOT_MEASURED for k in ks]
-        found.append((figure.model, "published", *[text.NOT_MEASURED] * 4, *rates, *[text.NOT_MEASURED] * 3))
-    return found
-
-
-def _published_notes(key: Series, rows: Sequence[Row], foreign: Sequence[object]) -> list[str]:
-    split = published.split_of(key.benchmark)
-    if not foreign or split is None:
-        return []
     notes = [f"published figures: {published.SOURCE}, the paper's own the best of four temperatures; models of other sizes, judged by other hands"]
-    judged = {row.problems for row in rows} - {published.FULL_SIZE[split]}
-    return notes + [f"judged here: {', '.join(map(str, sorted(judged)))} problems, the published figures hold for {published.FULL_SIZE[split]}" for _ in judged][:1]
+    full = published.FULL_SIZE[split]
+    if partial := sorted({row.problems for row in rows} - {full}):
+        notes.append(f"judged here: {', '.join(map(str, partial))} problems, the published figures hold for {full}")
+    return notes
 
 
 def _best_grid(results: Results, benchmark: str) -> Grid:
@@ -87,10 +92,7 @@ def _best_grid(results: Results, benchmark: str) -> Grid:
     rows = [row for row in (*results.untouched, *results.table) if row.series.benchmark == benchmark]
     ks = [k for k in KS if any(k in row.pass_at for row in rows)]
     lines = [(arm, *(_best([row for row in rows if row.arm == arm], k) for k in ks)) for arm in dict.fromkeys(row.arm for row in rows)]
-    split = published.split_of(benchmark)
-    foreign = []
-    for figure in published.PASS_AT_1 if split else ():
-        foreign.append((figure.model, *(f"{figure.rate(split, k):.1f}%" for k in ks)))
+    foreign = _published_rates(benchmark, ks)
     note = "the paper's protocol: it chooses the temperature on the test set, so it flatters; read it beside the fixed ones"
     muted = frozenset(range(len(lines), len(lines) + len(foreign)))
     return Grid(f"{benchmark.partition(' ')[0]}: best of the temperatures", ("arm", *(f"pass@{k}" for k in ks)), tuple(lines + foreign), (note,), muted)

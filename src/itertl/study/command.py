@@ -36,7 +36,7 @@ class StudyResult:
 
     def tables(self) -> list[Any]:
         """For a terminal."""
-        return [tables.rich_table(grid) for grid in report.arm_grids(self.results)]
+        return [tables.rich_table(grid) for grid in report.arm_grids(self.results, narrow=True)]
 
 
 def load(path: Path, overrides: Sequence[str], only: Sequence[str]) -> Study:
