@@ -27,7 +27,7 @@ from itertl.report import study_figures
 from itertl.runs import RunFolder
 from itertl.shared_stages import SharedStages
 from itertl.storage import hash_file, write_records, write_text
-from itertl.study.drive import locked
+from itertl.study.drive import Job, drop_checkpoints, locked
 from itertl.study.file import load_study
 from itertl.study.fit import Fitter, Passes, grown, nearest
 from itertl.study.plan import plan_study
@@ -108,6 +108,15 @@ def test_a_folder_of_other_things_or_in_use_is_left_alone(tmp_path: Path) -> Non
         pass
     with locked(tmp_path / "out"), pytest.raises(RunError, match="is in use by process"), locked(tmp_path / "out"):
         pass
+
+
+def test_keep_last_leaves_the_result_and_what_an_arm_starts_from(tmp_path: Path) -> None:
+    study = load_study(study_file(tmp_path, "{sft: {method: sft, iterations: 4}, late: {method: itertl, start: {arm: sft, iteration: 2}}}"))
+    folder = builder.build_run(tmp_path / "sft/seed-0", iterations=4)
+    for number in range(4):
+        write_text(folder / f"iter-{number:02d}/checkpoint/config.json", "{}")
+    drop_checkpoints(study, Job(study.arm("sft"), 0), tmp_path)
+    assert sorted(path.parent.name for path in folder.glob("iter-*/checkpoint")) == ["iter-01", "iter-03"]
 
 
 # ---- equal stages --------------------------------------------------------------------------------------------------

@@ -168,15 +168,15 @@ class Driver:
         self._asked = {job.name for job in waiting}
         try:
             while True:
-                waiting = [job for job in waiting if not self._is_settled(job)]
+                waiting = [job for job in waiting if not self._settle(job)]
                 if not self._running and not waiting:
                     return self.outcome
                 waiting = self._collect() + waiting
         finally:
             self._stop()
 
-    def _is_settled(self, job: Job) -> bool:
-        """Start a job that can be, and note one that needs none; False where it must wait."""
+    def _settle(self, job: Job) -> bool:
+        """Start a job that can be, and note one that is done or cannot be; False where it must wait."""
         for name in sorted(needs(job.arm)):
             other = Job(self.study.arm(name), job.seed)
             if other.name in self.outcome.done:
