@@ -3,8 +3,10 @@
 import csv
 import itertools
 import json
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import report_builder as builder
-from command_line import itertl, itertl_apart
+from command_line import itertl
 from itertl.config import build_recipe, load_recipe
 from itertl.errors import RecipeError, RunError
 from itertl.evaluation import two_level
@@ -357,10 +359,12 @@ def test_the_published_rows_stand_beside_verilogeval(tmp_path: Path) -> None:
 
 
 def run_study(path: Path, out: Path, *options: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    return itertl_apart("study", path, "--out", out, "--json", *options, OMP_NUM_THREADS="1", **variables)
+    command = [sys.executable, "-m", "itertl", "study", str(path), "--out", str(out), "--json", *options]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1", **variables})
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 def test_a_killed_study_ends_in_the_same_tables_and_shares_its_stages(tmp_path: Path) -> None:
     path = study_file(tmp_path, "{sft: {method: sft}, itertl: {train.epochs: 1}}", "equal: reference_tokens")
     plain = run_study(path, tmp_path / "plain")
@@ -380,6 +384,7 @@ def test_a_killed_study_ends_in_the_same_tables_and_shares_its_stages(tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 def test_a_failed_run_is_told_and_stops_only_what_needs_it(tmp_path: Path) -> None:
     arms = "{sft: {method: sft}, bad: {method: sft, data.source: gone.jsonl}, after: {method: sft, start: {arm: bad, iteration: 1}}, one: {method: itertl, iterations: 1}, grows: {method: rtlcoder, train.epochs: 1, equal: candidate_tokens, equal_to: one}}"
     done = run_study(study_file(tmp_path, arms, seeds="[4]"), tmp_path / "out", "--background-core", "0")
