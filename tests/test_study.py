@@ -48,9 +48,9 @@ def study_file(folder: Path, arms: str, more: str = "", seeds: str = "[0, 1]", c
 
 
 def test_an_arm_is_the_base_with_its_own_keys_nested_or_dotted(tmp_path: Path) -> None:
-    path = study_file(tmp_path, "{late: {method: itertl, start: {arm: sft, iteration: 2}}, sft: {method: sft, train: {epochs: 5, lora: {rank: 4}}, score.weights: {rtlcoder: 2}}}")
+    path = study_file(tmp_path, "{late: {method: itertl, start: {arm: sft, iteration: 2}}, sft: {method: sft, train: {epochs: 5, lora: {rank: 4}}, score.weights: {rtlcoder: 2}}, plain: }")
     study = load_study(path, ["data.limit=3"])
-    assert [(arm.name, seed) for arm, seed in study.jobs()] == [("sft", 0), ("late", 0), ("sft", 1), ("late", 1)]
+    assert [(arm.name, seed) for arm, seed in study.jobs()] == [("sft", 0), ("late", 0), ("plain", 0), ("sft", 1), ("late", 1), ("plain", 1)]
     recipe = study.recipe(study.arm("sft"), 1)
     lora = recipe.train.lora
     assert (recipe.seed, recipe.method, recipe.train.epochs, recipe.train.learning_rate, recipe.data.limit) == (1, "sft", 5, 1e-3, 3)

@@ -141,6 +141,9 @@ def _read(path: Path) -> _File:
     tree = parse_yaml(text, str(path))
     if not isinstance(tree, dict):
         raise RecipeError(f"{path}: a study is a mapping of keys: {', '.join(_File.model_fields)}")
+    arms = tree.get("arms")
+    if isinstance(arms, dict):  # "itertl:" alone is the base as it is
+        tree["arms"] = {name: {} if own is None else own for name, own in arms.items()}
     try:
         return _File.model_validate(tree)
     except ValidationError as error:
