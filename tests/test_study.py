@@ -200,6 +200,7 @@ def test_arms_get_the_control_s_reference_tokens(tmp_path: Path) -> None:
     [
         ("{sft: {method: sft}, a: {method: itertl}}", "arms.a: cannot be equal to sft in candidate tokens, for sft .sft. uses none"),
         ("{sft: {method: itertl}, a: {method: rtlcoder}, b: {equal: steps, equal_to: a}}", "arms.b: equal_to: how long a runs is known only"),
+        ("{sft: {method: sft, iterations: 1, train.epochs: 1}, a: {method: sft, equal: steps, train.epochs: 1}, b: {equal: none, start: {arm: a, iteration: 2}}}", "arms.b: start.iteration: 2, but a, made equal, has 1"),
         ("{sft: {method: sft}, a: {method: raft, equal: reference_tokens, data.limit: 4}}", "method raft does not train on references as such"),
         ("{sft: {method: sft}, a: {method: rtlcoder, equal: reference_tokens, train.max_length: 16}}", "none of its pairs fits into train.max_length 16"),
     ],

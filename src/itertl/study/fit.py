@@ -73,6 +73,8 @@ class Fitter:
         """Find out before anything runs that every arm can be made equal. Raises RecipeError that names the arm."""
         for arm in self.study.arms:
             other = self.study.arm(arm.equal_to)
+            if arm.start is not None and arm.start.iteration > (has := self.passes(self.study.arm(arm.start.arm), self.study.seeds[0]).iterations):
+                raise RecipeError(f"{self._where(arm)}: start.iteration: {arm.start.iteration}, but {arm.start.arm}, made equal, has {has}; set equal: none there, or start earlier")
             if arm.equal == "none" or arm is other:
                 continue
             for one in (arm, other) if arm.equal == "candidate_tokens" else ():
