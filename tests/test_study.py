@@ -98,6 +98,8 @@ def test_the_command_refuses_in_one_line_and_writes_nothing(tmp_path: Path) -> N
         ([path, "--background-core", "4095"], "--background-core 4095: "),
         ([path, "--measure"], "--measure goes with --plan"),
     ]
+    shared = itertl("run", SMOKE, "--share-from", tmp_path / "gone", "--out", out)
+    assert shared.returncode == 2 and f"--share-from {tmp_path / 'gone'}: no such folder" in shared.stderr
     for arguments, said in calls:
         done = itertl("study", *arguments, "--out", out)
         assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from itertl import faults, storage
-from itertl.errors import DataError
+from itertl.errors import DataError, UsageError
 from itertl.records import Manifest, StageRecord, content_hash
 
 
@@ -26,9 +26,14 @@ class Found(NamedTuple):
 
 
 class SharedStages:
-    """The finished stages of all runs below ``root`` but the one at ``own``; runs lie one or two folders deep."""
+    """The finished stages of all runs below ``root`` but the one at ``own``; runs lie one or two folders deep.
+
+    Raises UsageError where there is no such folder.
+    """
 
     def __init__(self, root: Path, own: Path) -> None:
+        if not root.is_dir():
+            raise UsageError(f"--share-from {root}: no such folder; give one with runs in it")
         self.root, self._own = root, own.resolve()
 
     @contextlib.contextmanager

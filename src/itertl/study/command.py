@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from itertl import outputs, storage
-from itertl.errors import RecipeError
+from itertl.errors import ItertlError, RecipeError
 from itertl.progress import Reporter
 from itertl.report import study as report
 from itertl.report import tables
@@ -57,7 +59,14 @@ def run(
     Fitter(study, out).check()
     with locked(out):
         storage.write_text(out / "study.yaml", study.path.read_text(encoding="utf-8"))
-        driver = Driver(study, out, reporter, lambda: write(study, out), at_once=at_once, resume_changed=resume_changed, keep_last=keep_last)
+
+        def after() -> None:
+            try:
+                write(study, out)
+            except ItertlError as error:  # the other runs go on; the last table tells it again
+                reporter.say(f"[red]no table yet[/red]: {escape(str(error))}")
+
+        driver = Driver(study, out, reporter, after, at_once=at_once, resume_changed=resume_changed, keep_last=keep_last)
         outcome = driver.run(only)
         results, page = write(study, out)
     return StudyResult(results, outcome, page, out)
