@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from itertl.evaluation import two_level
 from itertl.evaluation.passk import bootstrap_interval, clopper_pearson
 from itertl.evaluation.significance import holm
 from itertl.progress import QUIET
-from itertl.records import PassAtK, Verdict
+from itertl.records import PassAtK, StageRecord, Verdict
 from itertl.report import study as report
 from itertl.report import study_figures
 from itertl.runs import RunFolder
@@ -156,6 +157,24 @@ def test_what_was_altered_is_not_linked(tmp_path: Path) -> None:
     do(tmp_path, "a/seed-1", calls, settings={"lr": 1})
     write_text(tmp_path / "a/seed-1/iter-00/log.txt", "another")
     assert do(tmp_path, "b/seed-1", calls, settings={"lr": 1}).linked_from is None and calls == ["a/seed-1", "b/seed-1"]
+
+
+def test_of_two_runs_at_once_one_makes_the_stage_and_the_other_waits(tmp_path: Path) -> None:
+    waiting, made = threading.Event(), StageRecord(settings={}, inputs={}, outputs={"x": "1"}, versions={}, seed=0)
+    order: list[str] = []
+
+    def second() -> None:
+        with SharedStages(tmp_path, tmp_path / "b").claim("train", made, waiting.set):
+            order.append("second")
+
+    other = threading.Thread(target=second)
+    with SharedStages(tmp_path, tmp_path / "a").claim("train", made.model_copy(update={"outputs": {}}), lambda: None):
+        other.start()
+        assert waiting.wait(60)
+        with SharedStages(tmp_path, tmp_path / "c").claim("train", made.model_copy(update={"seed": 1}), lambda: pytest.fail("another stage waits")):
+            order.append("first")
+    other.join(60)
+    assert order == ["first", "second"]
 
 
 # ---- arms made equal -----------------------------------------------------------------------------------------------
