@@ -247,7 +247,7 @@ def test_the_small_study_s_ladder_is_the_recipe_s() -> None:
 # ---- statistics ----------------------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.floats(0, 1), max_size=7))
+@given(st.lists(st.floats(0, 1), max_size=5))
 def test_holm_is_the_closed_test_of_bonferroni(p_values: list[float]) -> None:
     """Oracle: a hypothesis is rejected where every set of hypotheses that holds it is, by Bonferroni (Marcus et al. 1976)."""
     sets = [some for size in range(1, len(p_values) + 1) for some in itertools.combinations(range(len(p_values)), size)]
@@ -284,7 +284,7 @@ def test_the_interval_is_that_of_all_draws(values: list[dict[str, float]]) -> No
 @given(st.lists(st.lists(st.floats(0, 1), min_size=4, max_size=4), min_size=1, max_size=3))
 def test_an_interval_holds_its_mean_and_lies_within_the_values(values: list[list[float]]) -> None:
     named = [dict(zip("abcd", of_seed, strict=True)) for of_seed in values]
-    found = two_level.interval(named, seed=0, resamples=300)
+    found = two_level.interval(named, seed=0, resamples=100)
     every, average = [v for of_seed in values for v in of_seed], two_level.mean(named)
     assert found is not None and average is not None
     assert min(every) - 1e-9 <= found[0] <= found[1] <= max(every) + 1e-9
@@ -365,9 +365,6 @@ def test_page_markdown_and_csv_say_the_same(built: Path) -> None:
     assert [row["arm"] for row in rows] == ["untouched", "sft", "itertl", "itertl-softmax"] and float(rows[2]["pass_at_1"]) == 10 / 16
     told = [line for line in (built / "table.md").read_text().splitlines() if line.startswith("| itertl |")]
     assert len(told) == 1 and "62.5% (" in told[0] and "+37.5 (" in told[0] and "62.5% (" in page and "+37.5 (" in page
-    before = {name: hash_file(built / name) for name in ("report.html", "table.md", "table.csv")}
-    report.write(gather(results.study, built), built)
-    assert before == {name: hash_file(built / name) for name in before}
 
 
 def test_the_published_rows_stand_beside_verilogeval(tmp_path: Path) -> None:
