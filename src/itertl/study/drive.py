@@ -23,8 +23,10 @@ from rich.markup import escape
 from itertl import faults, selection, storage
 from itertl.config import Recipe
 from itertl.errors import DataError, RunError, UsageError
+from itertl.problems.load import from_config
 from itertl.progress import Reporter
 from itertl.report.rundata import iteration_folders, read_run
+from itertl.sampling import lengths
 from itertl.sampling.prompt_form import with_form
 from itertl.study.file import Arm, Study, needs
 from itertl.study.fit import Fitter
@@ -131,7 +133,10 @@ def is_finished(recipe: Recipe, folder: Path) -> bool:
         is_last = page.stat().st_mtime_ns >= (folder / "metrics.jsonl").stat().st_mtime_ns
     except (DataError, OSError):
         return False
-    return run.is_finished and is_last and run.recipe == with_form(recipe, lambda _: None)
+    if not (run.is_finished and is_last):
+        return False
+    asked = with_form(recipe, lambda _: None)
+    return run.recipe == lengths.settled(asked, lambda: from_config(asked.data, asked.seed).problems)
 
 
 def drop_checkpoints(study: Study, job: Job, out: Path) -> None:

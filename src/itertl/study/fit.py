@@ -18,6 +18,7 @@ from itertl.config import Recipe
 from itertl.errors import RecipeError, ToolMissing, UsageError
 from itertl.records import IterationMetrics, content_hash
 from itertl.report.rundata import read_run
+from itertl.sampling import lengths
 from itertl.sampling.prompt_form import with_form
 from itertl.study.file import Arm, Study
 from itertl.training.methods import Method, resolve_method
@@ -200,6 +201,8 @@ def _key(recipe: Recipe) -> str:
     """Of all that decides what one pass is: references, their prompts, what is left out, groups a step."""
     method = resolve_method(recipe.method, recipe.train)
     parts = recipe.model_dump(mode="json", include={"data": True, "prompt": True, "model": True, "train": {"max_length", "groups_per_step"}})
+    if lengths.has_auto(recipe):  # what is found for one depends on what is given for the other
+        parts["sample"] = recipe.sample.max_new_tokens
     seed = recipe.seed if recipe.data.seed is None else 0
     return content_hash([json.loads(json.dumps(parts)), seed, method.max_prompt_share, method.whole_files, _sees_references(method)], 32)
 
@@ -213,11 +216,10 @@ def _count(recipe: Recipe) -> Pass:
     from itertl.problems.load import from_config
     from itertl.training.batches import build_groups
 
-    method, path = resolve_method(recipe.method, recipe.train), models.resolve_model(recipe.model)
-    tokenizer = models.load_tokenizer(path, trust_remote_code=recipe.model.trust_remote_code, revision=recipe.model.revision)
+    method, problems = resolve_method(recipe.method, recipe.train), from_config(recipe.data, recipe.seed).problems
+    recipe, tokenizer = lengths.settled(recipe, lambda: problems), lengths.tokenizer_of(recipe)
     context = getattr(models.configuration(recipe.model), "max_position_embeddings", None) or recipe.train.max_length
     train = recipe.train.model_copy(update={"max_length": min(recipe.train.max_length, context)})
-    problems = from_config(recipe.data, recipe.seed).problems
     groups = build_groups((), problems, tokenizer, prompt=recipe.prompt, score=recipe.score, train=train, method=method).groups
     references = sum(len(group.reference.token_ids) for group in groups) if _sees_references(method) else 0
     return Pass(references, math.ceil(len(groups) / recipe.train.groups_per_step))
