@@ -37,7 +37,7 @@ while [ $# -gt 0 ]; do
       shift 2
       ;;
     compare)
-      AT_ONCE=1 METHODS="${METHODS:-itertl rtlcoder sft}" timed experiments/compare_methods.sh "$out/compare" experiments/real-gpu.yaml \
+      timed itertl study experiments/real-gpu-study.yaml --out "$out/compare" --at-once 3 \
         data.source="${2:?pairs}" evals.0.data="${3:?verilog-eval machine}" evals.1.data="${4:?verilog-eval human}"
       shift 4
       ;;

@@ -22,6 +22,7 @@ from itertl import __version__
 from itertl.config import Recipe, build_recipe, load_recipe
 from itertl.errors import Interrupted, ItertlError, UsageError
 from itertl.progress import Reporter, interrupt, is_interrupted
+from itertl.study.cli import study
 
 app = typer.Typer(name="itertl", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Iterative fine-tuning of language models for RTL code.")
 data_app = typer.Typer(no_args_is_help=True, help="Instruction/reference pairs: import, look at, generate, audit.")
@@ -171,6 +172,7 @@ def run(
     require_sandbox: RequireSandbox = None,
     keep_going: KeepGoing = False,
     resume_changed: Annotated[bool, typer.Option("--resume-changed", help="Go on in a folder that holds a run of another recipe; what the change makes stale is made again.")] = False,
+    share_from: Annotated[Path | None, typer.Option("--share-from", metavar="FOLDER", help="Link stages that a run below this folder has done from the same settings, inputs and seed.")] = None,
     as_json: Json = False,
 ) -> None:
     """The loop: sample, score, train, evaluate, again. The same command goes on with an interrupted run."""
@@ -192,7 +194,7 @@ def run(
     outputs.check_place(folder)
     outputs.check_apart(folder, [resolved.data.source, str(resolved.data.holdout), resolved.model.path, *(config.data for config in resolved.evals)])
     _require_sandbox(require_sandbox)
-    result = loop.run(resolved, folder, reporter=Reporter(quiet=as_json), resume_changed=resume_changed)
+    result = loop.run(resolved, folder, reporter=Reporter(quiet=as_json), resume_changed=resume_changed, share_from=share_from)
     if as_json:
         _print_json(
             {
@@ -207,6 +209,9 @@ def run(
     print(f"report      {result.page}  (figures in {result.folder / 'figures'})")
     print(f"samples     {result.samples}")
     print(f'load it     transformers.AutoModelForCausalLM.from_pretrained("{result.checkpoint}")')
+
+
+app.command()(study)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from itertl.progress import Reporter
 from itertl.records import IterationMetrics
 from itertl.report.tables import iteration_table
 from itertl.runs import RunFolder
+from itertl.shared_stages import SharedStages
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +27,16 @@ class RunResult:
     metrics: tuple[IterationMetrics, ...]
 
 
-def run(recipe: Recipe, out: Path, *, reporter: Reporter, resume_changed: bool = False) -> RunResult:
+def run(recipe: Recipe, out: Path, *, reporter: Reporter, resume_changed: bool = False, share_from: Path | None = None) -> RunResult:
     """Run ``recipe`` in the folder ``out``, or go on with the run that is there; one of another recipe is refused unless
-    ``resume_changed``.
+    ``resume_changed``. ``share_from``: a folder of runs whose equal stages are linked instead of made again.
 
     Raises the errors of ``itertl.errors``; after any of them, or a kill, the same call goes on where it stopped.
     """
     checked = stages.check_inputs(recipe)  # before there is a folder
     recipe = checked.recipe
-    with RunFolder(out, recipe, reporter, resume_changed=resume_changed) as folder:
+    share = SharedStages(share_from, out) if share_from is not None else None
+    with RunFolder(out, recipe, reporter, resume_changed=resume_changed, share=share) as folder:
         task = stages.prepare(folder, checked)
         policy = stages.base_policy(folder)
         policies = [policy]

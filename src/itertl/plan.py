@@ -11,6 +11,7 @@ benchmark's is known, and the plan says so: a run can be planned before anything
 recipes name (``models.configuration``).
 """
 
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Plan:
     parameters: int
     seconds: dict[str, float]  # one iteration of each stage, and "total"
     memory_gb: float
+    disk_gb: float  # of the finished run, and of training's state while it is at work
     is_measured: bool  # rates and memory, on this machine with this model
     assumed: tuple[str, ...] = ()  # what is not here, and was taken for the estimate in its place
     held_out: int = 0  # pairs that training does not see
@@ -52,7 +54,7 @@ class Plan:
         return {
             "recipe": self.recipe.model_dump(mode="json"), "run": str(self.folder), "files": self.files(),
             "problems": self.problems, "parameters": self.parameters, "estimated_seconds": self.seconds,
-            "estimated_memory_gb": self.memory_gb, "measured": self.is_measured,
+            "estimated_memory_gb": self.memory_gb, "estimated_disk_gb": self.disk_gb, "measured": self.is_measured,
             "assumed": list(self.assumed), "held_out": self.held_out, "found": list(self.found),
         }  # fmt: skip
 
@@ -69,7 +71,7 @@ class Plan:
         return [f"{kind}-{name}.jsonl" for name in due for kind in ("samples", "eval")]
 
     def render(self) -> str:
-        times = "\n".join(f"  {name:<28}{_duration(s):>10}" for name, s in self.seconds.items())
+        times = "\n".join(f"  {name:<28}{duration(s):>10}" for name, s in self.seconds.items())
         files = "\n".join(f"  {name}" for name in self.files())
         return (
             f"{dump_recipe(self.recipe)}\nrun folder {self.folder}\n{files}\n\n"
@@ -78,11 +80,12 @@ class Plan:
             + f"{self.problems} problems, {f'{self.held_out} held out, ' if self.held_out else ''}{self.parameters / 1e6:,.0f} million parameters\n"
             f"estimated time (upper bound of tokens, {'at measured rates' if self.is_measured else 'good to a factor of about two'}):"
             f"\n{times}\n"
-            f"estimated memory: {self.memory_gb:.1f} GB"
+            f"estimated memory: {self.memory_gb:.1f} GB, disk: {self.disk_gb:.1f} GB"
         )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """For example "95 s", "12 min", "3.4 h"."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
@@ -115,8 +118,8 @@ def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
     rounds = 1 if method.single_round else recipe.iterations
     sampling = seconds.get("sample, an iteration", 0.0)
     seconds["total"] = rounds * sampling + recipe.iterations * seconds["train, an iteration"] + evals
-    found = tuple(lengths.said(asked, recipe))
-    return Plan(recipe, folder, len(problems), parameters, seconds, rates.memory_gb, measured, tuple(assumed), len(loaded.held), found)
+    found, disk = tuple(lengths.said(asked, recipe)), _disk_gb(recipe, parameters)
+    return Plan(recipe, folder, len(problems), parameters, seconds, rates.memory_gb, disk, measured, tuple(assumed), len(loaded.held), found)
 
 
 def _loaded(recipe: Recipe, assumed: list[str]) -> LoadResult:
@@ -178,6 +181,7 @@ def _shape(recipe: Recipe) -> tuple[int, int, int, int]:
     return sum(p.numel() for p in model.parameters()), config.hidden_size, config.num_hidden_layers, config.vocab_size
 
 
+@functools.cache
 def _matmul_speed(precision: str) -> float:
     """Operations a second of a large matrix product on the device that would be used."""
     import torch
@@ -215,3 +219,11 @@ def _memory_gb(recipe: Recipe, parameters: int, hidden: int, layers: int, vocabu
     if recipe.train.precision == "float32":
         activations *= 2
     return (states + activations + HEAD_CHUNK * vocabulary * 12) / 1e9 + 0.6
+
+
+def _disk_gb(recipe: Recipe, parameters: int) -> float:
+    """A checkpoint for each iteration in the model's type, and once the state that training resumes from: its float32 weights
+    and both moments (adapters: theirs alone). What is sampled and judged takes a few MB."""
+    width = 4 if recipe.model.dtype == "float32" else 2
+    trained = parameters if recipe.train.lora is None else max(1, parameters // 100)
+    return (recipe.iterations * parameters * width + trained * 12) / 1e9 + 0.05

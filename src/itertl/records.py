@@ -316,6 +316,7 @@ class StageRecord(BaseModel):
     versions: dict[str, str]
     seed: int
     summary: dict[str, JsonValue] = Field(default_factory=dict)
+    linked_from: str | None = None  # the folder of another run's equal stage, relative to what both share; None: made here
 
 
 class Manifest(Record):

@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from itertl.config import Recipe, build_recipe, dump_recipe, parse_yaml
 from itertl.errors import DataError, RecipeError, RunError
 from itertl.progress import QUIET, Reporter
 from itertl.records import IterationMetrics, Manifest, StageRecord
+from itertl.shared_stages import SharedStages, link
 
 # keys whose change makes no finished stage stale
 _HARMLESS = ("name: ", "iterations: ", "select.", "train.save_every_", "score.num_workers: ", "score.keep_going: ")
@@ -70,12 +72,15 @@ class IterationFolder:
 class RunFolder:
     """A locked run folder. Use as a context manager.
 
-    ``resume_changed``: go on under another recipe, which makes stages stale that are done.
+    ``resume_changed``: go on under another recipe, which makes stages stale that are done. ``share``: link stages that
+    an equal run beside this one has done.
     Raises RunError where another process holds it, where the folder holds other things than a run, or a run of another recipe.
     """
 
-    def __init__(self, path: Path, recipe: Recipe, reporter: Reporter = QUIET, *, resume_changed: bool = False) -> None:
-        self.path, self.recipe, self.reporter, self._resume_changed = path, recipe, reporter, resume_changed
+    def __init__(
+        self, path: Path, recipe: Recipe, reporter: Reporter = QUIET, *, resume_changed: bool = False, share: SharedStages | None = None
+    ) -> None:
+        self.path, self.recipe, self.reporter, self._resume_changed, self._share = path, recipe, reporter, resume_changed, share
         self._lock: IO[str] | None = None
         self._hashes: dict[Path, tuple[int, int, str]] = {}
 
@@ -163,22 +168,38 @@ class RunFolder:
         if reason:
             self.reporter.say(f"{folder.name}/{name}: made again, because {reason}")
         start = time.time()
-        summary = dict(work())
-        faults.point(f"{name}.before-manifest")
-        record = StageRecord(
-            settings=resolved,
-            inputs=dict(inputs),
-            outputs={output: self.hash(folder.path / output) for output in outputs},
-            versions=package_versions(),
-            seed=seed,
-            summary=summary,
-        )
-        folder.record(name, record)
+        wanted = StageRecord(settings=resolved, inputs=dict(inputs), outputs={}, versions=package_versions(), seed=seed)
+        with self._claim(folder, name, wanted):
+            record = self._linked(folder, name, wanted) or self._made(folder, name, wanted, outputs, work)
+            folder.record(name, record)
         with (self.path / "timings.jsonl").open("a", encoding="utf-8") as log:
             row = {"folder": folder.name, "stage": name, "started": round(start, 3), "seconds": round(time.time() - start, 3)}
-            log.write(json.dumps(row) + "\n")
+            log.write(json.dumps(row | ({"linked_from": record.linked_from} if record.linked_from else {})) + "\n")
         faults.point(f"{name}.after-manifest")
         return record
+
+    def _claim(self, folder: IterationFolder, name: str, wanted: StageRecord) -> AbstractContextManager[None]:
+        if self._share is None:
+            return nullcontext()
+        return self._share.claim(name, wanted, lambda: self.reporter.say(f"{folder.name}/{name}: waits for a run that makes the same"))
+
+    def _made(
+        self, folder: IterationFolder, name: str, wanted: StageRecord, outputs: Sequence[str], work: Callable[[], Mapping[str, Any]]
+    ) -> StageRecord:
+        summary = dict(work())
+        faults.point(f"{name}.before-manifest")
+        made = {output: self.hash(folder.path / output) for output in outputs}
+        return wanted.model_copy(update={"outputs": made, "summary": summary})
+
+    def _linked(self, folder: IterationFolder, name: str, wanted: StageRecord) -> StageRecord | None:
+        """The record of an equal stage of another run, its outputs linked into this one; None where there is none."""
+        found = self._share.find(name, wanted, self.hash) if self._share is not None else None
+        if found is None or self._share is None:
+            return None
+        link(found, folder.path)
+        origin = found.record.linked_from or found.folder.relative_to(self._share.root).as_posix()
+        self.reporter.say(f"{folder.name}/{name}: linked from {origin}, which was made from the same")
+        return found.record.model_copy(update={"linked_from": origin})
 
     def _stale(
         self, folder: IterationFolder, old: StageRecord, settings: dict[str, Any], inputs: Mapping[str, str], seed: int

@@ -17,7 +17,7 @@ from itertl.report.theme import style_sheet
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
-_CAPTIONS: Mapping[str, tuple[str, str]] = {
+CAPTIONS: Mapping[str, tuple[str, str]] = {
     "pass-rate": (
         "Pass@1 against the number of iterations",
         "How often the first answer is right. 0 is the untouched model; the bars are 95% intervals over the "
@@ -69,9 +69,9 @@ def render(contents: Sequence[Content], figures: Mapping[str, str]) -> str:
     for content in contents:
         body.append(_summary(content, heading=several))
     if several:
-        body += ["<h2>Comparison</h2>", _table(tables.comparison_grid({r.name: r.metrics for r in runs}))]
-        body.append(_settings_difference(runs))
-    drawn = [_figure(name, svg) for name, svg in figures.items()]
+        body += ["<h2>Comparison</h2>", table(tables.comparison_grid({r.name: r.metrics for r in runs}))]
+        body.append(settings_difference(runs))
+    drawn = [figure(name, svg, CAPTIONS[name]) for name, svg in figures.items()]
     body += ["<h2>Figures</h2>", *drawn] if drawn else []
     body.append("<h2>Numbers</h2>")
     body += [_numbers(run, heading=several) for run in runs]
@@ -79,10 +79,11 @@ def render(contents: Sequence[Content], figures: Mapping[str, str]) -> str:
     body.append("<h2>Where it comes from</h2>")
     body += [provenance_section(run, heading=several) for run in runs]
     body.append("<footer>Made by <code>itertl report</code>. This file needs nothing beside it.</footer>")
-    return _document(title, "\n".join(part for part in body if part))
+    return document(title, "\n".join(part for part in body if part))
 
 
-def _document(title: str, body: str) -> str:
+def document(title: str, body: str) -> str:
+    """A whole page around ``body``, which is HTML; ``title`` is text."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
@@ -117,8 +118,9 @@ def _summary(content: Content, *, heading: bool) -> str:
     return f'<section>{head}<p class="summary">{said}</p>' + (f'<div class="tiles">{tiles}</div>' if tiles else "") + "</section>"
 
 
-def _figure(name: str, svg: str) -> str:
-    title, caption = _CAPTIONS[name]
+def figure(name: str, svg: str, said: tuple[str, str]) -> str:
+    """A drawing with its title and caption (``said``), as an element of a page."""
+    title, caption = said
     drawing = canvas.inline(svg, name, text.html(title))
     if _is_narrow(svg):
         drawing = drawing.replace("<svg", '<svg class="narrow"', 1)
@@ -133,7 +135,8 @@ def _is_narrow(svg: str) -> bool:
     return canvas.width_points(svg) < 560
 
 
-def _table(grid: Grid, kind: str = "") -> str:
+def table(grid: Grid, kind: str = "") -> str:
+    """The grid as an element of a page, its notes below; ``kind`` is a class of the style sheet."""
     head = "".join(f"<th>{text.html(c).replace('/', '/<wbr>')}</th>" for c in grid.columns)
     rows = "".join(_table_row(row, is_muted=i in grid.muted) for i, row in enumerate(grid.rows))
     notes = f'<p class="under">{text.html("; ".join(grid.notes))}</p>' if grid.notes else ""
@@ -149,21 +152,21 @@ def _table_row(row: Sequence[str], *, is_muted: bool) -> str:
 def _numbers(run: Run, *, heading: bool) -> str:
     parts = [f"<h3>{text.html(run.name)}</h3>"] if heading else []
     if run.metrics:
-        parts.append(_table(tables.iteration_grid(run.metrics)))
+        parts.append(table(tables.iteration_grid(run.metrics)))
         if best := tables.best_of_temperatures_grid(run.metrics):
-            parts += [f"<h3>{text.html(best.title)}</h3>", _table(best)]
+            parts += [f"<h3>{text.html(best.title)}</h3>", table(best)]
         if ladder := tables.ladder_grid(run.metrics):
-            parts += [f"<h3>{text.html(ladder.title)}</h3>", _table(ladder)]
+            parts += [f"<h3>{text.html(ladder.title)}</h3>", table(ladder)]
         if gamed := tables.gamed_grid(run.metrics):
-            parts += [f"<h3>{text.html(gamed.title)}</h3>", _table(gamed, "text")]
+            parts += [f"<h3>{text.html(gamed.title)}</h3>", table(gamed, "text")]
         if not heading and tables.is_published(run.metrics):
-            parts += ["<h3>Beside published figures</h3>", _table(tables.comparison_grid({run.name: run.metrics}))]
+            parts += ["<h3>Beside published figures</h3>", table(tables.comparison_grid({run.name: run.metrics}))]
     if run.notes:
         parts.append('<ul class="notes">' + "".join(f"<li>{text.html(n)}</li>" for n in run.notes) + "</ul>")
     return "\n".join(parts)
 
 
-def _settings_difference(runs: Sequence[Run]) -> str:
+def settings_difference(runs: Sequence[Run]) -> str:
     """The recipe's keys in which the runs differ, side by side."""
     flat = [_leaves(run.recipe.model_dump(mode="json")) for run in runs]
     keys = [key for key in dict.fromkeys(k for tree in flat for k in tree) if len({tree.get(key) for tree in flat}) > 1]
@@ -171,7 +174,7 @@ def _settings_difference(runs: Sequence[Run]) -> str:
         return '<p class="under">The recipes of these runs are equal.</p>'
     rows = tuple((key, *(tree.get(key, text.NOT_MEASURED) for tree in flat)) for key in keys)
     grid = Grid("Settings that differ", ("setting", *(run.name for run in runs)), rows)
-    return f"<h3>{grid.title}</h3>" + _table(grid, "text")
+    return f"<h3>{grid.title}</h3>" + table(grid, "text")
 
 
 def _leaves(tree: object, at: str = "") -> dict[str, str]:

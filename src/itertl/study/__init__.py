@@ -1,0 +1,1 @@
+"""Studies: runs of several arms and seeds under one control, and what they say together."""

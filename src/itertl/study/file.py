@@ -1,0 +1,275 @@
+"""The study's file: a base recipe, arms that override it, seeds, a control, and what is held equal.
+
+    name: score
+    base: ../demo.yaml          # beside this file, or from where the command is called
+    control: sft
+    equal: reference_tokens     # candidate_tokens, steps or none
+    seeds: [0, 1]
+    arms:
+      sft: {method: sft}
+      itertl: {method: itertl, train: {epochs: 1}}
+      later: {method: itertl, start: {arm: sft, iteration: 1}}
+
+An arm's keys are those of a recipe, nested or dotted. Besides them an arm may say where it starts (``start``: another arm's
+checkpoint of the same seed), in what it is made equal (``equal``) and to which arm (``equal_to``, else the control).
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
+
+from itertl.config import Recipe, build_recipe, load_recipe, parse_yaml
+from itertl.errors import RecipeError
+
+Equal = Literal["reference_tokens", "candidate_tokens", "steps", "none"]
+RESERVED = frozenset({"figures", "logs", "study.yaml", "study.json", "report.html", "table.md", "table.csv"})  # the study's own
+_OF_STUDY = {"seed": "the study gives it (seeds)", "name": "the study gives it (the arm's)"}
+
+
+class Start(BaseModel):
+    """Another arm's checkpoint, of the same seed: ``iteration`` as in the report (1 is iter-00)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    arm: str
+    iteration: int = Field(ge=1)
+
+
+class _File(BaseModel):
+    """The file as it is written; arms are looked into later."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str = Field(min_length=1)
+    base: str
+    arms: dict[str, dict[str, Any]] = Field(min_length=1)
+    control: str
+    seeds: tuple[StrictInt, ...] = Field(min_length=1)
+    equal: Equal = "none"
+
+
+class _Extras(BaseModel):
+    """What an arm says besides keys of the recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    start: Start | None = None
+    equal: Equal | None = None
+    equal_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One arm: ``overrides`` of the base recipe as KEY=VALUE, in the order of the file."""
+
+    name: str
+    overrides: tuple[str, ...]
+    start: Start | None
+    equal: Equal
+    equal_to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A study, checked: every arm is a valid recipe, every name is one of its arms. ``arms`` stand so that each comes
+    after those that it needs, and in the order of the file otherwise."""
+
+    path: Path
+    name: str
+    base: Path
+    arms: tuple[Arm, ...]
+    control: str
+    seeds: tuple[int, ...]
+    overrides: tuple[str, ...] = field(default=())  # for all arms
+
+    def arm(self, name: str) -> Arm:
+        return next(arm for arm in self.arms if arm.name == name)
+
+    def jobs(self) -> Iterator[tuple[Arm, int]]:
+        """All arms of the first seed, then of the next."""
+        return ((arm, seed) for seed in self.seeds for arm in self.arms)
+
+    def settings(self, arm: Arm, seed: int, out: Path | None = None) -> tuple[str, ...]:
+        """The KEY=VALUE arguments that make the base recipe this arm's with this seed. ``out``: the study's folder, in
+        which the checkpoint lies that the arm starts from."""
+        found = (*self.overrides, *arm.overrides, f"name={json.dumps(f'{arm.name}-seed-{seed}')}", f"seed={seed}")
+        if arm.start is None or out is None:
+            return found
+        checkpoint = out.resolve() / arm.start.arm / f"seed-{seed}" / f"iter-{arm.start.iteration - 1:02d}" / "checkpoint"
+        return (*found, f"model.path={json.dumps(str(checkpoint))}", "model.revision=null")
+
+    def recipe(self, arm: Arm, seed: int, more: Sequence[str] = (), out: Path | None = None) -> Recipe:
+        """That arm's recipe, with ``more`` KEY=VALUE; raises RecipeError that names the study's file and the arm."""
+        tree = cast("dict[str, Any]", parse_yaml(self.base.read_text(encoding="utf-8"), str(self.base)))
+        return build_recipe(tree, (*self.settings(arm, seed, out), *more), f"{self.path}: arms.{arm.name}")
+
+
+def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
+    """Read a study's file. ``overrides``: KEY=VALUE for the recipes of all arms.
+
+    Raises RecipeError that names the file and the key, and says what to write.
+    """
+    raw = _read(path)
+    base = _base(path, raw.base)
+    for number, seed in enumerate(raw.seeds):
+        if seed in raw.seeds[:number]:
+            raise RecipeError(f"{path}: seeds: {seed} is given twice; give each seed once")
+    for name in raw.arms:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,79}", name) or name in RESERVED:
+            taken = f"; {', '.join(sorted(RESERVED))} are the study's own" if name in RESERVED else ""
+            raise RecipeError(f"{path}: arms.{name}: an arm is a folder: letters, digits, '-', '_' and '.'{taken}")
+    _require_arm(path, "control", raw.control, raw.arms)
+    arms = [_arm(path, raw, name, overrides) for name in raw.arms]
+    study = Study(path, raw.name, base, tuple(_ordered(path, arms, raw.control)), raw.control, raw.seeds, tuple(overrides))
+    for arm in study.arms:
+        study.recipe(arm, raw.seeds[0])
+    for arm in study.arms:
+        if arm.start and arm.start.iteration > (has := study.recipe(study.arm(arm.start.arm), raw.seeds[0]).iterations):
+            raise RecipeError(f"{path}: arms.{arm.name}.start.iteration: {arm.start.iteration}, but {arm.start.arm} has {has} iterations")
+    return study
+
+
+def _read(path: Path) -> _File:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else f"not UTF-8 text: {error.reason}"
+        raise RecipeError(f"{path}: cannot be read ({why}); give a study's file, for example recipes/studies/paper-small.yaml") from error
+    tree = parse_yaml(text, str(path))
+    if not isinstance(tree, dict):
+        raise RecipeError(f"{path}: a study is a mapping of keys: {', '.join(_File.model_fields)}")
+    arms = tree.get("arms")
+    if isinstance(arms, dict):  # "itertl:" alone is the base as it is
+        tree["arms"] = {name: {} if own is None else own for name, own in arms.items()}
+    try:
+        return _File.model_validate(tree)
+    except ValidationError as error:
+        raise RecipeError("\n".join(_explain(str(path), one, _File) for one in error.errors())) from error
+
+
+def _explain(where: str, error: Any, kind: type[BaseModel]) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "missing":
+        return f"{where}: {key}: is missing; a study has {', '.join(kind.model_fields)}"
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, kind.model_fields, 1, 0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(kind.model_fields)}"
+        return f"{where}: {key}: unknown key; {hint}"
+    if error["type"] in ("tuple_type", "list_type"):
+        return f"{where}: {key}: takes a list (got {error['input']!r}); write [{error['input']}]"
+    if error["type"] in ("dict_type", "mapping_type"):
+        return f"{where}: {key}: takes keys and values (got {error['input']!r}); for example {{method: sft}}"
+    return f"{where}: {key}: {error['msg']} (got {error['input']!r})"
+
+
+def _base(study: Path, name: str) -> Path:
+    """The base recipe: beside the study's file, else from the current folder. Raises RecipeError."""
+    beside, here = study.parent / name, Path(name)
+    found = next((path for path in (beside, here) if path.is_file()), None)
+    if found is None:
+        tried = str(beside) if beside == here else f"{beside} and {here}"
+        raise RecipeError(f"{study}: base: {name} is no file (looked for {tried}); give the path of a recipe")
+    load_recipe(found)
+    return found
+
+
+def _require_arm(path: Path, key: str, name: str, arms: Mapping[str, Any]) -> None:
+    if name not in arms:
+        near = difflib.get_close_matches(name, arms, 1, 0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise RecipeError(f"{path}: {key}: {name!r} is no arm; {hint}arms: {', '.join(arms)}")
+
+
+def _arm(path: Path, raw: _File, name: str, overrides: Sequence[str]) -> Arm:
+    where = f"{path}: arms.{name}"
+    tree = raw.arms[name]
+    try:
+        extras = _Extras.model_validate({key: tree[key] for key in _Extras.model_fields if key in tree})
+    except ValidationError as error:
+        raise RecipeError("\n".join(_explain(where, one, Start) for one in error.errors())) from error
+    _require_arm(path, f"arms.{name}.equal_to", extras.equal_to or raw.control, raw.arms)
+    if extras.start is not None:
+        _require_arm(path, f"arms.{name}.start.arm", extras.start.arm, raw.arms)
+        if extras.start.arm == name:
+            raise RecipeError(f"{where}.start.arm: an arm cannot start from itself")
+    own = dict(_flat({key: value for key, value in tree.items() if key not in _Extras.model_fields}, where))
+    given = {override.partition("=")[0] for override in overrides}
+    for key in own:
+        if key in _OF_STUDY:
+            raise RecipeError(f"{where}.{key}: cannot be set in an arm; {_OF_STUDY[key]}")
+        if extras.start is not None and _overlap(key, "model.path"):
+            raise RecipeError(f"{where}.{key}: conflicts with start, which gives the model; remove one of them")
+        clash = next((other for other in given if _overlap(key, other)), None)
+        if clash is not None:
+            raise RecipeError(f"override {clash}: is for all arms, and {where} sets {key}; change it there, or leave it out here")
+    if clash := given & _OF_STUDY.keys():
+        raise RecipeError(f"override {min(clash)}: {_OF_STUDY[min(clash)]}; change it in {path}")
+    equal = extras.equal or raw.equal
+    return Arm(name, tuple(f"{key}={json.dumps(value)}" for key, value in own.items()), extras.start, equal, extras.equal_to or raw.control)
+
+
+def _flat(tree: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values; the parts of a recipe are gone into, tables of names and values are kept whole.
+
+    Raises RecipeError where a key is said twice, once nested and once dotted.
+    """
+    found: dict[str, Any] = {}
+    for key, value in _leaves(tree, Recipe, ""):
+        clash = next((other for other in found if _overlap(key, other)), None)
+        if clash is not None:
+            raise RecipeError(f"{where}: {clash} and {key} say the same key; give it once")
+        found[key] = value
+    yield from found.items()
+
+
+def _leaves(tree: Mapping[str, Any], part: Any, at: str) -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        name = f"{at}.{key}" if at else str(key)
+        inner = part
+        for step in str(key).split("."):
+            inner = _part(inner, step)
+        if isinstance(value, dict) and value and inner is not None:
+            yield from _leaves(cast("dict[str, Any]", value), inner, name)
+        else:
+            yield name, value
+
+
+def _part(part: Any, step: str) -> Any:
+    """The part of a recipe under that key; None where it is a value or a table of names and values."""
+    if part is None or step not in part.model_fields:
+        return None
+    annotation = part.model_fields[step].annotation
+    return next((c for c in (annotation, *get_args(annotation)) if isinstance(c, type) and issubclass(c, BaseModel)), None)
+
+
+def _overlap(key: str, other: str) -> bool:
+    """Whether two dotted keys speak of the same place, or one of a part of the other's."""
+    a, b = (re.sub(r"\[(\d+)\]", r".\1", k) for k in (key, other))
+    return a == b or a.startswith(b + ".") or b.startswith(a + ".")
+
+
+def needs(arm: Arm) -> set[str]:
+    """The arms that must be finished, of the same seed, before this one can begin."""
+    found = {arm.start.arm} if arm.start else set[str]()
+    return found | ({arm.equal_to} if arm.equal == "candidate_tokens" and arm.equal_to != arm.name else set())
+
+
+def _named(arm: Arm) -> set[str]:
+    """The arms that this one speaks of."""
+    return needs(arm) | ({arm.equal_to} if arm.equal != "none" and arm.equal_to != arm.name else set())
+
+
+def _ordered(path: Path, arms: Sequence[Arm], control: str) -> list[Arm]:
+    """The control first, then by the file, each after those that it speaks of. Raises RecipeError for a circle."""
+    waiting = sorted(arms, key=lambda arm: arm.name != control)
+    done: list[Arm] = []
+    while waiting:
+        ready = next((arm for arm in waiting if _named(arm) <= {other.name for other in done}), None)
+        if ready is None:
+            raise RecipeError(f"{path}: arms.{waiting[0].name}: {', '.join(arm.name for arm in waiting)} wait for each other (start, equal_to)")
+        done.append(ready)
+        waiting.remove(ready)
+    return done
