@@ -401,9 +401,9 @@ def test_merges_in_another_order_are_noticed_by_reading_text(tmp_path: Path, mon
 def test_a_torn_file_is_noticed(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     convert = gguf_conversion.convert_gguf
 
-    def torn(file: Path, folder: Path) -> None:
+    def torn(file: Path, folder: Path, **options: bool) -> None:
         os.truncate(file, file.stat().st_size // 2)
-        convert(file, folder)
+        convert(file, folder, **options)
 
     monkeypatch.setattr(gguf_conversion, "convert_gguf", torn)
     with pytest.raises(ToolFailed, match="loaded back"):

@@ -55,6 +55,7 @@ COMMANDS = {
     "synth": ["data", "synth", "2", "--out", "F"],
     "audit": ["data", "audit", "problems.jsonl", "--no-tools", "--keep-sound", "F"],
     "run": ["run", "smoke.yaml", "--out", "D"],
+    "study": ["study", "study.yaml", "--out", "D"],
 }  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def test_every_command_that_writes_is_walked_over() -> None:
         found = {c.callback.__name__ for c in app.registered_commands if {"out", "sound"} & set(c.callback.__annotations__)}
         return found | {name for group in app.registered_groups for name in options(group.typer_instance)}
 
-    walked = {"sample", "score", "train", "evaluate", "generate", "report", "data_import", "data_synth", "data_audit", "run", "export"}
+    walked = {"sample", "score", "train", "evaluate", "generate", "report", "data_import", "data_synth", "data_audit", "run", "export", "study"}
     assert options(cli.app) == walked
 
 
@@ -74,6 +75,7 @@ def test_what_no_call_of_ours_made_stays(name: str, made: Path, tmp_path: Path, 
         (tmp_path / child.name).symlink_to(child)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "smoke.yaml").write_text("model: {path: random:tiny}\n", encoding="utf-8")
+    (tmp_path / "study.yaml").write_text("{name: s, base: smoke.yaml, control: a, arms: {a: {method: sft}, b: {}}}\n", encoding="utf-8")
     foreign, folder = tmp_path / "mine.txt", tmp_path / "mine"
     foreign.write_text("precious", encoding="utf-8")
     folder.mkdir()

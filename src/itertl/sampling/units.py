@@ -148,7 +148,8 @@ def _module(code: str, stream: list[Token], index: int, free: int, name: str) ->
     if is_closed:
         end = stream[last].end
         label = stream[after : after + 2]
-        if len(label) == 2 and label[0].text == ":" and label[1].text.removeprefix("\\") == name:
+        is_beside = len(label) == 2 and "\n" not in code[end : label[0].start]  # on a line of its own it may be of what a fence cut off
+        if is_beside and label[0].text == ":" and label[1].text.removeprefix("\\") == name:
             after, end = after + 2, label[1].end
     else:
         end = stream[last].start if last < len(stream) else len(code)
