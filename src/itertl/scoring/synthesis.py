@@ -28,7 +28,8 @@ _SCRIPT = (
 )  # fmt: skip
 _NOT_READ = (  # what Yosys says of legal code that it does not know, and of its own limits
     "syntax error", "supported", "Don't know how to", "Can't resolve function name", "Can't resolve task name", "only allowed in constant functions",
-    "of procedural for-loop is not constant", "Multiple edge sensitive events", "bad_alloc", "emory", "ended with status -",
+    "of procedural for-loop is not constant", "Multiple edge sensitive events", "bad_alloc", "emory",
+    "Failed to evaluate system function", "Failed to get a constant init value", "event on a signal that is not 1 bit wide", "ended with status -",
 )  # fmt: skip
 
 

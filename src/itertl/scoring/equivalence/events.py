@@ -16,13 +16,6 @@ from itertl.tools.slang import walk
 
 _X_TESTS = ("CaseEquality", "CaseInequality", "WildcardEquality", "WildcardInequality")
 _X_CALLS = ("$isunknown", "$countbits", "$countones", "$onehot", "$onehot0")
-_CHOICES = frozenset({
-    "GreaterThanExpression", "GreaterThanEqualExpression", "LessThanExpression", "LessThanEqualExpression", "EqualityExpression",
-    "InequalityExpression", "CaseEqualityExpression", "CaseInequalityExpression", "DivideExpression", "ModExpression",
-    "PowerExpression", "LogicalShiftRightExpression", "ArithmeticShiftRightExpression", "UnaryLogicalNotExpression",
-    "LogicalAndExpression", "LogicalOrExpression", "BinaryAndExpression", "BinaryOrExpression", "BinaryXorExpression",
-    "CaseGenerate", "ConditionalPredicate", "IdentifierSelectName", "InvocationExpression", "EqualsValueClause",
-})  # fmt: skip
 
 
 def plain(path: str) -> str:
@@ -213,7 +206,7 @@ def downstream(paths: Iterable[str], netlist: Netlist) -> set[str]:
 
 
 def x_test(text: str, top: str) -> str:
-    """A comparison that tells X from 0 and 1, on more than inputs, or ""."""
+    """What tells X from 0 and 1, or makes a 0 of it, on more than inputs, or "": comparisons, ``casex``, variables and casts of two states."""
     compilation, error = slang.elaborate(slang.parse(text), top)
     if error:
         return ""
@@ -224,74 +217,36 @@ def x_test(text: str, top: str) -> str:
         kind = node.kind.name
         is_test = (kind == "BinaryOp" and node.op.name in _X_TESTS) or kind == "Inside"
         is_test = is_test or (kind == "Call" and str(getattr(node, "subroutineName", "")) in _X_CALLS)
-        if is_test:
+        if is_test or (kind == "Case" and node.condition.name == "WildcardXOrZ"):
             seen.extend(plain(path) for path in sorted(reads(node)) if _root(path, netlist, inputs) is None)
 
     walk(instance, look)
-    return f"a comparison with X ({seen[0]})" if seen else ""
+    return f"a comparison with X ({seen[0]})" if seen else _swallows_x(instance)
 
 
-def parameters(text: str, mine: Interface, wanted: Interface) -> str:
-    """A parameter of the reference that the candidate lacks, or looks at in a way that its value at the default tells little of."""
-    own = dict(mine.parameters)
-    for name in wanted.tunable:
-        if name not in own:
-            return f"parameter {name} of the reference is absent"
-    return _chosen(text, set(wanted.tunable)) if wanted.tunable else ""
+def _swallows_x(instance: Any) -> str:
+    """A variable, a port or a cast of a type without X, other than the counters of loops: an X that comes to it is 0 from there on."""
+    found: list[str] = []
+    counted: set[str] = set()
 
-
-def choices(text: str, names: set[str]) -> set[str]:
-    """Expressions of these parameters and constants alone that tell one value from another, as text without blanks."""
-    root = slang.parse(text).tree.root
-    fixed = set(names)
-    derived: list[tuple[str, set[str]]] = []
-    kept: set[str] = set()
-
-    def names_of(node: Any) -> set[str]:
-        words: set[str] = set()
-
-        def named(inner: Any) -> None:
-            if inner.kind.name == "Identifier" and hasattr(inner, "valueText"):
-                words.add(inner.valueText)
-
-        node.visit(named)
-        return words
-
-    def declared(node: Any) -> None:
-        if node.kind.name == "ParameterDeclaration":
-            for one in node.declarators:
-                derived.append((one.name.valueText, names_of(one) - {one.name.valueText}))
-
-    root.visit(declared)
-    for _ in derived:
-        fixed |= {name for name, words in derived if words & fixed}
-    constants = fixed | {name for name, _ in derived}
+    def loops(node: Any) -> None:
+        if node.kind.name == "ForLoop":
+            counted.update(variable.hierarchicalPath for variable in node.loopVars)
+            for part in (*node.initializers, *node.steps):
+                walk(part, lambda inner: counted.add(inner.symbol.hierarchicalPath) if inner.kind.name == "NamedValue" else None)
 
     def look(node: Any) -> None:
-        if node.kind.name in _CHOICES and not _is_size(node):
-            words = names_of(_asked(node))
-            if words & fixed and words <= constants:
-                kept.add("".join(str(_asked(node)).split()))
+        kind = node.kind.name
+        if kind in ("Variable", "FormalArgument", "Net") and node.type.isIntegral and not node.type.isFourState and node.hierarchicalPath not in counted:
+            found.append(f"{node.name}, of a type without X")
+        elif kind == "Conversion" and node.type.isIntegral and not node.type.isFourState and node.operand.type.isFourState and reads(node.operand) - counted:
+            found.append("a cast to a type without X")
 
-    root.visit(look)
-    return kept
-
-
-def _asked(node: Any) -> Any:
-    """The part of a choice that must hold constants alone: of a call its arguments."""
-    kind = node.kind.name
-    return node.condition if kind == "CaseGenerate" else node.arguments or node if kind == "InvocationExpression" else node
+    walk(instance, loops)
+    walk(instance, look)
+    return found[0] if found else ""
 
 
-def _is_size(node: Any) -> bool:
-    """``$clog2`` of a parameter, and the value of another parameter or of a loop's variable, tell nothing apart."""
-    kind = node.kind.name
-    if kind == "InvocationExpression":
-        return str(node).strip().startswith("$")
-    above = getattr(node.parent, "parent", None) if kind == "EqualsValueClause" else None
-    return kind == "EqualsValueClause" and (above is None or above.kind.name not in ("NetDeclaration", "DataDeclaration"))
-
-
-def _chosen(text: str, names: set[str]) -> str:
-    kept = sorted(choices(text, names))
-    return f"a choice by a parameter ({kept[0][:60]})" if kept else ""
+def parameters(wanted: Interface) -> str:
+    """A parameter that a user of the reference would set: a proof at its default tells nothing of its other values, or ""."""
+    return f"parameter {wanted.tunable[0]} of the reference may be set, and a proof speaks of one value" if wanted.tunable else ""

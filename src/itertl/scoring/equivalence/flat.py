@@ -67,7 +67,6 @@ class Flat:
     resets: frozenset[tuple[Trigger, ...]]  # asynchronous controls of its registers, one entry for each distinct set
     may_be_x: bool
     open: str = ""  # a signal that is read and that nothing drives
-    has_init: bool = False  # something that it remembers has a first value
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,6 @@ def read(path: Path) -> Flat:
         resets=frozenset(_controls(cell, module) for cell in memory),
         may_be_x=bool(memory) or any(map(_may_make_x, module.cells)) or _has_open_bits(module),
         open=_open(module, content),
-        has_init=_has_init(memory, content),
     )
 
 
@@ -252,8 +250,3 @@ def _open(module: _Module, content: Any) -> str:
     read = {bit for cell in module.cells for _, bits in _pins(cell, "input") for bit in bits if isinstance(bit, int)}
     lacking = read - module.inputs.keys() - module.drivers.keys()
     return next((name for name, net in content["netnames"].items() if lacking.intersection(net["bits"])), "a signal") if lacking else ""
-
-
-def _has_init(memory: list[Cell], content: Any) -> bool:
-    state = {bit for cell in memory for bit in cell["connections"]["Q"]}
-    return any("init" in net["attributes"] and state.intersection(net["bits"]) for net in content["netnames"].values())

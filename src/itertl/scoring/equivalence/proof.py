@@ -68,54 +68,51 @@ def prove(reference: Design, candidate: Design, *, cpu_s: int = CPU_S) -> Proof:
     """Whether the candidate has the reference's outputs wherever those are defined. Raises ToolMissing, ToolFailed."""
     try:
         wanted = interface.read(reference.text, reference.top)
-        own = interface.read(candidate.text, candidate.top)
     except interface.Unsupported as error:
         return _unsupported(REFERENCE, str(error))
-    why = events.parameters(candidate.text, own, wanted)
-    if why:
-        return _unsupported(CANDIDATE, why)
     begin = script.start(wanted)
-    found, has_init = _prove(reference, candidate, begin, cpu_s)
-    if found.outcome is Outcome.PROVEN and has_init and begin.resets:
-        first, _ = _prove(reference, candidate, Start((), begin.clocks), cpu_s)
-        if first.outcome is not Outcome.PROVEN:
-            return Proof(Outcome.UNKNOWN, "initial values beside a reset: not proven before the first reset")
-    return found
+    found = _prove(reference, candidate, begin, cpu_s)
+    if found.outcome is Outcome.PROVEN and begin.resets:
+        early = _prove(reference, candidate, Start((), begin.clocks), cpu_s)
+        if early.outcome is not Outcome.PROVEN and not early.is_references:
+            return Proof(Outcome.UNKNOWN, "what comes before the first reset: no proof that it leaves nothing behind")
+    why = events.parameters(wanted)
+    return _unsupported(CANDIDATE, why) if why and found.outcome is Outcome.PROVEN else found
 
 
-def _prove(reference: Design, candidate: Design, begin: Start, cpu_s: int) -> tuple[Proof, bool]:
-    """The proof from one start, and whether the reference's registers have first values.
+def _prove(reference: Design, candidate: Design, begin: Start, cpu_s: int) -> Proof:
+    """The proof from one start.
 
     A design that Yosys cannot read is given to it as plain Verilog, where it can be written so.
     """
     designs = {REFERENCE: (reference, reference.text), CANDIDATE: (candidate, candidate.text)}
-    found, has_init, unread = _attempt(designs, begin, cpu_s)
+    found, unread = _attempt(designs, begin, cpu_s)
     while unread:
         design, text = designs[unread]
         other = lowered(text, design.top, to_hardware=True) if text == design.text else None
         if other is None:
             break
         designs[unread] = design, other
-        found, has_init, unread = _attempt(designs, begin, cpu_s)
-    return found, has_init
+        found, unread = _attempt(designs, begin, cpu_s)
+    return found
 
 
-def _attempt(designs: Designs, begin: Start, cpu_s: int) -> tuple[Proof, bool, str]:
+def _attempt(designs: Designs, begin: Start, cpu_s: int) -> tuple[Proof, str]:
     """As ``_prove``, and the design that Yosys does not read, or ""."""
     limits = Limits(wall_s=5.0 * cpu_s, cpu_s=cpu_s, memory_mb=MEMORY_MB, proc=True)
     with sandbox.scratch() as folder:
         for name, (design, text) in designs.items():
             why = _write(folder, name, design, text)
             if why:
-                return _unsupported(name, why), False, ""
+                return _unsupported(name, why), ""
         ran = yosys.passes(folder, _parts(folder, begin, designs), limits)
         ended = _ended(folder)
         if ended is not None:
-            return ended, False, ""
+            return ended, ""
         if ran.error:
             unread = next((name for name in designs if not (folder / f"{name}.json").exists()), "")
-            return _stopped(folder, ran), False, "" if ran.timed_out else unread
-        return _solved(folder, begin, cpu_s), flat.read(folder / f"{REFERENCE}.json").has_init, ""
+            return _stopped(folder, ran), "" if ran.timed_out else unread
+        return _solved(folder, begin, cpu_s), ""
 
 
 def _write(folder: Path, name: str, design: Design, text: str) -> str:
