@@ -67,6 +67,7 @@ class Flat:
     resets: frozenset[tuple[Trigger, ...]]  # asynchronous controls of its registers, one entry for each distinct set
     may_be_x: bool
     open: str = ""  # a signal that is read and that nothing drives
+    has_init: bool = False  # something that it remembers has a first value
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ def read(path: Path) -> Flat:
         resets=frozenset(_controls(cell, module) for cell in memory),
         may_be_x=bool(memory) or any(map(_may_make_x, module.cells)) or _has_open_bits(module),
         open=_open(module, content),
+        has_init=_has_init(memory, content),
     )
 
 
@@ -110,6 +112,27 @@ def style(a: Flat, b: Flat) -> Style:
     triggers = {flat.trigger for flat in (a, b) if flat.has_state}
     controls = frozenset[tuple[Trigger, ...]]().union(a.resets, b.resets)
     return Style.CLOCKED if len(triggers) == 1 and None not in triggers and len(controls) == 1 else Style.FREE
+
+
+def decide(path: Path, attribute: str) -> None:
+    """Let each multiplexer with that attribute select by ``=== 1``: an ``if`` on an X is not taken. The file is written anew."""
+    content = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    [module] = content["modules"].values()
+    cells: dict[str, Any] = module["cells"]
+    nets = [*module["ports"].values(), *module["netnames"].values()]
+    pins = [bits for cell in cells.values() for bits in cell["connections"].values()]
+    free = 1 + max((bit for bits in (*(net["bits"] for net in nets), *pins) for bit in bits if isinstance(bit, int)), default=1)
+    for number, cell in enumerate([cell for cell in cells.values() if attribute in cell["attributes"]]):
+        select = cell["connections"]["S"]
+        chosen = list(range(free, free + len(select)))
+        free += len(select)
+        cells[f"$itertl$decided${number}"] = {
+            "type": "$bweqx", "parameters": {"WIDTH": f"{len(select):032b}"}, "attributes": {},
+            "port_directions": {"A": "input", "B": "input", "Y": "output"},
+            "connections": {"A": select, "B": ["1"] * len(select), "Y": chosen},
+        }  # fmt: skip
+        cell["connections"]["S"] = chosen
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def add_state_port(source: Path, target: Path, flat: Flat, name: str) -> None:
@@ -250,3 +273,8 @@ def _open(module: _Module, content: Any) -> str:
     read = {bit for cell in module.cells for _, bits in _pins(cell, "input") for bit in bits if isinstance(bit, int)}
     lacking = read - module.inputs.keys() - module.drivers.keys()
     return next((name for name, net in content["netnames"].items() if lacking.intersection(net["bits"])), "a signal") if lacking else ""
+
+
+def _has_init(memory: list[Cell], content: Any) -> bool:
+    state = {bit for cell in memory for bit in cell["connections"]["Q"]}
+    return any("init" in net["attributes"] and state.intersection(net["bits"]) for net in content["netnames"].values())

@@ -5,7 +5,7 @@ Every step runs in a process of its own, under limits of processor time that do 
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -62,6 +62,7 @@ class Proof:
     detail: str
     trace: Trace | None = None
     is_references: bool = False
+    has_init: bool = False  # of a proof: the reference's registers have first values
 
 
 def prove(reference: Design, candidate: Design, *, cpu_s: int = CPU_S) -> Proof:
@@ -73,9 +74,12 @@ def prove(reference: Design, candidate: Design, *, cpu_s: int = CPU_S) -> Proof:
     begin = script.start(wanted)
     found = _prove(reference, candidate, begin, cpu_s)
     if found.outcome is Outcome.PROVEN and begin.resets:
-        early = _prove(reference, candidate, Start((), begin.clocks), cpu_s)
+        early = _prove(reference, candidate, replace(begin, is_late=True), cpu_s)
         if early.outcome is not Outcome.PROVEN and not early.is_references:
             return Proof(Outcome.UNKNOWN, "what comes before the first reset: no proof that it leaves nothing behind")
+        first = _prove(reference, candidate, Start((), begin.clocks), cpu_s) if found.has_init else found
+        if first.outcome is not Outcome.PROVEN:
+            return Proof(Outcome.UNKNOWN, "initial values beside a reset: not proven before the first reset")
     why = events.parameters(wanted)
     return _unsupported(CANDIDATE, why) if why and found.outcome is Outcome.PROVEN else found
 
@@ -163,6 +167,8 @@ def _parts(folder: Path, begin: Start, designs: Designs) -> Iterator[list[str]]:
         why = events.late_data(design.text, design.top)
         if why:
             return _end(folder, _unsupported(name, why))
+    for name in (REFERENCE, CANDIDATE) if may_be_x else ():
+        flat.decide(folder / f"{name}.json", script.DECIDED)
     flat.add_state_port(folder / f"{REFERENCE}.json", folder / f"{REFERENCE}_state.json", gold, script.STATE)
     (folder / f"{MITER}.v").write_text(script.miter(gold, may_be_x, style, begin), encoding="utf-8")
     (folder / _STYLE).write_text(style, encoding="ascii")
@@ -218,7 +224,8 @@ def _solved(folder: Path, begin: Start, cpu_s: int) -> Proof:
         return Proof(Outcome.UNKNOWN, f"neither a proof nor a counterexample ({style})")
     if not solved.is_defined:
         return Proof(Outcome.UNKNOWN, "something of the reference was never seen defined", is_references=True)
-    return Proof(Outcome.PROVEN, f"for every input and state that can be reached ({style})")
+    has_init = flat.read(folder / f"{REFERENCE}.json").has_init
+    return Proof(Outcome.PROVEN, f"for every input and state that can be reached ({style})", has_init=has_init)
 
 
 def _ports(mine: Flat, theirs: Flat) -> str:

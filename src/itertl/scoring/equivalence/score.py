@@ -21,7 +21,7 @@ from itertl.scoring.samples import ScoreItem
 from itertl.scoring.simulated import simulated
 from itertl.tools import bounds, yosys
 
-REVISION = 8  # of the rules here: part of what a kept score depends on
+REVISION = 9  # of the rules here: part of what a kept score depends on
 _UNDECIDED = (Outcome.UNKNOWN, Outcome.TIMEOUT, Outcome.UNSUPPORTED)
 
 

@@ -3,8 +3,8 @@
 The miter is Verilog around the two flattened designs, whose ports it names; it is read from a file. ``differs`` is 1
 where a bit of an output that the reference defines is not the same in the candidate; ``known`` tells of each bit of its
 outputs and of what it remembers whether the reference has it defined, ``settled`` whether all are. Registers without an initial value start as X, as in simulation:
-``xprop`` puts beside each signal one that tells whether it is X, so that what is left is two-valued, and exact but for
-conditions on an X (an X there makes all that hangs on it X, where a simulator takes the other branch).
+``xprop`` puts beside each signal one that tells whether it is X, so that what is left is two-valued. An ``if`` or ``case`` on an X takes the
+other branch, as in simulation (``flat.decide``); a ``?:`` on an X gives X where its sides differ.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from itertl.scoring.equivalence.rewrite import TOP
 from itertl.scoring.interface import Interface
 
 REFERENCE, CANDIDATE, MITER, STATE = "gold", "gate", "miter", "itertl_state"
+ASKED, DECIDED = "itertl_asked", "itertl_decided"  # attributes of multiplexers: of a ``?:``, and of an ``if`` or ``case``
 CONFLICT = "multiple conflicting drivers"  # as Yosys's check says it
 DIFFERS, KNOWN, SETTLED = "differs", "known", "settled"  # the miter's outputs
 # an X in a & ~a stays one until it is encoded: opt_expr would make it a 0
@@ -29,14 +30,16 @@ class Start:
     """How a run begins where the reference has resets: they hold through an edge, and nothing is compared before.
 
     ``resets``: (input, whether it is active high). ``clocks``: inputs whose edges are made where steps are free.
+    ``is_late``: nothing is fixed, and outputs are compared once a reset has been held so, whenever that is: what came before may not tell.
     """
 
     resets: tuple[tuple[str, bool], ...] = ()
     clocks: tuple[str, ...] = ()
+    is_late: bool = False
 
     def steps(self, style: Style) -> int:
         """How many steps it takes: one cycle, or the clock low, high and low again."""
-        return 0 if not self.resets or style is Style.COMBINATIONAL else 3 if style is Style.FREE else 1
+        return 0 if not self.resets or self.is_late or style is Style.COMBINATIONAL else 3 if style is Style.FREE else 1
 
     def value(self, name: str, width: int, step: int, style: Style) -> str | None:
         """What an input is in one of these steps, as bits; None where it is free."""
@@ -60,13 +63,14 @@ def flatten(name: str) -> list[str]:
         "design -reset",
         f"read_verilog -sv -noassert -noassume -norestrict -nodisplay -noblackbox {name}.v",
         f"hierarchy -check -top {TOP}",
+        f"setattr -set {ASKED} 1 t:$mux",
         "proc -noopt -norom",
+        f"setattr -set {DECIDED} 1 t:$mux t:$pmux %u a:{ASKED} %d",
         "flatten",
         f"tee -q -o {name}.check check",
         "opt_clean",
         "memory_collect",
         "memory_map -keepdc",
-        "opt_merge",
         "opt_clean",
         f"rename {TOP} {name}",
         f"write_json {name}.json",
@@ -114,6 +118,8 @@ def miter(reference: Flat, may_be_x: bool, style: Style, begin: Start) -> str:
 
 def _begun(inputs: Sequence[FlatPort], style: Style, begin: Start) -> list[str]:
     """``begun``, and the designs' inputs: fixed until then where the start fixes them. ``t0`` is 1 in the first step alone."""
+    if begin.is_late and style is not Style.COMBINATIONAL:
+        return [*(f"wire [{port.width - 1}:0] j{number} = i{number};" for number, port in enumerate(inputs)), *_after_a_reset(inputs, style, begin)]
     count = begin.steps(style)
     lines: list[str] = []
     for step in range(count):
@@ -128,6 +134,21 @@ def _begun(inputs: Sequence[FlatPort], style: Style, begin: Start) -> list[str]:
             value = value if bits is None else f"t{step} ? {port.width}'b{bits} : ({value})"
         lines.append(f"wire [{port.width - 1}:0] j{number} = {value};")
     return lines
+
+
+def _after_a_reset(inputs: Sequence[FlatPort], style: Style, begin: Start) -> list[str]:
+    """``begun``: a reset has been held for a step; where steps are free, while the clocks went low, high and low again."""
+    places = {port.name: number for number, port in enumerate(inputs)}
+    held = " & ".join(f"(&j{places[name]})" if is_high else f"(~|j{places[name]})" for name, is_high in begin.resets)
+    clocks = "{" + ", ".join(f"j{places[name]}" for name in begin.clocks) + "}"
+    levels = ["1'b1"] if style is Style.CLOCKED else [f"(~|{clocks})", f"(&{clocks})", f"(~|{clocks})"]
+    lines = [f"wire held = {held};"]
+    for number, level in enumerate(levels):
+        before = f"h{number - 1}" if number else "1'b1"
+        again = f"h{number} | " if number == len(levels) - 1 else ""
+        lines.append(f"(* init = 1'b0 *) wire h{number}; wire g{number} = {again}({before} & held & {level});")
+        lines.append(f"\\$ff #(.WIDTH(1)) r{number} (.D(g{number}), .Q(h{number}));")
+    return [*lines, f"wire begun = h{len(levels) - 1};"]
 
 
 def _compared(widths: Sequence[int]) -> list[str]:
