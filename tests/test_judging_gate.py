@@ -27,7 +27,7 @@ REFUSED = {
     "reg [63:0] t; initial begin $display(\"x\"); t = $time; end": "system-task: $time outside",
     "initial force a = 0;": "construct: force",
     "initial release a;": "construct: release",
-    'final $display("x");': "construct: final",
+    'reg r; final r = 1;': "construct: final",
     "tran(a, b[0]);": "construct: tran",
     "wire k; alias k = a;": "construct: alias",
     "bind top_module k u();": "construct: bind",

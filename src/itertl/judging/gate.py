@@ -251,7 +251,7 @@ def _constructs(member: Any, words: list[str]) -> Refusal | None:
             found.append(_gamed("attribute", node.name.valueText))
         elif kind in ("RootScope", "UnitScope"):
             found.append(_gamed("hierarchy", str(node).strip()))
-        elif kind == "ScopedName" and node.separator.rawText == ".":
+        elif kind == "ScopedName" and node.separator.rawText == "." and "::" not in str(node):  # a member of a package's constant is no path
             dotted.append((_leftmost(node), "".join(str(node).split())))
         elif kind in ("Declarator", "InstanceName", "NamedBlockClause"):
             declared.add(node.name.valueText)

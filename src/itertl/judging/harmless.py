@@ -7,7 +7,7 @@ escaped for its characters gets a plain one. What is left of such things is for 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from itertl.judging.outcomes import Judgement, cut
@@ -27,7 +27,7 @@ _ASSERTIONS = frozenset({
     "CoverPropertyStatement", "CoverSequenceStatement", "RestrictPropertyStatement",
 })  # fmt: skip
 _DECLARED = frozenset({"PropertyDeclaration", "SequenceDeclaration"})
-_WORTH = re.compile(r"\\|\b(assert|assume|cover|restrict|property|sequence)\b|\$(dump|timeformat|printtimescale|monitoro|finish|stop|fatal|exit)")
+_WORTH = re.compile(r"\\|\b(assert|assume|cover|restrict|property|sequence|final)\b|\$(dump|timeformat|printtimescale|monitoro|finish|stop|fatal|exit)")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 _BRANCHES = frozenset({"IfGenerate", "LoopGenerate", "ElseClause", "CaseGenerate", "StandardCaseItem", "DefaultCaseItem"})
 Span = tuple[int, int, bytes]  # of the text in UTF-8, and what stands there instead
@@ -79,7 +79,7 @@ def _spans(root: Any) -> tuple[list[Span], list[Span]]:
                 plain = f"esc_{node.valueText.encode('utf-8', 'replace').hex()}"
                 gone.append((at, at + len(node.rawText.encode("utf-8", "replace")), plain.encode()))
             return
-        if (kind in _ASSERTIONS and _only_tells(node)) or kind in _DECLARED:
+        if (kind in _ASSERTIONS and _only_tells(node)) or kind in _DECLARED or (kind == "FinalBlock" and _tells([node.statement], PRINTING)):
             gone.append(_cut(node))
         elif kind in ("ExpressionStatement", "ElabSystemTask"):
             name = _called(node)
@@ -95,7 +95,7 @@ def _spans(root: Any) -> tuple[list[Span], list[Span]]:
 def _cut(node: Any) -> Span:
     """A node, and nothing in its place: no item of a module, but an empty block for a statement or the one item of a branch."""
     member = node.parent if node.parent is not None and node.parent.kind.name.endswith("AssertionMember") else node
-    is_item = member is not node or node.kind.name == "ElabSystemTask" or node.kind.name in _DECLARED
+    is_item = member is not node or node.kind.name in ("ElabSystemTask", "FinalBlock") or node.kind.name in _DECLARED
     is_alone = member.parent is not None and member.parent.kind.name in _BRANCHES
     return node.sourceRange.start.offset, node.sourceRange.end.offset, b"" if is_item and not is_alone else b"begin end"
 
@@ -104,34 +104,33 @@ def _called(node: Any) -> str:
     """The system task of a statement, or ""."""
     if node.kind.name == "ElabSystemTask":
         return str(node.name.valueText)
-    called = node.expr.left if node.expr.kind.name == "InvocationExpression" else node.expr
-    return str(called.systemIdentifier.valueText) if called.kind.name == "SystemName" else ""
+    called = getattr(node, "expr", None)
+    called = called.left if called is not None and called.kind.name == "InvocationExpression" else called
+    return str(called.systemIdentifier.valueText) if called is not None and called.kind.name == "SystemName" else ""
 
 
 def _only_tells(assertion: Any) -> bool:
     """Whether the actions of an assertion print and do nothing else; those of a property, which no simulator here looks at, may end the run."""
-    found: list[Any] = []
+    actions: list[Any] = []
 
     def look(node: Any) -> None:
         if node.kind.name == "ActionBlock":
-            found.extend(_statements(node))
+            actions.extend([node.statement, node.elseClause.clause if node.elseClause is not None else None])
 
     assertion.visit(look)
-    allowed = PRINTING if assertion.kind.name.startswith("Immediate") else PRINTING | _ENDS
-    return all(_called(statement) in allowed for statement in found)
+    return _tells(actions, PRINTING if assertion.kind.name.startswith("Immediate") else PRINTING | _ENDS)
 
 
-def _statements(action: Any) -> Iterator[Any]:
-    """The statements of an action block that do something; one that is no call by itself stands for all that it holds."""
-    for part in (action.statement, action.elseClause.clause if action.elseClause is not None else None):
-        waiting = [part] if part is not None else []
-        while waiting:
-            node = waiting.pop()
-            kind = node.kind.name
-            if kind == "SequentialBlockStatement":
-                waiting.extend(node.items)
-            elif kind != "EmptyStatement":
-                yield node
+def _tells(actions: Sequence[Any], allowed: frozenset[str]) -> bool:
+    """Whether all that these statements do is to call such tasks; one that is no call by itself stands for all that it holds."""
+    waiting = [action for action in actions if action is not None]
+    while waiting:
+        node = waiting.pop()
+        if node.kind.name == "SequentialBlockStatement":
+            waiting.extend(node.items)
+        elif node.kind.name != "EmptyStatement" and _called(node) not in allowed:
+            return False
+    return True
 
 
 def _is_reached(unit: Unit, top: str) -> bool:
