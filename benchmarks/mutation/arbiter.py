@@ -13,7 +13,7 @@ from itertl.judging import gate
 from itertl.records import Score, Verdict
 from itertl.scoring import interface as interfaces
 from itertl.scoring.equivalence.proof import Outcome, prove
-from itertl.scoring.equivalence.replay import replay
+from itertl.scoring.equivalence.replay import example, replay
 from itertl.scoring.interface import Interface, Unsupported, same_ports
 from itertl.scoring.samples import ScoreItem
 from itertl.scoring.vectors import testbench
@@ -60,7 +60,8 @@ def proof(item: ScoreItem) -> Score:
     said = prove(expected, found)
     difference = ""
     if said.trace is not None:
-        difference = replay(expected.text, found.text, interfaces.read(expected.text, expected.top), said.trace)
+        wanted = interfaces.read(expected.text, expected.top)
+        difference = replay(expected.text, found.text, wanted, example(wanted, said.trace))
     verdict = {Outcome.PROVEN: Verdict.PASSED, Outcome.PORTS: Verdict.ELABORATION_ERROR}.get(said.outcome, Verdict.UNDECIDED)
     verdict = Verdict.WRONG_OUTPUT if difference else verdict
     value = {Verdict.PASSED: 1.0, Verdict.UNDECIDED: None}.get(verdict, 0.0)
