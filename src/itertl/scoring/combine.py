@@ -18,9 +18,10 @@ def check_combination(config: ScoreConfig) -> None:
     """Raise RecipeError, naming the key, where ``config`` cannot be turned into a z."""
     if not config.scorers:
         raise RecipeError("score.scorers is empty: name one, for example [rtlcoder]")
-    for name in (*config.weights, *config.ladder, *config.floor):
-        if name not in config.scorers:
-            raise RecipeError(f"score.{config.combine} names {name!r}, which score.scorers does not take")
+    for key, names in (("weights", config.weights), ("ladder", config.ladder), ("floor", config.floor)):
+        for name in names:
+            if name not in config.scorers:
+                raise RecipeError(f"score.{key} names {name!r}, which score.scorers does not take")
     if config.combine == "ladder":
         _check_ladder(config.ladder)
         _check_floor(config)
