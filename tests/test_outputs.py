@@ -75,7 +75,7 @@ def test_what_no_call_of_ours_made_stays(name: str, made: Path, tmp_path: Path, 
         (tmp_path / child.name).symlink_to(child)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "smoke.yaml").write_text("model: {path: random:tiny}\n", encoding="utf-8")
-    (tmp_path / "study.yaml").write_text("{name: s, base: smoke.yaml, control: a, arms: {a: {method: sft}, b: {}}}\n", encoding="utf-8")
+    (tmp_path / "study.yaml").write_text("{name: s, base: smoke.yaml, control: a, arms: {a: {method: sft}, b: {}}, seeds: [0]}\n", encoding="utf-8")
     foreign, folder = tmp_path / "mine.txt", tmp_path / "mine"
     foreign.write_text("precious", encoding="utf-8")
     folder.mkdir()

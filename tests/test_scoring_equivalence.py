@@ -529,8 +529,8 @@ def test_each_branch_of_a_reference_is_reached() -> None:
     assert {"clk"}.isdisjoint(found[0][0]) and found[0][0]["rst"] == 1
 
 
-HEAD = "module m(input clk, input rst, input ld, input d, input [15:0] h, output reg [3:0] q);\n"
-RARE = "h * h == 16'h8e61 && h[7]"
+CLOCKED_HEAD = "module m(input clk, input rst, input ld, input d, input [15:0] h, output reg [3:0] q);\n"
+RARE_WORD = "h * h == 16'h8e61 && h[7]"
 
 
 @pytest.mark.parametrize(
@@ -541,22 +541,22 @@ RARE = "h * h == 16'h8e61 && h[7]"
             "reg f = 1, b = 0; always @(posedge clk) begin f <= 0; if (f && !rst) b <= 1; if (rst) q <= 0; else q <= {q[2:0], d ^ b}; end",
         ),
         (  # an if on an X takes the other branch, an & of it is X
-            f"reg s; always @(posedge clk) if (ld) s <= d; always @* if (s && {RARE}) q = 1; else q = 0;",
-            f"reg s; always @(posedge clk) if (ld) s <= d; always @* q = s & ({RARE});",
+            f"reg s; always @(posedge clk) if (ld) s <= d; always @* if (s && {RARE_WORD}) q = 1; else q = 0;",
+            f"reg s; always @(posedge clk) if (ld) s <= d; always @* q = s & ({RARE_WORD});",
         ),
         (  # a type without X
-            f"reg s; always @(posedge clk) if (ld) s <= d; always @* q = (s | ({RARE})) & {{4{{{RARE}}}}};",
-            f"reg s; bit t; always @(posedge clk) if (ld) s <= d; always @* t = s; always @* q = (t | ({RARE})) & {{4{{{RARE}}}}};",
+            f"reg s; always @(posedge clk) if (ld) s <= d; always @* q = (s | ({RARE_WORD})) & {{4{{{RARE_WORD}}}}};",
+            f"reg s; bit t; always @(posedge clk) if (ld) s <= d; always @* t = s; always @* q = (t | ({RARE_WORD})) & {{4{{{RARE_WORD}}}}};",
         ),
         (  # casex takes an X for anything
-            f"reg s; always @(posedge clk) if (ld) s <= d; always @* if ({RARE}) casex (s) 1'b1: q = 1; default: q = 0; endcase else q = 2;",
-            f"reg s; always @(posedge clk) if (ld) s <= d; always @* if ({RARE}) case (s) 1'b1: q = 1; default: q = 0; endcase else q = 2;",
+            f"reg s; always @(posedge clk) if (ld) s <= d; always @* if ({RARE_WORD}) casex (s) 1'b1: q = 1; default: q = 0; endcase else q = 2;",
+            f"reg s; always @(posedge clk) if (ld) s <= d; always @* if ({RARE_WORD}) case (s) 1'b1: q = 1; default: q = 0; endcase else q = 2;",
         ),
     ],
 )
 def test_what_an_x_or_a_late_reset_hides_is_not_proven(reference: str, wrong: str) -> None:
     """Each differs in a plain simulation, behind a rare word or before the first reset; the reference against itself stays proven, where it may."""
-    asked = [f"{HEAD}{body}\nendmodule\n" for body in (reference, wrong)]
+    asked = [f"{CLOCKED_HEAD}{body}\nendmodule\n" for body in (reference, wrong)]
     assert prove_pair(asked[0], asked[1]).outcome is not Outcome.PROVEN
     assert prove_pair(asked[0], asked[0].replace("endmodule", "wire more = d;\nendmodule")).outcome is Outcome.PROVEN or "casex" in reference
 
