@@ -8,6 +8,7 @@ import pytest
 from itertl.judging.gate import Design
 from itertl.lowering import Refused, lower, lowered
 from itertl.records import Verdict
+from itertl.scoring.engine import score_items
 from itertl.scoring.equivalence import proof
 from itertl.scoring.equivalence.score import score as equivalence
 from itertl.scoring.samples import ScoreItem
@@ -193,3 +194,16 @@ def test_parameters_of_the_top_are_set_by_whoever_uses_it() -> None:
     written = lower(text, "t", {"W": 3})
     assert "parameter W" in written and "[2:0] y" in written
     assert lowered("module t(output y); supply1 s; assign y = s; endmodule", "t") is None
+
+
+def test_a_descending_foreach_and_a_method_without_parentheses_mean_what_the_standard_says() -> None:
+    """Icarus 11 walks [7:0] upwards, Yosys takes ``.next`` for a net."""
+    reference = "module t(input [7:0] a, output reg [3:0] y); integer i;\nalways @* begin y = 8; for (i = 7; i >= 0; i = i - 1) if (a[i]) y = i; end endmodule\n"
+    walked = "module t(input [7:0] a, output logic [3:0] y); always_comb begin y = 8; foreach (a[i]) if (a[i]) y = i; end endmodule\n"
+    last = reference.replace("i = 7; i >= 0; i = i - 1", "i = 0; i < 8; i = i + 1")
+    following = "module t(input a, output y); typedef enum bit {P, Q} e; e c; assign c = e'(a); assign y = c.next; endmodule\n"
+    inverter = "module t(input a, output y); assign y = ~a; endmodule\n"
+    asked = [ScoreItem(code=walked, reference=r, top="t") for r in (reference, last)] + [ScoreItem(code=following, reference=inverter, top="t")]
+    said = score_items(asked, ["synthesis", "vectors"], num_workers=2, timeout_s=60)
+    assert [scores[1].value == 1 for scores in said] == [True, False, True]
+    assert [scores[0].value for scores in said] == [1.0, 1.0, 1.0]

@@ -16,7 +16,7 @@ from itertl.scoring.vectors.mismatch import describe
 from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult, own_runs
 from itertl.tools import bounds, icarus
 
-REVISION = 9  # of stimulus and rule: part of what a kept score depends on
+REVISION = 10  # of stimulus and rule: part of what a kept score depends on
 
 
 def seed() -> str:

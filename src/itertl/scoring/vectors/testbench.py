@@ -107,6 +107,8 @@ def _simulate(
             top=top, data_files=bench.files, dump=False, is_expanded=True, compile_limits=COMPILE_LIMITS, run_limits=limits,
         )  # fmt: skip
 
+    if "foreach" in design:  # Icarus 11 walks a descending range upwards, and the standard (12.7.3) from its left bound
+        design = lowered(design, bench.interface.top, parameters) or design
     done = simulate(design)
     if (done.ran is None or done.compiled.returncode != 0) and icarus.LACKS.match(compile_failure(done.compiled)[1]):
         other = lowered(design, bench.interface.top, parameters)
