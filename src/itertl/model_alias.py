@@ -38,7 +38,7 @@ class Alias:
         )
 
 
-_PREFILLED = {"style": "chat", "system": "", "header": "prefill"}  # the best of four forms for the untouched model (docs/sampling.md)
+_PREFILLED = {"style": "chat", "system": "", "header": "prefill"}  # the best of the forms measured for the untouched model (docs/sampling.md)
 
 ALIASES: Mapping[str, Alias] = {
     "qwen2.5-coder-0.5b": Alias(

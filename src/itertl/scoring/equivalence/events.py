@@ -225,15 +225,13 @@ def x_test(text: str, top: str) -> str:
 
 
 def _swallows_x(instance: Any) -> str:
-    """A variable, a port or a cast of a type without X, other than the counters of loops: an X that comes to it is 0 from there on."""
+    """A variable, a port or a cast of a type without X, other than one that a loop declares: an X that comes to it is 0 from there on."""
     found: list[str] = []
     counted: set[str] = set()
 
     def loops(node: Any) -> None:
         if node.kind.name == "ForLoop":
             counted.update(variable.hierarchicalPath for variable in node.loopVars)
-            for part in (*node.initializers, *node.steps):
-                walk(part, lambda inner: counted.add(inner.symbol.hierarchicalPath) if inner.kind.name == "NamedValue" else None)
 
     def look(node: Any) -> None:
         kind = node.kind.name
