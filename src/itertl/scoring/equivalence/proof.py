@@ -72,12 +72,16 @@ def prove(reference: Design, candidate: Design, *, cpu_s: int = CPU_S) -> Proof:
     except interface.Unsupported as error:
         return _unsupported(REFERENCE, str(error))
     begin = script.start(wanted)
-    found = _prove(reference, candidate, begin, cpu_s)
-    if found.outcome is Outcome.PROVEN and begin.resets:
-        early = _prove(reference, candidate, replace(begin, is_late=True), cpu_s)
-        if early.outcome is not Outcome.PROVEN and not early.is_references:
+    found = _prove(reference, candidate, replace(begin, is_late=True), cpu_s)
+    if found.outcome is not Outcome.PROVEN and begin.resets:
+        held = _prove(reference, candidate, begin, cpu_s)  # its counterexample begins with the reset, as a simulation does
+        if held.outcome is not Outcome.PROVEN:
+            return held
+        if not found.is_references:
             return Proof(Outcome.UNKNOWN, "what comes before the first reset: no proof that it leaves nothing behind")
-        first = _prove(reference, candidate, Start((), begin.clocks), cpu_s) if found.has_init else found
+        found = held
+    if found.outcome is Outcome.PROVEN and begin.resets and found.has_init:
+        first = _prove(reference, candidate, Start((), begin.clocks), cpu_s)
         if first.outcome is not Outcome.PROVEN:
             return Proof(Outcome.UNKNOWN, "initial values beside a reset: not proven before the first reset")
     why = events.parameters(wanted)

@@ -118,7 +118,7 @@ def miter(reference: Flat, may_be_x: bool, style: Style, begin: Start) -> str:
 
 def _begun(inputs: Sequence[FlatPort], style: Style, begin: Start) -> list[str]:
     """``begun``, and the designs' inputs: fixed until then where the start fixes them. ``t0`` is 1 in the first step alone."""
-    if begin.is_late and style is not Style.COMBINATIONAL:
+    if begin.is_late and begin.resets and style is not Style.COMBINATIONAL:
         return [*(f"wire [{port.width - 1}:0] j{number} = i{number};" for number, port in enumerate(inputs)), *_after_a_reset(inputs, style, begin)]
     count = begin.steps(style)
     lines: list[str] = []
