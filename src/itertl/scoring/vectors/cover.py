@@ -11,7 +11,7 @@ from typing import Any
 
 from itertl.scoring.equivalence.rewrite import TOP, for_yosys
 from itertl.scoring.interface import Interface
-from itertl.scoring.vectors.still import Cycle, read_cycles
+from itertl.scoring.vectors.still import Cycle, read_cycles, resets_held, said
 from itertl.tools import sandbox, yosys
 from itertl.tools.sandbox import Limits
 
@@ -42,8 +42,8 @@ def sequences(text: str, interface: Interface) -> list[tuple[Cycle, ...]]:
         asked = [(number, value) for number in range(count) for value in (0, 1)][:_MOST_ASKED]
         checks = [_check(interface, number, value) for number, value in asked]
         yosys.passes(folder, [("read_json cover.json", *checks)], LIMITS)
-        said = [_said(folder / f"said{number}_{value}.txt") for number, value in asked]
-    found = dict.fromkeys(tuple(tuple(sorted(cycle.items())) for cycle in read_cycles(interface, text)) for text in said)
+        answers = [said(folder / f"said{number}_{value}.txt") for number, value in asked]
+    found = dict.fromkeys(tuple(tuple(sorted(cycle.items())) for cycle in read_cycles(interface, text)) for text in answers)
     deep = sorted((cycles for cycles in found if len(cycles) > 1), key=len, reverse=True)
     return [tuple(dict(cycle) for cycle in cycles) for cycles in deep[:_MOST_KEPT]]
 
@@ -67,11 +67,5 @@ def _with_conditions(folder: Path, interface: Interface) -> int:
 
 
 def _check(interface: Interface, number: int, value: int) -> str:
-    places = {port.name: n for n, port in enumerate(interface.inputs)}
-    resets = " ".join(f"-set-at 1 i{places[reset.name]} {int(reset.is_active_high)}" for reset in interface.resets)
-    asked = f"-tempinduct -tempinduct-baseonly -seq 1 -maxsteps {_DEPTH} {resets} -timeout {_SOLVE_S}"
+    asked = f"-tempinduct -tempinduct-baseonly -seq 1 -maxsteps {_DEPTH} {resets_held(interface)} -timeout {_SOLVE_S}"
     return f"tee -q -o said{number}_{value}.txt sat {asked} -prove c[{number}] 1'b{value} -show-inputs {_MODULE}"
-
-
-def _said(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""

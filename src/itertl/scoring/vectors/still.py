@@ -68,7 +68,7 @@ def search(text: str, interface: Interface, still: dict[str, str]) -> dict[str, 
     if not asked:
         return {}
     checks = [_check(interface, number, still[name]) for number, name in enumerate(asked)]
-    said: list[str] = []
+    answers: list[str] = []
     for reading in readings(text, interface.top):
         try:
             design = for_yosys(reading, interface.top)
@@ -78,11 +78,11 @@ def search(text: str, interface: Interface, still: dict[str, str]) -> dict[str, 
             (folder / "design.v").write_bytes(design.encode("utf-8", "replace"))
             (folder / "wrapper.v").write_text(_wrapper(interface, asked), encoding="utf-8")
             ran = yosys.passes(folder, [(*_PREPARE, *checks)], LIMITS)  # one that stops it leaves what was said before
-            said = [_read(folder / f"said{number}.txt") for number in range(len(asked))]
-        if any(said) or not ran.error or ran.timed_out:
+            answers = [said(folder / f"said{number}.txt") for number in range(len(asked))]
+        if any(answers) or not ran.error or ran.timed_out:
             break
     is_plain = len(interface.clocks) <= 1 and not interface.has_latch
-    return {name: _answer(interface, words, is_plain) for name, words in zip(asked, said, strict=True)}
+    return {name: _answer(interface, words, is_plain) for name, words in zip(asked, answers, strict=True)}
 
 
 def play(inputs: Inputs, interface: Interface, known: Hints, cycles: Sequence[Cycle], most: int = _VARIANTS) -> None:
@@ -108,7 +108,8 @@ def play(inputs: Inputs, interface: Interface, known: Hints, cycles: Sequence[Cy
             driver.play({name: inputs.values[name] for name in data})
 
 
-def _read(path: Path) -> str:
+def said(path: Path) -> str:
+    """What a command left in a file, "" where it did not get that far."""
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
@@ -121,11 +122,15 @@ def _wrapper(interface: Interface, asked: Sequence[str]) -> str:
     return f"module {_WRAPPER}({', '.join([*inputs, *outputs])});\n  {TOP} u ({', '.join(links)});\nendmodule\n"
 
 
+def resets_held(interface: Interface) -> str:
+    """Options of ``sat`` that assert the resets in the first cycle; inputs are called i0, i1 …."""
+    places = {port.name: n for n, port in enumerate(interface.inputs)}
+    return " ".join(f"-set-at 1 i{places[reset.name]} {int(reset.is_active_high)}" for reset in interface.resets)
+
+
 def _check(interface: Interface, number: int, bits: str) -> str:
     """The command that looks for inputs by which output ``number`` is not ``bits``; resets are asserted in the first cycle."""
-    places = {port.name: n for n, port in enumerate(interface.inputs)}
-    resets = " ".join(f"-set-at 1 i{places[reset.name]} {int(reset.is_active_high)}" for reset in interface.resets)
-    depth = f"-tempinduct -seq 1 -maxsteps {_DEPTH} {resets}" if interface.has_state else "-tempinduct -seq 0 -maxsteps 1"
+    depth = f"-tempinduct -seq 1 -maxsteps {_DEPTH} {resets_held(interface)}" if interface.has_state else "-tempinduct -seq 0 -maxsteps 1"
     return f"tee -q -o said{number}.txt sat {depth} -timeout {_SOLVE_S} -prove o{number} {len(bits)}'b{bits} -show-inputs {_WRAPPER}"
 
 
