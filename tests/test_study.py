@@ -30,7 +30,7 @@ from itertl.report import study_figures
 from itertl.runs import RunFolder
 from itertl.shared_stages import SharedStages
 from itertl.storage import hash_file, write_records, write_text
-from itertl.study.drive import Job, drop_checkpoints, locked
+from itertl.study.drive import Driver, Job, drop_checkpoints, locked
 from itertl.study.file import load_study
 from itertl.study.fit import Fitter, Passes, grown, nearest
 from itertl.study.plan import plan_study
@@ -95,6 +95,7 @@ def test_the_command_refuses_in_one_line_and_writes_nothing(tmp_path: Path) -> N
         ([path, "seed=2"], "override seed: "),
         ([path, "--only", "dpo"], "--only dpo: no arm of"),
         ([gone], "base: "),
+        ([SMOKE], "is a recipe, no study"),
         ([tmp_path / "none.yaml"], "none.yaml: cannot be read"),
         ([path, "--background-core", "4095"], "--background-core 4095: "),
         ([path, "--measure"], "--measure goes with --plan"),
@@ -104,6 +105,8 @@ def test_the_command_refuses_in_one_line_and_writes_nothing(tmp_path: Path) -> N
     for arguments, said in calls:
         done = itertl("study", *arguments, "--out", out)
         assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    other = itertl("run", path, "--out", out)
+    assert other.returncode == 2 and f"is a study (it has arms), no recipe; start it with `itertl study {path}`" in other.stderr
     assert not out.exists()
 
 
@@ -213,6 +216,8 @@ def test_arms_get_the_control_s_reference_tokens(tmp_path: Path) -> None:
     assert half < whole and abs(got - 4 * whole) <= half
     planned = plan_study(study, tmp_path / "out", ["sft", "a"]).to_json()
     assert [(one["iterations"], one["epochs"]) for one in planned["arms"]] == [(2, 2), (2, 2)]
+    told = " ".join(plan_study(study, tmp_path / "out", ["sft", "b"]).grid().notes)
+    assert "b runs with iterations=1 and train.epochs=4" not in told and "b runs with train.epochs=4, to be equal to sft in reference tokens" in told
     assert planned["estimated_disk_gb"] > 0 and planned["arms"][1]["spared_seconds"] > 0
 
 
@@ -301,10 +306,10 @@ def test_one_seed_is_the_interval_over_problems_and_no_certainty_comes_of_agreem
 # ---- the table -----------------------------------------------------------------------------------------------------
 
 
-def build(out: Path, arm: str, seed: int, passed: str, method: str = "itertl", benchmark: str = "synth-heldout") -> None:
+def build(out: Path, arm: str, seed: int, passed: str, method: str = "itertl", benchmark: str = "synth-heldout", more: Mapping[str, Any] | None = None) -> None:
     """A finished run of one iteration: ``passed`` tells for each problem 1, 0, or ? for one that could not be judged."""
     folder = out / arm / f"seed-{seed}"
-    recipe = {"method": method, "seed": seed, "evals": [{"benchmark": benchmark}]}
+    recipe = {"method": method, "seed": seed, "evals": [{"benchmark": benchmark}], **(more or {})}
     builder.build_run(folder, iterations=1, name=f"{arm}-seed-{seed}", benchmark=benchmark, recipe=recipe)
     names = {"1": Verdict.PASSED, "0": Verdict.WRONG_OUTPUT, "?": Verdict.UNJUDGEABLE}
     rows = [builder.metrics(0, [builder.summary({Verdict.SYNTAX_ERROR: len(passed)}, benchmark)])]
@@ -351,6 +356,20 @@ def test_an_unfinished_run_is_told_and_enters_no_rate(built: Path) -> None:
     results = gather(load_study(study_file(built, "{sft: {method: sft}, itertl: {}}")), built)
     assert results.notes == ("itertl, seed 1: 1 of 3 iterations so far, and left out of the table",)
     assert results.table[1].seeds == (0,) and results.table[1].to_json()["difference"] == 4 / 8
+
+
+def test_what_is_not_as_the_study_asks_is_told(built: Path) -> None:
+    """A run that failed now has old figures; one that was not asked for now was made with other settings."""
+    for seed, epochs in ((0, 1), (1, 3)):
+        build(built, "other", seed, "11100000", more={"train": {"epochs": epochs}})
+    plain = study_file(built, "{sft: {method: sft}, itertl: {}, other: {train.epochs: 1}}")
+    write_text(plain, plain.read_text().replace(str(SMOKE), str(built / "itertl/seed-0/recipe.yaml")))
+    driver = Driver(load_study(plain), built, QUIET, lambda: None)
+    driver.outcome.failed["itertl/seed-1"] = "no space left"
+    driver.outcome.done |= {"sft/seed-0", "sft/seed-1"}
+    told = list(driver.notes(gather(driver.study, built).runs))
+    assert [line.partition(":")[0] for line in told] == ["itertl, seed 1", "other, seed 1"]
+    assert "FAILED (no space left)" in told[0] and "ANOTHER RECIPE" in told[1]
 
 
 def test_page_markdown_and_csv_say_the_same(built: Path) -> None:

@@ -296,6 +296,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     tree = parse_yaml(text, str(path))
     if not isinstance(tree, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of keys, see recipes/demo.yaml")
+    if {"arms", "base"} <= tree.keys():
+        raise RecipeError(f"{path}: is a study (it has arms), no recipe; start it with `itertl study {path}`")
     return build_recipe(cast("dict[str, Any]", tree), overrides, str(path))
 
 

@@ -47,6 +47,8 @@ def study(
     else:
         for table in result.tables():
             _show(table)
+        for note in result.results.notes:
+            print(note)
         print(f"page     {result.page}\ntables   {folder / 'table.md'}, {folder / 'table.csv'}")
     if result.outcome.failed or result.outcome.left_out:
         raise typer.Exit(1)

@@ -1,5 +1,6 @@
 """``itertl study``: the one function that the command line calls."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,19 +63,20 @@ def run(
 
         def after() -> None:
             try:
-                write(study, out)
+                write(driver)
             except ItertlError as error:  # the other runs go on; the last table tells it again
                 reporter.say(f"[red]no table yet[/red]: {escape(str(error))}")
 
         driver = Driver(study, out, reporter, after, at_once=at_once, resume_changed=resume_changed, keep_last=keep_last)
         outcome = driver.run(only)
-        results, page = write(study, out)
+        results, page = write(driver)
     return StudyResult(results, outcome, page, out)
 
 
-def write(study: Study, out: Path) -> tuple[Results, Path]:
+def write(driver: Driver) -> tuple[Results, Path]:
     """The table, the page and ``study.json`` of what is there."""
-    results = gather(study, out)
-    page = report.write(results, out)
-    storage.write_json(out / "study.json", StudyResult(results, Outcome(), page, out).to_json())
+    results = gather(driver.study, driver.out)
+    results = dataclasses.replace(results, notes=(*results.notes, *driver.notes(results.runs)))
+    page = report.write(results, driver.out)
+    storage.write_json(driver.out / "study.json", StudyResult(results, driver.outcome, page, driver.out).to_json())
     return results, page

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from itertl.config import Recipe
 from itertl.errors import DataError, RunError, UsageError
 from itertl.problems.load import from_config
 from itertl.progress import Reporter
-from itertl.report.rundata import iteration_folders, read_run
+from itertl.report.rundata import Run, iteration_folders, read_run
 from itertl.sampling import lengths
 from itertl.sampling.prompt_form import with_form
 from itertl.study.file import Arm, Study, needs
@@ -135,6 +135,11 @@ def is_finished(recipe: Recipe, folder: Path) -> bool:
         return False
     if not (run.is_finished and is_last):
         return False
+    return is_as_asked(run, recipe)
+
+
+def is_as_asked(run: Run, recipe: Recipe) -> bool:
+    """Whether a run was made with exactly this recipe."""
     asked = with_form(recipe, lambda _: None)
     return run.recipe == lengths.settled(asked, lambda: from_config(asked.data, asked.seed).problems)
 
@@ -223,6 +228,24 @@ class Driver:
         self._begun[job.name] = settings
         self._running.append((job, place, process, time.monotonic()))
         faults.point("study.run-begun")
+
+    def notes(self, runs: Mapping[str, Mapping[int, Run]]) -> Iterator[str]:
+        """Which of the ``runs`` in the table (arm -> seed -> run) are not what the study asks for now, and why."""
+        for job in (Job(arm, seed) for arm, seed in self.study.jobs() if seed in runs.get(arm.name, {})):
+            told = f"{job.arm.name}, seed {job.seed}"
+            if job.name in self.outcome.failed:
+                yield f"{told}: FAILED ({self.outcome.failed[job.name]}); what the table has of it is from before"
+            elif job.name not in self.outcome.done and not self._is_as_asked(job, runs[job.arm.name][job.seed]):
+                yield f"{told}: was made with ANOTHER RECIPE than the study's file asks for now; start the study again for it"
+
+    def _is_as_asked(self, job: Job, run: Run) -> bool:
+        try:
+            recipe = self._fitter.recipe(*job, self.out)
+        except DataError:  # it grows towards a run that is not there
+            return True
+        if job.arm.equal == "candidate_tokens":
+            recipe = recipe.model_copy(update={"iterations": run.recipe.iterations})
+        return is_as_asked(run, recipe)
 
     def log(self, job: Job) -> Path:
         return self.out / "logs" / f"{job.arm.name}-seed-{job.seed}.log"

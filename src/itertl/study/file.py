@@ -142,6 +142,8 @@ def _read(path: Path) -> _File:
     if not isinstance(tree, dict):
         raise RecipeError(f"{path}: a study is a mapping of keys: {', '.join(_File.model_fields)}")
     arms = tree.get("arms")
+    if arms is None and "base" not in tree and tree.keys() & Recipe.model_fields.keys() - _File.model_fields.keys():
+        raise RecipeError(f"{path}: is a recipe, no study (it has neither base nor arms); start it with `itertl run {path}`, or name it as the base of a study (docs/studies.md)")
     if isinstance(arms, dict):  # "itertl:" alone is the base as it is
         tree["arms"] = {name: {} if own is None else own for name, own in arms.items()}
     try:

@@ -27,6 +27,7 @@ class ArmPlan:
     passes: Passes
     run: Plan
     spared_s: float
+    fitted: tuple[str, ...]  # KEY=VALUE that replace the arm's own
 
     @property
     def seconds(self) -> float:
@@ -78,6 +79,7 @@ class StudyPlan:
         rates = "at measured rates" if self.arms and self.arms[0].run.is_measured else "good to a factor of about two"
         notes = [f"times on this machine, from upper bounds of tokens, {rates}; equal stages counted once"]
         notes += ["?: grows until its candidate tokens are the other arm's"] if any(one.arm.equal == "candidate_tokens" for one in self.arms) else []
+        notes += [f"{one.arm.name} runs with {' and '.join(one.fitted)}, to be equal to {one.arm.equal_to} in {one.arm.equal.replace('_', ' ')}" for one in self.arms if one.fitted]
         return Grid(f"{self.study.name}, in {self.out}", columns, (*rows, total), (*notes, *(f"assumed: {line}" for line in self.assumed)))
 
 
@@ -90,13 +92,14 @@ def plan_study(study: Study, out: Path, only: Sequence[str] = (), *, measured: b
     for arm in study.arms:
         if only and arm.name not in only:
             continue
-        recipe = with_form(study.recipe(arm, seed, fitter.overrides_before(arm)), lambda _: None)
+        fitted = fitter.overrides_before(arm)
+        recipe = with_form(study.recipe(arm, seed, fitted), lambda _: None)
         found = make_plan(recipe, out / arm.name / f"seed-{seed}", measured=measured)
         spared = 0.0
         for key, seconds in _shareable(recipe, found, arm):
             spared += seconds if key in done else 0.0
             done.add(key)
-        arms.append(ArmPlan(arm, fitter.passes(arm, seed), found, spared))
+        arms.append(ArmPlan(arm, fitter.passes(arm, seed), found, spared, fitted))
     assumed = dict.fromkeys([*(line for one in arms for line in one.run.assumed), *fitter.assumed.values()])
     return StudyPlan(study, out, tuple(arms), tuple(assumed))
 
