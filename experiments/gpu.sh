@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What a machine with a GPU is asked first, in this order: tests, benchmarks, then ITERTL against its controls at equal tokens.
 #
-#   experiments/gpu.sh OUT [profile] [tests] [sampling PAIRS.jsonl] [benchmarks RUN] [compare PAIRS.jsonl MACHINE HUMAN]
+#   experiments/gpu.sh OUT [profile] [tests] [sampling PAIRS.jsonl] [benchmarks RUN] [compare PAIRS.jsonl MACHINE HUMAN] [day PAIRS.jsonl MACHINE HUMAN V2]
 #
 # RUN: a run's folder, of which recipe.yaml, problems.jsonl and iter-*/scored.jsonl are read. Each part writes its result under
 # OUT; all of a part is tried, whatever of it fails.
@@ -40,6 +40,11 @@ while [ $# -gt 0 ]; do
       timed itertl study experiments/real-gpu-study.yaml --out "$out/compare" --at-once 3 \
         data.source="${2:?pairs}" evals.0.data="${3:?verilog-eval machine}" evals.1.data="${4:?verilog-eval human}"
       shift 4
+      ;;
+    day)  # hours: the same call goes on; the order of the arms is such that a stopped day already compares
+      timed itertl study experiments/qwen-1.5b-study.yaml --out "$out/qwen-1.5b" --at-once 2 --keep-last \
+        data.source="${2:?pairs}" evals.0.data="${3:?verilog-eval machine}" evals.1.data="${4:?verilog-eval human}" evals.2.data="${5:?verilog-eval v2}"
+      shift 5
       ;;
     *) echo "unknown part: $1" >&2; exit 2 ;;
   esac

@@ -237,9 +237,9 @@ def test_what_cannot_be_made_equal_is_told_before_anything_runs(arms: str, said:
         Fitter(study, tmp_path).check()
 
 
-@pytest.mark.parametrize("name", ["paper.yaml", "paper-small.yaml"])
+@pytest.mark.parametrize("name", ["recipes/studies/paper.yaml", "recipes/studies/paper-small.yaml", "experiments/qwen-1.5b-study.yaml"])
 def test_the_paper_s_studies_are_valid(name: str) -> None:
-    path = SMOKE.parent / "studies" / name
+    path = SMOKE.parent.parent / name
     study = load_study(path)
     assert {"sft", "rtlcoder", "itertl", "itertl-softmax"} <= {arm.name for arm in study.arms} and study.control == "sft"
 
