@@ -32,6 +32,7 @@ test-slow: setup
 
 check: setup
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	@$(MAKE) test
 

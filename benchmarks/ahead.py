@@ -45,7 +45,9 @@ class Stand:
         return found
 
 
-def open_backend(model: str | Path, *, dtype: str = "", trust_remote_code: bool = False, revision: str | None = None) -> Stand:
+def open_backend(
+    model: str | Path, *, dtype: str = "", trust_remote_code: bool = False, revision: str | None = None
+) -> Stand:
     return Stand()
 
 
@@ -94,7 +96,9 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(result))
         return
-    print(f"one after the other: sampling {found[False][0]:.1f} s, scoring {found[False][1]:.1f} s; ahead: {found[True][0]:.1f} and {found[True][1]:.1f} s")
+    print(
+        f"one after the other: sampling {found[False][0]:.1f} s, scoring {found[False][1]:.1f} s; ahead: {found[True][0]:.1f} and {found[True][1]:.1f} s"
+    )
     print(f"{hidden:.0%} of scoring hidden; same bytes: {result['agree']}")
     print(f"{result['ratio']:.2f} times")
 

@@ -50,7 +50,10 @@ def load_pairs(data: Path, limit: int | None) -> list[Pair]:
     v1 = {row["task_id"]: row["prompt"] + row["canonical_solution"] for row in rows}
     files = sorted((data / "upstream/verilog-eval-v2/dataset_spec-to-rtl").glob("*_ref.sv"))
     pairs = [
-        (file.read_text(encoding="utf-8").replace("RefModule", "m"), v1[file.name[:-7].split("_", 1)[1]].replace("top_module", "m"))
+        (
+            file.read_text(encoding="utf-8").replace("RefModule", "m"),
+            v1[file.name[:-7].split("_", 1)[1]].replace("top_module", "m"),
+        )
         for file in files
     ]
     return pairs[:: max(1, len(pairs) // limit)] if limit else pairs
@@ -71,7 +74,9 @@ def prove(pair: Pair) -> tuple[Proof | None, float]:
     begin = time.perf_counter()
     both = [gate.examine(text, "m") for text in pair]
     reference, candidate = both
-    found = proof.prove(reference, candidate) if isinstance(reference, Design) and isinstance(candidate, Design) else None
+    found = (
+        proof.prove(reference, candidate) if isinstance(reference, Design) and isinstance(candidate, Design) else None
+    )
     return found, time.perf_counter() - begin
 
 
@@ -95,7 +100,12 @@ def prove_naively(pair: Pair) -> tuple[str, float]:
         (Path(folder) / "script.ys").write_text(_naive_script(is_clocked), encoding="ascii")
         try:
             done = subprocess.run(
-                [sys.executable, "-c", _NAIVE], cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+                [sys.executable, "-c", _NAIVE],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_S,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             return "timeout", time.perf_counter() - begin
@@ -146,10 +156,15 @@ def measure(pairs: list[Pair], rounds: int) -> dict[str, object]:
 
 
 def _report(
-    pairs: list[Pair], ours: list[tuple[object, float]], theirs: list[tuple[str, float]], scored: list[tuple[object, float]]
+    pairs: list[Pair],
+    ours: list[tuple[object, float]],
+    theirs: list[tuple[str, float]],
+    scored: list[tuple[object, float]],
 ) -> dict[str, object]:
     mine = [str(found.outcome) if isinstance(found, Proof) else "refused" for found, _ in ours]
-    apart = [number for number, (a, (b, _)) in enumerate(zip(mine, theirs, strict=True)) if {a, b} == {"proven", "refuted"}]
+    apart = [
+        number for number, (a, (b, _)) in enumerate(zip(mine, theirs, strict=True)) if {a, b} == {"proven", "refuted"}
+    ]
     my_times, their_times, whole = ([seconds for _, seconds in rows] for rows in (ours, theirs, scored))
     return {
         "benchmark": "equivalence", "unit": "seconds per proof", "ours": statistics.mean(my_times),
@@ -164,7 +179,10 @@ def _report(
 
 def _spread(name: str, times: list[float]) -> dict[str, float]:
     ordered = sorted(times)
-    return {f"{name}_median_ms": 1000 * statistics.median(ordered), f"{name}_p95_ms": 1000 * ordered[int(0.95 * (len(ordered) - 1))]}
+    return {
+        f"{name}_median_ms": 1000 * statistics.median(ordered),
+        f"{name}_p95_ms": 1000 * ordered[int(0.95 * (len(ordered) - 1))],
+    }
 
 
 def main() -> None:
@@ -181,7 +199,9 @@ def main() -> None:
         print(json.dumps(result))
         return
     print(f"{result['pairs']} pairs, {result['tool']}: ours {result['outcomes']}, theirs {result['outcomes_theirs']}")
-    print(f"ours {1000 * float(result['ours']):.0f} ms, theirs {1000 * float(result['theirs']):.0f} ms each, agree {result['agree']}")  # type: ignore[arg-type]
+    print(
+        f"ours {1000 * float(result['ours']):.0f} ms, theirs {1000 * float(result['theirs']):.0f} ms each, agree {result['agree']}"
+    )  # type: ignore[arg-type]
     print(f"{result['ratio']:.1f} times")
 
 

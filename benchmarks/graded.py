@@ -52,7 +52,11 @@ def designs(folder: Path) -> list[Design]:
         for role, name, body in sections:
             if role not in text:
                 item = ScoreItem(body, "", text["reference"], "top")
-                found.append(Design(path.stem, role, name, item, share_right(item, text["stimulus"]) if role == "level" else None))
+                found.append(
+                    Design(
+                        path.stem, role, name, item, share_right(item, text["stimulus"]) if role == "level" else None
+                    )
+                )
     return found
 
 
@@ -60,7 +64,13 @@ def rows_of(file: Path) -> list[Design]:
     """The graded lines of a file, those without a level too: their quality is known."""
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     return [
-        Design(row["class"], "level" if row["level"] is not None else "other", row["id"], ScoreItem(row["completion"], "", row["reference"], row["top"]), row["quality"])
+        Design(
+            row["class"],
+            "level" if row["level"] is not None else "other",
+            row["id"],
+            ScoreItem(row["completion"], "", row["reference"], row["top"]),
+            row["quality"],
+        )
         for row in rows
         if row["set"] == "ladder"
     ]
@@ -71,12 +81,24 @@ def share_right(item: ScoreItem, stimulus: str) -> float:
     assert item.reference is not None
     ports = read(item.reference, "top").ports
     with tempfile.TemporaryDirectory() as folder:
-        files = {"dut.sv": item.code, "golden.v": re.sub(r"\bmodule top\b", "module golden", item.reference), "tb.v": _testbench(ports, stimulus)}
+        files = {
+            "dut.sv": item.code,
+            "golden.v": re.sub(r"\bmodule top\b", "module golden", item.reference),
+            "tb.v": _testbench(ports, stimulus),
+        }
         for name, text in files.items():
             (Path(folder) / name).write_text(text, encoding="utf-8")
-        done = subprocess.run(["iverilog", "-g2012", "-s", "tb", "-o", "run", *files], cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["iverilog", "-g2012", "-s", "tb", "-o", "run", *files],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode:
-            raise ValueError(f"plain Icarus does not compile a level of {item.reference[:60]!r}: {done.stderr}{item.code}")
+            raise ValueError(
+                f"plain Icarus does not compile a level of {item.reference[:60]!r}: {done.stderr}{item.code}"
+            )
         run = subprocess.run(["vvp", "-n", "run"], cwd=folder, capture_output=True, text=True, timeout=60, check=True)
     bad, looks = map(int, run.stdout.split()[-2:])
     return 1 - bad / looks
@@ -105,7 +127,9 @@ def _testbench(ports: Sequence[Port], stimulus: str) -> str:
 
 def ranks(values: Sequence[float]) -> list[float]:
     """Ranks from 0, ties at the mean of theirs."""
-    return [sum(other < value for other in values) + (sum(other == value for other in values) - 1) / 2 for value in values]
+    return [
+        sum(other < value for other in values) + (sum(other == value for other in values) - 1) / 2 for value in values
+    ]
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float:
@@ -135,9 +159,15 @@ def measure(found: Sequence[Design], score: ScoreConfig, workers: int) -> dict[s
     families = sorted({d.family for d in found})
     levels = {f: [n for n, d in enumerate(found) if d.family == f and d.role == "level"] for f in families}
     quality = [d.quality or 0.0 for d in found]
-    rho, plain = ({f: spearman([v[n] for n in at], [quality[n] for n in at]) for f, at in levels.items()} for v in (z, paper))
+    rho, plain = (
+        {f: spearman([v[n] for n in at], [quality[n] for n in at]) for f, at in levels.items()} for v in (z, paper)
+    )
     graded = [n for n, d in enumerate(found) if d.quality is not None]
-    by_truth = [(a, b) for a, b in itertools.permutations(graded, 2) if found[a].family == found[b].family and quality[a] > quality[b]]
+    by_truth = [
+        (a, b)
+        for a, b in itertools.permutations(graded, 2)
+        if found[a].family == found[b].family and quality[a] > quality[b]
+    ]
     given = [(n, n + 1) for n, d in enumerate(found) if d.role == "better"]
     held = [rho[f] for f in families if f in HELD_OUT]
     ours, theirs = (sum(v.values()) / len(v) for v in (rho, plain))
@@ -155,7 +185,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one object and nothing else")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--designs", type=Path, default=HERE / "graded", help="folder of files in the same form, or a file of lines")
+    parser.add_argument(
+        "--designs", type=Path, default=HERE / "graded", help="folder of files in the same form, or a file of lines"
+    )
     parser.add_argument("--recipe", type=Path, default=RECIPE, help="whose ladder is taken")
     arguments = parser.parse_args()
     found = designs(arguments.designs) if arguments.designs.is_dir() else rows_of(arguments.designs)
@@ -168,7 +200,9 @@ def main() -> None:
         print(f"{row['family']:12} {row['role']:6} {quality} z {row['z']:.4f}  {row['name']}")
     for name in ("spearman", "inverted", "inverted_beyond_beta"):
         print(f"{name}: {result[name]}")
-    print(f"mean Spearman {result['ours']:.3f} (held out {result['held_out']}), the paper's score {result['theirs']:.3f}; agree {result['agree']}")
+    print(
+        f"mean Spearman {result['ours']:.3f} (held out {result['held_out']}), the paper's score {result['theirs']:.3f}; agree {result['agree']}"
+    )
 
 
 if __name__ == "__main__":

@@ -43,7 +43,9 @@ def load_work(data: Path, rounds: int, problems: int | None) -> Work:
     parts: Work = []
     for name, file in REPLAYS.items():
         benchmark = load(name, data)
-        kept = {task_id(p): number for number, p in enumerate(benchmark.problems) if problems is None or number < problems}
+        kept = {
+            task_id(p): number for number, p in enumerate(benchmark.problems) if problems is None or number < problems
+        }
         completions = [c for c in read_completions(data / "replay" / file) if c.task_id in kept]
         parts += [(benchmark, [c for c in completions if kept[c.task_id] % rounds == part]) for part in range(rounds)]
     return parts
@@ -163,7 +165,9 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(result))
         return
-    print(f"{result['rows']} completions, {result['simulator']}, sandbox {result['sandbox']}: verdicts {result['verdicts']}")
+    print(
+        f"{result['rows']} completions, {result['simulator']}, sandbox {result['sandbox']}: verdicts {result['verdicts']}"
+    )
     print(f"theirs {1000 * float(result['theirs']):.1f} ms, ours {1000 * float(result['ours']):.1f} ms each")  # type: ignore[arg-type]
     print(f"{result['ratio']:.1f} times")
 

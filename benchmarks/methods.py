@@ -33,14 +33,18 @@ def first_policy(session: Session, groups: list[Group], method: Method) -> Initi
     return by_group(session.logprobs(pieces), range(len(groups)))
 
 
-def step(session: Session, groups: list[Group], method: Method, initial: Initial | None, *, packed: bool) -> tuple[float, torch.Tensor, float]:
+def step(
+    session: Session, groups: list[Group], method: Method, initial: Initial | None, *, packed: bool
+) -> tuple[float, torch.Tensor, float]:
     """Seconds, gradient, tokens."""
     session.policy.packed = session.policy.hidden = packed
     session.layout = Layout(packed, 1024, token_budget(TrainConfig()))
     planned = PlannedStep(1, 1.0, 1e-5, tuple(range(len(groups))))
     wait()
     start = time.perf_counter()
-    found = compute_gradients(session, planned, groups, TrainConfig(max_grad_norm=None), method, 0, lambda _: None, initial)
+    found = compute_gradients(
+        session, planned, groups, TrainConfig(max_grad_norm=None), method, 0, lambda _: None, initial
+    )
     wait()
     seconds = time.perf_counter() - start
     return seconds, torch.cat([p.grad.flatten() for p in session.parameters]), found.sums.tokens

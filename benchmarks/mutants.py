@@ -63,13 +63,17 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     start = time.perf_counter()
     arguments.work.mkdir(parents=True, exist_ok=True)
     goldens = references(arguments.data, arguments.references, arguments.seed)
-    cases = compiling(draw(goldens, arguments.limit, arguments.seed), arguments.limit, arguments.workers, models.cache_folder())
+    cases = compiling(
+        draw(goldens, arguments.limit, arguments.seed), arguments.limit, arguments.workers, models.cache_folder()
+    )
     judged = judge(cases, arguments)
     listed = arguments.work / "mutants.md"
     listed.write_text(listing(judged), encoding="utf-8")
     counts = table(judged)
     own, other = themselves(goldens, arguments), independent(arguments)
-    ours, theirs = (statistics.median(seconds(name, cases[:: max(1, len(cases) // TIMED)])) for name in ("vectors", SIMULATION))
+    ours, theirs = (
+        statistics.median(seconds(name, cases[:: max(1, len(cases) // TIMED)])) for name in ("vectors", SIMULATION)
+    )
     killed, killable = counts["all"]["killed_by_vectors"], counts["all"]["killable"]
     rejected = any(found["rejected"] for found in own.values())  # type: ignore[index, call-overload]
     return {
@@ -103,8 +107,10 @@ def show(result: dict[str, object]) -> None:
     print(f"vectors kills {100 * float(result['kill_rate']):.2f}% of the killable")  # type: ignore[arg-type]
     for title in ("golden_against_itself", "v2_against_v1"):
         for name, found in dict(result[title]).items():  # type: ignore[call-overload]
-            print(f"{title}, {name}: {found['passed']} of {found['designs']} passed; rejected {found['rejected']}; "
-                  f"other ports {found['other_ports']}; no answer {found['no_answer']}")
+            print(
+                f"{title}, {name}: {found['passed']} of {found['designs']} passed; rejected {found['rejected']}; "
+                f"other ports {found['other_ports']}; no answer {found['no_answer']}"
+            )
     print(f"to look at by hand: {result['listed_in']}")
 
 
@@ -116,7 +122,9 @@ def main() -> None:
     parser.add_argument("--references", type=int, default=150, help="golden references")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=0, help="worker processes; 0: one for each core")
-    parser.add_argument("--work", type=Path, default=models.cache_folder() / "benchmarks", help="folder for progress and the list")
+    parser.add_argument(
+        "--work", type=Path, default=models.cache_folder() / "benchmarks", help="folder for progress and the list"
+    )
     arguments = parser.parse_args()
     result = measure(arguments)
     print(json.dumps(result)) if arguments.json else show(result)

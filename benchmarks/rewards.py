@@ -24,9 +24,22 @@ from itertl.tools import pool
 from mutation.golden import draw, references
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-LADDER = ("gate", "text", "syntax", "synthesis", "vectors", "equivalence", "ppa")  # as recipes/itertl-function.yaml has it
+LADDER = (
+    "gate",
+    "text",
+    "syntax",
+    "synthesis",
+    "vectors",
+    "equivalence",
+    "ppa",
+)  # as recipes/itertl-function.yaml has it
 BESIDE = ("repair",)  # taken of every candidate
-WARM = ScoreItem("module warm(input a, output y); assign y = a; endmodule", "", "module warm(input a, output y); assign y = a; endmodule", "warm")
+WARM = ScoreItem(
+    "module warm(input a, output y); assign y = a; endmodule",
+    "",
+    "module warm(input a, output y); assign y = a; endmodule",
+    "warm",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +55,18 @@ def load_candidates(data: Path, limit: int, seed: int) -> tuple[list[Candidate],
     file = data / "replay" / "dpskcoder7b_human.jsonl"
     if not file.exists():
         cases = draw(references(data, max(1, limit // 8), seed), limit, seed)[:limit]
-        return [Candidate(case.item, None) for case in sorted(cases, key=lambda case: case.golden.name)], "bundled generator"
+        return [
+            Candidate(case.item, None) for case in sorted(cases, key=lambda case: case.golden.name)
+        ], "bundled generator"
     problems = {task_id(p): p for p in load("verilogeval-v1-human", data).problems}
     found: dict[str, list[Candidate]] = {}
     for line in file.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         problem = problems[row["task_id"]]
         code = row["completion"] if row.get("full_module") else problem.header + row["completion"]
-        found.setdefault(row["task_id"], []).append(Candidate(ScoreItem(code, problem.header, problem.reference, problem.top), row["passed"]))
+        found.setdefault(row["task_id"], []).append(
+            Candidate(ScoreItem(code, problem.header, problem.reference, problem.top), row["passed"])
+        )
     names = sorted(found)
     step = max(1, len(names) * 10 // limit)
     return [candidate for name in names[seed % step :: step] for candidate in found[name]][:limit], file.name
@@ -61,7 +78,9 @@ def measure(candidates: Sequence[Candidate], source: str) -> dict[str, object]:
     taken: dict[int, tuple[float, float | None, Verdict]] = {}
     for number, outcome in pool.map_unordered("mutation.arbiter:timed", units, num_workers=1, timeout_s=120):
         seconds, found = outcome.value if outcome.status == "ok" else (120.0, None)
-        taken[number] = (seconds, found.value, found.verdict) if found is not None else (seconds, None, Verdict.TOOL_FAILED)
+        taken[number] = (
+            (seconds, found.value, found.verdict) if found is not None else (seconds, None, Verdict.TOOL_FAILED)
+        )
     rows = {name: [taken[(i + 1) * len(names) + n] for i in range(len(candidates))] for n, name in enumerate(names)}
     beside = [sum(rows[name][i][0] for name in BESIDE if name in rows) for i in range(len(candidates))]
     lazy = [_climb([rows[name][i] for name in LADDER if name in rows]) + beside[i] for i in range(len(candidates))]
@@ -90,7 +109,12 @@ def _climb(rungs: Sequence[tuple[float, float | None, Verdict]]) -> float:
 
 def _times(seconds: Sequence[float]) -> dict[str, float]:
     ordered = sorted(seconds)
-    return {"median_s": statistics.median(ordered), "p95_s": ordered[int(0.95 * (len(ordered) - 1))], "max_s": ordered[-1], "mean_s": statistics.mean(ordered)}
+    return {
+        "median_s": statistics.median(ordered),
+        "p95_s": ordered[int(0.95 * (len(ordered) - 1))],
+        "max_s": ordered[-1],
+        "mean_s": statistics.mean(ordered),
+    }
 
 
 def _confusion(candidates: Sequence[Candidate], verdicts: Sequence[Verdict]) -> dict[str, int]:
@@ -106,7 +130,9 @@ def _confusion(candidates: Sequence[Candidate], verdicts: Sequence[Verdict]) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one object and nothing else")
-    parser.add_argument("--data", type=Path, default=DATA, help="folder with VerilogEval's files and the stored completions")
+    parser.add_argument(
+        "--data", type=Path, default=DATA, help="folder with VerilogEval's files and the stored completions"
+    )
     parser.add_argument("--limit", type=int, default=300, help="candidates")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -116,7 +142,9 @@ def main() -> None:
         return
     print(f"{result['candidates']} candidates of {result['data']}; the ladder: {result['ladder']}")
     for name, row in dict(result["rungs"]).items():  # type: ignore[call-overload]
-        print(f"  {name:12} median {1000 * row['median_s']:7.1f} ms   95% {1000 * row['p95_s']:7.1f} ms   {row['verdicts']}")
+        print(
+            f"  {name:12} median {1000 * row['median_s']:7.1f} ms   95% {1000 * row['p95_s']:7.1f} ms   {row['verdicts']}"
+        )
     print(f"testbench/vectors: {result['testbench_against_vectors']}")
 
 

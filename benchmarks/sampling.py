@@ -126,8 +126,14 @@ def peak_gb() -> float:
 
 def peak_of(way: str, arguments: argparse.Namespace) -> float:
     """In a process of its own, over the first batch."""
-    given = [f"--{name.replace('_', '-')}={value}" for name, value in vars(arguments).items() if value is not None and name not in ("child", "json", "memory")]
-    done = subprocess.run([sys.executable, __file__, "--child", way, *given], capture_output=True, text=True, check=False)
+    given = [
+        f"--{name.replace('_', '-')}={value}"
+        for name, value in vars(arguments).items()
+        if value is not None and name not in ("child", "json", "memory")
+    ]
+    done = subprocess.run(
+        [sys.executable, __file__, "--child", way, *given], capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise SystemExit(done.stderr)
     return float(done.stdout.splitlines()[-1])
@@ -192,7 +198,9 @@ def main() -> None:
     for name in ways:
         memory = f", peak {result['peak_gb'][name]:.2f} GB" if name in result.get("peak_gb", {}) else ""
         print(f"{name:6} {rates[name]:8.1f} tokens/s ({tokens[name]} tokens, {seconds[name]:.1f} s){memory}")
-    print(f"{share:.0%} of the arithmetic limit; {result['ratio_over_one']:.1f} times one prompt a call; agree: {not wrong}")
+    print(
+        f"{share:.0%} of the arithmetic limit; {result['ratio_over_one']:.1f} times one prompt a call; agree: {not wrong}"
+    )
     print(f"{result['ratio']:.2f} times")
 
 

@@ -58,7 +58,12 @@ def timed(call: Callable[[], object]) -> tuple[float, object]:
 
 
 def measure_theirs(code: str) -> tuple[float, object]:
-    with sandbox.scratch() as folder, contextlib.chdir(folder), contextlib.redirect_stderr(io.StringIO()), quiet_tools():
+    with (
+        sandbox.scratch() as folder,
+        contextlib.chdir(folder),
+        contextlib.redirect_stderr(io.StringIO()),
+        quiet_tools(),
+    ):
         return timed(lambda: upstream_parses(code, folder))
 
 
@@ -116,8 +121,12 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(result))
         return
-    print(f"{result['candidates']} candidates of {result['data']}: theirs {result['theirs']:.3f} s, ours {result['ours']:.5f} s each")
-    print(f"{result['ratio']:.0f} times; parser built once in {result['setup_once_s']:.2f} s; verdicts agree: {result['agree']}")
+    print(
+        f"{result['candidates']} candidates of {result['data']}: theirs {result['theirs']:.3f} s, ours {result['ours']:.5f} s each"
+    )
+    print(
+        f"{result['ratio']:.0f} times; parser built once in {result['setup_once_s']:.2f} s; verdicts agree: {result['agree']}"
+    )
     for name, seconds in dict(result["seconds_per_item_median"]).items():  # type: ignore[call-overload]
         print(f"  {name:16} {1000 * seconds:8.2f} ms an item (median)")
 

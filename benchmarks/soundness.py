@@ -146,10 +146,14 @@ def main() -> None:
         print(json.dumps(result))
         return
     for row in result["table"]:  # type: ignore[attr-defined]
-        print(f"{row['file']:14} {row['truth']:6} {row['class']:52} vectors {row['vectors']:9} equivalence {row['equivalence']}")
+        print(
+            f"{row['file']:14} {row['truth']:6} {row['class']:52} vectors {row['vectors']:9} equivalence {row['equivalence']}"
+        )
     for truth, by in result["counts"].items():  # type: ignore[attr-defined]
         print(f"{truth}: {by}")
-    print(f"agree {result['agree']}; a design takes {1000 * float(str(result['ours'])):.0f} ms, its testbench {1000 * float(str(result['theirs'])):.0f} ms")
+    print(
+        f"agree {result['agree']}; a design takes {1000 * float(str(result['ours'])):.0f} ms, its testbench {1000 * float(str(result['theirs'])):.0f} ms"
+    )
     print(f"ratio {float(str(result['ratio'])):.2f}")
 
 

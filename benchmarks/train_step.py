@@ -46,7 +46,11 @@ def fixed_groups(vocabulary: int, count: int) -> list[Group]:
 
     z = (0.1, 0.4, 0.7, 1.0)
     return [
-        Group(f"fixed-{n}", ids(FIXED_PROMPT), tuple(Response(ids(k), z[i], i == 3) for i, k in enumerate(FIXED_RESPONSES)))
+        Group(
+            f"fixed-{n}",
+            ids(FIXED_PROMPT),
+            tuple(Response(ids(k), z[i], i == 3) for i, k in enumerate(FIXED_RESPONSES)),
+        )
         for n in range(count)
     ]
 
@@ -86,14 +90,22 @@ def generated(count: int) -> Scene:
             for i, text in enumerate(texts)
         ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        scored = score_candidates(candidates, {p.id: p for p in problems}, config=ScoreConfig(), out=Path(folder) / "scored.jsonl")
+        scored = score_candidates(
+            candidates, {p.id: p for p in problems}, config=ScoreConfig(), out=Path(folder) / "scored.jsonl"
+        )
     return Scene(problems, list(scored), Recipe())
 
 
 def groups_of(scene: Scene, tokenizer: Any, method: Method) -> list[Group]:
     recipe = scene.recipe
     made = build_groups(
-        scene.scored, scene.problems, tokenizer, prompt=recipe.prompt, score=recipe.score, train=recipe.train, method=method
+        scene.scored,
+        scene.problems,
+        tokenizer,
+        prompt=recipe.prompt,
+        score=recipe.score,
+        train=recipe.train,
+        method=method,
     )
     return list(made.groups)
 
@@ -157,7 +169,9 @@ WAYS = {"theirs": run_theirs, "ours": run_ours}
 
 def open_model(precision: str, attention: str = "sdpa", model: ModelConfig = ModelConfig()) -> Session:  # noqa: B008
     config = TrainConfig(precision=precision, attention=attention)  # type: ignore[arg-type]
-    return open_session(load_policy(resolve_model(model), config), config, longest=2048, say=lambda text: print(text, file=sys.stderr))
+    return open_session(
+        load_policy(resolve_model(model), config), config, longest=2048, say=lambda text: print(text, file=sys.stderr)
+    )
 
 
 def groups_for(shape: str, arguments: argparse.Namespace, vocabulary: int, method: Method) -> list[Group]:

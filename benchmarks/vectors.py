@@ -40,7 +40,9 @@ class Case:
 
 
 def replay(data: Path, which: str) -> Iterator[Case]:
-    rows = (json.loads(line) for line in (data / f"verilogeval_v1_{which}.jsonl").read_text(encoding="utf-8").splitlines())
+    rows = (
+        json.loads(line) for line in (data / f"verilogeval_v1_{which}.jsonl").read_text(encoding="utf-8").splitlines()
+    )
     problems = {row["task_id"]: row for row in rows}
     for line in (data / "replay" / f"dpskcoder7b_{which}.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
@@ -97,7 +99,9 @@ def compare(case: Case, ours_s: float, found: Score) -> tuple[float, float, bool
     design = gate.examine(case.item.code, case.item.top or "")
     reference = gate.examine(case.item.reference or "", case.item.top or "")
     is_run = found.verdict.value in ("passed", "wrong_output")
-    if not (is_run and isinstance(oracle, Oracle) and isinstance(design, gate.Design) and isinstance(reference, gate.Design)):
+    if not (
+        is_run and isinstance(oracle, Oracle) and isinstance(design, gate.Design) and isinstance(reference, gate.Design)
+    ):
         return None
     if len(oracle.runs) != 1 or oracle.runs[0].stimulus.skips:
         return None
@@ -143,7 +147,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one object and nothing else")
     parser.add_argument("--data", type=Path, default=DATA, help="folder with VerilogEval v1 and replay/")
-    parser.add_argument("--problems", type=int, default=None, help="the first so many problems of each file, or generated ones (40)")
+    parser.add_argument(
+        "--problems", type=int, default=None, help="the first so many problems of each file, or generated ones (40)"
+    )
     parser.add_argument("--every", type=int, default=10, help="the usual testbench runs on every such candidate")
     arguments = parser.parse_args()
     if (arguments.data / "replay").is_dir():
@@ -160,7 +166,9 @@ def main() -> None:
     print(f"{result['candidates']} candidates of {result['problems']} problems: {result['confusion']}")
     for case in result["apart"]:  # type: ignore[attr-defined]
         print(f"  {case['problem']} (candidate {case['number']}) {case['stored']}: {case['detail'] or 'accepted'}")
-    print(f"ours {1000 * result['ours']:.1f} ms, the usual testbench {1000 * result['theirs']:.1f} ms; verdicts agree: {result['agree']}")  # type: ignore[operator]
+    print(
+        f"ours {1000 * result['ours']:.1f} ms, the usual testbench {1000 * result['theirs']:.1f} ms; verdicts agree: {result['agree']}"
+    )  # type: ignore[operator]
     print(f"{result['ratio']:.1f} times")
 
 

@@ -34,7 +34,38 @@ HOSTILE = [
     "`endif\n", "endmodule", "module ", "begin", "end", "force ", "(* x *)", "\\", "```", "[BEGIN]", "'", "#", "{", "}", "\r",
     "1'bx", "assign ", "always @(*) ", "initial ", "final ", "generate ", "[2147483647:0]", "{1000000{1'b1}}", "\ud800", "\ufeff",
 ]  # fmt: skip
-WORDS = ["module", "endmodule", "input", "output", "wire", "reg", "assign", "always", "begin", "end", "if", "else", "case", "(", ")", "[", "]", "{", "}", ";", ",", "=", "<=", "?", ":", "1", "0", "a", "b", "top_module"]
+WORDS = [
+    "module",
+    "endmodule",
+    "input",
+    "output",
+    "wire",
+    "reg",
+    "assign",
+    "always",
+    "begin",
+    "end",
+    "if",
+    "else",
+    "case",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ";",
+    ",",
+    "=",
+    "<=",
+    "?",
+    ":",
+    "1",
+    "0",
+    "a",
+    "b",
+    "top_module",
+]
 
 
 def mutate(text: str, rng: random.Random) -> str:
@@ -86,14 +117,20 @@ def work(batch: list[tuple[str, str, str]]) -> list[tuple[str, str, str, str]]:
         answer = examine(code, "top_module")
         item = ScoreItem(code, header, "module top_module; endmodule")
         said = answer.text if isinstance(answer, Design) else f"!{answer.verdict.value}"
-        answers.append((said, code, get_scorer("syntax")(item).verdict.value, get_scorer("rouge-l")(item).verdict.value))
+        answers.append(
+            (said, code, get_scorer("syntax")(item).verdict.value, get_scorer("rouge-l")(item).verdict.value)
+        )
     return answers
 
 
 def wrong_outputs(data: Path, which: str, benchmark: Benchmark) -> list[dict[str, Any]]:
     rows = [json.loads(line) for line in (data / f"replay/dpskcoder7b_{which}.jsonl").read_text().splitlines()]
     return [
-        {"task_id": r["task_id"], "completion": r["completion"], "header": "" if r["full_module"] else benchmark.by_id[r["task_id"]].header}
+        {
+            "task_id": r["task_id"],
+            "completion": r["completion"],
+            "header": "" if r["full_module"] else benchmark.by_id[r["task_id"]].header,
+        }
         for r in rows
         if not r["passed"]
     ]

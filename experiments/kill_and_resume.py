@@ -76,7 +76,9 @@ def main() -> None:
         done = same = runs = 0
         while done < arguments.kills:
             out = Path(work) / f"run-{runs}"
-            moments = trial(arguments.recipe, out, log, rng, length, min(arguments.kills_per_run, arguments.kills - done))
+            moments = trial(
+                arguments.recipe, out, log, rng, length, min(arguments.kills_per_run, arguments.kills - done)
+            )
             found = hashes(out)
             differing = sorted(n for n in {*found, *wanted} if found.get(n) != wanted.get(n))
             runs, done, same = runs + 1, done + len(moments), same + (not differing)

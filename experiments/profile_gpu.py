@@ -1,6 +1,6 @@
 """Where a training step and a decoded token spend the time of a GPU: the dearest kernels, and how long each ran.
 
-    python experiments/profile_gpu.py [--groups 32] [--rows 512] [--tokens 32] [--attention sdpa]
+python experiments/profile_gpu.py [--groups 32] [--rows 512] [--tokens 32] [--attention sdpa]
 """
 
 import argparse
@@ -35,7 +35,9 @@ def show(name: str, work: Callable[[], object], *, top: int) -> None:
         work()
     key = "self_device_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
     print(found.key_averages().table(sort_by=key, row_limit=top, max_name_column_width=70))
-    print(found.key_averages(group_by_input_shape=True).table(sort_by=key, row_limit=top // 2, max_name_column_width=50))
+    print(
+        found.key_averages(group_by_input_shape=True).table(sort_by=key, row_limit=top // 2, max_name_column_width=50)
+    )
 
 
 def main() -> None:
@@ -48,7 +50,11 @@ def main() -> None:
     arguments = parser.parse_args()
     session = open_model("bf16", arguments.attention)
     groups = fixed_groups(session.model.config.vocab_size, arguments.groups)
-    show(f"a training step, {arguments.groups} groups", lambda: run_ours(session, groups, METHODS["itertl"]), top=arguments.top)
+    show(
+        f"a training step, {arguments.groups} groups",
+        lambda: run_ours(session, groups, METHODS["itertl"]),
+        top=arguments.top,
+    )
     path = resolve_model(ModelConfig())
     model = load_model(path, dtype="bfloat16")
     prompt = EncodedPrompt("", fixed_groups(49152, 1)[0].prompt_ids, "")

@@ -25,10 +25,14 @@ def itertl(*arguments: str | Path, cwd: Path | None = None, **variables: str) ->
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as stop:
             cli.main()
     status = stop.value.code
-    return subprocess.CompletedProcess(words, status if isinstance(status, int) else int(status is not None), out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(
+        words, status if isinstance(status, int) else int(status is not None), out.getvalue(), err.getvalue()
+    )
 
 
-def itertl_apart(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> "subprocess.CompletedProcess[str]":
+def itertl_apart(
+    *arguments: str | Path, cwd: Path | None = None, **variables: str
+) -> "subprocess.CompletedProcess[str]":
     """The same in a process of its own: for calls that are killed, and variables that libraries read when they are imported."""
     command = [sys.executable, "-m", "itertl", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "COLUMNS": "120", **variables}

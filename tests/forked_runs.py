@@ -33,7 +33,9 @@ def run(recipe: str, out: str, points: list[str], cache: str | None) -> list[str
         if child == 0:
             os.environ.update({"ITERTL_KILL_AT": name, **({"ITERTL_CACHE": cache} if cache else {})})
             try:
-                loop.run(load_recipe(Path(recipe)), Path(out), reporter=QUIET, resume_changed=name == "--resume-changed")
+                loop.run(
+                    load_recipe(Path(recipe)), Path(out), reporter=QUIET, resume_changed=name == "--resume-changed"
+                )
             except BaseException as error:
                 os.write(source, f"{type(error).__name__}: {error}\n".encode())
                 os._exit(1)

@@ -15,7 +15,10 @@ def _is_open(path: Path) -> bool:
 
 def system_python() -> str | None:
     """A Python of this version or newer that any user may run, and that the packages of this one work with."""
-    candidates = [sys.executable, *(shutil.which(f"python3.{n}", path="/usr/bin:/usr/local/bin") or "" for n in (11, 12, 13))]
+    candidates = [
+        sys.executable,
+        *(shutil.which(f"python3.{n}", path="/usr/bin:/usr/local/bin") or "" for n in (11, 12, 13)),
+    ]
     for name in filter(None, candidates):
         same = subprocess.run(
             [name, "-c", "import sys; print(sys.version_info[:2])"], capture_output=True, text=True, check=False

@@ -26,7 +26,7 @@ HANGING_SAMPLE = frozenset(
     ending-loop-at-zero ending-oscillator ending-repeat-huge ending-event-loop resources-flood-stdout
     resources-flood-width resources-memory-string resources-memory-task-recursion resources-memory-events
     resources-flood-monitor bombs-generate-long bombs-function-endless bombs-macros-recursive bombs-power macros-include-self
-    """.split()  # noqa: SIM905
+    """.split()
 )
 QUICK = tuple(a for a in ATTACKS if not a.hangs or a.name in HANGING_SAMPLE)
 HANGING = tuple(a for a in ATTACKS if a.hangs and a.name not in HANGING_SAMPLE)

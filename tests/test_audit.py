@@ -31,7 +31,11 @@ SETS = st.lists(st.frozensets(st.integers(0, 12), max_size=9), max_size=14)
 
 
 @settings(deadline=None, max_examples=300)
-@given(sets=SETS, threshold=st.sampled_from([0.2, 0.5, 2 / 3, 0.75, 0.8, 1.0]), likeness=st.sampled_from([jaccard, containment]))
+@given(
+    sets=SETS,
+    threshold=st.sampled_from([0.2, 0.5, 2 / 3, 0.75, 0.8, 1.0]),
+    likeness=st.sampled_from([jaccard, containment]),
+)
 def test_near_groups_equal_those_of_all_pairs(sets: list[frozenset[int]], threshold: float, likeness: Likeness) -> None:
     """Oracle: compare all pairs, then follow chains."""
     group = list(range(len(sets)))
@@ -84,7 +88,11 @@ RENAMED = "module choose(input p, input q, input r, output z); assign z = r ? p 
 
 
 def test_planted_duplicates_are_found() -> None:
-    long = "module big(input [7:0] a, output reg [7:0] y);\n" + "".join(f"wire t{n} = a[{n}];\n" for n in range(30)) + "endmodule\n"
+    long = (
+        "module big(input [7:0] a, output reg [7:0] y);\n"
+        + "".join(f"wire t{n} = a[{n}];\n" for n in range(30))
+        + "endmodule\n"
+    )
     rows = [
         problem(sentence(1), MUX, "p0"),
         problem(sentence(1).upper() + "!", long, "p1"),
@@ -126,13 +134,21 @@ def test_planted_contamination_is_found_with_its_evidence() -> None:
 
 
 def test_a_solution_is_found_in_prose_and_among_other_modules() -> None:
-    solution = "module walker(input clk, input [3:0] bump, output reg [3:0] at);\n" + "".join(
-        f"always @(posedge clk) if (bump[{n}]) at[{n}] <= ~at[{(n + 1) % 4}];\n" for n in range(4)
-    ) + "endmodule\n"
+    solution = (
+        "module walker(input clk, input [3:0] bump, output reg [3:0] at);\n"
+        + "".join(f"always @(posedge clk) if (bump[{n}]) at[{n}] <= ~at[{(n + 1) % 4}];\n" for n in range(4))
+        + "endmodule\n"
+    )
     task = Problem.create(instruction=sentence(7), reference=solution, source="bench", upstream_id="Task1")
     top = "module top(input clk, output [3:0] at);\nwire [3:0] b = 4'd5;\nwalker w(clk, b, at);\nendmodule\n"
     rows = [
-        problem(sentence(8), "Here is the design that you asked for. " + 40 * "It walks and turns where it must. " + f"\n```verilog\n{solution}```\nGood luck!", "prose"),
+        problem(
+            sentence(8),
+            "Here is the design that you asked for. "
+            + 40 * "It walks and turns where it must. "
+            + f"\n```verilog\n{solution}```\nGood luck!",
+            "prose",
+        ),
         problem(sentence(9), top + 3 * top.replace("top", "other") + solution, "among"),
         problem(sentence(10), top, "neither"),
     ]
@@ -157,7 +173,11 @@ def test_references_are_checked_by_slang_and_accounted_for() -> None:
         problem("e", "Sure, here it is"), problem("f", None),
     ]  # fmt: skip
     report = audit(rows, num_workers=1)
-    assert [b.verdict for b in report.bad_references] == [Verdict.ELABORATION_ERROR, Verdict.SYNTAX_ERROR, Verdict.NO_CODE]
+    assert [b.verdict for b in report.bad_references] == [
+        Verdict.ELABORATION_ERROR,
+        Verdict.SYNTAX_ERROR,
+        Verdict.NO_CODE,
+    ]
     assert "missing" in report.bad_references[0].detail
     assert report.references_passed == 2
     assert 2 + len(report.bad_references) + sum(report.unjudged.values()) == report.with_reference == 5
@@ -216,7 +236,12 @@ def verilog_eval(folder: Path) -> list[Problem]:
         name = path.name.removesuffix("_ref.sv")
         asked = path.with_name(f"{name}_prompt.txt").read_text(encoding="utf-8")
         found.append(
-            Problem.create(instruction=asked, reference=path.read_text(encoding="utf-8"), source="verilogeval_v2_spec", upstream_id=name)
+            Problem.create(
+                instruction=asked,
+                reference=path.read_text(encoding="utf-8"),
+                source="verilogeval_v2_spec",
+                upstream_id=name,
+            )
         )
     return found
 
@@ -239,7 +264,9 @@ def test_published_flags_are_reproduced_on_real_pairs(shared_data: Path) -> None
     ours = {c.problem.upstream_id for c in report.contamination}
     assert len(theirs) >= 20 and theirs <= ours
     extra = [c for c in report.contamination if c.problem.upstream_id not in theirs]
-    assert sum(c.kind in ("near code", "instruction") and c.value < 1 for c in extra) <= 3  # the rest are equal after renaming
+    assert (
+        sum(c.kind in ("near code", "instruction") and c.value < 1 for c in extra) <= 3
+    )  # the rest are equal after renaming
     assert len(ours) < 50
 
 

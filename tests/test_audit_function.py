@@ -49,8 +49,16 @@ def test_each_fault_is_found(kind: str) -> None:
 def test_every_kind_has_an_example_and_sound_designs_have_none() -> None:
     assert set(FAULTY) == set(KINDS)
     assert kinds(SOUND) == {}
-    assert kinds("module s(input a, output y); assign y = ~a; endmodule module m(input a, output y); s s1(.a(a), .y(y)); endmodule") == {}
-    assert kinds("module m(input [1:0] a, output reg y); always @* case (a) 0: y = 1; default: y = 0; endcase endmodule") == {}
+    assert (
+        kinds(
+            "module s(input a, output y); assign y = ~a; endmodule module m(input a, output y); s s1(.a(a), .y(y)); endmodule"
+        )
+        == {}
+    )
+    assert (
+        kinds("module m(input [1:0] a, output reg y); always @* case (a) 0: y = 1; default: y = 0; endcase endmodule")
+        == {}
+    )
 
 
 def test_details_name_ports_and_bits() -> None:
@@ -91,18 +99,29 @@ def test_netlist_faults_by_hand() -> None:
 
 
 def test_reasons_are_grouped_without_names() -> None:
-    assert general("line 14: use of undeclared identifier 'carry'") == general("line 2: use of undeclared identifier 'x'")
+    assert general("line 14: use of undeclared identifier 'carry'") == general(
+        "line 2: use of undeclared identifier 'x'"
+    )
     assert general("the sensitivity list lacks A") == general("the sensitivity list lacks b_2")
     assert general("a signal has several drivers") == "a signal has several drivers"
     assert general("the problem's top module '' is no identifier") == "the problem's top module '…' is no identifier"
-    assert general("port data is bidirectional") == general("port io_1 is bidirectional") != general("port io_1 has no name")
+    assert (
+        general("port data is bidirectional")
+        == general("port io_1 is bidirectional")
+        != general("port io_1 has no name")
+    )
 
 
 def test_a_twin_is_the_same_design_in_another_text() -> None:
     found = module.twin("module a; endmodule\nmodule b; a x(); endmodule // endmodule\n")
-    assert found == "module a; \nwire itertl_twin;\nendmodule\nmodule b; a x(); \nwire itertl_twin;\nendmodule // endmodule\n"
+    assert (
+        found
+        == "module a; \nwire itertl_twin;\nendmodule\nmodule b; a x(); \nwire itertl_twin;\nendmodule // endmodule\n"
+    )
     assert module.twin("no code") == "no code"
-    own = audit_function([pair(SOUND, "sound"), pair(FAULTY["refused"], "refused")], names=("syntax", "equivalence"), num_workers=1).scorers
+    own = audit_function(
+        [pair(SOUND, "sound"), pair(FAULTY["refused"], "refused")], names=("syntax", "equivalence"), num_workers=1
+    ).scorers
     assert [(o.scorer, o.full, o.less, o.cannot_judge) for o in own] == [("syntax", 1, 1, 0), ("equivalence", 1, 0, 1)]
 
 
@@ -111,7 +130,12 @@ def pair(reference: str | None, name: str) -> Problem:
 
 
 def test_the_report_accounts_for_every_reference(tmp_path: Path) -> None:
-    problems = [pair(SOUND, "sound"), pair(SOUND, "again"), pair(None, "none"), *(pair(text, kind) for kind, text in FAULTY.items())]
+    problems = [
+        pair(SOUND, "sound"),
+        pair(SOUND, "again"),
+        pair(None, "none"),
+        *(pair(text, kind) for kind, text in FAULTY.items()),
+    ]
     problems.append(pair("module a(input x); endmodule module b(input x); endmodule", "two tops"))
     problems.append(pair("no code at all", "prose"))
     report = audit_function(problems, names=("syntax", "ast", "rtlcoder"), cache=tmp_path, num_workers=1)
@@ -166,11 +190,29 @@ def test_our_own_failures_are_not_the_references(monkeypatch: pytest.MonkeyPatch
 def test_the_command_gives_both_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ITERTL_CACHE", str(tmp_path / "cache"))
     file = tmp_path / "pairs.jsonl"
-    file.write_text("".join(json.dumps({"instruction": f"make {n}", "response": text}) + "\n" for n, text in enumerate([SOUND, FAULTY["latch"]])))
+    file.write_text(
+        "".join(
+            json.dumps({"instruction": f"make {n}", "response": text}) + "\n"
+            for n, text in enumerate([SOUND, FAULTY["latch"]])
+        )
+    )
     report, loaded, by_function = commands.data_audit(
         str(file), [], None, format="auto", filter={}, check_tools=True, function=True, num_workers=1, reporter=QUIET
     )
     assert by_function is not None and by_function.summary()["latch"] == 1
     assert report.references_passed == 2 and loaded.skipped == {}
     assert {own.scorer for own in by_function.scorers} == set(module.SCORERS)
-    assert commands.data_audit(str(file), [], None, format="auto", filter={}, check_tools=False, function=False, num_workers=1, reporter=QUIET)[2] is None
+    assert (
+        commands.data_audit(
+            str(file),
+            [],
+            None,
+            format="auto",
+            filter={},
+            check_tools=False,
+            function=False,
+            num_workers=1,
+            reporter=QUIET,
+        )[2]
+        is None
+    )

@@ -58,7 +58,12 @@ def said(verdict: Verdict, value: float | None) -> Score:
     return Score(scorer="s", value=value, verdict=verdict)
 
 
-RIGHT, WRONG, OPEN, SLOW = said(Verdict.PASSED, 1), said(Verdict.WRONG_OUTPUT, 0.5), said(Verdict.UNDECIDED, None), said(Verdict.TIMEOUT, 0)
+RIGHT, WRONG, OPEN, SLOW = (
+    said(Verdict.PASSED, 1),
+    said(Verdict.WRONG_OUTPUT, 0.5),
+    said(Verdict.UNDECIDED, None),
+    said(Verdict.TIMEOUT, 0),
+)
 
 
 def test_the_account_by_hand(tmp_path: Path) -> None:
@@ -96,7 +101,9 @@ def test_the_account_by_hand(tmp_path: Path) -> None:
 def test_rejections_keep_what_has_no_answer_apart() -> None:
     from mutation.account import rejections
 
-    ports = Score(scorer="s", value=0.0, verdict=Verdict.ELABORATION_ERROR, detail="ports: port q: 4 bits, the reference has 8")
+    ports = Score(
+        scorer="s", value=0.0, verdict=Verdict.ELABORATION_ERROR, detail="ports: port q: 4 bits, the reference has 8"
+    )
     found = rejections(["a", "b", "c", "d"], [RIGHT, WRONG, OPEN, ports])
     assert (found["designs"], found["passed"]) == (4, 1)
     assert [set(found[group]) for group in ("rejected", "other_ports", "no_answer")] == [{"b"}, {"d"}, {"c"}]

@@ -92,7 +92,8 @@ def vgen_clone(folder: Path) -> Path:
     base = "prompts-and-testbenches/basic1"
     prompts = {f"{base}/prompt{n}_not.v": f"// A not.\n{VGEN_HEAD}\n" + "// more\n" * n for n in (1, 2, 3)}
     return write(
-        folder, {**prompts, f"{base}/tb_not.v": VGEN_TEST, f"{base}/answer_not.v": f"{VGEN_HEAD}\nassign y = ~a;\nendmodule\n"}
+        folder,
+        {**prompts, f"{base}/tb_not.v": VGEN_TEST, f"{base}/answer_not.v": f"{VGEN_HEAD}\nassign y = ~a;\nendmodule\n"},
     )
 
 
@@ -164,7 +165,10 @@ class TestVerilogEval2:
             (ran("Mismatches: 2 in 9 samples\n"), Verdict.WRONG_OUTPUT),
             (ran("TIMEOUT\nMismatches: 0 in 9 samples\n"), Verdict.TIMEOUT),
             (ran("Mismatches: 0 in 9 samples and more\n"), Verdict.RUNTIME_ERROR),
-            (ran("Mismatches: 0 in 9 samples\n", compiled="x.sv:3: warning: y is declared here as wire"), Verdict.COMPILE_ERROR),
+            (
+                ran("Mismatches: 0 in 9 samples\n", compiled="x.sv:3: warning: y is declared here as wire"),
+                Verdict.COMPILE_ERROR,
+            ),
             (ran("Mismatches: 0 in 9 samples\n", compiled="x.sv:3: warning: something else"), Verdict.PASSED),
         ],
     )
@@ -251,7 +255,10 @@ class TestTestbenches:
 
     def test_a_port_of_the_module_s_name_keeps_its_name(self) -> None:
         code = "module old(output old); /* old */ assign old = 1; endmodule : old"
-        assert testbenches.renamed(code, "old", "new") == "module new(output old); /* old */ assign old = 1; endmodule : new"
+        assert (
+            testbenches.renamed(code, "old", "new")
+            == "module new(output old); /* old */ assign old = 1; endmodule : new"
+        )
 
     def test_two_designs_are_refused(self) -> None:
         with pytest.raises(DataError, match="instantiates one design, this a, c"):

@@ -67,7 +67,9 @@ def test_wrong_usage_is_status_2_and_says_what(arguments: list[str], words: list
         ("evals.2.limit=4", "evals.1 adds one"),
     ],
 )
-def test_every_name_in_a_recipe_is_checked_before_any_work(override: str, word: str, repository: Path, tmp_path: Path) -> None:
+def test_every_name_in_a_recipe_is_checked_before_any_work(
+    override: str, word: str, repository: Path, tmp_path: Path
+) -> None:
     done = itertl("run", repository / "recipes" / "smoke.yaml", override, "--out", tmp_path / "run")
     assert done.returncode == 2 and word in done.stderr, done.stderr
     assert not list(tmp_path.iterdir())
@@ -80,7 +82,9 @@ def test_errors_under_json_are_json_too(tmp_path: Path) -> None:
 
 def test_published_scores_are_reproduced(shared_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    done = itertl("score", shared_data / "rtlcoder_scoring_sample.jsonl", "--scorer", "rtlcoder", "--out", out, "--json")
+    done = itertl(
+        "score", shared_data / "rtlcoder_scoring_sample.jsonl", "--scorer", "rtlcoder", "--out", out, "--json"
+    )
     assert done.returncode == 0 and json.loads(done.stdout)["items"] == 40, done.stderr
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     pairs = [pair for row in rows for pair in zip(row["Score"], row["itertl_score"], strict=True)]
@@ -101,7 +105,15 @@ def test_stored_completions_are_judged_in_input_order(shared_data: Path, tmp_pat
     lines = (shared_data / "replay" / "dpskcoder7b_machine.jsonl").read_text().splitlines()[:12]
     (tmp_path / "samples.jsonl").write_text("\n".join(lines) + "\n")
     done = itertl(
-        "eval", tmp_path / "samples.jsonl", "--benchmark", "verilogeval-v1-machine", "--data", shared_data, "--out", tmp_path, "--json"
+        "eval",
+        tmp_path / "samples.jsonl",
+        "--benchmark",
+        "verilogeval-v1-machine",
+        "--data",
+        shared_data,
+        "--out",
+        tmp_path,
+        "--json",
     )
     assert done.returncode == 0, done.stderr
     assert isinstance(json.loads(done.stdout), dict)
@@ -113,11 +125,23 @@ def test_stored_completions_are_judged_in_input_order(shared_data: Path, tmp_pat
 
 def test_verdicts_are_a_table_in_a_terminal(tmp_path: Path) -> None:
     wrong, gamed = "assign y = a; endmodule", 'integer f; initial f = $fopen("x"); assign y = ~a; endmodule'
-    lines = [{"task_id": t, "completion": c} for t, c in (("invert", INVERT), ("both", wrong), ("both", gamed), ("broken", wrong))]
+    lines = [
+        {"task_id": t, "completion": c}
+        for t, c in (("invert", INVERT), ("both", wrong), ("both", gamed), ("broken", wrong))
+    ]
     (tmp_path / "s.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     done = itertl("eval", tmp_path / "s.jsonl", "--benchmark", TINY, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    for expected in ("pass@1 %", "50.0 [", "wrong_output", "gamed", "refused as gaming the judge", "sandbox", "rule strict", "results.jsonl"):
+    for expected in (
+        "pass@1 %",
+        "50.0 [",
+        "wrong_output",
+        "gamed",
+        "refused as gaming the judge",
+        "sandbox",
+        "rule strict",
+        "results.jsonl",
+    ):
         assert expected in done.stdout, done.stdout
     assert "1 completion of 1 problem could not be judged" in done.stdout and "no_such_wire" in done.stdout
     found = json.loads(itertl("eval", tmp_path / "s.jsonl", "--benchmark", TINY, "--json").stdout)
@@ -129,17 +153,26 @@ def test_two_results_are_compared(tmp_path: Path) -> None:
     _, before = make.evaluated(make.problems(), make.verdict_list(4, 20, 0), ["a"] * make.TASKS)
     _, after = make.evaluated(make.problems(), make.verdict_list(14, 10, 0), ["b"] * make.TASKS)
     write_records(tmp_path / "a" / "results.jsonl", before)
-    write_records(tmp_path / "b" / "eval-synth-heldout.jsonl", [r.model_copy(update={"rule": "upstream"}) for r in after])
+    write_records(
+        tmp_path / "b" / "eval-synth-heldout.jsonl", [r.model_copy(update={"rule": "upstream"}) for r in after]
+    )
     done = itertl("eval", "--compare", tmp_path / "a", tmp_path / "b", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     one, five = found["differences"][:2]
     assert (found["mcnemar"]["only_b"], found["mcnemar"]["p_value"]) == (10, 2 / 2**10)
     assert one["p_value"] == 2 / 2**10 and one["difference"] == pytest.approx(10 / 24) and five["difference"] is None
-    assert [flip["task_id"] for flip in found["flips"]] == [f"task{n}" for n in range(4, 14)] and len(found["warnings"]) == 1
+    assert [flip["task_id"] for flip in found["flips"]] == [f"task{n}" for n in range(4, 14)] and len(
+        found["warnings"]
+    ) == 1
     shown = itertl("eval", "--compare", tmp_path / "a", tmp_path / "b").stdout
-    assert "warning: verdict rule differs" in shown and "+41.7" in shown and "B does better on 10 problems: task4" in shown
-    write_records(tmp_path / "other.jsonl", [EvalRow.model_validate({**r.model_dump(), "benchmark": "synth-heldout 2"}) for r in after])
+    assert (
+        "warning: verdict rule differs" in shown and "+41.7" in shown and "B does better on 10 problems: task4" in shown
+    )
+    write_records(
+        tmp_path / "other.jsonl",
+        [EvalRow.model_validate({**r.model_dump(), "benchmark": "synth-heldout 2"}) for r in after],
+    )
     refused = itertl("eval", "--compare", tmp_path / "a", tmp_path / "other.jsonl")
     assert refused.returncode == 2 and "cannot be compared" in refused.stderr
 
@@ -177,7 +210,10 @@ def test_a_plan_runs_nothing(repository: Path, tmp_path: Path) -> None:
 def test_a_plan_counts_only_the_evaluations_that_are_due(repository: Path, tmp_path: Path) -> None:
     """Four iterations: the untouched model and all four, or the untouched model, the third and the last."""
     totals: list[float] = []
-    for every, judged in ((1, ["base", "iter-00", "iter-01", "iter-02", "iter-03"]), (3, ["base", "iter-02", "iter-03"])):
+    for every, judged in (
+        (1, ["base", "iter-00", "iter-01", "iter-02", "iter-03"]),
+        (3, ["base", "iter-02", "iter-03"]),
+    ):
         recipe = load_recipe(repository / "recipes" / "smoke.yaml", ["iterations=4", f"evals.0.every={every}"])
         plan = make_plan(recipe, tmp_path / "run")
         assert [file.split("/")[0] for file in plan.files() if file.endswith("/eval-synth-heldout.jsonl")] == judged
@@ -189,7 +225,14 @@ def test_a_plan_counts_only_the_evaluations_that_are_due(repository: Path, tmp_p
 
 def test_the_papers_run_is_planned_without_network_or_files(repository: Path, tmp_path: Path) -> None:
     """6,740,512,768 parameters, as the model's own configuration gives; 2 benchmarks of 143 and 156 problems, judged 8 times."""
-    done = itertl_apart("run", repository / "recipes" / "paper-6.7b.yaml", "--plan", "--json", cwd=tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
+    done = itertl_apart(
+        "run",
+        repository / "recipes" / "paper-6.7b.yaml",
+        "--plan",
+        "--json",
+        cwd=tmp_path,
+        HF_ENDPOINT="http://127.0.0.1:9",
+    )
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
     assert (plan["parameters"], plan["problems"], len(plan["assumed"])) == (6_740_512_768, 10_000, 3)
@@ -199,7 +242,9 @@ def test_the_papers_run_is_planned_without_network_or_files(repository: Path, tm
 
 def test_a_hub_model_without_network_is_one_line(tmp_path: Path) -> None:
     started = time.monotonic()
-    done = itertl_apart("generate", "x", "--model", "owner/model", cwd=tmp_path, HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path))
+    done = itertl_apart(
+        "generate", "x", "--model", "owner/model", cwd=tmp_path, HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path)
+    )
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert "owner/model" in done.stderr and "hf download" in done.stderr and time.monotonic() - started < 60
 
@@ -217,16 +262,43 @@ def test_a_measured_plan_samples_and_trains_a_little(repository: Path, tmp_path:
 
 def test_one_stage_after_another_by_hand(tmp_path: Path) -> None:
     itertl("data", "synth", "3", "--out", tmp_path / "made.jsonl")
-    settings = ["sample.num_candidates=2", "sample.max_new_tokens=8", "train.epochs=1", "score.scorers=[rouge-l]", "--model", "random:tiny"]
+    settings = [
+        "sample.num_candidates=2",
+        "sample.max_new_tokens=8",
+        "train.epochs=1",
+        "score.scorers=[rouge-l]",
+        "--model",
+        "random:tiny",
+    ]
     drawn = itertl("sample", tmp_path / "made.jsonl", *settings, "--out", tmp_path / "candidates.jsonl", "--json")
     assert drawn.returncode == 0 and json.loads(drawn.stdout)["candidates"] == 6, drawn.stderr
-    scored = itertl("score", tmp_path / "candidates.jsonl", "--scorer", "rouge-l", "--out", tmp_path / "scored.jsonl", "--json")
+    scored = itertl(
+        "score", tmp_path / "candidates.jsonl", "--scorer", "rouge-l", "--out", tmp_path / "scored.jsonl", "--json"
+    )
     assert scored.returncode == 0, scored.stderr
     trained = itertl(
-        "train", tmp_path / "scored.jsonl", "--problems", tmp_path / "problems.jsonl", *settings, "--out", tmp_path / "new", "--json"
+        "train",
+        tmp_path / "scored.jsonl",
+        "--problems",
+        tmp_path / "problems.jsonl",
+        *settings,
+        "--out",
+        tmp_path / "new",
+        "--json",
     )
     assert trained.returncode == 0 and (tmp_path / "new" / "model.safetensors").exists(), trained.stderr
-    judged = itertl("eval", "--model", tmp_path / "new", "--limit", "2", "--max-new-tokens", "8", "--out", tmp_path / "eval", "--json")
+    judged = itertl(
+        "eval",
+        "--model",
+        tmp_path / "new",
+        "--limit",
+        "2",
+        "--max-new-tokens",
+        "8",
+        "--out",
+        tmp_path / "eval",
+        "--json",
+    )
     assert judged.returncode == 0 and json.loads(judged.stdout)["summaries"][0]["total"] == 2, judged.stderr
 
 
@@ -248,4 +320,8 @@ def test_a_signal_that_a_library_swallows_ends_the_next_unit(monkeypatch: pytest
 def test_a_failure_that_a_signal_made_is_an_interruption(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(progress, "_asked", [signal.SIGINT])
     done = itertl("run", tmp_path / "absent.yaml", "--json")
-    assert done.returncode == 130 and json.loads(done.stdout)["exit_status"] == 130 and done.stderr.startswith("itertl: interrupted")
+    assert (
+        done.returncode == 130
+        and json.loads(done.stdout)["exit_status"] == 130
+        and done.stderr.startswith("itertl: interrupted")
+    )

@@ -126,7 +126,10 @@ def test_null_is_rejected_about_as_often_as_alpha() -> None:
     rejected = 0
     for _ in range(400):
         rates = [rng.random() for _ in range(30)]
-        deltas = [Fraction(sum(rng.random() < r for _ in range(5)) - sum(rng.random() < r for _ in range(5)), 5) for r in rates]
+        deltas = [
+            Fraction(sum(rng.random() < r for _ in range(5)) - sum(rng.random() < r for _ in range(5)), 5)
+            for r in rates
+        ]
         rejected += sign_flip(deltas, seed=0).p_value <= 0.05
     assert 6 <= rejected <= 34
 
@@ -199,7 +202,10 @@ def test_what_could_not_be_judged_is_left_out_and_said() -> None:
     assert found.differences[1].b == 1.0
     assert found.only_a == ("t1", "t3") and found.only_b == ()
     said = " ".join(found.warnings)
-    assert "problems judged in A alone, and left out: 2 (t1, t3)" in said and "3 of 6 completions of B could not be judged" in said
+    assert (
+        "problems judged in A alone, and left out: 2 (t1, t3)" in said
+        and "3 of 6 completions of B could not be judged" in said
+    )
     assert "numbers of judged samples differ" in said
 
 
@@ -277,14 +283,31 @@ def shown(table: object, width: int = 100) -> str:
 
 
 def test_terminal_shows_warnings_differences_and_flips() -> None:
-    a = Results(Path("[red]a"), (row("t0", 0, FAIL), row("t1", 0, PASS), row("t2", 0, Verdict.GAMED, detail="system-task: $fopen at line 3")))
+    a = Results(
+        Path("[red]a"),
+        (row("t0", 0, FAIL), row("t1", 0, PASS), row("t2", 0, Verdict.GAMED, detail="system-task: $fopen at line 3")),
+    )
     b = results([PASS], [PASS], [FAIL], name="b\x1b[31m", rule="upstream")
     out = shown(show_comparison(compare(a, b)))
-    for expected in ("warning: verdict rule differs", "33.3", "66.7", "+33.3 [+0.0, +100.0]", "1.000", "pass@5", "–", "B does better on 1 problem: t0", "system-task 1", "[red]a", "McNemar"):
+    for expected in (
+        "warning: verdict rule differs",
+        "33.3",
+        "66.7",
+        "+33.3 [+0.0, +100.0]",
+        "1.000",
+        "pass@5",
+        "–",
+        "B does better on 1 problem: t0",
+        "system-task 1",
+        "[red]a",
+        "McNemar",
+    ):
         assert expected in out, out
     assert "\x1b" not in out
 
 
-@pytest.mark.parametrize(("value", "text"), [(1.0, "1.000"), (0.0412, "0.041"), (0.00123, "0.0012"), (1e-9, "< 0.0001")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(1.0, "1.000"), (0.0412, "0.041"), (0.00123, "0.0012"), (1e-9, "< 0.0001")]
+)
 def test_p_values_are_never_zero(value: float, text: str) -> None:
     assert p_value(value) == text

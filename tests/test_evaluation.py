@@ -17,7 +17,12 @@ from itertl.evaluation.files import eval_file
 from itertl.evaluation.summary import best_of_temperatures, per_problem, percent, summarize, verdict_table
 from itertl.records import EvalRow, EvalSummary, Fault, PassAtK, Verdict
 
-ROW: dict[str, Any] = {"task_id": "t", "prompt": "module top_module();\n", "canonical_solution": "endmodule\n", "test": "module tb; endmodule\n"}
+ROW: dict[str, Any] = {
+    "task_id": "t",
+    "prompt": "module top_module();\n",
+    "canonical_solution": "endmodule\n",
+    "test": "module tb; endmodule\n",
+}
 
 
 def row(task: str, index: int, verdict: Verdict, temperature: float | None = None) -> EvalRow:
@@ -82,7 +87,9 @@ class TestSummary:
         assert best_of_temperatures({None: at(0.0, None, None)}) == {}
 
     def test_table_shows_every_verdict_present(self) -> None:
-        found = summarize([row("a", 0, Verdict.PASSED, 0.2), row("b", 0, Verdict.NO_CODE, 0.2)], benchmark=tiny(), seed=0)
+        found = summarize(
+            [row("a", 0, Verdict.PASSED, 0.2), row("b", 0, Verdict.NO_CODE, 0.2)], benchmark=tiny(), seed=0
+        )
         table = verdict_table([found])
         assert list(table.columns[0].cells)[-2:] == ["passed", "no_code"]
         assert table.columns[1].header == "T 0.2"
@@ -116,7 +123,9 @@ class TestBenchmarks:
     @pytest.mark.parametrize("gz", [False, True])
     def test_upstream_layout(self, tmp_path: Path, gz: bool) -> None:
         data = write_lines(tmp_path / "data/VerilogEval_Human.jsonl", [ROW, {**ROW, "task_id": "u"}])
-        text = write_lines(tmp_path / "descriptions/VerilogDescription_Human.jsonl", [{"task_id": "t", "detail_description": "Do ü."}])
+        text = write_lines(
+            tmp_path / "descriptions/VerilogDescription_Human.jsonl", [{"task_id": "t", "detail_description": "Do ü."}]
+        )
         for path in (data, text) if gz else ():
             path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
             path.unlink()
@@ -140,7 +149,10 @@ class TestBenchmarks:
             ([ROW, ROW], r"p.jsonl:2: task_id 't' comes twice"),
             ([{**ROW, "task_id": 3}], r"p.jsonl:1: task_id is 3; make it a string"),
             ([{**ROW, "task_id": " "}], "task_id is blank"),
-            ([{k: v for k, v in ROW.items() if k != "test"}], r"p.jsonl:1: has no 'test' \(it has: canonical_solution, prompt, task_id\)"),
+            (
+                [{k: v for k, v in ROW.items() if k != "test"}],
+                r"p.jsonl:1: has no 'test' \(it has: canonical_solution, prompt, task_id\)",
+            ),
             ([ROW, [1]], r"p.jsonl:2: a list, not a JSON object"),
             ([{**ROW, "test": ""}], "needs an upstream_id and a testbench"),
             ([], "holds no problems"),
@@ -206,7 +218,10 @@ class TestFiles:
 
     def test_several_temperatures(self, tmp_path: Path, tiny_by_name: str) -> None:
         wrong = "assign y = a; endmodule"
-        lines = [{"task_id": "invert", "completion": c, "temperature": t} for c, t in ((INVERT, 0.8), (wrong, 0), (wrong, 0.8), (wrong, 0.0))]
+        lines = [
+            {"task_id": "invert", "completion": c, "temperature": t}
+            for c, t in ((INVERT, 0.8), (wrong, 0), (wrong, 0.8), (wrong, 0.0))
+        ]
         found = eval_file(write_lines(tmp_path / "s.jsonl", lines), tiny_by_name, ks=(1, 2))
         assert [s["temperature"] for s in found["by_temperature"]] == [0.0, 0.8]
         assert [s["pass_at_k"][0]["value"] for s in found["by_temperature"]] == [0.0, 0.5]
@@ -231,7 +246,10 @@ class TestFiles:
             ('{"task_id": "t"}', r":1: has no 'completion'"),
             ('{"completion": "x"}', r":1: has no 'task_id'"),
             ('\n{"task_id": "t", "completion": null}', r":2: completion is None; make it a string"),
-            ('{"task_id": "t", "completion": "x", "full_module": "yes"}', r":1: full_module is 'yes'; make it true or false"),
+            (
+                '{"task_id": "t", "completion": "x", "full_module": "yes"}',
+                r":1: full_module is 'yes'; make it true or false",
+            ),
             ('{"task_id": "t", "completion": "x", "full_module": 1}', r"full_module is 1"),
             ('{"task_id": "t", "completion": "x", "temperature": -1}', r"temperature is -1"),
             ('{"task_id": "t", "completion": "x", "temperature": NaN}', r"temperature is nan"),
@@ -255,7 +273,12 @@ class TestFiles:
 
     def test_unreadable_samples(self, tmp_path: Path, tiny_by_name: str) -> None:
         (tmp_path / "s.gz").write_bytes(gzip.compress(b"{}" * 99)[:-9])
-        for name, message in (("absent.jsonl", "cannot be read"), ("absent.gz", "cannot be read"), ("s.gz", "cannot be read"), (".", "is a folder")):
+        for name, message in (
+            ("absent.jsonl", "cannot be read"),
+            ("absent.gz", "cannot be read"),
+            ("s.gz", "cannot be read"),
+            (".", "is a folder"),
+        ):
             with pytest.raises(DataError, match=message):
                 eval_file(tmp_path / name, tiny_by_name)
         (tmp_path / "file").write_text("")
@@ -269,7 +292,9 @@ class TestFiles:
             ("{}", "begin a module"), ("```verilog\n{}\n```", "fences or thoughts"), ("<think>no</think>\n```\n{}```", "fences or thoughts"),
         ],
     )  # fmt: skip
-    def test_the_shape_of_a_whole_file_is_recognised(self, tmp_path: Path, tiny_by_name: str, wrap: str, note: str) -> None:
+    def test_the_shape_of_a_whole_file_is_recognised(
+        self, tmp_path: Path, tiny_by_name: str, wrap: str, note: str
+    ) -> None:
         header = load(tiny_by_name, None).by_id["invert"].header
         text = wrap.format(f"{header}\n{INVERT}")
         write_lines(tmp_path / "s.jsonl", [{"task_id": "invert", "completion": text}] * 2)
@@ -277,18 +302,29 @@ class TestFiles:
         assert found["pass_at_k"]["1"] == 1.0 and note in found["notes"][0]
         (tmp_path / "s.json").write_text(json.dumps([{"task_id": "invert", "completion": INVERT}]))
         assert eval_file(tmp_path / "s.json", tiny_by_name)["notes"] == []
-        write_lines(tmp_path / "s.jsonl", [{"task_id": "invert", "completion": text}, {"task_id": "invert", "completion": INVERT}])
+        write_lines(
+            tmp_path / "s.jsonl",
+            [{"task_id": "invert", "completion": text}, {"task_id": "invert", "completion": INVERT}],
+        )
         assert "1 of 2 completions" in eval_file(tmp_path / "s.jsonl", tiny_by_name)["notes"][0]
 
     def test_rows_of_several_shapes(self, tmp_path: Path, tiny_by_name: str) -> None:
         """Fences, prose, a plain module and a refusal in one file: the code is taken out; beside a body nothing is."""
         module = f"{load(tiny_by_name, None).by_id['invert'].header}\n{INVERT}"
-        rows = [f"Sure:\n```\n{module}```", f"Here is the code.\n\n{module}\nHope it helps you!", module, "I'm sorry, I cannot do that; ask again."]
+        rows = [
+            f"Sure:\n```\n{module}```",
+            f"Here is the code.\n\n{module}\nHope it helps you!",
+            module,
+            "I'm sorry, I cannot do that; ask again.",
+        ]
         lines = [{"task_id": "invert", "completion": text} for text in rows]
         write_lines(tmp_path / "s.jsonl", lines)
         found = eval_file(tmp_path / "s.jsonl", tiny_by_name)
         assert found["pass_at_k"]["1"] == 0.75 and "2 of 4 completions hold" in found["notes"][0]
-        write_lines(tmp_path / "s.jsonl", [*lines, {"task_id": "invert", "completion": INVERT + "\nThis module turns its input."}])
+        write_lines(
+            tmp_path / "s.jsonl",
+            [*lines, {"task_id": "invert", "completion": INVERT + "\nThis module turns its input."}],
+        )
         found = eval_file(tmp_path / "s.jsonl", tiny_by_name)
         assert found["pass_at_k"]["1"] == 0.0
         assert [note.split(" completions ")[0] for note in found["notes"]] == ["2 of 5", "1 of 5", "1 of 5", "1 of 5"]
@@ -296,7 +332,10 @@ class TestFiles:
         assert "say true" in eval_file(tmp_path / "s.jsonl", tiny_by_name)["notes"][0]
 
     def test_nothing_is_judged_or_written_for_an_unknown_task(self, tmp_path: Path, tiny_by_name: str) -> None:
-        write_lines(tmp_path / "s.jsonl", [{"task_id": "invert", "completion": INVERT}, {"task_id": "Invert", "completion": INVERT}])
+        write_lines(
+            tmp_path / "s.jsonl",
+            [{"task_id": "invert", "completion": INVERT}, {"task_id": "Invert", "completion": INVERT}],
+        )
         with pytest.raises(DataError, match=r"s\.jsonl:2: .*did you mean 'invert'"):
             eval_file(tmp_path / "s.jsonl", tiny_by_name, out=tmp_path / "out")
         assert not (tmp_path / "out").exists()

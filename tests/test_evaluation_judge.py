@@ -112,17 +112,29 @@ def test_a_design_that_never_ends_is_timed_out() -> None:
 
 def test_our_faults_never_count_against_the_model(tmp_path: Path) -> None:
     partial = tmp_path / "log"
-    raised = judge(tiny(judge="evaluation_hooks:broken"), [body(INVERT)], rule="upstream", num_workers=1, partial=partial)[0]
+    raised = judge(
+        tiny(judge="evaluation_hooks:broken"), [body(INVERT)], rule="upstream", num_workers=1, partial=partial
+    )[0]
     assert (raised.verdict, raised.passed) == (Verdict.UNJUDGEABLE, None)  # the reference meets the same fault
     assert partial.read_text() == ""
-    crashed = judge(tiny(judge="evaluation_hooks:dies_on_inverter"), [body(INVERT), body(INVERT, "both")], rule="upstream", num_workers=1)
+    crashed = judge(
+        tiny(judge="evaluation_hooks:dies_on_inverter"),
+        [body(INVERT), body(INVERT, "both")],
+        rule="upstream",
+        num_workers=1,
+    )
     assert [row.verdict for row in crashed] == [Verdict.UNJUDGEABLE, Verdict.WRONG_OUTPUT]
     assert "tool_failed" in crashed[0].detail
 
 
 def test_a_tool_that_fails_once_leaves_one_row_unjudged() -> None:
     benchmark = tiny(judge="evaluation_hooks:fails_on_marked")
-    found = judge(benchmark, [body(INVERT), body("// MARK\n" + INVERT), body("assign y = a;\nendmodule")], rule="upstream", num_workers=1)
+    found = judge(
+        benchmark,
+        [body(INVERT), body("// MARK\n" + INVERT), body("assign y = a;\nendmodule")],
+        rule="upstream",
+        num_workers=1,
+    )
     assert [row.verdict for row in found] == [Verdict.PASSED, Verdict.TOOL_FAILED, Verdict.WRONG_OUTPUT]
     assert found[1].passed is None and "OSError" in found[1].detail
 
@@ -166,7 +178,10 @@ def test_a_design_that_is_the_reference_is_not_run_again(monkeypatch: pytest.Mon
         return outcomes(self, tasks, **options)
 
     monkeypatch.setattr(pool.Workers, "map_unordered", watched)
-    found = judge(tiny(), [whole(f"// mine\n{WHOLE_INVERTER}\n"), whole(WHOLE_INVERTER.replace("~a", "(~a)")), whole(WHOLE_INVERTER)])
+    found = judge(
+        tiny(),
+        [whole(f"// mine\n{WHOLE_INVERTER}\n"), whole(WHOLE_INVERTER.replace("~a", "(~a)")), whole(WHOLE_INVERTER)],
+    )
     assert [row.passed for row in found] == [True, True, True]
     assert len(ran) == 2
 
@@ -188,7 +203,9 @@ def test_resuming_believes_the_log_of_the_same_rule_only(tmp_path: Path) -> None
     assert other[0].verdict is Verdict.PASSED
 
 
-def test_verdicts_are_kept_across_calls_until_a_simulator_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verdicts_are_kept_across_calls_until_a_simulator_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def kept() -> int:
         with sqlite3.connect(tmp_path / "verdicts.sqlite") as database:
             return database.execute("SELECT count(*) FROM answers").fetchone()[0]
@@ -221,7 +238,9 @@ def test_killed_and_resumed_equals_undisturbed(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
 
     def run(name: Path, **extra: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, script, name], env={**env, **extra}, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [sys.executable, script, name], env={**env, **extra}, capture_output=True, text=True, check=False
+        )
 
     killed = run(log, ITERTL_KILL_AT="judge.item:3")
     assert killed.returncode == -signal.SIGKILL

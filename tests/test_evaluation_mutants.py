@@ -23,14 +23,18 @@ def test_broken_reference_is_found_and_sound_problems_pass() -> None:
 
 def test_errata_and_missing_references_are_told_apart() -> None:
     without = problem("bare", DOUBLE).model_copy(update={"reference": None})
-    benchmark = Benchmark(name="b", version="1", problems=(problem("invert", INVERT), without), errata={"invert": "known"})
+    benchmark = Benchmark(
+        name="b", version="1", problems=(problem("invert", INVERT), without), errata={"invert": "known"}
+    )
     found = self_test(benchmark)
     assert (found.checked, found.without_reference, found.failures) == (0, ("bare",), {})
     assert found.errata == {"invert": "known"}
 
 
 def test_a_reference_that_needs_another_simulator_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(errata, "ERRATA", {"tiny": {"broken": errata.Erratum(errata.Kind.SIMULATOR, "needs Icarus 12")}})
+    monkeypatch.setattr(
+        errata, "ERRATA", {"tiny": {"broken": errata.Erratum(errata.Kind.SIMULATOR, "needs Icarus 12")}}
+    )
     found = self_test(tiny())
     assert found.broken == {} and found.known["broken"].startswith("needs Icarus 12 (") and "broken" in found.failures
     monkeypatch.setattr(errata, "ERRATA", {"tiny": {"broken": errata.Erratum(errata.Kind.WEAK, "has no teeth")}})
@@ -41,7 +45,9 @@ def test_a_testbench_without_teeth_is_found() -> None:
     sound = problem("invert", INVERT)
     assert sound.testbench is not None
     blind = sound.model_copy(update={"testbench": sound.testbench.replace("good !== dut", "0")})
-    dull = sound.model_copy(update={"upstream_id": "dull", "testbench": sound.testbench.replace("good !== dut", "dut === 2'bzz")})
+    dull = sound.model_copy(
+        update={"upstream_id": "dull", "testbench": sound.testbench.replace("good !== dut", "dut === 2'bzz")}
+    )
     found = self_test(Benchmark(name="b", version="1", problems=(blind, dull)))
     assert found.failures["invert"] == "a module without a body passes"
     assert "mutants of its reference pass, and none is caught" in found.failures["dull"]

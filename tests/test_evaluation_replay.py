@@ -30,7 +30,9 @@ def icarus_11(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip(f"stored verdicts are Icarus 11's, installed is {icarus.version()}")
 
 
-def replay(shared_data: Path, which: str, tmp_path: Path, rule: str, count: int | None) -> tuple[dict[str, Any], list[Any], list[Any]]:
+def replay(
+    shared_data: Path, which: str, tmp_path: Path, rule: str, count: int | None
+) -> tuple[dict[str, Any], list[Any], list[Any]]:
     """Judge ``count`` lines (None: all) of a replay; the account, our rows, the stored lines."""
     lines = (shared_data / f"replay/dpskcoder7b_{which}.jsonl").read_text(encoding="utf-8").splitlines()
     chosen = range(len(lines)) if count is None else sorted(random.Random(which).sample(range(len(lines)), count))
@@ -49,7 +51,9 @@ def differences(rows: list[Any], stored: list[Any], rule: str) -> list[Any]:
 
 
 def warned(row: Any) -> bool:
-    return row["verdict"] == "compile_error" and bool(re.match(r"stderr is not empty: .*(warning|sorry): ", row["detail"]))
+    return row["verdict"] == "compile_error" and bool(
+        re.match(r"stderr is not empty: .*(warning|sorry): ", row["detail"])
+    )
 
 
 def needs_icarus_12(shared_data: Path) -> set[str]:
@@ -69,7 +73,9 @@ def test_a_part_of_the_replay(shared_data: Path, tmp_path: Path, which: str, rul
 @pytest.mark.parametrize(
     ("which", "published"), [("machine", {1: 53.4, 5: 71.0, 10: 75.5}), ("human", {1: 29.7, 5: 45.3, 10: 50.6})]
 )
-def test_the_whole_replay(shared_data: Path, tmp_path: Path, which: str, published: dict[int, float], rule: str) -> None:
+def test_the_whole_replay(
+    shared_data: Path, tmp_path: Path, which: str, published: dict[int, float], rule: str
+) -> None:
     found, rows, stored = replay(shared_data, which, tmp_path, rule, None)
     for k, expected in published.items() if rule == "strict" else ():
         assert round(100 * found["pass_at_k_unjudged_as_failed"][str(k)], 1) == expected
@@ -97,7 +103,12 @@ def wrong_answers(shared_data: Path, count: int | None) -> None:
             assert row.passed is (line["iverilog11_result"] == "passed"), (line["set"], line["index"], row)
             # the gate expands a time scale inside a module away, after which a nested module is no error any more
             if line["iverilog11_result"] == "compile_error" and line["solution"].count("endmodule") < 2:
-                assert row.verdict in (Verdict.SYNTAX_ERROR, Verdict.ELABORATION_ERROR, Verdict.COMPILE_ERROR, Verdict.NO_CODE)
+                assert row.verdict in (
+                    Verdict.SYNTAX_ERROR,
+                    Verdict.ELABORATION_ERROR,
+                    Verdict.COMPILE_ERROR,
+                    Verdict.NO_CODE,
+                )
 
 
 def test_some_wrong_answers_stay_wrong(shared_data: Path) -> None:

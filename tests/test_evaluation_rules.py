@@ -41,7 +41,12 @@ CASES = [
     (OK, ended("", "what():  std::bad_alloc\n", code=-signal.SIGABRT), Verdict.TIMEOUT, Verdict.TIMEOUT),
     (OK, ended(GOOD, code=-signal.SIGKILL), Verdict.TOOL_FAILED, Verdict.TOOL_FAILED),
     (ended(GOOD, code=2), ended(GOOD), Verdict.COMPILE_ERROR, Verdict.COMPILE_ERROR),
-    (ended(stderr="d.sv:7: error: x\n256 error(s) during elaboration.\n"), None, Verdict.ELABORATION_ERROR, Verdict.ELABORATION_ERROR),
+    (
+        ended(stderr="d.sv:7: error: x\n256 error(s) during elaboration.\n"),
+        None,
+        Verdict.ELABORATION_ERROR,
+        Verdict.ELABORATION_ERROR,
+    ),
     (OK, None, Verdict.TOOL_FAILED, Verdict.TOOL_FAILED),
     (ended(stderr="d.sv:9: syntax error\nI give up.\n", code=2), None, Verdict.SYNTAX_ERROR, Verdict.SYNTAX_ERROR),
     (
@@ -59,12 +64,16 @@ CASES = [
 
 def strictly(simulation: Simulation, expected: str = "Mismatches: 0 in 20 samples") -> tuple[Verdict, str]:
     """The strict verdict where the testbench's lines, and only they, carry the nonce."""
-    ran = simulation.ran and replace(simulation.ran, stdout=simulation.ran.stdout.replace("Mismatches", NONCE + "Mismatches"))
+    ran = simulation.ran and replace(
+        simulation.ran, stdout=simulation.ran.stdout.replace("Mismatches", NONCE + "Mismatches")
+    )
     return strict.verdict(strict.read(Simulation(simulation.compiled, ran), NONCE), strict.Said(None, (expected,)))
 
 
 @pytest.mark.parametrize(("compiled", "ran", "default", "upstream"), CASES)
-def test_verdicts_of_both_rules(compiled: Completed, ran: Completed | None, default: Verdict, upstream: Verdict) -> None:
+def test_verdicts_of_both_rules(
+    compiled: Completed, ran: Completed | None, default: Verdict, upstream: Verdict
+) -> None:
     simulation = Simulation(compiled, ran)
     assert strictly(simulation)[0] is default
     assert rules.upstream(simulation)[0] is upstream
@@ -100,7 +109,11 @@ SUCCESS = said("Your Design Passed===")
         (said("Mismatches: 0 in 20 samples", "Mismatches: 0 in 20 samples"), RIGHT, Verdict.RUNTIME_ERROR),
         (said(), RIGHT, Verdict.RUNTIME_ERROR),
         (said("Mismatches: 2 in 20 samples"), RIGHT, Verdict.WRONG_OUTPUT),
-        (said("Mismatches: 1 in 3 samples", "Mismatches: 1 in 3 samples"), RIGHT, Verdict.WRONG_OUTPUT),  # ended at once
+        (
+            said("Mismatches: 1 in 3 samples", "Mismatches: 1 in 3 samples"),
+            RIGHT,
+            Verdict.WRONG_OUTPUT,
+        ),  # ended at once
         (said("Mismatches: 1 in 3 samples", "Mismatches: 0 in 20 samples"), RIGHT, Verdict.RUNTIME_ERROR),
         (said("Mismatches: 0 in 20 samples or so"), RIGHT, Verdict.RUNTIME_ERROR),
         (SUCCESS, SUCCESS, Verdict.PASSED),
@@ -110,7 +123,9 @@ SUCCESS = said("Your Design Passed===")
         (strict.Said((Verdict.TIMEOUT, "slow"), RIGHT.lines), RIGHT, Verdict.TIMEOUT),
     ],
 )
-def test_what_is_said_must_be_what_the_reference_has_said(mine: strict.Said, expected: strict.Said, verdict: Verdict) -> None:
+def test_what_is_said_must_be_what_the_reference_has_said(
+    mine: strict.Said, expected: strict.Said, verdict: Verdict
+) -> None:
     assert strict.verdict(mine, expected)[0] is verdict
 
 

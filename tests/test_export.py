@@ -52,17 +52,25 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def trained_tokenizer(rule: list[Any], *, special: tuple[str, ...] = ("<s>", "</s>", "<pad>"), ignore_merges: bool = False) -> Any:
+def trained_tokenizer(
+    rule: list[Any], *, special: tuple[str, ...] = ("<s>", "</s>", "<pad>"), ignore_merges: bool = False
+) -> Any:
     """Byte-level BPE with real merges, of a few lines of Verilog and prose."""
     backend = Tokenizer(bpe.BPE(ignore_merges=ignore_merges))
     backend.pre_tokenizer = pre_tokenizers.Sequence(rule)  # type: ignore[assignment]
     backend.decoder = decoders.ByteLevel()  # type: ignore[assignment]
     corpus = [*gguf_check.PROMPTS, *gguf_check._TEXTS] * 3
     trainer = trainers.BpeTrainer(
-        vocab_size=420, min_frequency=2, special_tokens=list(special), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=420,
+        min_frequency=2,
+        special_tokens=list(special),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     backend.train_from_iterator(corpus, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token=special[0], eos_token=special[1], pad_token=special[2])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token=special[0], eos_token=special[1], pad_token=special[2]
+    )
 
 
 BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -77,7 +85,9 @@ DEEPSEEK = [
 ]  # fmt: skip
 
 
-def save_model(folder: Path, kind: type, tokenizer: Any, *, seed: int = 3, rows: int | None = None, **fields: Any) -> Path:
+def save_model(
+    folder: Path, kind: type, tokenizer: Any, *, seed: int = 3, rows: int | None = None, **fields: Any
+) -> Path:
     """A random model of 2 layers with the tokenizer."""
     base: dict[str, Any] = {
         "vocab_size": rows or len(tokenizer), "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
@@ -120,7 +130,11 @@ def test_reordered_rows_serve_a_rotary_embedding_of_neighbours(heads: int, kv_he
     """An oracle that shares no code: attention scores by transformers' rotation of halves must be those of llama.cpp's
     rotation of neighbouring pairs on the reordered matrices, also where several heads share one key head."""
     rng, size, width, length = np.random.default_rng(0), 8, 16, 5
-    q, k, x = rng.normal(size=(heads * size, width)), rng.normal(size=(kv_heads * size, width)), rng.normal(size=(length, width))
+    q, k, x = (
+        rng.normal(size=(heads * size, width)),
+        rng.normal(size=(kv_heads * size, width)),
+        rng.normal(size=(length, width)),
+    )
     angle = np.arange(length)[:, None] / 10000 ** (np.arange(0, size, 2) / size)
 
     def halves(v: np.ndarray) -> np.ndarray:
@@ -200,13 +214,19 @@ def test_rounding_is_a_bound_and_not_a_loose_one() -> None:
 def test_families_and_ties(kind: type, fields: dict[str, Any], tmp_path: Path) -> None:
     """With real merges, grouped heads, biases of Qwen2, heads wider than their share, norms that are not ones."""
     is_qwen = kind is Qwen2Config  # its tokenizer class adds the third of these where it is missing
-    tokenizer = trained_tokenizer(QWEN2, special=("<|im_start|>", "<|im_end|>", "<|endoftext|>")) if is_qwen else trained_tokenizer(GPT2)
+    tokenizer = (
+        trained_tokenizer(QWEN2, special=("<|im_start|>", "<|im_end|>", "<|endoftext|>"))
+        if is_qwen
+        else trained_tokenizer(GPT2)
+    )
     source = save_model(tmp_path / "m", kind, tokenizer, **fields)
     done = export(source, tmp_path / "out", kind="f32")
     assert done.gguf is not None and done.gguf.check["largest_error"] == 0 and done.gguf.check["notes"] == ()
     keys = fields_of(tmp_path / "out" / done.gguf.name)
     name = "qwen2" if is_qwen else "llama"
-    assert keys["general.architecture"] == name and keys[f"{name}.attention.head_count_kv"] == fields.get("num_key_value_heads", 2)
+    assert keys["general.architecture"] == name and keys[f"{name}.attention.head_count_kv"] == fields.get(
+        "num_key_value_heads", 2
+    )
     assert keys[f"{name}.context_length"] == fields.get("sliding_window", 512)
     assert keys["tokenizer.ggml.pre"] == ("qwen2" if is_qwen else "gpt-2")
     tensors = {t.name for t in gguf.GGUFReader(tmp_path / "out" / done.gguf.name).tensors}
@@ -225,7 +245,9 @@ def test_families_and_ties(kind: type, fields: dict[str, Any], tmp_path: Path) -
     ],
 )  # fmt: skip
 def test_scaled_rotary_positions(rope: dict[str, Any], note: str, tmp_path: Path) -> None:
-    source = save_model(tmp_path / "m", LlamaConfig, trained_tokenizer(LLAMA3, ignore_merges=True), rope_parameters=rope)
+    source = save_model(
+        tmp_path / "m", LlamaConfig, trained_tokenizer(LLAMA3, ignore_merges=True), rope_parameters=rope
+    )
     done = export(source, tmp_path / "out", kind="bf16")
     assert done.gguf is not None and "rotary scaling" in done.gguf.check["notes"][0]
     file = tmp_path / "out" / done.gguf.name
@@ -274,18 +296,25 @@ def test_tokens_types_and_roles(tiny: Path, tmp_path: Path) -> None:
     assert done.gguf is not None and "smollm" in done.gguf.check["notes"][0]
     keys = fields_of(tmp_path / "out" / done.gguf.name)
     types = keys["tokenizer.ggml.token_type"]
-    assert keys["tokenizer.ggml.tokens"][-1] == f"[PAD{len(tokenizer) + 4}]" and types[-5:] == [gguf.TokenType.UNUSED] * 5
+    assert (
+        keys["tokenizer.ggml.tokens"][-1] == f"[PAD{len(tokenizer) + 4}]" and types[-5:] == [gguf.TokenType.UNUSED] * 5
+    )
     assert types[0] == gguf.TokenType.CONTROL and types[len(tokenizer) - 1] == gguf.TokenType.USER_DEFINED
     assert types[10] == gguf.TokenType.NORMAL and "Ġ" in "".join(keys["tokenizer.ggml.merges"])
     assert (keys["tokenizer.ggml.eos_token_id"], keys["tokenizer.ggml.eot_token_id"]) == (1, 2)
-    assert keys["tokenizer.chat_template"] == "{{ messages[0]['content'] }}" and keys["tokenizer.ggml.add_bos_token"] is False
+    assert (
+        keys["tokenizer.chat_template"] == "{{ messages[0]['content'] }}"
+        and keys["tokenizer.ggml.add_bos_token"] is False
+    )
 
 
 def test_a_tokenizer_that_begins_every_text_says_so(tmp_path: Path) -> None:
     from tokenizers import processors
 
     tokenizer = trained_tokenizer(GPT2)
-    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 0)]
+    )
     source = save_model(tmp_path / "m", LlamaConfig, tokenizer)
     done = export(source, tmp_path / "out", kind="f16")
     assert done.gguf is not None
@@ -345,7 +374,9 @@ def one_element(weights: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_wrong_element_is_noticed_and_nothing_is_left(kind: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_wrong_element_is_noticed_and_nothing_is_left(
+    kind: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spoiled(monkeypatch, "model.layers.1.self_attn.k_proj.weight", one_element)
     with pytest.raises(ToolFailed, match=r"k_proj\.weight differs"):
         export(tiny, tmp_path / "out", kind=kind)
@@ -359,9 +390,17 @@ def test_forgotten_reordering_is_noticed(tiny: Path, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("setter", "value"), [("add_rope_freq_base", 500.0), ("add_layer_norm_rms_eps", 0.5), ("add_eos_token_id", 0), ("add_tokenizer_pre", "qwen2")]
+    ("setter", "value"),
+    [
+        ("add_rope_freq_base", 500.0),
+        ("add_layer_norm_rms_eps", 0.5),
+        ("add_eos_token_id", 0),
+        ("add_tokenizer_pre", "qwen2"),
+    ],
 )
-def test_a_wrong_setting_is_noticed(setter: str, value: Any, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_setting_is_noticed(
+    setter: str, value: Any, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     right = getattr(gguf.GGUFWriter, setter)
     monkeypatch.setattr(gguf.GGUFWriter, setter, lambda self, given: right(self, value))
     with pytest.raises(ToolFailed):
@@ -463,14 +502,19 @@ def test_unknown_architectures_and_types_are_refused_before_any_work(tiny: Path,
     model: Any = AutoModelForCausalLM.from_config(GPT2Config(vocab_size=260, n_embd=32, n_layer=1, n_head=2))
     model.save_pretrained(tmp_path / "gpt2")
     models.tiny_tokenizer().save_pretrained(tmp_path / "gpt2")
-    with pytest.raises(UsageError, match="GPT2LMHeadModel is not supported; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM"):
+    with pytest.raises(
+        UsageError,
+        match="GPT2LMHeadModel is not supported; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM",
+    ):
         export(tmp_path / "gpt2", tmp_path / "out", kind="f16")
     assert export(tmp_path / "gpt2", tmp_path / "out").gguf is None  # as a checkpoint it goes
     with pytest.raises(UsageError, match="one of f32, f16, bf16, q8_0"):
         export(tiny, tmp_path / "other", kind="q4_0")
 
 
-@pytest.mark.parametrize(("value", "kind", "words"), [(1e5, "f16", "too large for float16"), (float("nan"), "f32", "not finite")])
+@pytest.mark.parametrize(
+    ("value", "kind", "words"), [(1e5, "f16", "too large for float16"), (float("nan"), "f32", "not finite")]
+)
 def test_weights_that_a_type_cannot_hold(value: float, kind: str, words: str, tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, tmp_path / "m")
     weights = load_file(tmp_path / "m" / "model.safetensors")
@@ -510,7 +554,9 @@ def test_only_its_own_untouched_work_is_written_over(tiny: Path, tmp_path: Path)
     export(tiny, out)
     assert not (out / "out-f16.gguf").exists()
     card = out / "README.md"
-    card.write_text(card.read_text().replace("# license: not known here; fill in that of the base model", "license: mit"))
+    card.write_text(
+        card.read_text().replace("# license: not known here; fill in that of the base model", "license: mit")
+    )
     with pytest.raises(UsageError, match=r"README\.md was altered"):
         export(tiny, out)
     assert "license: mit" in card.read_text()
@@ -555,7 +601,9 @@ def test_after_a_kill_the_same_command_ends_as_if_nothing_had_been(tiny: Path, t
     for point in points:
         (tmp_path / point).mkdir()
         export(tiny, tmp_path / point / "out", kind="f32")
-    killed = subprocess.run([sys.executable, "-c", FORKED, str(tiny), str(tmp_path), *points], capture_output=True, text=True, timeout=150)
+    killed = subprocess.run(
+        [sys.executable, "-c", FORKED, str(tiny), str(tmp_path), *points], capture_output=True, text=True, timeout=150
+    )
     assert killed.stdout.split() == ["9"] * 4, killed.stderr
     for folder in (tmp_path / point for point in points):
         assert [p for p in (folder / "out", folder / ".out.old") if (p / "export.json").is_file()]
@@ -584,7 +632,9 @@ def adapter(base: Path, folder: Path, *, named: str | None = None) -> Any:
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(5)
-    model = get_peft_model(models.load_model(base, device="cpu"), LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))  # type: ignore[arg-type]
+    model = get_peft_model(
+        models.load_model(base, device="cpu"), LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    )  # type: ignore[arg-type]
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -599,7 +649,10 @@ def test_an_adapter_is_merged_as_peft_merges_it(tiny: Path, tmp_path: Path) -> N
     done = export(tmp_path / "lora", tmp_path / "out", kind="f32")
     found = load_file(tmp_path / "out" / "model.safetensors")
     assert found and all(torch.equal(value, wanted[name]) for name, value in found.items())
-    assert not torch.equal(found["model.layers.0.mlp.up_proj.weight"], load_file(tiny / "model.safetensors")["model.layers.0.mlp.up_proj.weight"])
+    assert not torch.equal(
+        found["model.layers.0.mlp.up_proj.weight"],
+        load_file(tiny / "model.safetensors")["model.layers.0.mlp.up_proj.weight"],
+    )
     assert done.gguf is not None and done.gguf.check["largest_error"] == 0
     card = (tmp_path / "out" / "README.md").read_text()
     assert "peft adapter merged into `tiny`" in card and str(tiny.parent) not in card
@@ -641,12 +694,19 @@ def run_folder(folder: Path, tiny: Path, **options: Any) -> Path:
 
 
 def test_the_card_of_a_run_gives_its_figures(tiny: Path, tmp_path: Path) -> None:
-    recipe = {"model": {"path": "/home/somebody/models/base-7b"}, "data": {"source": "/home/somebody/My Data/pairs.jsonl"}}
+    recipe = {
+        "model": {"path": "/home/somebody/models/base-7b"},
+        "data": {"source": "/home/somebody/My Data/pairs.jsonl"},
+    }
     run = run_folder(tmp_path / "run", tiny, recipe=recipe)
     done = export(run, tmp_path / "out", kind="q8_0")
     card = (tmp_path / "out" / "README.md").read_text()
     matter = yaml.safe_load(card.split("---\n")[1])
-    assert matter == {"library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["verilog", "rtl", "itertl"]}
+    assert matter == {
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["verilog", "rtl", "itertl"],
+    }
     assert "# license: not known here" in card
     row = next(line for line in card.splitlines() if line.startswith("| synth-heldout"))
     assert [c.strip() for c in row.strip("|").split("|")] == [
@@ -664,7 +724,9 @@ def test_the_iteration_is_chosen(tiny: Path, tmp_path: Path) -> None:
     run = run_folder(tmp_path / "run", tiny, iterations=3)
     rows = storage.read_records(run / "metrics.jsonl", type(build.metrics(0)))
     better = build.summary({Verdict.PASSED: 20, Verdict.WRONG_OUTPUT: 4})
-    storage.write_records(run / "metrics.jsonl", [r if r.iterations != 2 else r.model_copy(update={"evals": (better,)}) for r in rows])
+    storage.write_records(
+        run / "metrics.jsonl", [r if r.iterations != 2 else r.model_copy(update={"evals": (better,)}) for r in rows]
+    )
     export(run, tmp_path / "best", iteration="best")
     assert models.policy_id(tmp_path / "best") == models.policy_id(run / "iter-01" / "checkpoint")
     assert "chosen among the iterations by its pass@1" in (tmp_path / "best" / "README.md").read_text()
@@ -687,8 +749,12 @@ def test_a_run_that_has_not_come_to_a_checkpoint(tiny: Path, tmp_path: Path) -> 
 def test_weights_that_the_run_did_not_judge_are_refused(tiny: Path, tmp_path: Path) -> None:
     run = run_folder(tmp_path / "run", tiny, iterations=1)
     checkpoint = run / "iter-00" / "checkpoint"
-    stage = StageRecord(settings={}, inputs={}, outputs={"checkpoint": storage.hash_file(checkpoint)}, versions={}, seed=0)
-    storage.write_text(run / "iter-00" / "manifest.json", Manifest(iteration=0, stages={"train": stage}).to_line() + "\n")
+    stage = StageRecord(
+        settings={}, inputs={}, outputs={"checkpoint": storage.hash_file(checkpoint)}, versions={}, seed=0
+    )
+    storage.write_text(
+        run / "iter-00" / "manifest.json", Manifest(iteration=0, stages={"train": stage}).to_line() + "\n"
+    )
     export(run, tmp_path / "out")
     models.make_tiny(checkpoint, seed=9)
     with pytest.raises(DataError, match="altered since the run trained it"):
@@ -716,7 +782,11 @@ def test_contamination_and_licence_come_from_the_files_that_state_them(tiny: Pat
 def test_a_checkpoint_without_a_run_claims_nothing(tiny: Path, tmp_path: Path) -> None:
     export(tiny, tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "method, data, seeds: unknown" in card and "do not take any quality for granted" in card and "| benchmark" not in card
+    assert (
+        "method, data, seeds: unknown" in card
+        and "do not take any quality for granted" in card
+        and "| benchmark" not in card
+    )
 
 
 # The hub
@@ -758,7 +828,9 @@ def test_the_finished_folder_is_uploaded(hub: type[FakeApi], tiny: Path, tmp_pat
     assert done.pushed == "https://huggingface.co/me/rtl"
     (create, upload) = hub.calls
     assert create == ("create", {"name": "me/rtl", "private": True, "exist_ok": True})
-    assert upload[1]["repo_id"] == "me/rtl" and {"README.md", "export.json", "model.safetensors"} <= set(upload[1]["present"])
+    assert upload[1]["repo_id"] == "me/rtl" and {"README.md", "export.json", "model.safetensors"} <= set(
+        upload[1]["present"]
+    )
     assert "token" not in upload[1]
 
 
@@ -778,7 +850,9 @@ def test_a_failed_upload_is_a_usage_error_without_the_token(hub: type[FakeApi], 
     assert (tmp_path / "out" / "export.json").is_file()
 
 
-def test_what_cannot_be_pushed_is_said_before_any_work(hub: type[FakeApi], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_pushed_is_said_before_any_work(
+    hub: type[FakeApi], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(UsageError, match="OWNER/MODEL"):
         export(tiny, tmp_path / "out", push_to="a/b/c")
     with pytest.raises(UsageError, match="goes with --push"):
@@ -798,7 +872,9 @@ def test_the_command_prints_one_object(tiny: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["out"] == str(tmp_path / "out") and found["gguf"]["type"] == "q8_0" and found["pushed"] is None
-    assert found["gguf"]["check"]["tensors"] == 20 and found["files"]["out-q8_0.gguf"] == storage.hash_file(tmp_path / "out" / "out-q8_0.gguf")
+    assert found["gguf"]["check"]["tensors"] == 20 and found["files"]["out-q8_0.gguf"] == storage.hash_file(
+        tmp_path / "out" / "out-q8_0.gguf"
+    )
     record = json.loads((tmp_path / "out" / "export.json").read_text())
     assert record["files"] == found["files"]
     lines = itertl("export", tiny, "--out", tmp_path / "out").stdout.splitlines()
@@ -817,7 +893,9 @@ def test_the_command_prints_one_object(tiny: Path, tmp_path: Path) -> None:
         (["TINY"], "--out"),
     ],
 )
-def test_wrong_usage_is_status_2(arguments: list[str], words: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_usage_is_status_2(
+    arguments: list[str], words: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     done = itertl("export", *[str(tiny) if a == "TINY" else a for a in arguments])
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr, done.stderr

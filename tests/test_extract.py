@@ -249,9 +249,17 @@ def test_what_continues_a_prefilled_header_belongs_to_its_module() -> None:
     example = "\n  always @(posedge clk) q <= ~q;\nend\n// Example\nmodule t(input clk, output q);\n  c u(clk, q);\nendmodule\n"
     shown = extract(example, header=header, prefill=header).code
     assert shown.startswith(header) and "module t" not in shown
-    twice = extract(f"\n  always @(posedge clk) q <= ~q;\nendmodule\n\n{header} assign q = 0;\nendmodule\n", header=header, prefill=header).code
+    twice = extract(
+        f"\n  always @(posedge clk) q <= ~q;\nendmodule\n\n{header} assign q = 0;\nendmodule\n",
+        header=header,
+        prefill=header,
+    ).code
     assert "always" in twice and "assign" not in twice  # a text that runs on: the first is the answer
-    fenced = extract("  always @(posedge clk) q <= ~q;\nend\n\nA test:\n```verilog\nmodule t;\n c u();\nendmodule\n```\n", header=header, prefill=header).code
+    fenced = extract(
+        "  always @(posedge clk) q <= ~q;\nend\n\nA test:\n```verilog\nmodule t;\n c u();\nendmodule\n```\n",
+        header=header,
+        prefill=header,
+    ).code
     assert fenced.startswith(header) and "always @(posedge clk)" in fenced and "module t" not in fenced
     gates = extract("Here:\n```verilog\n  bufif1 u(q, clk, clk);\n```\n", header=header).code
     assert gates.startswith(header) and "bufif1 u(q, clk, clk);" in gates
@@ -260,15 +268,21 @@ def test_what_continues_a_prefilled_header_belongs_to_its_module() -> None:
     assert closed.code.endswith("endmodule\n`endif") and any("endif" in d.reason for d in closed.dropped)
     gate = extract("```\n  not u(q, clk);\nendmodule\n```", header=header).code
     assert gate == header + "\n  not u(q, clk);\nendmodule"
-    again = extract(f"\nendmodule\n{header}\n  always @(posedge clk) q <= ~q;\nendmodule\n", header=header, prefill=header).code
+    again = extract(
+        f"\nendmodule\n{header}\n  always @(posedge clk) q <= ~q;\nendmodule\n", header=header, prefill=header
+    ).code
     assert again.count("module c") == 1 and "always" in again
 
 
 def test_branches_of_an_ifdef_are_no_versions_and_tags_no_end() -> None:
     branches = f"`ifdef FAST\n{SOLUTION}\n`else\n{DRAFT}\n`endif\n"
     code = extract(f"```verilog\n{branches}```", header="module m(input a, input b, output y);").code
-    assert "a | b" in code and code.count("module m(") == 2 and "`ifdef FAST" in code and code.rstrip().endswith("`endif")
-    tagged = extract(f"{DRAFT}\n<strong>Corrected version</strong>\n{SOLUTION}", header="module m(input a, input b, output y);").code
+    assert (
+        "a | b" in code and code.count("module m(") == 2 and "`ifdef FAST" in code and code.rstrip().endswith("`endif")
+    )
+    tagged = extract(
+        f"{DRAFT}\n<strong>Corrected version</strong>\n{SOLUTION}", header="module m(input a, input b, output y);"
+    ).code
     assert tagged.strip() == SOLUTION.strip()
 
 
@@ -289,22 +303,36 @@ def test_published_solutions_are_found_among_drafts(shared_data: Path) -> None:
     for name in ("human", "machine"):
         for row in map(json.loads, (shared_data / f"verilogeval_v1_{name}.jsonl").read_text("utf-8").splitlines()):
             head = row["prompt"]
-            code, draft = extract(head + row["canonical_solution"], header=head).code, f"{head}\n  assign zz = 1;\nendmodule\n"
+            code, draft = (
+                extract(head + row["canonical_solution"], header=head).code,
+                f"{head}\n  assign zz = 1;\nendmodule\n",
+            )
             for form in DRAFTED:
-                assert extract(form.format(head=head, code=code, draft=draft), header=head).code.strip() == code.strip(), (row["task_id"], form)
+                assert (
+                    extract(form.format(head=head, code=code, draft=draft), header=head).code.strip() == code.strip()
+                ), (row["task_id"], form)
             assert extract(f"<think>\n{draft}", header=head).code == extract(draft, header=head, opened=True).code == ""
 
 
 @pytest.mark.parametrize(
     "before",
-    ["Sure! Here is the body:\n\n", "The module passes its input on.\nIt needs one line of code:\n", "", "// passes it on to the output\n", "assign unused_here = a;\n"],
+    [
+        "Sure! Here is the body:\n\n",
+        "The module passes its input on.\nIt needs one line of code:\n",
+        "",
+        "// passes it on to the output\n",
+        "assign unused_here = a;\n",
+    ],
 )
 def test_prose_before_a_body_is_no_code(before: str) -> None:
     found = extract(f"{before}assign y = a;\nendmodule\n", header="module m(input a, output y);\n")
     kept = before if before.startswith(("//", "assign")) else ""
     assert found.code == f"module m(input a, output y);\n{kept}assign y = a;\nendmodule"
     always = "always @(posedge clk or negedge rst)\n  q <= d;\nendmodule\n"
-    assert "always @(posedge clk or negedge rst)" in extract(before + always, header="module m(input clk, rst, d, output reg q);\n").code
+    assert (
+        "always @(posedge clk or negedge rst)"
+        in extract(before + always, header="module m(input clk, rst, d, output reg q);\n").code
+    )
 
 
 FENCE = "```verilog\n"
@@ -318,10 +346,16 @@ def test_an_answer_that_begins_in_a_fence_ends_where_that_closes() -> None:
     account(BODY + behind, found, HEADER)
     reasons = {d.text.strip(): d.reason for d in found.dropped}
     assert reasons["It picks an input, assign y = 2;"] == "prose outside the code" and reasons[TESTBENCH] == "testbench"
-    assert extract(BODY + "```", header=HEADER, prefill=HEADER, opening=FENCE).code == MODULE  # on the last line of the code
-    unclosed = extract("  assign y = a;\n```\nThat's all; assign y = 2;\n", header=HEADER, prefill=HEADER, opening=FENCE)
+    assert (
+        extract(BODY + "```", header=HEADER, prefill=HEADER, opening=FENCE).code == MODULE
+    )  # on the last line of the code
+    unclosed = extract(
+        "  assign y = a;\n```\nThat's all; assign y = 2;\n", header=HEADER, prefill=HEADER, opening=FENCE
+    )
     assert unclosed.code == HEADER + "  assign y = a;\nendmodule"
-    whole = extract(f"{MODULE}\n```\nBye.", header=HEADER, opening=f"Here it is:\n\n{FENCE}")  # the header was not prefilled
+    whole = extract(
+        f"{MODULE}\n```\nBye.", header=HEADER, opening=f"Here it is:\n\n{FENCE}"
+    )  # the header was not prefilled
     assert whole.code == MODULE and whole.dropped[-1].reason == "prose outside the code"
 
 

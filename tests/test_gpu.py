@@ -59,7 +59,13 @@ def gradient(session: Session, groups: tuple[Group, ...]) -> torch.Tensor:
 def groups_of(tiny: tuple[Path, Any]) -> tuple[Group, ...]:
     made = cases.case(5, tiny[1])
     return build_groups(
-        made.rows, made.problems, tiny[1], prompt=cases.PROMPT, score=cases.SCORE, train=TrainConfig(), method=METHODS["itertl"]
+        made.rows,
+        made.problems,
+        tiny[1],
+        prompt=cases.PROMPT,
+        score=cases.SCORE,
+        train=TrainConfig(),
+        method=METHODS["itertl"],
     ).groups
 
 
@@ -107,6 +113,8 @@ def test_recorded_rows_draw_what_whole_rows_draw(tiny: tuple[Path, Any]) -> None
     settings = SamplingSettings(temperature=1.0, top_p=0.9, max_new_tokens=40)
     ends = frozenset(range(0, model.config.vocab_size, 9))
     for _ in range(2):
-        recorded, whole = (decode(model, asked, [40] * len(asked), settings, ends, ways=ways) for ways in (Ways(records=True), PLAIN))
+        recorded, whole = (
+            decode(model, asked, [40] * len(asked), settings, ends, ways=ways) for ways in (Ways(records=True), PLAIN)
+        )
         assert [row.ids for row in recorded] == [row.ids for row in whole]
     assert len({len(row.ids) for row in whole}) > 3

@@ -24,7 +24,10 @@ def design(number: int, *, renamed: bool = False) -> str:
     """Designs that share few 6-grams of tokens; ``renamed`` changes names alone."""
     rng = random.Random(number)
     names = ("top", "word", "out") if not renamed else ("block", "din", "res")
-    terms = " ".join(f"{rng.choice('&|^+')} ({names[1]} {rng.choice(['<<', '>>', '*', '-'])} {rng.randrange(2, 99)})" for _ in range(8))
+    terms = " ".join(
+        f"{rng.choice('&|^+')} ({names[1]} {rng.choice(['<<', '>>', '*', '-'])} {rng.randrange(2, 99)})"
+        for _ in range(8)
+    )
     return f"module {names[0]}(input [7:0] {names[1]}, output [7:0] {names[2]});\nassign {names[2]} = {names[1]} {terms};\nendmodule\n"
 
 
@@ -63,7 +66,10 @@ def instructions(result: LoadResult, held: bool = True) -> set[str]:
 def source(tmp_path: Path) -> str:
     """12 families of five and 20 pairs like none."""
     rows = [row for number in range(12) for row in family(number)]
-    rows += [{"instruction": words(9000 + n), "response": design(8000 + n), "part": "test" if n < 3 else "train"} for n in range(20)]
+    rows += [
+        {"instruction": words(9000 + n), "response": design(8000 + n), "part": "test" if n < 3 else "train"}
+        for n in range(20)
+    ]
     random.Random(1).shuffle(rows)
     return write(tmp_path / "pairs.jsonl", rows)
 
@@ -73,7 +79,9 @@ def test_no_near_duplicate_crosses_and_every_row_is_accounted_for(source: str, s
     found = split(source, share)
     assert len(found.problems) + sum(found.skipped.values()) == 80 == len(found.problems) + len(found.held)
     assert 0.75 * share * 80 <= len(found.held) <= share * 80
-    report = audit(found.problems, benchmarks=[p.model_copy(update={"upstream_id": p.id}) for p in found.held], check_tools=False)
+    report = audit(
+        found.problems, benchmarks=[p.model_copy(update={"upstream_id": p.id}) for p in found.held], check_tools=False
+    )
     assert report.contamination == ()
 
 
@@ -81,7 +89,11 @@ def test_the_split_depends_on_content_and_its_own_seed_alone(source: str, tmp_pa
     held = instructions(split(source, 0.2))
     rows = [json.loads(line) for line in Path(source).read_text().splitlines()]
     assert held == instructions(split(write(tmp_path / "back.jsonl", rows[::-1]), 0.2))
-    assert held == instructions(split(source, 0.2, limit=10)) == instructions(from_config(DataConfig(source=source, holdout=0.2), 7))
+    assert (
+        held
+        == instructions(split(source, 0.2, limit=10))
+        == instructions(from_config(DataConfig(source=source, holdout=0.2), 7))
+    )
     assert held != instructions(split(source, 0.2, seed=1))
     limited = split(source, 0.2, limit=10)
     assert len(limited.problems) == 10 and not instructions(limited, held=False) & held
@@ -89,8 +101,12 @@ def test_the_split_depends_on_content_and_its_own_seed_alone(source: str, tmp_pa
 
 def test_what_is_like_pairs_of_a_column_or_a_file_leaves_training(source: str, tmp_path: Path) -> None:
     marked = split(source, "column:part")
-    assert marked.skipped == {"held out (data.holdout)": 3} and {"part": "test"} in [{"part": p.extra["part"]} for p in marked.held]
-    assert instructions(marked) == instructions(split(source, "part")) == instructions(split(source, "column:part=TEST"))
+    assert marked.skipped == {"held out (data.holdout)": 3} and {"part": "test"} in [
+        {"part": p.extra["part"]} for p in marked.held
+    ]
+    assert (
+        instructions(marked) == instructions(split(source, "part")) == instructions(split(source, "column:part=TEST"))
+    )
     asked = family(4)[1]
     file = write(tmp_path / "mine.jsonl", [{"prompt": words(77), "completion": asked["response"], "id": "m"}])
     found = split(source, file)
@@ -127,7 +143,9 @@ def pair(number: int, **more: Any) -> dict[str, Any]:
         ([pair(n) for n in range(4)], "FILE", "mine.jsonl:1: no reference to judge a held-out pair by"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_split_is_refused(tmp_path: Path, rows: list[dict[str, Any]], holdout: float | str, said: str) -> None:
+def test_what_cannot_be_split_is_refused(
+    tmp_path: Path, rows: list[dict[str, Any]], holdout: float | str, said: str
+) -> None:
     file = write(tmp_path / "mine.jsonl", [pair(9) | {"response": ""}, pair(10)])
     with pytest.raises(DataError) as error:
         split(write(tmp_path / "pairs.jsonl", rows), file if holdout == "FILE" else holdout)
@@ -161,15 +179,38 @@ SAME = "module t(input a, input b, output y);\nassign y = (a & ~b) | (~a & b);\n
 
 def test_stored_completions_are_judged_by_function_and_all_add_up(tmp_path: Path) -> None:
     """Lines 1 and 3 hold one pair twice; the reference of ``z`` cannot serve, so nothing said of it counts, right or wrong."""
-    other = {"id": "z", "instruction": "drive", "response": "module w(inout p, input e);\nassign p = e ? 1'b0 : 1'bz;\nendmodule\n"}
+    other = {
+        "id": "z",
+        "instruction": "drive",
+        "response": "module w(inout p, input e);\nassign p = e ? 1'b0 : 1'bz;\nendmodule\n",
+    }
     same = {"instruction": "differ", "response": XOR}
     data = write(tmp_path / "mine.jsonl", [same, other, same])
-    texts = [("1", SAME), ("3", SAME.replace("|", "&")), ("z", other["response"]), ("z", ""), ("3", XOR[: XOR.index("endmodule")]), ("1", "")]
-    rows = [{"task_id": task, "completion": text, "full_module": True, "truncated": n == 4} for n, (task, text) in enumerate(texts)]
+    texts = [
+        ("1", SAME),
+        ("3", SAME.replace("|", "&")),
+        ("z", other["response"]),
+        ("z", ""),
+        ("3", XOR[: XOR.index("endmodule")]),
+        ("1", ""),
+    ]
+    rows = [
+        {"task_id": task, "completion": text, "full_module": True, "truncated": n == 4}
+        for n, (task, text) in enumerate(texts)
+    ]
     found = eval_file(Path(write(tmp_path / "samples.jsonl", rows)), "pairs", data=Path(data), out=tmp_path / "out")
     verdicts = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
-    assert [row["verdict"] for row in verdicts] == ["passed", "wrong_output", "unjudgeable", "unjudgeable", "truncated", "no_code"]
-    assert [row["passed"] for row in verdicts] == [True, False, None, None, False, False] and verdicts[0]["detail"].startswith("proven")
+    assert [row["verdict"] for row in verdicts] == [
+        "passed",
+        "wrong_output",
+        "unjudgeable",
+        "unjudgeable",
+        "truncated",
+        "no_code",
+    ]
+    assert [row["passed"] for row in verdicts] == [True, False, None, None, False, False] and verdicts[0][
+        "detail"
+    ].startswith("proven")
     summary = found["summary"]
     assert [summary[name] for name in ("total", "correct", "wrong", "truncated", "unjudged")] == [6, 1, 2, 1, 2]
     assert found["support"] == {"proven": 1, "agrees on vectors": 0}
@@ -193,7 +234,10 @@ def scored(name: str, value: float | None, verdict: Verdict, detail: str) -> Sco
 def test_a_completion_is_right_where_it_agrees_and_is_not_refuted(
     simulated: tuple[Any, Verdict], proof: tuple[Any, Verdict, str] | None, verdict: Verdict, begins: str
 ) -> None:
-    scores = {"vectors": scored("vectors", *simulated, "share"), **({"equivalence": scored("equivalence", *proof)} if proof else {})}
+    scores = {
+        "vectors": scored("vectors", *simulated, "share"),
+        **({"equivalence": scored("equivalence", *proof)} if proof else {}),
+    }
     found = function.judgement(scores)
     assert found[0] is verdict and found[1].startswith(begins)
 
@@ -214,20 +258,36 @@ def test_pairs_are_refused_with_their_place(tmp_path: Path) -> None:
 def test_lengths_come_from_the_pairs(tmp_path: Path) -> None:
     """The tiny tokenizer has a token a byte: an answer of 300 bytes and its end token are 301, 377 with the margin, 384."""
     answers = ["x" * 40, "x" * 300, "x" * 100]
-    found = from_config(DataConfig(source=write(tmp_path / "pairs.jsonl", [{"instruction": "i" * 20, "response": a} for a in answers])), 0)
+    found = from_config(
+        DataConfig(source=write(tmp_path / "pairs.jsonl", [{"instruction": "i" * 20, "response": a} for a in answers])),
+        0,
+    )
     judged = "evals=[{benchmark: synth-heldout, max_new_tokens: auto}]"
     recipe = build_recipe({}, ["model.path=random:tiny", "train.max_length=auto", "sample.max_new_tokens=auto", judged])
     assert len(tiny_tokenizer().encode("x" * 300)) == 300
     got = settled(recipe, lambda: found.problems)
     assert (got.sample.max_new_tokens, got.evals[0].max_new_tokens, got.train.max_length) == (384, 384, 416)
-    fixed = settled(build_recipe({}, ["model.path=random:tiny", "train.max_length=auto", "sample.max_new_tokens=8"]), lambda: found.problems)
+    fixed = settled(
+        build_recipe({}, ["model.path=random:tiny", "train.max_length=auto", "sample.max_new_tokens=8"]),
+        lambda: found.problems,
+    )
     assert fixed.sample.max_new_tokens == 8 and fixed.train.max_length == 352  # 21 + 301
     assert [percentile(range(1, 201), p) for p in (0, 50, 99, 100)] == [1, 100, 198, 200]
 
 
 def test_show_says_what_the_model_sees_and_what_is_left_out(tmp_path: Path) -> None:
-    rows = [pair(n, part=n == 4) for n in range(5)] + [pair(7) | {"response": None}, pair(8) | {"response": design(8) + "// " + "x" * 900}]
-    settings = ["data.holdout=part", "data.header=derive", "prompt.header=prefill", "train.max_length=900", "--model", "random:tiny"]
+    rows = [pair(n, part=n == 4) for n in range(5)] + [
+        pair(7) | {"response": None},
+        pair(8) | {"response": design(8) + "// " + "x" * 900},
+    ]
+    settings = [
+        "data.holdout=part",
+        "data.header=derive",
+        "prompt.header=prefill",
+        "train.max_length=900",
+        "--model",
+        "random:tiny",
+    ]
     done = itertl("data", "show", write(tmp_path / "pairs.jsonl", rows), *settings, "--count", "1", "--json")
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
@@ -236,6 +296,8 @@ def test_show_says_what_the_model_sees_and_what_is_left_out(tmp_path: Path) -> N
     [(reason, places)] = shown["left_out_of_training"].items()
     assert "train.max_length" in reason and places[0].endswith("pairs.jsonl:7") and len(places) == 1
     [example] = shown["examples"]
-    assert example["prompt"].endswith("output [7:0] out);") and (example["prompt"] + example["trained"]).startswith(words(0) + "\n" + design(0))
+    assert example["prompt"].endswith("output [7:0] out);") and (example["prompt"] + example["trained"]).startswith(
+        words(0) + "\n" + design(0)
+    )
     plain = itertl("data", "show", str(tmp_path / "pairs.jsonl"), *settings).stdout
     assert "7 rows (instruction-response), 4 pairs to train on, 1 held out" in plain and plain.count("⟦") == 4

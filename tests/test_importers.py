@@ -30,7 +30,9 @@ def test_train_pairs_default_filter(shared_data: Path) -> None:
     result = load_problems(str(shared_data / "train_pairs.jsonl"))
     assert (result.format, len(result.problems), sum(result.skipped.values())) == ("train-pairs", 2413, 516)
     first = result.problems[0]
-    assert first.header == "" and first.upstream_id and first.licence != "unknown" and first.source != "train_pairs.jsonl"
+    assert (
+        first.header == "" and first.upstream_id and first.licence != "unknown" and first.source != "train_pairs.jsonl"
+    )
     assert len({p.id for p in result.problems}) == 2413
 
 
@@ -42,7 +44,9 @@ def test_train_pairs_filter_is_merged_and_can_be_taken_away(shared_data: Path) -
     assert 0 < len(mit.problems) < 614 and {p.licence for p in mit.problems} == {"MIT"}
     assert all((p.reference or "").startswith(p.header) for p in mit.problems)
     derived = sum(p.header != "" for p in mit.problems)
-    assert derived + mit.notes.get("no header could be derived", 0) == len(mit.problems) and derived > 0.9 * len(mit.problems)
+    assert derived + mit.notes.get("no header could be derived", 0) == len(mit.problems) and derived > 0.9 * len(
+        mit.problems
+    )
 
 
 def test_limit_is_a_fixed_subset_in_source_order(tmp_path: Path) -> None:
@@ -135,7 +139,10 @@ def test_layouts_are_recognised(
 def test_csv_tsv_and_parquet_agree(tmp_path: Path) -> None:
     import pandas
 
-    rows = [{"q": "a, \"b\"\nc", "code": MODULE + "x" * 200_000, "ok": True, "n": 3}, {"q": "d", "code": "e", "ok": False, "n": 4}]
+    rows = [
+        {"q": 'a, "b"\nc', "code": MODULE + "x" * 200_000, "ok": True, "n": 3},
+        {"q": "d", "code": "e", "ok": False, "n": 4},
+    ]
     frame = pandas.DataFrame(rows)
     frame.to_csv(tmp_path / "a.csv", index=False, lineterminator="\r\n", encoding="utf-8-sig")
     frame.to_csv(tmp_path / "a.tsv", index=False, sep="\t")
@@ -180,7 +187,8 @@ def test_own_problems_come_back_as_written(tmp_path: Path) -> None:
 
 def test_verilog_folder(tmp_path: Path) -> None:
     files = {
-        "a.v": "`timescale 1ns/1ps\n// Copyright (c) 2020 X\n// SPDX-License-Identifier: MIT\n\n// Inverts a.\n" + MODULE,
+        "a.v": "`timescale 1ns/1ps\n// Copyright (c) 2020 X\n// SPDX-License-Identifier: MIT\n\n// Inverts a.\n"
+        + MODULE,
         "sub/b.sv": "/* Also inverts.\r\n * Twice. */\r\nmodule b(input a);\r\nendmodule\r\nmodule c; endmodule\r\n",
         "none.v": MODULE,
         "licence.v": "// Copyright 2021 Y, all rights reserved\n" + MODULE,
@@ -222,7 +230,7 @@ def test_a_folder_gives_whole_designs_and_no_names(tmp_path: Path) -> None:
         "module held(input e, d, output y); (* keep *) half h(e, d, y, ); endmodule\n",
         "late.v": "module late(input a, output y); // passes a on\n assign y = a;\nendmodule\n",
         "tool.v": "// Company:\n// Engineer:\n// Module Name: blank\n// Description:\n" + MODULE,
-        "inc.v": "// Uses a file.\n`include \"x.vh\"\n" + MODULE,
+        "inc.v": '// Uses a file.\n`include "x.vh"\n' + MODULE,
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -230,12 +238,21 @@ def test_a_folder_gives_whole_designs_and_no_names(tmp_path: Path) -> None:
     found = {str(p.upstream_id): p for p in result.problems}
     assert set(found) == {"full.v", "guard.v", "half.v", "held.v", "inc.v", "late.v", "two.v"}
     assert found["half.v"].instruction == "Adds two bits." and found["late.v"].instruction == "passes a on"
-    assert found["held.v"].instruction == "Version: a latch that holds when enabled." and "module half" in (found["held.v"].reference or "")
+    assert found["held.v"].instruction == "Version: a latch that holds when enabled." and "module half" in (
+        found["held.v"].reference or ""
+    )
     assert (found["two.v"].instruction, found["two.v"].top) == ("Passes two bits on.", "two")
     full = found["full.v"].reference or ""
     assert found["full.v"].top == "full" and "module half" in full and "full_tb" not in full
-    assert [line.strip() for line in (found["guard.v"].reference or "").split("\n") if line.startswith("`")] == ["`ifndef G", "`define G", "`endif"]
-    assert sorted(result.dropped) == ["bench.v: file that is a testbench", "tool.v: file without a comment that says what the module does"]
+    assert [line.strip() for line in (found["guard.v"].reference or "").split("\n") if line.startswith("`")] == [
+        "`ifndef G",
+        "`define G",
+        "`endif",
+    ]
+    assert sorted(result.dropped) == [
+        "bench.v: file that is a testbench",
+        "tool.v: file without a comment that says what the module does",
+    ]
     assert result.notes["file with an include, which is not opened"] == 1
 
 
@@ -249,7 +266,7 @@ def test_a_folder_gives_what_other_files_define(tmp_path: Path) -> None:
         "rtl/pk.sv": "package two;\n  localparam N = 2;\nendpackage : two\npackage pk;\n  import two::*;\n  typedef logic [N-1:0] word;\nendpackage\n",
         "rtl/bus.sv": "interface bus; logic v;\nendinterface\n",
         "rtl/use.sv": "// Uses them.\nmodule use_ import pk::*; (input word a, output word y); bus b(); assign y = a; endmodule\n",
-        "rtl/mem.v": "// Keeps.\nmodule mem(input a, output y);\n`include \"size.vh\"\nassign y = a; endmodule\n",
+        "rtl/mem.v": '// Keeps.\nmodule mem(input a, output y);\n`include "size.vh"\nassign y = a; endmodule\n',
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -270,13 +287,25 @@ def test_a_folder_gives_what_other_files_define(tmp_path: Path) -> None:
         ("Engineer:\n    Jo Smith\nCounts up.", "Counts up."),
         ("Authors:\n  Jo Smith\n  A. Lee <a@b.org>\n\nCounts to four.", "Counts to four."),
         ("Version: 1.2\nDate: 3 May 2020, the day of the first release of all\nCounts.", "Counts."),
-        ("Version: puts the eight bits of the version on the bus", "Version: puts the eight bits of the version on the bus"),
+        (
+            "Version: puts the eight bits of the version on the bus",
+            "Version: puts the eight bits of the version on the bus",
+        ),
         ("Author: Max\n        Muster Mann\nJo Poe <jo@x.org>\nLatches.", "Latches."),
-        ("Description: Counts up,\n              and wraps.\nAdditional Comments: the reset is asynchronous, active low\n", "Counts up,\nand wraps.\nthe reset is asynchronous, active low"),
-        ("Copies d to q while en is high. Copyright (c) 2020 John Smith, MIT licence", "Copies d to q while en is high."),
+        (
+            "Description: Counts up,\n              and wraps.\nAdditional Comments: the reset is asynchronous, active low\n",
+            "Counts up,\nand wraps.\nthe reset is asynchronous, active low",
+        ),
+        (
+            "Copies d to q while en is high. Copyright (c) 2020 John Smith, MIT licence",
+            "Copies d to q while en is high.",
+        ),
         ("This file is part of Foo. Foo is free software: you may redistribute it.\n\nTurns a bit", "Turns a bit"),
         ("Device: xc7a35t\nTools: Vivado 2020.1\nTurns a bit", "Turns a bit"),
-        ("Device: drives the select line of the device that is asked for", "Device: drives the select line of the device that is asked for"),
+        (
+            "Device: drives the select line of the device that is asked for",
+            "Device: drives the select line of the device that is asked for",
+        ),
     ],
 )
 def test_what_a_header_says_of_the_design_is_kept(comment: str, kept: str) -> None:
@@ -298,7 +327,15 @@ def test_code_is_taken_out_of_a_wrapped_reference(answer: str, tmp_path: Path) -
     assert notes == {"code taken out of a reference with fences, thoughts or prose": 1}
 
 
-@pytest.mark.parametrize("before", ["// a comment about the module m\n", "`timescale 1ns/1ps\n`default_nettype none\n", "package p; localparam W = 1; endpackage\n", "typedef logic [7:0] byte_t;\n"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        "// a comment about the module m\n",
+        "`timescale 1ns/1ps\n`default_nettype none\n",
+        "package p; localparam W = 1; endpackage\n",
+        "typedef logic [7:0] byte_t;\n",
+    ],
+)
 def test_a_plain_reference_stays_as_it_is(before: str, tmp_path: Path) -> None:
     path = tmp_path / "pairs.jsonl"
     path.write_text(json.dumps({"instruction": "Turn a.", "response": before + MODULE}))
@@ -308,7 +345,9 @@ def test_a_plain_reference_stays_as_it_is(before: str, tmp_path: Path) -> None:
 def test_columns_lead_into_values_by_dots(tmp_path: Path) -> None:
     path = tmp_path / "nested.jsonl"
     inner = json.dumps({"answer": [{"code.sv": MODULE}]})
-    path.write_text(json.dumps({"prompt": [{"role": "user", "content": "Turn a."}], "reward_model": {"ground_truth": inner}}))
+    path.write_text(
+        json.dumps({"prompt": [{"role": "user", "content": "Turn a."}], "reward_model": {"ground_truth": inner}})
+    )
     columns = {"instruction": "prompt", "reference": "reward_model.ground_truth.answer.0.code.sv"}
     assert load_problems(str(path), columns=columns).problems[0].reference == MODULE
     told = load_problems(str(path), columns={**columns, "reference": "reward_model.ground_truth"})
@@ -382,11 +421,17 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "bad.parquet": (b"PAR1 nothing PAR1", "not a whole Parquet file"),
     "bad.gz": (b"\x1f\x8b nothing", "cannot be read"),
     "unknown.jsonl": ('{"foo": "a", "bar": "b"}', r"its columns \(foo, bar\) are of no known layout"),
-    "nested.jsonl": ('{"foo": {"x": "a", "y": 1}, "bar": "b"}', r"reference=foo\.x \(dots lead into values: foo\.x, foo\.y\)"),
+    "nested.jsonl": (
+        '{"foo": {"x": "a", "y": 1}, "bar": "b"}',
+        r"reference=foo\.x \(dots lead into values: foo\.x, foo\.y\)",
+    ),
     "type.jsonl": ('{"Instruction": "a", "Response": 3}', r"type\.jsonl:1: column 'Response' holds a int, not text"),
     "types.jsonl": ('{"Instruction": "a", "Response": ["x", 3]}', "response 2 is a int"),
     "dict.jsonl": ('{"Instruction": {"a": 1}, "Response": "x"}', "column 'Instruction' holds a dict"),
-    "missing.jsonl": ('{"Instruction": "a", "Response": "x"}\n{"Instruction": "b"}', r"missing\.jsonl:2: has no 'Response'"),
+    "missing.jsonl": (
+        '{"Instruction": "a", "Response": "x"}\n{"Instruction": "b"}',
+        r"missing\.jsonl:2: has no 'Response'",
+    ),
     "absent.jsonl": ('{"Instruction": "a"}', "of no known layout"),
     "none.jsonl": ('{"prompt": "a", "completion": null}', "no problem is left .no reference: 1"),
     "chat.jsonl": ('{"messages": [1]}', r"chat\.jsonl:1: column 'messages' is no list of messages"),
@@ -407,11 +452,17 @@ def test_broken_files_are_named(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"columns": {"instruction": "promt", "reference": "code"}}, "no column 'promt' .for instruction.; did you mean 'prompt'"),
+        (
+            {"columns": {"instruction": "promt", "reference": "code"}},
+            "no column 'promt' .for instruction.; did you mean 'prompt'",
+        ),
         ({"columns": {"instrction": "prompt"}}, "'instrction' is no field of a problem; did you mean 'instruction'"),
         ({"columns": {"instruction": "prompt"}}, "no column 'reference' .for reference.; .*it has: prompt, code"),
         ({"format": "rtlcoder"}, "no column 'Instruction'"),
-        ({"columns": {"instruction": "prompt", "reference": "code"}, "filter": {"compile": 1}}, "the filter names no column"),
+        (
+            {"columns": {"instruction": "prompt", "reference": "code"}, "filter": {"compile": 1}},
+            "the filter names no column",
+        ),
         ({"format": "rtl-coder"}, "unknown importer 'rtl-coder': did you mean 'rtlcoder'"),
         ({"limit": 0}, "limit is 0"),
         ({"header": "cut"}, "header is 'cut'"),

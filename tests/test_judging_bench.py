@@ -31,7 +31,9 @@ RIGHT = "module top_module(input a, input b, output y); assign y = a & b; endmod
 
 
 def problem(testbench: str = NETS, **extra: str) -> Problem:
-    return Problem.create(instruction="and", header="", reference=RIGHT, top="top_module", testbench=testbench, source="t", extra=extra)
+    return Problem.create(
+        instruction="and", header="", reference=RIGHT, top="top_module", testbench=testbench, source="t", extra=extra
+    )
 
 
 def template() -> bench.Template:
@@ -81,7 +83,9 @@ def test_every_kind_of_connection(links: str) -> None:
 
 def test_parameters_of_the_instance_stay() -> None:
     design = "module top_module #(parameter INVERT = 1) (input a, input b, output y); assign y = (a & b) ^ INVERT; endmodule\n"
-    made = problem(NETS.replace("top_module dut", "top_module #(.INVERT(0)) dut")).model_copy(update={"reference": design})
+    made = problem(NETS.replace("top_module dut", "top_module #(.INVERT(0)) dut")).model_copy(
+        update={"reference": design}
+    )
     assert strict.is_sound(strict.run(made, design))
 
 
@@ -101,7 +105,9 @@ def test_a_testbench_that_cannot_be_used_is_named(testbench: str, message: str) 
 
 def test_another_marker_and_root() -> None:
     text = NETS.replace("module tb", "module check_all")
-    text = text.replace('$display("Mismatches: %0d in %0d samples", errors, n)', 'if (errors == 0) $display("== All Passed ==")')
+    text = text.replace(
+        '$display("Mismatches: %0d in %0d samples", errors, n)', 'if (errors == 0) $display("== All Passed ==")'
+    )
     made = problem(text, marker="All Passed", testbench_top="check_all")
     right = strict.run(made, RIGHT)
     assert right.lines == ("All Passed ==",) and strict.is_sound(right)

@@ -96,16 +96,16 @@ def test_what_honest_designs_do(body: str) -> None:
 HARMLESS = {  # and what is left of it
     "always @* if (1'b0) $finish;": "always @* if (1'b0) begin end",
     "localparam N = 3; initial case (N) 4: $stop; default: ; endcase": "localparam N = 3; initial case (N) 4: begin end default: ; endcase",
-    "if (0) begin initial $fatal(1, \"x\"); end": "if (0) begin initial begin end end",
-    "initial begin $dumpfile(\"ü.vcd\"); $dumpvars(0, top_module); end": "initial begin begin end begin end end",
-    "always @* begin l: assert (a) else $error(\"no\"); end": "always @* begin begin end end",
-    "property p; @(posedge a) b[0]; endproperty\nassert property (p) else begin $error(\"no\"); $stop; end": "\n",
+    'if (0) begin initial $fatal(1, "x"); end': "if (0) begin initial begin end end",
+    'initial begin $dumpfile("ü.vcd"); $dumpvars(0, top_module); end': "initial begin begin end begin end end",
+    'always @* begin l: assert (a) else $error("no"); end': "always @* begin begin end end",
+    'property p; @(posedge a) b[0]; endproperty\nassert property (p) else begin $error("no"); $stop; end': "\n",
     "always @* if (b == 3) $finish;": "always @* if (b == 3) $finish;",
     "localparam N = 3; initial case (N) 3: $stop; default: ; endcase": "localparam N = 3; initial case (N) 3: $stop; default: ; endcase",
     "function f(input x); begin f = x; if (x) $finish; end endfunction wire k = f(a);": "function f(input x); begin f = x; if (x) $finish; end endfunction wire k = f(a);",
     "reg k; always @* assert (b == 3) else k = 1;": "reg k; always @* assert (b == 3) else k = 1;",
     "always_comb assert (a);": "always_comb begin end",
-    "if (0) $fatal(1, \"x\"); else assert property (@(posedge a) b[0]); wire k;": "if (0) begin end else begin end wire k;",
+    'if (0) $fatal(1, "x"); else assert property (@(posedge a) b[0]); wire k;': "if (0) begin end else begin end wire k;",
     "always @* assert (a) else $fatal;": "always @* assert (a) else $fatal;",
     "wire \\odd.name = a;": "wire esc_6f64642e6e616d65 = a;",
     "task \\$finish ; begin end endtask initial \\$finish ;": "task esc_2466696e697368 ; begin end endtask initial esc_2466696e697368 ;",
@@ -190,5 +190,7 @@ def test_a_tools_macro_is_judged_both_ways_where_its_caller_does() -> None:
 
 
 def test_a_module_of_an_escaped_name_is_kept() -> None:
-    design = found("module \\s+1 (input i, output o); assign o = i; endmodule\n" + module("wire k; \\s+1 \\u[0] (a, k);"))
+    design = found(
+        "module \\s+1 (input i, output o); assign o = i; endmodule\n" + module("wire k; \\s+1 \\u[0] (a, k);")
+    )
     assert isinstance(design, Design) and design.text.count("esc_732b31") == 2

@@ -57,11 +57,17 @@ def hashes(folder: Path) -> dict[str, str]:
 def run_forked() -> Iterator[Forked]:
     """``(recipe, out, *points, cache=None)``: what the runs ended with. ``cache``: a fresh one, where scores that another run took would leave nothing to do."""
     command = [sys.executable, str(Path(__file__).with_name("forked_runs.py"))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as parent:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as parent:
 
         def ask(recipe: Path, out: Path, *points: str, cache: Path | None = None) -> list[str]:
             assert parent.stdin and parent.stdout
-            print(json.dumps({"recipe": str(recipe), "out": str(out), "points": points, "cache": cache and str(cache)}), file=parent.stdin, flush=True)
+            print(
+                json.dumps({"recipe": str(recipe), "out": str(out), "points": points, "cache": cache and str(cache)}),
+                file=parent.stdin,
+                flush=True,
+            )
             found: list[str] = json.loads(parent.stdout.readline())
             return found
 
@@ -92,7 +98,9 @@ def test_the_run_folder_is_as_documented(finished: Path) -> None:
     assert len(rows) == 2 * (1 + 2)
     assert not [p for p in finished.rglob("*") if p.name.endswith((".partial", ".tmp")) or p.name == "train-state"]
     assert load_recipe(finished / "recipe.yaml").iterations == 2
-    assert "<h2>Examples</h2>" in (finished / "report.html").read_text(encoding="utf-8")  # samples and verdicts were found
+    assert "<h2>Examples</h2>" in (finished / "report.html").read_text(
+        encoding="utf-8"
+    )  # samples and verdicts were found
     for name in ("report.html", "problems.jsonl", "bench-synth-heldout.jsonl", "iter-01/checkpoint/model.safetensors"):
         assert (finished / name).stat().st_size > 0
 
@@ -114,11 +122,17 @@ def test_inputs_in_a_manifest_are_the_files_that_were_used(finished: Path) -> No
     stages = parse_record(Manifest, value, "manifest").stages
     first = json.loads((finished / "iter-00" / "manifest.json").read_text())["stages"]
     assert list(stages) == ["sample", "score", "train", "eval-synth-heldout"]
-    assert stages["sample"].inputs["policy"] == first["train"]["outputs"]["checkpoint"] == hash_file(finished / "iter-00/checkpoint")
+    assert (
+        stages["sample"].inputs["policy"]
+        == first["train"]["outputs"]["checkpoint"]
+        == hash_file(finished / "iter-00/checkpoint")
+    )
     assert stages["train"].inputs["scored"] == hash_file(finished / "iter-01" / "scored.jsonl")
 
 
-def test_a_kill_at_any_named_point_changes_no_byte(run_forked: Forked, recipe: Path, finished: Path, tmp_path: Path) -> None:
+def test_a_kill_at_any_named_point_changes_no_byte(
+    run_forked: Forked, recipe: Path, finished: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "killed"
     assert run_forked(recipe, out, *POINTS, cache=tmp_path / "cache") == [*(f"{point} -9" for point in POINTS), "end 0"]
     assert hashes(out) == hashes(finished)
@@ -152,15 +166,19 @@ def test_every_method_runs_through_the_loop(run_forked: Forked, method: str, fil
     assert len(list((tmp_path / "run").glob("iter-*/candidates.jsonl"))) == files  # rtlcoder samples once
     metrics = read_records(tmp_path / "run" / "metrics.jsonl", IterationMetrics)
     assert [row.loss is None for row in metrics] == [True, False, False]
-    assert (metrics[2].telemetry is None) == (method == "sft") and (metrics[2].candidate_tokens_seen == 0) == (method == "sft")
+    assert (metrics[2].telemetry is None) == (method == "sft") and (metrics[2].candidate_tokens_seen == 0) == (
+        method == "sft"
+    )
 
 
 def test_a_run_without_a_new_best_ends_early_and_a_ladder_is_watched(run_forked: Forked, tmp_path: Path) -> None:
     """A random model passes nothing, so no iteration is better than none: the first is the last, and the result."""
     recipe = tmp_path / "short.yaml"
     recipe.write_text(
-        TINY.replace("iterations: 2", "iterations: 4")
-        .replace("score: {scorers: [rouge-l]}", "score: {scorers: [rtlcoder, gate, text, syntax], combine: ladder, ladder: {gate: 0.1, text: [0.3, 0.4], syntax: 1}}")
+        TINY.replace("iterations: 2", "iterations: 4").replace(
+            "score: {scorers: [rouge-l]}",
+            "score: {scorers: [rtlcoder, gate, text, syntax], combine: ladder, ladder: {gate: 0.1, text: [0.3, 0.4], syntax: 1}}",
+        )
         + "select: {benchmark: synth-heldout, patience: 1}\n"
     )
     for _ in range(2):  # the second call finds nothing to do
@@ -187,20 +205,38 @@ PAIRS = {
 
 def test_held_out_pairs_are_judged_and_never_trained_on(run_forked: Forked, tmp_path: Path) -> None:
     pairs, recipe = tmp_path / "pairs.jsonl", tmp_path / "own.yaml"
-    pairs.write_text("".join(json.dumps({"instruction": asked, "response": code}) + "\n" for asked, code in PAIRS.items()))
-    own = TINY.replace("source: synth, limit: 4", f"source: {pairs}, holdout: 0.2").replace("iterations: 2", "iterations: 1").replace("save_every", "max_length: auto, save_every")
-    recipe.write_text(own.partition("evals:")[0] + "evals: [{benchmark: own-heldout, max_new_tokens: 8}]\nselect: {benchmark: own-heldout}\n")
+    pairs.write_text(
+        "".join(json.dumps({"instruction": asked, "response": code}) + "\n" for asked, code in PAIRS.items())
+    )
+    own = (
+        TINY.replace("source: synth, limit: 4", f"source: {pairs}, holdout: 0.2")
+        .replace("iterations: 2", "iterations: 1")
+        .replace("save_every", "max_length: auto, save_every")
+    )
+    recipe.write_text(
+        own.partition("evals:")[0]
+        + "evals: [{benchmark: own-heldout, max_new_tokens: 8}]\nselect: {benchmark: own-heldout}\n"
+    )
     run, killed, point = tmp_path / "run", tmp_path / "killed", "eval-own-heldout.before-manifest"
     assert run_forked(recipe, run) == ["end 0"]
     assert run_forked(recipe, killed, point) == [f"{point} -9", "end 0"]
     assert hashes(killed) == hashes(run)
-    held, trained = ({p.instruction for p in read_records(run / name, Problem)} for name in ("bench-own-heldout.jsonl", "problems.jsonl"))
+    held, trained = (
+        {p.instruction for p in read_records(run / name, Problem)}
+        for name in ("bench-own-heldout.jsonl", "problems.jsonl")
+    )
     assert (len(held), len(trained), held | trained) == (1, 4, set(PAIRS))
-    assert {c.problem_id for c in read_records(run / "iter-00" / "candidates.jsonl", Candidate)} == {p.id for p in read_records(run / "problems.jsonl", Problem)}
+    assert {c.problem_id for c in read_records(run / "iter-00" / "candidates.jsonl", Candidate)} == {
+        p.id for p in read_records(run / "problems.jsonl", Problem)
+    }
     assert [row.rule for row in read_records(run / "iter-00" / "eval-own-heldout.jsonl", EvalRow)] == ["function"]
     assert load_recipe(run / "recipe.yaml").train.max_length in range(64, 512, 32)
     recipe.write_text(recipe.read_text().replace("holdout: 0.2", "holdout: 0.4"))
     refused, status = run_forked(recipe, run)
     assert "data.holdout: 0.2 -> 0.4" in refused and status == "end 1"
     assert run_forked(recipe, run, "--resume-changed") == ["--resume-changed 0", "end 0"]
-    assert len(read_records(run / "bench-own-heldout.jsonl", Problem)) == len(read_records(run / "iter-00" / "eval-own-heldout.jsonl", EvalRow)) == 2
+    assert (
+        len(read_records(run / "bench-own-heldout.jsonl", Problem))
+        == len(read_records(run / "iter-00" / "eval-own-heldout.jsonl", EvalRow))
+        == 2
+    )

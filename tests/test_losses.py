@@ -216,7 +216,11 @@ def test_combination_and_its_gradients() -> None:
     """L_ce = 2, L_rank = 3. sg: 2 + 2·3 = 8, dL/dce = 1, dL/dr = 2. Product: the same value, dL/dce = 1 + 3 = 4.
     Fixed 0.5: 2 + 1.5 = 3.5, dL/dce = 1, dL/dr = 0.5.
     """
-    for weight, value, by_ce, by_rank in (("stop_gradient_ce", 8.0, 1.0, 2.0), ("product", 8.0, 4.0, 2.0), (0.5, 3.5, 1.0, 0.5)):
+    for weight, value, by_ce, by_rank in (
+        ("stop_gradient_ce", 8.0, 1.0, 2.0),
+        ("product", 8.0, 4.0, 2.0),
+        (0.5, 3.5, 1.0, 0.5),
+    ):
         ce, rank = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
         loss = losses.combine(ce, rank, weight=weight)  # type: ignore[arg-type]
         loss.backward()

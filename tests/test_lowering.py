@@ -91,8 +91,15 @@ def wanted(count: int) -> list[list[str]]:
     unit = slang.parse("module t;" + "\n".join(lines) + "\nendmodule")
     compilation, error = slang.elaborate(unit, "t")
     assert not error
-    found = {symbol.name: symbol.value.value for symbol in compilation.getRoot().topInstances[0].body if symbol.kind.name == "Parameter"}
-    return [["".join(str(found[f"r{at}_{n}"][bit]) for bit in reversed(range(8))) for n in range(count)] for at in range(len(INPUTS))]
+    found = {
+        symbol.name: symbol.value.value
+        for symbol in compilation.getRoot().topInstances[0].body
+        if symbol.kind.name == "Parameter"
+    }
+    return [
+        ["".join(str(found[f"r{at}_{n}"][bit]) for bit in reversed(range(8))) for n in range(count)]
+        for at in range(len(INPUTS))
+    ]
 
 
 def test_what_is_written_gives_what_slangs_interpreter_gives() -> None:
@@ -100,17 +107,24 @@ def test_what_is_written_gives_what_slangs_interpreter_gives() -> None:
     outputs = ", ".join(f"output logic [7:0] y{n}" for n in range(count))
     assigns = "\n".join(f"assign y{n} = f{n}(a, b, k);" for n in range(count))
     text = f"module t(input logic [7:0] a, b, input logic [2:0] k, {outputs});{functions()}\n{assigns}\nendmodule\n"
-    bench = [f"module tb; reg [7:0] a, b; reg [2:0] k; wire [7:0] {', '.join(f'y{n}' for n in range(count))};", "t dut(.*); initial begin"]
+    bench = [
+        f"module tb; reg [7:0] a, b; reg [2:0] k; wire [7:0] {', '.join(f'y{n}' for n in range(count))};",
+        "t dut(.*); initial begin",
+    ]
     for case in INPUTS:
         a, b, k = spoiled(*case)
         values = "\\n".join(["%b"] * count)
-        bench.append(f"a = 8'b{a}; b = 8'b{b}; k = 3'b{k}; #1 $display(\"{values}\", {', '.join(f'y{n}' for n in range(count))});")
+        bench.append(
+            f"a = 8'b{a}; b = 8'b{b}; k = 3'b{k}; #1 $display(\"{values}\", {', '.join(f'y{n}' for n in range(count))});"
+        )
     done = icarus.simulate({"t.sv": lower(text, "t"), "tb.sv": "\n".join([*bench, "end endmodule"])}, top="tb")
     assert done.ran is not None, done.compiled.stderr
     said = done.ran.stdout.split()
     for at, expected in enumerate(wanted(count)):
         got = said[at * count : (at + 1) * count]
-        different = [(body, mine, theirs) for body, mine, theirs in zip(bodies(), got, expected, strict=True) if mine != theirs]
+        different = [
+            (body, mine, theirs) for body, mine, theirs in zip(bodies(), got, expected, strict=True) if mine != theirs
+        ]
         assert not different, (spoiled(*INPUTS[at]), different)
 
 
@@ -157,7 +171,10 @@ def test_yosys_lacks_it_and_is_given_plain_verilog() -> None:
     assert equivalence(ScoreItem(code=early, reference=plain, top="t")).verdict is Verdict.PASSED
     refuted = Design(late, "t", "")
     assert proof.prove(Design(plain, "t", "plain"), refuted).trace is not None
-    rotating = HEAD + "typedef enum logic [1:0] {A, B, C} t_e; t_e s; always_ff @(posedge clk) if (rst) s <= A; else s <= s.next(); assign y = {6'b0, s}; endmodule"
+    rotating = (
+        HEAD
+        + "typedef enum logic [1:0] {A, B, C} t_e; t_e s; always_ff @(posedge clk) if (rst) s <= A; else s <= s.next(); assign y = {6'b0, s}; endmodule"
+    )
     assert synthesis(ScoreItem(code=rotating, reference=rotating, top="t")).value == 1
     stuck = synthesis(ScoreItem(code=rotating.replace("s <= s.next()", "s <= s.first()"), reference=rotating, top="t"))
     assert stuck.value is not None and stuck.value < 1
@@ -170,7 +187,10 @@ def test_yosys_lacks_it_and_is_given_plain_verilog() -> None:
         ("real r; assign y = a;", "the type real"),
         ("event e; always @(e) y = a; always @(a) -> e;", "event"),
         ("wire [7:0] w; and g[7:0](w, a, b); assign y = w;", "Primitive"),
-        ("function logic [7:0] n(logic [7:0] x); y2 = y2 + 1; return x; endfunction logic [7:0] y2 = 0; assign y = n(a) inside {1, 2};", "called twice"),
+        (
+            "function logic [7:0] n(logic [7:0] x); y2 = y2 + 1; return x; endfunction logic [7:0] y2 = 0; assign y = n(a) inside {1, 2};",
+            "called twice",
+        ),
         ("wire (weak0, weak1) [7:0] w = a; assign y = w;", "the net w"),
     ],
 )
@@ -184,7 +204,7 @@ def test_an_index_that_names_nothing_reads_x_and_writes_nothing() -> None:
     text = HEAD + (
         "typedef struct packed {logic [3:0] t; logic [3:0] v;} s_t; s_t s; always_comb begin s = s_t'(a); s.v[k] = 1'b1; y = {7'b0, s.v[k]} ^ {s, 1'b0}; end endmodule"
     )
-    bench = "module tb; reg clk, rst; reg [7:0] a, b; reg [2:0] k; wire [7:0] y; t d(.*); initial begin a = 0; k = 1; #1 $display(\"%b\", y); k = 5; #1 $display(\"%b\", y); end endmodule"
+    bench = 'module tb; reg clk, rst; reg [7:0] a, b; reg [2:0] k; wire [7:0] y; t d(.*); initial begin a = 0; k = 1; #1 $display("%b", y); k = 5; #1 $display("%b", y); end endmodule'
     done = icarus.simulate({"t.sv": lower(text, "t"), "tb.sv": bench}, top="tb")
     assert done.ran is not None and done.ran.stdout.split() == ["00000101", "0000000x"]
 
@@ -201,9 +221,13 @@ def test_a_descending_foreach_and_a_method_without_parentheses_mean_what_the_sta
     reference = "module t(input [7:0] a, output reg [3:0] y); integer i;\nalways @* begin y = 8; for (i = 7; i >= 0; i = i - 1) if (a[i]) y = i; end endmodule\n"
     walked = "module t(input [7:0] a, output logic [3:0] y); always_comb begin y = 8; foreach (a[i]) if (a[i]) y = i; end endmodule\n"
     last = reference.replace("i = 7; i >= 0; i = i - 1", "i = 0; i < 8; i = i + 1")
-    following = "module t(input a, output y); typedef enum bit {P, Q} e; e c; assign c = e'(a); assign y = c.next; endmodule\n"
+    following = (
+        "module t(input a, output y); typedef enum bit {P, Q} e; e c; assign c = e'(a); assign y = c.next; endmodule\n"
+    )
     inverter = "module t(input a, output y); assign y = ~a; endmodule\n"
-    asked = [ScoreItem(code=walked, reference=r, top="t") for r in (reference, last)] + [ScoreItem(code=following, reference=inverter, top="t")]
+    asked = [ScoreItem(code=walked, reference=r, top="t") for r in (reference, last)] + [
+        ScoreItem(code=following, reference=inverter, top="t")
+    ]
     said = score_items(asked, ["synthesis", "vectors"], num_workers=2, timeout_s=60)
     assert [scores[1].value == 1 for scores in said] == [True, False, True]
     assert [scores[0].value for scores in said] == [1.0, 1.0, 1.0]

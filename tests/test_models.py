@@ -78,14 +78,18 @@ def test_a_gguf_file_brings_its_own_tokenizer_whatever_lies_beside_it(tmp_path: 
     make_tiny(tmp_path / "model")
     exported = export(tmp_path / "model", tmp_path / "out", kind="f32")
     assert exported.gguf is not None
-    (tmp_path / "out" / "tokenizer.json").write_text('{"model": {"type": "WordLevel", "vocab": {"other": 0}, "unk_token": "other"}}')
+    (tmp_path / "out" / "tokenizer.json").write_text(
+        '{"model": {"type": "WordLevel", "vocab": {"other": 0}, "unk_token": "other"}}'
+    )
     [file] = (tmp_path / "out").glob("*.gguf")
     convert_gguf(file, tmp_path / "back")
     text = "module a(input b); // é\n"
     assert load_tokenizer(tmp_path / "back").encode(text) == load_tokenizer(tmp_path / "model").encode(text)
 
 
-def two_matrices(folder: Path, monkeypatch: pytest.MonkeyPatch, head: str, embeddings: str, apart: float) -> tuple[Path, Any]:
+def two_matrices(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, head: str, embeddings: str, apart: float
+) -> tuple[Path, Any]:
     """A GGUF file that stores the head apart, in another type; the head is the embeddings plus ``apart`` of noise. And the model of it."""
     make_tiny(folder / "model")
     model: Any = load_model(folder / "model", device="cpu")
@@ -97,7 +101,9 @@ def two_matrices(folder: Path, monkeypatch: pytest.MonkeyPatch, head: str, embed
     kinds, planned = {"output.weight": head, "token_embd.weight": embeddings}, gguf_file.plan_tensors
 
     def mixed(*arguments: Any) -> list[gguf_file.Stored]:
-        return [replace(s, kind=GGMLQuantizationType[kinds[s.name]]) if s.name in kinds else s for s in planned(*arguments)]
+        return [
+            replace(s, kind=GGMLQuantizationType[kinds[s.name]]) if s.name in kinds else s for s in planned(*arguments)
+        ]
 
     with monkeypatch.context() as patched:
         patched.setattr(gguf_file, "plan_tensors", mixed)
@@ -106,14 +112,21 @@ def two_matrices(folder: Path, monkeypatch: pytest.MonkeyPatch, head: str, embed
 
 
 @pytest.mark.parametrize(("head", "embeddings"), [("Q8_0", "Q5_0"), ("Q4_0", "Q8_0"), ("Q4_1", "F16"), ("F32", "F32")])
-def test_a_head_stored_beside_its_embeddings_is_tied_to_the_finer(head: str, embeddings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_stored_beside_its_embeddings_is_tied_to_the_finer(
+    head: str, embeddings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, original = two_matrices(tmp_path, monkeypatch, head, embeddings, 0.0)
     convert_gguf(source, tmp_path / "tied")
     tied: Any = load_model(tmp_path / "tied", device="cpu")
-    assert tied.config.tie_word_embeddings and tied.num_parameters() == load_model(tmp_path / "model", device="cpu").num_parameters()
+    assert (
+        tied.config.tie_word_embeddings
+        and tied.num_parameters() == load_model(tmp_path / "model", device="cpu").num_parameters()
+    )
     exact = original.get_input_embeddings().weight.detach()
     apart = float((tied.get_input_embeddings().weight.detach() - exact).abs().max() / exact.abs().max())
-    assert apart <= (0.005 if "8_0" in head + embeddings else 0.001)  # half a step of 127: nothing of the coarser is left
+    assert apart <= (
+        0.005 if "8_0" in head + embeddings else 0.001
+    )  # half a step of 127: nothing of the coarser is left
     ids = torch.arange(4, 40)[None]
     with torch.inference_mode():
         assert torch.allclose(tied(ids).logits, original(ids).logits, atol=0.02 if "8_0" in head + embeddings else 2e-3)
@@ -127,7 +140,9 @@ def test_a_head_of_its_own_stays_apart(apart: float, tmp_path: Path, monkeypatch
     convert_gguf(source, tmp_path / "model2")
     model: Any = load_model(tmp_path / "model2", device="cpu")
     assert not model.config.tie_word_embeddings
-    for found, exact in zip((model.lm_head, model.model.embed_tokens), (original.lm_head, original.model.embed_tokens), strict=True):
+    for found, exact in zip(
+        (model.lm_head, model.model.embed_tokens), (original.lm_head, original.model.embed_tokens), strict=True
+    ):
         assert (found.weight - exact.weight).norm() < 0.06 * exact.weight.norm()
 
 
@@ -154,7 +169,9 @@ def test_an_alias_is_known_by_its_checksum_wherever_it_lies(tmp_path: Path, monk
     found = resolve_model(asked, cache=cache)
     assert policy_id(found) == policy_id(tmp_path / "tiny")
     shutil.rmtree(tmp_path / "models")
-    assert resolve_model(asked, cache=cache) == resolve_model(ModelConfig(path=str(file)), cache=cache) == found  # converted once
+    assert (
+        resolve_model(asked, cache=cache) == resolve_model(ModelConfig(path=str(file)), cache=cache) == found
+    )  # converted once
     monkeypatch.setattr(model_hub, "is_had", lambda name: True)
     assert resolve_model(asked, cache=tmp_path / "other") == alias.hub
     assert read_form("alias") == PromptConfig(**alias.prompt) != PromptConfig()

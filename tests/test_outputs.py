@@ -14,7 +14,10 @@ from itertl import cli, outputs, storage
 from itertl.errors import DataError, UsageError, WriteFailed
 
 TINY = ["--model", "random:tiny", "sample.max_new_tokens=4", "sample.num_candidates=2"]
-PAIR = {"reference": "module m(output y); assign y = 1; endmodule", "completion": "module m(output y); assign y = 1; endmodule"}
+PAIR = {
+    "reference": "module m(output y); assign y = 1; endmodule",
+    "completion": "module m(output y); assign y = 1; endmodule",
+}
 
 
 @pytest.fixture(scope="module")
@@ -61,21 +64,40 @@ COMMANDS = {
 
 def test_every_command_that_writes_is_walked_over() -> None:
     def options(app: object) -> set[str]:
-        found = {c.callback.__name__ for c in app.registered_commands if {"out", "sound"} & set(c.callback.__annotations__)}
+        found = {
+            c.callback.__name__ for c in app.registered_commands if {"out", "sound"} & set(c.callback.__annotations__)
+        }
         return found | {name for group in app.registered_groups for name in options(group.typer_instance)}
 
-    walked = {"sample", "score", "train", "evaluate", "generate", "report", "data_import", "data_synth", "data_audit", "run", "export", "study"}
+    walked = {
+        "sample",
+        "score",
+        "train",
+        "evaluate",
+        "generate",
+        "report",
+        "data_import",
+        "data_synth",
+        "data_audit",
+        "run",
+        "export",
+        "study",
+    }
     assert options(cli.app) == walked
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_what_no_call_of_ours_made_stays(name: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_no_call_of_ours_made_stays(
+    name: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("ITERTL_CACHE", str(made / "cache"))
     for child in made.iterdir():
         (tmp_path / child.name).symlink_to(child)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "smoke.yaml").write_text("model: {path: random:tiny}\n", encoding="utf-8")
-    (tmp_path / "study.yaml").write_text("{name: s, base: smoke.yaml, control: a, arms: {a: {method: sft}, b: {}}, seeds: [0]}\n", encoding="utf-8")
+    (tmp_path / "study.yaml").write_text(
+        "{name: s, base: smoke.yaml, control: a, arms: {a: {method: sft}, b: {}}, seeds: [0]}\n", encoding="utf-8"
+    )
     foreign, folder = tmp_path / "mine.txt", tmp_path / "mine"
     foreign.write_text("precious", encoding="utf-8")
     folder.mkdir()
@@ -91,7 +113,9 @@ def test_what_no_call_of_ours_made_stays(name: str, made: Path, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("name", [n for n in COMMANDS if "F" in COMMANDS[n]])
-def test_an_impossible_path_is_told_before_any_work(name: str, made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_impossible_path_is_told_before_any_work(
+    name: str, made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("ITERTL_CACHE", str(made / "cache"))
     monkeypatch.chdir(made)
     for out, word in (("problems.jsonl/x.jsonl", "not a folder"), (str(made), "is a folder")):
@@ -100,12 +124,19 @@ def test_an_impossible_path_is_told_before_any_work(name: str, made: Path, monke
         assert word in said and len(said.strip().splitlines()) == 1, said
 
 
-def test_inputs_are_never_written_over(made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inputs_are_never_written_over(
+    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("ITERTL_CACHE", str(made / "cache"))
     monkeypatch.chdir(made)
     before = (made / "problems.jsonl").read_bytes()
     assert call(["sample", "problems.jsonl", *TINY, "--out", "problems.jsonl", "--force"]) == 2
-    assert call(["train", "scored.jsonl", "--problems", "problems.jsonl", "--model", "random:tiny", "--out", ".", "--force"]) == 2
+    assert (
+        call(
+            ["train", "scored.jsonl", "--problems", "problems.jsonl", "--model", "random:tiny", "--out", ".", "--force"]
+        )
+        == 2
+    )
     assert call(["score", "pairs.jsonl", "--scorer", "text", "--out", "pairs.jsonl", "--force"]) == 2
     assert (made / "problems.jsonl").read_bytes() == before
     assert "which this call reads" in capsys.readouterr().err
@@ -206,7 +237,15 @@ def test_what_a_folder_of_inputs_holds_is_not_written_over(tmp_path: Path) -> No
 def test_a_run_reads_nothing_that_it_writes(made: Path, tmp_path: Path, repository: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "problems.jsonl").write_bytes((made / "problems.jsonl").read_bytes())
-    done = itertl("run", repository / "recipes/smoke.yaml", "data.source=run/problems.jsonl", "--out", "run", "--resume-changed", cwd=tmp_path)
+    done = itertl(
+        "run",
+        repository / "recipes/smoke.yaml",
+        "data.source=run/problems.jsonl",
+        "--out",
+        "run",
+        "--resume-changed",
+        cwd=tmp_path,
+    )
     assert done.returncode == 2 and "lies in run, which the run writes" in done.stderr
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["problems.jsonl"]
 
@@ -221,22 +260,51 @@ def test_a_log_that_is_not_ours_is_kept(made: Path, tmp_path: Path, monkeypatch:
 
 def test_data_on_standard_output_are_alone_there(made: Path, tmp_path: Path) -> None:
     with (tmp_path / "all.jsonl").open("w") as sink:
-        command = [sys.executable, "-m", "itertl", "data", "import", str(made / "problems.jsonl"), "--out", "/dev/stdout", "--json"]
+        command = [
+            sys.executable,
+            "-m",
+            "itertl",
+            "data",
+            "import",
+            str(made / "problems.jsonl"),
+            "--out",
+            "/dev/stdout",
+            "--json",
+        ]
         done = subprocess.run(command, stdout=sink, stderr=subprocess.PIPE, text=True, check=True)
-    assert (tmp_path / "all.jsonl").read_bytes() == (made / "problems.jsonl").read_bytes() and '"problems": 3' in done.stderr
+    assert (tmp_path / "all.jsonl").read_bytes() == (
+        made / "problems.jsonl"
+    ).read_bytes() and '"problems": 3' in done.stderr
 
 
 def test_a_full_standard_output_is_one_line(made: Path) -> None:
     with Path("/dev/full").open("w") as sink:
-        command = [sys.executable, "-m", "itertl", "data", "audit", str(made / "problems.jsonl"), "--no-tools", "--json"]
+        command = [
+            sys.executable,
+            "-m",
+            "itertl",
+            "data",
+            "audit",
+            str(made / "problems.jsonl"),
+            "--no-tools",
+            "--json",
+        ]
         done = subprocess.run(command, stdout=sink, stderr=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("itertl: standard output: No space left") and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 1
+        and done.stderr.splitlines()[-1].startswith("itertl: standard output: No space left")
+        and "Traceback" not in done.stderr
+    )
 
 
 def test_a_page_that_is_no_report_is_kept(finished_run: Path) -> None:
     (finished_run / "report.html").write_text("mine")
     done = itertl("report", finished_run)
-    assert done.returncode == 2 and "is no page of a report" in done.stderr and (finished_run / "report.html").read_text() == "mine"
+    assert (
+        done.returncode == 2
+        and "is no page of a report" in done.stderr
+        and (finished_run / "report.html").read_text() == "mine"
+    )
 
 
 @pytest.fixture

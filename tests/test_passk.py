@@ -87,11 +87,21 @@ def test_exact_interval_against_enumerated_tails(counts: tuple[int, int], level:
     low, high = clopper_pearson(successes, trials, level=level)
 
     def tail(rate: float, outcomes: range) -> float:
-        return float(sum(math.comb(trials, n) * Fraction(rate) ** n * (1 - Fraction(rate)) ** (trials - n) for n in outcomes))
+        return float(
+            sum(math.comb(trials, n) * Fraction(rate) ** n * (1 - Fraction(rate)) ** (trials - n) for n in outcomes)
+        )
 
     assert 0 <= low <= successes / trials <= high <= 1
-    assert low == 0 if successes == 0 else tail(low, range(successes, trials + 1)) == pytest.approx((1 - level) / 2, rel=1e-6)
-    assert high == 1 if successes == trials else tail(high, range(successes + 1)) == pytest.approx((1 - level) / 2, rel=1e-6)
+    assert (
+        low == 0
+        if successes == 0
+        else tail(low, range(successes, trials + 1)) == pytest.approx((1 - level) / 2, rel=1e-6)
+    )
+    assert (
+        high == 1
+        if successes == trials
+        else tail(high, range(successes + 1)) == pytest.approx((1 - level) / 2, rel=1e-6)
+    )
 
 
 def test_interval_has_the_width_of_the_normal_one() -> None:

@@ -44,7 +44,9 @@ def test_options_are_checked_against_the_signature() -> None:
         check_arguments("method", "x", function, {"margn": 1})
 
 
-@pytest.mark.parametrize("module", ["itertl", "itertl.config", "itertl.records", "itertl.cli", "itertl.runs", "itertl.models"])
+@pytest.mark.parametrize(
+    "module", ["itertl", "itertl.config", "itertl.records", "itertl.cli", "itertl.runs", "itertl.models"]
+)
 def test_light_modules_import_no_heavy_package(module: str) -> None:
     code = f"import sys, {module}; print([m for m in ('torch', 'transformers', 'pyslang', 'pyosys', 'datasets', 'matplotlib') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

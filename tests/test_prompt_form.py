@@ -18,7 +18,13 @@ from itertl.training.methods import resolve_method
 from itertl.training.stage import train
 
 PROBLEM = Problem.create(instruction="An inverter.", header="module inv(input a, output y);", source="test")
-FORM = PromptConfig(style="chat", system='Say "Verilog"\nand \'no more\' \\ {{ x }}.', header="prefill", opening="```verilog\n", template="Task: {instruction}")
+FORM = PromptConfig(
+    style="chat",
+    system="Say \"Verilog\"\nand 'no more' \\ {{ x }}.",
+    header="prefill",
+    opening="```verilog\n",
+    template="Task: {instruction}",
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +67,11 @@ def test_the_chat_template_says_the_system_message(trained: Path) -> None:
     def shown(tokenizer: Any, *messages: dict[str, str]) -> str:
         return str(tokenizer.apply_chat_template([*messages], tokenize=False, add_generation_prompt=True))
 
-    assert shown(after, *asked) + FORM.opening + PROBLEM.header == encode_prompt(PROBLEM, FORM, before).text == encode_prompt(PROBLEM, FORM, after).text
+    assert (
+        shown(after, *asked) + FORM.opening + PROBLEM.header
+        == encode_prompt(PROBLEM, FORM, before).text
+        == encode_prompt(PROBLEM, FORM, after).text
+    )
     other = {"role": "system", "content": "Other."}
     assert shown(after, other, *asked) == shown(before, other, *asked)
     once = after.chat_template
@@ -75,7 +85,9 @@ def test_the_chat_template_says_the_system_message(trained: Path) -> None:
     assert encode_prompt(PROBLEM, without.model_copy(update={"system": None}), after).text == wanted.text
 
 
-def test_an_export_carries_the_form_and_an_example_that_was_run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_carries_the_form_and_an_example_that_was_run(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("itertl.export.example.MAX_NEW_TOKENS", 8)
     export(trained, tmp_path / "out", kind="f32")
     assert read_form(tmp_path / "out") == read_form(tmp_path / "out" / "out-f32.gguf") == FORM
@@ -85,8 +97,13 @@ def test_an_export_carries_the_form_and_an_example_that_was_run(trained: Path, t
     printed: list[str] = []
     found: dict[str, Any] = {"print": printed.append}
     exec(program, found)
-    assert found["prompt"].endswith("<|im_start|>assistant\n```verilog\nmodule counter(input clk, input rst, input en, output reg [3:0] q);")
-    assert '<|im_start|>system\nSay "Verilog"' in found["prompt"] and "user\nTask: Write a 4-bit counter." in found["prompt"]
+    assert found["prompt"].endswith(
+        "<|im_start|>assistant\n```verilog\nmodule counter(input clk, input rst, input en, output reg [3:0] q);"
+    )
+    assert (
+        '<|im_start|>system\nSay "Verilog"' in found["prompt"]
+        and "user\nTask: Write a 4-bit counter." in found["prompt"]
+    )
     assert printed[0].splitlines()[1].rstrip() in card and "--header 'module counter(" in card
 
 
@@ -99,7 +116,11 @@ def test_a_plain_prompt_is_a_template_for_who_knows_chats_alone(tmp_path: Path) 
     assert saved is not None and saved.style == "plain"
     wanted = encode_prompt(PROBLEM, saved, tokenizer).text
     express(saved, tokenizer)
-    assert tokenizer.apply_chat_template([{"role": "user", "content": "An inverter."}], tokenize=False) == wanted == "// An inverter.\n"
+    assert (
+        tokenizer.apply_chat_template([{"role": "user", "content": "An inverter."}], tokenize=False)
+        == wanted
+        == "// An inverter.\n"
+    )
 
 
 def test_a_form_that_cannot_be_read_is_named(tmp_path: Path) -> None:

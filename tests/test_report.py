@@ -71,7 +71,9 @@ def assert_self_contained(page: str) -> _Page:
     assert parsed.open == []
     ids = [a["id"] for _, a in parsed.tags if "id" in a]
     assert len(ids) == len(set(ids))
-    assert {t for t, _ in parsed.tags}.isdisjoint({"script", "img", "link", "iframe", "object", "foreignobject", "base"})
+    assert {t for t, _ in parsed.tags}.isdisjoint(
+        {"script", "img", "link", "iframe", "object", "foreignobject", "base"}
+    )
     for _, attributes in parsed.tags:
         assert not [name for name in attributes if name.startswith("on")]
         for name in ("src", "href", "xlink:href"):
@@ -88,7 +90,16 @@ def assert_self_contained(page: str) -> _Page:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0.41, "0.410"), (12.345, "12.3"), (0.0, "0"), (1e-5, "1.0e-05"), (123456, "123456"), (None, "–"), (math.nan, "–"), (-2.5, "-2.50")],
+    [
+        (0.41, "0.410"),
+        (12.345, "12.3"),
+        (0.0, "0"),
+        (1e-5, "1.0e-05"),
+        (123456, "123456"),
+        (None, "–"),
+        (math.nan, "–"),
+        (-2.5, "-2.50"),
+    ],
 )
 def test_number(value: float | None, expected: str) -> None:
     assert text.number(value, 2 if value == 1e-5 else 3) == expected
@@ -182,7 +193,9 @@ def test_published_gains_are_those_the_paper_states() -> None:
 
 
 def test_temperatures_are_series_of_their_own_and_the_best_is_told_apart() -> None:
-    low, high = (make.summary({Verdict.PASSED: n, Verdict.WRONG_OUTPUT: 4 - n}, temperature=t) for n, t in ((1, 0.2), (3, 0.8)))
+    low, high = (
+        make.summary({Verdict.PASSED: n, Verdict.WRONG_OUTPUT: 4 - n}, temperature=t) for n, t in ((1, 0.2), (3, 0.8))
+    )
     rows = [make.metrics(0, [low, high])]
     names = list(series.labels(series.all_series(rows)).values())
     assert names == ["synth-heldout, T 0.2", "synth-heldout, T 0.8"]
@@ -254,7 +267,9 @@ def test_unjudged_rows_and_other_temperatures_enter_no_rate() -> None:
 # --- figures
 
 
-def run_of(metrics: list[IterationMetrics], train: dict[int, tuple[object, ...]] | None = None, name: str = "r") -> rundata.Run:
+def run_of(
+    metrics: list[IterationMetrics], train: dict[int, tuple[object, ...]] | None = None, name: str = "r"
+) -> rundata.Run:
     from itertl.config import Recipe
 
     return rundata.Run(Path(), name, Recipe(), "", tuple(metrics), train or {}, {}, None, ())  # type: ignore[arg-type]
@@ -306,7 +321,11 @@ def test_telemetry_and_verdicts_take_any_hole(data: st.DataObject) -> None:
         fields["kl_old_new"] = data.draw(st.one_of(st.none(), st.floats(-50, 50)))
         counts = data.draw(st.dictionaries(st.sampled_from(list(Verdict)), st.integers(0, 5), max_size=4))
         judged = make.summary(counts, mean_surrogate=data.draw(share))
-        rows.append(make.metrics(n, [judged] if data.draw(st.booleans()) else [], telemetry=make.telemetry(**fields) if n else None))
+        rows.append(
+            make.metrics(
+                n, [judged] if data.draw(st.booleans()) else [], telemetry=make.telemetry(**fields) if n else None
+            )
+        )
     run = run_of(rows)
     for runs in ([run], [run, run_of([], name="empty")]):
         for draw in figures.EVERY.values():
@@ -318,7 +337,9 @@ def test_telemetry_and_verdicts_take_any_hole(data: st.DataObject) -> None:
 
 
 def test_verdict_shares_add_up_and_an_unknown_verdict_is_unjudged() -> None:
-    judged = make.summary({Verdict.PASSED: 1, Verdict.TOOL_FAILED: 1}, by_verdict={"passed": 1, "tool_failed": 1, "novel": 2})
+    judged = make.summary(
+        {Verdict.PASSED: 1, Verdict.TOOL_FAILED: 1}, by_verdict={"passed": 1, "tool_failed": 1, "novel": 2}
+    )
     shares = figures.verdict_shares(judged)
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["unjudged"] == pytest.approx(0.75)
@@ -378,7 +399,15 @@ def test_report_of_one_run(tmp_path: Path) -> None:
     assert make_report([folder]) == paths
     assert {p: p.read_bytes() for p in first} == first
     page = assert_self_contained(paths.page.read_text(encoding="utf-8"))
-    for expected in ("finished: 3 of 3", "52.2%", make.SIMULATOR, "Examples", "task2", "method: itertl", "untouched: wrong output"):
+    for expected in (
+        "finished: 3 of 3",
+        "52.2%",
+        make.SIMULATOR,
+        "Examples",
+        "task2",
+        "method: itertl",
+        "untouched: wrong output",
+    ):
         assert expected in page.text, expected
     assert not list(folder.glob(".*.tmp"))
 
@@ -396,15 +425,22 @@ def test_report_of_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_no_hostile_text_gets_into_the_page(tmp_path: Path) -> None:
     folder = make.build_run(tmp_path / "run", iterations=1, name="n", note=HOSTILE)
-    every = [p.model_copy(update={"instruction": HOSTILE, "upstream_id": f"{i}{HOSTILE}"}) for i, p in enumerate(make.problems())]
+    every = [
+        p.model_copy(update={"instruction": HOSTILE, "upstream_id": f"{i}{HOSTILE}"})
+        for i, p in enumerate(make.problems())
+    ]
     name = 'b"><script>alert(2)<!script> onload=x'
     lines = []
     for n, part in enumerate(("base", "iter-00")):
         verdicts = make.verdict_list(4 + 4 * n, 8, make.TASKS - 12 - 4 * n)
         candidates, rows = make.evaluated(every, verdicts, [HOSTILE] * make.TASKS)
-        write_records(folder / part / f"samples-{name}.jsonl", [c.model_copy(update={"code": c.code[:-9]}) for c in candidates])
+        write_records(
+            folder / part / f"samples-{name}.jsonl", [c.model_copy(update={"code": c.code[:-9]}) for c in candidates]
+        )
         write_records(folder / part / f"eval-{name}.jsonl", [r.model_copy(update={"detail": HOSTILE}) for r in rows])
-        judged = make.summary({v: verdicts.count(v) for v in verdicts}, benchmark=name, simulator=HOSTILE[:30], rule="<script>")
+        judged = make.summary(
+            {v: verdicts.count(v) for v in verdicts}, benchmark=name, simulator=HOSTILE[:30], rule="<script>"
+        )
         lines.append(make.metrics(n, [judged], method="<script>alert(3)</script>"))
     write_records(folder / f"bench-{name}.jsonl", every)
     write_records(folder / "metrics.jsonl", lines)
@@ -493,10 +529,15 @@ def test_gallery_shows_wins_and_losses_by_a_fixed_rule(tmp_path: Path) -> None:
 
 def test_a_benchmark_of_an_impossible_file_name_is_no_crash(tmp_path: Path) -> None:
     folder = make.build_run(tmp_path / "run", iterations=1)
-    judged = [make.summary({Verdict.PASSED: 1}, benchmark=b) for b in ("../../etc/passwd", "x" * 400, "n\0ul", "", "é\ud800")]
+    judged = [
+        make.summary({Verdict.PASSED: 1}, benchmark=b) for b in ("../../etc/passwd", "x" * 400, "n\0ul", "", "é\ud800")
+    ]
     write_text(
         folder / "metrics.jsonl",
-        "".join(json.dumps({"schema": m.schema_name, **m.model_dump()}) + "\n" for m in (make.metrics(0, judged), make.metrics(1, judged))),
+        "".join(
+            json.dumps({"schema": m.schema_name, **m.model_dump()}) + "\n"
+            for m in (make.metrics(0, judged), make.metrics(1, judged))
+        ),
     )
     assert_self_contained(make_report([folder]).page.read_text(encoding="utf-8"))
 
@@ -514,7 +555,9 @@ def test_importing_the_report_draws_in_no_heavy_library() -> None:
 def test_gamed_designs_are_counted_by_iteration_and_rule(tmp_path: Path) -> None:
     folder = make.build_run(tmp_path / "run", iterations=1)
     none = make.summary({Verdict.PASSED: 5}, sandbox="landlock")
-    some = make.summary({Verdict.PASSED: 2, Verdict.GAMED: 3}, gamed_by={"system-task": 2, "<b>hierarchy": 1}, sandbox="bubblewrap")
+    some = make.summary(
+        {Verdict.PASSED: 2, Verdict.GAMED: 3}, gamed_by={"system-task": 2, "<b>hierarchy": 1}, sandbox="bubblewrap"
+    )
     rows = [make.metrics(0, [none]), make.metrics(1, [some])]
     grid = tables.gamed_grid(rows)
     assert grid is not None and grid.rows == (("0", "0 of 5"), ("1", "3 of 5: system-task 2, <b>hierarchy 1"))
@@ -523,7 +566,12 @@ def test_gamed_designs_are_counted_by_iteration_and_rule(tmp_path: Path) -> None
     assert figures.verdict_shares(some)[Verdict.GAMED] == pytest.approx(0.6)
     write_records(folder / "metrics.jsonl", rows)
     page = assert_self_contained(make_report([folder]).page.read_text(encoding="utf-8"))
-    for expected in ("Gamed designs, by rule", "3 of 5: system-task 2, <b>hierarchy 1", "count as wrong: 3 after iteration 1", "landlock, bubblewrap"):
+    for expected in (
+        "Gamed designs, by rule",
+        "3 of 5: system-task 2, <b>hierarchy 1",
+        "count as wrong: 3 after iteration 1",
+        "landlock, bubblewrap",
+    ):
         assert expected in page.text, expected
 
 

@@ -28,7 +28,9 @@ class Recorder(Reporter):
         self.lines.append(str(text))
 
 
-def do_stage(run: RunFolder, calls: list[str], *, settings: Mapping[str, Any], inputs: Mapping[str, str], seed: int = 0) -> Any:
+def do_stage(
+    run: RunFolder, calls: list[str], *, settings: Mapping[str, Any], inputs: Mapping[str, str], seed: int = 0
+) -> Any:
     folder = run.iteration(0)
 
     def work() -> dict[str, Any]:

@@ -212,7 +212,10 @@ def test_plain_prompts_and_headers() -> None:
 def test_an_opening_begins_every_answer_and_is_no_part_of_a_response() -> None:
     """Before a prefilled header, behind a closed thought, on a line of its own; {header} in the template tells it too."""
     tokenizer, fence, code = tiny_tokenizer(chat=True), "```verilog\n", HEADER + "endmodule\n"
-    ask, form = problem("Do {header}.", HEADER, code), PromptConfig(header="prefill", opening=fence, template="{instruction}\n{header}?")
+    ask, form = (
+        problem("Do {header}.", HEADER, code),
+        PromptConfig(header="prefill", opening=fence, template="{instruction}\n{header}?"),
+    )
     turn = "<|im_start|>user\nDo {header}.\n" + HEADER + "?<|im_end|>\n<|im_start|>assistant\n"
     prompt = encode_prompt(ask, form, tokenizer)
     assert (prompt.text, prompt.opening, prompt.prefill) == (turn + fence + HEADER, fence, HEADER)
@@ -266,7 +269,14 @@ def test_prompt_and_response_ids_spell_the_text(ask: str, code: str, is_chat: bo
     assert ids.count(tokenizer.eos_token_id) == is_ended
 
 
-@pytest.mark.parametrize(("opening", "closing"), [("<think>\n", "</think>\n\n"), ("<think>", "\n</think>\n\n"), ("<|begin_of_thought|>\n", "<|end_of_thought|>\n\n")])
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [
+        ("<think>\n", "</think>\n\n"),
+        ("<think>", "\n</think>\n\n"),
+        ("<|begin_of_thought|>\n", "<|end_of_thought|>\n\n"),
+    ],
+)
 def test_code_is_trained_behind_the_thought_that_a_template_opens(opening: str, closing: str) -> None:
     """And what is trained is found again as the answer; a text as it was written stays so; a prefilled header lies in no thought."""
     tokenizer = tiny_tokenizer(chat=True)
@@ -278,15 +288,18 @@ def test_code_is_trained_behind_the_thought_that_a_template_opens(opening: str, 
     assert trained == closing + code
     assert extract(trained, header=HEADER, opened=True).code == code.strip()
     assert extract(code, header=HEADER, opened=True).code == ""
-    assert tokenizer.decode(encode_response("<think>" + closing + code, prompt, tokenizer, ended=False)) == "<think>" + closing + code
+    assert (
+        tokenizer.decode(encode_response("<think>" + closing + code, prompt, tokenizer, ended=False))
+        == "<think>" + closing + code
+    )
     assert tokenizer.decode(encode_response(code, prompt, tokenizer, ended=False, is_answer=False)) == code
     started = encode_prompt(problem("Hi", HEADER, code), PromptConfig(header="prefill"), tokenizer)
     assert started.text.endswith("A: " + opening + closing + HEADER)
     assert tokenizer.decode(encode_response(code, started, tokenizer, ended=False)) == "endmodule\n"
     tokenizer.chat_template += "{{ '\\n</think>\\n' }}"  # a template that closes it itself
-    assert encode_response(code, encode_prompt(problem("Hi", HEADER, code), PromptConfig(), tokenizer), tokenizer) == encode_response(
-        code, EncodedPrompt("", (), ""), tokenizer
-    )
+    assert encode_response(
+        code, encode_prompt(problem("Hi", HEADER, code), PromptConfig(), tokenizer), tokenizer
+    ) == encode_response(code, EncodedPrompt("", (), ""), tokenizer)
 
 
 def test_odd_text_and_double_begin_tokens() -> None:

@@ -228,7 +228,11 @@ def test_samples_come_as_often_as_a_server_draws_them(server: FakeServer) -> Non
 
 
 def test_token_counts_of_the_server_are_kept(server: FakeServer, tmp_path: Path) -> None:
-    for usage, counts in (({"prompt_tokens": 31, "completion_tokens": 7}, (31, 7)), ({"prompt_tokens": None}, (0, 0)), (None, (0, 0))):
+    for usage, counts in (
+        ({"prompt_tokens": 31, "completion_tokens": 7}, (31, 7)),
+        ({"prompt_tokens": None}, (0, 0)),
+        (None, (0, 0)),
+    ):
         server.reply = lambda asked, count, usage=usage: Reply(body={**answer("text"), "usage": usage})
         found = run(server, tmp_path / f"{counts}{usage is None}.jsonl")
         assert {(c.prompt_tokens, c.completion_tokens) for c in found} == {counts}
@@ -431,26 +435,49 @@ def test_another_pace_keeps_what_was_served_and_other_answers_do_not(server: Fak
         run(server, tmp_path / "out.jsonl")
     server.reply = lambda asked, count: Reply()
     unserved = {a.seed for a in server.asked if a.seed % 2}
-    for changes, asked in (({"requests_per_minute": 100_000, "max_concurrency": 2, "timeout_s": 9}, len(unserved)), ({"extra_body": {"top_k": 5}}, 8)):
+    for changes, asked in (
+        ({"requests_per_minute": 100_000, "max_concurrency": 2, "timeout_s": 9}, len(unserved)),
+        ({"extra_body": {"top_k": 5}}, 8),
+    ):
         shutil.copy(tmp_path / "out.jsonl.partial", tmp_path / f"{asked}.jsonl.partial")
         server.asked.clear()
         run(server, tmp_path / f"{asked}.jsonl", **changes)
         assert len(server.asked) == asked
 
 
-def test_a_served_model_is_evaluated_without_one_of_ours(server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_served_model_is_evaluated_without_one_of_ours(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ITERTL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(models, "resolve_model", None)  # nothing is looked for on this machine
     server.reply = lambda asked, count: Reply(body=answer("module m(input a, output y);\nassign y = a;\nendmodule\n"))
     shared = ["--model", "openai:served-one", "--base-url", server.url]
     judged = CliRunner().invoke(
-        app, ["eval", *shared, "sample.max_new_tokens=16", "prompt.system=Be brief.", "--limit", "2", "--out", str(tmp_path / "e"), "--json"]
+        app,
+        [
+            "eval",
+            *shared,
+            "sample.max_new_tokens=16",
+            "prompt.system=Be brief.",
+            "--limit",
+            "2",
+            "--out",
+            str(tmp_path / "e"),
+            "--json",
+        ],
     )
     assert judged.exit_code == 0, judged.output
     assert json.loads(judged.stdout)["summary"]["total"] == 2 and json.loads(judged.stdout)["policy"] == "served-one"
-    assert [c.policy for c in read_records(tmp_path / "e" / "samples-synth-heldout.jsonl", Candidate)] == ["served-one"] * 2
+    assert [c.policy for c in read_records(tmp_path / "e" / "samples-synth-heldout.jsonl", Candidate)] == [
+        "served-one"
+    ] * 2
     sent = server.asked[0].body
-    assert (sent["model"], sent["max_tokens"], sent["temperature"], sent["messages"][0]["content"]) == ("served-one", 16, 0.0, "Be brief.")
+    assert (sent["model"], sent["max_tokens"], sent["temperature"], sent["messages"][0]["content"]) == (
+        "served-one",
+        16,
+        0.0,
+        "Be brief.",
+    )
     made = CliRunner().invoke(app, ["generate", "A wire.", *shared, "--json"])
     assert [row["policy"] for row in json.loads(made.stdout)["results"]] == ["served-one"]
     assert not (tmp_path / "cache" / "models").exists()
@@ -614,7 +641,7 @@ def test_openais_own_models_know_the_newer_name_of_the_limit(monkeypatch: pytest
 
 # ---- vLLM: a program that behaves like its server ------------------------------------------------------------------
 
-FAKE_VLLM = '''
+FAKE_VLLM = """
 import json, os, signal, subprocess, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 mode = os.environ.get("FAKE_MODE", "")
@@ -652,7 +679,7 @@ class Handler(BaseHTTPRequestHandler):
 
 port = int(sys.argv[sys.argv.index("--port") + 1])
 ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
-'''
+"""
 
 IDS = EncodedPrompt("", (5, 6), "")
 

@@ -78,7 +78,9 @@ def test_shared_prompts_draw_what_whole_rows_draw(
     drawing = SamplingSettings(temperature=temperature, top_p=0.9, max_new_tokens=40)
     ends = frozenset(range(0, model.config.vocab_size, 9))
     limits = [40 - 3 * (number % 4) for number in range(len(asked))]
-    shared, whole = (decode(model, asked, limits, drawing, ends, ways=ways) for ways in (Ways(True, way == "recorded"), PLAIN))
+    shared, whole = (
+        decode(model, asked, limits, drawing, ends, ways=ways) for ways in (Ways(True, way == "recorded"), PLAIN)
+    )
     assert [row.ids for row in shared] == [row.ids for row in whole]
     assert [row.finish_reason for row in shared] == [row.finish_reason for row in whole]
     assert len({len(row.ids) for row in shared}) > 1 or len(asked) == 1 or temperature == 0
@@ -119,7 +121,9 @@ def test_every_family_gives_its_own_logits_or_is_left_alone(family: str) -> None
             ids.append(token)
 
 
-def test_a_model_whose_attention_does_more_is_left_alone(model: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_whose_attention_does_more_is_left_alone(
+    model: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = load_model(tiny, device="cpu")
     honest = shared_prompts.attend
 
@@ -134,7 +138,9 @@ def test_a_model_whose_attention_does_more_is_left_alone(model: Any, tiny: Path,
 
 @pytest.mark.parametrize("more", ["softcap", "position_bias", "s_aux", "sliding_window"])
 @pytest.mark.parametrize("mark", ["prompts", "rows"])
-def test_attention_that_does_more_is_refused_by_name(mark: str, more: str, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attention_that_does_more_is_refused_by_name(
+    mark: str, more: str, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a short text a cap or a window may change nothing, so no comparison would find it; and the model is left alone then."""
     mask = torch.ones(1, 1, 1, 1, dtype=torch.bool)
     setattr(mask, mark, object())
@@ -150,7 +156,9 @@ def test_in_few_digits_a_prompt_must_matter(tiny: Path, monkeypatch: pytest.Monk
     half = load_model(tiny, dtype="bfloat16", device="cpu")
     assert shared_prompts.works(half)
     honest = shared_prompts.largest_differences
-    monkeypatch.setattr(shared_prompts, "largest_differences", lambda *given: (0.3 * honest(*given)[1], honest(*given)[1]))
+    monkeypatch.setattr(
+        shared_prompts, "largest_differences", lambda *given: (0.3 * honest(*given)[1], honest(*given)[1])
+    )
     assert not shared_prompts.works(half)
 
 
@@ -236,9 +244,22 @@ PARTS = st.sampled_from([
 
 
 @settings(max_examples=400, deadline=None)
-@example(["module t", "module inv(input i, output o);\nassign o = ~i;\nendmodule\n", "assign y = a;\n", "module inv(input i, output o);\nassign o = ~i;\nendmodule\n"], False)
-@example(["```\n", "assign y = a;\n", "endmodule\n", "```\n", "module inv(input i, output o);\nassign o = ~i;\nendmodule\n"], False)
-@example(["endmodule", "endmodule\n", "assign y = a;\n", "module inv(input i, output o);\nassign o = ~i;\nendmodule\n"], True)
+@example(
+    [
+        "module t",
+        "module inv(input i, output o);\nassign o = ~i;\nendmodule\n",
+        "assign y = a;\n",
+        "module inv(input i, output o);\nassign o = ~i;\nendmodule\n",
+    ],
+    False,
+)
+@example(
+    ["```\n", "assign y = a;\n", "endmodule\n", "```\n", "module inv(input i, output o);\nassign o = ~i;\nendmodule\n"],
+    False,
+)
+@example(
+    ["endmodule", "endmodule\n", "assign y = a;\n", "module inv(input i, output o);\nassign o = ~i;\nendmodule\n"], True
+)
 @given(st.lists(PARTS, max_size=9), st.booleans())
 def test_what_is_kept_does_not_change_behind_a_stop(parts: list[str], is_prefilled: bool) -> None:
     """Of any text, cut where it is first complete; unless the same module is written a second time, of which the last counts."""
@@ -252,7 +273,9 @@ def test_what_is_kept_does_not_change_behind_a_stop(parts: list[str], is_prefill
             break
 
 
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.lists(st.integers(0, 5), max_size=300), st.integers(0, 400))
+@given(
+    st.lists(st.integers(0, 5), min_size=1, max_size=30), st.lists(st.integers(0, 5), max_size=300), st.integers(0, 400)
+)
 def test_circles_are_found_and_nothing_else(cycle: list[int], before: list[int], length: int) -> None:
     ids = before + (cycle * 400)[:length]
     tail = ids[-192:]
@@ -281,7 +304,9 @@ def test_a_model_that_goes_in_circles_is_stopped(model: Any, tiny: Path) -> None
     tokenizer = load_tokenizer(tiny)
     asked = requests((1, 1))
     drawing = SamplingSettings(temperature=0, max_new_tokens=400, stop_at_repetition=True)
-    found = decode(model, asked, [400, 400], drawing, frozenset(), stopper=Stopper(tokenizer, asked, drawing), ways=Ways(True))
+    found = decode(
+        model, asked, [400, 400], drawing, frozenset(), stopper=Stopper(tokenizer, asked, drawing), ways=Ways(True)
+    )
     free = decode(model, asked, [400, 400], drawing, frozenset(), ways=Ways(True))
     for row, long in zip(found, free, strict=True):
         assert row.finish_reason == "repetition" and 192 <= len(row.ids) < 400
@@ -305,13 +330,24 @@ class Slow:
         return [Generation("module m; endmodule", "stop", None) for _ in batch]
 
 
-def open_slow(model: str | Path, *, dtype: str = "", trust_remote_code: bool = False, revision: str | None = None) -> Slow:
+def open_slow(
+    model: str | Path, *, dtype: str = "", trust_remote_code: bool = False, revision: str | None = None
+) -> Slow:
     return Slow()
 
 
 def drawn_with(ahead: Callable[[Sequence[Candidate]], object], folder: Path) -> list[Candidate]:
     config = SampleConfig(backend="test_sampling_engine:open_slow", num_candidates=2, batch_size=2)
-    return sample(PROBLEMS, model="m", policy="p", config=config, prompt=PromptConfig(), seed=0, out=folder / "c.jsonl", ahead=ahead)
+    return sample(
+        PROBLEMS,
+        model="m",
+        policy="p",
+        config=config,
+        prompt=PromptConfig(),
+        seed=0,
+        out=folder / "c.jsonl",
+        ahead=ahead,
+    )
 
 
 def test_what_is_drawn_is_worked_on_while_the_rest_is_drawn(tmp_path: Path) -> None:
@@ -354,7 +390,16 @@ def test_nothing_is_done_ahead_where_sampling_needs_the_cores(tiny: Path, tmp_pa
         raise AssertionError("called")
 
     config = SampleConfig(num_candidates=1, max_new_tokens=2, options={"device": "cpu"})
-    drawn = sample(PROBLEMS[:2], model=tiny, policy="p", config=config, prompt=PromptConfig(), seed=0, out=tmp_path / "c", ahead=work)
+    drawn = sample(
+        PROBLEMS[:2],
+        model=tiny,
+        policy="p",
+        config=config,
+        prompt=PromptConfig(),
+        seed=0,
+        out=tmp_path / "c",
+        ahead=work,
+    )
     assert len(drawn) == 2
 
 
@@ -385,14 +430,21 @@ def test_a_piece_of_a_character_at_the_end_is_shown_when_the_text_ends(tiny: Pat
 
 def command(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "itertl", "generate", *arguments], capture_output=True, text=True, cwd=folder, check=False
+        [sys.executable, "-m", "itertl", "generate", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=False,
     )
 
 
 def test_generate_ranks_stored_answers(tmp_path: Path) -> None:
     """The one that compiles wins, whichever place it has."""
     problem = Problem.create(instruction="An inverter.", header="", source="generate")
-    good, bad = "module inv(input a, output y);\nassign y = ~a;\nendmodule\n", "module inv(input a, output y);\nassign y = ~a\nendmodule\n"
+    good, bad = (
+        "module inv(input a, output y);\nassign y = ~a;\nendmodule\n",
+        "module inv(input a, output y);\nassign y = ~a\nendmodule\n",
+    )
     lines = [{"problem_id": problem.id, "index": n, "text": text} for n, text in enumerate([bad, good, bad])]
     (tmp_path / "stored.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     replay = ["sample.backend=replay", "sample.options.path=stored.jsonl", "model.path=random:tiny"]
@@ -417,7 +469,9 @@ def test_generate_ranks_stored_answers(tmp_path: Path) -> None:
     ],
 )
 def test_generate_says_what_is_wrong(arguments: list[str], message: str, tmp_path: Path) -> None:
-    done = command(*arguments, *(["model.path=random:tiny"] if arguments and arguments[0] != "--file" else []), folder=tmp_path)
+    done = command(
+        *arguments, *(["model.path=random:tiny"] if arguments and arguments[0] != "--file" else []), folder=tmp_path
+    )
     assert done.returncode == 2 and message in done.stderr
 
 
@@ -443,7 +497,9 @@ def test_greedy_texts_equal_generate(model: Any, tiny: Path) -> None:
     found = decode(model, asked, [10] * len(asked), drawing, ends, ways=Ways(True))
     for request, row in zip(asked, found, strict=True):
         ids = torch.tensor([request.prompt.token_ids])
-        whole = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=10, do_sample=False, pad_token_id=0)[0]
+        whole = model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=10, do_sample=False, pad_token_id=0
+        )[0]
         theirs = whole[ids.shape[1] :].tolist()
         apart = next((n for n, (a, b) in enumerate(zip(row.ids, theirs, strict=False)) if a != b), None)
         if apart is not None:

@@ -65,9 +65,11 @@ def canary(tmp_path: Path) -> Iterator[Path]:
         yield place / "canary"
 
 
-def python(folder: Path, code: str, *arguments: object, limits: Limits = Limits(wall_s=20), stdin: str | None = None) -> Completed:  # noqa: B008
+def python(
+    folder: Path, code: str, *arguments: object, limits: Limits | None = None, stdin: str | None = None
+) -> Completed:
     argv = [sys.executable, "-I", "-S", "-c", TRY + code, *map(str, arguments)]
-    return sandbox.run(argv, cwd=folder, limits=limits, stdin=stdin)
+    return sandbox.run(argv, cwd=folder, limits=limits or Limits(wall_s=20), stdin=stdin)
 
 
 def in_level(level: str, *names: str) -> None:
@@ -97,7 +99,9 @@ def nobody_left(token: str) -> bool:
 
 def test_a_file_outside_cannot_be_read(level: str, folder: Path, canary: Path) -> None:
     in_level(level, "landlock", "bubblewrap")
-    done = python(folder, "print(refused(lambda: open(sys.argv[1]).read()), refused(lambda: os.listdir('/var')))", canary)
+    done = python(
+        folder, "print(refused(lambda: open(sys.argv[1]).read()), refused(lambda: os.listdir('/var')))", canary
+    )
     assert done.stdout == "True True\n", done
 
 
@@ -362,7 +366,9 @@ except RuntimeError:
 
 
 def test_processes_within_the_limit_work(level: str, folder: Path) -> None:
-    done = sandbox.run(["sh", "-c", "(echo a | cat) & wait; sh -c 'exit 3'"], cwd=folder, limits=Limits(wall_s=20, processes=8))
+    done = sandbox.run(
+        ["sh", "-c", "(echo a | cat) & wait; sh -c 'exit 3'"], cwd=folder, limits=Limits(wall_s=20, processes=8)
+    )
     assert (done.returncode, done.stdout, done.overran) == (3, "a\n", "")
 
 
@@ -404,7 +410,15 @@ def test_a_daemon_is_gone_without_the_filter(folder: Path, monkeypatch: pytest.M
     limits = launcher.as_request(Limits(wall_s=10))
     step = {"program": sys.executable, "argv": ["python", "-c", code, "marked-unfiltered"], "env": {}, "limits": limits}
     readable = list(launcher.reach.readable((sys.executable,), ()))
-    request = {"level": "rlimits", "cwd": str(folder), "is_scratch": False, "stdin": None, "readable": readable, "view": None, "steps": [step]}
+    request = {
+        "level": "rlimits",
+        "cwd": str(folder),
+        "is_scratch": False,
+        "stdin": None,
+        "readable": readable,
+        "view": None,
+        "steps": [step],
+    }
     confine.send(ours, request)
     reply = confine.receive(ours)
     ours.close()
@@ -430,7 +444,10 @@ def test_the_environment_is_minimal(level: str, folder: Path, monkeypatch: pytes
 
 def test_stdin_is_empty_or_what_was_given(level: str, folder: Path) -> None:
     assert python(folder, "print(repr(sys.stdin.read()))").stdout == "''\n"
-    assert python(folder, "print(repr(sys.stdin.read()))", stdin="héllo\n" * 50_000).stdout == repr("héllo\n" * 50_000) + "\n"
+    assert (
+        python(folder, "print(repr(sys.stdin.read()))", stdin="héllo\n" * 50_000).stdout
+        == repr("héllo\n" * 50_000) + "\n"
+    )
 
 
 def test_no_descriptor_of_ours_is_there(level: str, folder: Path) -> None:
@@ -610,7 +627,12 @@ def test_every_level_works_for_an_ordinary_user(chosen: str) -> None:
         place = Path(name)
         place.chmod(0o755)
         paths = copy_project(place)
-        env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": ":".join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": "/nonexistent",
+            "PYTHONPATH": ":".join(paths),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
         options = ["-q", "-p", "no:cacheprovider", "-rs", "-k", f"({chosen}) and not test_every_level"]
         options += [str(place / "tests" / "test_sandbox.py")]
         command = [program, "-c", AS_NOBODY, *options]
@@ -677,7 +699,9 @@ def test_a_forced_level_that_does_not_work_is_an_error(monkeypatch: pytest.Monke
 
 
 @pytest.mark.usefixtures("chooses_anew")
-def test_without_landlock_and_bubblewrap_one_loud_warning(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_landlock_and_bubblewrap_one_loud_warning(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("ITERTL_BWRAP", "/nonexistent/bwrap")
     monkeypatch.setattr("itertl.tools.landlock.abi", lambda: 0)
     assert sandbox.level() == "rlimits"

@@ -95,7 +95,10 @@ def test_sequences_stay_sequences() -> None:
     casez = plain.replace("case (", "casez (")
     assert value(casez.replace("0: n3 = n1; 1: n3 = n1 + n2;", "1: n3 = n1 + n2; 0: n3 = n1;"), casez) < 1
     chosen = body("always @* case (1'b1) n0[0]: n3 = n1; n1[0]: n3 = n1 + n2; default: n3 = 0; endcase")
-    assert value(chosen.replace("n0[0]: n3 = n1; n1[0]: n3 = n1 + n2;", "n1[0]: n3 = n1 + n2; n0[0]: n3 = n1;"), chosen) < 1
+    assert (
+        value(chosen.replace("n0[0]: n3 = n1; n1[0]: n3 = n1 + n2;", "n1[0]: n3 = n1 + n2; n0[0]: n3 = n1;"), chosen)
+        < 1
+    )
     states = body("localparam A = 0, B = 1; always @* case (n0) A: n3 = n1; B: n3 = n1 + n2; default: n3 = 0; endcase")
     assert value(states.replace("A: n3 = n1; B: n3 = n1 + n2;", "B: n3 = n1 + n2; A: n3 = n1;"), states) == 1
 
@@ -109,7 +112,9 @@ def test_stubs_stay_low() -> None:
 EXPRESSION = st.recursive(
     st.sampled_from(["n0", "n1", "n2", "n5", "4'd7", "1", "n0[2:1]"]),
     lambda inner: st.one_of(
-        st.tuples(inner, st.sampled_from(["+", "-", "&", "^", "==", "<", ">>"]), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
+        st.tuples(inner, st.sampled_from(["+", "-", "&", "^", "==", "<", ">>"]), inner).map(
+            lambda t: f"({t[0]} {t[1]} {t[2]})"
+        ),
         st.tuples(inner, inner, inner).map(lambda t: f"({t[0]} ? {t[1]} : {t[2]})"),
         st.tuples(inner, inner).map(lambda t: "{" + f"{t[0]}, {t[1]}" + "}"),
         inner.map(lambda e: f"(~{e})"),
@@ -139,7 +144,9 @@ def test_renamed_and_reordered_designs_are_equal(items: list[str], others: list[
     assert value(code, other) == value(other, code) == value(changed, other)
 
 
-FLAT = st.builds(Effects, *[st.sets(st.sampled_from("abc"), max_size=2)] * 3, st.sampled_from([False, False, False, True]))
+FLAT = st.builds(
+    Effects, *[st.sets(st.sampled_from("abc"), max_size=2)] * 3, st.sampled_from([False, False, False, True])
+)
 
 
 def depends(a: Effects, b: Effects) -> bool:
@@ -174,7 +181,12 @@ def test_levels_tell_exactly_the_orders_that_swaps_reach(statements: list[Effect
     original = dict(zip(numbers, levels(statements), strict=True))
     for order in itertools.permutations(numbers):
         same = dict(zip(order, levels([statements[n] for n in order]), strict=True)) == original
-        kept = all(order.index(a) < order.index(b) for a in numbers for b in numbers if a < b and depends(statements[a], statements[b]))
+        kept = all(
+            order.index(a) < order.index(b)
+            for a in numbers
+            for b in numbers
+            if a < b and depends(statements[a], statements[b])
+        )
         assert (order in reached) == (same and kept)
 
 
@@ -186,7 +198,13 @@ def test_merging_is_the_union() -> None:
 
 TREES = st.recursive(
     st.sampled_from([NAME, NUMBER, "x", "y"]).map(lambda label: Tree(label, [])),
-    lambda inner: st.builds(Tree, st.sampled_from(["f", "g", "level"]), st.lists(inner, max_size=3), st.booleans(), st.sampled_from([False, False, True])),
+    lambda inner: st.builds(
+        Tree,
+        st.sampled_from(["f", "g", "level"]),
+        st.lists(inner, max_size=3),
+        st.booleans(),
+        st.sampled_from([False, False, True]),
+    ),
     max_leaves=12,
 )
 
@@ -225,7 +243,9 @@ def test_what_is_no_design_scores_zero(code: str, verdict: Verdict) -> None:
     assert found.detail
 
 
-@pytest.mark.parametrize(("reference", "top"), [(None, "m"), ("module m(", "m"), (REFERENCE, "m; exec"), (REFERENCE, "k")])
+@pytest.mark.parametrize(
+    ("reference", "top"), [(None, "m"), ("module m(", "m"), (REFERENCE, "m; exec"), (REFERENCE, "k")]
+)
 def test_a_reference_that_cannot_be_read_is_our_fault(reference: str | None, top: str) -> None:
     found = score(ScoreItem(REFERENCE, "", reference, top))
     assert (found.value, found.verdict, found.verdict.fault) == (None, Verdict.UNJUDGEABLE, Fault.OURS)
@@ -234,7 +254,9 @@ def test_a_reference_that_cannot_be_read_is_our_fault(reference: str | None, top
 def test_large_texts_are_bounded() -> None:
     """Chains, lists and nests as large as the gate takes; each in seconds, with no recursion of Python's."""
     chain = body("assign n4 = " + "n0 + " * 5000 + "n1;")
-    distinct = body("".join(f"wire a{n};" for n in range(2000)), "assign n4 = " + " - ".join(f"a{n}" for n in range(2000)) + ";")
+    distinct = body(
+        "".join(f"wire a{n};" for n in range(2000)), "assign n4 = " + " - ".join(f"a{n}" for n in range(2000)) + ";"
+    )
     nest = body("always @* " + "".join(f"if (n0 == {n}) begin n3 = n1; " for n in range(150)) + "end " * 150)
     many = body("always @(posedge clk) begin", *[f"n3 <= n{n % 3} + {n};" for n in range(2000)], "end")
     for code in (chain, distinct, nest, many):
@@ -244,7 +266,10 @@ def test_large_texts_are_bounded() -> None:
 
 
 def test_it_takes_milliseconds_on_real_code(shared_data: Path) -> None:
-    rows = [json.loads(line) for line in (shared_data / "verilogeval_v1_human.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [
+        json.loads(line)
+        for line in (shared_data / "verilogeval_v1_human.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     times: list[float] = []
     for row, other in itertools.pairwise(rows):
         ast_likeness._subtrees.cache_clear()
@@ -258,7 +283,10 @@ def test_it_takes_milliseconds_on_real_code(shared_data: Path) -> None:
 
 
 def test_wrong_answers_are_less_alike_than_right_ones(shared_data: Path) -> None:
-    problems = {row["task_id"]: row["prompt"] + row["canonical_solution"] for row in map(json.loads, (shared_data / "verilogeval_v1_human.jsonl").open())}
+    problems = {
+        row["task_id"]: row["prompt"] + row["canonical_solution"]
+        for row in map(json.loads, (shared_data / "verilogeval_v1_human.jsonl").open())
+    }
     values: dict[bool, list[float]] = {True: [], False: []}
     for number, line in enumerate((shared_data / "replay/dpskcoder7b_human.jsonl").open(encoding="utf-8")):
         row = json.loads(line)
@@ -281,7 +309,11 @@ def changed_design(text: str, top: str, rng: random.Random) -> str:
         renamed += names.setdefault(token.text, f"v{numbers[len(names)]}") if is_name else token.text
         at = token.end
     root = slang.parse(renamed).tree.root
-    modules = [m for m in (root.members if root.kind.name == "CompilationUnit" else [root]) if m.kind.name == "ModuleDeclaration"]
+    modules = [
+        m
+        for m in (root.members if root.kind.name == "CompilationUnit" else [root])
+        if m.kind.name == "ModuleDeclaration"
+    ]
     parts: list[str] = []
     for module in modules:
         items = [str(item) for item in module.members]

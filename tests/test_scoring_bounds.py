@@ -16,7 +16,9 @@ from itertl.tools.pool import Job, Outcome, Workers
 PORTS = "module t(input [7:0] a, input [7:0] b, output [7:0] y);\n"
 SUM = "assign y = a + b;\nendmodule\n"
 CLOCKED = "module t(input clk, input [7:0] a, output reg [7:0] y);\nalways @(posedge clk) y <= a;\n"
-MACROS = "`define A0 a+a+a+a+a+a+a+a\n" + "".join(f"`define A{n} {'+'.join([f'`A{n - 1}'] * 8)}\n" for n in range(1, 10))
+MACROS = "`define A0 a+a+a+a+a+a+a+a\n" + "".join(
+    f"`define A{n} {'+'.join([f'`A{n - 1}'] * 8)}\n" for n in range(1, 10)
+)
 ENDLESS = PORTS + "reg c = 0;\ninitial forever #0 c = ~c;\n" + SUM
 TREE = PORTS + "leaf #(30) u(a[0]);\n" + SUM + (
     "module leaf #(parameter N = 1)(input i);\ngenerate if (N > 0) begin : g leaf #(N-1) l(i); leaf #(N-1) r(i); end endgenerate\nendmodule\n"
@@ -61,7 +63,9 @@ def test_a_text_that_is_too_much_to_read_is_tried_once() -> None:
     """``gate`` falls by it; those that would read it again are told so, and ``text``, which only parses, finds it itself."""
     names = ["gate", "vectors", "equivalence", "ast", "text"]
     found = taken(MACROS + PORTS + "assign y = b + `A9;\nendmodule\n", names, Bound(20.0, 256))
-    assert {name: (score.value, score.verdict) for name, score in found.items()} == dict.fromkeys(names, (0.0, Verdict.TIMEOUT))
+    assert {name: (score.value, score.verdict) for name, score in found.items()} == dict.fromkeys(
+        names, (0.0, Verdict.TIMEOUT)
+    )
     assert "(memory" in found["text"].detail
 
 
@@ -88,7 +92,11 @@ def test_a_tool_gets_what_is_left_and_those_after_it_nothing() -> None:
 
 def test_what_is_nested_too_deeply_for_us_is_undecided() -> None:
     chain = " else ".join(f"if ({{a,b}} == 16'd{n}) r = a + b;" for n in range(900))
-    found = taken(PORTS + f"reg [7:0] r; always @* begin r = a + b; {chain} end\nassign y = r;\nendmodule\n", ["synthesis", "equivalence"], Bound(20.0))
+    found = taken(
+        PORTS + f"reg [7:0] r; always @* begin r = a + b; {chain} end\nassign y = r;\nendmodule\n",
+        ["synthesis", "equivalence"],
+        Bound(20.0),
+    )
     assert {(score.value, score.verdict) for score in found.values()} == {(None, Verdict.UNDECIDED)}
 
 
@@ -115,6 +123,8 @@ def test_hungry_designs_stay_within_the_bound(kind: str, tmp_path: Path) -> None
     names = ["gate", "text", "syntax", "synthesis", "vectors", "equivalence", "ppa", "rtlcoder", "ast", "icarus"]
     found = taken(HUNGRY[kind], names, Bound(10.0, 1024), tmp_path / "log")
     assert [score.scorer for score in found.values()] == names
-    assert {score.verdict for score in found.values()}.isdisjoint({Verdict.TOOL_FAILED, Verdict.TOOL_MISSING, Verdict.UNJUDGEABLE})
+    assert {score.verdict for score in found.values()}.isdisjoint(
+        {Verdict.TOOL_FAILED, Verdict.TOOL_MISSING, Verdict.UNJUDGEABLE}
+    )
     seconds = [json.loads(line)["seconds"] for line in (tmp_path / "log").read_text().splitlines()]
     assert sum(seconds) < 22

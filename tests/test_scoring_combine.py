@@ -96,16 +96,42 @@ def test_a_combination_that_makes_no_z_is_refused(fields: dict[str, object], mes
 
 
 def test_a_climb_goes_on_above_hardware_that_yosys_cannot_make() -> None:
-    ladder = ScoreConfig(scorers=("syntax", "synthesis", "vectors"), combine="ladder", ladder={"syntax": 0.3, "synthesis": 0.4, "vectors": (0.6, 1.0)})
+    ladder = ScoreConfig(
+        scorers=("syntax", "synthesis", "vectors"),
+        combine="ladder",
+        ladder={"syntax": 0.3, "synthesis": 0.4, "vectors": (0.6, 1.0)},
+    )
 
     def z(vectors: float | None, verdict: Verdict = Verdict.UNDECIDED) -> float | None:
-        some = [Score(scorer="syntax", value=1.0, verdict=Verdict.PASSED), Score(scorer="synthesis", value=None, verdict=verdict)]
-        return combine([*some, Score(scorer="vectors", value=vectors, verdict=Verdict.SCORED if vectors is not None else Verdict.UNDECIDED)], ladder)
+        some = [
+            Score(scorer="syntax", value=1.0, verdict=Verdict.PASSED),
+            Score(scorer="synthesis", value=None, verdict=verdict),
+        ]
+        return combine(
+            [
+                *some,
+                Score(
+                    scorer="vectors",
+                    value=vectors,
+                    verdict=Verdict.SCORED if vectors is not None else Verdict.UNDECIDED,
+                ),
+            ],
+            ladder,
+        )
 
     assert (z(1.0), z(None), z(1.0, Verdict.TOOL_FAILED)) == (1.0, None, None)
     assert z(0.5) == pytest.approx(0.45)
     top = ScoreConfig(scorers=("syntax", "synthesis"), combine="ladder", ladder={"syntax": 0.3, "synthesis": 1.0})
-    assert combine([Score(scorer="syntax", value=1.0, verdict=Verdict.PASSED), Score(scorer="synthesis", value=None, verdict=Verdict.UNDECIDED)], top) is None
+    assert (
+        combine(
+            [
+                Score(scorer="syntax", value=1.0, verdict=Verdict.PASSED),
+                Score(scorer="synthesis", value=None, verdict=Verdict.UNDECIDED),
+            ],
+            top,
+        )
+        is None
+    )
 
 
 def test_a_score_that_was_not_taken_is_named() -> None:
@@ -122,7 +148,9 @@ def test_a_score_that_was_not_taken_is_named() -> None:
         (Verdict.SCORED, 0.9, -0.3, 0.87), (Verdict.SCORED, 1.0, 1, 1), (Verdict.TOOL_FAILED, None, None, None),
     ],
 )  # fmt: skip
-def test_shaped_rewards_by_hand(verdict: Verdict, value: float | None, coderl: float | None, rltf: float | None) -> None:
+def test_shaped_rewards_by_hand(
+    verdict: Verdict, value: float | None, coderl: float | None, rltf: float | None
+) -> None:
     """-0.3 + 1.3 * 0.5 = 0.35; -0.3 + 1.3 * 0.9 = 0.87. The last scorer's verdict counts, the others do not."""
     scores = [Score(scorer="a", value=1.0, verdict=Verdict.PASSED), Score(scorer="b", value=value, verdict=verdict)]
     for name, expected in (("coderl", coderl), ("rltf", rltf)):

@@ -26,7 +26,11 @@ def run_of(words: Sequence[int], outputs: Sequence[str], compared: Sequence[bool
 
 def naive(run: Run, got: Sequence[str]) -> float:
     """The module's docstring, in loops."""
-    rows = [(e, g, w) for e, g, w, c in zip(run.outputs, got, run.stimulus.words, run.stimulus.is_compared, strict=True) if c]
+    rows = [
+        (e, g, w)
+        for e, g, w, c in zip(run.outputs, got, run.stimulus.words, run.stimulus.is_compared, strict=True)
+        if c
+    ]
     if not any({"0", "1"} <= {g[n] for _, g, _ in rows} for n in range(3)):
         return 0.0
 
@@ -46,7 +50,9 @@ def naive(run: Run, got: Sequence[str]) -> float:
             return 1.0
         return max(0.0, right - guess) / (known - guess) if known > guess else 0.0
 
-    echoes: list[Callable[[int], str]] = [lambda w, n=n, flip=flip: str((w >> n & 1) ^ flip) for n in range(3) for flip in (0, 1)]
+    echoes: list[Callable[[int], str]] = [
+        lambda w, n=n, flip=flip: str((w >> n & 1) ^ flip) for n in range(3) for flip in (0, 1)
+    ]
     bits = [part(slice(n, n + 1), echoes) for n in range(3)]
     words = part(slice(1, 3), [lambda w: f"{w & 3:02b}"])
     both = (bits[1][0] + bits[2][0], bits[1][1] + bits[2][1], bits[1][2] + bits[2][2])
@@ -90,7 +96,9 @@ def test_credit_is_below_one_and_grows_with_what_is_right(drawn: tuple[Run, list
     step, bit = data.draw(st.sampled_from(wrong))
     better = [*got]
     better[step] = got[step][:bit] + run.outputs[step][bit] + got[step][bit + 1 :]
-    is_constant = not any({"0", "1"} <= {s[n] for s, c in zip(better, run.stimulus.is_compared, strict=True) if c} for n in range(3))
+    is_constant = not any(
+        {"0", "1"} <= {s[n] for s, c in zip(better, run.stimulus.is_compared, strict=True) if c} for n in range(3)
+    )
     assert is_constant or credit.value(run, better) >= value - 1e-12
 
 

@@ -128,14 +128,25 @@ def test_a_reference_without_a_defined_output_proves_nothing() -> None:
 
 def test_state_that_is_never_defined_proves_nothing() -> None:
     """The output is defined, but hangs on a counter that starts as X: a netlist loses what a simulator goes on with."""
-    hidden = clocked("reg [3:0] c; always @(posedge clk) begin c <= c + 1; if (rst) q <= 0; else if (c == 9) q <= 1; end")
-    [found] = run_all("equivalence_cases:prove_texts", [(hidden, clocked("always @(posedge clk) if (rst) q <= 0; else q <= q & d;"))])
+    hidden = clocked(
+        "reg [3:0] c; always @(posedge clk) begin c <= c + 1; if (rst) q <= 0; else if (c == 9) q <= 1; end"
+    )
+    [found] = run_all(
+        "equivalence_cases:prove_texts", [(hidden, clocked("always @(posedge clk) if (rst) q <= 0; else q <= q & d;"))]
+    )
     assert isinstance(found, Proof)
     assert found.outcome is Outcome.UNKNOWN
     assert found.is_references
 
 
-HOSTILE_TOPS = ["m; exec -- touch hacked", 'm"; exec -- touch hacked; "', "-auto-top", "m\nexec -- touch hacked", "\\m ;", "%n"]
+HOSTILE_TOPS = [
+    "m; exec -- touch hacked",
+    'm"; exec -- touch hacked; "',
+    "-auto-top",
+    "m\nexec -- touch hacked",
+    "\\m ;",
+    "%n",
+]
 
 
 @pytest.mark.parametrize("top", HOSTILE_TOPS)
@@ -149,7 +160,11 @@ def test_a_name_runs_no_command(top: str, tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_scripts_hold_no_name_of_a_design() -> None:
     """They are the same whatever the designs are called: names go through files."""
-    words = {word for part in (script.flatten("gold"), *(script.to_aiger(style, x) for style in Style for x in (True, False))) for word in part}
+    words = {
+        word
+        for part in (script.flatten("gold"), *(script.to_aiger(style, x) for style in Style for x in (True, False)))
+        for word in part
+    }
     assert all("exec" not in word and ";" not in word for word in words)
     with pytest.raises(ValueError, match="itertl_top"):
         rewrite.for_yosys("module m(input a); itertl_top u(a); endmodule module itertl_top(input a); endmodule", "m")
@@ -198,9 +213,11 @@ def test_rewriting_takes_promises_away_and_nothing_else() -> None:
         "always_ff @(posedge clk) priority if (s) q <= 1;\nendmodule : m\n"
     ).text
     found = rewrite.for_yosys(text, "m")
-    assert found == text.replace("module m ", "module itertl_top ").replace("endmodule : m", "endmodule : itertl_top").replace(
-        "(* keep *)", ""
-    ).replace("always_comb", "always @*").replace("unique", "").replace("always_ff", "always").replace("priority", "")
+    assert found == text.replace("module m ", "module itertl_top ").replace(
+        "endmodule : m", "endmodule : itertl_top"
+    ).replace("(* keep *)", "").replace("always_comb", "always @*").replace("unique", "").replace(
+        "always_ff", "always"
+    ).replace("priority", "")
 
 
 def test_other_ports_are_told_before_anything_is_proven() -> None:
@@ -247,22 +264,33 @@ def test_every_outcome_has_its_verdict(
 
 
 def test_a_counterexample_that_the_simulator_does_not_confirm_refutes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    gold = flat.Flat((flat.FlatPort("a", True, 4), flat.FlatPort("b", True, 4), flat.FlatPort("s", True, 2)), (), False, False, None, frozenset(), False)
+    gold = flat.Flat(
+        (flat.FlatPort("a", True, 4), flat.FlatPort("b", True, 4), flat.FlatPort("s", True, 2)),
+        (),
+        False,
+        False,
+        None,
+        frozenset(),
+        False,
+    )
     trace = proof.Trace(Style.COMBINATIONAL, gold, ({"a": "0101", "b": "0000", "s": "00"},))
-    monkeypatch.setattr(score.proof, "prove", lambda reference, candidate: Proof(Outcome.UNKNOWN, "a counterexample", trace))
+    monkeypatch.setattr(
+        score.proof, "prove", lambda reference, candidate: Proof(Outcome.UNKNOWN, "a counterexample", trace)
+    )
     got = score.score(ScoreItem(code=logic("always @* y = ~(~a);"), reference=logic("always @* y = a;"), top="m"))
     assert (got.verdict, got.value) == (Verdict.UNDECIDED, None)
     assert got.detail.startswith("unknown: ")
 
 
-RARE = (
-    "module m(input clk, rst, input [47:0] x, output reg q); always @(posedge clk) if (rst) q <= 0; else q <= {0}; endmodule"
-)
+RARE = "module m(input clk, rst, input [47:0] x, output reg q); always @(posedge clk) if (rst) q <= 0; else q <= {0}; endmodule"
 
 
 def test_the_proof_finds_what_random_vectors_cannot() -> None:
     """One word in 2 to the 48, made by arithmetic: the counterexample is played, and shows it."""
-    pair = (RARE.format("^x"), RARE.format("(^x) ^ (x[47:24] + x[23:0] == 24'h123456 && x[47:24] - x[23:0] == 24'h3210fe)"))
+    pair = (
+        RARE.format("^x"),
+        RARE.format("(^x) ^ (x[47:24] + x[23:0] == 24'h123456 && x[47:24] - x[23:0] == 24'h3210fe)"),
+    )
     [alone] = run_all("equivalence_cases:prove_texts", [pair])
     assert isinstance(alone, Proof)
     assert alone.trace is not None
@@ -273,7 +301,10 @@ def test_the_proof_finds_what_random_vectors_cannot() -> None:
 
 def test_a_proof_that_takes_too_long_ends() -> None:
     wide = "module m(input [23:0] a, b, output [47:0] y); assign y = {0}; endmodule"
-    pair = (wide.format("a * b"), wide.format("(a + b) * (a + b) / 4 - (a > b ? (a - b) * (a - b) / 4 : (b - a) * (b - a) / 4)"))
+    pair = (
+        wide.format("a * b"),
+        wide.format("(a + b) * (a + b) / 4 - (a > b ? (a - b) * (a - b) / 4 : (b - a) * (b - a) / 4)"),
+    )
     [found] = run_all("equivalence_cases:prove_texts", [pair])
     assert isinstance(found, Proof)
     assert found.outcome in (Outcome.TIMEOUT, Outcome.UNKNOWN)
@@ -340,7 +371,10 @@ def test_a_walk_through_all_states_is_one_step_after_the_other(network: aig.Aig)
         values = [False, *(bool(row >> number & 1) for number in range(network.num_inputs)), *state]
         for left, right in network.gates:
             values.append((values[left >> 1] ^ bool(left & 1)) & (values[right >> 1] ^ bool(right & 1)))
-        return [values[literal >> 1] ^ bool(literal & 1) for literal in (network.outputs[0], *(f for f, _ in network.latches))]
+        return [
+            values[literal >> 1] ^ bool(literal & 1)
+            for literal in (network.outputs[0], *(f for f, _ in network.latches))
+        ]
 
     seen = set()
     todo = [tuple(bool(first) for _, first in network.latches)]
@@ -362,7 +396,8 @@ def golden_pairs(data: Path) -> list[Pair]:
     v1 = {row["task_id"]: row["prompt"] + row["canonical_solution"] for row in rows}
     files = sorted((data / "upstream/verilog-eval-v2/dataset_spec-to-rtl").glob("*_ref.sv"))
     return [
-        (file.read_text().replace("RefModule", "m"), v1[file.name[:-7].split("_", 1)[1]].replace("top_module", "m")) for file in files
+        (file.read_text().replace("RefModule", "m"), v1[file.name[:-7].split("_", 1)[1]].replace("top_module", "m"))
+        for file in files
     ]
 
 
@@ -391,9 +426,15 @@ def test_no_mutant_that_differs_is_proven(shared_data: Path) -> None:
                 pairs.append((reference, mutant))
     assert len(pairs) >= 700
     found = run_all("equivalence_cases:prove_texts", list(pairs))
-    proven = [pair for pair, one in zip(pairs, found, strict=True) if isinstance(one, Proof) and one.outcome is Outcome.PROVEN]
+    proven = [
+        pair for pair, one in zip(pairs, found, strict=True) if isinstance(one, Proof) and one.outcome is Outcome.PROVEN
+    ]
     scores = run_all("itertl.scoring.vectors.score:score", items(proven))
-    wrong = [pair for pair, one in zip(proven, scores, strict=True) if isinstance(one, Score) and one.verdict is Verdict.WRONG_OUTPUT]
+    wrong = [
+        pair
+        for pair, one in zip(proven, scores, strict=True)
+        if isinstance(one, Score) and one.verdict is Verdict.WRONG_OUTPUT
+    ]
     assert all("$bits" in mutant for _, mutant in wrong), wrong
 
 
@@ -422,7 +463,13 @@ def test_data_that_comes_a_step_late_beside_several_clocks_is_not_proven() -> No
     two = "module m(input c, input k, input d, output reg q, output reg p); always @(posedge k) p <= d; {} endmodule"
     late = two.format("reg w; always @* w <= c; always @(posedge c) q <= w ^ p;")
     one = "module m(input c, input d, output reg q); {} endmodule"
-    pairs = [(two.format("always @(posedge c) q <= c ^ p;"), late), (one.format("always @(posedge c) q <= ~d;"), one.format("reg w; always @* w <= ~d; always @(posedge c) q <= w;"))]
+    pairs = [
+        (two.format("always @(posedge c) q <= c ^ p;"), late),
+        (
+            one.format("always @(posedge c) q <= ~d;"),
+            one.format("reg w; always @* w <= ~d; always @(posedge c) q <= w;"),
+        ),
+    ]
     several, alone = run_all("equivalence_cases:prove_texts", pairs)
     assert isinstance(several, Proof) and isinstance(alone, Proof)
     assert several.outcome is Outcome.UNSUPPORTED and "w" in several.detail, several
@@ -444,7 +491,10 @@ def test_a_counterexample_without_registers_is_kept(tmp_path: Path) -> None:
 
 def test_a_proof_that_another_seed_contradicts_is_open() -> None:
     """Two proofs, one of them made up: the adder is not the subtracter."""
-    pairs = [(logic("always @* y = a + b;"), logic("always @* y = b + a;")), (logic("always @* y = a + b;"), logic("always @* y = a - b;"))]
+    pairs = [
+        (logic("always @* y = a + b;"), logic("always @* y = b + a;")),
+        (logic("always @* y = a + b;"), logic("always @* y = a - b;")),
+    ]
     said = Score(scorer="equivalence", value=1.0, verdict=Verdict.PASSED, detail="proven: so it says")
     found, counts = recheck.recheck(items(pairs), [(said,), (said,)], num_workers=1, timeout_s=60)  # type: ignore[arg-type]
     assert counts == {"proven": 2, "confirmed": 1, "simulated": 0, "contradicted": 1, "open": 0}
@@ -470,8 +520,13 @@ def test_the_second_opinion_is_yosys_own(body: str, said: str) -> None:
 def test_proofs_of_the_generator_are_confirmed_by_the_second_opinion() -> None:
     """A sample of bundled problems, each reference against a copy with a wire more."""
     problems = load("synth-heldout", limit=12).problems
-    pairs = [(p.reference or "", (p.reference or "").replace("endmodule", "wire more = 1'b0;\nendmodule", 1)) for p in problems]
-    asked = [ScoreItem(code=mine, reference=theirs, top=p.top) for (theirs, mine), p in zip(pairs, problems, strict=True)]
+    pairs = [
+        (p.reference or "", (p.reference or "").replace("endmodule", "wire more = 1'b0;\nendmodule", 1))
+        for p in problems
+    ]
+    asked = [
+        ScoreItem(code=mine, reference=theirs, top=p.top) for (theirs, mine), p in zip(pairs, problems, strict=True)
+    ]
     taken = score_items(asked, ["equivalence"], num_workers=2, timeout_s=60)
     _, counts = recheck.recheck(asked, taken, num_workers=2, timeout_s=60)
     assert counts["proven"] >= 9 and counts["confirmed"] >= 9, counts
@@ -485,13 +540,19 @@ def test_a_counterexample_is_one_for_the_other_candidates_of_its_problem() -> No
     delayed = "wire [23:0] w; assign #1 w = a & b ^ c; always @*"
     reference = head + "always @* y = a & b ^ c;\nendmodule\n"
     found_out = f"{head}always @* if ({rare}) y = ~c; else y = a & b ^ c;\nendmodule\n"
-    hidden, right = f"{head}{delayed} if ({rare}) y = ~c; else y = w;\nendmodule\n", f"{head}{delayed} y = w;\nendmodule\n"
+    hidden, right = (
+        f"{head}{delayed} if ({rare}) y = ~c; else y = w;\nendmodule\n",
+        f"{head}{delayed} y = w;\nendmodule\n",
+    )
     other = "module m(input a, output y);\nassign #1 y = ~a;\nendmodule\n"
     asked = [ScoreItem(code=code, reference=reference, top="m") for code in (hidden, right, found_out)]
     asked.append(ScoreItem(code=other, reference=other.replace("#1", ""), top="m"))
     said = [scores[0] for scores in score_items(asked, ["equivalence"], num_workers=2, timeout_s=60)]
     assert [s.value for s in said] == [0.0, None, 0.0, None]
-    assert said[0].detail.startswith("refuted: by the counterexample of another candidate: ") and said[0].verdict is Verdict.WRONG_OUTPUT
+    assert (
+        said[0].detail.startswith("refuted: by the counterexample of another candidate: ")
+        and said[0].verdict is Verdict.WRONG_OUTPUT
+    )
     assert said[0].counterexample == said[2].counterexample != "" == said[1].counterexample
     alone = [scores[0] for scores in score_items(asked[:2], ["equivalence"], num_workers=2, timeout_s=60)]
     assert [s.value for s in alone] == [None, None]
@@ -502,16 +563,30 @@ def test_a_counterexample_is_one_for_the_other_candidates_of_its_problem() -> No
 @pytest.mark.parametrize(
     ("reference", "wrong"),
     [
-        ("if (rst) q <= 0; else if (a == 0) q <= q + 1;", "if (rst) n <= 0; else n <= n + 1; if (rst) q <= 0; else if (a == 0) q <= q + (n < 14'd9_999);"),
-        ("if (rst) q <= 0; else if (a == 0) q <= q + 1;", "n <= n + rst; if (rst & n < 14'd900) q <= 0; else if (a == 0) q <= q + 1;"),
+        (
+            "if (rst) q <= 0; else if (a == 0) q <= q + 1;",
+            "if (rst) n <= 0; else n <= n + 1; if (rst) q <= 0; else if (a == 0) q <= q + (n < 14'd9_999);",
+        ),
+        (
+            "if (rst) q <= 0; else if (a == 0) q <= q + 1;",
+            "n <= n + rst; if (rst & n < 14'd900) q <= 0; else if (a == 0) q <= q + 1;",
+        ),
     ],
 )
 def test_what_fails_late_is_seen_where_no_proof_speaks(reference: str, wrong: str) -> None:
     """A copy by ``<= #1`` stops the proof; the wrong ones count cycles, or resets."""
     head = "module m(input clk, input rst, input [3:0] a, output reg [3:0] q);\nreg [13:0] n = 0;\n"
-    codes = [f"{head}always @(posedge clk) begin {body.replace('<= q', '<= #1 q')} end\nendmodule\n" for body in (reference, wrong)]
+    codes = [
+        f"{head}always @(posedge clk) begin {body.replace('<= q', '<= #1 q')} end\nendmodule\n"
+        for body in (reference, wrong)
+    ]
     plain = f"{head}always @(posedge clk) begin {reference} end\nendmodule\n"
-    said = [scores[0] for scores in score_items([ScoreItem(code=c, reference=plain, top="m") for c in codes], ["equivalence"], num_workers=2, timeout_s=60)]
+    said = [
+        scores[0]
+        for scores in score_items(
+            [ScoreItem(code=c, reference=plain, top="m") for c in codes], ["equivalence"], num_workers=2, timeout_s=60
+        )
+    ]
     assert said[0].value is None and said[0].detail.startswith("unsupported: a delay"), said[0]
     assert said[1].value == 0 and said[1].detail.startswith("refuted: "), said[1]
 
@@ -558,13 +633,18 @@ def test_what_an_x_or_a_late_reset_hides_is_not_proven(reference: str, wrong: st
     """Each differs in a plain simulation, behind a rare word or before the first reset; the reference against itself stays proven, where it may."""
     asked = [f"{CLOCKED_HEAD}{body}\nendmodule\n" for body in (reference, wrong)]
     assert prove_pair(asked[0], asked[1]).outcome is not Outcome.PROVEN
-    assert prove_pair(asked[0], asked[0].replace("endmodule", "wire more = d;\nendmodule")).outcome is Outcome.PROVEN or "casex" in reference
+    assert (
+        prove_pair(asked[0], asked[0].replace("endmodule", "wire more = d;\nendmodule")).outcome is Outcome.PROVEN
+        or "casex" in reference
+    )
 
 
 def test_the_proof_of_one_value_of_a_parameter_is_none() -> None:
     reference = "module m #(parameter W = 4)(input [W-1:0] a, output [W-1:0] y);\nassign y = ~a;\nendmodule\n"
     wrong = reference.replace("~a", "W == 13 ? a : ~a")
-    assert [prove_pair(reference, text).outcome for text in (wrong, reference.replace("~a", "a ^ {W{1'b1}}"))] == [Outcome.UNSUPPORTED] * 2
+    assert [prove_pair(reference, text).outcome for text in (wrong, reference.replace("~a", "a ^ {W{1'b1}}"))] == [
+        Outcome.UNSUPPORTED
+    ] * 2
     assert prove_pair(reference, reference.replace("~a", "a")).trace is not None
 
 

@@ -15,11 +15,18 @@ from itertl.storage import write_records
 HEADER = "module m(input a, output y);\n"
 BODY = "assign y = a;\nendmodule\n"
 PAIR = {"id": 7, "reference": HEADER + BODY, "completion": BODY, "header": HEADER, "note": {"ü": [1, 2.5, None]}}
-RTLCODER = {"Instruction": "Copy", "Input": HEADER, "Response": [HEADER + "assign y = ;\nendmodule", HEADER + BODY], "Score": [0.5, 1]}
+RTLCODER = {
+    "Instruction": "Copy",
+    "Input": HEADER,
+    "Response": [HEADER + "assign y = ;\nendmodule", HEADER + BODY],
+    "Score": [0.5, 1],
+}
 
 
 def write(path: Path, *rows: object) -> Path:
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8"
+    )
     return path
 
 

@@ -28,14 +28,22 @@ def mutant(text: str, other: str, rng: random.Random) -> str:
     one, two = rng.choice(tokens), rng.choice(tokens)
     way = rng.randrange(8)
     numbers = [token for token in tokens if token.kind == "number"]
-    ranges = [at for at in range(len(tokens) - 4) if tokens[at].text == "[" and tokens[at + 2].text == ":" and tokens[at + 4].text == "]"]
+    ranges = [
+        at
+        for at in range(len(tokens) - 4)
+        if tokens[at].text == "[" and tokens[at + 2].text == ":" and tokens[at + 4].text == "]"
+    ]
     if way == 0:
         return text[: one.start] + text[one.end :]
     if way == 1:
         return f"{text[: one.end]} {text[one.start :]}"
     if way == 2:
         first, last = sorted((one, two), key=lambda token: token.start)
-        return text if first == last else text[: first.start] + last.text + text[first.end : last.start] + first.text + text[last.end :]
+        return (
+            text
+            if first == last
+            else text[: first.start] + last.text + text[first.end : last.start] + first.text + text[last.end :]
+        )
     if way == 3 and lent:
         return _put(text, one, rng.choice(lent).text)
     if way == 4 and ranges:
@@ -69,19 +77,34 @@ def faults(items: Sequence[ScoreItem], workers: int = 2) -> list[tuple[str, str,
     """(scorer, detail, code) of every score that is a tool's fault."""
     rows = score_items(items, list(SCORERS), num_workers=workers, timeout_s=120)
     ours = (Verdict.TOOL_FAILED, Verdict.TOOL_MISSING)
-    return [(s.scorer, s.detail, item.code) for item, row in zip(items, rows, strict=True) for s in row if s.verdict in ours]
+    return [
+        (s.scorer, s.detail, item.code) for item, row in zip(items, rows, strict=True) for s in row if s.verdict in ours
+    ]
 
 
 def bundled(count: int) -> list[tuple[str, str, str]]:
-    pairs = [(problem.reference, problem.reference, problem.top) for problem in generate(7, count) if problem.reference and problem.top]
+    pairs = [
+        (problem.reference, problem.reference, problem.top)
+        for problem in generate(7, count)
+        if problem.reference and problem.top
+    ]
     return pairs + [(design(name), design(name), "t") for name in DESIGNS]
 
 
 def replayed(data: Path) -> list[tuple[str, str, str]]:
     """Real completions, each with another one of its problem that passed as the reference."""
     benchmark = load("verilogeval-v1-machine", data)
-    rows = [json.loads(line) for line in (data / "replay" / "dpskcoder7b_machine.jsonl").read_text("utf-8").splitlines()]
-    texts = [(r["task_id"], r["passed"], r["completion"] if r["full_module"] else benchmark.by_id[r["task_id"]].header + "\n" + r["completion"]) for r in rows]
+    rows = [
+        json.loads(line) for line in (data / "replay" / "dpskcoder7b_machine.jsonl").read_text("utf-8").splitlines()
+    ]
+    texts = [
+        (
+            r["task_id"],
+            r["passed"],
+            r["completion"] if r["full_module"] else benchmark.by_id[r["task_id"]].header + "\n" + r["completion"],
+        )
+        for r in rows
+    ]
     right = {task: text for task, is_right, text in texts if is_right}
     return [(text, right[task], "top_module") for task, _, text in texts if task in right]
 

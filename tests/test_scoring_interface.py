@@ -45,7 +45,9 @@ def test_ports_with_width_sign_and_direction() -> None:
         ("initial q = 0; always begin @(posedge a); q <= b; end", [("a", RISING)], []),
     ],
 )  # fmt: skip
-def test_clocks_and_resets_by_use(body: str, clocks: list[tuple[str, frozenset[str]]], resets: list[tuple[str, bool, bool]]) -> None:
+def test_clocks_and_resets_by_use(
+    body: str, clocks: list[tuple[str, frozenset[str]]], resets: list[tuple[str, bool, bool]]
+) -> None:
     found = module("input a, input b, input c", body)
     assert found.clocks == tuple(Clock(*clock) for clock in clocks)
     assert found.resets == tuple(Reset(*reset) for reset in resets)
@@ -137,4 +139,6 @@ def test_every_reference_of_verilogeval_has_an_interface(shared_data: Path) -> N
         is_clocked = "posedge" in found.text or "negedge" in found.text
         assert bool(seen.clocks) is seen.has_state is is_clocked, row["task_id"]
         assert all(clock.name in ("clk", "clock") for clock in seen.clocks)
-        assert {port.name for port in seen.inputs if "reset" in port.name} == {r.name for r in seen.resets if "reset" in r.name}
+        assert {port.name for port in seen.inputs if "reset" in port.name} == {
+            r.name for r in seen.resets if "reset" in r.name
+        }

@@ -46,7 +46,9 @@ def test_a_rung_is_taken_only_where_the_one_below_is_held(tmp_path: Path) -> Non
 
 def test_scorers_beside_the_ladder_are_taken_of_all(tmp_path: Path) -> None:
     names = [RUNGS[1], "scoring_hooks:length", RUNGS[0]]
-    found = score_items(items_of(["0 1", "1 0.25"], tmp_path / "calls"), names, rungs=[RUNGS[0], RUNGS[1]], num_workers=1)
+    found = score_items(
+        items_of(["0 1", "1 0.25"], tmp_path / "calls"), names, rungs=[RUNGS[0], RUNGS[1]], num_workers=1
+    )
     assert [[s.scorer for s in row] for row in found] == [["scoring_hooks:length", RUNGS[0]], names]
 
 
@@ -91,7 +93,9 @@ def test_what_is_left_of_the_bound_ends_a_rung(tmp_path: Path) -> None:
 def scores(**values: float | Verdict | None) -> list[Score]:
     """A verdict stands for a score without a value."""
     return [
-        Score(scorer=n, value=None, verdict=v) if isinstance(v, Verdict) else Score(scorer=n, value=v, verdict=Verdict.SCORED)
+        Score(scorer=n, value=None, verdict=v)
+        if isinstance(v, Verdict)
+        else Score(scorer=n, value=v, verdict=Verdict.SCORED)
         for n, v in values.items()
     ]
 
@@ -209,7 +213,9 @@ def test_the_watch_by_hand() -> None:
     z = [1.0, 0.6, 0.0, None, 0.0]
     # ordered by z with beta 0.2: 1<0, 2<0, 4<0, 2<1, 4<1; the paper's score orders those with row 4 alone
     assert share_missed([list(zip(rows, z, strict=True))], 0.2) == pytest.approx(3 / 5)
-    config = ScoreConfig(scorers=("rtlcoder", "syntax", "vectors"), combine="ladder", ladder={"syntax": 0.5, "vectors": 1.0})
+    config = ScoreConfig(
+        scorers=("rtlcoder", "syntax", "vectors"), combine="ladder", ladder={"syntax": 0.5, "vectors": 1.0}
+    )
     assert rung_counts(rows, config) == {"": 2, "syntax": 2, "vectors": 1}
 
 

@@ -15,7 +15,9 @@ from itertl.tools import pool, yosys
 
 XOR = logic("always @* y = a ^ b;")
 PRODUCT = logic("always @* y = a * b;")
-SUM = logic("always @* y = (b[0] ? a : 4'd0) + (b[1] ? {a[2:0], 1'b0} : 4'd0) + (b[2] ? {a[1:0], 2'b0} : 4'd0) + (b[3] ? {a[0], 3'b0} : 4'd0);")
+SUM = logic(
+    "always @* y = (b[0] ? a : 4'd0) + (b[1] ? {a[2:0], 1'b0} : 4'd0) + (b[2] ? {a[1:0], 2'b0} : 4'd0) + (b[3] ? {a[0], 3'b0} : 4'd0);"
+)
 LIBERTY = """
 library(tiny) {
   cell(INV) { area : 1; pin(A) { direction : input; } pin(Y) { direction : output; function : "A'"; } }
@@ -42,7 +44,9 @@ def test_right_designs_are_measured_and_wrong_ones_are_not() -> None:
         (XOR, logic("always @* y = 4'bx;")),
         (clocked("always @(posedge clk) q <= d & ~rst;"), clocked("always @(posedge clk) if (rst) q <= 0; else q <= d;")),
     ]  # fmt: skip
-    same, larger, smaller, wrong, delayed, empty, undefined, register = scores([ScoreItem(code=c, reference=r, top="m") for c, r in cases])
+    same, larger, smaller, wrong, delayed, empty, undefined, register = scores(
+        [ScoreItem(code=c, reference=r, top="m") for c, r in cases]
+    )
     assert (same.verdict, same.value) == (Verdict.SCORED, 1.0)
     assert same.detail.startswith("cells 4 (reference 4), transistors ")
     assert larger.verdict is Verdict.SCORED
@@ -65,7 +69,10 @@ def test_value_is_the_geometric_mean_of_capped_ratios() -> None:
 
 
 def test_registers_that_yosys_has_no_number_for_count() -> None:
-    module = {"estimated_num_transistors": "28+", "num_cells_by_type": {"$_DFF_P_": 1, "$_NOT_": 6, "$_DFF_PN0_": 2, "$_DLATCH_P_": 1}}
+    module = {
+        "estimated_num_transistors": "28+",
+        "num_cells_by_type": {"$_DFF_P_": 1, "$_NOT_": 6, "$_DFF_PN0_": 2, "$_DLATCH_P_": 1},
+    }
     assert ppa._transistors(module) == 28 + 2 * 24 + 12  # type: ignore[arg-type]
 
 
@@ -75,10 +82,18 @@ def test_a_liberty_file_gives_areas(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("ITERTL_LIBERTY", str(library))
     assert ppa.liberty() == library
     reference = logic("always @* y = {3'b0, a[0]};")
-    [found] = scores([ScoreItem(code=logic("wire [3:0] t = ~{3'b111, ~a[0]}; always @* y = t;"), reference=reference, top="m")])
+    [found] = scores(
+        [ScoreItem(code=logic("wire [3:0] t = ~{3'b111, ~a[0]}; always @* y = t;"), reference=reference, top="m")]
+    )
     assert found.verdict is Verdict.SCORED
     assert "area 0 (0)" in found.detail
-    [inverted] = scores([ScoreItem(code=logic("always @* y = ~{3'b0, a[0]};"), reference=logic("always @* y = {3'b111, ~a[0]};"), top="m")])
+    [inverted] = scores(
+        [
+            ScoreItem(
+                code=logic("always @* y = ~{3'b0, a[0]};"), reference=logic("always @* y = {3'b111, ~a[0]};"), top="m"
+            )
+        ]
+    )
     assert "cells 1 (reference 1), area 1 (1)" in inverted.detail
     generic = ppa.version()
     library.write_text(LIBERTY.replace("area : 2", "area : 3"))

@@ -49,7 +49,11 @@ def take(code: str) -> Score:
         ("endmodule", "endmodul", "'endmodule' in place of 'endmodul'"),
         ("assign odd = sum", "assign odd = smu", "'smu' called 'sum'"),
         ("output reg", "output", "sum made variables"),
-        ("  wire [4:0] next;\n  integer n;\n  assign next", "  integer n;\n  always @* next", "next;' put in at line 1"),
+        (
+            "  wire [4:0] next;\n  integer n;\n  assign next",
+            "  integer n;\n  always @* next",
+            "next;' put in at line 1",
+        ),
         ("module adder", "module add", "'add' called 'adder'"),
         ("output odd", "output is_odd", "'odd'"),
         ("reg [4:0] sum", "reg [5:0] sum", "5 bits for 'sum'"),
@@ -88,7 +92,10 @@ def test_each_token_more_that_the_parser_asks_for_halves_the_value() -> None:
         ("", Verdict.NO_CODE),
         ("an adder of a and b, registered", Verdict.NO_CODE),
         (TEXT.replace("a + b;", "a + * b;").replace("endcase", ""), Verdict.SYNTAX_ERROR),  # two mistakes
-        (TEXT.replace("a + b;", "a + b").replace("endmodule", "initial $fdisplay(1, n); endmodule"), Verdict.SCORED),  # gamed, once it is mended
+        (
+            TEXT.replace("a + b;", "a + b").replace("endmodule", "initial $fdisplay(1, n); endmodule"),
+            Verdict.SCORED,
+        ),  # gamed, once it is mended
         (TEXT.replace("a + b;", "a + b") + "//" + " " * repair.MAX_CHARS, Verdict.SYNTAX_ERROR),
     ],
 )
@@ -116,18 +123,36 @@ def test_a_token_changed_is_looked_at_in_bounded_time_and_the_same_way(number: i
     assert all(repair.ports_of(mend.text, "adder") == asked for mend in first)
 
 
-CONFIG = ScoreConfig(scorers=("gate", "vectors", "repair"), combine="ladder", ladder={"gate": 0.2, "vectors": (0.6, 0.8)}, floor={"repair": (0.3, 0.5)})
+CONFIG = ScoreConfig(
+    scorers=("gate", "vectors", "repair"),
+    combine="ladder",
+    ladder={"gate": 0.2, "vectors": (0.6, 0.8)},
+    floor={"repair": (0.3, 0.5)},
+)
 
 
 @pytest.mark.parametrize(
     ("gate", "mended", "z"),
-    [(0.5, 0.0, 0.1), (0.5, 0.01, 0.302), (0.5, 0.5, 0.4), (0.5, 1.0, 0.5), (1.0, 1.0, 0.5), (0.5, Verdict.UNDECIDED, 0.1), (0.5, Verdict.TOOL_FAILED, None)],
+    [
+        (0.5, 0.0, 0.1),
+        (0.5, 0.01, 0.302),
+        (0.5, 0.5, 0.4),
+        (0.5, 1.0, 0.5),
+        (1.0, 1.0, 0.5),
+        (0.5, Verdict.UNDECIDED, 0.1),
+        (0.5, Verdict.TOOL_FAILED, None),
+    ],
 )
 def test_a_floor_by_hand(gate: float, mended: float | Verdict, z: float | None) -> None:
     """Heights over the top of 0.8: 0.302 means (0.3 + 0.01·0.2) / 0.8."""
-    scores = [Score(scorer="gate", value=gate, verdict=Verdict.SCORED), Score(scorer="vectors", value=0.0, verdict=Verdict.WRONG_OUTPUT)]
+    scores = [
+        Score(scorer="gate", value=gate, verdict=Verdict.SCORED),
+        Score(scorer="vectors", value=0.0, verdict=Verdict.WRONG_OUTPUT),
+    ]
     is_open = isinstance(mended, Verdict)
-    scores.append(Score(scorer="repair", value=None if is_open else mended, verdict=mended if is_open else Verdict.SCORED))
+    scores.append(
+        Score(scorer="repair", value=None if is_open else mended, verdict=mended if is_open else Verdict.SCORED)
+    )
     assert combine(scores, CONFIG) == (None if z is None else pytest.approx(z / 0.8))
     with pytest.raises(RecipeError, match="'repair'"):
         combine(scores[:2], CONFIG)

@@ -155,12 +155,19 @@ def test_syntax_and_icarus(code: str, top: str | None, by_slang: Verdict, by_ica
         (-9, "", True, Verdict.TIMEOUT),
         (134, "terminate called: std::bad_alloc\nAborted", False, Verdict.TIMEOUT),
         (134, "ivl: net_func.cc: Assertion `0' failed.\nAborted", False, Verdict.UNDECIDED),
-        (134, "design.v:1: error: part select d[-1:0] is out of order.\ndesign.v:1: assert: expr_synth.cc:102: failed assertion\nAborted", False, Verdict.COMPILE_ERROR),
+        (
+            134,
+            "design.v:1: error: part select d[-1:0] is out of order.\ndesign.v:1: assert: expr_synth.cc:102: failed assertion\nAborted",
+            False,
+            Verdict.COMPILE_ERROR,
+        ),
         (-11, "", False, Verdict.UNDECIDED),
         (-9, "", False, Verdict.TOOL_FAILED),
     ],
 )
-def test_icarus_tells_the_texts_fault_from_its_own(returncode: int, stderr: str, timed_out: bool, verdict: Verdict) -> None:
+def test_icarus_tells_the_texts_fault_from_its_own(
+    returncode: int, stderr: str, timed_out: bool, verdict: Verdict
+) -> None:
     assert icarus._judge(sandbox.Completed(returncode, "", stderr, timed_out, False, 0.1))[0] is verdict
 
 
@@ -175,7 +182,14 @@ def test_arbitrary_text_gets_a_score(code: str, reference: str, header: str) -> 
 
 
 def test_surrogates_and_nul_get_a_score() -> None:
-    for code in ("\ud800", "module m; \udfff endmodule", "\0", "module m; // \0\nendmodule", "`\ud800", "\ufeff" + REFERENCE):
+    for code in (
+        "\ud800",
+        "module m; \udfff endmodule",
+        "\0",
+        "module m; // \0\nendmodule",
+        "`\ud800",
+        "\ufeff" + REFERENCE,
+    ):
         for scorer in (rtlcoder.score, syntax.score, rouge_l.characters, rouge_l.tokens, icarus.score):
             score = scorer(item(code))
             assert score.value is not None and 0 <= score.value <= 1

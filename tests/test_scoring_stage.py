@@ -24,7 +24,9 @@ from itertl.scoring.stage import score_candidates
 from itertl.storage import read_records
 
 HEADER = "module m(input a, output y);\n"
-PROBLEM = Problem.create(instruction="Copy.", header=HEADER, reference=HEADER + "assign y = a;\nendmodule\n", top="m", source="test")
+PROBLEM = Problem.create(
+    instruction="Copy.", header=HEADER, reference=HEADER + "assign y = a;\nendmodule\n", top="m", source="test"
+)
 
 
 def candidate(index: int, code: str, **fields: object) -> Candidate:
@@ -127,7 +129,9 @@ def test_a_crash_is_tried_again(tmp_path: Path) -> None:
         ("hangs_on_long", False, None, Verdict.TOOL_FAILED),  # no tool to blame the text's stall on
     ],
 )
-def test_stalls(hook: str, runs_a_tool: bool, value: float | None, verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stalls(
+    hook: str, runs_a_tool: bool, value: float | None, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = f"scoring_hooks:{hook}"
     monkeypatch.setattr(scorers, "STALLED_BY_TEXT", frozenset({name} if runs_a_tool else ()))
     [score] = run([ScoreItem("x" * 200)], name, timeout_s=1.5)
@@ -210,7 +214,9 @@ def test_kill_and_resume_end_in_the_same_bytes(tmp_path: Path) -> None:
 
     def attempt(kill_at: str) -> int:
         env = {**os.environ, "ITERTL_KILL_AT": kill_at, "PYTHONPATH": str(Path(__file__).parent)}
-        return subprocess.run([sys.executable, str(script), str(killed)], env=env, timeout=120, capture_output=True).returncode
+        return subprocess.run(
+            [sys.executable, str(script), str(killed)], env=env, timeout=120, capture_output=True
+        ).returncode
 
     assert attempt("score.item:4") == -signal.SIGKILL
     partial = tmp_path / "killed.jsonl.partial"
@@ -227,21 +233,34 @@ def test_resuming_asks_a_broken_tool_again_and_nothing_else(tmp_path: Path) -> N
     calls, log = tmp_path / "calls", tmp_path / "log"
     items = [ScoreItem(code, header=str(calls)) for code in ("a", "bb")]
     score_items(items, ["scoring_hooks:counted"], num_workers=1, log=log)
-    log.write_text(log.read_text().replace('"value": 0.01, "verdict": "scored"', '"value": null, "verdict": "tool_failed"'))
+    log.write_text(
+        log.read_text().replace('"value": 0.01, "verdict": "scored"', '"value": null, "verdict": "tool_failed"')
+    )
     rows = score_items(items, ["scoring_hooks:counted"], num_workers=1, log=log)
     assert [row[0].value for row in rows] == [0.01, 0.02]
     assert sorted(calls.read_text().split()) == ["a", "a", "bb"]
     assert all(row[0].verdict.fault is Fault.NONE for row in rows)
 
 
-def test_a_users_scorer_that_raises_stops_the_call_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own_scorer.py").write_text("def score(item):\n    if item.code.endswith('!'):\n        raise ValueError('odd')\n    return 1\n")
+def test_a_users_scorer_that_raises_stops_the_call_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_scorer.py").write_text(
+        "def score(item):\n    if item.code.endswith('!'):\n        raise ValueError('odd')\n    return 1\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
-    lines = [{"reference": "module m; endmodule", "completion": text} for text in ("module m; endmodule!", "module m; endmodule")]
+    lines = [
+        {"reference": "module m; endmodule", "completion": text}
+        for text in ("module m; endmodule!", "module m; endmodule")
+    ]
     source = tmp_path / "pairs.jsonl"
     source.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with pytest.raises(ToolFailed, match=r"own_scorer:score: (raised ValueError: odd \(.*own_scorer\.py:3\)|scorer .* returned a int)"):
+    with pytest.raises(
+        ToolFailed, match=r"own_scorer:score: (raised ValueError: odd \(.*own_scorer\.py:3\)|scorer .* returned a int)"
+    ):
         score_file(source, ["own_scorer:score"], tmp_path / "out.jsonl", num_workers=1)
     assert not (tmp_path / "out.jsonl").exists()
-    found = score_file(source, ["own_scorer:score"], tmp_path / "out.jsonl", num_workers=1, keep_going=True)["scorers"]["own_scorer:score"]
+    found = score_file(source, ["own_scorer:score"], tmp_path / "out.jsonl", num_workers=1, keep_going=True)["scorers"][
+        "own_scorer:score"
+    ]
     assert found["unscored"] == 2 and "own_scorer.py:3" in found["first_failure"]

@@ -155,7 +155,10 @@ def test_right_and_wrong_answers_of_a_class(name: str) -> None:
         found = take(ports, right, body)
         assert found.verdict is Verdict.WRONG_OUTPUT, body
         assert found.value is not None and 0 <= found.value < 1
-        assert re.match(r"share [01]\.\d+; output \w+: \d+'b[01xz]+, the reference has \d+'b[01xz]+, at step \d+ of \d+ \(", found.detail)
+        assert re.match(
+            r"share [01]\.\d+; output \w+: \d+'b[01xz]+, the reference has \d+'b[01xz]+, at step \d+ of \d+ \(",
+            found.detail,
+        )
 
 
 def test_order_of_ports_and_sign_are_free() -> None:
@@ -171,7 +174,11 @@ def test_order_of_ports_and_sign_are_free() -> None:
         ("module m(input a, output y", Verdict.SYNTAX_ERROR, ""),
         ("module n(input a, output y); assign y = a; endmodule", Verdict.ELABORATION_ERROR, "no module named 'm'"),
         ("module m(input a, output z); assign z = a; endmodule", Verdict.ELABORATION_ERROR, "port y: missing"),
-        ("module m(input a, output [1:0] y); assign y = a; endmodule", Verdict.ELABORATION_ERROR, "port y: 2 bits, the reference has 1"),
+        (
+            "module m(input a, output [1:0] y); assign y = a; endmodule",
+            Verdict.ELABORATION_ERROR,
+            "port y: 2 bits, the reference has 1",
+        ),
         ("module m(input a, inout y); assign y = a; endmodule", Verdict.ELABORATION_ERROR, "port y is bidirectional"),
         ("module m(input a, output y); assign y = b; endmodule", Verdict.ELABORATION_ERROR, "b"),
     ],
@@ -223,12 +230,21 @@ ATTACKS = {
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_gets_next_to_nothing(name: str) -> None:
     found = score(ScoreItem(module("input clk, input rst, output [3:0] q", ATTACKS[name]), "", RIGHT, "m"))
-    assert found.verdict.value in ("gamed", "wrong_output", "timeout", "elaboration_error", "compile_error", "runtime_error")
+    assert found.verdict.value in (
+        "gamed",
+        "wrong_output",
+        "timeout",
+        "elaboration_error",
+        "compile_error",
+        "runtime_error",
+    )
     assert found.value is not None and found.value < 0.05, found.detail
 
 
 def test_a_module_called_like_something_of_the_reference_does_not_replace_it() -> None:
-    reference = module("input a, output y", "inv u(.a(a), .y(y)); endmodule module inv(input a, output y); assign y = ~a;")
+    reference = module(
+        "input a, output y", "inv u(.a(a), .y(y)); endmodule module inv(input a, output y); assign y = ~a;"
+    )
     code = module("input a, output y", "inv u(.a(a), .y(y)); endmodule module inv(input a, output y); assign y = a;")
     assert score(ScoreItem(code, "", reference, "m")).verdict is Verdict.WRONG_OUTPUT
 
@@ -258,7 +274,9 @@ def test_a_reference_with_delays_is_given_time(text: str, nanoseconds: int) -> N
 
 
 def test_what_the_reference_leaves_open_is_free() -> None:
-    right = module("input [1:0] s, output reg y", "always @* case (s) 0: y = 0; 1: y = 1; 2: y = 1; default: y = 1'bx; endcase")
+    right = module(
+        "input [1:0] s, output reg y", "always @* case (s) 0: y = 0; 1: y = 1; 2: y = 1; default: y = 1'bx; endcase"
+    )
     for last in ("0", "1", "1'bz"):
         closed = right.replace("1'bx", last)
         assert score(ScoreItem(closed, "", right, "m")).value == 1.0
@@ -312,7 +330,11 @@ def test_vcd_of_the_first_mismatch(tmp_path: Path) -> None:
     assert not write_vcd(ScoreItem(RIGHT, "", RIGHT, "m"), path) and not path.exists()
     assert write_vcd(ScoreItem(RIGHT.replace("q + 1", "q + 2"), "", RIGHT, "m"), path)
     text = path.read_text()
-    assert [scope for scope in ("inputs", "candidate", "reference") if f"$scope module {scope} $end" in text] == ["inputs", "candidate", "reference"]
+    assert [scope for scope in ("inputs", "candidate", "reference") if f"$scope module {scope} $end" in text] == [
+        "inputs",
+        "candidate",
+        "reference",
+    ]
     assert "$var wire 4 " in text and text.index("$enddefinitions") < text.index("\n#")
     times = [int(line[1:]) for line in text.splitlines() if re.fullmatch(r"#\d+", line)]
     assert times == sorted(times) and len(times) <= 42
@@ -375,7 +397,10 @@ def test_inputs_and_clock_never_change_in_one_step(seed: int, width: int) -> Non
 def test_verilogeval_references_against_themselves_and_the_other_version(shared_data: Path) -> None:
     """A part of the problems: the reference of version 2 is right by that of version 1, and the other way round."""
     folder = shared_data / "upstream" / "verilog-eval-v2" / "dataset_code-complete-iccad2023"
-    rows = [json.loads(line) for line in (shared_data / "verilogeval_v1_human.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [
+        json.loads(line)
+        for line in (shared_data / "verilogeval_v1_human.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     for row in rows[::11]:
         own = row["prompt"] + "\n" + row["canonical_solution"]
         [file] = folder.glob(f"Prob???_{row['task_id']}_ref.sv")
@@ -424,7 +449,11 @@ def test_slangs_invalid_nodes_are_no_fault_of_ours() -> None:
 def test_what_the_simulator_lacks_is_no_fault_of_the_design(body: str, verdict: Verdict) -> None:
     """It is judged as plain Verilog, or nothing is said of it."""
     reference = "module m(input [3:0] a, output reg [3:0] y); always @* y = {a[0], a[1], a[2], a[3]}; endmodule"
-    found = score(ScoreItem(code=f"module m(input logic [3:0] a, output logic [3:0] y); {body} endmodule", reference=reference, top="m"))
+    found = score(
+        ScoreItem(
+            code=f"module m(input logic [3:0] a, output logic [3:0] y); {body} endmodule", reference=reference, top="m"
+        )
+    )
     assert found.verdict is verdict and (found.value is None) == (verdict is Verdict.UNDECIDED)
 
 
@@ -432,6 +461,8 @@ def test_what_the_simulator_lacks_is_no_fault_of_the_design(body: str, verdict: 
 def test_both_branches_of_a_tools_macro_must_be_right(hidden: str, value: float | None) -> None:
     reference = "module m(input a, input b, output y);\nassign y = a & b;\nendmodule\n"
     for branches in ((hidden, "a & b"), ("a & b", hidden)):
-        code = "module m(input a, input b, output y);\n`ifdef __ICARUS__\nassign y = {};\n`else\nassign y = {};\n`endif\nendmodule\n".format(*branches)
+        code = "module m(input a, input b, output y);\n`ifdef __ICARUS__\nassign y = {};\n`else\nassign y = {};\n`endif\nendmodule\n".format(
+            *branches
+        )
         found = score(ScoreItem(code=code, reference=reference, top="m"))
         assert (found.value == 1.0) == (value == 1.0) and found.value is not None, found

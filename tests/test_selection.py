@@ -14,7 +14,9 @@ from report_builder import metrics, summary, telemetry
 def rows(*correct: int | None) -> list[IterationMetrics]:
     """Metrics of 0, 1, … iterations with so many of ten right; None: not judged."""
     return [
-        metrics(n, [] if c is None else [summary({Verdict.PASSED: c, Verdict.WRONG_OUTPUT: 10 - c}, "held 1.0 (short)")])
+        metrics(
+            n, [] if c is None else [summary({Verdict.PASSED: c, Verdict.WRONG_OUTPUT: 10 - c}, "held 1.0 (short)")]
+        )
         for n, c in enumerate(correct)
     ]
 

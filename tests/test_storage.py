@@ -19,7 +19,9 @@ def problem(text: str = "Build it") -> Problem:
 
 
 @given(st.text(), st.text())
-def test_records_survive_the_disk_whatever_the_text(tmp_path_factory: pytest.TempPathFactory, first: str, second: str) -> None:
+def test_records_survive_the_disk_whatever_the_text(
+    tmp_path_factory: pytest.TempPathFactory, first: str, second: str
+) -> None:
     path = tmp_path_factory.mktemp("records") / "p.jsonl"
     rows = [problem(first), problem(second)]
     storage.write_records(path, rows)
@@ -128,13 +130,22 @@ def test_records_are_frozen() -> None:
 
 def test_seeds_depend_on_the_whole_path_and_on_nothing_else() -> None:
     assert derive_seed(0, "sample", 1) == derive_seed(0, "sample", 1)
-    seeds = {derive_seed(0, "a", "b"), derive_seed(0, "ab"), derive_seed(0, "a", 1), derive_seed(0, "a", "1"), derive_seed(1, "a", "b")}
+    seeds = {
+        derive_seed(0, "a", "b"),
+        derive_seed(0, "ab"),
+        derive_seed(0, "a", 1),
+        derive_seed(0, "a", "1"),
+        derive_seed(1, "a", "b"),
+    }
     assert len(seeds) == 5 and all(0 <= s < 2**63 for s in seeds)
     assert derive_seed(7, "golden") == 3509086690657204889
 
 
 def test_a_library_that_quotes_the_system_is_understood(tmp_path: Path) -> None:
-    with pytest.raises(WriteFailed, match=r"checkpoint: .* \(No space left on device\); .*free some space"), storage.saves_to(tmp_path / "checkpoint"):
+    with (
+        pytest.raises(WriteFailed, match=r"checkpoint: .* \(No space left on device\); .*free some space"),
+        storage.saves_to(tmp_path / "checkpoint"),
+    ):
         raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
     with pytest.raises(RuntimeError, match="shape"), storage.saves_to(tmp_path / "checkpoint"):
         raise RuntimeError("a wrong shape")

@@ -49,14 +49,32 @@ def study_file(folder: Path, arms: str, more: str = "", seeds: str = "[0, 1]", c
 
 
 def test_an_arm_is_the_base_with_its_own_keys_nested_or_dotted(tmp_path: Path) -> None:
-    path = study_file(tmp_path, "{late: {method: itertl, start: {arm: sft, iteration: 2}}, sft: {method: sft, train: {epochs: 5, lora: {rank: 4}}, score.weights: {rtlcoder: 2}}, plain: }")
+    path = study_file(
+        tmp_path,
+        "{late: {method: itertl, start: {arm: sft, iteration: 2}}, sft: {method: sft, train: {epochs: 5, lora: {rank: 4}}, score.weights: {rtlcoder: 2}}, plain: }",
+    )
     study = load_study(path, ["data.limit=3"])
-    assert [(arm.name, seed) for arm, seed in study.jobs()] == [("sft", 0), ("late", 0), ("plain", 0), ("sft", 1), ("late", 1), ("plain", 1)]
+    assert [(arm.name, seed) for arm, seed in study.jobs()] == [
+        ("sft", 0),
+        ("late", 0),
+        ("plain", 0),
+        ("sft", 1),
+        ("late", 1),
+        ("plain", 1),
+    ]
     recipe = study.recipe(study.arm("sft"), 1)
     lora = recipe.train.lora
-    assert (recipe.seed, recipe.method, recipe.train.epochs, recipe.train.learning_rate, recipe.data.limit) == (1, "sft", 5, 1e-3, 3)
+    assert (recipe.seed, recipe.method, recipe.train.epochs, recipe.train.learning_rate, recipe.data.limit) == (
+        1,
+        "sft",
+        5,
+        1e-3,
+        3,
+    )
     assert lora is not None and (lora.rank, lora.alpha) == (4, 32.0) and recipe.score.weights == {"rtlcoder": 2}
-    assert study.recipe(study.arm("late"), 1, out=tmp_path).model.path == str(tmp_path / "sft/seed-1/iter-01/checkpoint")
+    assert study.recipe(study.arm("late"), 1, out=tmp_path).model.path == str(
+        tmp_path / "sft/seed-1/iter-01/checkpoint"
+    )
 
 
 SFT = "{sft: {method: sft}"
@@ -73,7 +91,11 @@ FAULTS = [
     (SFT + ", a: {start: {arm: b, iteration: 1}}}", {}, r"arms.a.start.arm: 'b' is no arm"),
     (SFT + ", a: {start: {arm: sft, iteration: 9}}}", {}, r"arms.a.start.iteration: 9, but sft has 2 iterations"),
     (SFT + ", a: {start: {arm: sft, iteration: 1}, model: {path: x}}}", {}, r"arms.a.model.path: conflicts with start"),
-    (SFT + ", a: {start: {arm: b, iteration: 1}}, b: {start: {arm: a, iteration: 1}}}", {}, r"arms.a: a, b wait for each other"),
+    (
+        SFT + ", a: {start: {arm: b, iteration: 1}}, b: {start: {arm: a, iteration: 1}}}",
+        {},
+        r"arms.a: a, b wait for each other",
+    ),
     ("{figures: {method: sft}}", {"control": "figures"}, r"arms.figures: .*are the study's own"),
     ("{}", {}, r"study.yaml: arms: "),
     ("[sft]", {}, r"study.yaml: arms: takes keys and values"),
@@ -106,7 +128,10 @@ def test_the_command_refuses_in_one_line_and_writes_nothing(tmp_path: Path) -> N
         done = itertl("study", *arguments, "--out", out)
         assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
     other = itertl("run", path, "--out", out)
-    assert other.returncode == 2 and f"is a study (it has arms), no recipe; start it with `itertl study {path}`" in other.stderr
+    assert (
+        other.returncode == 2
+        and f"is a study (it has arms), no recipe; start it with `itertl study {path}`" in other.stderr
+    )
     assert not out.exists()
 
 
@@ -119,7 +144,11 @@ def test_a_folder_of_other_things_or_in_use_is_left_alone(tmp_path: Path) -> Non
 
 
 def test_keep_last_leaves_the_result_and_what_an_arm_starts_from(tmp_path: Path) -> None:
-    study = load_study(study_file(tmp_path, "{sft: {method: sft, iterations: 4}, late: {method: itertl, start: {arm: sft, iteration: 2}}}"))
+    study = load_study(
+        study_file(
+            tmp_path, "{sft: {method: sft, iterations: 4}, late: {method: itertl, start: {arm: sft, iteration: 2}}}"
+        )
+    )
     folder = builder.build_run(tmp_path / "sft/seed-0", iterations=4)
     for number in range(4):
         write_text(folder / f"iter-{number:02d}/checkpoint/config.json", "{}")
@@ -140,7 +169,15 @@ def do(root: Path, name: str, calls: list[str], *, settings: Mapping[str, Any], 
             write_text(folder.path / "log.txt", "said")
             return {"loss": 0.5}
 
-        return run.stage(folder, "train", settings=settings, inputs={"policy": "a"}, outputs=["checkpoint", "log.txt"], seed=seed, work=work)
+        return run.stage(
+            folder,
+            "train",
+            settings=settings,
+            inputs={"policy": "a"},
+            outputs=["checkpoint", "log.txt"],
+            seed=seed,
+            work=work,
+        )
 
 
 def test_a_stage_that_another_run_made_from_the_same_is_linked(tmp_path: Path) -> None:
@@ -149,7 +186,9 @@ def test_a_stage_that_another_run_made_from_the_same_is_linked(tmp_path: Path) -
     again = do(tmp_path, "b/seed-1", calls, settings={"lr": 1})
     assert calls == ["a/seed-1"] and again == first.model_copy(update={"linked_from": "a/seed-1/iter-00"})
     assert (tmp_path / "b/seed-1/iter-00/checkpoint/weights").samefile(tmp_path / "a/seed-1/iter-00/checkpoint/weights")
-    assert do(tmp_path, "c/seed-1", calls, settings={"lr": 1}).linked_from == "a/seed-1/iter-00"  # where it was made, whoever linked it
+    assert (
+        do(tmp_path, "c/seed-1", calls, settings={"lr": 1}).linked_from == "a/seed-1/iter-00"
+    )  # where it was made, whoever linked it
     do(tmp_path, "d/seed-1", calls, settings={"lr": 2})
     do(tmp_path, "e/seed-1", calls, settings={"lr": 1}, seed=2)
     assert calls == ["a/seed-1", "d/seed-1", "e/seed-1"]  # other settings, another seed
@@ -174,7 +213,9 @@ def test_of_two_runs_at_once_one_makes_the_stage_and_the_other_waits(tmp_path: P
     with SharedStages(tmp_path, tmp_path / "a").claim("train", made.model_copy(update={"outputs": {}}), lambda: None):
         other.start()
         assert waiting.wait(60)
-        with SharedStages(tmp_path, tmp_path / "c").claim("train", made.model_copy(update={"seed": 1}), lambda: pytest.fail("another stage waits")):
+        with SharedStages(tmp_path, tmp_path / "c").claim(
+            "train", made.model_copy(update={"seed": 1}), lambda: pytest.fail("another stage waits")
+        ):
             order.append("first")
     other.join(60)
     assert order == ["first", "second"]
@@ -184,7 +225,9 @@ def test_of_two_runs_at_once_one_makes_the_stage_and_the_other_waits(tmp_path: P
 
 
 @given(st.floats(1, 100), st.floats(0.5, 20), st.integers(1, 9), st.integers(1, 9))
-def test_the_nearest_passes_are_the_best_of_all_that_change_one_number(target: float, each: float, iterations: int, epochs: int) -> None:
+def test_the_nearest_passes_are_the_best_of_all_that_change_one_number(
+    target: float, each: float, iterations: int, epochs: int
+) -> None:
     found = nearest(target, each, Passes(iterations, epochs))
     every = [Passes(iterations, e) for e in range(1, 240)] + [Passes(i, epochs) for i in range(1, 240)]
     assert found in every
@@ -217,18 +260,36 @@ def test_arms_get_the_control_s_reference_tokens(tmp_path: Path) -> None:
     planned = plan_study(study, tmp_path / "out", ["sft", "a"]).to_json()
     assert [(one["iterations"], one["epochs"]) for one in planned["arms"]] == [(2, 2), (2, 2)]
     told = " ".join(plan_study(study, tmp_path / "out", ["sft", "b"]).grid().notes)
-    assert "b runs with iterations=1 and train.epochs=4" not in told and "b runs with train.epochs=4, to be equal to sft in reference tokens" in told
+    assert (
+        "b runs with iterations=1 and train.epochs=4" not in told
+        and "b runs with train.epochs=4, to be equal to sft in reference tokens" in told
+    )
     assert planned["estimated_disk_gb"] > 0 and planned["arms"][1]["spared_seconds"] > 0
 
 
 @pytest.mark.parametrize(
     ("arms", "said"),
     [
-        ("{sft: {method: sft}, a: {method: itertl}}", "arms.a: cannot be equal to sft in candidate tokens, for sft .sft. uses none"),
-        ("{sft: {method: itertl}, a: {method: rtlcoder}, b: {equal: steps, equal_to: a}}", "arms.b: equal_to: how long a runs is known only"),
-        ("{sft: {method: sft, iterations: 1, train.epochs: 1}, a: {method: sft, equal: steps, train.epochs: 1}, b: {equal: none, start: {arm: a, iteration: 2}}}", "arms.b: start.iteration: 2, but a, made equal, has 1"),
-        ("{sft: {method: sft}, a: {method: raft, equal: reference_tokens, data.limit: 4}}", "method raft does not train on references as such"),
-        ("{sft: {method: sft}, a: {method: rtlcoder, equal: reference_tokens, train.max_length: 16}}", "none of its pairs fits into train.max_length 16"),
+        (
+            "{sft: {method: sft}, a: {method: itertl}}",
+            "arms.a: cannot be equal to sft in candidate tokens, for sft .sft. uses none",
+        ),
+        (
+            "{sft: {method: itertl}, a: {method: rtlcoder}, b: {equal: steps, equal_to: a}}",
+            "arms.b: equal_to: how long a runs is known only",
+        ),
+        (
+            "{sft: {method: sft, iterations: 1, train.epochs: 1}, a: {method: sft, equal: steps, train.epochs: 1}, b: {equal: none, start: {arm: a, iteration: 2}}}",
+            "arms.b: start.iteration: 2, but a, made equal, has 1",
+        ),
+        (
+            "{sft: {method: sft}, a: {method: raft, equal: reference_tokens, data.limit: 4}}",
+            "method raft does not train on references as such",
+        ),
+        (
+            "{sft: {method: sft}, a: {method: rtlcoder, equal: reference_tokens, train.max_length: 16}}",
+            "none of its pairs fits into train.max_length 16",
+        ),
     ],
 )
 def test_what_cannot_be_made_equal_is_told_before_anything_runs(arms: str, said: str, tmp_path: Path) -> None:
@@ -237,16 +298,22 @@ def test_what_cannot_be_made_equal_is_told_before_anything_runs(arms: str, said:
         Fitter(study, tmp_path).check()
 
 
-@pytest.mark.parametrize("name", ["recipes/studies/paper.yaml", "recipes/studies/paper-small.yaml", "experiments/qwen-1.5b-study.yaml"])
+@pytest.mark.parametrize(
+    "name", ["recipes/studies/paper.yaml", "recipes/studies/paper-small.yaml", "experiments/qwen-1.5b-study.yaml"]
+)
 def test_the_paper_s_studies_are_valid(name: str) -> None:
     path = SMOKE.parent.parent / name
     study = load_study(path)
-    assert {"sft", "rtlcoder", "itertl", "itertl-softmax"} <= {arm.name for arm in study.arms} and study.control == "sft"
+    assert {"sft", "rtlcoder", "itertl", "itertl-softmax"} <= {
+        arm.name for arm in study.arms
+    } and study.control == "sft"
 
 
 def test_the_small_study_s_ladder_is_the_recipe_s() -> None:
     study = load_study(SMOKE.parent / "studies" / "paper-small.yaml")
-    assert study.recipe(study.arm("itertl-function"), 0).score == load_recipe(SMOKE.parent / "itertl-function.yaml").score
+    assert (
+        study.recipe(study.arm("itertl-function"), 0).score == load_recipe(SMOKE.parent / "itertl-function.yaml").score
+    )
 
 
 # ---- statistics ----------------------------------------------------------------------------------------------------
@@ -279,7 +346,11 @@ def enumerated(values: Sequence[Mapping[str, float]], share: float) -> float:
 
 @pytest.mark.parametrize(
     "values",
-    [[{"a": 0.0, "b": 1.0, "c": 1.0}, {"a": 1.0, "b": 1.0, "c": 0.5}], [{"a": 0.2, "b": 0.9}, {"a": 0.4}, {"b": 0.7, "a": 0.1}], [{"a": 0.0, "b": 1.0, "c": 0.5}]],
+    [
+        [{"a": 0.0, "b": 1.0, "c": 1.0}, {"a": 1.0, "b": 1.0, "c": 0.5}],
+        [{"a": 0.2, "b": 0.9}, {"a": 0.4}, {"b": 0.7, "a": 0.1}],
+        [{"a": 0.0, "b": 1.0, "c": 0.5}],
+    ],
 )
 def test_the_interval_is_that_of_all_draws(values: list[dict[str, float]]) -> None:
     found = two_level.interval(values, seed=3, resamples=40_000, level=0.9)
@@ -297,16 +368,28 @@ def test_an_interval_holds_its_mean_and_lies_within_the_values(values: list[list
 
 def test_one_seed_is_the_interval_over_problems_and_no_certainty_comes_of_agreement() -> None:
     values = {str(n): n / 40 for n in range(30)}
-    assert two_level.interval([values], seed=0, resamples=20_000) == pytest.approx(bootstrap_interval(list(values.values()), seed=1, resamples=20_000), abs=0.01)
+    assert two_level.interval([values], seed=0, resamples=20_000) == pytest.approx(
+        bootstrap_interval(list(values.values()), seed=1, resamples=20_000), abs=0.01
+    )
     nothing = dict.fromkeys("abcdefghij", 0.0)
-    assert two_level.estimate([nothing, nothing], 1, seed=0) == PassAtK(k=1, value=0.0, low=0.0, high=clopper_pearson(0, 10)[1])
+    assert two_level.estimate([nothing, nothing], 1, seed=0) == PassAtK(
+        k=1, value=0.0, low=0.0, high=clopper_pearson(0, 10)[1]
+    )
     assert two_level.estimate([], 1, seed=0).value is None
 
 
 # ---- the table -----------------------------------------------------------------------------------------------------
 
 
-def build(out: Path, arm: str, seed: int, passed: str, method: str = "itertl", benchmark: str = "synth-heldout", more: Mapping[str, Any] | None = None) -> None:
+def build(
+    out: Path,
+    arm: str,
+    seed: int,
+    passed: str,
+    method: str = "itertl",
+    benchmark: str = "synth-heldout",
+    more: Mapping[str, Any] | None = None,
+) -> None:
     """A finished run of one iteration: ``passed`` tells for each problem 1, 0, or ? for one that could not be judged."""
     folder = out / arm / f"seed-{seed}"
     recipe = {"method": method, "seed": seed, "evals": [{"benchmark": benchmark}], **(more or {})}
@@ -314,7 +397,14 @@ def build(out: Path, arm: str, seed: int, passed: str, method: str = "itertl", b
     names = {"1": Verdict.PASSED, "0": Verdict.WRONG_OUTPUT, "?": Verdict.UNJUDGEABLE}
     rows = [builder.metrics(0, [builder.summary({Verdict.SYNTAX_ERROR: len(passed)}, benchmark)])]
     verdicts = [names[letter] for letter in passed]
-    rows.append(builder.metrics(1, [builder.summary({v: verdicts.count(v) for v in dict.fromkeys(verdicts)}, benchmark)], method=method, reference_tokens_seen=1000 + seed))
+    rows.append(
+        builder.metrics(
+            1,
+            [builder.summary({v: verdicts.count(v) for v in dict.fromkeys(verdicts)}, benchmark)],
+            method=method,
+            reference_tokens_seen=1000 + seed,
+        )
+    )
     for part, found in (("base", [Verdict.SYNTAX_ERROR] * len(passed)), ("iter-00", verdicts)):
         bench = builder.problems(len(passed))
         write_records(folder / part / f"eval-{benchmark}.jsonl", builder.evaluated(bench, found, [""] * len(passed))[1])
@@ -335,12 +425,19 @@ def test_the_table_by_hand(built: Path) -> None:
     times; of the 16 sign patterns of these four only the two extreme ones reach a sum of 3, so p = 1/8."""
     study = load_study(study_file(built, "{sft: {method: sft}, itertl: {}, softmax: {method: itertl-softmax}}"))
     results = gather(study, built)
-    assert [row.arm for row in results.table] == ["sft", "itertl"] and [row.arm for row in results.untouched] == ["untouched"]
+    assert [row.arm for row in results.table] == ["sft", "itertl"] and [row.arm for row in results.untouched] == [
+        "untouched"
+    ]
     control, arm = (row.to_json() for row in results.table)
     assert (control["pass_at_1"], arm["pass_at_1"], arm["seeds"], arm["problems"]) == (4 / 16, 10 / 16, 2, 8)
     assert (arm["difference"], arm["p"], control["difference"], control["p"]) == (6 / 16, 1 / 8, None, None)
     assert 0 <= arm["low"] < 10 / 16 < arm["high"] <= 1 and arm["difference_low"] < 6 / 16 < arm["difference_high"]
-    assert (arm["reference_tokens"], arm["compile_rate"], arm["benchmark"], results.untouched[0].pass_at[1].value) == (1000, 1.0, "synth-heldout", 0.0)
+    assert (arm["reference_tokens"], arm["compile_rate"], arm["benchmark"], results.untouched[0].pass_at[1].value) == (
+        1000,
+        1.0,
+        "synth-heldout",
+        0.0,
+    )
     assert results.notes == ("softmax, seed 0: not begun", "softmax, seed 1: not begun")
 
 
@@ -381,7 +478,9 @@ def test_page_markdown_and_csv_say_the_same(built: Path) -> None:
     drawn = {path.stem for path in (built / "figures").glob("*.svg")}
     assert {"pass-rate", "loss", "softmax", "gap"} <= drawn and all(f'id="figure-{name}"' in page for name in drawn)
     rows = list(csv.DictReader((built / "table.csv").open()))
-    assert [row["arm"] for row in rows] == ["untouched", "sft", "itertl", "itertl-softmax"] and float(rows[2]["pass_at_1"]) == 10 / 16
+    assert [row["arm"] for row in rows] == ["untouched", "sft", "itertl", "itertl-softmax"] and float(
+        rows[2]["pass_at_1"]
+    ) == 10 / 16
     told = [line for line in (built / "table.md").read_text().splitlines() if line.startswith("| itertl |")]
     assert len(told) == 1 and "62.5% (" in told[0] and "+37.5 (" in told[0] and "62.5% (" in page and "+37.5 (" in page
 
@@ -390,7 +489,11 @@ def test_the_published_rows_stand_beside_verilogeval(tmp_path: Path) -> None:
     build(tmp_path, "sft", 0, "110000", benchmark="verilogeval-v1-human")
     grid = report.arm_grids(gather(load_study(study_file(tmp_path, "{sft: {}}", seeds="[0]")), tmp_path))[0]
     paper = next(row for row in grid.rows if row[0].startswith("ITERTL-DeepSeek"))
-    assert paper[grid.columns.index("pass@1")] == "42.9%" and grid.muted and "judged here: 6 problems" in " ".join(grid.notes)
+    assert (
+        paper[grid.columns.index("pass@1")] == "42.9%"
+        and grid.muted
+        and "judged here: 6 problems" in " ".join(grid.notes)
+    )
 
 
 # ---- the whole -----------------------------------------------------------------------------------------------------
@@ -398,7 +501,9 @@ def test_the_published_rows_stand_beside_verilogeval(tmp_path: Path) -> None:
 
 def run_study(path: Path, out: Path, *options: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "itertl", "study", str(path), "--out", str(out), "--json", *options]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1", **variables})
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1", **variables}
+    )
 
 
 @pytest.mark.slow
@@ -410,14 +515,25 @@ def test_a_killed_study_ends_in_the_same_tables_and_shares_its_stages(tmp_path: 
     table = json.loads(plain.stdout)["table"]
     assert [(row["arm"], row["seeds"]) for row in table] == [("sft", 2), ("itertl", 2)]
     assert table[0]["reference_tokens"] == table[1]["reference_tokens"] > 0 and table[1]["candidate_tokens"] > 0
-    for point in ("study.run-begun:1", "sample.before-manifest", "linked.output:1", "train.step:2", "study.run-ended:1", "train.after-manifest"):
+    for point in (
+        "study.run-begun:1",
+        "sample.before-manifest",
+        "linked.output:1",
+        "train.step:2",
+        "study.run-ended:1",
+        "train.after-manifest",
+    ):
         run_study(path, tmp_path / "killed", ITERTL_KILL_AT=point)
     assert run_study(path, tmp_path / "killed").returncode == 0
     for name in ("table.csv", "table.md", "itertl/seed-1/metrics.jsonl", "itertl/seed-1/iter-01/manifest.json"):
         assert hash_file(tmp_path / "plain" / name) == hash_file(tmp_path / "killed" / name), name
     found = json.loads((tmp_path / "plain/itertl/seed-0/base/manifest.json").read_text())["stages"]
-    assert {name: stage["linked_from"] for name, stage in found.items()} == dict.fromkeys(("problems", "eval-synth-heldout"), "sft/seed-0/base")
-    again = itertl("report", tmp_path / "plain/sft/seed-0", tmp_path / "plain/itertl/seed-0", "--out", tmp_path / "side")
+    assert {name: stage["linked_from"] for name, stage in found.items()} == dict.fromkeys(
+        ("problems", "eval-synth-heldout"), "sft/seed-0/base"
+    )
+    again = itertl(
+        "report", tmp_path / "plain/sft/seed-0", tmp_path / "plain/itertl/seed-0", "--out", tmp_path / "side"
+    )
     assert again.returncode == 0  # each is a run like any other
 
 
@@ -427,7 +543,9 @@ def test_a_failed_run_is_told_and_stops_only_what_needs_it(tmp_path: Path) -> No
     arms = "{sft: {method: sft}, bad: {method: sft, data.source: gone.jsonl}, after: {method: sft, start: {arm: bad, iteration: 1}}, one: {method: itertl, iterations: 1}, grows: {method: rtlcoder, train.epochs: 1, equal: candidate_tokens, equal_to: one}}"
     done = run_study(study_file(tmp_path, arms, seeds="[4]"), tmp_path / "out", "--background-core", "0")
     told = json.loads(done.stdout)
-    assert done.returncode == 1 and list(told["failed"]) == ["bad/seed-4"] and list(told["left_out"]) == ["after/seed-4"]
+    assert (
+        done.returncode == 1 and list(told["failed"]) == ["bad/seed-4"] and list(told["left_out"]) == ["after/seed-4"]
+    )
     assert re.search(r"gone.jsonl.*exit status 2; log in ", told["failed"]["bad/seed-4"])
     rows = {row["arm"]: row for row in told["table"]}
     assert set(rows) == {"sft", "one", "grows"} and rows["grows"]["iterations"][0] > 1

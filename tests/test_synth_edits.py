@@ -13,7 +13,9 @@ from itertl.problems.synth.generate import generate
 from itertl.tools import slang
 
 
-def changes(body: str, kind: str, ports: str = "input clk, rst, a, b, input [3:0] d, output reg [3:0] q, output y") -> set[tuple[str, str]]:
+def changes(
+    body: str, kind: str, ports: str = "input clk, rst, a, b, input [3:0] d, output reg [3:0] q, output y"
+) -> set[tuple[str, str]]:
     """(what was there, what is there now), without spaces, of the mutants of one class."""
     text = f"module m({ports});\n{body}\nendmodule\n"
     return {(m.was.replace(" ", ""), m.now.replace(" ", "")) for m in one_point_mutants(text) if m.kind == kind}
@@ -64,7 +66,9 @@ def test_other_values_keep_the_kind_of_the_literal(literal: str, expected: list[
 
 def one_place(text: str, mutant: Mutant) -> bool:
     """Whether replacing ``was`` by ``now`` once, on the line that the mutant names, makes it."""
-    starts = [i for i in range(len(text) + 1) if text.startswith(mutant.was, i) and text.count("\n", 0, i) + 1 == mutant.line]
+    starts = [
+        i for i in range(len(text) + 1) if text.startswith(mutant.was, i) and text.count("\n", 0, i) + 1 == mutant.line
+    ]
     return any(text[:i] + mutant.now + text[i + len(mutant.was) :] == mutant.text for i in starts)
 
 
@@ -82,7 +86,9 @@ def test_generated_references_have_mutants_of_every_class() -> None:
 
 def test_most_mutants_elaborate() -> None:
     verdicts = Counter(
-        isinstance(gate.examine(m.text, p.top or ""), gate.Design) for p in generate(4, 20) for m in list(one_point_mutants(p.reference or ""))[::7]
+        isinstance(gate.examine(m.text, p.top or ""), gate.Design)
+        for p in generate(4, 20)
+        for m in list(one_point_mutants(p.reference or ""))[::7]
     )
     assert verdicts[True] > 20 * verdicts[False]
 
@@ -90,7 +96,11 @@ def test_most_mutants_elaborate() -> None:
 def test_macros_are_left_alone_and_their_texts_reached_when_expanded() -> None:
     code = "`define ADD(x, y) ((x) + (y))\nmodule m(input [3:0] a, b, output [3:0] s);\nassign s = `ADD(a, b) & 4'd3;\nendmodule\n"
     plain = list(one_point_mutants(code))
-    assert all(m.text.startswith("`define ADD(x, y) ((x) + (y))\n") and "`ADD(a, b)" in m.text for m in plain if m.kind != "statements")
+    assert all(
+        m.text.startswith("`define ADD(x, y) ((x) + (y))\n") and "`ADD(a, b)" in m.text
+        for m in plain
+        if m.kind != "statements"
+    )
     design = gate.examine(code, "m")
     assert isinstance(design, gate.Design)
     assert ("+", "-") in {(m.was, m.now) for m in one_point_mutants(design.text)}

@@ -23,9 +23,13 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return cases.tiny(tmp_path_factory.mktemp("models"))[1]
 
 
-def build(rows: list[Scored], problems: list[Problem], tokenizer: Any, method: Method = METHODS["itertl"], **train: Any) -> GroupSet:
+def build(
+    rows: list[Scored], problems: list[Problem], tokenizer: Any, method: Method = METHODS["itertl"], **train: Any
+) -> GroupSet:
     prompt = train.pop("prompt", cases.PROMPT)
-    return build_groups(rows, problems, tokenizer, prompt=prompt, score=cases.SCORE, train=TrainConfig(**train), method=method)
+    return build_groups(
+        rows, problems, tokenizer, prompt=prompt, score=cases.SCORE, train=TrainConfig(**train), method=method
+    )
 
 
 def test_group_is_candidates_in_order_then_the_reference(tokenizer: Any) -> None:
@@ -57,7 +61,10 @@ def test_sampled_ids_are_used_where_the_text_is_the_sampled_one(tokenizer: Any) 
 
 def test_truncated_raw_text_has_no_end_token(tokenizer: Any) -> None:
     item = cases.problem(0)
-    rows = [cases.scored(item, 0, "", 0.0, text="module a;", finish="length"), cases.scored(item, 1, "", 0.0, text="module a;")]
+    rows = [
+        cases.scored(item, 0, "", 0.0, text="module a;", finish="length"),
+        cases.scored(item, 1, "", 0.0, text="module a;"),
+    ]
     (group,) = build(rows, [item], tokenizer, candidate_text="raw").groups
     cut, ended = group.responses[0].token_ids, group.responses[1].token_ids
     assert ended == (*cut, tokenizer.eos_token_id)
@@ -162,7 +169,11 @@ def test_odd_text_becomes_ids_of_the_vocabulary(tokenizer: Any) -> None:
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.lists(st.sampled_from([0.0, 0.3, 0.6, 0.75, 0.8, 1.0]), max_size=5), st.sampled_from([0.0, 0.2, 0.5]), st.booleans())
+@given(
+    st.lists(st.sampled_from([0.0, 0.3, 0.6, 0.75, 0.8, 1.0]), max_size=5),
+    st.sampled_from([0.0, 0.2, 0.5]),
+    st.booleans(),
+)
 def test_needed_responses_are_those_that_an_active_pair_names(z: list[float], beta: float, softmax: bool) -> None:
     responses = tuple(Response((1,), value) for value in z)
     group = Group("p", (1,), (*responses, Response((1,), 1.0, is_reference=True)))

@@ -16,7 +16,12 @@ from itertl.training.schedule import learning_rate, num_steps, plan_steps
 def test_table_holds_the_published_choices() -> None:
     paper, released = METHODS["itertl"], METHODS["rtlcoder"]
     assert (paper.alpha, paper.beta, paper.softmax, paper.length_normalizer) == (0.3, 0.2, False, "response")
-    assert (paper.ce_reduction, paper.ranking_weight, paper.policy, paper.single_round) == ("mean", "stop_gradient_ce", "current", False)
+    assert (paper.ce_reduction, paper.ranking_weight, paper.policy, paper.single_round) == (
+        "mean",
+        "stop_gradient_ce",
+        "current",
+        False,
+    )
     assert (released.softmax, released.length_normalizer, released.ranking_weight) == (True, "sequence", "product")
     assert (released.policy, released.single_round, released.max_prompt_share) == ("base", True, 0.5)
     assert METHODS["itertl-softmax"].softmax and METHODS["itertl-softmax"].ranking_weight == "stop_gradient_ce"
@@ -37,9 +42,7 @@ def test_unknown_method_names_the_nearest(name: str, near: str) -> None:
         resolve_method(name, TrainConfig())
 
 
-@pytest.mark.parametrize(
-    "options", [{"beta": -0.1}, {"ranking_weight": -1.0}, {"max_prompt_share": 0.0}]
-)
+@pytest.mark.parametrize("options", [{"beta": -0.1}, {"ranking_weight": -1.0}, {"max_prompt_share": 0.0}])
 def test_values_that_no_loss_can_use_are_refused_by_key(options: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match=f"train.{next(iter(options))}"):
         resolve_method("itertl", TrainConfig(**options))
@@ -47,7 +50,9 @@ def test_values_that_no_loss_can_use_are_refused_by_key(options: dict[str, Any])
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 20), st.integers(1, 7), st.integers(0, 3), st.integers(0, 99))
-def test_every_epoch_holds_every_group_once_and_resuming_goes_on(groups: int, size: int, epochs: int, seed: int) -> None:
+def test_every_epoch_holds_every_group_once_and_resuming_goes_on(
+    groups: int, size: int, epochs: int, seed: int
+) -> None:
     config = TrainConfig(groups_per_step=size, epochs=epochs)
     steps = list(plan_steps(groups, config, seed))
     assert [s.step for s in steps] == list(range(1, num_steps(groups, config) + 1))
@@ -70,7 +75,9 @@ def test_epochs_are_shuffled_and_differ_by_seed() -> None:
 def test_learning_rate_by_hand() -> None:
     """10 steps, warm-up 0.2: steps 1 and 2 at 1/2 and 2/2; then 8 steps fall from 1 by 1/8 (linear) or along a half cosine."""
     linear = TrainConfig(learning_rate=1.0, schedule="linear", warmup_ratio=0.2)
-    assert [learning_rate(s, 10, linear) for s in range(1, 11)] == pytest.approx([0.5, 1, 1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8])
+    assert [learning_rate(s, 10, linear) for s in range(1, 11)] == pytest.approx(
+        [0.5, 1, 1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8]
+    )
     cosine = TrainConfig(learning_rate=1.0, schedule="cosine")
     assert learning_rate(1, 4, cosine) == 1.0
     assert learning_rate(3, 4, cosine) == pytest.approx(0.5)

@@ -40,8 +40,16 @@ def pieces(draw: st.DrawFn, *, least: int = 1) -> list[Piece]:
 @given(pieces(), LAYOUTS)
 def test_every_response_is_computed_once_and_no_batch_is_too_large(given_pieces: list[Piece], chosen: Layout) -> None:
     work = plan(given_pieces, chosen)
-    done = [(p.group, p.prompt_ids, s, r) for batch in (*work.whole, *work.split) for row in batch for p in row for s, r in zip(p.slots, p.responses, strict=True)]
-    assert sorted(done) == sorted((p.group, p.prompt_ids, s, r) for p in given_pieces for s, r in zip(p.slots, p.responses, strict=True))
+    done = [
+        (p.group, p.prompt_ids, s, r)
+        for batch in (*work.whole, *work.split)
+        for row in batch
+        for p in row
+        for s, r in zip(p.slots, p.responses, strict=True)
+    ]
+    assert sorted(done) == sorted(
+        (p.group, p.prompt_ids, s, r) for p in given_pieces for s, r in zip(p.slots, p.responses, strict=True)
+    )
     for batch in (*work.whole, *work.split):
         parts = [piece for row in batch for piece in row]
         is_least = len(parts) == 1 and len(parts[0].responses) == 1
@@ -116,7 +124,10 @@ def test_mask_lets_a_response_see_its_prompt_and_itself(given_pieces: list[Piece
 
 
 def test_block_mask_is_the_dense_one() -> None:
-    rows = ((Piece(0, (1, 2), ((3,), (4, 5)), (0, 1)), Piece(1, (6,), ((7, 8),), (0,))), (Piece(2, (1,), ((2,),), (0,)),))
+    rows = (
+        (Piece(0, (1, 2), ((3,), (4, 5)), (0, 1)), Piece(1, (6,), ((7, 8),), (0,))),
+        (Piece(2, (1,), ((2,),), (0,)),),
+    )
     batch = collate(rows)
     blocks = block_mask(batch)
     length = batch.ids_B_L.shape[1]
@@ -150,7 +161,9 @@ def test_padding_mask_marks_tokens() -> None:
 def test_chunked_head_is_the_whole_one(count: int, with_bias: bool) -> None:
     """Values and gradients of hidden states, weight and bias against log_softmax of all logits."""
     generator = torch.Generator().manual_seed(count)
-    hidden, weight, bias = (torch.randn(*shape, generator=generator).requires_grad_() for shape in ((count, 8), (50, 8), (50,)))
+    hidden, weight, bias = (
+        torch.randn(*shape, generator=generator).requires_grad_() for shape in ((count, 8), (50, 8), (50,))
+    )
     targets = torch.randint(50, (count,), generator=generator)
     slope = torch.randn(count, generator=generator)
     used = [hidden, weight, *([bias] if with_bias else [])]
@@ -159,7 +172,11 @@ def test_chunked_head_is_the_whole_one(count: int, with_bias: bool) -> None:
     wanted = wanted[torch.arange(count), targets]
     torch.testing.assert_close(found, wanted)
     if count:
-        for a, b in zip(torch.autograd.grad((found * slope).sum(), used), torch.autograd.grad((wanted * slope).sum(), used), strict=True):
+        for a, b in zip(
+            torch.autograd.grad((found * slope).sum(), used),
+            torch.autograd.grad((wanted * slope).sum(), used),
+            strict=True,
+        ):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
@@ -189,7 +206,9 @@ def test_attention_by_parts_is_the_masked_one(heads: int, checkpointed: bool) ->
         found.append((logp.detach(), torch.cat([p.grad.flatten() for p in policy.parameters() if p.grad is not None])))
     torch.testing.assert_close(found[1][0], found[0][0], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-4, atol=1e-5)
-    assert "attn" not in policy.model.config.to_json_string(), "a saved checkpoint must not name what only training knows"
+    assert "attn" not in policy.model.config.to_json_string(), (
+        "a saved checkpoint must not name what only training knows"
+    )
 
 
 # --- families of models
@@ -232,7 +251,10 @@ def test_way_taken_gives_the_plain_log_probabilities(name: str) -> None:
     choice = layout.choose(policy, longest=100)
     assert (choice.packed, choice.hidden) == FAMILIES[name][1], choice.why
     assert bool(choice.why) == (FAMILIES[name][1] != (True, True))
-    made = [Piece(0, (40, 50, 60), ((70, 80), (90, 91, 92, 93), (70,)), (0, 1, 2)), Piece(1, tuple(range(30, 60)), ((61, 3),), (0,))]
+    made = [
+        Piece(0, (40, 50, 60), ((70, 80), (90, 91, 92, 93), (70,)), (0, 1, 2)),
+        Piece(1, tuple(range(30, 60)), ((61, 3),), (0,)),
+    ]
     rows = (tuple(made),) if choice.packed else tuple((part,) for piece in made for part in piece.alone())
     found = response_logprobs(policy, [collate(rows)], "cpu")
     for piece in made:

@@ -63,15 +63,29 @@ print(cases.run_stage(Path(sys.argv[2]), model, made.problems, made.rows, method
 
 
 def launch(
-    folder: Path, cache: Path, processes: int, kind: str = "ddp", method: str = "itertl", kill_at: str = "", zero_stage: int = 2,
-    gets_there: bool = True, **settings: object,
+    folder: Path,
+    cache: Path,
+    processes: int,
+    kind: str = "ddp",
+    method: str = "itertl",
+    kill_at: str = "",
+    zero_stage: int = 2,
+    gets_there: bool = True,
+    **settings: object,
 ) -> None:
     """Run a round on so many processes. ``gets_there``: to the point where it is to be killed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # a large epsilon: Adam else turns the rounding of a gradient near zero into a step of the full learning rate
-    options = json.dumps({"kind": kind, "method": method, "zero_stage": zero_stage, "settings": {"epochs": 3, "epsilon": 1e-3, **settings}})
+    options = json.dumps(
+        {
+            "kind": kind,
+            "method": method,
+            "zero_stage": zero_stage,
+            "settings": {"epochs": 3, "epsilon": 1e-3, **settings},
+        }
+    )
     started: list[subprocess.Popen[str]] = []
     for rank in range(processes):
         env = {
@@ -127,9 +141,13 @@ def test_two_processes_train_adapters_as_one_does(tmp_path: Path, cache: Path, q
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "settings", [{}, {"micro_batch_tokens": 100}, {"packing": "off"}, {"lora": {"rank": 4}}], ids=["packed", "two passes", "padded", "adapters"]
+    "settings",
+    [{}, {"micro_batch_tokens": 100}, {"packing": "off"}, {"lora": {"rank": 4}}],
+    ids=["packed", "two passes", "padded", "adapters"],
 )
-def test_pieces_of_the_weights_take_the_steps_of_the_whole(tmp_path: Path, cache: Path, settings: dict[str, object]) -> None:
+def test_pieces_of_the_weights_take_the_steps_of_the_whole(
+    tmp_path: Path, cache: Path, settings: dict[str, object]
+) -> None:
     launch(tmp_path / "1", cache, 1, **settings)
     launch(tmp_path / "2", cache, 2, "fsdp", **settings)
     assert_same_round(tmp_path / "1", tmp_path / "2")
@@ -138,8 +156,12 @@ def test_pieces_of_the_weights_take_the_steps_of_the_whole(tmp_path: Path, cache
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("zero_stage", [1, 2])
-@pytest.mark.parametrize("settings", [{}, {"micro_batch_tokens": 100}, {"lora": {"rank": 4}}], ids=["packed", "two passes", "adapters"])
-def test_deepspeed_takes_the_steps_of_one(tmp_path: Path, cache: Path, settings: dict[str, object], zero_stage: int) -> None:
+@pytest.mark.parametrize(
+    "settings", [{}, {"micro_batch_tokens": 100}, {"lora": {"rank": 4}}], ids=["packed", "two passes", "adapters"]
+)
+def test_deepspeed_takes_the_steps_of_one(
+    tmp_path: Path, cache: Path, settings: dict[str, object], zero_stage: int
+) -> None:
     pytest.importorskip("deepspeed")
     launch(tmp_path / "1", cache, 1, **settings)
     launch(tmp_path / "2", cache, 2, "deepspeed", zero_stage=zero_stage, **settings)

@@ -32,9 +32,7 @@ def rows_of(folder: Path) -> list[TrainStep]:
 
 def test_plain_fine_tuning_learns_four_references(policy: tuple[Path, Any], tmp_path: Path) -> None:
     problems = [cases.problem(i) for i in range(4)]
-    result = cases.run_stage(
-        tmp_path, policy[0], problems, [], "sft", epochs=60, groups_per_step=4, learning_rate=1e-2
-    )
+    result = cases.run_stage(tmp_path, policy[0], problems, [], "sft", epochs=60, groups_per_step=4, learning_rate=1e-2)
     rows = rows_of(tmp_path)
     assert result.steps == len(rows) == 60
     assert rows[0].loss > 5.0 > 0.1 > rows[-1].loss
@@ -47,7 +45,9 @@ def test_plain_fine_tuning_learns_four_references(policy: tuple[Path, Any], tmp_
 
 def test_ranking_separates_bad_candidates_from_the_reference(policy: tuple[Path, Any], tmp_path: Path) -> None:
     made = cases.case(3, policy[1])
-    result = cases.run_stage(tmp_path, policy[0], made.problems, made.rows, epochs=15, learning_rate=5e-3, options={"kl_problems": 3})
+    result = cases.run_stage(
+        tmp_path, policy[0], made.problems, made.rows, epochs=15, learning_rate=5e-3, options={"kl_problems": 3}
+    )
     first, last = rows_of(tmp_path)[0], rows_of(tmp_path)[-1]
     assert last.loss_ranking < first.loss_ranking or last.pairs_hinged < first.pairs_hinged
     assert result.loss is not None and result.loss < first.loss
@@ -71,7 +71,9 @@ def test_log_and_result_add_up(policy: tuple[Path, Any], tmp_path: Path) -> None
         assert row.lam > 0 and row.pairs >= row.pairs_active >= row.pairs_hinged
     assert TrainResult(**json.loads(json.dumps(dataclasses.asdict(result)))) == result
     assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint", "train.jsonl"]
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {p.name for p in (tmp_path / "checkpoint").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {
+        p.name for p in (tmp_path / "checkpoint").iterdir()
+    }
 
 
 def test_over_long_responses_are_counted_and_said(policy: tuple[Path, Any], tmp_path: Path) -> None:
@@ -79,7 +81,13 @@ def test_over_long_responses_are_counted_and_said(policy: tuple[Path, Any], tmp_
     said: list[str] = []
     rows = [cases.scored(good, 0, "module a; " + "wire w; " * 40, 0.5)]
     result = cases.run_stage(
-        tmp_path, policy[0], [good, long], rows, epochs=1, max_length=120, options={"say": lambda text: said.append(str(text))}
+        tmp_path,
+        policy[0],
+        [good, long],
+        rows,
+        epochs=1,
+        max_length=120,
+        options={"say": lambda text: said.append(str(text))},
     )
     assert (result.dropped_too_long, result.references_too_long, result.groups) == (1, 1, 1)
     assert any("1 references too long" in text and "1 candidates too long" in text for text in said)
@@ -97,7 +105,9 @@ def test_no_epochs_keep_the_policy(policy: tuple[Path, Any], tmp_path: Path) -> 
 
 def test_saved_weights_have_the_dtype_asked_for(policy: tuple[Path, Any], tmp_path: Path) -> None:
     made = cases.case(1)
-    cases.run_stage(tmp_path, policy[0], made.problems, made.rows, epochs=1, precision="bf16", options={"dtype": "bfloat16"})
+    cases.run_stage(
+        tmp_path, policy[0], made.problems, made.rows, epochs=1, precision="bf16", options={"dtype": "bfloat16"}
+    )
     weights = load_model(tmp_path / "checkpoint", dtype="bfloat16", device="cpu").state_dict()
     assert {value.dtype for value in weights.values()} == {torch.bfloat16}
     assert json.loads((tmp_path / "checkpoint/config.json").read_text())["dtype"] == "bfloat16"
@@ -128,7 +138,11 @@ def test_adapters_over_weights_in_four_bits(policy: tuple[Path, Any], tmp_path: 
     assert rows[-1].loss < 0.9 * rows[0].loss
     before, after = (load_model(p, device="cpu").state_dict() for p in (policy[0], tmp_path / "checkpoint"))
     assert before.keys() == after.keys()
-    moved = {name: torch.linalg.matrix_rank(after[name] - before[name], atol=1e-4).item() for name in before if "proj" in name}
+    moved = {
+        name: torch.linalg.matrix_rank(after[name] - before[name], atol=1e-4).item()
+        for name in before
+        if "proj" in name
+    }
     assert set(moved.values()) == {4}  # nothing but adapters of that rank: no trace of the 4 bits
     assert all(torch.equal(before[name], after[name]) for name in before if name not in moved)
 
@@ -139,7 +153,9 @@ def test_four_bits_without_their_library(policy: tuple[Path, Any], monkeypatch: 
         load_model(policy[0], device="cpu", quantize="nf4")
 
 
-def test_gradient_checkpointing_and_micro_batches_end_in_the_same_policy(policy: tuple[Path, Any], tmp_path: Path) -> None:
+def test_gradient_checkpointing_and_micro_batches_end_in_the_same_policy(
+    policy: tuple[Path, Any], tmp_path: Path
+) -> None:
     made = cases.case(4)
     cases.run_stage(tmp_path / "a", policy[0], made.problems, made.rows, groups_per_step=4)
     cases.run_stage(tmp_path / "b", policy[0], made.problems, made.rows, groups_per_step=4, gradient_checkpointing=True)
@@ -153,7 +169,14 @@ def test_divergence_stops_and_keeps_the_last_good_weights(policy: tuple[Path, An
     made = cases.case(4)
     with pytest.raises(TrainingDiverged, match=r"step [2-9]\d*: the (loss|gradient) is not finite") as caught:
         cases.run_stage(
-            tmp_path, policy[0], made.problems, made.rows, epochs=6, learning_rate=1e30, max_grad_norm=None, weight_decay=0.0
+            tmp_path,
+            policy[0],
+            made.problems,
+            made.rows,
+            epochs=6,
+            learning_rate=1e30,
+            max_grad_norm=None,
+            weight_decay=0.0,
         )
     assert any(p.id in str(caught.value) for p in made.problems)
     assert not (tmp_path / "checkpoint").exists()
@@ -162,7 +185,14 @@ def test_divergence_stops_and_keeps_the_last_good_weights(policy: tuple[Path, An
     assert f"step {progress['step'] + 1}:" in str(caught.value)
     with pytest.raises(TrainingDiverged) as again:  # resumes before the bad step and meets it again
         cases.run_stage(
-            tmp_path, policy[0], made.problems, made.rows, epochs=6, learning_rate=1e30, max_grad_norm=None, weight_decay=0.0
+            tmp_path,
+            policy[0],
+            made.problems,
+            made.rows,
+            epochs=6,
+            learning_rate=1e30,
+            max_grad_norm=None,
+            weight_decay=0.0,
         )
     assert str(again.value) == str(caught.value)
 
@@ -170,7 +200,9 @@ def test_divergence_stops_and_keeps_the_last_good_weights(policy: tuple[Path, An
 def test_ids_of_another_tokenizer_are_refused(policy: tuple[Path, Any], tmp_path: Path) -> None:
     item = cases.problem(0)
     with pytest.raises(DataError, match="vocabulary"):
-        cases.run_stage(tmp_path, policy[0], [item], [cases.scored(item, 0, "module a; endmodule", 0.1, token_ids=(99999,))])
+        cases.run_stage(
+            tmp_path, policy[0], [item], [cases.scored(item, 0, "module a; endmodule", 0.1, token_ids=(99999,))]
+        )
 
 
 class Impatient(Tracker):
@@ -264,12 +296,17 @@ def test_killed_anywhere_it_ends_in_the_same_bytes(tmp_path: Path, tmp_path_fact
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_kill_inside_a_save_costs_no_more_than_the_steps_since(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_kill_inside_a_save_costs_no_more_than_the_steps_since(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """12 kills inside a save, 12 runs that go on and end in the bytes of an undisturbed one; none begins from nothing."""
     settings = {"save_every_steps": 1}
     runs: list[tuple[str, str, dict[str, Any]]] = [(str(tmp_path / "calm"), "", settings)]
     for number, kill in enumerate(IN_A_SAVE):
-        runs += [(str(tmp_path / f"cut-{number}"), kill, settings), (str(tmp_path / f"cut-{number}"), "train.step:4", settings)]
+        runs += [
+            (str(tmp_path / f"cut-{number}"), kill, settings),
+            (str(tmp_path / f"cut-{number}"), "train.step:4", settings),
+        ]
         runs += [(str(tmp_path / f"cut-{number}"), "", settings)]
     ended = run_apart(tmp_path_factory.mktemp("cache"), runs)
     assert ended[0] == (0, True)
@@ -288,7 +325,11 @@ def test_interrupted_by_the_user_it_saves_and_goes_on(policy: tuple[Path, Any], 
     for groups in (3, 3):
         with pytest.raises(KeyboardInterrupt):
             cases.run_stage(
-                tmp_path / "cut", policy[0], made.problems, made.rows, options={"stage": lambda total, done, n=groups: Impatient(n)}
+                tmp_path / "cut",
+                policy[0],
+                made.problems,
+                made.rows,
+                options={"stage": lambda total, done, n=groups: Impatient(n)},
             )
         assert (tmp_path / "cut/train-state/progress.json").exists()
     assert json.loads((tmp_path / "cut/train-state/progress.json").read_text())["step"] == 2
@@ -326,7 +367,9 @@ def test_losses_go_to_tensorboard(policy: tuple[Path, Any], tmp_path: Path) -> N
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     made = cases.case(2)
-    cases.run_stage(tmp_path, policy[0], made.problems, made.rows, epochs=3, options={"tracking_dir": tmp_path / "board"})
+    cases.run_stage(
+        tmp_path, policy[0], made.problems, made.rows, epochs=3, options={"tracking_dir": tmp_path / "board"}
+    )
     (events,) = (tmp_path / "board").rglob("events.out*")
     board = EventAccumulator(str(events.parent))
     board.Reload()
@@ -334,7 +377,9 @@ def test_losses_go_to_tensorboard(policy: tuple[Path, Any], tmp_path: Path) -> N
     assert logged == pytest.approx([row.loss for row in rows_of(tmp_path)], rel=1e-6)
 
 
-def test_fp16_without_a_gpu_is_refused(policy: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fp16_without_a_gpu_is_refused(
+    policy: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     made = cases.case(1)
     with pytest.raises(RecipeError, match=r"train\.precision"):

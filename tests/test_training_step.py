@@ -36,9 +36,17 @@ def model(policy: tuple[Path, Any]) -> Any:
 def groups_of(policy: tuple[Path, Any], count: int, method: Method, **train: Any) -> tuple[Group, ...]:
     made = cases.case(count)
     config = TrainConfig(**train)
-    ends_at_once = cases.scored(made.problems[0], 0, "", 0.2, text="")  # the first problem's worst: a response of one token
+    ends_at_once = cases.scored(
+        made.problems[0], 0, "", 0.2, text=""
+    )  # the first problem's worst: a response of one token
     return build_groups(
-        [ends_at_once, *made.rows[1:]], made.problems, policy[1], prompt=cases.PROMPT, score=cases.SCORE, train=config, method=method
+        [ends_at_once, *made.rows[1:]],
+        made.problems,
+        policy[1],
+        prompt=cases.PROMPT,
+        score=cases.SCORE,
+        train=config,
+        method=method,
     ).groups
 
 
@@ -78,7 +86,9 @@ def by_hand(model: Any, group: Group, method: Method, before: list[torch.Tensor]
                 term = -(advantage * logps[k]).mean()
             else:
                 ratio = (logps[k] - before[k]).exp()
-                term = -torch.minimum(ratio * advantage, ratio.clamp(1 - method.clip_low, 1 + method.clip_high) * advantage).mean()
+                term = -torch.minimum(
+                    ratio * advantage, ratio.clamp(1 - method.clip_low, 1 + method.clip_high) * advantage
+                ).mean()
             if method.kl_weight:
                 gap = before[k] - logps[k]
                 term = term + method.kl_weight * (gap.exp() - gap - 1).mean()
@@ -105,7 +115,9 @@ def by_hand(model: Any, group: Group, method: Method, before: list[torch.Tensor]
 
 
 def gradients(model: Any) -> torch.Tensor:
-    return torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in model.parameters()])
+    return torch.cat(
+        [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in model.parameters()]
+    )
 
 
 def assert_same(found: torch.Tensor, wanted: torch.Tensor) -> None:
@@ -140,7 +152,9 @@ VARIANTS = {
 }  # fmt: skip
 
 
-def step_gradient(session: Session, groups: Sequence[Group], method: Method, initial: Any = None) -> tuple[torch.Tensor, Any]:
+def step_gradient(
+    session: Session, groups: Sequence[Group], method: Method, initial: Any = None
+) -> tuple[torch.Tensor, Any]:
     planned = PlannedStep(1, 1.0, 1e-3, tuple(range(len(groups))))
     config = TrainConfig(max_grad_norm=None, precision="float32")
     found = compute_gradients(session, planned, groups, config, method, 0, lambda _: None, initial)
@@ -156,7 +170,9 @@ QUICK = ("several micro-batches", "two passes", "padded")  # the others share th
 
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("layout", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in LAYOUTS])
-def test_gradient_equals_plain_transformers(name: str, layout: str, session: Session, policy: tuple[Path, Any], model: Any) -> None:
+def test_gradient_equals_plain_transformers(
+    name: str, layout: str, session: Session, policy: tuple[Path, Any], model: Any
+) -> None:
     """Whatever is shared, packed, skipped or split: the gradient is that of a pass for each response with all logits."""
     method = VARIANTS[name]
     groups = groups_of(policy, 3, replace(method, whole_files=False))
@@ -165,7 +181,9 @@ def test_gradient_equals_plain_transformers(name: str, layout: str, session: Ses
         for parameter in first.parameters():
             parameter += 0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3))
         before = [plain_logps(first, group) for group in groups]
-    expected = torch.stack([by_hand(model, group, method, known) for group, known in zip(groups, before, strict=True)]).mean()
+    expected = torch.stack(
+        [by_hand(model, group, method, known) for group, known in zip(groups, before, strict=True)]
+    ).mean()
     if expected.requires_grad:
         expected.backward()
     session.layout = LAYOUTS[layout]
@@ -186,7 +204,9 @@ def test_a_candidate_in_no_active_pair_is_not_computed(session: Session, policy:
     assert (alone.sums.pairs, alone.sums.active, alone.sums.hinged) == (6, 0, 0)
 
 
-def test_duplicates_share_a_pass_and_count_as_often_as_they_are(session: Session, policy: tuple[Path, Any], model: Any) -> None:
+def test_duplicates_share_a_pass_and_count_as_often_as_they_are(
+    session: Session, policy: tuple[Path, Any], model: Any
+) -> None:
     """Three equal candidates of equal z: the hinge against the reference counts three times, their tokens once."""
     method = METHODS["itertl"]
     group = groups_of(policy, 1, method)[0]
@@ -291,7 +311,9 @@ def test_out_of_memory_that_no_splitting_helps_is_raised(session: Session, polic
 def test_gradient_is_clipped_and_the_norm_before_it_logged(session: Session, policy: tuple[Path, Any]) -> None:
     groups = groups_of(policy, 2, METHODS["itertl"])
     config = TrainConfig(max_grad_norm=0.01, precision="float32")
-    found = compute_gradients(session, PlannedStep(1, 1.0, 1e-3, (0, 1)), groups, config, METHODS["itertl"], 0, lambda _: None)
+    found = compute_gradients(
+        session, PlannedStep(1, 1.0, 1e-3, (0, 1)), groups, config, METHODS["itertl"], 0, lambda _: None
+    )
     assert found.norm > 0.1
     assert gradients(session.model).norm().item() == pytest.approx(0.01, rel=1e-3)
 
@@ -307,7 +329,9 @@ def test_loss_that_is_not_finite_names_the_step_and_the_problem(session: Session
     session.policy.register_forward_hook(poison)
     before = [p.detach().clone() for p in session.parameters]
     with pytest.raises(TrainingDiverged, match=rf"step 4: the loss is not finite .*problems: {groups[1].problem_id}\."):
-        finite_gradients(session, PlannedStep(4, 1.0, 1e-3, (0, 1, 2)), groups, TrainConfig(), METHODS["itertl"], 0, lambda _: None)
+        finite_gradients(
+            session, PlannedStep(4, 1.0, 1e-3, (0, 1, 2)), groups, TrainConfig(), METHODS["itertl"], 0, lambda _: None
+        )
     assert all(torch.equal(a, b) for a, b in zip(before, session.parameters, strict=True))
 
 
@@ -316,7 +340,9 @@ def test_gradient_that_is_not_finite_names_all_problems_of_the_step(session: Ses
     session.parameters[0].register_hook(lambda gradient: gradient * math.inf)
     named = f"{groups[2].problem_id}, {groups[0].problem_id}"
     with pytest.raises(TrainingDiverged, match=rf"step 9: the gradient is not finite .*problems: {named}\."):
-        finite_gradients(session, PlannedStep(9, 1.0, 1e-3, (2, 0)), groups, TrainConfig(), METHODS["itertl"], 0, lambda _: None)
+        finite_gradients(
+            session, PlannedStep(9, 1.0, 1e-3, (2, 0)), groups, TrainConfig(), METHODS["itertl"], 0, lambda _: None
+        )
 
 
 def test_shift_by_hand(session: Session, model: Any) -> None:

@@ -89,7 +89,9 @@ def test_modules_nested_unterminated_and_prose() -> None:
     def found(code: str) -> list[tuple[str, str, bool]]:
         return [(s.name, code[s.start : s.end], s.is_terminated) for s in modules(code)]
 
-    assert found("The module you want:\nmodule a; endmodule : a // module b;") == [("a", "module a; endmodule : a", True)]
+    assert found("The module you want:\nmodule a; endmodule : a // module b;") == [
+        ("a", "module a; endmodule : a", True)
+    ]
     assert found("module a; module b; endmodule endmodule") == [("a", "module a; module b; endmodule endmodule", True)]
     assert found("module a; module b; endmodule") == [("a", "module a; ", False), ("b", "module b; endmodule", True)]
     assert found("endmodule macromodule \\x+y (z); endmodule") == [("x+y", "macromodule \\x+y (z); endmodule", True)]

@@ -22,7 +22,14 @@ def problem(index: int, reference: str | None = None) -> Problem:
 
 
 def scored(
-    of: Problem, index: int, code: str, z: float | None, *, text: str | None = None, token_ids: Any = None, finish: Any = "stop"
+    of: Problem,
+    index: int,
+    code: str,
+    z: float | None,
+    *,
+    text: str | None = None,
+    token_ids: Any = None,
+    finish: Any = "stop",
 ) -> Scored:
     candidate = Candidate(
         problem_id=of.id, index=index, policy="test", settings=SamplingSettings(), seed=index,

@@ -95,14 +95,20 @@ def listing(judged: Sequence[Judged]) -> str:
         "proven equal and shown different": [one for one in judged if one.is_false_proof],
         "called equal by the proof alone and shown different": [one for one in judged if one.is_contradicted],
         "killable and not killed by vectors": [one for one in judged if one.is_killable and not one.is_killed],
-        "neither proven equal nor shown different": [one for one in judged if not one.is_killable and not one.is_proven],
+        "neither proven equal nor shown different": [
+            one for one in judged if not one.is_killable and not one.is_proven
+        ],
     }
     return "\n".join(f"# {title}: {len(group)}\n\n" + "\n".join(map(_shown, group)) for title, group in groups.items())
 
 
 def _shown(one: Judged) -> str:
     mutant = one.case.mutant
-    said = [f"{s.scorer}: {s.verdict} {s.detail}".rstrip() for s in (one.vectors, one.equivalence, one.simulation, one.proof) if s is not None]
+    said = [
+        f"{s.scorer}: {s.verdict} {s.detail}".rstrip()
+        for s in (one.vectors, one.equivalence, one.simulation, one.proof)
+        if s is not None
+    ]
     head = f"## {one.case.golden.name}: {mutant.kind}, line {mutant.line}: {mutant.was!r} became {mutant.now!r}\n"
     return head + "\n".join(said) + f"\n\n{one.case.golden.text.rstrip()}\n"
 

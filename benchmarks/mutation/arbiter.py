@@ -62,10 +62,14 @@ def proof(item: ScoreItem) -> Score:
     if said.trace is not None:
         wanted = interfaces.read(expected.text, expected.top)
         difference = replay(expected.text, found.text, wanted, example(wanted, said.trace))
-    verdict = {Outcome.PROVEN: Verdict.PASSED, Outcome.PORTS: Verdict.ELABORATION_ERROR}.get(said.outcome, Verdict.UNDECIDED)
+    verdict = {Outcome.PROVEN: Verdict.PASSED, Outcome.PORTS: Verdict.ELABORATION_ERROR}.get(
+        said.outcome, Verdict.UNDECIDED
+    )
     verdict = Verdict.WRONG_OUTPUT if difference else verdict
     value = {Verdict.PASSED: 1.0, Verdict.UNDECIDED: None}.get(verdict, 0.0)
-    return Score(scorer="proof", value=value, verdict=verdict, detail=f"{said.outcome}: {difference or said.detail}"[:300])
+    return Score(
+        scorer="proof", value=value, verdict=verdict, detail=f"{said.outcome}: {difference or said.detail}"[:300]
+    )
 
 
 def uniform(interface: Interface, seed: int) -> Stimulus:

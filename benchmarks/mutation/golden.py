@@ -88,7 +88,9 @@ def draw(goldens: Sequence[Golden], count: int, seed: int) -> list[Case]:
 def _in_turn(golden: Golden, seed: int, number: int) -> Iterator[Case]:
     """All mutants of one reference: one of each class it has, then again; beginning with another class each time."""
     rng = random.Random(derive_seed(seed, "mutants", golden.name))
-    by_class: dict[str, list[Mutant]] = {kind: [] for kind in [*CLASSES[number % len(CLASSES) :], *CLASSES[: number % len(CLASSES)]]}
+    by_class: dict[str, list[Mutant]] = {
+        kind: [] for kind in [*CLASSES[number % len(CLASSES) :], *CLASSES[: number % len(CLASSES)]]
+    }
     for mutant in one_point_mutants(golden.text):
         by_class[mutant.kind].append(mutant)
     for mutants in by_class.values():
@@ -100,5 +102,7 @@ def _in_turn(golden: Golden, seed: int, number: int) -> Iterator[Case]:
 def compiling(cases: Sequence[Case], count: int, num_workers: int, cache: Path | None) -> list[Case]:
     """The first ``count`` that gate and Icarus take."""
     rows = score_items([case.item for case in cases], ["syntax", "ast", "icarus"], num_workers=num_workers, cache=cache)
-    good = [c for c, row in zip(cases, rows, strict=True) if all(s.verdict in (Verdict.PASSED, Verdict.SCORED) for s in row)]
+    good = [
+        c for c, row in zip(cases, rows, strict=True) if all(s.verdict in (Verdict.PASSED, Verdict.SCORED) for s in row)
+    ]
     return good[:count]

@@ -24,20 +24,53 @@ from itertl.errors import Interrupted, ItertlError, UsageError
 from itertl.progress import Reporter, interrupt, is_interrupted
 from itertl.study.cli import study
 
-app = typer.Typer(name="itertl", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Iterative fine-tuning of language models for RTL code.")
+app = typer.Typer(
+    name="itertl",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Iterative fine-tuning of language models for RTL code.",
+)
 data_app = typer.Typer(no_args_is_help=True, help="Instruction/reference pairs: import, look at, generate, audit.")
 app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Override keys of the recipe, for example train.learning_rate=1e-4.")]
-RecipeOption = Annotated[Path | None, typer.Option("--recipe", help="Recipe to take settings from; default: every default.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Override keys of the recipe, for example train.learning_rate=1e-4."),
+]
+RecipeOption = Annotated[
+    Path | None, typer.Option("--recipe", help="Recipe to take settings from; default: every default.")
+]
 Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
-ModelOption = Annotated[str | None, typer.Option("--model", help="Alias, folder, .gguf file, hub name, or openai:NAME for what an endpoint serves.")]
-BaseUrl = Annotated[str | None, typer.Option("--base-url", metavar="URL", help="With --model openai:NAME: the endpoint, up to /v1; default: OpenAI's own.")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="Alias, folder, .gguf file, hub name, or openai:NAME for what an endpoint serves."),
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--base-url", metavar="URL", help="With --model openai:NAME: the endpoint, up to /v1; default: OpenAI's own."
+    ),
+]
 Benchmark = Annotated[str, typer.Option("--benchmark", help="Benchmark's name, see docs/evaluation.md.")]
-Data = Annotated[Path | None, typer.Option("--data", help="The benchmark's files: a clone of its repository, or a JSONL.")]
-RequireSandbox = Annotated[str | None, typer.Option("--require-sandbox", metavar="LEVEL", help="Refuse to work at a weaker level than rlimits, landlock or bubblewrap.")]
-KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Leave out candidates on which a scorer of your own raises, instead of stopping.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="The benchmark's files: a clone of its repository, or a JSONL.")
+]
+RequireSandbox = Annotated[
+    str | None,
+    typer.Option(
+        "--require-sandbox",
+        metavar="LEVEL",
+        help="Refuse to work at a weaker level than rlimits, landlock or bubblewrap.",
+    ),
+]
+KeepGoing = Annotated[
+    bool,
+    typer.Option(
+        "--keep-going", help="Leave out candidates on which a scorer of your own raises, instead of stopping."
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Write over what is there, whoever made it.")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Worker processes; 0: one for each core.")]
 
@@ -62,7 +95,9 @@ def main() -> None:
 
 def _end(error: BaseException) -> None:
     """Tell what ended the command, in one line, and end with its status; a fault of ours is raised."""
-    usage: Callable[[], str] | None = getattr(error, "format_message", None)  # a usage error of the command-line library
+    usage: Callable[[], str] | None = getattr(
+        error, "format_message", None
+    )  # a usage error of the command-line library
     if isinstance(error, ItertlError):
         _fail(str(error), error.exit_status)
     elif isinstance(error, KeyboardInterrupt):
@@ -73,7 +108,10 @@ def _end(error: BaseException) -> None:
         _close_stdout()
         sys.exit(1)
     elif isinstance(error, OSError):  # ordinary trouble with a path; ours are WriteFailed and DataError
-        _fail(f"{error.filename or 'standard output'}: {error.strerror or error}; check the path, its permissions and the space left", 1)
+        _fail(
+            f"{error.filename or 'standard output'}: {error.strerror or error}; check the path, its permissions and the space left",
+            1,
+        )
     elif usage is not None and usage():
         _fail(usage().replace("\n", " "), 2)
     elif usage is not None:  # no command: its help is on the screen
@@ -83,11 +121,25 @@ def _end(error: BaseException) -> None:
 
 def _quiet_libraries() -> None:
     """A terminal shows our lines, not the remarks of libraries, also from processes that are started later. What the user sets stays."""
-    for name, value in {"TRANSFORMERS_VERBOSITY": "error", "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1", "TOKENIZERS_PARALLELISM": "false"}.items():
+    for name, value in {
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }.items():
         os.environ.setdefault(name, value)
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     if not sys.warnoptions:
-        for library in ("transformers", "torch", "peft", "accelerate", "huggingface_hub", "gguf", "safetensors", "datasets", "deepspeed"):
+        for library in (
+            "transformers",
+            "torch",
+            "peft",
+            "accelerate",
+            "huggingface_hub",
+            "gguf",
+            "safetensors",
+            "datasets",
+            "deepspeed",
+        ):
             warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
 
 
@@ -167,19 +219,38 @@ def run(
     recipe: Annotated[Path, typer.Argument(help="Recipe, for example recipes/demo.yaml.")],
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder; default runs/NAME.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Print the resolved recipe, the files, time and memory; run nothing.")] = False,
-    measured: Annotated[bool, typer.Option("--measure", help="With --plan: estimate from a few measured steps of the model.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print the resolved recipe, the files, time and memory; run nothing.")
+    ] = False,
+    measured: Annotated[
+        bool, typer.Option("--measure", help="With --plan: estimate from a few measured steps of the model.")
+    ] = False,
     require_sandbox: RequireSandbox = None,
     keep_going: KeepGoing = False,
-    resume_changed: Annotated[bool, typer.Option("--resume-changed", help="Go on in a folder that holds a run of another recipe; what the change makes stale is made again.")] = False,
-    share_from: Annotated[Path | None, typer.Option("--share-from", metavar="FOLDER", help="Link stages that a run below this folder has done from the same settings, inputs and seed.")] = None,
+    resume_changed: Annotated[
+        bool,
+        typer.Option(
+            "--resume-changed",
+            help="Go on in a folder that holds a run of another recipe; what the change makes stale is made again.",
+        ),
+    ] = False,
+    share_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--share-from",
+            metavar="FOLDER",
+            help="Link stages that a run below this folder has done from the same settings, inputs and seed.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """The loop: sample, score, train, evaluate, again. The same command goes on with an interrupted run."""
     from itertl.commands import warn
     from itertl.sampling.prompt_form import with_form
 
-    resolved = with_form(load_recipe(recipe, [*(overrides or []), *(["score.keep_going=true"] if keep_going else [])]), warn)
+    resolved = with_form(
+        load_recipe(recipe, [*(overrides or []), *(["score.keep_going=true"] if keep_going else [])]), warn
+    )
     folder = out or Path("runs") / resolved.name
     if plan:
         from itertl.plan import make_plan
@@ -192,9 +263,19 @@ def run(
     from itertl import loop, outputs
 
     outputs.check_place(folder)
-    outputs.check_apart(folder, [resolved.data.source, str(resolved.data.holdout), resolved.model.path, *(config.data for config in resolved.evals)])
+    outputs.check_apart(
+        folder,
+        [
+            resolved.data.source,
+            str(resolved.data.holdout),
+            resolved.model.path,
+            *(config.data for config in resolved.evals),
+        ],
+    )
     _require_sandbox(require_sandbox)
-    result = loop.run(resolved, folder, reporter=Reporter(quiet=as_json), resume_changed=resume_changed, share_from=share_from)
+    result = loop.run(
+        resolved, folder, reporter=Reporter(quiet=as_json), resume_changed=resume_changed, share_from=share_from
+    )
     if as_json:
         _print_json(
             {
@@ -233,7 +314,9 @@ def sample(
     files = [out] if beside is None else [out, beside]
     with outputs.writing("sample", files=files, inputs=[Path(problems), Path(settings.model.path)], force=force):
         result = commands.sample(settings, problems, out, beside, reporter=Reporter(quiet=as_json))
-    _print_json(result) if as_json else print(f"{result['candidates']} candidates of {result['problems']} problems in {out}")
+    _print_json(result) if as_json else print(
+        f"{result['candidates']} candidates of {result['problems']} problems in {out}"
+    )
 
 
 @app.command()
@@ -241,12 +324,21 @@ def score(
     file: Annotated[Path, typer.Argument(help="Candidates of a run, RTLCoder records, or reference/completion lines.")],
     scorer: Annotated[str, typer.Option("--scorer", help="Scorers by name, separated by commas.")] = "rtlcoder",
     out: Out = Path("scored.jsonl"),
-    problems: Annotated[Path | None, typer.Option("--problems", help="problems.jsonl of candidates; default: beside their run.")] = None,
+    problems: Annotated[
+        Path | None, typer.Option("--problems", help="problems.jsonl of candidates; default: beside their run.")
+    ] = None,
     workers: Workers = 0,
-    timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for each candidate and scorer.")] = 30.0,
-    vcd: Annotated[Path | None, typer.Option("--vcd", help="Folder for waveforms of what the scorer vectors finds wrong.")] = None,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=0.1, help="Seconds for each candidate and scorer.")
+    ] = 30.0,
+    vcd: Annotated[
+        Path | None, typer.Option("--vcd", help="Folder for waveforms of what the scorer vectors finds wrong.")
+    ] = None,
     keep_going: KeepGoing = False,
-    recheck: Annotated[bool, typer.Option("--recheck", help="Check what the scorer equivalence proves by other seeds and by Yosys's sat.")] = False,
+    recheck: Annotated[
+        bool,
+        typer.Option("--recheck", help="Check what the scorer equivalence proves by other seeds and by Yosys's sat."),
+    ] = False,
     require_sandbox: RequireSandbox = None,
     force: Force = False,
     as_json: Json = False,
@@ -287,26 +379,64 @@ def train(
     read = [scored, problems, Path(settings.model.path)]
     with outputs.writing("train", folders=[out], files=[commands.train_log(out)], inputs=read, force=force):
         result = commands.train(settings, scored, problems, out, reporter=Reporter(quiet=as_json))
-    _print_json(result) if as_json else print(f"checkpoint in {out} after {result['steps']} steps, loss {result['loss']}")
+    _print_json(result) if as_json else print(
+        f"checkpoint in {out} after {result['steps']} steps, loss {result['loss']}"
+    )
 
 
 @app.command("eval")
 def evaluate(
-    samples: Annotated[Path | None, typer.Argument(help="Stored completions, one {task_id, completion[, full_module]} a line.")] = None,
+    samples: Annotated[
+        Path | None, typer.Argument(help="Stored completions, one {task_id, completion[, full_module]} a line.")
+    ] = None,
     overrides: Overrides = None,
     benchmark: Benchmark = "synth-heldout",
     data: Data = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for results.jsonl.")] = None,
     model: ModelOption = None,
     base_url: BaseUrl = None,
-    compare: Annotated[tuple[Path, Path] | None, typer.Option("--compare", metavar="A B", help="Compare two result files (or folders that hold one), problem by problem.")] = None,
-    self_test: Annotated[str | None, typer.Option("--self-test", metavar="BENCH", help="Check a benchmark on this machine: references pass, broken ones fail.")] = None,
-    rule: Annotated[str, typer.Option("--rule", help="Verdict rule: default (the benchmark's own), strict, upstream to compare with published numbers, or your module:function.")] = "default",
-    temperature: Annotated[list[float] | None, typer.Option("--temperature", help="With --model, and to choose rows with --compare; may be given several times.")] = None,
-    num_samples: Annotated[int | None, typer.Option("--num-samples", min=1, help="With --model: samples a problem where T > 0; default: 1.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="With --model or --self-test: the first so many problems.")] = None,
-    shots: Annotated[int, typer.Option("--shots", min=0, help="In-context examples before each question, for benchmarks that have them.")] = 0,
-    max_new_tokens: Annotated[int | None, typer.Option("--max-new-tokens", min=1, help="With --model; default: 512, or what sample.max_new_tokens=N says.")] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            "--compare", metavar="A B", help="Compare two result files (or folders that hold one), problem by problem."
+        ),
+    ] = None,
+    self_test: Annotated[
+        str | None,
+        typer.Option(
+            "--self-test", metavar="BENCH", help="Check a benchmark on this machine: references pass, broken ones fail."
+        ),
+    ] = None,
+    rule: Annotated[
+        str,
+        typer.Option(
+            "--rule",
+            help="Verdict rule: default (the benchmark's own), strict, upstream to compare with published numbers, or your module:function.",
+        ),
+    ] = "default",
+    temperature: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--temperature", help="With --model, and to choose rows with --compare; may be given several times."
+        ),
+    ] = None,
+    num_samples: Annotated[
+        int | None,
+        typer.Option("--num-samples", min=1, help="With --model: samples a problem where T > 0; default: 1."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="With --model or --self-test: the first so many problems.")
+    ] = None,
+    shots: Annotated[
+        int,
+        typer.Option("--shots", min=0, help="In-context examples before each question, for benchmarks that have them."),
+    ] = 0,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-new-tokens", min=1, help="With --model; default: 512, or what sample.max_new_tokens=N says."
+        ),
+    ] = None,
     recipe: RecipeOption = None,
     workers: Workers = 0,
     require_sandbox: RequireSandbox = None,
@@ -322,7 +452,9 @@ def evaluate(
     if sum(given is not None for given in (samples, model, compare, self_test)) != 1:
         raise UsageError("give one of SAMPLES.jsonl, --model PATH, --compare A B, --self-test BENCH")
     if model is None and (overrides or base_url):
-        raise UsageError(f"{(overrides or ['--base-url'])[0]}: overrides and --base-url go with --model; nothing is sampled here")
+        raise UsageError(
+            f"{(overrides or ['--base-url'])[0]}: overrides and --base-url go with --model; nothing is sampled here"
+        )
     if compare is not None:
         found = commands.eval_compare(*compare, temperatures=temperature)
         _print_json(found.to_json()) if as_json else _show(terminal.show_comparison(found))
@@ -330,8 +462,12 @@ def evaluate(
     _require_sandbox(require_sandbox)
     reporter = Reporter(quiet=as_json)
     if self_test is not None:
-        tested, asked = commands.eval_self_test(self_test, data=data, rule=rule, limit=limit, shots=shots, num_workers=workers, reporter=reporter)
-        _print_json({**tested.to_json(), "fingerprint": dataclasses.asdict(asked)}) if as_json else _show(terminal.show_self_test(tested, asked))
+        tested, asked = commands.eval_self_test(
+            self_test, data=data, rule=rule, limit=limit, shots=shots, num_workers=workers, reporter=reporter
+        )
+        _print_json({**tested.to_json(), "fingerprint": dataclasses.asdict(asked)}) if as_json else _show(
+            terminal.show_self_test(tested, asked)
+        )
         if tested.broken:
             raise typer.Exit(1)
         return
@@ -367,7 +503,9 @@ def evaluate(
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders; several are drawn side by side.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Folder; default: the run's own, or ./report for several.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder; default: the run's own, or ./report for several.")
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -396,10 +534,15 @@ def report(
 def generate(
     instruction: Annotated[str | None, typer.Argument(help="What the module is to do; or use --file.")] = None,
     overrides: Overrides = None,
-    file: Annotated[Path | None, typer.Option("--file", help="A text file with one instruction, or problems that `data import` understands.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", help="A text file with one instruction, or problems that `data import` understands."),
+    ] = None,
     header: Annotated[str, typer.Option("--header", help="Module header that the code is to have.")] = "",
     best_of: Annotated[int, typer.Option("--best-of", min=1, help="Samples, of which the scorer's best is taken.")] = 1,
-    scorer: Annotated[str, typer.Option("--scorer", help="What ranks them: icarus, syntax, or your module:function.")] = "icarus",
+    scorer: Annotated[
+        str, typer.Option("--scorer", help="What ranks them: icarus, syntax, or your module:function.")
+    ] = "icarus",
     out: Annotated[Path | None, typer.Option("--out", help="Write JSON lines here, one for each problem.")] = None,
     model: ModelOption = None,
     base_url: BaseUrl = None,
@@ -414,7 +557,9 @@ def generate(
         instruction, overrides = None, moved
     settings = _recipe(recipe, overrides or [], model, base_url)
     with outputs.writing("generate", files=[out] if out else [], inputs=[file], force=force):
-        found = commands.generate(settings, instruction, file, header, best_of=best_of, scorer=scorer, out=out, quiet=as_json)
+        found = commands.generate(
+            settings, instruction, file, header, best_of=best_of, scorer=scorer, out=out, quiet=as_json
+        )
     if as_json:
         _print_json({"results": found})
     elif out is None:
@@ -428,11 +573,29 @@ def generate(
 def export(
     source: Annotated[Path, typer.Argument(help="Run folder, checkpoint folder, or folder with a peft adapter.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to write: weights, tokenizer, model card.")],
-    gguf: Annotated[str | None, typer.Option("--gguf", metavar="TYPE", help="Also one GGUF file for llama.cpp, loaded back and checked: f32, f16, bf16 or q8_0.")] = None,
-    iteration: Annotated[str | None, typer.Option("--iteration", metavar="N", help="Of a run: a number as in the report (1 is iter-00), best, or last; default: what the recipe selects, else last.")] = None,
-    push: Annotated[str | None, typer.Option("--push", metavar="NAME", help="Upload to this repository of the Hugging Face hub.")] = None,
+    gguf: Annotated[
+        str | None,
+        typer.Option(
+            "--gguf",
+            metavar="TYPE",
+            help="Also one GGUF file for llama.cpp, loaded back and checked: f32, f16, bf16 or q8_0.",
+        ),
+    ] = None,
+    iteration: Annotated[
+        str | None,
+        typer.Option(
+            "--iteration",
+            metavar="N",
+            help="Of a run: a number as in the report (1 is iter-00), best, or last; default: what the recipe selects, else last.",
+        ),
+    ] = None,
+    push: Annotated[
+        str | None, typer.Option("--push", metavar="NAME", help="Upload to this repository of the Hugging Face hub.")
+    ] = None,
     private: Annotated[bool, typer.Option("--private", help="With --push: a private repository.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Write over a folder that no export wrote, or that was altered.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a folder that no export wrote, or that was altered.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """A trained model for others to use: checkpoint, model card, GGUF file, hub repository."""
@@ -463,10 +626,14 @@ def data_import(
     source: Annotated[str, typer.Argument(help="File, folder, or hf:NAME[:split].")],
     out: Out = Path("problems.jsonl"),
     format: Annotated[str, typer.Option("--format", help="Importer's name; auto looks at the file.")] = "auto",
-    column: Annotated[list[str] | None, typer.Option("--column", help="OURS=THEIRS, for example instruction=prompt.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option("--column", help="OURS=THEIRS, for example instruction=prompt.")
+    ] = None,
     filter: Annotated[list[str] | None, typer.Option("--filter", help="COLUMN=VALUE: keep rows that have it.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="A fixed random subset of this size.")] = None,
-    header: Annotated[str, typer.Option("--header", help="keep, or derive: take the module header from the reference.")] = "keep",
+    header: Annotated[
+        str, typer.Option("--header", help="keep, or derive: take the module header from the reference.")
+    ] = "keep",
     seed: Annotated[int, typer.Option("--seed")] = 0,
     force: Force = False,
     as_json: Json = False,
@@ -488,16 +655,22 @@ def data_show(
     overrides: Overrides = None,
     model: ModelOption = None,
     recipe: RecipeOption = None,
-    count: Annotated[int, typer.Option("--count", min=0, help="So many of the first pairs as the model sees them.")] = 2,
+    count: Annotated[
+        int, typer.Option("--count", min=0, help="So many of the first pairs as the model sees them.")
+    ] = 2,
     as_json: Json = False,
 ) -> None:
     """Counts, lengths in the model's tokens, what would be left out and why, and the first prompts with the trained part marked."""
     from itertl import commands, show
     from itertl.sampling.prompt_form import with_form
 
-    settings = with_form(_recipe(recipe, [*(overrides or []), f"data.source={json.dumps(source)}"], model), commands.warn)
+    settings = with_form(
+        _recipe(recipe, [*(overrides or []), f"data.source={json.dumps(source)}"], model), commands.warn
+    )
     shown = show.show(settings, count)
-    _print_json(shown.to_json()) if as_json else print(shown.render() if not sys.stdout.isatty() else commands.printable(shown.render()))
+    _print_json(shown.to_json()) if as_json else print(
+        shown.render() if not sys.stdout.isatty() else commands.printable(shown.render())
+    )
 
 
 @data_app.command("synth")
@@ -506,7 +679,9 @@ def data_synth(
     out: Out = Path("problems.jsonl"),
     seed: Annotated[int, typer.Option("--seed")] = 0,
     family: Annotated[list[str] | None, typer.Option("--family", help="Only these families.")] = None,
-    split: Annotated[str, typer.Option("--split", help="train, heldout, heldout-family or heldout-parameter.")] = "train",
+    split: Annotated[
+        str, typer.Option("--split", help="train, heldout, heldout-family or heldout-parameter.")
+    ] = "train",
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -515,19 +690,29 @@ def data_synth(
 
     with outputs.writing("data synth", files=[out], force=force):
         result = commands.data_synth(count, out, seed=seed, families=family or [], split=split)
-    _print_json(result) if as_json else print(f"{result['problems']} problems of {result['families']} families in {out}")
+    _print_json(result) if as_json else print(
+        f"{result['problems']} problems of {result['families']} families in {out}"
+    )
 
 
 @data_app.command("audit")
 def data_audit(
     source: Annotated[str, typer.Argument(help="Problems: a file that `data import` understands.")],
-    benchmark: Annotated[list[str] | None, typer.Option("--benchmark", help="Look for contamination against these.")] = None,
+    benchmark: Annotated[
+        list[str] | None, typer.Option("--benchmark", help="Look for contamination against these.")
+    ] = None,
     data: Data = None,
     format: Annotated[str, typer.Option("--format")] = "auto",
     filter: Annotated[list[str] | None, typer.Option("--filter", help="COLUMN=VALUE: keep rows that have it.")] = None,
     tools: Annotated[bool, typer.Option("--tools/--no-tools", help="Parse and elaborate every reference.")] = True,
-    function: Annotated[bool, typer.Option("--function", help="Also synthesize and simulate every reference, and score it against itself.")] = False,
-    sound: Annotated[Path | None, typer.Option("--keep-sound", metavar="OUT", help="Write the problems that no finding speaks against here.")] = None,
+    function: Annotated[
+        bool,
+        typer.Option("--function", help="Also synthesize and simulate every reference, and score it against itself."),
+    ] = False,
+    sound: Annotated[
+        Path | None,
+        typer.Option("--keep-sound", metavar="OUT", help="Write the problems that no finding speaks against here."),
+    ] = None,
     workers: Workers = 0,
     force: Force = False,
     as_json: Json = False,
@@ -541,15 +726,28 @@ def data_audit(
             num_workers=workers, reporter=Reporter(quiet=as_json),
         )  # fmt: skip
         kept = None if sound is None else commands.keep_sound(sound, result.problems, found, by_function)
-    loaded: dict[str, Any] = {"format": result.format, "skipped": result.skipped, "notes": result.notes, "dropped": result.dropped}
+    loaded: dict[str, Any] = {
+        "format": result.format,
+        "skipped": result.skipped,
+        "notes": result.notes,
+        "dropped": result.dropped,
+    }
     if as_json:
-        extra = {**({"function": by_function.to_json()} if by_function else {}), **({} if kept is None else {"kept": kept})}
+        extra = {
+            **({"function": by_function.to_json()} if by_function else {}),
+            **({} if kept is None else {"kept": kept}),
+        }
         _print_json({**found.to_json(), "loaded": loaded, **extra})
     else:
         _show(found.render())
         if by_function is not None:
             _show(by_function.render())
-        print("".join(f"{count} rows: {reason}\n" for part in ("skipped", "notes") for reason, count in loaded[part].items()), end="")
+        print(
+            "".join(
+                f"{count} rows: {reason}\n" for part in ("skipped", "notes") for reason, count in loaded[part].items()
+            ),
+            end="",
+        )
         print("".join(f"{line}\n" for line in result.dropped), end="")
         print(f"{kept} problems kept in {sound}\n" if kept is not None else "", end="")
 

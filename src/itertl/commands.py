@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 
 
 def generate(
-    recipe: Recipe, instruction: str | None, file: Path | None, header: str, *, best_of: int, scorer: str, out: Path | None, quiet: bool
+    recipe: Recipe,
+    instruction: str | None,
+    file: Path | None,
+    header: str,
+    *,
+    best_of: int,
+    scorer: str,
+    out: Path | None,
+    quiet: bool,
 ) -> list[dict[str, Any]]:
     """Draw, rank and write; says on stderr what is written, how it scores, and where there is no code."""
     from itertl import generate as generation
@@ -47,9 +55,19 @@ def generate(
     without = [(row, problem) for row, problem in zip(rows, problems, strict=True) if not row["code"]]
     if without:
         which = "the answer holds" if len(rows) == 1 else f"{len(without)} of {len(rows)} answers hold"
-        fixes = ["raise sample.max_new_tokens"] if all(row["finish_reason"] == "length" for row, _ in without) else ["draw more by --best-of"]
-        fixes += ["give the module's header by --header"] if not any(problem.header.strip() for _, problem in without) else []
-        warn(f"no code: {which} no Verilog module; {', '.join(fixes)}, or check that the model is asked as it was trained (prompt.*)")
+        fixes = (
+            ["raise sample.max_new_tokens"]
+            if all(row["finish_reason"] == "length" for row, _ in without)
+            else ["draw more by --best-of"]
+        )
+        fixes += (
+            ["give the module's header by --header"]
+            if not any(problem.header.strip() for _, problem in without)
+            else []
+        )
+        warn(
+            f"no code: {which} no Verilog module; {', '.join(fixes)}, or check that the model is asked as it was trained (prompt.*)"
+        )
     return rows
 
 
@@ -69,7 +87,11 @@ def problems_beside(out: Path) -> Path | None:
     if storage.is_node(out):
         return None
     beside = out.with_name("problems.jsonl")
-    return beside if not beside.exists() or outputs.is_made_by(beside, "sample") else out.with_name(f"{out.stem}.problems.jsonl")
+    return (
+        beside
+        if not beside.exists() or outputs.is_made_by(beside, "sample")
+        else out.with_name(f"{out.stem}.problems.jsonl")
+    )
 
 
 def sample(recipe: Recipe, source: str, out: Path, beside: Path | None, *, reporter: Reporter) -> dict[str, Any]:
@@ -179,7 +201,14 @@ def eval_compare(a: Path, b: Path, *, temperatures: Sequence[float] | None) -> "
 
 
 def eval_self_test(
-    name: str, *, data: Path | None, rule: str | None, limit: int | None, shots: int, num_workers: int, reporter: Reporter
+    name: str,
+    *,
+    data: Path | None,
+    rule: str | None,
+    limit: int | None,
+    shots: int,
+    num_workers: int,
+    reporter: Reporter,
 ) -> "tuple[SelfTest, Fingerprint]":
     """Whether a benchmark's references pass on this machine, and broken ones fail; and what the simulator is."""
     from itertl.evaluation import benchmarks
@@ -246,7 +275,12 @@ def data_audit(
     loaded = load_problems(source, format=format, filter=filter)
     against = [p for name in benchmark_names for p in benchmarks.load(name, data).problems]
     report = audit(
-        loaded.problems, benchmarks=against, check_tools=check_tools, num_workers=num_workers, places=loaded.places, reporter=reporter
+        loaded.problems,
+        benchmarks=against,
+        check_tools=check_tools,
+        num_workers=num_workers,
+        places=loaded.places,
+        reporter=reporter,
     )
     by_function = None
     if function:
@@ -254,6 +288,10 @@ def data_audit(
 
         with reporter.stage("audit: function", 0) as tracker:
             by_function = audit_function(
-                loaded.problems, num_workers=num_workers, cache=models.cache_folder(), on_done=tracker.advance, places=loaded.places
+                loaded.problems,
+                num_workers=num_workers,
+                cache=models.cache_folder(),
+                on_done=tracker.advance,
+                places=loaded.places,
             )
     return report, loaded, by_function

@@ -70,14 +70,21 @@ class DataConfig(_Part):
     @field_validator("holdout", mode="before")
     @classmethod
     def _a_share(cls, value: Any) -> Any:
-        if isinstance(value, dict) and list(cast("dict[str, Any]", value)) == ["column"]:  # column: NAME, as YAML reads it
+        if isinstance(value, dict) and list(cast("dict[str, Any]", value)) == [
+            "column"
+        ]:  # column: NAME, as YAML reads it
             value = f"column:{value['column'] or ''}"
         try:
             share = float(value) if isinstance(value, int | float | str) else None
         except ValueError:
             share = None
         is_wrong = share is not None and not 0 < share < 1
-        if is_wrong or isinstance(value, bool) or not isinstance(value, int | float | str | None) or (isinstance(value, str) and value.endswith("%")):
+        if (
+            is_wrong
+            or isinstance(value, bool)
+            or not isinstance(value, int | float | str | None)
+            or (isinstance(value, str) and value.endswith("%"))
+        ):
             raise ValueError("a share lies between 0 and 1, for example 0.1; or give a file of pairs, or column:NAME")
         if isinstance(value, str) and not value.removeprefix("column:").strip():
             raise ValueError("names nothing; give a share as 0.1, a file of pairs, or column:NAME")
@@ -89,7 +96,9 @@ class PromptConfig(_Part):
 
     style: Literal["auto", "chat", "plain"] = "auto"  # auto: chat where the tokenizer has a template
     system: str | None = None  # system message of a chat; None: the template's own default
-    header: Literal["append", "prefill", "omit"] = "append"  # header after the instruction, as start of the answer, or not
+    header: Literal["append", "prefill", "omit"] = (
+        "append"  # header after the instruction, as start of the answer, or not
+    )
     opening: str = ""  # text that is put before the answer, such as "```verilog\n"; a prefilled header comes behind it
     template: str = "{instruction}"  # text around the instruction, and {header} where it is to be told there too
 
@@ -120,13 +129,18 @@ class ScoreConfig(_Part):
     """Which scores are taken, and how they become z."""
 
     scorers: tuple[str, ...] = ("rtlcoder",)
-    combine: Literal["weights", "ladder", "coderl", "rltf"] = "weights"  # the last two: a reward for the last scorer's verdict
+    combine: Literal["weights", "ladder", "coderl", "rltf"] = (
+        "weights"  # the last two: a reward for the last scorer's verdict
+    )
     weights: dict[str, float] = Field(default_factory=dict)  # empty: each scorer 1
     # scorer -> height reached when its value is 1, in order; two numbers: what a value just under 1 reaches, and 1
     ladder: dict[str, float | tuple[float, float]] = Field(default_factory=dict)
     # scorer beside the ladder -> heights that a value just above 0 and one of 1 hold z at least at: [0.3, 0.45]
     floor: dict[str, tuple[float, float]] = Field(default_factory=dict)
-    optional: tuple[str, ...] = ("equivalence", "ppa")  # rungs that may stay open, no tool having failed: z is the height below
+    optional: tuple[str, ...] = (
+        "equivalence",
+        "ppa",
+    )  # rungs that may stay open, no tool having failed: z is the height below
     num_workers: int = Field(default=0, ge=0)  # 0: one for each core
     timeout_s: float = Field(default=30.0, gt=0)  # for each candidate and scorer
     budget_s: float = Field(default=30.0, gt=0)  # for each candidate, over all its scorers and their tools together
@@ -157,10 +171,14 @@ class TrainConfig(_Part):
     max_grad_norm: float | None = Field(default=1.0, gt=0)
     groups_per_step: int = Field(default=64, ge=1)  # prompts in one optimizer step, over all processes
     micro_batch_tokens: int | None = Field(default=None, ge=1)  # through the model at once; None: 2048, on a GPU 16384
-    packing: Literal["auto", "off"] = "auto"  # prompts shared and rows filled, where the model gives the same numbers so
+    packing: Literal["auto", "off"] = (
+        "auto"  # prompts shared and rows filled, where the model gives the same numbers so
+    )
     attention: Literal["sdpa", "flex"] = "sdpa"  # flex: FlexAttention's block masks, for long rows on a GPU
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"  # autocast; auto: bf16 where the hardware has it
-    max_length: Window = 2048  # tokens of prompt + response; longer ones are dropped and counted; auto: what the pairs need
+    max_length: Window = (
+        2048  # tokens of prompt + response; longer ones are dropped and counted; auto: what the pairs need
+    )
     candidate_text: Literal["code", "raw"] = "code"  # what of a candidate is trained on
     gradient_checkpointing: bool = False
     lora: LoraConfig | None = None
@@ -214,7 +232,9 @@ class SelectConfig(_Part):
     """Which checkpoint is the run's result, and when more iterations are of no use."""
 
     benchmark: str | None = None  # of ``evals``, by its pass@1; None: the last checkpoint
-    patience: int | None = Field(default=None, ge=1)  # judgements without a new best after which the run ends; None: never
+    patience: int | None = Field(
+        default=None, ge=1
+    )  # judgements without a new best after which the run ends; None: never
 
 
 class Recipe(_Part):
@@ -243,9 +263,13 @@ class Recipe(_Part):
                 raise ValueError(f"score.{table} names {sorted(stray)}, which score.scorers does not take")
         judged = [e.benchmark for e in self.evals]
         if self.select.benchmark is not None and self.select.benchmark not in judged:
-            raise ValueError(f"select.benchmark is {self.select.benchmark!r}, which evals does not judge; it judges {judged}")
+            raise ValueError(
+                f"select.benchmark is {self.select.benchmark!r}, which evals does not judge; it judges {judged}"
+            )
         if OWN_HELDOUT in [e.benchmark for e in self.evals if e.data is None] and self.data.holdout is None:
-            raise ValueError(f"evals judges {OWN_HELDOUT}, but nothing is held out; set data.holdout, for example data.holdout=0.1")
+            raise ValueError(
+                f"evals judges {OWN_HELDOUT}, but nothing is held out; set data.holdout, for example data.holdout=0.1"
+            )
         if self.select.patience is not None and self.select.benchmark is None:
             raise ValueError("select.patience counts judgements of select.benchmark: name one of evals there")
         return self
@@ -292,7 +316,9 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else f"not UTF-8 text: {error.reason}"
-        raise RecipeError(f"{path}: cannot be read ({why}); give the path of a recipe, for example recipes/demo.yaml") from error
+        raise RecipeError(
+            f"{path}: cannot be read ({why}); give the path of a recipe, for example recipes/demo.yaml"
+        ) from error
     tree = parse_yaml(text, str(path))
     if not isinstance(tree, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of keys, see recipes/demo.yaml")
@@ -325,7 +351,9 @@ def _apply_override(tree: dict[str, Any], override: str) -> dict[str, Any]:
             rows = cast("list[Any]", node)
             if not part.isdigit() or int(part) > len(rows):
                 where = ".".join(parts[:depth])
-                raise RecipeError(f"override {key}: {where} is a list of {len(rows)}; {part!r} is not an index of it ({where}.{len(rows)} adds one)")
+                raise RecipeError(
+                    f"override {key}: {where} is a list of {len(rows)}; {part!r} is not an index of it ({where}.{len(rows)} adds one)"
+                )
             rows += [{}] if int(part) == len(rows) else []
             rows[int(part)] = value if last else _copied(rows[int(part)])
             node = rows[int(part)]

@@ -43,7 +43,10 @@ class Ranked:
         }  # fmt: skip
 
 
-_WORDS = {"icarus": "compiles", "syntax": "parses"}  # what they find says nothing of function, so it is not called "passed"
+_WORDS = {
+    "icarus": "compiles",
+    "syntax": "parses",
+}  # what they find says nothing of function, so it is not called "passed"
 
 
 def _verdict(score: Score) -> str:
@@ -69,7 +72,9 @@ def problems_of(instruction: str | None, file: Path | None, header: str, recipe:
         if not (instruction or "").strip():
             raise UsageError("the instruction is empty")
         return [Problem.create(instruction=clean(instruction or ""), header=clean(header), source="generate")]
-    return list(from_config(recipe.data.model_copy(update={"source": str(file), "holdout": None}), recipe.seed).problems)
+    return list(
+        from_config(recipe.data.model_copy(update={"source": str(file), "holdout": None}), recipe.seed).problems
+    )
 
 
 def generate(
@@ -99,7 +104,9 @@ def _rank(pair: tuple[Candidate, Score]) -> tuple[float, int]:
     return -(score.value if score.value is not None else float("-inf")), candidate.index
 
 
-def _draw(problems: Sequence[Problem], recipe: Recipe, best_of: int, show: Show | None) -> list[tuple[Problem, Candidate]]:
+def _draw(
+    problems: Sequence[Problem], recipe: Recipe, best_of: int, show: Show | None
+) -> list[tuple[Problem, Candidate]]:
     """Every sample with its problem, in order."""
     path, policy = open_policy(recipe)
     backend = open_backend(path, recipe.sample, recipe.model.trust_remote_code, recipe.model.revision)

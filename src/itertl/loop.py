@@ -27,7 +27,9 @@ class RunResult:
     metrics: tuple[IterationMetrics, ...]
 
 
-def run(recipe: Recipe, out: Path, *, reporter: Reporter, resume_changed: bool = False, share_from: Path | None = None) -> RunResult:
+def run(
+    recipe: Recipe, out: Path, *, reporter: Reporter, resume_changed: bool = False, share_from: Path | None = None
+) -> RunResult:
     """Run ``recipe`` in the folder ``out``, or go on with the run that is there; one of another recipe is refused unless
     ``resume_changed``. ``share_from``: a folder of runs whose equal stages are linked instead of made again.
 
@@ -44,7 +46,9 @@ def run(recipe: Recipe, out: Path, *, reporter: Reporter, resume_changed: bool =
         folder.write_metrics(metrics)
         for iteration in range(recipe.iterations):
             if selection.is_exhausted(metrics, recipe.select):
-                reporter.say(f"ends before iteration {iteration + 1}: no new best on {recipe.select.benchmark} (select.patience)")
+                reporter.say(
+                    f"ends before iteration {iteration + 1}: no new best on {recipe.select.benchmark} (select.patience)"
+                )
                 break
             reporter.say(f"[bold]Iteration {iteration + 1} of {recipe.iterations}[/bold], from {policy.name}")
             candidates = stages.sample(folder, task, policy, iteration)

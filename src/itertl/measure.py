@@ -77,7 +77,11 @@ def _training_rate(recipe: Recipe, problems: Sequence[Problem], method: Method, 
         raise DataError("no problem can be trained on; give problems with references, or raise train.max_length")
     groups = [_with_candidates(g, recipe.sample.num_candidates if method.uses_candidates else 0) for g in found.groups]
     loaded = load_policy(
-        model, config, dtype=recipe.model.dtype, trust_remote_code=recipe.model.trust_remote_code, revision=recipe.model.revision
+        model,
+        config,
+        dtype=recipe.model.dtype,
+        trust_remote_code=recipe.model.trust_remote_code,
+        revision=recipe.model.revision,
     )
     session = open_session(loaded, config, longest=config.max_length, say=lambda _: None)
     try:
@@ -85,7 +89,12 @@ def _training_rate(recipe: Recipe, problems: Sequence[Problem], method: Method, 
         longest = _enough(order, groups, method, session.layout.budget)
         _train_on(session, recipe, method, groups, longest)
         session.step()  # the moments of Adam take their place
-        usual = _enough(order[len(order) // 2 :: 2] + order[: len(order) // 2 : 2], groups, method, _MICRO_BATCHES * session.layout.budget)
+        usual = _enough(
+            order[len(order) // 2 :: 2] + order[: len(order) // 2 : 2],
+            groups,
+            method,
+            _MICRO_BATCHES * session.layout.budget,
+        )
         random.Random(0).shuffle(usual)
         start = time.perf_counter()
         _train_on(session, recipe, method, groups, usual)
@@ -119,7 +128,9 @@ def _enough(order: Sequence[int], groups: Sequence["Group"], method: Method, tok
     return taken
 
 
-def _train_on(session: "Session", recipe: Recipe, method: Method, groups: Sequence["Group"], numbers: Sequence[int]) -> None:
+def _train_on(
+    session: "Session", recipe: Recipe, method: Method, groups: Sequence["Group"], numbers: Sequence[int]
+) -> None:
     import torch
 
     from itertl.training.schedule import PlannedStep

@@ -27,7 +27,9 @@ class Alias:
     file: str
     sha256: str
     bytes: int | None = None  # of the file: others of that name are not read
-    prompt: Mapping[str, Any] = field(default_factory=dict[str, Any])  # the form of its prompts where a recipe says none (docs/sampling.md)
+    prompt: Mapping[str, Any] = field(
+        default_factory=dict[str, Any]
+    )  # the form of its prompts where a recipe says none (docs/sampling.md)
 
     @property
     def remedy(self) -> str:
@@ -38,7 +40,11 @@ class Alias:
         )
 
 
-_PREFILLED = {"style": "chat", "system": "", "header": "prefill"}  # the best of the forms measured for the untouched model (docs/sampling.md)
+_PREFILLED = {
+    "style": "chat",
+    "system": "",
+    "header": "prefill",
+}  # the best of the forms measured for the untouched model (docs/sampling.md)
 
 ALIASES: Mapping[str, Alias] = {
     "qwen2.5-coder-0.5b": Alias(
@@ -70,7 +76,9 @@ def find_file(alias: Alias, cache: Path) -> Path | None:
             return path
         wrong += [path] if is_named else []
     if wrong and not model_hub.is_had(alias.hub):
-        raise ToolMissing(f"{wrong[0]} is not {alias.title}: its SHA-256 is another (a part of the file, or another file); {alias.remedy}")
+        raise ToolMissing(
+            f"{wrong[0]} is not {alias.title}: its SHA-256 is another (a part of the file, or another file); {alias.remedy}"
+        )
     return None
 
 

@@ -113,7 +113,9 @@ def configuration(config: ModelConfig) -> Any:
         return getattr(transformers, kind)(**arguments)
     path = resolve_model(config)
     with _explained(path, config.revision):
-        return transformers.AutoConfig.from_pretrained(path, trust_remote_code=config.trust_remote_code, revision=config.revision or "main")
+        return transformers.AutoConfig.from_pretrained(
+            path, trust_remote_code=config.trust_remote_code, revision=config.revision or "main"
+        )
 
 
 def find_smollm2() -> Path:
@@ -150,7 +152,11 @@ def load_model(
     options = {} if quantize is None else {"quantization_config": _four_bits(device), "device_map": {"": device}}
     with _no_progress_bars(), _explained(path, revision):
         model: Any = AutoModelForCausalLM.from_pretrained(
-            str(path), dtype=getattr(torch, dtype), trust_remote_code=trust_remote_code, revision=revision or "main", **options
+            str(path),
+            dtype=getattr(torch, dtype),
+            trust_remote_code=trust_remote_code,
+            revision=revision or "main",
+            **options,
         )
     return (model if quantize else model.to(device)).eval()
 
@@ -366,7 +372,9 @@ def _locked(path: Path) -> Iterator[None]:
 def _explained(path: Path | str, revision: str | None) -> Iterator[None]:
     """Turn the library's errors about a model that is not there into a UsageError."""
     if str(path).startswith(API):
-        raise UsageError(f"model {path} is served by an endpoint and cannot be loaded; set sample.backend=openai, or give a model of files")
+        raise UsageError(
+            f"model {path} is served by an endpoint and cannot be loaded; set sample.backend=openai, or give a model of files"
+        )
     model_hub.require(str(path), revision)
     try:
         yield

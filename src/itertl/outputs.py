@@ -69,7 +69,9 @@ def _check_file(path: Path, inputs: Sequence[Path]) -> None:
     if storage.is_node(path) or not path.exists():
         return
     for other in inputs:
-        if path.samefile(other) or (other.is_dir() and other.resolve() in path.resolve().parents and not _read_note(path)):
+        if path.samefile(other) or (
+            other.is_dir() and other.resolve() in path.resolve().parents and not _read_note(path)
+        ):
             raise UsageError(f"{path}: would be written over, and is what this call reads; give another --out")
 
 
@@ -90,7 +92,9 @@ def check_apart(folder: Path, inputs: Iterable[str | None]) -> None:
     for name in inputs:
         path = Path(name).expanduser() if name is not None else None
         if path is not None and path.exists() and here in path.resolve().parents:
-            raise UsageError(f"{name}: lies in {folder}, which the run writes; copy it elsewhere, or give another --out")
+            raise UsageError(
+                f"{name}: lies in {folder}, which the run writes; copy it elsewhere, or give another --out"
+            )
 
 
 def check_place(path: Path) -> None:
@@ -117,16 +121,22 @@ def check_place(path: Path) -> None:
     try:
         tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
-        raise UsageError(f"{path}: the folder {place} cannot be written ({error.strerror}); give another --out") from error
+        raise UsageError(
+            f"{path}: the folder {place} cannot be written ({error.strerror}); give another --out"
+        ) from error
 
 
 def _check_ours(path: Path, command: str) -> None:
     begun = storage.partial_of(path)
     if begun.exists() and not storage.is_node(path) and _read_note(path).get("command") != command:
-        raise UsageError(f"{begun}: exists, and no earlier `itertl {command}` began it; give another --out, or --force to lose what is there")
+        raise UsageError(
+            f"{begun}: exists, and no earlier `itertl {command}` began it; give another --out, or --force to lose what is there"
+        )
     if _is_free(path) or is_made_by(path, command):
         return
-    how = "was changed since" if _read_note(path).get("command") == command else f"no earlier `itertl {command}` made it"
+    how = (
+        "was changed since" if _read_note(path).get("command") == command else f"no earlier `itertl {command}` made it"
+    )
     raise UsageError(f"{path}: exists, and {how}; give another --out, or --force to lose what is there")
 
 

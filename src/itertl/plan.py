@@ -61,7 +61,14 @@ class Plan:
     def files(self) -> list[str]:
         """What a finished run holds, relative to its folder."""
         names = ["candidates.jsonl", "scored.jsonl", "checkpoint/", "train.jsonl", "manifest.json"]
-        found = ["recipe.yaml", "problems.jsonl", *(f"base/{name}" for name in self._judged(None)), "metrics.jsonl", "report.html", "figures/"]
+        found = [
+            "recipe.yaml",
+            "problems.jsonl",
+            *(f"base/{name}" for name in self._judged(None)),
+            "metrics.jsonl",
+            "report.html",
+            "figures/",
+        ]
         for iteration in range(self.recipe.iterations):
             found += [f"iter-{iteration:02d}/{name}" for name in (*names, *self._judged(iteration))]
         return found
@@ -86,7 +93,13 @@ class Plan:
 
 def duration(seconds: float) -> str:
     """For example "95 s", "12 min", "3.4 h"."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
 
 
 def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
@@ -114,12 +127,27 @@ def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
         samples = sum(config.num_samples if t > 0 else 1 for t in config.temperatures) * count
         seconds[f"eval {config.benchmark}"] = samples * config.max_new_tokens / rates.sampled_per_s
     rounds_judged = [None, *range(recipe.iterations)]
-    evals = sum(seconds[f"eval {e.benchmark}"] * sum(e.is_due(i, recipe.iterations) for i in rounds_judged) for e in recipe.evals)
+    evals = sum(
+        seconds[f"eval {e.benchmark}"] * sum(e.is_due(i, recipe.iterations) for i in rounds_judged)
+        for e in recipe.evals
+    )
     rounds = 1 if method.single_round else recipe.iterations
     sampling = seconds.get("sample, an iteration", 0.0)
     seconds["total"] = rounds * sampling + recipe.iterations * seconds["train, an iteration"] + evals
     found, disk = tuple(lengths.said(asked, recipe)), _disk_gb(recipe, parameters)
-    return Plan(recipe, folder, len(problems), parameters, seconds, rates.memory_gb, disk, measured, tuple(assumed), len(loaded.held), found)
+    return Plan(
+        recipe,
+        folder,
+        len(problems),
+        parameters,
+        seconds,
+        rates.memory_gb,
+        disk,
+        measured,
+        tuple(assumed),
+        len(loaded.held),
+        found,
+    )
 
 
 def _loaded(recipe: Recipe, assumed: list[str]) -> LoadResult:
@@ -127,12 +155,16 @@ def _loaded(recipe: Recipe, assumed: list[str]) -> LoadResult:
     data = recipe.data
     if data.source == "synth" or data.source.startswith("hf:") or data.limit is None or Path(data.source).exists():
         return from_config(data, recipe.seed)
-    assumed.append(f"{data.source} is not here; {data.limit} pairs of {len(_USUAL_PAIR[0])} and {len(_USUAL_PAIR[1])} characters")
+    assumed.append(
+        f"{data.source} is not here; {data.limit} pairs of {len(_USUAL_PAIR[0])} and {len(_USUAL_PAIR[1])} characters"
+    )
     share = data.holdout if isinstance(data.holdout, float) else 0.0
     if data.holdout is not None:
         assumed.append(f"held out of it: {max(1, round(data.limit * share))} pairs")
     made = [Problem.create(instruction=_USUAL_PAIR[0], reference=_USUAL_PAIR[1], source="assumed")] * data.limit
-    return LoadResult(made, {}, "assumed", held=made[: max(1, round(data.limit * share))] if data.holdout is not None else [])
+    return LoadResult(
+        made, {}, "assumed", held=made[: max(1, round(data.limit * share))] if data.holdout is not None else []
+    )
 
 
 def _settled(recipe: Recipe, loaded: LoadResult, assumed: list[str]) -> Recipe:
@@ -155,7 +187,9 @@ def _benchmark_size(config: EvalConfig, loaded: LoadResult, assumed: list[str]) 
     return size
 
 
-def _calculated(recipe: Recipe, problems: Sequence[Problem], method: Method, parameters: int, memory_gb: float) -> Rates:
+def _calculated(
+    recipe: Recipe, problems: Sequence[Problem], method: Method, parameters: int, memory_gb: float
+) -> Rates:
     train = _matmul_speed(recipe.train.precision) * _TRAIN_SHARE / (6 * parameters)
     sample = _matmul_speed("float32" if recipe.sample.dtype == "float32" else "auto") * _DECODE_SHARE / (2 * parameters)
     candidates = recipe.sample.num_candidates if method.uses_candidates else 0

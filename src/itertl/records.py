@@ -160,7 +160,9 @@ class Score(BaseModel):
     detail: str = ""  # first error message, cut to a few hundred characters
     tool: str = ""  # "pyverilog", "slang", "iverilog", "rapidfuzz"
     tool_version: str = ""
-    counterexample: str = Field(default="", exclude_if=lambda text: not text)  # inputs that show it wrong: ``equivalence.replay``
+    counterexample: str = Field(
+        default="", exclude_if=lambda text: not text
+    )  # inputs that show it wrong: ``equivalence.replay``
 
 
 class Scored(Record):
@@ -285,8 +287,12 @@ class Telemetry(BaseModel):
     dropped_too_long: int  # responses left out of training for their length
     references_too_long: int  # groups left out because the reference is too long
     rungs: dict[str, int] | None = None  # of the recipe's ladder: candidates whose highest rung this is; "" for none
-    share_surrogate_wrong: float | None = None  # of the candidates with z = 1 by the paper's score, those wrong by function
-    share_missed_by_surrogate: float | None = None  # of the pairs that z orders by more than beta, those that score does not
+    share_surrogate_wrong: float | None = (
+        None  # of the candidates with z = 1 by the paper's score, those wrong by function
+    )
+    share_missed_by_surrogate: float | None = (
+        None  # of the pairs that z orders by more than beta, those that score does not
+    )
 
 
 class IterationMetrics(Record):
@@ -316,7 +322,9 @@ class StageRecord(BaseModel):
     versions: dict[str, str]
     seed: int
     summary: dict[str, JsonValue] = Field(default_factory=dict)
-    linked_from: str | None = None  # the folder of another run's equal stage, relative to what both share; None: made here
+    linked_from: str | None = (
+        None  # the folder of another run's equal stage, relative to what both share; None: made here
+    )
 
 
 class Manifest(Record):

@@ -66,7 +66,10 @@ class IterationFolder:
     def record(self, name: str, stage: StageRecord) -> None:
         """Put one finished stage into the manifest."""
         old = self.manifest()
-        storage.write_text(self.path / "manifest.json", Manifest(iteration=self.index, stages={**old.stages, name: stage}).to_line() + "\n")
+        storage.write_text(
+            self.path / "manifest.json",
+            Manifest(iteration=self.index, stages={**old.stages, name: stage}).to_line() + "\n",
+        )
 
 
 class RunFolder:
@@ -78,17 +81,36 @@ class RunFolder:
     """
 
     def __init__(
-        self, path: Path, recipe: Recipe, reporter: Reporter = QUIET, *, resume_changed: bool = False, share: SharedStages | None = None
+        self,
+        path: Path,
+        recipe: Recipe,
+        reporter: Reporter = QUIET,
+        *,
+        resume_changed: bool = False,
+        share: SharedStages | None = None,
     ) -> None:
-        self.path, self.recipe, self.reporter, self._resume_changed, self._share = path, recipe, reporter, resume_changed, share
+        self.path, self.recipe, self.reporter, self._resume_changed, self._share = (
+            path,
+            recipe,
+            reporter,
+            resume_changed,
+            share,
+        )
         self._lock: IO[str] | None = None
         self._hashes: dict[Path, tuple[int, int, str]] = {}
 
     def __enter__(self) -> "RunFolder":
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path} is a file; give a folder with --out")
-        if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / ".lock").exists() and not self._is_begun():
-            raise RunError(f"{self.path} is not a run folder (it has files, and no run made them); give another with --out")
+        if (
+            self.path.is_dir()
+            and any(self.path.iterdir())
+            and not (self.path / ".lock").exists()
+            and not self._is_begun()
+        ):
+            raise RunError(
+                f"{self.path} is not a run folder (it has files, and no run made them); give another with --out"
+            )
         with storage.writes_to(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("a+")
@@ -98,7 +120,9 @@ class RunFolder:
             self._lock.seek(0)
             holder = self._lock.read().strip() or "unknown"
             self._lock.close()
-            raise RunError(f"{self.path} is in use by process {holder}; wait for it, or give another folder with --out") from error
+            raise RunError(
+                f"{self.path} is in use by process {holder}; wait for it, or give another folder with --out"
+            ) from error
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
         self._lock.flush()
@@ -173,7 +197,12 @@ class RunFolder:
             record = self._linked(folder, name, wanted) or self._made(folder, name, wanted, outputs, work)
             folder.record(name, record)
         with (self.path / "timings.jsonl").open("a", encoding="utf-8") as log:
-            row = {"folder": folder.name, "stage": name, "started": round(start, 3), "seconds": round(time.time() - start, 3)}
+            row = {
+                "folder": folder.name,
+                "stage": name,
+                "started": round(start, 3),
+                "seconds": round(time.time() - start, 3),
+            }
             log.write(json.dumps(row | ({"linked_from": record.linked_from} if record.linked_from else {})) + "\n")
         faults.point(f"{name}.after-manifest")
         return record
@@ -181,10 +210,17 @@ class RunFolder:
     def _claim(self, folder: IterationFolder, name: str, wanted: StageRecord) -> AbstractContextManager[None]:
         if self._share is None:
             return nullcontext()
-        return self._share.claim(name, wanted, lambda: self.reporter.say(f"{folder.name}/{name}: waits for a run that makes the same"))
+        return self._share.claim(
+            name, wanted, lambda: self.reporter.say(f"{folder.name}/{name}: waits for a run that makes the same")
+        )
 
     def _made(
-        self, folder: IterationFolder, name: str, wanted: StageRecord, outputs: Sequence[str], work: Callable[[], Mapping[str, Any]]
+        self,
+        folder: IterationFolder,
+        name: str,
+        wanted: StageRecord,
+        outputs: Sequence[str],
+        work: Callable[[], Mapping[str, Any]],
     ) -> StageRecord:
         summary = dict(work())
         faults.point(f"{name}.before-manifest")

@@ -63,7 +63,10 @@ class SharedStages:
             record = _manifest(path).stages.get(name)
             if record is None or _key(name, record) != _key(name, wanted):
                 continue
-            if all((folder / output).exists() and digest(folder / output) == known for output, known in record.outputs.items()):
+            if all(
+                (folder / output).exists() and digest(folder / output) == known
+                for output, known in record.outputs.items()
+            ):
                 return Found(folder, record)
         return None
 

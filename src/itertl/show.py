@@ -76,19 +76,29 @@ class Shown:
         lines = [
             f"{recipe.data.source}: {len(loaded.problems) + sum(loaded.skipped.values())} rows ({loaded.format}), "
             f"{self.trained_on} pairs to train on, {len(loaded.held)} held out",
-            *(f"  left out  {loaded.skipped[reason]:>6}  {reason}" for reason in [*own, ALIKE] if reason in loaded.skipped),
+            *(
+                f"  left out  {loaded.skipped[reason]:>6}  {reason}"
+                for reason in [*own, ALIKE]
+                if reason in loaded.skipped
+            ),
             *(f"  left out  {len(places):>6}  {reason}{_named(places)}" for reason, places in self.left_out.items()),
             *(f"  kept      {count:>6}  {note}" for note, count in loaded.notes.items()),
             *(f"    {line}" for line in loaded.dropped[:MOST]),
             *([f"    … {len(loaded.dropped) - MOST} more (--json names all)"] if len(loaded.dropped) > MOST else []),
             "",
             f"tokens of {recipe.model.path}".ljust(28) + "".join(f"{_heading(p):>8}" for p in PERCENTS),
-            *(f"  {name}".ljust(28) + "".join(f"{number:>8}" for number in row.values()) for name, row in self.lengths.items()),
+            *(
+                f"  {name}".ljust(28) + "".join(f"{number:>8}" for number in row.values())
+                for name, row in self.lengths.items()
+            ),
             f"train.max_length {recipe.train.max_length}, sample.max_new_tokens {recipe.sample.max_new_tokens}"
             + (" (auto: found from these)" if self.found else ""),
         ]
         for number, one in enumerate(self.examples, 1):
-            lines += ["", f"--- pair {number}, {one.where}: {one.prompt_tokens} tokens, and {one.trained_tokens} trained on, between {BEGIN} and {END}"]
+            lines += [
+                "",
+                f"--- pair {number}, {one.where}: {one.prompt_tokens} tokens, and {one.trained_tokens} trained on, between {BEGIN} and {END}",
+            ]
             lines += [f"{one.prompt}{BEGIN}{one.trained}{END}"]
         return "\n".join(lines)
 
@@ -110,7 +120,11 @@ def show(recipe: Recipe, count: int) -> Shown:
     settled = lengths.settled(recipe, lambda: loaded.problems)
     tokenizer = lengths.tokenizer_of(recipe)
     measured = lengths.measured(loaded.problems, recipe.prompt, tokenizer)
-    columns = {"prompt": [m.prompt for m in measured], "trained": [m.answer for m in measured], "both": [m.prompt + m.answer for m in measured]}
+    columns = {
+        "prompt": [m.prompt for m in measured],
+        "trained": [m.answer for m in measured],
+        "both": [m.prompt + m.answer for m in measured],
+    }
     table = {name: {_heading(p): lengths.percentile(column, p) for p in PERCENTS} for name, column in columns.items()}
     examples = tuple(_example(problem, recipe, loaded, tokenizer) for problem in loaded.problems[:count])
     found = tuple(lengths.said(recipe, settled))
@@ -129,7 +143,9 @@ def _left_out(recipe: Recipe, loaded: LoadResult, tokenizer: "PreTrainedTokenize
     method = resolve_method(recipe.method, recipe.train)
     found: dict[str, list[str]] = {}
     for problem in loaded.problems:
-        counts = build_groups([], [problem], tokenizer, prompt=recipe.prompt, score=recipe.score, train=recipe.train, method=method).counts
+        counts = build_groups(
+            [], [problem], tokenizer, prompt=recipe.prompt, score=recipe.score, train=recipe.train, method=method
+        ).counts
         told = Counter({f.name: getattr(counts, f.name) for f in fields(GroupCounts)})
         for name, reason in _LEFT_OUT.items():
             if told[name]:

@@ -70,7 +70,9 @@ class Task:
 def check_recipe(recipe: Recipe) -> Method:
     """Resolve every name of the recipe and ask for every tool that it needs. Raises UsageError, RecipeError, ToolMissing."""
     if recipe.model.path.startswith(models.API):
-        raise UsageError(f"model.path: {recipe.model.path} is served by an endpoint and cannot be trained; give a model of files")
+        raise UsageError(
+            f"model.path: {recipe.model.path} is served by an endpoint and cannot be trained; give a model of files"
+        )
     method = resolve_method(recipe.method, recipe.train)
     check_combination(recipe.score)
     check_scorers(recipe.score.scorers)
@@ -105,10 +107,15 @@ def prepare(run: RunFolder, checked: Checked) -> Task:
     """Load the problems, and lay them and the benchmarks of ``evals`` into the run folder."""
     recipe = run.recipe
     method = resolve_method(recipe.method, recipe.train)
-    loaded = tuple((config, benchmark, _laid(benchmark, run.path)) for config, benchmark in zip(recipe.evals, checked.benchmarks, strict=True))
+    loaded = tuple(
+        (config, benchmark, _laid(benchmark, run.path))
+        for config, benchmark in zip(recipe.evals, checked.benchmarks, strict=True)
+    )
     problems = _problems(run, checked.loaded)
     if not any(p.reference for p in problems):
-        raise DataError(f"{recipe.data.source}: no problem has a reference to train on; check the column mapping (data.columns)")
+        raise DataError(
+            f"{recipe.data.source}: no problem has a reference to train on; check the column mapping (data.columns)"
+        )
     return Task(method, tuple(problems), run.hash(run.path / "problems.jsonl"), loaded, {p.id: p for p in problems})
 
 
@@ -122,7 +129,12 @@ def _problems(run: RunFolder, loaded: Callable[[], LoadResult]) -> list[Problem]
             run.reporter.say(f"problems: {count} left out: {reason}")
         for reason, count in result.notes.items():
             run.reporter.say(f"problems: {count} kept, but {reason}")
-        return {"format": result.format, "count": len(result.problems), "skipped": result.skipped, "notes": result.notes}
+        return {
+            "format": result.format,
+            "count": len(result.problems),
+            "skipped": result.skipped,
+            "notes": result.notes,
+        }
 
     source, apart = Path(data.source), Path(str(data.holdout))
     run.stage(
@@ -216,7 +228,9 @@ def score(run: RunFolder, task: Task, candidates: Path | None, iteration: int) -
     def work() -> dict[str, Any]:
         rows = storage.read_records(candidates, Candidate)
         with run.reporter.stage(f"{folder.name} score", len(rows)) as tracker:
-            scored = score_candidates(rows, task.by_id, config=config, out=out, cache=models.cache_folder(), tracker=tracker)
+            scored = score_candidates(
+                rows, task.by_id, config=config, out=out, cache=models.cache_folder(), tracker=tracker
+            )
         values = [combine(s.scores, config) for s in scored]
         unscored = sum(v is None for v in values)
         if unscored:
@@ -227,8 +241,12 @@ def score(run: RunFolder, task: Task, candidates: Path | None, iteration: int) -
         folder,
         "score",
         settings={
-            "scorers": list(config.scorers), "timeout_s": config.timeout_s, "versions": check_tools(config.scorers),
-            "budget_s": config.budget_s, "memory_mb": config.memory_mb, **({"rungs": list(config.ladder)} if config.combine == "ladder" else {}),
+            "scorers": list(config.scorers),
+            "timeout_s": config.timeout_s,
+            "versions": check_tools(config.scorers),
+            "budget_s": config.budget_s,
+            "memory_mb": config.memory_mb,
+            **({"rungs": list(config.ladder)} if config.combine == "ladder" else {}),
         },
         inputs={"candidates": run.hash(candidates), "problems": task.problems_hash},
         outputs=[out.name],
@@ -243,16 +261,24 @@ def _tell_unscored(run: RunFolder, scored: Sequence[Scored], unscored: int) -> N
     config = run.recipe.score
     first = next(one for one in scored if combine(one.scores, config) is None)
     missing = [score for score in first.scores if score.value is None]
-    reason = f"{missing[0].scorer}: {missing[0].verdict}: {missing[0].detail or 'no detail'}"[:300] if missing else "no score"
+    reason = (
+        f"{missing[0].scorer}: {missing[0].verdict}: {missing[0].detail or 'no detail'}"[:300]
+        if missing
+        else "no score"
+    )
     if unscored == len(scored):
         raise DataError(
             f"{run.recipe.data.source}: not one of {unscored} candidates could be scored, so that training would see references alone; the first: "
             f"{reason}. Mend the references (itertl data audit --function), choose other scorers, or method=sft"
         )
-    run.reporter.say(f"[red]{unscored} of {len(scored)} candidates could not be scored, by our fault, and are left out[/red]; the first: {escape(reason)}")
+    run.reporter.say(
+        f"[red]{unscored} of {len(scored)} candidates could not be scored, by our fault, and are left out[/red]; the first: {escape(reason)}"
+    )
 
 
-def train(run: RunFolder, task: Task, scored: Path | None, policy: Policy, iteration: int) -> tuple[Policy, TrainResult]:
+def train(
+    run: RunFolder, task: Task, scored: Path | None, policy: Policy, iteration: int
+) -> tuple[Policy, TrainResult]:
     """One round of training from ``policy``. Returns the new policy and what training measured."""
     folder, recipe = run.iteration(iteration), run.recipe
     seed = derive_seed(recipe.seed, "train", iteration)
@@ -278,7 +304,9 @@ def train(run: RunFolder, task: Task, scored: Path | None, policy: Policy, itera
             "train": settings,
             "method": dataclasses.asdict(task.method),
             "prompt": recipe.prompt.model_dump(mode="json"),
-            "combine": recipe.score.model_dump(mode="json", include={"combine", "weights", "ladder", "floor", "optional"}),
+            "combine": recipe.score.model_dump(
+                mode="json", include={"combine", "weights", "ladder", "floor", "optional"}
+            ),
             "dtype": recipe.model.dtype,
             "kl_problems": recipe.telemetry.kl_problems,
         },
@@ -320,10 +348,15 @@ def _evaluate_one(
         settings={
             "eval": config.model_dump(mode="json", exclude={"data", "every"}),
             "benchmark": benchmark.version,
-            "sample": recipe.sample.model_dump(mode="json", include={"backend", "dtype", "batch_size", "options", "stop_at_module", "stop_at_repetition"}),
+            "sample": recipe.sample.model_dump(
+                mode="json",
+                include={"backend", "dtype", "batch_size", "options", "stop_at_module", "stop_at_repetition"},
+            ),
             "prompt": recipe.prompt.model_dump(mode="json"),
             "simulator": icarus.version() if benchmark.default_rule != benchmarks.FUNCTION else function.versions(),
-            "surrogate": recipe.score.model_dump(mode="json", exclude={"num_workers"}) if recipe.telemetry.surrogate_on_evals else None,
+            "surrogate": recipe.score.model_dump(mode="json", exclude={"num_workers"})
+            if recipe.telemetry.surrogate_on_evals
+            else None,
         },
         inputs={"policy": policy.digest, "benchmark": digest},
         outputs=[f"samples-{benchmark.name}.jsonl", f"eval-{benchmark.name}.jsonl"],

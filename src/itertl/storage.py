@@ -117,7 +117,9 @@ def writes_to(path: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise WriteFailed(f"{path}: cannot be written ({error.strerror or error}); {_FIXES.get(error.errno or 0, 'give another place')}") from error
+        raise WriteFailed(
+            f"{path}: cannot be written ({error.strerror or error}); {_FIXES.get(error.errno or 0, 'give another place')}"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -180,7 +182,9 @@ def _bounded(handle: BinaryIO | gzip.GzipFile, path: Path) -> bytes:
     while block := handle.read(1 << 20):
         taken += len(block)
         if taken > MAX_UNSIZED:
-            raise DataError(f"{path}: more than {MAX_UNSIZED >> 30} GiB came without an end; give a file, in parts if need be")
+            raise DataError(
+                f"{path}: more than {MAX_UNSIZED >> 30} GiB came without an end; give a file, in parts if need be"
+            )
         parts.append(block)
     return b"".join(parts)
 

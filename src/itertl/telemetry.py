@@ -34,7 +34,9 @@ def candidate_telemetry(
         unscored=len(values) - len(known),
         mean_z=sum(known) / len(known) if known else None,
         share_parses=share_that_parses(rows),
-        share_duplicates=_share(sum(_duplicates(problems[p].reference, [r for r, _ in g]) for p, g in groups.items()), len(rows)),
+        share_duplicates=_share(
+            sum(_duplicates(problems[p].reference, [r for r, _ in g]) for p, g in groups.items()), len(rows)
+        ),
         share_truncated=_share(sum(r.candidate.is_cut for r in rows), len(rows)),
         share_active_pairs=share_active([[v for _, v in g if v is not None] for g in groups.values()], beta),
         share_hinged_pairs=trained.share_hinged,
@@ -56,7 +58,8 @@ def _share(part: float, whole: int) -> float:
 def share_that_parses(rows: Sequence[Scored]) -> float | None:
     """Share of candidates that the first syntax-checking scorer accepts; None where none was taken."""
     verdicts = [
-        next((s.verdict for s in row.scores if s.scorer in _SYNTAX_SCORERS and s.value is not None), None) for row in rows
+        next((s.verdict for s in row.scores if s.scorer in _SYNTAX_SCORERS and s.value is not None), None)
+        for row in rows
     ]
     judged = [v for v in verdicts if v is not None]
     return sum(v in _PARSES for v in judged) / len(judged) if judged else None
@@ -90,7 +93,9 @@ def share_surrogate_wrong(rows: Sequence[Scored]) -> float | None:
 def _is_wrong(row: Scored) -> bool | None:
     """By the scorers of function, or by a rung below them that was not held; None where none of them has a say."""
     scores = {score.scorer: score for score in row.scores}
-    function = next((scores[name] for name in _FUNCTION_SCORERS if name in scores and scores[name].value is not None), None)
+    function = next(
+        (scores[name] for name in _FUNCTION_SCORERS if name in scores and scores[name].value is not None), None
+    )
     if function is not None:
         return (function.value or 0.0) < 1
     below = [scores[name].value for name in _BELOW_FUNCTION if name in scores]
@@ -104,7 +109,9 @@ def share_missed(groups: Iterable[Sequence[tuple[Scored, float | None]]], beta: 
     """
     ordered = missed = 0
     for group in groups:
-        known = [(z, s) for row, z in group if z is not None and (s := _surrogate(row)) is not None and len(row.scores) > 1]
+        known = [
+            (z, s) for row, z in group if z is not None and (s := _surrogate(row)) is not None and len(row.scores) > 1
+        ]
         for low, low_s in known:
             for high, high_s in known:
                 if low < high - beta:

@@ -113,7 +113,9 @@ def snapshot(folder: Path) -> Snapshot:
     found: Snapshot = {str(OUTSIDE): (0, 0, b"there" if OUTSIDE.exists() else b"absent")}
     for path in [folder, *sorted(folder.rglob("*"))]:
         state = path.stat()
-        content = path.read_bytes() if path.is_file() else b"\n".join(sorted(os.fsencode(p.name) for p in path.iterdir()))
+        content = (
+            path.read_bytes() if path.is_file() else b"\n".join(sorted(os.fsencode(p.name) for p in path.iterdir()))
+        )
         found[str(path.relative_to(folder))] = (state.st_mode, state.st_mtime_ns, content)
     return found
 

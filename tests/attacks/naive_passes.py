@@ -45,5 +45,5 @@ PASSES = frozenset(
     swallowing-backspaces swallowing-bidirectional swallowing-bidirectional-string swallowing-carriage-return-comment
     swallowing-carriage-returns swallowing-form-feed swallowing-latin-1 swallowing-line-comment-in-block
     swallowing-lone-surrogate swallowing-nested-comment swallowing-nul-comment timing-time
-    """.split()  # noqa: SIM905
+    """.split()
 )

@@ -27,7 +27,15 @@ def whole(target: Target, name: str, tries: str, text: str, *, hangs: bool = Fal
 
 
 def inside(
-    target: Target, name: str, tries: str, body: str, *, before: str = "", after: str = "", wrong: str | None = None, hangs: bool = False
+    target: Target,
+    name: str,
+    tries: str,
+    body: str,
+    *,
+    before: str = "",
+    after: str = "",
+    wrong: str | None = None,
+    hangs: bool = False,
 ) -> Attack:
     """``body`` beside the target's wrong body (or ``wrong``), in the asked module; texts around the module."""
     text = f"{before}{target.header}{target.wrong if wrong is None else wrong}{body}\nendmodule\n{after}"

@@ -54,7 +54,9 @@ class Benchmark:
     rules: tuple[str, ...] = ("strict", "upstream")
     default_rule: str = "strict"
     upstream_rule: str = "itertl.evaluation.rules:upstream"  # "module:function" that the name "upstream" stands for
-    errata: Mapping[str, str] = field(default_factory=dict[str, str])  # task_id -> why no completion of it can be judged
+    errata: Mapping[str, str] = field(
+        default_factory=dict[str, str]
+    )  # task_id -> why no completion of it can be judged
     four_state: frozenset[str] = frozenset()  # task_ids that a simulator without X would judge wrongly
     notes: Mapping[str, str] = field(default_factory=dict[str, str])  # task_id -> a weakness that does not stop judging
 
@@ -63,7 +65,9 @@ class Benchmark:
         needs = "reference" if FUNCTION in self.rules else "testbench"
         for problem in self.problems:
             if not problem.upstream_id or not getattr(problem, needs):
-                raise DataError(f"{self.name}: problem {problem.upstream_id or problem.id} needs an upstream_id and a {needs}")
+                raise DataError(
+                    f"{self.name}: problem {problem.upstream_id or problem.id} needs an upstream_id and a {needs}"
+                )
             if problem.upstream_id in seen:
                 raise DataError(f"{self.name}: task_id {problem.upstream_id!r} comes twice; ids must differ")
             seen.add(problem.upstream_id)
@@ -82,7 +86,9 @@ class Benchmark:
     def content_hash(self) -> str:
         """Hash of all that is asked and judged: two figures compare only where it is the same."""
         asked = [[p.upstream_id, p.instruction, p.header, p.reference, p.testbench] for p in self.problems]
-        return content_hash([[*row, *([p.extra] if p.extra else [])] for row, p in zip(asked, self.problems, strict=True)])
+        return content_hash(
+            [[*row, *([p.extra] if p.extra else [])] for row, p in zip(asked, self.problems, strict=True)]
+        )
 
 
 def task_id(problem: Problem) -> str:
@@ -91,9 +97,7 @@ def task_id(problem: Problem) -> str:
     return problem.upstream_id
 
 
-def load(
-    name: str, data: Path | None = None, *, limit: int | None = None, seed: int = 0, shots: int = 0
-) -> Benchmark:
+def load(name: str, data: Path | None = None, *, limit: int | None = None, seed: int = 0, shots: int = 0) -> Benchmark:
     """Load a benchmark by name. ``limit`` keeps the first problems, and is the size of a generated benchmark.
 
     ``seed`` chooses another draw of a generated benchmark and says nothing to the others; it is not the run's seed,

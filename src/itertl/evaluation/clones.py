@@ -21,7 +21,9 @@ def roots(name: str, data: Path | None, folders: Sequence[str], fetch: str) -> l
         return [data]
     folder = os.environ.get("ITERTL_DATA")
     if not folder:
-        raise DataError(f"{name}: needs the benchmark's files: {fetch} (or set ITERTL_DATA to the folder that holds them)")
+        raise DataError(
+            f"{name}: needs the benchmark's files: {fetch} (or set ITERTL_DATA to the folder that holds them)"
+        )
     return [Path(folder), *(Path(folder) / sub for sub in folders)]
 
 

@@ -131,7 +131,9 @@ def read_results(path: Path, temperatures: Collection[float] | None = None) -> R
         raise DataError(f"{file}: {error}") from error
     (place, times), *_ = Counter((row.task_id, row.temperature, row.index) for row in rows).most_common(1)
     if times > 1:
-        raise DataError(f"{file}: sample {place[2]} of {place[0]!r} comes {times} times; was the file appended to? judge it anew")
+        raise DataError(
+            f"{file}: sample {place[2]} of {place[0]!r} comes {times} times; was the file appended to? judge it anew"
+        )
     return Results(file, tuple(rows))
 
 

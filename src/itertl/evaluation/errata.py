@@ -41,9 +41,12 @@ _CAST_AND_UNDEFINED = Erratum(
     "its testbench casts to a type, which Icarus 11 cannot, and it leaves an output free at times, which Verilator cannot "
     "express: it needs Icarus 12 or newer",
 )
-_NEVER_DEFINED = Erratum(Kind.WEAK, "the reference is undefined nearly throughout, and an undefined output matches everything")
+_NEVER_DEFINED = Erratum(
+    Kind.WEAK, "the reference is undefined nearly throughout, and an undefined output matches everything"
+)
 _UNDEFINED_STIMULUS = Erratum(
-    Kind.TESTBENCH, "its operands are $random % (1 << 32), the remainder of a division by 0: undefined, so nothing is tested"
+    Kind.TESTBENCH,
+    "its operands are $random % (1 << 32), the remainder of a division by 0: undefined, so nothing is tested",
 )
 _X_IS_NO_ERROR = Erratum(Kind.WEAK, "its testbench counts an undefined output as right")
 _UNDEFINED_SOON = Erratum(Kind.WEAK, "the reference is undefined after its first sample, so that a constant 0 passes")
@@ -65,7 +68,9 @@ ERRATA: Mapping[str, Mapping[str, Erratum]] = {
     },
     "verilogeval-v1-machine": {"fsm_ps2": _NEVER_DEFINED, "2012_q2fsm": _NEVER_DEFINED, "m2014_q4d": _UNDEFINED_SOON},
     "verilogeval-v2-spec-to-rtl": {
-        "Prob099_m2014_q6c": Erratum(Kind.PROMPT, "asks for outputs Y1 and Y3, which its reference has; its testbench connects Y2 and Y4"),
+        "Prob099_m2014_q6c": Erratum(
+            Kind.PROMPT, "asks for outputs Y1 and Y3, which its reference has; its testbench connects Y2 and Y4"
+        ),
         "Prob053_m2014_q4d": _UNDEFINED_SOON,
         "Prob151_review2015_fsm": _CAST,
         "Prob156_review2015_fancytimer": _CAST_AND_UNDEFINED,
@@ -77,21 +82,30 @@ ERRATA: Mapping[str, Mapping[str, Erratum]] = {
     },
     "rtllm-1.1": {
         **_RTLLM,
-        "div_16bit": Erratum(Kind.TESTBENCH, "its testbench declares a variable twice, which is no Verilog; version 2.0 mended it"),
+        "div_16bit": Erratum(
+            Kind.TESTBENCH, "its testbench declares a variable twice, which is no Verilog; version 2.0 mended it"
+        ),
     },
     "rtllm-2.0": {
         **_RTLLM,
-        "ring_counter": Erratum(Kind.TESTBENCH, "its testbench announces success after nine clocks, whatever was counted"),
+        "ring_counter": Erratum(
+            Kind.TESTBENCH, "its testbench announces success after nine clocks, whatever was counted"
+        ),
         "fixed_point_adder": _UNDEFINED_STIMULUS,
         "fixed_point_substractor": _UNDEFINED_STIMULUS,
         "comparator_3bit": _X_IS_NO_ERROR,
         "comparator_4bit": _X_IS_NO_ERROR,
         "sequence_detector": _X_IS_NO_ERROR,
-        "square_wave": Erratum(Kind.WEAK, "its testbench only looks for too many ones: a constant 0, or nothing, passes"),
+        "square_wave": Erratum(
+            Kind.WEAK, "its testbench only looks for too many ones: a constant 0, or nothing, passes"
+        ),
     },
     "vgen-low": {"intermediate1": _ZERO_PASSES},
     "vgen-medium": {"intermediate1": _ZERO_PASSES},
-    "vgen-high": {"intermediate1": _ZERO_PASSES, "advanced3": Erratum(Kind.PROMPT, "its prompt holds the whole answer, up to endmodule")},
+    "vgen-high": {
+        "intermediate1": _ZERO_PASSES,
+        "advanced3": Erratum(Kind.PROMPT, "its prompt holds the whole answer, up to endmodule"),
+    },
 }
 
 

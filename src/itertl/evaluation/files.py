@@ -83,11 +83,17 @@ def eval_file(
     check_tasks(benchmark, completions)
     completions, notes = recognised(completions, benchmark)
     partial = _partial(out)
-    rows = judge(benchmark, completions, rule=rule, num_workers=num_workers, partial=partial, cache=cache, tracker=tracker)
+    rows = judge(
+        benchmark, completions, rule=rule, num_workers=num_workers, partial=partial, cache=cache, tracker=tracker
+    )
     if out is not None and partial is not None:
         write_records(out / RESULTS, rows)
         partial.unlink(missing_ok=True)
-    return {**account(benchmark, rows, ks=ks, seed=seed), "notes": notes, "results": None if out is None else str(out / RESULTS)}
+    return {
+        **account(benchmark, rows, ks=ks, seed=seed),
+        "notes": notes,
+        "results": None if out is None else str(out / RESULTS),
+    }
 
 
 def recognised(completions: Sequence[Completion], benchmark: Benchmark) -> tuple[list[Completion], list[str]]:
@@ -112,18 +118,29 @@ def recognised(completions: Sequence[Completion], benchmark: Benchmark) -> tuple
     without = [c for c in rows["none"] if c.text.strip()]
     stated = [c for c in rows["body"] if begins_module(c.text)]
     notes = [
-        (answers, "hold", "fences or thoughts, or prose around a module", "and are judged as they are stored: store the code alone"),
+        (
+            answers,
+            "hold",
+            "fences or thoughts, or prose around a module",
+            "and are judged as they are stored: store the code alone",
+        ),
         (whole, "begin", "a module", 'and the header is put before them too: add "full_module": true'),
         (stated, "begin", 'a module where "full_module" is false', "and the header is put before them too: say true"),
         (around, "hold", "prose around a body", "and are judged as they are stored: store the code alone"),
         (without, "hold", "no code", "and count as failed"),
     ]
-    return list(completions), [f"{_share(some, number, verb)} {what} ({some[0].where}) {fix}" for some, verb, what, fix in notes if some]
+    return list(completions), [
+        f"{_share(some, number, verb)} {what} ({some[0].where}) {fix}" for some, verb, what, fix in notes if some
+    ]
 
 
 def _begins_with_prose(text: str) -> bool:
     line = text.lstrip().partition("\n")[0]
-    return is_prose(line) and not _CODE.search(line) and not re.match(r"(?:always|initial|input|output|wire|reg|logic|`|//|/\*)", line)
+    return (
+        is_prose(line)
+        and not _CODE.search(line)
+        and not re.match(r"(?:always|initial|input|output|wire|reg|logic|`|//|/\*)", line)
+    )
 
 
 def _share(some: Sequence[Completion], number: int, verb: str = "hold") -> str:
@@ -159,7 +176,9 @@ def _partial(out: Path | None) -> Path | None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{out}: no folder for results can be made here ({error.strerror}); choose another --out") from error
+        raise DataError(
+            f"{out}: no folder for results can be made here ({error.strerror}); choose another --out"
+        ) from error
     return partial_of(out / RESULTS)
 
 

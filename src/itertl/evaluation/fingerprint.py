@@ -35,7 +35,7 @@ PROBES: Mapping[str, str] = {
     "unknown condition": 'reg a; initial begin if (a) $display("t"); else $display("f"); $display("%b", a ? 2\'b10 : 2\'b11); end',
     "unpacked array port": "sub s(.a('{1, 2})); endmodule\nmodule sub(input int a[2]); initial #1 $display(a[1]);",
     "unsized constant": "initial $display(\"%b %b\", 'bx, 'hz);",
-    "zero replication": 'initial $display("%b", {{0{1\'b1}}, 2\'b01});',
+    "zero replication": "initial $display(\"%b\", {{0{1'b1}}, 2'b01});",
 }
 
 

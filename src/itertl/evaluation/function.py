@@ -40,13 +40,26 @@ def tools() -> str:
 
 
 def by_function(
-    benchmark: Benchmark, completions: Sequence["Completion"], *, num_workers: int, partial: Path | None, cache: Path | None, tracker: Tracker
+    benchmark: Benchmark,
+    completions: Sequence["Completion"],
+    *,
+    num_workers: int,
+    partial: Path | None,
+    cache: Path | None,
+    tracker: Tracker,
 ) -> list[Judgement]:
     """A judgement for each completion, in order. Raises ToolMissing."""
     versions()
     items = [_item(benchmark, completion) for completion in completions]
     taken = score_items(
-        items, SCORERS, rungs=SCORERS, num_workers=num_workers, timeout_s=TIMEOUT_S, log=partial, cache=cache, on_done=tracker.advance
+        items,
+        SCORERS,
+        rungs=SCORERS,
+        num_workers=num_workers,
+        timeout_s=TIMEOUT_S,
+        log=partial,
+        cache=cache,
+        on_done=tracker.advance,
     )
     return [judgement({score.scorer: score for score in scores}) for scores in taken]
 
@@ -55,7 +68,9 @@ def _item(benchmark: Benchmark, completion: "Completion") -> ScoreItem:
     problem = benchmark.by_id[completion.task_id]
     header = problem.header if problem.header.strip() else derive_header(problem.reference or "")
     code = completion.text if completion.full_module or not completion.text.strip() else f"{header}\n{completion.text}"
-    return ScoreItem(code=code, header=header, reference=problem.reference, top=problem.top or derive_top(problem.reference or ""))
+    return ScoreItem(
+        code=code, header=header, reference=problem.reference, top=problem.top or derive_top(problem.reference or "")
+    )
 
 
 def judgement(scores: dict[str, Score]) -> Judgement:

@@ -43,9 +43,13 @@ def _draw(name: str, split: str, data: Path | None, limit: int | None, seed: int
     from itertl.problems import synth
 
     if data is not None:
-        raise UsageError(f"benchmark {name} is generated and reads no data; leave out {data}, or name by --benchmark the one that it belongs to")
+        raise UsageError(
+            f"benchmark {name} is generated and reads no data; leave out {data}, or name by --benchmark the one that it belongs to"
+        )
     drawn = synth.generate(derive_seed(seed, "benchmark", split), limit or DEFAULT_COUNT, split=split)
-    return Benchmark(name=name, version="1" if seed == 0 else f"1-seed{seed}", problems=tuple(_named(problem) for problem in drawn))
+    return Benchmark(
+        name=name, version="1" if seed == 0 else f"1-seed{seed}", problems=tuple(_named(problem) for problem in drawn)
+    )
 
 
 def _named(problem: Problem) -> Problem:

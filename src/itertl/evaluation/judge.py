@@ -90,7 +90,9 @@ def judge(
     rule = choose_rule(benchmark, rule)
     check_tasks(benchmark, completions)
     if rule == FUNCTION:
-        judged = function.by_function(benchmark, completions, num_workers=num_workers, partial=partial, cache=cache, tracker=tracker)
+        judged = function.by_function(
+            benchmark, completions, num_workers=num_workers, partial=partial, cache=cache, tracker=tracker
+        )
         used, level = function.tools(), sandbox.level()
         return [_row(benchmark, rule, c, found, used, level) for c, found in zip(completions, judged, strict=True)]
     icarus.find("vvp")
@@ -99,13 +101,19 @@ def judge(
     with VerdictCache(cache, partial) as known, pool.Workers(_WORKER, num_workers) as workers:
         desk = _Desk(benchmark, rule, known, workers, limits, second_simulator)
         keys = [desk.key(c) for c in completions]
-        found = {key: at_sight for key, c in zip(keys, completions, strict=True) if (at_sight := _at_sight(benchmark, c))}
+        found = {
+            key: at_sight for key, c in zip(keys, completions, strict=True) if (at_sight := _at_sight(benchmark, c))
+        }
         counts = Counter(keys)
-        desk.judge({key: c for key, c in zip(keys, completions, strict=True) if key not in found}, found, counts, tracker)
+        desk.judge(
+            {key: c for key, c in zip(keys, completions, strict=True) if key not in found}, found, counts, tracker
+        )
     return [desk.row(c, found[key]) for key, c in zip(keys, completions, strict=True)]
 
 
-def _row(benchmark: Benchmark, rule: str, completion: Completion, found: Judgement, simulator: str, level: str) -> EvalRow:
+def _row(
+    benchmark: Benchmark, rule: str, completion: Completion, found: Judgement, simulator: str, level: str
+) -> EvalRow:
     """The record of one verdict. A truncated completion that fails is counted as truncated."""
     verdict, detail = found
     if completion.truncated and verdict.fault is Fault.MODEL:
@@ -133,7 +141,9 @@ def check_tasks(benchmark: Benchmark, completions: Iterable[Completion]) -> None
         near = difflib.get_close_matches(completion.task_id, benchmark.by_id, 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"its ids are like {', '.join(list(benchmark.by_id)[:3])}"
         where = completion.where or f"completion {position}"
-        raise DataError(f"{where}: {benchmark.name} has no task_id {completion.task_id!r}; {hint} (--benchmark names another benchmark)")
+        raise DataError(
+            f"{where}: {benchmark.name} has no task_id {completion.task_id!r}; {hint} (--benchmark names another benchmark)"
+        )
 
 
 def _at_sight(benchmark: Benchmark, completion: Completion) -> Judgement | None:
@@ -165,7 +175,13 @@ class _Desk:
     """One call of ``judge``: the tools' versions, what is known already, and the work in its order."""
 
     def __init__(
-        self, benchmark: Benchmark, rule: str, known: VerdictCache, workers: Workers, limits: Limits, second_simulator: bool
+        self,
+        benchmark: Benchmark,
+        rule: str,
+        known: VerdictCache,
+        workers: Workers,
+        limits: Limits,
+        second_simulator: bool,
     ) -> None:
         self.benchmark, self.rule, self.known = benchmark, rule, known
         self.function = benchmark.upstream_rule if rule == UPSTREAM else rule
@@ -186,7 +202,11 @@ class _Desk:
         return content_hash([*self.basis, asked, completion.full_module, completion.text], 32)
 
     def judge(
-        self, completions: Mapping[str, Completion], found: dict[str, Judgement], counts: Mapping[str, int], tracker: Tracker
+        self,
+        completions: Mapping[str, Completion],
+        found: dict[str, Judgement],
+        counts: Mapping[str, int],
+        tracker: Tracker,
     ) -> None:
         """Fill ``found`` for every key of ``completions``; the tracker counts completions."""
         tracker.advance(sum(counts[key] for key in found))
@@ -217,7 +237,10 @@ class _Desk:
         if isinstance(said, Said):
             if strict.is_sound(said):
                 return _Measure(simulator, said)
-            verdict, detail = said.stopped or (Verdict.WRONG_OUTPUT, "; ".join(said.lines) or "its testbench says no verdict")
+            verdict, detail = said.stopped or (
+                Verdict.WRONG_OUTPUT,
+                "; ".join(said.lines) or "its testbench says no verdict",
+            )
         else:
             verdict, detail = said
             if verdict is Verdict.PASSED:
@@ -249,7 +272,11 @@ class _Desk:
     def _strict(self, tasks: set[str], completions: Mapping[str, Completion]) -> Iterator[tuple[str, Judgement]]:
         """Templates, gate, and then references and designs in one queue, each distinct design of a problem once."""
         problems = self._problems(tasks)
-        known = {task: said for task in problems if (said := self.known.said(self._reference_key(task, "icarus"))) is not None}
+        known = {
+            task: said
+            for task in problems
+            if (said := self.known.said(self._reference_key(task, "icarus"))) is not None
+        }
         for task, said in known.items():
             self.measures[task] = self._measured("icarus", said)
         self._prepare({*(c.task_id for c in completions.values()), *(problems.keys() - known.keys())})
@@ -271,7 +298,11 @@ class _Desk:
             if self.measures[task].failed_run and task not in self.benchmark.four_state
         }
         if again and "verilator" in self.simulators:
-            remembered = {task: said for task in again if (said := self.known.said(self._reference_key(task, "verilator"))) is not None}
+            remembered = {
+                task: said
+                for task in again
+                if (said := self.known.said(self._reference_key(task, "verilator"))) is not None
+            }
             for task, said in remembered.items():
                 self.measures[task] = self._measured("verilator", said)
             runs = self._gated_references({t: p for t, p in again.items() if t not in remembered}, "verilator")
@@ -306,7 +337,9 @@ class _Desk:
             if expected is None:
                 continue  # the problem cannot be judged here
             for keys, design, done in ready:
-                judgement = blamed(strict.verdict(done.value, expected), design) if done.status == "ok" else _failed(done)
+                judgement = (
+                    blamed(strict.verdict(done.value, expected), design) if done.status == "ok" else _failed(done)
+                )
                 yield from ((key, judgement) for key in keys)
 
     def _problems(self, tasks: set[str]) -> dict[str, Problem]:
@@ -326,7 +359,9 @@ class _Desk:
         if simulator == "icarus" or measure.broken is None:
             self.measures[task] = measure
 
-    def _gated_references(self, problems: Mapping[str, Problem], simulator: Simulator) -> dict[str, tuple[str, RunTask]]:
+    def _gated_references(
+        self, problems: Mapping[str, Problem], simulator: Simulator
+    ) -> dict[str, tuple[str, RunTask]]:
         """The runs of those references that the gate lets through, with the key by which the gate tells texts apart.
 
         What is amiss with the others is noted.
@@ -357,7 +392,11 @@ class _Desk:
     def _run_task(self, task: str, design: str, simulator: Simulator) -> RunTask:
         prepared = self.templates[task]
         return RunTask(
-            self.benchmark.by_id[task], design, simulator, self.limits, prepared if isinstance(prepared, Template) else None
+            self.benchmark.by_id[task],
+            design,
+            simulator,
+            self.limits,
+            prepared if isinstance(prepared, Template) else None,
         )
 
     def _gated(self, completions: Mapping[str, Completion]) -> Iterator[tuple[str, Outcome]]:

@@ -18,7 +18,10 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise DataError(f"{path}: is a folder; give a JSON Lines file")
     data = read_bytes(path)
     if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
-        yield from ((f"{path}: item {number}", _object(value, f"{path}: item {number}")) for number, value in enumerate(_parsed(data, f"{path}:1"), 1))
+        yield from (
+            (f"{path}: item {number}", _object(value, f"{path}: item {number}"))
+            for number, value in enumerate(_parsed(data, f"{path}:1"), 1)
+        )
         return
     for number, raw in enumerate(data.split(b"\n"), 1):
         if raw.strip():

@@ -46,7 +46,9 @@ class SelfTest:
     errata: dict[str, str] = field(default_factory=dict[str, str])  # known to be unjudgeable, and not tried
     broken: dict[str, str] = field(default_factory=dict[str, str])  # the reference fails, and nothing is known of it
     known: dict[str, str] = field(default_factory=dict[str, str])  # the reference fails, as is known
-    toothless: dict[str, str] = field(default_factory=dict[str, str])  # a design without a body, or every mutant, passes
+    toothless: dict[str, str] = field(
+        default_factory=dict[str, str]
+    )  # a design without a body, or every mutant, passes
     untried: dict[str, str] = field(default_factory=dict[str, str])  # the emptied design was refused before it ran
 
     @property
@@ -120,7 +122,11 @@ def self_test(
         by_task[row.task_id].append(row)
     failing = {ident: _detail(each[0]) for ident, each in by_task.items() if each[0].verdict is not Verdict.PASSED}
     passing = {ident: each[1:] for ident, each in by_task.items() if ident not in failing}
-    known = {i: found.reason for i, found in errata.of(benchmark.name).items() if found.kind in errata.NEEDS_ANOTHER_SIMULATOR}
+    known = {
+        i: found.reason
+        for i, found in errata.of(benchmark.name).items()
+        if found.kind in errata.NEEDS_ANOTHER_SIMULATOR
+    }
     weak = {i: found.reason for i, found in errata.of(benchmark.name).items() if found.kind is errata.Kind.WEAK}
     return SelfTest(
         benchmark=benchmark.label,

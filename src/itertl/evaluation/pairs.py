@@ -42,7 +42,12 @@ def held_out(found: LoadResult, *, limit: int | None = None) -> Benchmark:
     ids = [_task_id(problem, found.places.get(problem.id, "")) for problem in problems]
     if len(set(ids)) < len(ids):
         ids = [problem.id for problem in problems]
-    return _benchmark(OWN_HELDOUT, [p.model_copy(update={"upstream_id": ident}) for p, ident in zip(problems, ids, strict=True)], limit, drawn=True)
+    return _benchmark(
+        OWN_HELDOUT,
+        [p.model_copy(update={"upstream_id": ident}) for p, ident in zip(problems, ids, strict=True)],
+        limit,
+        drawn=True,
+    )
 
 
 def _of_file(name: str, data: Path | None, limit: int | None, fix: str) -> Benchmark:
@@ -55,7 +60,9 @@ def _of_file(name: str, data: Path | None, limit: int | None, fix: str) -> Bench
     for number, (where, problem) in enumerate(rows, 1):
         ident = _task_id(problem, where or str(number))
         if ident in where_of:
-            raise DataError(f"{where}: has the id {ident!r}, as {where_of[ident]} has; make ids differ, or leave them out: then the line's number is the id")
+            raise DataError(
+                f"{where}: has the id {ident!r}, as {where_of[ident]} has; make ids differ, or leave them out: then the line's number is the id"
+            )
         where_of[ident] = where
         if not (problem.reference and problem.reference.strip()):
             raise DataError(f"{where or ident}: has no reference to be judged by; give it one, or take it out")
@@ -64,7 +71,9 @@ def _of_file(name: str, data: Path | None, limit: int | None, fix: str) -> Bench
         named.append(problem.model_copy(update=changes))
     if not named:
         reasons = "; ".join(f"{reason}: {count}" for reason, count in counts.skipped.items())
-        raise DataError(f"{data}: holds no pair with a reference ({reasons or 'it is empty'}); check its columns (itertl data show)")
+        raise DataError(
+            f"{data}: holds no pair with a reference ({reasons or 'it is empty'}); check its columns (itertl data show)"
+        )
     return _benchmark(name, named, limit)
 
 
@@ -78,6 +87,10 @@ def _benchmark(name: str, problems: Sequence[Problem], limit: int | None, *, dra
     """``version`` tells the pairs, all of them, so that figures of others are not compared with these."""
     version = content_hash([[p.id, p.upstream_id] for p in problems], 8)
     if limit is not None and limit < len(problems):
-        order = sorted(range(len(problems)), key=lambda n: derive_seed(0, name, problems[n].id)) if drawn else range(len(problems))
+        order = (
+            sorted(range(len(problems)), key=lambda n: derive_seed(0, name, problems[n].id))
+            if drawn
+            else range(len(problems))
+        )
         problems = [problems[number] for number in sorted(order[:limit])]
     return Benchmark(name=name, version=version, problems=tuple(problems), rules=(FUNCTION,), default_rule=FUNCTION)

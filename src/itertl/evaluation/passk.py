@@ -59,7 +59,9 @@ def clopper_pearson(successes: int, trials: int, *, level: float = 0.95) -> tupl
     """The exact interval of a rate (Clopper and Pearson 1934): the rates at which so many successes, or more extreme ones, have
     at least (1 - level)/2. Example: 0 of 36 gives (0.0, 0.0974). Raises ValueError for counts or a level out of range."""
     if not (0 <= successes <= trials and trials >= 1 and 0 < level < 1):
-        raise ValueError(f"an interval needs 0 <= successes <= trials and 0 < level < 1, got {successes} of {trials}, level={level}")
+        raise ValueError(
+            f"an interval needs 0 <= successes <= trials and 0 < level < 1, got {successes} of {trials}, level={level}"
+        )
     tail = (1 - level) / 2
     low = 0.0 if successes == 0 else _rate_where(lambda rate: 1 - _at_most(successes - 1, trials, rate) >= tail)
     high = 1.0 if successes == trials else _rate_where(lambda rate: _at_most(successes, trials, rate) <= tail)
@@ -98,7 +100,9 @@ def bootstrap_interval(
     rng = np.random.default_rng(seed)
     rows = max(1, 1_000_000 // len(values))  # at a time, for memory's sake; the draws are the same however many
     counts = [min(rows, resamples - start) for start in range(0, resamples, rows)]
-    means_R = np.concatenate([values_P[rng.integers(0, len(values), (count, len(values)))].mean(axis=1) for count in counts])
+    means_R = np.concatenate(
+        [values_P[rng.integers(0, len(values), (count, len(values)))].mean(axis=1) for count in counts]
+    )
     tail = (1 - level) / 2
     low, high = np.quantile(means_R, [tail, 1 - tail])
     return float(low), float(high)

@@ -135,7 +135,9 @@ def _as_design(reference: str, name: str, where: str) -> str:
 def _main(found: Iterable[str], where: str) -> str:
     names = list(found)
     if len(names) != 1:
-        raise DataError(f"{where}: the reference has {len(names)} modules that none uses ({', '.join(names)}), one is expected")
+        raise DataError(
+            f"{where}: the reference has {len(names)} modules that none uses ({', '.join(names)}), one is expected"
+        )
     return names[0]
 
 

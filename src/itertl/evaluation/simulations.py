@@ -43,4 +43,8 @@ def log_says(simulation: Simulation, *texts: str) -> Judgement:
     if stopped is not None:
         return stopped
     log = ran.stdout + ran.stderr
-    return (Verdict.PASSED, "") if any(text in log for text in texts) else (Verdict.WRONG_OUTPUT, f"the log does not say {texts[0]}")
+    return (
+        (Verdict.PASSED, "")
+        if any(text in log for text in texts)
+        else (Verdict.WRONG_OUTPUT, f"the log does not say {texts[0]}")
+    )

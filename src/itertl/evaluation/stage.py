@@ -105,13 +105,17 @@ def draw_samples(
         part = out.with_name(f"{out.stem}-t{temperature:g}.jsonl")
         if part.exists():
             found = storage.read_records(part, Candidate)
-            asked = Counter(problem.id for problem in benchmark.problems for _ in range(count))  # an id tells the prompt's text as well
+            asked = Counter(
+                problem.id for problem in benchmark.problems for _ in range(count)
+            )  # an id tells the prompt's text as well
             same = all(c.policy == policy and c.settings == settings for c in found)
             if found and same and Counter(c.problem_id for c in found) == asked:
                 everything += found
                 parts.append(part)
                 continue
-        with reporter.stage(f"{label} sample {benchmark.name} T={temperature:g}", count * len(benchmark.problems)) as tracker:
+        with reporter.stage(
+            f"{label} sample {benchmark.name} T={temperature:g}", count * len(benchmark.problems)
+        ) as tracker:
             everything += sample(
                 benchmark.problems, model=model, policy=policy, config=sample_config, prompt=prompt,
                 seed=derive_seed(seed, f"{temperature:g}"), out=part, num_samples=count, settings=settings,

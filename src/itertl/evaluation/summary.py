@@ -128,7 +128,9 @@ def percent(found: PassAtK) -> str:
     """For example ``"53.4 [45.1, 61.2]"``; ``"–"`` where there is no estimate."""
     if found.value is None:
         return "–"
-    interval = f" [{100 * found.low:.1f}, {100 * found.high:.1f}]" if found.low is not None and found.high is not None else ""
+    interval = (
+        f" [{100 * found.low:.1f}, {100 * found.high:.1f}]" if found.low is not None and found.high is not None else ""
+    )
     return f"{100 * found.value:.1f}{interval}"
 
 

@@ -33,30 +33,47 @@ def show_account(account: Mapping[str, Any]) -> Group:
         ]
     )
     if overall.correct and (support := account.get("support")):
-        parts += _lines([f"of {overall.correct} right: {', '.join(f'{number} {name}' for name, number in support.items() if number)}"])
+        parts += _lines(
+            [
+                f"of {overall.correct} right: {', '.join(f'{number} {name}' for name, number in support.items() if number)}"
+            ]
+        )
     if overall.gamed_by:
         parts += _lines([f"refused as gaming the judge: {counts(overall.gamed_by)}"])
     best = account["best_of_temperatures"]
     if best is not None:
-        found = ", ".join(f"pass@{k} {text.percent(b['value'])} at T {b['temperature']:g}" for k, b in best["pass_at_k"].items())
+        found = ", ".join(
+            f"pass@{k} {text.percent(b['value'])} at T {b['temperature']:g}" for k, b in best["pass_at_k"].items()
+        )
         parts += _lines([f"best of the temperatures: {found}; {best['protocol']}"])
     parts += _unjudged(overall, account["unjudged_problems"])
     missing = account["missing_problems"]
     if missing:
-        parts += _lines([f"no completion of {len(missing)} of {_number(account['benchmark_problems'])}: {_some(missing)}"])
+        parts += _lines(
+            [f"no completion of {len(missing)} of {_number(account['benchmark_problems'])}: {_some(missing)}"]
+        )
     return Group(*parts)
 
 
 def _unjudged(summary: EvalSummary, reasons: Mapping[str, str]) -> list[RenderableType]:
     if not reasons:
         return []
-    said = f"{_number(summary.unjudged, 'completion')} of {_number(len(reasons))} could not be judged and enter no rate:"
+    said = (
+        f"{_number(summary.unjudged, 'completion')} of {_number(len(reasons))} could not be judged and enter no rate:"
+    )
     return [*_lines([said]), reason_table(reasons)]
 
 
 def reason_table(reasons: Mapping[str, str], title: str = "") -> Table:
     """Problems and reasons; equal reasons of many problems still take a line each, up to ``MOST`` lines."""
-    table = Table(title=Text(title) if title else None, title_justify="left", box=None, padding=(0, 2), pad_edge=True, show_header=False)
+    table = Table(
+        title=Text(title) if title else None,
+        title_justify="left",
+        box=None,
+        padding=(0, 2),
+        pad_edge=True,
+        show_header=False,
+    )
     table.add_column("", no_wrap=True)
     table.add_column("", overflow="fold")
     for ident, reason in list(reasons.items())[:MOST]:

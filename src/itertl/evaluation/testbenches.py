@@ -33,7 +33,9 @@ def top(testbench: str, where: str) -> str:
     """Name of the testbench's top module. Raises DataError where there is not exactly one."""
     found = roots(testbench)
     if len(found) != 1:
-        raise DataError(f"{where}: a testbench has one top module, this has {', '.join(found) or 'none'}; get a fresh copy")
+        raise DataError(
+            f"{where}: a testbench has one top module, this has {', '.join(found) or 'none'}; get a fresh copy"
+        )
     return found[0]
 
 
@@ -52,7 +54,9 @@ def check_marker(testbench: str, marker: str, where: str) -> str:
     """Return ``marker``, which must stand in exactly one string of ``testbench``. Raises DataError."""
     count = sum(marker in token.text for token in tokenize(testbench) if token.kind == "string")
     if count != 1:
-        raise DataError(f"{where}: {marker!r} should stand in one string of the testbench, it is in {count}; get a fresh copy")
+        raise DataError(
+            f"{where}: {marker!r} should stand in one string of the testbench, it is in {count}; get a fresh copy"
+        )
     return marker
 
 

@@ -22,7 +22,9 @@ def mean(values: Sequence[Mapping[str, float]]) -> float | None:
     return math.fsum(every) / len(every) if every else None
 
 
-def interval(values: Sequence[Mapping[str, float]], *, seed: int, resamples: int = RESAMPLES, level: float = 0.95) -> tuple[float, float] | None:
+def interval(
+    values: Sequence[Mapping[str, float]], *, seed: int, resamples: int = RESAMPLES, level: float = 0.95
+) -> tuple[float, float] | None:
     """Percentile bounds of ``mean``. A problem that a seed lacks (it could not be judged) weighs nothing there. None where
     there is no value."""
     values = [of_seed for of_seed in values if of_seed]

@@ -87,7 +87,9 @@ def _problem_file(name: str, which: str, data: Path | None) -> Path:
     if data is None:
         folder = os.environ.get("ITERTL_DATA")
         if not folder:
-            raise DataError(f"{name}: needs the benchmark's files: {_FETCH} (or set ITERTL_DATA to the folder that holds them)")
+            raise DataError(
+                f"{name}: needs the benchmark's files: {_FETCH} (or set ITERTL_DATA to the folder that holds them)"
+            )
         roots = [Path(folder), Path(folder) / "verilog-eval", Path(folder) / "verilog-eval-v1"]
     else:
         roots = [data]
@@ -115,7 +117,9 @@ def _checked_name(file: Path, which: str) -> Path:
     other = next(name for name in _SETS if name != which)
     name = file.name.lower()
     if other.lower() in name and which.lower() not in name:
-        raise DataError(f"{file}: this looks like the {other} set; use --benchmark verilogeval-v1-{other.lower()}, or rename it")
+        raise DataError(
+            f"{file}: this looks like the {other} set; use --benchmark verilogeval-v1-{other.lower()}, or rename it"
+        )
     return file
 
 

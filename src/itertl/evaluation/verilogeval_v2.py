@@ -34,7 +34,9 @@ _COMPLETE_PREFIX = (
     "\n// Implement the Verilog module based on the following description. "
     "Assume that signals are positive clock/clk triggered unless otherwise stated.\n"
 )
-_NO_EXPLANATION = "\nEnclose your code with [BEGIN] and [DONE]. Only output the code snippet\nand do NOT output anything else.\n"
+_NO_EXPLANATION = (
+    "\nEnclose your code with [BEGIN] and [DONE]. Only output the code snippet\nand do NOT output anything else.\n"
+)
 
 
 def spec_to_rtl(data: Path | None, *, limit: int | None = None, seed: int = 0, shots: int = 0) -> Benchmark:
@@ -144,7 +146,9 @@ def _examples(name: str, task: str, folder: Path, shots: int) -> str:
         raise UsageError(f"benchmark {name}: {shots} shots; upstream has examples for 1 to {MAX_SHOTS}")
     path = folder.parent / "scripts" / f"verilog-example-prefix_{task}_{shots}-shot.txt"
     if not path.is_file():
-        raise DataError(f"{name}: {shots} shots need {path}, which is not there; use the whole clone ({_FETCH}) or 0 shots")
+        raise DataError(
+            f"{name}: {shots} shots need {path}, which is not there; use the whole clone ({_FETCH}) or 0 shots"
+        )
     return clones.read(path)
 
 

@@ -79,7 +79,10 @@ def _read(place: Path) -> dict[str, dict[str, str]]:
 
 def _from_folder(folder: Path) -> dict[str, str]:
     patterns = {"prompt1": "prompt1_*.v", "prompt2": "prompt2_*.v", "prompt3": "prompt3_*.v", "testbench": "tb_*.v"}
-    texts = {"where": str(folder), "answer": "".join(clones.read(path) for path in sorted(folder.glob("answer_*.v"))[:1])}
+    texts = {
+        "where": str(folder),
+        "answer": "".join(clones.read(path) for path in sorted(folder.glob("answer_*.v"))[:1]),
+    }
     for key, pattern in patterns.items():
         found = sorted(folder.glob(pattern))
         if len(found) != 1:

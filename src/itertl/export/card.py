@@ -160,7 +160,9 @@ def _opening(source: Source, base: Base | None) -> str:
         return f"{what} {began}. Exported without its run: how it was trained and how good it is are not known here."
     number = source.iteration or 0
     of = f"{number} of {source.run.recipe.iterations} iteration{'s' if source.run.recipe.iterations > 1 else ''}"
-    by = {"best": "the benchmarks below", "selected": _cell(source.run.recipe.select.benchmark or "")}.get(source.choice or "")
+    by = {"best": "the benchmarks below", "selected": _cell(source.run.recipe.select.benchmark or "")}.get(
+        source.choice or ""
+    )
     chosen = f" It was chosen among the iterations by its pass@1 on {by}, so that figure is flattering." if by else ""
     return f"Writes RTL (Verilog). Fine-tuned from {began} with itertl, {of}.{chosen}"
 
@@ -302,8 +304,12 @@ def _usage(folder: Path, name: str, gguf: "GgufFile | None") -> str:
         lines.append(f"It could not be run when the model was exported: {_cell(found.reason)}.")
     else:
         fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", found.printed)), default=0))
-        lines.append(f"Run when the model was exported, it printed:\n\n{fence}verilog\n{found.printed.rstrip()}\n{fence}")
-    lines.append(f"The same with itertl, which takes the form from `{FORM_FILE}`:\n\n```sh\n{COMMAND} {shlex.quote(name)}\n```")
+        lines.append(
+            f"Run when the model was exported, it printed:\n\n{fence}verilog\n{found.printed.rstrip()}\n{fence}"
+        )
+    lines.append(
+        f"The same with itertl, which takes the form from `{FORM_FILE}`:\n\n```sh\n{COMMAND} {shlex.quote(name)}\n```"
+    )
     if gguf:
         lines.append(f"```sh\nllama-cli -m {gguf.name}\n```")
     return "\n\n".join(lines)

@@ -74,12 +74,18 @@ def _prompt_lines(form: PromptConfig, tokenizer: Any) -> list[str]:
     for messages in ([], [{"role": "system", "content": parts.system}]) if form.style != "plain" else ():
         asked = [*messages, {"role": "user", "content": parts.user}]
         if tokenizer.chat_template and _rendered(tokenizer, asked) + begun == wanted.text:
-            lines += [f"messages = {asked!r}", "prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) + start"]
+            lines += [
+                f"messages = {asked!r}",
+                "prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) + start",
+            ]
             break
     else:
         lines.append(f"prompt = {wanted.text!r}")
     is_bare = tuple(tokenizer(wanted.text, add_special_tokens=False)["input_ids"]) == wanted.token_ids
-    return [*lines, f'inputs = tokenizer(prompt, return_tensors="pt", add_special_tokens={not is_bare}, return_token_type_ids=False)']
+    return [
+        *lines,
+        f'inputs = tokenizer(prompt, return_tensors="pt", add_special_tokens={not is_bare}, return_token_type_ids=False)',
+    ]
 
 
 def _rendered(tokenizer: Any, messages: list[dict[str, Any]]) -> str:

@@ -81,7 +81,9 @@ def check_gguf(file: Path, folder: Path, planned: list[Stored]) -> Check:
         back.mkdir()
         vocabulary = read_vocabulary(folder, next(s.shape[0] for s in planned if s.name == "token_embd.weight"))
         try:
-            gguf_conversion.convert_gguf(alone, back, may_tie=False) if vocabulary.is_plain else _read_weights(alone, back)
+            gguf_conversion.convert_gguf(alone, back, may_tie=False) if vocabulary.is_plain else _read_weights(
+                alone, back
+            )
         except ItertlError as error:
             raise ToolFailed(f"{file.name}: cannot be loaded back ({error})") from error
         _check_keys(file, vocabulary, config, notes)
@@ -118,7 +120,9 @@ def _read_weights(file: Path, back: Path) -> None:
 
     try:
         with models.quiet():
-            packed: Any = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
+            packed: Any = AutoModelForCausalLM.from_pretrained(
+                str(file.parent), gguf_file=file.name, dtype=torch.float32
+            )
     except Exception as error:  # a broken file meets the parser of the library, which raises whatever comes
         raise ToolFailed(str(error)) from error
     tree = packed.config.to_dict()

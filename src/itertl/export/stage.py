@@ -141,7 +141,12 @@ def _check_apart(out: Path, path: Path, folder: Path) -> None:
     """Neither inside the other: an export must never take the place of what it is made from, nor alter it."""
     there, here = out.resolve(), folder.resolve()
     given = path.resolve()
-    if there in (given, here) or there in here.parents or here in there.parents or (given in there.parents and path.is_dir()):
+    if (
+        there in (given, here)
+        or there in here.parents
+        or here in there.parents
+        or (given in there.parents and path.is_dir())
+    ):
         raise UsageError(f"--out {out}: holds the source or lies in it; give a folder apart from {folder}")
 
 

@@ -191,7 +191,9 @@ def _announcement(unit: Unit, marker: str) -> list[Edit]:
         module.visit(lambda node, module=module: look(module, node))
     if not found:
         raise DataError(f"the testbench never prints its verdict: no string in it holds {marker!r}")
-    return found + [(at, at, _WATCH.format(errors=errors, samples=samples)) for at, (errors, samples) in watched.items()]
+    return found + [
+        (at, at, _WATCH.format(errors=errors, samples=samples)) for at, (errors, samples) in watched.items()
+    ]
 
 
 def _counters(call: Any) -> tuple[str, str] | None:

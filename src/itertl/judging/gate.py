@@ -40,7 +40,7 @@ TASKS = frozenset(
     $countones $countbits $onehot $onehot0 $isunknown $itor $rtoi $bitstoreal $realtobits $bitstoshortreal
     $shortrealtobits $ln $log10 $exp $sqrt $pow $floor $ceil $sin $cos $tan $asin $acos $atan $atan2 $hypot $sinh $cosh
     $tanh $asinh $acosh $atanh $cast $isunbounded $past $rose $fell $stable $changed $sampled
-    """.split()  # noqa: SIM905
+    """.split()
 )
 TIME = frozenset({"$time", "$stime", "$realtime"})
 _TOOL_MACRO = re.compile(r"(?i)^_*(icarus|iverilog|vvp|slang\w*|verilator\w*|yosys\w*|pyverilog|ivl\w*)_*$")
@@ -49,7 +49,7 @@ _DIRECTIVES = frozenset(
     DefineDirective UndefDirective UndefineAllDirective IfDefDirective IfNDefDirective ElsIfDirective ElseDirective
     EndIfDirective MacroUsage TimeScaleDirective DefaultNetTypeDirective ResetAllDirective CellDefineDirective
     EndCellDefineDirective
-    """.split()  # noqa: SIM905
+    """.split()
 )
 _FORBIDDEN = {
     "ProceduralForceStatement": "force", "ProceduralReleaseStatement": "release", "FinalBlock": "final",
@@ -59,7 +59,9 @@ _FORBIDDEN = {
 }  # fmt: skip
 _SWITCHES = frozenset({"tran", "tranif0", "tranif1", "rtran", "rtranif0", "rtranif1"})
 _HOSTILE = re.compile("[\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # NUL and bidirectional controls
-_INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\xa0\xad\u180e\u200b-\u200d\u2028\u2029\u2060-\u2064\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\xa0\xad\u180e\u200b-\u200d\u2028\u2029\u2060-\u2064\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 _PLAIN_SPACE = {0x0B: " ", 0x0C: " ", 0x0D: "\n"}  # what ends a name or a line must do so in every tool
 _EMPTY = re.compile(r"\binitial\s+begin\s(?:\s|begin\s+end\b)*end\b")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
@@ -86,7 +88,9 @@ class Design:
 Found: TypeAlias = Design | Refusal
 
 
-def examine(code: str, top: str, *, testbench_names: frozenset[str] = frozenset(), with_variants: bool = False) -> Found:
+def examine(
+    code: str, top: str, *, testbench_names: frozenset[str] = frozenset(), with_variants: bool = False
+) -> Found:
     """Read ``code`` as a compilation unit of its own and give back what may be simulated of it as module ``top``.
 
     ``testbench_names``: modules and instances of the testbench, to tell a design that asks for them from one with a
@@ -212,7 +216,9 @@ def _print_used(unit: Unit, top: str) -> str:
     kept, todo = {top}, [top]
     bodies = {name: set(_WORD.findall(text)) for name, text in members if name}
     shared: set[str] = set().union(*(set(_WORD.findall(text)) for name, text in members if name is None))
-    todo += [name for name in bodies if name in shared or not _WORD.fullmatch(name)]  # what is escaped is not looked for
+    todo += [
+        name for name in bodies if name in shared or not _WORD.fullmatch(name)
+    ]  # what is escaped is not looked for
     kept.update(todo)
     while todo:
         for name in bodies.get(todo.pop(), set()) & bodies.keys() - kept:
@@ -251,14 +257,19 @@ def _constructs(member: Any, words: list[str]) -> Refusal | None:
             found.append(_gamed("attribute", node.name.valueText))
         elif kind in ("RootScope", "UnitScope"):
             found.append(_gamed("hierarchy", str(node).strip()))
-        elif kind == "ScopedName" and node.separator.rawText == "." and "::" not in str(node):  # a member of a package's constant is no path
+        elif (
+            kind == "ScopedName" and node.separator.rawText == "." and "::" not in str(node)
+        ):  # a member of a package's constant is no path
             dotted.append((_leftmost(node), "".join(str(node).split())))
         elif kind in ("Declarator", "InstanceName", "NamedBlockClause"):
             declared.add(node.name.valueText)
 
     member.visit(look)
-    found += [_gamed("system-task", f"{name} outside the arguments of a printing task") for name, at in times
-              if not any(start <= at < end for start, end in printing)]
+    found += [
+        _gamed("system-task", f"{name} outside the arguments of a printing task")
+        for name, at in times
+        if not any(start <= at < end for start, end in printing)
+    ]
     found += [_gamed("hierarchy", whole) for first, whole in dotted if first not in declared]
     return found[0] if found else None
 

@@ -18,7 +18,9 @@ from itertl.tools.slang import Unit, walk
 PRINTING = frozenset(
     f"${task}{base}" for task in ("display", "write", "strobe", "monitor") for base in ("", "b", "o", "h")
 ) | {"$info", "$warning", "$error"}
-_DUMPS = frozenset("$dumpfile $dumpvars $dumpon $dumpoff $dumpall $dumplimit $dumpflush $dumpports $timeformat $printtimescale $monitoron $monitoroff".split())  # noqa: SIM905
+_DUMPS = frozenset(
+    "$dumpfile $dumpvars $dumpon $dumpoff $dumpall $dumplimit $dumpflush $dumpports $timeformat $printtimescale $monitoron $monitoroff".split()
+)
 ENDING = frozenset({"$finish", "$stop", "$fatal"})
 _ENDS = ENDING | {"$exit"}
 _ENDING = re.compile(r"\$(?:finish|stop|fatal)\b")
@@ -27,9 +29,13 @@ _ASSERTIONS = frozenset({
     "CoverPropertyStatement", "CoverSequenceStatement", "RestrictPropertyStatement",
 })  # fmt: skip
 _DECLARED = frozenset({"PropertyDeclaration", "SequenceDeclaration"})
-_WORTH = re.compile(r"\\|\b(assert|assume|cover|restrict|property|sequence|final)\b|\$(dump|timeformat|printtimescale|monitoro|finish|stop|fatal|exit)")
+_WORTH = re.compile(
+    r"\\|\b(assert|assume|cover|restrict|property|sequence|final)\b|\$(dump|timeformat|printtimescale|monitoro|finish|stop|fatal|exit)"
+)
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
-_BRANCHES = frozenset({"IfGenerate", "LoopGenerate", "ElseClause", "CaseGenerate", "StandardCaseItem", "DefaultCaseItem"})
+_BRANCHES = frozenset(
+    {"IfGenerate", "LoopGenerate", "ElseClause", "CaseGenerate", "StandardCaseItem", "DefaultCaseItem"}
+)
 Span = tuple[int, int, bytes]  # of the text in UTF-8, and what stands there instead
 
 
@@ -79,7 +85,11 @@ def _spans(root: Any) -> tuple[list[Span], list[Span]]:
                 plain = f"esc_{node.valueText.encode('utf-8', 'replace').hex()}"
                 gone.append((at, at + len(node.rawText.encode("utf-8", "replace")), plain.encode()))
             return
-        if (kind in _ASSERTIONS and _only_tells(node)) or kind in _DECLARED or (kind == "FinalBlock" and _tells([node.statement], PRINTING)):
+        if (
+            (kind in _ASSERTIONS and _only_tells(node))
+            or kind in _DECLARED
+            or (kind == "FinalBlock" and _tells([node.statement], PRINTING))
+        ):
             gone.append(_cut(node))
         elif kind in ("ExpressionStatement", "ElabSystemTask"):
             name = _called(node)

@@ -66,7 +66,12 @@ def run(
 
         return read(verilator.simulate(sources, top=drawn.top, data_files=files), drawn.nonce)
     done = icarus.simulate(
-        sources, top=drawn.top, data_files=files, dump=False, is_expanded=True, compile_limits=limits,
+        sources,
+        top=drawn.top,
+        data_files=files,
+        dump=False,
+        is_expanded=True,
+        compile_limits=limits,
         run_limits=limits,
     )
     return read(done, drawn.nonce)
@@ -102,7 +107,10 @@ def verdict(said: Said, expected: Said) -> Judgement:
     if len(mine) != 1 or mine[0] is None:
         return _unclear(said)
     if int(mine[0][2]) != samples:
-        return Verdict.RUNTIME_ERROR, f"{mine[0][2]} samples were compared, the reference's run has {samples}: it ended early or late"
+        return (
+            Verdict.RUNTIME_ERROR,
+            f"{mine[0][2]} samples were compared, the reference's run has {samples}: it ended early or late",
+        )
     return Verdict.PASSED, ""
 
 

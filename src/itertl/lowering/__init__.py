@@ -45,7 +45,13 @@ def lower(text: str, top: str, parameters: Mapping[str, int] | None = None, *, t
 def _kept(text: str, top: str, parameters: tuple[tuple[str, int], ...], to_hardware: bool) -> str | None:
     try:
         return lower(text, top, dict(parameters), to_hardware=to_hardware)
-    except (Refused, AttributeError, TypeError, ValueError, RuntimeError):  # what slang's library does not hand over is refused too
+    except (
+        Refused,
+        AttributeError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ):  # what slang's library does not hand over is refused too
         return None
 
 
@@ -57,6 +63,8 @@ def readings(text: str, top: str) -> Iterator[str]:
         yield other
 
 
-def lowered(text: str, top: str, parameters: Mapping[str, int] | None = None, *, to_hardware: bool = False) -> str | None:
+def lowered(
+    text: str, top: str, parameters: Mapping[str, int] | None = None, *, to_hardware: bool = False
+) -> str | None:
     """As ``lower``; None where it refuses. Kept for the next call."""
     return _kept(text, top, tuple(sorted((parameters or {}).items())), to_hardware)

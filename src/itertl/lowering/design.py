@@ -16,7 +16,16 @@ _NOTHING = frozenset({
     "Parameter", "TypeParameter", "Genvar", "TypeAlias", "ForwardingTypedef", "WildcardImport", "ExplicitImport", "EmptyMember",
     "Subroutine", "StatementBlock", "Modport", "TransparentMember", "EnumValue", "Attribute", "LetDecl", "Port", "InterfacePort", "Definition",
 })  # fmt: skip
-_NETS = {"wire": "wire", "tri": "wire", "wand": "wand", "triand": "wand", "wor": "wor", "trior": "wor", "tri0": "tri0", "tri1": "tri1"}
+_NETS = {
+    "wire": "wire",
+    "tri": "wire",
+    "wand": "wand",
+    "triand": "wand",
+    "wor": "wor",
+    "trior": "wor",
+    "tri0": "tri0",
+    "tri1": "tri1",
+}
 _EDGES = {"PosEdge": "posedge ", "NegEdge": "negedge ", "BothEdges": "edge ", "None_": ""}
 
 
@@ -262,7 +271,9 @@ class Design:
 
     # ---- functions and tasks
     def _statements(self, body: Body) -> Statements:
-        return Statements(self.names, self.write, body, self.to_hardware, lambda task: self._subroutine(task, is_task=True))
+        return Statements(
+            self.names, self.write, body, self.to_hardware, lambda task: self._subroutine(task, is_task=True)
+        )
 
     def _subroutine(self, symbol: Any, is_task: bool) -> str:
         """The name of a function or task, which is written when it is first called."""
@@ -378,7 +389,11 @@ def _outer_reads(body: Any) -> list[Any]:
     seen: set[tuple[str, int]] = set()
 
     def inner(node: Any) -> None:
-        if node.kind.name in ("NamedValue", "HierarchicalValue") and node.symbol.kind.name in ("Net", "Variable", "ModportPort"):
+        if node.kind.name in ("NamedValue", "HierarchicalValue") and node.symbol.kind.name in (
+            "Net",
+            "Variable",
+            "ModportPort",
+        ):
             symbol = getattr(node.symbol, "internalSymbol", None) or node.symbol
             if not any(symbol.hierarchicalPath.startswith(f"{path}.") for path, _ in seen):
                 found[key(symbol)] = symbol

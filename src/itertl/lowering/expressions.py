@@ -21,7 +21,13 @@ _ALIKE = {
     "GreaterThanEqual": ">=", "GreaterThan": ">", "LessThanEqual": "<=", "LessThan": "<",
 }  # fmt: skip
 _SIGNED = frozenset({"Divide", "Mod", "GreaterThanEqual", "GreaterThan", "LessThanEqual", "LessThan"})
-_FREE = {"LogicalAnd": "&&", "LogicalOr": "||", "LogicalShiftLeft": "<<", "LogicalShiftRight": ">>", "ArithmeticShiftLeft": "<<"}
+_FREE = {
+    "LogicalAnd": "&&",
+    "LogicalOr": "||",
+    "LogicalShiftLeft": "<<",
+    "LogicalShiftRight": ">>",
+    "ArithmeticShiftLeft": "<<",
+}
 _FIXED = ("Parameter", "EnumValue", "Specparam", "Genvar")
 _REDUCED = {"sum": "+", "product": "*", "and": "&", "or": "|", "xor": "^"}
 MOST_VALUES = 20_000  # expressions, once instances and generate blocks are written out: about a second
@@ -161,7 +167,9 @@ class Expressions:
         if size > MOST_EACH:
             raise Refused(f"a comparison of {size} bits")
         each = " | ".join(f"((p[{at}] ^ p[{at}]) === 1'bx ? 1'b0 : v[{at}] ^ p[{at}])" for at in range(size))
-        name = self.names.helper(f"alike_{size}", 1, f"input [{size - 1}:0] v, input [{size - 1}:0] p", f"$ = ~({each});")
+        name = self.names.helper(
+            f"alike_{size}", 1, f"input [{size - 1}:0] v, input [{size - 1}:0] p", f"$ = ~({each});"
+        )
         return f"{name}({value}, {self.value(pattern)})"
 
     def _inside(self, node: Any) -> str:

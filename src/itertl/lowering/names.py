@@ -7,7 +7,9 @@ from typing import Any
 MAX_BITS = 1 << 20  # of one variable
 MOST_NAMES = 20_000
 MOST_EACH = 4096  # bits that are written one by one
-_VECTORS = frozenset({"PredefinedIntegerType", "ScalarType", "EnumType", "PackedArrayType", "PackedStructType", "PackedUnionType"})
+_VECTORS = frozenset(
+    {"PredefinedIntegerType", "ScalarType", "EnumType", "PackedArrayType", "PackedStructType", "PackedUnionType"}
+)
 
 
 class Refused(Exception):
@@ -156,7 +158,9 @@ class Names:
             return self.cut(text, old, new)
         if not is_signed:
             return f"{{{new - old}'b0, {text}}}"
-        name = self.helper(f"sign_{old}_{new}", new, f"input [{old - 1}:0] v", f"$ = {{{{{new - old}{{v[{old - 1}]}}}}, v}};")
+        name = self.helper(
+            f"sign_{old}_{new}", new, f"input [{old - 1}:0] v", f"$ = {{{{{new - old}{{v[{old - 1}]}}}}, v}};"
+        )
         return f"{name}({text})"
 
     def turned(self, text: str, size: int, parts: Sequence[tuple[int, int]], about: str) -> str:

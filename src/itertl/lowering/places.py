@@ -77,7 +77,11 @@ class Places:
     """Reads the selects of an expression. ``value`` writes an index, ``constant`` is its number where it has one."""
 
     def __init__(
-        self, names: Names, root: Callable[[Any], Place], value: Callable[[Any], str], constant: Callable[[Any], int | None]
+        self,
+        names: Names,
+        root: Callable[[Any], Place],
+        value: Callable[[Any], str],
+        constant: Callable[[Any], int | None],
     ) -> None:
         self.names, self.root, self.value, self.constant = names, root, value, constant
 
@@ -165,7 +169,9 @@ class Places:
         if self._is_plain(place, outer) and each == 1:
             return replace(place, native=f"[{self._index(moving)}]", size=1, may_miss=not self._fits(moving, low, high))
         fits = self._fits(moving, low, high)
-        return replace(place, moved=self._moved(place, moving, bounds, each, fits), size=size, may_miss=place.may_miss or not fits)
+        return replace(
+            place, moved=self._moved(place, moving, bounds, each, fits), size=size, may_miss=place.may_miss or not fits
+        )
 
     def _at(self, place: Place, number: int, bounds: tuple[int, int], each: int, size: int) -> Place:
         left, right = bounds

@@ -29,13 +29,17 @@ class Body:
     result: Place | None = None
     is_function: bool = False
     is_static: str = "process"  # or "subroutine", or "" where it is automatic: what its static variables belong to
-    flags: dict[str, str] = field(default_factory=dict[str, str])  # what can be left here -> its flag, "" as long as none is needed
+    flags: dict[str, str] = field(
+        default_factory=dict[str, str]
+    )  # what can be left here -> its flag, "" as long as none is needed
 
 
 class Statements:
     """Writes the statements of one body. ``call`` gives (name of the task or function, whether it is a task)."""
 
-    def __init__(self, names: Names, write: Expressions, body: Body, to_hardware: bool, task: Callable[[Any], str]) -> None:
+    def __init__(
+        self, names: Names, write: Expressions, body: Body, to_hardware: bool, task: Callable[[Any], str]
+    ) -> None:
         self.names, self.write, self.body, self.to_hardware, self.task = names, write, body, to_hardware, task
 
     def statement(self, node: Any) -> tuple[Lines, set[str]]:
@@ -97,7 +101,11 @@ class Statements:
         own = shape(symbol.type)
         place = self.body.declare(symbol, symbol.name, own)
         if symbol.lifetime.name == "Static":
-            if symbol.initializer is not None or not self.body.is_static or (self.body.is_static == "subroutine" and own.is_two_state):
+            if (
+                symbol.initializer is not None
+                or not self.body.is_static
+                or (self.body.is_static == "subroutine" and own.is_two_state)
+            ):
                 raise Refused("a static variable with a first value, or in what is automatic")
             return [], set()
         if symbol.initializer is not None:
@@ -135,7 +143,9 @@ class Statements:
             if formal.direction.name == "In":
                 texts.append(self.write.value(actual))
             elif formal.direction.name in ("Out", "InOut") and actual.kind.name == "Assignment":
-                if width(actual.left.type) != width(formal.type) or is_two_state(actual.left.type) != is_two_state(formal.type):
+                if width(actual.left.type) != width(formal.type) or is_two_state(actual.left.type) != is_two_state(
+                    formal.type
+                ):
                     raise Refused("an argument of another type than what it is given to")
                 texts.append(self.write.place(actual.left).text())
             else:
@@ -170,7 +180,9 @@ class Statements:
             return [f"{place.text()} {sign} {self.write.into(right, place.swallows)};"]
         if right.kind.name.endswith("AssignmentPattern"):
             elements = self.write.elements(right)
-            if sign == "=" and any(place.name in self.write.value(element) for element in elements if element.type.isIntegral):
+            if sign == "=" and any(
+                place.name in self.write.value(element) for element in elements if element.type.isIntegral
+            ):
                 raise Refused("a pattern that reads what it sets")
             inner = type_.canonicalType.elementType
             lines: Lines = []
@@ -224,7 +236,9 @@ class Statements:
             rest, own = self.statement(node.defaultCase)
             flags |= own
         if not word:
-            chain = [f"{'else ' if at else ''}if ({labels[0]}) {_block(lines)}" for at, (labels, lines) in enumerate(arms)]
+            chain = [
+                f"{'else ' if at else ''}if ({labels[0]}) {_block(lines)}" for at, (labels, lines) in enumerate(arms)
+            ]
             return [*chain, *([f"else {_block(rest)}"] if rest is not None else [])], flags
         inner = [f"{', '.join(labels)}: {_block(lines)}" for labels, lines in arms]
         inner += [f"default: {_block(rest)}"] if rest is not None else []
@@ -287,7 +301,9 @@ class Statements:
             lines = [f"if ({_none_of(flags)}) {_block(lines)}"]
         for name, left, right in reversed(dims):
             sign, step = ("<=", "+") if left <= right else (">=", "-")
-            head = f"for ({name} = {_number(left)}; $signed({name}) {sign} {_number(right)}; {name} = {name} {step} 32'd1)"
+            head = (
+                f"for ({name} = {_number(left)}; $signed({name}) {sign} {_number(right)}; {name} = {name} {step} 32'd1)"
+            )
             lines = [f"{head} {_block(lines)}"]
         return _begun(flags, leave, lines)
 
@@ -341,7 +357,11 @@ def _acts(expression: Any) -> bool:
     def look(node: Any) -> None:
         nonlocal found
         kind = node.kind.name
-        found |= kind == "Assignment" or (kind == "Call" and not node.isSystemCall) or (kind == "UnaryOp" and node.op.name in CHANGING)
+        found |= (
+            kind == "Assignment"
+            or (kind == "Call" and not node.isSystemCall)
+            or (kind == "UnaryOp" and node.op.name in CHANGING)
+        )
 
     walk(expression, look)
     return found

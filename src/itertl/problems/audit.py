@@ -22,7 +22,11 @@ from itertl.tools.verilog_text import modules
 
 CHECK_TIMEOUT_S = 20.0  # for one reference
 EVIDENCE_CHARS = 200
-NEAR, TEXT_OVERLAP, CODE_OVERLAP = 0.8, 0.5, 0.7  # likeness from which texts are near-duplicates; 8-grams, and code, in common
+NEAR, TEXT_OVERLAP, CODE_OVERLAP = (
+    0.8,
+    0.5,
+    0.7,
+)  # likeness from which texts are near-duplicates; 8-grams, and code, in common
 PART_TOKENS = 60  # of a module that is compared by itself: a flip-flop is in every design
 
 
@@ -33,7 +37,9 @@ class Prints:
     words: list[tuple[str, ...]]
     code: list[tuple[str, ...]]
     renamed: list[tuple[str, ...]]
-    parts: list[list[tuple[tuple[str, ...], tuple[str, ...]]]]  # the larger modules of code that has several: as written, and renamed
+    parts: list[
+        list[tuple[tuple[str, ...], tuple[str, ...]]]
+    ]  # the larger modules of code that has several: as written, and renamed
 
     @staticmethod
     def of(problems: Sequence[Problem], tracker: Tracker = SILENT) -> "Prints":
@@ -41,7 +47,9 @@ class Prints:
         for problem in problems:
             code = code_of(problem.reference or "", problem.header, "", Counts())  # prose around it would dilute it
             spans = modules(code)
-            whole, *parts = (_tokens(text) for text in (code, *(code[s.start : s.end] for s in spans if len(spans) > 1)))
+            whole, *parts = (
+                _tokens(text) for text in (code, *(code[s.start : s.end] for s in spans if len(spans) > 1))
+            )
             found.words.append(tuple(normalize.words(problem.instruction)))
             found.code.append(whole[0])
             found.renamed.append(whole[1])
@@ -97,7 +105,9 @@ def audit(
     )
 
 
-def _duplicates(problems: Sequence[Problem], prints: Prints, near: float, places: Mapping[str, str]) -> Iterator[Duplicates]:
+def _duplicates(
+    problems: Sequence[Problem], prints: Prints, near: float, places: Mapping[str, str]
+) -> Iterator[Duplicates]:
     """Exact groups of each kind, then near ones among distinct texts (the first problem stands for its exact group)."""
     for group in _equal(prints.words):
         yield Duplicates(kind="instruction", members=_members(problems, group, places))
@@ -214,5 +224,7 @@ def _check_references(
             passed += len(numbers)
         else:
             for n in numbers:
-                bad[n] = BadReference(problem=Member.of(problems[n], places), verdict=outcome.value.verdict, detail=outcome.value.detail)
+                bad[n] = BadReference(
+                    problem=Member.of(problems[n], places), verdict=outcome.value.verdict, detail=outcome.value.detail
+                )
     return [bad[number] for number in sorted(bad)], passed, dict(sorted(unjudged.items()))

@@ -51,7 +51,13 @@ def audit_function(
     inspections (two a reference) and scored references were finished since its last call. ``places``: id -> where it came from. Raises ToolMissing, UsageError.
     """
     scorers.check_scorers(names)
-    tools = {"slang": slang.version(), "icarus": icarus.version(), "yosys": yosys.version(), "stimulus": stimulus_version(), **scorers.check_tools(names)}
+    tools = {
+        "slang": slang.version(),
+        "icarus": icarus.version(),
+        "yosys": yosys.version(),
+        "stimulus": stimulus_version(),
+        **scorers.check_tools(names),
+    }
     paired = [(problem, problem.reference) for problem in problems if problem.reference is not None]
     asked = {(text, problem.top or derive_top(text) or "") for problem, text in paired}
     faults, unjudged = _inspect(sorted(asked), tools, num_workers, cache, on_done)
@@ -59,7 +65,10 @@ def audit_function(
     failures: Counter[str] = Counter()
     for problem, text in paired:
         key = (text, problem.top or derive_top(text) or "")
-        findings += [FunctionFinding(kind=kind, problem=Member.of(problem, places), detail=detail) for kind, detail in faults.get(key, [])]
+        findings += [
+            FunctionFinding(kind=kind, problem=Member.of(problem, places), detail=detail)
+            for kind, detail in faults.get(key, [])
+        ]
         failures.update([unjudged[key]] if key in unjudged else [])
     own = _score_themselves(paired, names, num_workers, cache, on_done, places)
     named = {finding.problem.id for finding in findings if finding.kind not in REMARKS}
@@ -71,7 +80,11 @@ def audit_function(
 
 
 def _inspect(
-    asked: Sequence[tuple[str, str]], tools: Mapping[str, str], num_workers: int, cache: Path | None, on_done: Callable[[int], None]
+    asked: Sequence[tuple[str, str]],
+    tools: Mapping[str, str],
+    num_workers: int,
+    cache: Path | None,
+    on_done: Callable[[int], None],
 ) -> tuple[dict[tuple[str, str], _Faults], dict[tuple[str, str], str]]:
     """(faults of each reference that was inspected, why each other one was not)."""
     units = {_key(part, text, top, tools): (part, text, top) for text, top in asked if top for part in PARTS}
@@ -82,7 +95,9 @@ def _inspect(
             answers[key] = [(kind, detail) for kind, detail in json.loads(answer)]
         on_done(len(answers))
         left = [key for key in units if key not in answers]
-        run = pool.map_unordered(_WORKER, [units[key] for key in left], num_workers=num_workers, timeout_s=INSPECT_TIMEOUT_S)
+        run = pool.map_unordered(
+            _WORKER, [units[key] for key in left], num_workers=num_workers, timeout_s=INSPECT_TIMEOUT_S
+        )
         for number, outcome in run:
             key = left[number]
             if outcome.detail.startswith("ToolMissing"):
@@ -111,10 +126,29 @@ def _score_themselves(
 ) -> list[SelfScore]:  # fmt: skip
     """Each reference as a candidate. A proof is given its twin, for it takes a reference's own text as proven."""
     found: dict[str, SelfScore] = {}
-    for make, some in ((twin, [n for n in names if n in _ON_TWINS]), (lambda text: text, [n for n in names if n not in _ON_TWINS])):
-        items = [ScoreItem(make(text), problem.header, text, problem.top or derive_top(text)) for problem, text in paired] if some else []
+    for make, some in (
+        (twin, [n for n in names if n in _ON_TWINS]),
+        (lambda text: text, [n for n in names if n not in _ON_TWINS]),
+    ):
+        items = (
+            [ScoreItem(make(text), problem.header, text, problem.top or derive_top(text)) for problem, text in paired]
+            if some
+            else []
+        )
         bound = Bound(SCORE_TIMEOUT_S * len(some))
-        rows = score_items(items, some, bound=bound, num_workers=num_workers, timeout_s=SCORE_TIMEOUT_S, cache=cache, on_done=on_done) if items else []
+        rows = (
+            score_items(
+                items,
+                some,
+                bound=bound,
+                num_workers=num_workers,
+                timeout_s=SCORE_TIMEOUT_S,
+                cache=cache,
+                on_done=on_done,
+            )
+            if items
+            else []
+        )
         for number, name in enumerate(some):
             found[name] = _own(name, [row[number] for row in rows], [problem for problem, _ in paired], places)
     return [found[name] for name in names]
@@ -139,8 +173,11 @@ def _own(name: str, scores: Sequence[Score], problems: Sequence[Problem], places
             groups[score.verdict.value, generalized(score.detail)].append(str(Member.of(problem, places)))
     ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
     reasons = [
-        Reason(verdict=verdict, reason=reason, count=len(which), examples=tuple(which[:EXAMPLES])) for (verdict, reason), which in ordered
+        Reason(verdict=verdict, reason=reason, count=len(which), examples=tuple(which[:EXAMPLES]))
+        for (verdict, reason), which in ordered
     ]
     silent = sum(score.value is None for score in scores)
     full = sum(score.value is not None and score.value >= 1 for score in scores)
-    return SelfScore(scorer=name, full=full, less=len(scores) - full - silent, cannot_judge=silent, reasons=tuple(reasons))
+    return SelfScore(
+        scorer=name, full=full, less=len(scores) - full - silent, cannot_judge=silent, reasons=tuple(reasons)
+    )

@@ -27,7 +27,9 @@ class Member(_Finding):
 
     @staticmethod
     def of(problem: Problem, places: Mapping[str, str] = {}) -> "Member":
-        return Member(id=problem.id, upstream_id=problem.upstream_id, source=problem.source, where=places.get(problem.id))
+        return Member(
+            id=problem.id, upstream_id=problem.upstream_id, source=problem.source, where=places.get(problem.id)
+        )
 
     def __str__(self) -> str:
         return self.where or self.upstream_id or self.id
@@ -105,7 +107,10 @@ class AuditReport(_Finding):
             rows = [(g.kind, f"{g.similarity:.2f}", str(len(g.members)), _some(g.members)) for g in self.duplicates]
             parts.append(_table("Duplicates", ("kind", "likeness", "problems", "which"), rows))
         if self.contamination:
-            rows = [(c.kind, f"{c.value:.2f}", str(c.problem), f"{c.benchmark}/{c.task}", c.evidence) for c in self.contamination]
+            rows = [
+                (c.kind, f"{c.value:.2f}", str(c.problem), f"{c.benchmark}/{c.task}", c.evidence)
+                for c in self.contamination
+            ]
             parts.append(_table("Overlap with benchmarks", ("kind", "share", "problem", "task", "in common"), rows))
         if self.bad_references:
             rows = [(b.verdict.value, str(b.problem), b.detail) for b in self.bad_references]

@@ -24,7 +24,9 @@ class Counts:
     dropped: list[str] = field(default_factory=list[str])  # "where: reason", the first MAX_NAMED
     blank: list[Row] = field(default_factory=list[Row])  # rows left out because they lack an instruction or a reference
     order: list[str] = field(default_factory=list[str])  # where each problem came from, those that say the same too
-    places: dict[str, str] = field(default_factory=dict[str, str])  # a problem's id -> the file and line, or file, that it came from
+    places: dict[str, str] = field(
+        default_factory=dict[str, str]
+    )  # a problem's id -> the file and line, or file, that it came from
 
     def skip(self, reason: str, where: str) -> None:
         self.skipped[reason] += 1
@@ -67,7 +69,11 @@ def _decoded(value: bytes, where: str) -> str:
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError as error:
-        what = "a Python pickle, which is not opened because that runs code" if value[:1] == b"\x80" else "bytes that are not UTF-8"
+        what = (
+            "a Python pickle, which is not opened because that runs code"
+            if value[:1] == b"\x80"
+            else "bytes that are not UTF-8"
+        )
         raise DataError(f"{where} holds {what}; save the column as text") from error
 
 
@@ -100,7 +106,14 @@ def is_chat(value: Any) -> TypeGuard[list[dict[str, Any]]]:
     return isinstance(value, list) and bool(value) and all(isinstance(m, dict) for m in value)
 
 
-_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "model": "assistant", "system": "system"}
+_ROLES = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "model": "assistant",
+    "system": "system",
+}
 
 
 def conversation_of(row: Row, column: str, extra: dict[str, Any]) -> tuple[str | None, str | None]:
@@ -115,7 +128,10 @@ def conversation_of(row: Row, column: str, extra: dict[str, Any]) -> tuple[str |
         return None, None
     if not is_chat(messages):
         raise DataError(f"{row.where}: column {column!r} is no list of messages; each needs a role and a content")
-    turns = [(_ROLES.get(str(m.get("role", m.get("from", ""))).lower(), "other"), content_of(m, row, column)) for m in messages]
+    turns = [
+        (_ROLES.get(str(m.get("role", m.get("from", ""))).lower(), "other"), content_of(m, row, column))
+        for m in messages
+    ]
     answers = [n for n, (role, _) in enumerate(turns) if role == "assistant"]
     last = answers[-1] if answers else len(turns)
     questions = [n for n, (role, _) in enumerate(turns[:last]) if role == "user"]
@@ -123,7 +139,9 @@ def conversation_of(row: Row, column: str, extra: dict[str, Any]) -> tuple[str |
     if system:
         extra["system"] = system[0]
     if questions and any(role in ("user", "assistant") for role, _ in turns[: questions[-1]]):
-        extra["earlier_turns"] = [{"role": role, "content": text} for role, text in turns[: questions[-1]] if role != "system"]
+        extra["earlier_turns"] = [
+            {"role": role, "content": text} for role, text in turns[: questions[-1]] if role != "system"
+        ]
     return (turns[questions[-1]][1] if questions else None), (turns[last][1] if answers else None)
 
 

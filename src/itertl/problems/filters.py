@@ -26,7 +26,9 @@ def check_filter(table: Table, conditions: Mapping[str, object]) -> None:
     """Raise DataError where a condition names a column that the table does not have."""
     for column in conditions:
         if column not in table.columns:
-            raise DataError(f"{table.name}: the filter names no column of it, {column!r}; {nearest(column, table.columns)}")
+            raise DataError(
+                f"{table.name}: the filter names no column of it, {column!r}; {nearest(column, table.columns)}"
+            )
 
 
 def passes(row: Row, conditions: Mapping[str, object], counts: Counts) -> bool:

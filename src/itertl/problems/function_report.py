@@ -13,7 +13,9 @@ from itertl.problems.audit_report import SHOWN, Member
 EXAMPLES = 5  # ids that stand for a reason
 _QUOTED = re.compile(r"(?<!\w)'[^']*'|\"[^\"]*\"|`[^`']*'|\\\S+")
 _KINDS_OF_NAME = "port|clock|reset|parameter|module|signal|input|output|instance|variable|function|wire|reads|lacks"
-_NAMED = re.compile(rf"\b({_KINDS_OF_NAME}) (?!(?:of|on|in|is|has|with|does|that|whose|name|as|and|cannot)\b)[\w.\[\]]+")
+_NAMED = re.compile(
+    rf"\b({_KINDS_OF_NAME}) (?!(?:of|on|in|is|has|with|does|that|whose|name|as|and|cannot)\b)[\w.\[\]]+"
+)
 _NUMBER = re.compile(r"(?<![\w-])\d[\w.]*")
 
 # what can be wrong with a reference, in the order of the table
@@ -92,7 +94,9 @@ class FunctionReport(BaseModel):
         return Group(self._faults(), self._scorers(), self._reasons())
 
     def _faults(self) -> Table:
-        table = Table(title=f"References by function: {self.references} of {self.problems} problems have one, {self.sound} show no fault")
+        table = Table(
+            title=f"References by function: {self.references} of {self.problems} problems have one, {self.sound} show no fault"
+        )
         for name, justify in (("fault", "left"), ("references", "right"), ("which", "left")):
             table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
         for kind, count in self.summary().items():
@@ -118,7 +122,9 @@ class FunctionReport(BaseModel):
         for name in ("scorer", "verdict", "reason", "references", "for example"):
             table.add_column(name, overflow="fold", justify="right" if name == "references" else "left")
         for scorer, reason in rows:
-            table.add_row(scorer, reason.verdict, Text(reason.reason), str(reason.count), Text(_some(list(reason.examples))))
+            table.add_row(
+                scorer, reason.verdict, Text(reason.reason), str(reason.count), Text(_some(list(reason.examples)))
+            )
         return table
 
 

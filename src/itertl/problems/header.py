@@ -80,8 +80,22 @@ def instances(text: str, spans: Sequence[ModuleSpan]) -> set[tuple[str, str]]:
     for span in spans:
         inner = [token for token in stream if span.start <= token.start < span.end]
         for at in range(1, len(inner) - 2):
-            begins = inner[at - 1].text in (";", "begin", "end", "else", ")", "endfunction", "endtask", "generate", "endgenerate", "endcase", "*)")
-            begins = begins or inner[at - 1].kind == "directive" or (inner[at - 2 : at - 1] and inner[at - 2].text == ":")
+            begins = inner[at - 1].text in (
+                ";",
+                "begin",
+                "end",
+                "else",
+                ")",
+                "endfunction",
+                "endtask",
+                "generate",
+                "endgenerate",
+                "endcase",
+                "*)",
+            )
+            begins = (
+                begins or inner[at - 1].kind == "directive" or (inner[at - 2 : at - 1] and inner[at - 2].text == ":")
+            )
             if begins and inner[at].kind in _NAMES and _instantiates(inner, at):
                 found.add((span.name, inner[at].text.removeprefix("\\")))
     return found
@@ -125,7 +139,9 @@ def with_top_first(reference: str, top: str | None) -> str:
     if chosen is None or chosen is spans[0]:
         return reference
     between = "".join(reference[a.end : b.start] for a, b in itertools.pairwise(spans))
-    inside = any(t.kind == "directive" and t.text in _ORDERED for t in tokenize(reference[spans[0].start : spans[-1].end]))
+    inside = any(
+        t.kind == "directive" and t.text in _ORDERED for t in tokenize(reference[spans[0].start : spans[-1].end])
+    )
     if tokenize(between) or inside or not all(span.is_terminated for span in spans):
         return reference
     rest = [reference[span.start : span.end] for span in spans if span is not chosen]
@@ -133,4 +149,15 @@ def with_top_first(reference: str, top: str | None) -> str:
     return reference[: spans[0].start] + ordered + reference[spans[-1].end :]
 
 
-_ORDERED = {"`define", "`undef", "`ifdef", "`ifndef", "`else", "`elsif", "`endif", "`include", "`default_nettype", "`timescale"}
+_ORDERED = {
+    "`define",
+    "`undef",
+    "`ifdef",
+    "`ifndef",
+    "`else",
+    "`elsif",
+    "`endif",
+    "`include",
+    "`default_nettype",
+    "`timescale",
+}

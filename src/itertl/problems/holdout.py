@@ -27,7 +27,26 @@ COLUMN = "column:"
 BOILERPLATE_FROM = 8  # pairs, from which on what more than half of the instructions share is no likeness
 HELD = "held out (data.holdout)"
 ALIKE = "like a held-out pair"
-_YES = frozenset({"true", "1", "yes", "y", "x", "test", "held", "heldout", "held-out", "held_out", "holdout", "valid", "validation", "val", "dev", "eval"})
+_YES = frozenset(
+    {
+        "true",
+        "1",
+        "yes",
+        "y",
+        "x",
+        "test",
+        "held",
+        "heldout",
+        "held-out",
+        "held_out",
+        "holdout",
+        "valid",
+        "validation",
+        "val",
+        "dev",
+        "eval",
+    }
+)
 _NO = frozenset({"", "false", "0", "no", "n", "none", "null", "train", "training"})
 _PLAIN_FIELDS = ("source", "licence", "upstream_id", "top", "family", "split")
 
@@ -49,7 +68,11 @@ def apart(
     ``read`` gives the pairs of a file. The split depends on the pairs' content and the seed, not on their order.
     Raises DataError where a part would be empty, a held-out pair has no reference, or no file or column fits.
     """
-    if isinstance(wanted.of, str) and not wanted.of.startswith(COLUMN) and (wanted.of.startswith("hf:") or Path(wanted.of).exists()):
+    if (
+        isinstance(wanted.of, str)
+        and not wanted.of.startswith(COLUMN)
+        and (wanted.of.startswith("hf:") or Path(wanted.of).exists())
+    ):
         others = list(read(wanted.of))
         together = [*others, *problems]
         held, alike = _whole(like_groups(together), set(range(len(others))))
@@ -58,7 +81,11 @@ def apart(
         held_pairs = others
     else:
         groups = like_groups(problems)
-        named = _drawn(problems, groups, wanted, source) if isinstance(wanted.of, float | int) else _marked(problems, wanted.of, source, columns, counts.blank)
+        named = (
+            _drawn(problems, groups, wanted, source)
+            if isinstance(wanted.of, float | int)
+            else _marked(problems, wanted.of, source, columns, counts.blank)
+        )
         held, alike = _whole(groups, named)
         train = sorted(set(range(len(problems))) - set(held) - set(alike))
         held_pairs = [problems[number] for number in held]
@@ -66,11 +93,15 @@ def apart(
     for pair in held_pairs:
         if not (pair.reference and pair.reference.strip()):
             where = counts.places.get(pair.id, pair.upstream_id or pair.id)
-            raise DataError(f"{where}: is held out (data.holdout) and has no reference to be judged by; give it one, or leave it in training")
+            raise DataError(
+                f"{where}: is held out (data.holdout) and has no reference to be judged by; give it one, or leave it in training"
+            )
     for number in alike:
         counts.skip(ALIKE, counts.places.get(problems[number].id, problems[number].id))
     if not train:
-        raise DataError(f"{source}: no pair is left to train on: all {len(problems)} are held out by data.holdout, or like one that is")
+        raise DataError(
+            f"{source}: no pair is left to train on: all {len(problems)} are held out by data.holdout, or like one that is"
+        )
     return [problems[number] for number in train], held_pairs
 
 
@@ -95,7 +126,9 @@ def like_groups(problems: Sequence[Problem]) -> list[list[int]]:
     links += _equal_prompts(problems, prints.words)
     joined = components(link for link in links if link.first != link.second)
     grouped = {number for group, _ in joined for number in group}
-    return sorted([*(group for group, _ in joined), *([number] for number in range(len(problems)) if number not in grouped)])
+    return sorted(
+        [*(group for group, _ in joined), *([number] for number in range(len(problems)) if number not in grouped)]
+    )
 
 
 def _words(texts: Sequence[tuple[str, ...]]) -> list[Grams]:
@@ -119,19 +152,31 @@ def _equal_prompts(problems: Sequence[Problem], words: Sequence[tuple[str, ...]]
 
 def _drawn(problems: Sequence[Problem], groups: Sequence[Sequence[int]], wanted: Holdout, source: str) -> set[int]:
     """Whole groups in an order fixed by content and seed, as many as fit into the share; else the smallest group."""
-    with_reference = {number for number, problem in enumerate(problems) if problem.reference and problem.reference.strip()}
+    with_reference = {
+        number for number, problem in enumerate(problems) if problem.reference and problem.reference.strip()
+    }
     groups = [kept for group in groups if (kept := [number for number in group if number in with_reference])]
     share, total = float(wanted.of), len(with_reference)
     if not total:
-        raise DataError(f"{source}: no pair has a reference, so that none can be held out and judged; check the column mapping (data.columns)")
+        raise DataError(
+            f"{source}: no pair has a reference, so that none can be held out and judged; check the column mapping (data.columns)"
+        )
     room = int(total * share + 0.5)
     if total == 1:
-        raise DataError(f"{source}: holds one pair, which cannot be held out and trained on; add pairs, or name a file of held-out ones by data.holdout")
+        raise DataError(
+            f"{source}: holds one pair, which cannot be held out and trained on; add pairs, or name a file of held-out ones by data.holdout"
+        )
     if room < 1:
-        raise DataError(f"{source}: data.holdout {share:g} of {total} pairs is none; give a larger share (at least {1 / total:.2g}), or name pairs by a file")
+        raise DataError(
+            f"{source}: data.holdout {share:g} of {total} pairs is none; give a larger share (at least {1 / total:.2g}), or name pairs by a file"
+        )
     if len(groups) == 1:
-        raise DataError(f"{source}: all {total} pairs are alike (one group of near-duplicates), so that none can be held out from the others; add other pairs, or name a file of held-out pairs by data.holdout")
-    ranked = sorted(groups, key=lambda group: min(derive_seed(wanted.seed, "holdout", problems[number].id) for number in group))
+        raise DataError(
+            f"{source}: all {total} pairs are alike (one group of near-duplicates), so that none can be held out from the others; add other pairs, or name a file of held-out pairs by data.holdout"
+        )
+    ranked = sorted(
+        groups, key=lambda group: min(derive_seed(wanted.seed, "holdout", problems[number].id) for number in group)
+    )
     chosen: set[int] = set()
     for group in ranked:
         if len(chosen) + len(group) <= room:
@@ -140,34 +185,52 @@ def _drawn(problems: Sequence[Problem], groups: Sequence[Sequence[int]], wanted:
     if not chosen and 2 * len(smallest) <= total:
         chosen.update(smallest)
     if not chosen:
-        raise DataError(f"{source}: its {total} pairs are {len(groups)} groups of near-duplicates, none of which fits into a held-out part of {share:g}; give a larger share, or name pairs by a file")
+        raise DataError(
+            f"{source}: its {total} pairs are {len(groups)} groups of near-duplicates, none of which fits into a held-out part of {share:g}; give a larger share, or name pairs by a file"
+        )
     return chosen
 
 
-def _marked(problems: Sequence[Problem], of: str, source: str, columns: Mapping[str, str], blank: Sequence[Row]) -> set[int]:
+def _marked(
+    problems: Sequence[Problem], of: str, source: str, columns: Mapping[str, str], blank: Sequence[Row]
+) -> set[int]:
     """Positions of the pairs whose column says that they are held out; ``blank``: rows that became no pair."""
     name, equals, value = of.removeprefix(COLUMN).partition("=") if of.startswith(COLUMN) else (of, "", "")
     yes = {_text(value)} if equals else _YES
     for row in blank:
         if _text(nested(row.values, name.split("."))) in yes:
-            raise DataError(f"{row.where}: is held out (data.holdout) and has no instruction or no reference to be judged by; give it one, or leave it in training")
+            raise DataError(
+                f"{row.where}: is held out (data.holdout) and has no instruction or no reference to be judged by; give it one, or leave it in training"
+            )
     cells = [_cell(problem, name, columns) for problem in problems]
     if all(cell is None for cell in cells):
-        raise DataError(_no_such(of, name, source, {*(column for problem in problems for column in problem.extra), *columns.values()}))
+        raise DataError(
+            _no_such(
+                of, name, source, {*(column for problem in problems for column in problem.extra), *columns.values()}
+            )
+        )
     texts = [_text(cell) for cell in cells]
     strange = next((text for text in texts if text not in yes and text not in _NO and not equals), None)
     if strange is not None:
-        raise DataError(f"{source}: data.holdout is {of!r}, and a pair has {strange[:60]!r} there, neither yes nor no; say which value marks held-out pairs by column:{name}=VALUE")
+        raise DataError(
+            f"{source}: data.holdout is {of!r}, and a pair has {strange[:60]!r} there, neither yes nor no; say which value marks held-out pairs by column:{name}=VALUE"
+        )
     found = {number for number, text in enumerate(texts) if text in yes}
     if not found:
-        raise DataError(f"{source}: data.holdout is {of!r}, and no pair has {repr(value) if equals else 'true, yes, 1 or test'} there, so that none is held out; mark some")
+        raise DataError(
+            f"{source}: data.holdout is {of!r}, and no pair has {repr(value) if equals else 'true, yes, 1 or test'} there, so that none is held out; mark some"
+        )
     return found
 
 
 def _no_such(of: str, name: str, source: str, columns: set[str]) -> str:
     """That ``of`` is neither a file nor a column, and what there is."""
     is_file = "/" in of or Path(of).suffix in (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".v", ".sv")
-    what = "no pair has such a column" if of.startswith(COLUMN) else "there is no such file" + ("" if is_file else ", and no pair has such a column")
+    what = (
+        "no pair has such a column"
+        if of.startswith(COLUMN)
+        else "there is no such file" + ("" if is_file else ", and no pair has such a column")
+    )
     hint = "" if is_file or not columns else f" {nearest(name, sorted(columns))};"
     return f"{source}: data.holdout is {of!r}, but {what};{hint} give a share as 0.1, a file of pairs, or column:NAME"
 

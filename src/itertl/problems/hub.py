@@ -10,7 +10,9 @@ from itertl.problems.rows import Row, Table
 
 def is_saved_dataset(path: Path) -> bool:
     """Whether ``path`` is a folder written by ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk``."""
-    return (path / "dataset_dict.json").is_file() or ((path / "state.json").is_file() and (path / "dataset_info.json").is_file())
+    return (path / "dataset_dict.json").is_file() or (
+        (path / "state.json").is_file() and (path / "dataset_info.json").is_file()
+    )
 
 
 def read_hub(source: str) -> Table:

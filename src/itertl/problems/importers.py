@@ -23,7 +23,19 @@ from itertl.sampling.extract import extract, is_wrapped
 from itertl.storage import parse_record
 from itertl.tools.verilog_text import is_prose, modules
 
-FIELDS = ("instruction", "header", "reference", "messages", "source", "licence", "upstream_id", "top", "testbench", "family", "split")
+FIELDS = (
+    "instruction",
+    "header",
+    "reference",
+    "messages",
+    "source",
+    "licence",
+    "upstream_id",
+    "top",
+    "testbench",
+    "family",
+    "split",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +110,11 @@ def _example(table: Table) -> str:
     for column, value in table.rows[0].values.items():
         known = json.loads(value) if isinstance(value, str) and value.lstrip()[:1] == "{" and is_json(value) else value
         inside += [f"{column}.{key}" for key in known] if isinstance(known, dict) else []
-    return f"instruction=NAME and reference={inside[0]} (dots lead into values: {listed(inside)})" if inside else "instruction=NAME and reference=NAME"
+    return (
+        f"instruction=NAME and reference={inside[0]} (dots lead into values: {listed(inside)})"
+        if inside
+        else "instruction=NAME and reference=NAME"
+    )
 
 
 def load_rows(source: str) -> Table:
@@ -133,10 +149,15 @@ def _with_nested(table: Table, wanted: Iterable[str]) -> Table:
     paths = [name for name in wanted if "." in name and name not in table.columns]
     if not paths:
         return table
-    rows = [Row(row.where, {**row.values, **{path: nested(row.values, path.split(".")) for path in paths}}) for row in table.rows]
+    rows = [
+        Row(row.where, {**row.values, **{path: nested(row.values, path.split(".")) for path in paths}})
+        for row in table.rows
+    ]
     for path in paths:
         if all(row.values[path] is None for row in rows):
-            raise DataError(f"{table.name}: no row has {path!r}; its columns are {listed(table.columns)}, and dots lead into their values")
+            raise DataError(
+                f"{table.name}: no row has {path!r}; its columns are {listed(table.columns)}, and dots lead into their values"
+            )
     return Table.of(table.name, rows)
 
 
@@ -206,7 +227,9 @@ def _row_fields(row: Row, mapping: Mapping[str, str], counts: Counts) -> dict[st
     fields: dict[str, Any] = {"extra": extra}
     for column in (mapping[ours] for ours in ("instruction", "reference", "messages") if ours in mapping):
         if column not in row.values:
-            raise DataError(f"{row.where}: has no {column!r}, as other rows have; add it, or leave the row out by a filter")
+            raise DataError(
+                f"{row.where}: has no {column!r}, as other rows have; add it, or leave the row out by a filter"
+            )
     if "messages" in mapping:
         asked, answered = conversation_of(row, mapping["messages"], extra)
     else:
@@ -219,11 +242,15 @@ def _row_fields(row: Row, mapping: Mapping[str, str], counts: Counts) -> dict[st
             counts.blank.append(row)
             return None
     for ours in set(mapping) - {"instruction", "reference", "messages"}:
-        value = text_of(row, mapping[ours], counts, plain=ours in ("upstream_id", "licence", "source", "family", "split", "top"))
+        value = text_of(
+            row, mapping[ours], counts, plain=ours in ("upstream_id", "licence", "source", "family", "split", "top")
+        )
         if value is not None:
             fields[ours] = value
     if (asked or "").lstrip()[:1] in "{[" and is_json(asked or ""):
-        counts.notes["instruction that is JSON text: name the column in it by dots, for example instruction=COLUMN.KEY"] += 1
+        counts.notes[
+            "instruction that is JSON text: name the column in it by dots, for example instruction=COLUMN.KEY"
+        ] += 1
     if re.search(r"^\s*`include\b", answered or "", re.M):
         counts.notes["reference with an include, which is not opened"] += 1
     header = _lines(fields.pop("header", "")) or ""
@@ -247,7 +274,9 @@ def code_of(answer: str, header: str, where: str, counts: Counts) -> str:
     spans = modules(answer)
     around = answer if not spans else answer[: spans[0].start] + "\n" + answer[spans[-1].end :]
     if answer.lstrip()[:1] in "{[" and is_json(answer):
-        counts.notes["reference that is JSON text: name the column in it by dots, for example reference=COLUMN.KEY"] += 1
+        counts.notes[
+            "reference that is JSON text: name the column in it by dots, for example reference=COLUMN.KEY"
+        ] += 1
         return answer
     if not (is_wrapped(answer) or is_prose(around)):
         return answer

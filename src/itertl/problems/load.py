@@ -40,9 +40,15 @@ class LoadResult:
     skipped: dict[str, int]  # reason -> rows left out
     format: str  # the importer that was used
     notes: dict[str, int] = field(default_factory=dict)  # what was changed in kept rows -> how often
-    dropped: list[str] = field(default_factory=list)  # "row or file: reason" of what an importer left out, the first 200
-    places: Mapping[str, str] = field(default_factory=dict[str, str])  # a problem's id -> file and line, or file, where it is known
-    held: list[Problem] = field(default_factory=list[Problem])  # held out; of the source's own, they are counted in ``skipped`` too
+    dropped: list[str] = field(
+        default_factory=list
+    )  # "row or file: reason" of what an importer left out, the first 200
+    places: Mapping[str, str] = field(
+        default_factory=dict[str, str]
+    )  # a problem's id -> file and line, or file, where it is known
+    held: list[Problem] = field(
+        default_factory=list[Problem]
+    )  # held out; of the source's own, they are counted in ``skipped`` too
 
 
 def from_config(data: DataConfig, run_seed: int) -> LoadResult:
@@ -91,15 +97,27 @@ def load_problems(
         problems = short
     if not problems:
         reasons = "; ".join(f"{reason}: {count}" for reason, count in counts.skipped.items())
-        raise DataError(f"{source}: no problem is left ({reasons or 'the source is empty'}); change the filter, or mend the source")
+        raise DataError(
+            f"{source}: no problem is left ({reasons or 'the source is empty'}); change the filter, or mend the source"
+        )
     held: list[Problem] = []
     if holdout is not None:
-        problems, held = apart(problems, holdout, source, columns, counts, lambda file: _file_of_pairs(file, request, header, counts))
+        problems, held = apart(
+            problems, holdout, source, columns, counts, lambda file: _file_of_pairs(file, request, header, counts)
+        )
     if limit is not None and limit < len(problems):
         counts.skipped["outside the random subset (limit)"] += len(problems) - limit
         chosen = random.Random(derive_seed(seed, "problems", "subset")).sample(range(len(problems)), limit)
         problems = [problems[index] for index in sorted(chosen)]
-    return LoadResult(problems, _positive(counts.skipped), request.format, _positive(counts.notes), counts.dropped, counts.places, held)
+    return LoadResult(
+        problems,
+        _positive(counts.skipped),
+        request.format,
+        _positive(counts.notes),
+        counts.dropped,
+        counts.places,
+        held,
+    )
 
 
 def _imported(request: Request, header: str, counts: Counts) -> Iterable[Problem]:
@@ -111,7 +129,9 @@ def _file_of_pairs(file: str, request: Request, header: str, counts: Counts) -> 
     """Held-out pairs of another file, of any layout that is known, or of the source's own columns. Raises DataError."""
     check_source(file)
     path, columns = Path(file), request.columns
-    is_table = file.startswith("hf:") or (path.is_file() and path.suffix.lower() not in SUFFIXES) or is_saved_dataset(path)
+    is_table = (
+        file.startswith("hf:") or (path.is_file() and path.suffix.lower() not in SUFFIXES) or is_saved_dataset(path)
+    )
     if not is_table or is_own(load_rows(file)):
         columns = {}
     found = load_problems(file, format=request.format if columns else "auto", columns=columns, header=header)
@@ -167,7 +187,9 @@ _DATA_SUFFIXES = (".parquet", ".arrow", ".jsonl", ".json", ".csv", ".jsonl.gz")
 def _folder(request: Request, path: Path) -> Request:
     """A folder of Verilog; raises DataError for one of data files, with what to give instead."""
     if path.is_dir() and not any(p.suffix.lower() in SUFFIXES for p in path.rglob("*")):
-        data = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.name.lower().endswith(_DATA_SUFFIXES))
+        data = sorted(
+            p.relative_to(path).as_posix() for p in path.rglob("*") if p.name.lower().endswith(_DATA_SUFFIXES)
+        )
         if data:
             raise DataError(
                 f"{path}: holds data files ({data[0]}{', …' if data[1:] else ''}) and no Verilog; "

@@ -38,7 +38,11 @@ def faults(module: dict[str, Any]) -> list[tuple[str, str]]:
     widths = {name: len(net["bits"]) for name, net in module["netnames"].items()}
     inner = [names[bit] for bit in read - shown - driven if isinstance(bit, int) and bit in names]
     held = [names[bit] for bit in latched if bit in names]
-    found = [("undriven output", open_outputs), ("undriven signal", _ranges(inner, widths)), ("latch", _ranges(held, widths))]
+    found = [
+        ("undriven output", open_outputs),
+        ("undriven signal", _ranges(inner, widths)),
+        ("latch", _ranges(held, widths)),
+    ]
     return [(kind, ", ".join(which)) for kind, which in found if which]
 
 
@@ -46,7 +50,10 @@ def _names(module: dict[str, Any]) -> dict[Any, tuple[str, int]]:
     """A name for each bit: that of an output where it has one, else the shortest that the design gave it."""
     found: dict[Any, tuple[str, int]] = {}
     outputs = {name for name, port in module["ports"].items() if port["direction"] == "output"}
-    order = sorted(module["netnames"].items(), key=lambda item: (_OWN_NAME.match(item[0]) is not None, item[0] not in outputs, len(item[0])))
+    order = sorted(
+        module["netnames"].items(),
+        key=lambda item: (_OWN_NAME.match(item[0]) is not None, item[0] not in outputs, len(item[0])),
+    )
     for name, net in order:
         for number, bit in enumerate(net["bits"]):
             found.setdefault(bit, (name, number))

@@ -69,7 +69,9 @@ def read_table(path: Path) -> Table:
         return Table.of(str(path), _csv(text, str(path), "\t" if ".tsv" in names else None))
     if names & {".json", ".jsonl", ".ndjson"}:
         line = text[: len(text) - len(text.lstrip())].count("\n") + 1
-        raise DataError(f"{path}:{line}: starts with {first!r}, not with {{ or [; give JSON Lines or a JSON array of objects")
+        raise DataError(
+            f"{path}:{line}: starts with {first!r}, not with {{ or [; give JSON Lines or a JSON array of objects"
+        )
     raise DataError(
         f"{path}: neither JSON, JSON Lines nor Parquet; name a comma- or tab-separated table .csv or .tsv, "
         "or give a folder of .v files"

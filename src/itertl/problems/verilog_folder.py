@@ -22,11 +22,14 @@ from itertl.tools.verilog_text import ModuleSpan, comment_before, modules, strip
 
 SUFFIXES = (".v", ".sv")
 _NOTICE = re.compile(
-    r"copyright|\(c\)\s*(19|20)\d\d|spdx-|licen[sc]ed? (under|file)|all rights reserved|redistribut|warrant(y|ies)|without limitation|free software|permission is hereby|\blicen[sc]e\b", re.I
+    r"copyright|\(c\)\s*(19|20)\d\d|spdx-|licen[sc]ed? (under|file)|all rights reserved|redistribut|warrant(y|ies)|without limitation|free software|permission is hereby|\blicen[sc]e\b",
+    re.I,
 )
 _SPDX = re.compile(r"SPDX-License-Identifier:\s*([^\s*][^\n*]*)")
 # what tools and people put at the head of a file, which says nothing of the design
-_PERSON = r"company|engineers?|authors?|designers?|written by|created by|maintainers?|organi[sz]ation|university|contacts?"
+_PERSON = (
+    r"company|engineers?|authors?|designers?|written by|created by|maintainers?|organi[sz]ation|university|contacts?"
+)
 _TEMPLATE = re.compile(
     rf"^\W*({_PERSON}|create date|created|creation date|design name|module name|project name|target devices?|tool versions?|"
     r"dependencies|revision( history)?|revision \d.*|file( ?name)?|e-?mail|last modified|modified|\$id|@\w+)\s*[:=].*$"
@@ -38,12 +41,16 @@ _PEOPLE = re.compile(rf"^(\W*)({_PERSON})\s*[:=]\s*(.*)$", re.I)
 _NAME = re.compile(r"^\W*([A-Z][\w.'-]*(\s+|,\s*)?){1,4}(<.*>|\(.*\))?\W*$|^.*\w@\w.*$")
 _ADDRESS = re.compile(r"^[^:;]{0,60}<[^<>@\s]+@[^<>\s]+>")
 _MACRO = re.compile(r"^[ \t]*`define\s+(\w+)(?:[^\n]*\\\n)*[^\n]*$", re.M)
-_SHARED = re.compile(r"^[ \t]*(package|interface)\s+(?:automatic\s+|static\s+)?(\w+)\b.*?^[ \t]*end\1\b(?:\s*:\s*\w+)?", re.M | re.S)
+_SHARED = re.compile(
+    r"^[ \t]*(package|interface)\s+(?:automatic\s+|static\s+)?(\w+)\b.*?^[ \t]*end\1\b(?:\s*:\s*\w+)?", re.M | re.S
+)
 _INCLUDE = re.compile(r"^[ \t]*`include[ \t]+\"([^\"\n]+)\"[^\n]*$", re.M)
 _FEW = 3  # words: a shorter comment on the top module ("the top") says less than the one at the head of the file
 _HEADERS = (".vh", ".svh", ".h", ".inc")
 _PART_OF = re.compile(r"this (file|program|code|work|software|design) is|part of", re.I)
-_DESCRIPTION = re.compile(r"^\W*(description|purpose|function|abstract|summary|additional comments|notes?)\s*:\s*", re.I)
+_DESCRIPTION = re.compile(
+    r"^\W*(description|purpose|function|abstract|summary|additional comments|notes?)\s*:\s*", re.I
+)
 
 
 def verilog_files(path: Path) -> list[Path]:
@@ -111,14 +118,20 @@ class _Folder:
                     found.setdefault(span.name, {})[name] = text[span.start : span.end]
         every = (*headers, *texts)
         macros = {m.group(1): m.group() for text in every for m in _MACRO.finditer(text)}
-        return _Folder(found, macros, {m.group(2): m.group().strip() + "\n" for text in every for m in _SHARED.finditer(text)})
+        return _Folder(
+            found, macros, {m.group(2): m.group().strip() + "\n" for text in every for m in _SHARED.finditer(text)}
+        )
 
     def module(self, name: str, file: str, counts: Counts) -> str | None:
         """The module of that name, from the nearest file where several have one."""
         found = self.modules.get(name, {})
         if len(set(found.values())) > 1:
             counts.notes["module that several files hold, taken from the nearest"] += 1
-        return found[max(sorted(found), key=lambda other: len(PurePath(commonpath([other, file])).parts))] if found else None
+        return (
+            found[max(sorted(found), key=lambda other: len(PurePath(commonpath([other, file])).parts))]
+            if found
+            else None
+        )
 
     def with_shared(self, code: str, counts: Counts) -> str:
         """``code`` behind the packages and interfaces of other files that it uses, and that these do."""
@@ -131,7 +144,9 @@ class _Folder:
                 added[name] = self.shared[name]
                 waiting.append(added[name])
         counts.notes["packages and interfaces taken from other files of the folder"] += len(added)
-        ordered = sorted(added, key=lambda name: (sum(other in re.findall(r"\w+", added[name]) for other in added), name))
+        ordered = sorted(
+            added, key=lambda name: (sum(other in re.findall(r"\w+", added[name]) for other in added), name)
+        )
         return "".join(added[name] for name in ordered) + code
 
     def with_macros(self, code: str, counts: Counts) -> str:
@@ -170,7 +185,9 @@ def _problem(text: str, name: str, source: str, counts: Counts, folder: _Folder)
         return "file that is a testbench"
     top = derive_top(text) or (designs[0].name if len(designs) == 1 else None)
     comment = comment_before(text, designs[0].start)
-    asked = _asked(text, next((span for span in designs[1:] if span.name == top), None), _FEW) or _asked(text, designs[0], 1)
+    asked = _asked(text, next((span for span in designs[1:] if span.name == top), None), _FEW) or _asked(
+        text, designs[0], 1
+    )
     if not asked:
         return "file without a comment that says what the module does"
     if "`include" in {token.text for token in tokenize(text)}:
@@ -189,7 +206,9 @@ def _asked(text: str, design: ModuleSpan | None, words: int) -> str:
         return ""
     above = [span.end for span in modules(text) if span.end <= design.start]
     between = text[above[-1] : design.start].partition("\n")[2] if above else text[: design.start]
-    said = without_notices(comment_before(between, len(between))) or without_notices(_comment_after_ports(text[design.start : design.end]))
+    said = without_notices(comment_before(between, len(between))) or without_notices(
+        _comment_after_ports(text[design.start : design.end])
+    )
     return said if len(said.split()) >= words else ""
 
 
@@ -218,7 +237,9 @@ def _with_needed(reference: str, file: str, folder: _Folder, counts: Counts) -> 
                 needed.append(module)
                 waiting.append(module)
     counts.notes["modules taken from other files of the folder"] += len(needed)
-    return folder.with_macros(folder.with_shared("\n".join([reference, *(module + "\n" for module in needed)]), counts), counts)
+    return folder.with_macros(
+        folder.with_shared("\n".join([reference, *(module + "\n" for module in needed)]), counts), counts
+    )
 
 
 def _comment_after_ports(module: str) -> str:

@@ -89,7 +89,9 @@ def _draw_part(axes: "Axes", run: Run, value_of: Callable[[TrainStep], float]) -
         axes.yaxis.set_minor_formatter(_minor_labels(axes))
     if hidden:
         note = f"{hidden} of {every} steps not above zero,\nso not on a log scale"
-        axes.text(0.98, 0.97, note, transform=axes.transAxes, ha="right", va="top", fontsize=7.5, color=canvas.light("soft"))
+        axes.text(
+            0.98, 0.97, note, transform=axes.transAxes, ha="right", va="top", fontsize=7.5, color=canvas.light("soft")
+        )
     axes.tick_params(which="both", labelsize=8)
     axes.set_xlabel("optimizer step of the iteration")
 

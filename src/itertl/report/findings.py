@@ -70,11 +70,17 @@ def sentences(run: Run, paired: Mapping[Series, Difference]) -> list[str]:
         )
     gamed = [(m.iterations, number) for m in run.metrics if (number := sum(text.gamed(e) for e in m.evals))]
     if gamed:
-        where = ", ".join(f"{text.count(number)} {'untouched' if n == 0 else f'after iteration {n}'}" for n, number in gamed)
-        said.append(f"Designs that use what a design has no business with were refused unrun and count as wrong: {where}; a table below gives the rules.")
+        where = ", ".join(
+            f"{text.count(number)} {'untouched' if n == 0 else f'after iteration {n}'}" for n, number in gamed
+        )
+        said.append(
+            f"Designs that use what a design has no business with were refused unrun and count as wrong: {where}; a table below gives the rules."
+        )
     unscored = sum(m.telemetry.unscored for m in run.metrics if m.telemetry is not None)
     if unscored:
-        said.append(f"{text.count(unscored)} candidates got no score, through no fault of the model; training left them out.")
+        said.append(
+            f"{text.count(unscored)} candidates got no score, through no fault of the model; training left them out."
+        )
     return said
 
 
@@ -84,7 +90,9 @@ def _opening(run: Run) -> str:
     planned = f"{recipe.iterations} iteration{'s' if recipe.iterations != 1 else ''}"
     if run.is_finished:
         count = planned if run.iterations_done >= recipe.iterations else f"{run.iterations_done} of at most {planned}"
-        return f"This run trained {recipe.model.path} for {count} of the method “{recipe.method}”{pairs}.{_selected(run)}"
+        return (
+            f"This run trained {recipe.model.path} for {count} of the method “{recipe.method}”{pairs}.{_selected(run)}"
+        )
     state = f"{run.iterations_done} of {planned}" if run.metrics else f"none of {planned} yet"
     return f"This run is unfinished: {state} of the method “{recipe.method}” from {recipe.model.path}{pairs}. The same command goes on with it."
 
@@ -107,9 +115,13 @@ def _pass_rate_sentences(run: Run, key: Series, name: str, difference: Differenc
     first = series.pass_1(before.summary) if before else None
     last = series.pass_1(after.summary) if after else None
     if last is None or after is None:
-        return [f"On {name} the untouched model passes {text.rate_with_interval(first)} of the problems."] if first else []
+        return (
+            [f"On {name} the untouched model passes {text.rate_with_interval(first)} of the problems."] if first else []
+        )
     if first is None:
-        return [f"On {name}, pass@1 is {text.rate_with_interval(last)} after iteration {after.iterations}; the untouched model was not judged."]
+        return [
+            f"On {name}, pass@1 is {text.rate_with_interval(last)} after iteration {after.iterations}; the untouched model was not judged."
+        ]
     said = f"On {name}, pass@1 went from {text.rate_with_interval(first)} untouched to {text.rate_with_interval(last)} after iteration {after.iterations}."
     said += " " + _noise(first.value or 0.0, last.value or 0.0, difference)
     return [said, *_peak_sentence(run, key, name, after)]
@@ -140,7 +152,11 @@ def _peak_sentence(run: Run, key: Series, name: str, after: Point) -> list[str]:
 def _candidate_sentences(trained: list[IterationMetrics]) -> list[str]:
     """Parse rate of the training candidates, and how much of the score is left to learn from."""
     said = []
-    parses = [(m.iterations, m.telemetry.share_parses) for m in trained if m.telemetry and m.telemetry.share_parses is not None]
+    parses = [
+        (m.iterations, m.telemetry.share_parses)
+        for m in trained
+        if m.telemetry and m.telemetry.share_parses is not None
+    ]
     if len(parses) > 1:
         said.append(
             f"Of the candidates sampled for training, {text.percent(parses[0][1])} parsed in iteration {parses[0][0]} "
@@ -148,10 +164,14 @@ def _candidate_sentences(trained: list[IterationMetrics]) -> list[str]:
         )
     elif parses:
         said.append(f"Of the candidates sampled for training, {text.percent(parses[0][1])} parsed.")
-    active = [m.telemetry.share_active_pairs for m in trained if m.telemetry and m.telemetry.share_active_pairs is not None]
+    active = [
+        m.telemetry.share_active_pairs for m in trained if m.telemetry and m.telemetry.share_active_pairs is not None
+    ]
     if active:
         spent = " Little was left to rank." if active[-1] < 0.1 else ""
-        said.append(f"In the last iteration {text.percent(active[-1])} of the pairs were active, so gave a ranking signal.{spent}")
+        said.append(
+            f"In the last iteration {text.percent(active[-1])} of the pairs were active, so gave a ranking signal.{spent}"
+        )
     last = trained[-1].telemetry if trained else None
     if last is not None and last.share_surrogate_wrong is not None:
         said.append(
@@ -170,7 +190,9 @@ def tiles(run: Run) -> list[Tile]:
     result = best(run.metrics, select.benchmark) if select.benchmark is not None else None
     for key, name in names.items():
         before, after = ends(run, key)
-        at_result = [p for p in series.points(run.metrics, key) if result is not None and p.iterations == result.iterations]
+        at_result = [
+            p for p in series.points(run.metrics, key) if result is not None and p.iterations == result.iterations
+        ]
         shown = at_result[0] if at_result else after or before
         rate = series.pass_1(shown.summary) if shown else None
         if shown is None or rate is None:
@@ -178,9 +200,15 @@ def tiles(run: Run) -> list[Tile]:
         first = series.pass_1(before.summary) if before and after else None
         span = text.interval(rate.low, rate.high)
         where = f"iteration {shown.iterations}, the chosen one" if at_result else ""
-        notes = [where, f"95% interval {span}" if span else "", f"untouched {text.percent(first.value)}" if first else ""]
+        notes = [
+            where,
+            f"95% interval {span}" if span else "",
+            f"untouched {text.percent(first.value)}" if first else "",
+        ]
         found.append(Tile(f"pass@1, {name}", text.percent(rate.value), "; ".join(n for n in notes if n)))
-        untouched = f"untouched {text.percent(before.summary.compile_rate)}" if before and after else "of judged completions"
+        untouched = (
+            f"untouched {text.percent(before.summary.compile_rate)}" if before and after else "of judged completions"
+        )
         found.append(Tile(f"compiles, {name}", text.percent(shown.summary.compile_rate), untouched))
     return found + _training_tiles(run)
 
@@ -202,5 +230,11 @@ def _training_tiles(run: Run) -> list[Tile]:
             note = f"iteration {trained[0].iterations}: {show(getattr(first, field))}" if several else ""
             found.append(Tile(label, show(value), note))
     seen = trained[-1].reference_tokens_seen
-    found.append(Tile("reference tokens seen", text.count(seen), f"and {text.count(trained[-1].candidate_tokens_seen)} of candidates"))
+    found.append(
+        Tile(
+            "reference tokens seen",
+            text.count(seen),
+            f"and {text.count(trained[-1].candidate_tokens_seen)} of candidates",
+        )
+    )
     return found

@@ -115,7 +115,11 @@ def _summary(content: Content, *, heading: bool) -> str:
         f'<div class="note">{text.html(t.note)}</div></div>'
         for t in findings.tiles(run)
     )
-    return f'<section>{head}<p class="summary">{said}</p>' + (f'<div class="tiles">{tiles}</div>' if tiles else "") + "</section>"
+    return (
+        f'<section>{head}<p class="summary">{said}</p>'
+        + (f'<div class="tiles">{tiles}</div>' if tiles else "")
+        + "</section>"
+    )
 
 
 def figure(name: str, svg: str, said: tuple[str, str]) -> str:
@@ -194,7 +198,9 @@ def _examples(contents: Sequence[Content]) -> str:
         parts += [f'<p class="under">{text.html(note)}</p>' for note in content.notes]
     if not parts:
         return ""
-    intro = "<p>Held-out problems before and after: won, lost, still failed and kept, the first of each in file order.</p>"
+    intro = (
+        "<p>Held-out problems before and after: won, lost, still failed and kept, the first of each in file order.</p>"
+    )
     return "<h2>Examples</h2>" + intro + "\n".join(parts)
 
 

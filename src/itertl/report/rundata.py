@@ -165,7 +165,9 @@ def read_runs(folders: Sequence[Path]) -> tuple[Run, ...]:
     taken = [run.name for run in runs]
     names: list[str] = []
     for run in runs:
-        name = run.name if taken.count(run.name) == 1 else f"{run.name} ({text.one_line(run.folder.resolve().name, 60)})"
+        name = (
+            run.name if taken.count(run.name) == 1 else f"{run.name} ({text.one_line(run.folder.resolve().name, 60)})"
+        )
         serial = 2
         while name in names:
             name = f"{name.rsplit(' #', 1)[0]} #{serial}"

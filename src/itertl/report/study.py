@@ -41,10 +41,24 @@ def _arm_grid(results: Results, key: Series, *, narrow: bool) -> Grid:
     if narrow:
         columns = ["arm", "seeds", "ref. tokens", "cand. tokens", *rates, "compiles", "to control", "p"]
     else:
-        columns = ["arm", "method", "seeds", "iterations", "reference tokens", "candidate tokens", *rates, "compiles", f"difference to {results.study.control}", "p (Holm)"]
+        columns = [
+            "arm",
+            "method",
+            "seeds",
+            "iterations",
+            "reference tokens",
+            "candidate tokens",
+            *rates,
+            "compiles",
+            f"difference to {results.study.control}",
+            "p (Holm)",
+        ]
     ours = [_cells(row, ks, narrow=narrow) for row in rows]
     blank = text.NOT_MEASURED
-    foreign = [(model, *([blank] * 3 if narrow else ["published", *[blank] * 4]), *found, *[blank] * 3) for model, *found in _published_rates(key.benchmark, ks)]
+    foreign = [
+        (model, *([blank] * 3 if narrow else ["published", *[blank] * 4]), *found, *[blank] * 3)
+        for model, *found in _published_rates(key.benchmark, ks)
+    ]
     muted = frozenset(range(len(ours), len(ours) + len(foreign)))
     title = f"{key.benchmark.partition(' ')[0]}, {series.temperature_name(key.temperature)}"
     return Grid(title, tuple(columns), (*ours, *foreign), (*_NOTES, *_published_notes(key, rows)), muted)
@@ -52,10 +66,16 @@ def _arm_grid(results: Results, key: Series, *, narrow: bool) -> Grid:
 
 def _cells(row: Row, ks: Sequence[int], *, narrow: bool) -> tuple[str, ...]:
     gap = row.difference
-    shown = text.NOT_MEASURED if gap is None else f"{100 * gap.value:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
+    shown = (
+        text.NOT_MEASURED if gap is None else f"{100 * gap.value:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
+    )
     iterations = "/".join(str(n) for n in dict.fromkeys(row.iterations))
     tokens = text.count(row.reference_tokens), text.count(row.candidate_tokens)
-    told = (row.arm, str(len(row.seeds))) if narrow else (row.arm, row.method or text.NOT_MEASURED, str(len(row.seeds)), iterations)
+    told = (
+        (row.arm, str(len(row.seeds)))
+        if narrow
+        else (row.arm, row.method or text.NOT_MEASURED, str(len(row.seeds)), iterations)
+    )
     rates = [text.rate_with_interval(row.pass_at.get(k)) for k in ks]
     cells = (*told, *tokens, *rates, text.percent(row.compile_rate), shown, _p(gap.p_holm if gap else None))
     return tuple(cell.replace(" (", "\n(") for cell in cells) if narrow else cells
@@ -73,14 +93,18 @@ def _published_rates(benchmark: str, ks: Sequence[int]) -> list[tuple[str, ...]]
     if split is None:
         return []
     rates = [(figure.model, [figure.rate(split, k) for k in ks]) for figure in published.PASS_AT_1]
-    return [(model, *(text.NOT_MEASURED if rate is None else f"{rate:.1f}%" for rate in found)) for model, found in rates]
+    return [
+        (model, *(text.NOT_MEASURED if rate is None else f"{rate:.1f}%" for rate in found)) for model, found in rates
+    ]
 
 
 def _published_notes(key: Series, rows: Sequence[Row]) -> list[str]:
     split = published.split_of(key.benchmark)
     if split is None:
         return []
-    notes = [f"published figures: {published.SOURCE}, the paper's own the best of four temperatures; models of other sizes, judged by other hands"]
+    notes = [
+        f"published figures: {published.SOURCE}, the paper's own the best of four temperatures; models of other sizes, judged by other hands"
+    ]
     full = published.FULL_SIZE[split]
     if partial := sorted({row.problems for row in rows} - {full}):
         notes.append(f"judged here: {', '.join(map(str, partial))} problems, the published figures hold for {full}")
@@ -91,15 +115,26 @@ def _best_grid(results: Results, benchmark: str) -> Grid:
     """The paper's protocol: for each arm and k the best of the temperatures."""
     rows = [row for row in (*results.untouched, *results.table) if row.series.benchmark == benchmark]
     ks = [k for k in KS if any(k in row.pass_at for row in rows)]
-    lines = [(arm, *(_best([row for row in rows if row.arm == arm], k) for k in ks)) for arm in dict.fromkeys(row.arm for row in rows)]
+    lines = [
+        (arm, *(_best([row for row in rows if row.arm == arm], k) for k in ks))
+        for arm in dict.fromkeys(row.arm for row in rows)
+    ]
     foreign = _published_rates(benchmark, ks)
     note = "the paper's protocol: it chooses the temperature on the test set, so it flatters; read it beside the fixed ones"
     muted = frozenset(range(len(lines), len(lines) + len(foreign)))
-    return Grid(f"{benchmark.partition(' ')[0]}: best of the temperatures", ("arm", *(f"pass@{k}" for k in ks)), tuple(lines + foreign), (note,), muted)
+    return Grid(
+        f"{benchmark.partition(' ')[0]}: best of the temperatures",
+        ("arm", *(f"pass@{k}" for k in ks)),
+        tuple(lines + foreign),
+        (note,),
+        muted,
+    )
 
 
 def _best(rows: Sequence[Row], k: int) -> str:
-    known = [(rate.value, row, rate) for row in rows if (rate := row.pass_at.get(k)) is not None and rate.value is not None]
+    known = [
+        (rate.value, row, rate) for row in rows if (rate := row.pass_at.get(k)) is not None and rate.value is not None
+    ]
     if not known:
         return text.NOT_MEASURED
     _, row, rate = max(known, key=lambda one: one[0])
@@ -161,7 +196,10 @@ def render(results: Results, figures: Mapping[str, str]) -> str:
         body += [f"<h2>{text.html(grid.title)}</h2>", page.table(grid)]
     drawn = [page.figure(name, svg, study_figures.CAPTIONS[name]) for name, svg in figures.items()]
     body += ["<h2>Figures</h2>", *drawn] if drawn else []
-    body += ["<h2>Arms</h2>", page.settings_difference([next(iter(found.values())) for found in results.runs.values() if found])]
+    body += [
+        "<h2>Arms</h2>",
+        page.settings_difference([next(iter(found.values())) for found in results.runs.values() if found]),
+    ]
     body += ["<h2>Runs</h2>", _links(results)]
     body.append("<footer>Made by <code>itertl study</code>. Each run's own page lies in its folder.</footer>")
     return page.document(study.name, "\n".join(body))

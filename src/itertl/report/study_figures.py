@@ -51,7 +51,9 @@ class _Line(NamedTuple):
     values: Mapping[int, Sequence[float]]
 
 
-def _lines(results: Results, key: Series, value_of: Callable[[EvalSummary], float | None], arms: Sequence[str] = ()) -> list[_Line]:
+def _lines(
+    results: Results, key: Series, value_of: Callable[[EvalSummary], float | None], arms: Sequence[str] = ()
+) -> list[_Line]:
     found = []
     for position, (name, runs) in enumerate(results.runs.items()):
         values: dict[int, list[float]] = {}
@@ -65,7 +67,9 @@ def _lines(results: Results, key: Series, value_of: Callable[[EvalSummary], floa
     return found
 
 
-def _figure(results: Results, label: str, value_of: Callable[[EvalSummary], float | None], arms: Sequence[str] = ()) -> str | None:
+def _figure(
+    results: Results, label: str, value_of: Callable[[EvalSummary], float | None], arms: Sequence[str] = ()
+) -> str | None:
     """A panel for each benchmark and temperature, a line for each arm."""
     every = series.all_series(m for runs in results.runs.values() for run in runs.values() for m in run.metrics)
     names = series.labels(every)
@@ -86,13 +90,27 @@ def _draw(axes: "Axes", title: str, label: str, lines: Sequence[_Line]) -> None:
     for line in lines:
         x, colour = list(line.values), canvas.series_colour(line.position)
         middle = [sum(some) / len(some) for some in line.values.values()]
-        axes.fill_between(x, [min(some) for some in line.values.values()], [max(some) for some in line.values.values()], color=colour, alpha=0.18, linewidth=0)
+        axes.fill_between(
+            x,
+            [min(some) for some in line.values.values()],
+            [max(some) for some in line.values.values()],
+            color=colour,
+            alpha=0.18,
+            linewidth=0,
+        )
         handles += axes.plot(x, middle, color=colour, linestyle=canvas.line_style(line.position), marker="o")
     axes.set_title(text.one_line(title, 60))
     axes.set_xlabel("iterations (0: before training)")
     axes.set_ylabel(label)
     whole_numbers(axes, [n for line in lines for n in line.values])
-    canvas.legend(axes, handles, [text.one_line(line.name, 40) for line in lines], loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=min(3, len(lines)))
+    canvas.legend(
+        axes,
+        handles,
+        [text.one_line(line.name, 40) for line in lines],
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.2),
+        ncols=min(3, len(lines)),
+    )
 
 
 def _pass_1(summary: EvalSummary) -> float | None:
@@ -111,7 +129,11 @@ def softmax_pairs(results: Results) -> list[str]:
         method = resolve_method(run.recipe.method, run.recipe.train)
         rest = run.recipe.model_dump(exclude={"name": True, "seed": True, "method": True, "train": {"softmax"}})
         kinds[run.name] = method.softmax, (dataclasses.replace(method, name="", softmax=False), rest)
-    return [name for name, (with_it, rest) in kinds.items() if any(rest == other and with_it != has for has, other in kinds.values())]
+    return [
+        name
+        for name, (with_it, rest) in kinds.items()
+        if any(rest == other and with_it != has for has, other in kinds.values())
+    ]
 
 
 def _softmax_figure(results: Results) -> str | None:

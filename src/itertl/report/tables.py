@@ -132,11 +132,15 @@ def best_of_temperatures_grid(metrics: Sequence[IterationMetrics]) -> Grid | Non
     rows = []
     for iterations, found in best.items():
         cells = [
-            f"{text.rate_with_interval(found[b][1])} at {series.temperature_name(found[b][0])}" if b in found else text.NOT_MEASURED
+            f"{text.rate_with_interval(found[b][1])} at {series.temperature_name(found[b][0])}"
+            if b in found
+            else text.NOT_MEASURED
             for b in benchmarks
         ]
         rows.append((str(iterations), *cells))
-    note = "the paper's protocol: it chooses the temperature on the test set, so it flatters; read it beside a fixed one"
+    note = (
+        "the paper's protocol: it chooses the temperature on the test set, so it flatters; read it beside a fixed one"
+    )
     return Grid("Best of the temperatures", ("iterations", *benchmarks), tuple(rows), (note,))
 
 
@@ -157,7 +161,11 @@ def gamed_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
 
 def ladder_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
     """How far each iteration's candidates came on the recipe's ladder. None where there was no ladder."""
-    ordered = [(m.iterations, t) for m in sorted(metrics, key=lambda m: m.iterations) if (t := m.telemetry) and t.rungs is not None]
+    ordered = [
+        (m.iterations, t)
+        for m in sorted(metrics, key=lambda m: m.iterations)
+        if (t := m.telemetry) and t.rungs is not None
+    ]
     names = list(dict.fromkeys(name for _, t in ordered for name in t.rungs or {}))
     if not names:
         return None

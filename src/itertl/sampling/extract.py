@@ -39,7 +39,8 @@ _COMMENT_OR_STRING = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"[^\"\n]*\"?", re.D
 
 
 _GATE = re.compile(
-    r"^\s*(?:x?n?or|n?and|not|buf|(?:buf|not)if[01]|[rt]?(?:pmos|nmos|cmos)|r?tran(?:if[01])?)\b\s*(?:#\s*[\w.]+\s*)?(?:\w+\s*)?\([^;]*\)\s*[;,]", re.M
+    r"^\s*(?:x?n?or|n?and|not|buf|(?:buf|not)if[01]|[rt]?(?:pmos|nmos|cmos)|r?tran(?:if[01])?)\b\s*(?:#\s*[\w.]+\s*)?(?:\w+\s*)?\([^;]*\)\s*[;,]",
+    re.M,
 )
 _STATEMENT = re.compile(
     r"\s*(?:always\w*|initial|assign|wire|reg|logic|bit|int|integer|input|output|inout|parameter|localparam|genvar|generate|function|task|typedef|case[xz]?|if|for|begin|end)\b"
@@ -76,7 +77,9 @@ class _Drop:
     reason: str
 
 
-def extract(text: str, *, header: str = "", prefill: str = "", top: str | None = None, opened: bool = False, opening: str = "") -> Extraction:
+def extract(
+    text: str, *, header: str = "", prefill: str = "", top: str | None = None, opened: bool = False, opening: str = ""
+) -> Extraction:
     """Take the Verilog out of ``text``; never raises.
 
     A thought (``thoughts``) is no answer, ``opened`` where the prompt ended inside one; of several modules of one name the last that
@@ -94,7 +97,9 @@ def extract(text: str, *, header: str = "", prefill: str = "", top: str | None =
     return next((one for one in found if one.code), found[0])
 
 
-def _extract(text: str, spans: Sequence[Span], header: str, prefill: str, top: str | None, is_fenced: bool) -> Extraction:
+def _extract(
+    text: str, spans: Sequence[Span], header: str, prefill: str, top: str | None, is_fenced: bool
+) -> Extraction:
     """``extract`` of one reading of the text: what lies outside of ``spans`` is thought; ``is_fenced``: it begins within a fence."""
     pieces, drops = _cut_at_marks(text, spans, is_fenced)
     chosen = _choose(text, pieces, prefill, header or prefill)
@@ -123,7 +128,10 @@ def _extract(text: str, spans: Sequence[Span], header: str, prefill: str, top: s
 def _nothing(text: str, drops: Sequence[_Drop]) -> list[_Drop]:
     """The account of an answer without code: its thoughts, and the rest."""
     thoughts = [drop for drop in drops if drop.reason == THOUGHT]
-    rest = [_Drop(low, high, "no module in the text") for low, high in _gaps([(d.start, d.end) for d in thoughts], len(text))]
+    rest = [
+        _Drop(low, high, "no module in the text")
+        for low, high in _gaps([(d.start, d.end) for d in thoughts], len(text))
+    ]
     return [*thoughts, *rest]
 
 
@@ -182,15 +190,27 @@ def _choose(text: str, pieces: list[_Piece], prefill: str, header: str) -> list[
     whole = [p for p in pieces if any(u.is_closed for u in units[p])]
     everything = [u for p in pieces for u in units[p]]
     goes_on = [p for p in pieces[:1] if header and _goes_on(shown[p], units[p], everything, module_name(header))]
-    if prefill and not any(u.is_closed and u.name == module_name(prefill) for u in everything):  # its own end is missing or a slip
+    if prefill and not any(
+        u.is_closed and u.name == module_name(prefill) for u in everything
+    ):  # its own end is missing or a slip
         goes_on = [p for p in pieces[:1] if _has_statement(text[p.start : p.end], find_units(text[p.start : p.end]))]
     if whole or goes_on:
         return list(dict.fromkeys([*goes_on, *whole]))
     for group in ([p for p in pieces if p.is_fenced], pieces):
-        begun = [p for p in group if units[p] and text[p.start : p.end].strip()]  # a prefill with nothing behind it is no answer
+        begun = [
+            p for p in group if units[p] and text[p.start : p.end].strip()
+        ]  # a prefill with nothing behind it is no answer
         if begun:
             return begun[:1]
-        bodies = [p for p in group if header and (looks_like_code(shown[p]) or (p.is_fenced and (_GATE.search(shown[p]) or _goes_on(shown[p], [], everything, None))))]
+        bodies = [
+            p
+            for p in group
+            if header
+            and (
+                looks_like_code(shown[p])
+                or (p.is_fenced and (_GATE.search(shown[p]) or _goes_on(shown[p], [], everything, None)))
+            )
+        ]
         if bodies:
             return bodies[:1]
     return []

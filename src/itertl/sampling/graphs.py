@@ -136,7 +136,9 @@ def works(model: Any) -> bool:
     if model.device.type != "cuda" or not shared_prompts.can_try(model):
         return False
 
-    def start(model: Any, prompts: Sequence[tuple[int, ...]], prompt_R: list[int]) -> tuple[Tensor, shared_prompts.Step]:
+    def start(
+        model: Any, prompts: Sequence[tuple[int, ...]], prompt_R: list[int]
+    ) -> tuple[Tensor, shared_prompts.Step]:
         logits_U_V, rows = begin(model, prompts, prompt_R, _MULTIPLE)
         return logits_U_V, rows.step
 

@@ -80,7 +80,9 @@ def tokenizer_of(recipe: Recipe) -> "PreTrainedTokenizerBase":
     from itertl import models
 
     if recipe.model.path.startswith(models.API):
-        raise UsageError(f"{recipe.model.path} has no tokenizer here by which lengths are found; give numbers, for example sample.max_new_tokens=512")
+        raise UsageError(
+            f"{recipe.model.path} has no tokenizer here by which lengths are found; give numbers, for example sample.max_new_tokens=512"
+        )
     path = models.resolve_model(recipe.model)
     return models.load_tokenizer(path, trust_remote_code=recipe.model.trust_remote_code, revision=recipe.model.revision)
 
@@ -94,6 +96,9 @@ def said(before: Recipe, after: Recipe) -> list[str]:
     found = [
         ("sample.max_new_tokens", before.sample.max_new_tokens, after.sample.max_new_tokens),
         ("train.max_length", before.train.max_length, after.train.max_length),
-        *((f"evals[{n}].max_new_tokens", old.max_new_tokens, new.max_new_tokens) for n, (old, new) in enumerate(zip(before.evals, after.evals, strict=True))),
+        *(
+            (f"evals[{n}].max_new_tokens", old.max_new_tokens, new.max_new_tokens)
+            for n, (old, new) in enumerate(zip(before.evals, after.evals, strict=True))
+        ),
     ]
     return [f"{key}: {value}" for key, old, value in found if old == AUTO]

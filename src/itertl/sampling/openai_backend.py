@@ -73,7 +73,9 @@ class BatchRefused(BatchIncomplete, UsageError):
 class OpenAIBackend:
     """See the module. ``tokenizer`` is used for prompts alone."""
 
-    incidental_options = frozenset({"api_key_env", "max_concurrency", "max_retries", "requests_per_minute", "timeout_s"})
+    incidental_options = frozenset(
+        {"api_key_env", "max_concurrency", "max_retries", "requests_per_minute", "timeout_s"}
+    )
 
     def __init__(self, endpoint: Endpoint, tokenizer: "PreTrainedTokenizerBase | None" = None) -> None:
         self._endpoint = endpoint
@@ -277,12 +279,20 @@ def _read(answer: dict[str, Any]) -> tuple[Generation, str]:
     odd = "" if reason in ("stop", "length") else str(reason)
     if odd and not text:
         token_ids = ()  # held back or broken off: not an answer that the model ended at once
-    return Generation(str(text), finish, token_ids, _logprobs(choice.get("logprobs")), _counted(answer.get("usage"))), odd
+    return Generation(
+        str(text), finish, token_ids, _logprobs(choice.get("logprobs")), _counted(answer.get("usage"))
+    ), odd
 
 
 def _counted(usage: Any) -> tuple[int, int] | None:
-    prompt, completion = (usage.get(f"{name}_tokens") if isinstance(usage, dict) else None for name in ("prompt", "completion"))
-    return (prompt, completion) if isinstance(prompt, int) and isinstance(completion, int) and min(prompt, completion) >= 0 else None
+    prompt, completion = (
+        usage.get(f"{name}_tokens") if isinstance(usage, dict) else None for name in ("prompt", "completion")
+    )
+    return (
+        (prompt, completion)
+        if isinstance(prompt, int) and isinstance(completion, int) and min(prompt, completion) >= 0
+        else None
+    )
 
 
 def _logprobs(found: Any) -> tuple[float, ...] | None:

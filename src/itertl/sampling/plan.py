@@ -39,7 +39,13 @@ def plan_requests(
             )
         seen.add(problem_id)
     return [
-        SampleRequest(problem_id, index, derive_seed(seed, "sample", problem_id, index), prompt, *wanted.get(problem_id, ("", None)))
+        SampleRequest(
+            problem_id,
+            index,
+            derive_seed(seed, "sample", problem_id, index),
+            prompt,
+            *wanted.get(problem_id, ("", None)),
+        )
         for problem_id, prompt in prompts
         for index in range(num_samples)
     ]

@@ -56,7 +56,9 @@ def read_form(model: str | Path, revision: str | None = None) -> PromptConfig | 
         return PromptConfig.model_validate(value)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         reason = str(error).splitlines()[0]
-        raise DataError(f"{file}: not the form of a prompt ({reason}); mend it, or remove it to ask by the recipe alone") from error
+        raise DataError(
+            f"{file}: not the form of a prompt ({reason}); mend it, or remove it to ask by the recipe alone"
+        ) from error
 
 
 def with_form(recipe: Recipe, say: Callable[[str], object]) -> Recipe:
@@ -68,14 +70,20 @@ def with_form(recipe: Recipe, say: Callable[[str], object]) -> Recipe:
     saved = None if is_elsewhere else read_form(recipe.model.path, recipe.model.revision)
     if saved is None:
         return recipe
-    asked = {name: getattr(recipe.prompt, name) for name in PromptConfig.model_fields if name in recipe.prompt.model_fields_set}
+    asked = {
+        name: getattr(recipe.prompt, name)
+        for name in PromptConfig.model_fields
+        if name in recipe.prompt.model_fields_set
+    }
     if asked.get("style") == "auto":
         del asked["style"]
     for name, value in asked.items():
         trained = getattr(saved, name)
         if value != trained:
             shown = [json.dumps(v, ensure_ascii=False) for v in (trained, value)]
-            say(f"warning: the form that comes with the model has prompt.{name} {shown[0]}; it is asked with {shown[1]}")
+            say(
+                f"warning: the form that comes with the model has prompt.{name} {shown[0]}; it is asked with {shown[1]}"
+            )
     return recipe.model_copy(update={"prompt": saved.model_copy(update=asked)})
 
 
@@ -123,5 +131,7 @@ def _plain_template(config: PromptConfig, tokenizer: Any) -> str:
 
 def _quoted(text: str) -> str:
     """A text as Jinja reads it."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    escaped = (
+        text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    )
     return f"'{escaped}'"

@@ -46,7 +46,9 @@ def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrained
     parts = compose(problem, config)
     if not chat:
         text = parts.plain
-        return EncodedPrompt(text, _without_end(tokenizer, _ids(tokenizer, text, special=True)), parts.prefill, parts.opening)
+        return EncodedPrompt(
+            text, _without_end(tokenizer, _ids(tokenizer, text, special=True)), parts.prefill, parts.opening
+        )
     if not tokenizer.chat_template:
         raise UsageError("prompt.style is chat, but the model's tokenizer has no chat template; use prompt.style=plain")
     text = render_chat(tokenizer, parts.user, parts.system)
@@ -95,7 +97,12 @@ def compose(problem: Problem, config: PromptConfig, *, can_prefill: bool = True)
 
 
 def encode_response(
-    text: str, prompt: EncodedPrompt, tokenizer: "PreTrainedTokenizerBase", *, ended: bool = True, is_answer: bool = True
+    text: str,
+    prompt: EncodedPrompt,
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    ended: bool = True,
+    is_answer: bool = True,
 ) -> tuple[int, ...]:
     """The ids of a response to ``prompt``: the text without the prefill, then the end token if it ``ended``.
 

@@ -131,7 +131,9 @@ def attend(
 
     bias_U_1_1_P = prompts.bias_U_P[:, None, None, :]
     if _FUSED is not None and query.device.type == "cpu":
-        seen_U, norm_U = _FUSED(by_prompt(query_R_K_G_D), prompt_key, prompt_value, 0.0, False, attn_mask=bias_U_1_1_P, scale=scale)
+        seen_U, norm_U = _FUSED(
+            by_prompt(query_R_K_G_D), prompt_key, prompt_value, 0.0, False, attn_mask=bias_U_1_1_P, scale=scale
+        )
         own_R, norm_R = _FUSED(query_R_K_G_D, key, value, 0.0, False, scale=scale)
         share_R = torch.sigmoid(by_row(norm_U.reshape(U, K, M * G, 1)) - norm_R.reshape(R, K, G, 1))  # of the prompt
         return torch.lerp(own_R, by_row(seen_U), share_R.to(own_R.dtype)).reshape(R, 1, H, D), None

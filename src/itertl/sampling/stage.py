@@ -133,7 +133,10 @@ def _lasting(config: SampleConfig, backend: Backend) -> dict[str, Any]:
 
 def _plan_hash(batches: Sequence[Sequence[SampleRequest]], settings: Any) -> str:
     rows = [
-        [[r.problem_id, r.index, r.seed, r.prompt.text, r.prompt.prefill, list(r.prompt.token_ids), r.header, r.top] for r in batch]
+        [
+            [r.problem_id, r.index, r.seed, r.prompt.text, r.prompt.prefill, list(r.prompt.token_ids), r.header, r.top]
+            for r in batch
+        ]
         for batch in batches
     ]
     return content_hash([rows, settings])
@@ -199,7 +202,9 @@ def as_candidate(request: SampleRequest, generation: Generation, settings: Sampl
     text = clean(generation.text)
     is_opened = opens_thought(request.prompt.text) is not None
     asked = request.prompt
-    found = extract(text, header=request.header, prefill=asked.prefill, top=request.top, opened=is_opened, opening=asked.opening)
+    found = extract(
+        text, header=request.header, prefill=asked.prefill, top=request.top, opened=is_opened, opening=asked.opening
+    )
     prompt_tokens, completion_tokens = generation.counted or (0, 0)
     return Candidate(
         problem_id=request.problem_id, index=request.index, policy=policy, settings=settings, seed=request.seed,

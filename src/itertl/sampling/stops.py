@@ -26,14 +26,18 @@ _END = "endmodule"
 _SLIPS = ("endmoduleendmodule", "endmodulemodule")  # extraction reads them as one word, an end and a repetition
 _LOOP_TOKENS, _LONGEST_PERIOD = 192, 24
 _LOOP_EVERY = 16  # tokens between two looks
-_UNDECIDED = re.compile(r"\s*(?:[A-Za-z_]\w*|[/(]|`{1,2})?\Z", re.ASCII)  # the word behind an endmodule is still being written
+_UNDECIDED = re.compile(
+    r"\s*(?:[A-Za-z_]\w*|[/(]|`{1,2})?\Z", re.ASCII
+)  # the word behind an endmodule is still being written
 _GOES_ON = re.compile(r"\s*(?::|`(?!``)|//|/\*|\(\*|module\b|macromodule\b)", re.ASCII)
 
 
 class Stopper:
     """Watches the texts of a batch while they are drawn."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", requests: Sequence[SampleRequest], settings: SamplingSettings) -> None:
+    def __init__(
+        self, tokenizer: "PreTrainedTokenizerBase", requests: Sequence[SampleRequest], settings: SamplingSettings
+    ) -> None:
         self._decode: Callable[[list[int]], str] = lambda ids: str(
             tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         )
@@ -51,7 +55,13 @@ class Stopper:
                 request, text = self._requests[number], self._decode(ids)
                 if self._thinks[number] and not closes_thought(text):
                     return None
-                if is_complete(text, header=request.header, prefill=request.prompt.prefill, top=request.top, opening=request.prompt.opening):
+                if is_complete(
+                    text,
+                    header=request.header,
+                    prefill=request.prompt.prefill,
+                    top=request.top,
+                    opening=request.prompt.opening,
+                ):
                     return "module"
                 self._is_near[number] = _END in text and _UNDECIDED.match(text.rpartition(_END)[2]) is not None
         if self._settings.stop_at_repetition and len(ids) % _LOOP_EVERY == 0 and goes_in_circles(ids):
@@ -88,7 +98,18 @@ def _instantiated(code: str) -> set[str]:
     found: set[str] = set()
     for before, token, after in zip([None, *stream], stream, stream[1:], strict=False):
         is_word = token.kind in ("identifier", "escaped")
-        begins = before is None or before.text in (";", "begin", "end", "else", ")", "endcase", "generate", ":", "endfunction", "endtask")
+        begins = before is None or before.text in (
+            ";",
+            "begin",
+            "end",
+            "else",
+            ")",
+            "endcase",
+            "generate",
+            ":",
+            "endfunction",
+            "endtask",
+        )
         if is_word and begins and (after.kind in ("identifier", "escaped") or after.text in ("#", "(")):
             found.add(token.text.removeprefix("\\"))
     return found

@@ -14,7 +14,9 @@ from itertl.sampling.units import find_units
 _THOUGHT = r"(?:[\w-]+:)?(?:think|thinking|thoughts?|thought_process|reasoning|reason|reflection|analysis|scratch_?pad)"
 _ANSWER = r"(?:answer|final_answer|solution)"
 _CHANNEL = r"<\|channel\|>\s*{}[^<\n]{{0,80}}<\|message\|>"
-_OPEN = rf"<{_THOUGHT}>|<\|(?:begin_of_)?(?:{_THOUGHT})\|>|◁think▷|\[THINK\]|{_CHANNEL.format('(?:analysis|commentary)')}"
+_OPEN = (
+    rf"<{_THOUGHT}>|<\|(?:begin_of_)?(?:{_THOUGHT})\|>|◁think▷|\[THINK\]|{_CHANNEL.format('(?:analysis|commentary)')}"
+)
 _CLOSE = rf"</{_THOUGHT}>|<\|(?:end_of_|/){_THOUGHT}\|>|◁/think▷|\[/THINK\]|{_CHANNEL.format('final')}|assistantfinal"
 _MARKS = re.compile(
     rf"(?:(?P<open>{_OPEN})|(?P<close>{_CLOSE})"
@@ -72,7 +74,11 @@ def has_thought(text: str) -> bool:
 
 
 def _marks(text: str) -> list[_Mark]:
-    found = [_Mark(str(m.lastgroup), m.start(), m.end()) for m in _MARKS.finditer(text) if not _is_named(text, m.start(), m.end())]
+    found = [
+        _Mark(str(m.lastgroup), m.start(), m.end())
+        for m in _MARKS.finditer(text)
+        if not _is_named(text, m.start(), m.end())
+    ]
     if not found:
         return []
     modules = [u for u in find_units(text) if u.is_module and u.is_closed]
@@ -81,7 +87,11 @@ def _marks(text: str) -> list[_Mark]:
 
 def _is_named(text: str, start: int, end: int) -> bool:
     """Whether a mark stands in quotes, as a mention does. Three backticks behind it are a fence."""
-    return text[start - 1 : start] in ("`", "'", '"') and text[end : end + 1] == text[start - 1] and text[end : end + 3] != "```"
+    return (
+        text[start - 1 : start] in ("`", "'", '"')
+        and text[end : end + 1] == text[start - 1]
+        and text[end : end + 3] != "```"
+    )
 
 
 def _is_quoted(text: str, place: int) -> bool:

@@ -30,6 +30,7 @@ from itertl.sampling.stops import Stopper
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+
 def open_backend(
     model: str | Path,
     *,
@@ -55,7 +56,13 @@ def open_backend(
 class TransformersBackend:
     """See the module. ``load`` is called once, at the first batch."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", load: "Callable[[], PreTrainedModel]", device: str = "cpu", numerics: str = "float32") -> None:
+    def __init__(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        load: "Callable[[], PreTrainedModel]",
+        device: str = "cpu",
+        numerics: str = "float32",
+    ) -> None:
         self._tokenizer = tokenizer
         self._load = load
         self.numerics = numerics  # type of the weights, which a processor may change; part of what an answer depends on
@@ -238,7 +245,9 @@ def _not_finite(request: SampleRequest) -> ToolFailed:
     )
 
 
-def _read_prompts(model: "PreTrainedModel", requests: Sequence[SampleRequest], longest: int, ways: Ways) -> tuple[Tensor, Cache]:
+def _read_prompts(
+    model: "PreTrainedModel", requests: Sequence[SampleRequest], longest: int, ways: Ways
+) -> tuple[Tensor, Cache]:
     """Each distinct prompt read once. Logits of the next token, [R, V]."""
     device = model.device
     unique = list(dict.fromkeys(request.prompt.token_ids for request in requests))

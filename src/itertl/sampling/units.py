@@ -24,7 +24,22 @@ _BODY = re.compile(
     r"(?![\w$])[^\n]*(?:[;=@(\[]|\bbegin\b)|(?<![\w$])always_(?:comb|ff|latch)(?![\w$])"
 )
 
-_DECLARATIONS = frozenset(["input", "output", "inout", "wire", "reg", "logic", "tri", "integer", "parameter", "localparam", "genvar", "signed"])
+_DECLARATIONS = frozenset(
+    [
+        "input",
+        "output",
+        "inout",
+        "wire",
+        "reg",
+        "logic",
+        "tri",
+        "integer",
+        "parameter",
+        "localparam",
+        "genvar",
+        "signed",
+    ]
+)
 _OPEN_PLACE = re.compile(
     r"(?://|/\*)[^\n]*(?:\bTODO\b|\b(?:your|the|rest of the|actual|add|insert|write|fill in)\b[^\n]{0,20}"
     r"\b(?:code|logic|implementation|here)\b|\.\.\.\s*$)|^\s*\.\.\.",
@@ -123,7 +138,11 @@ def _is_slip(code: str, stream: list[Token], index: int) -> bool:
     """``end module NAME;`` on one line: a slip for ``endmodule``, which begins nothing."""
     if index == 0 or stream[index - 1].text != "end" or "\n" in code[stream[index - 1].end : stream[index].start]:
         return False
-    return index + 2 >= len(stream) or stream[index + 1].kind not in ("identifier", "escaped") or stream[index + 2].text == ";"
+    return (
+        index + 2 >= len(stream)
+        or stream[index + 1].kind not in ("identifier", "escaped")
+        or stream[index + 2].text == ";"
+    )
 
 
 def _is_hollow(text: str, body: Sequence[Token]) -> bool:
@@ -148,7 +167,9 @@ def _module(code: str, stream: list[Token], index: int, free: int, name: str) ->
     if is_closed:
         end = stream[last].end
         label = stream[after : after + 2]
-        is_beside = len(label) == 2 and "\n" not in code[end : label[0].start]  # on a line of its own it may be of what a fence cut off
+        is_beside = (
+            len(label) == 2 and "\n" not in code[end : label[0].start]
+        )  # on a line of its own it may be of what a fence cut off
         if is_beside and label[0].text == ":" and label[1].text.removeprefix("\\") == name:
             after, end = after + 2, label[1].end
     else:

@@ -22,8 +22,13 @@ _BESIDE = re.compile(
     r"another (?:way|option|version|variant|style)|other (?:way|option|version|variant|style)s?|variant|optional\w*|if you (?:want|need|prefer|would)\w*)\b",
     re.IGNORECASE,
 )
-_ASIDE = re.compile(r"\W*(?:alternat\w+|option\w*|as an? (?:alternative|example)|for (?:comparison|example|reference)|if you)\b", re.IGNORECASE)
-_KINDS = r"(?:original|previous|earlier|old|first|wrong|incorrect|bug\w*|faulty|broken|naive|bad|common|alternative|example)"
+_ASIDE = re.compile(
+    r"\W*(?:alternat\w+|option\w*|as an? (?:alternative|example)|for (?:comparison|example|reference)|if you)\b",
+    re.IGNORECASE,
+)
+_KINDS = (
+    r"(?:original|previous|earlier|old|first|wrong|incorrect|bug\w*|faulty|broken|naive|bad|common|alternative|example)"
+)
 _OWN_FAULT = re.compile(  # "the previous version had an error": of what was shown, so the next is the answer
     r"\b(?:I|there|it|that|which|above|previous|original|earlier|old|first|code|version|attempt|one|module|draft|answer|solution)"
     r"\s+(?:is|was|were|had|has|have|made|contains|contained|fails|failed|did|does|forgot|missed|misses|lacks?|lacked|used)"

@@ -54,23 +54,35 @@ class _Frame:
         return merged([self.own, *(child.effects for child in self.children)])
 
 
-_DROPPED = frozenset({"NamedBlockClause", "AttributeInstance", "NonAnsiPortList", "EmptyMember", "TimeUnitsDeclaration", "NamedLabel"})
+_DROPPED = frozenset(
+    {"NamedBlockClause", "AttributeInstance", "NonAnsiPortList", "EmptyMember", "TimeUnitsDeclaration", "NamedLabel"}
+)
 _SPLICED = frozenset(
     """
     ParenthesizedExpression ParenthesizedEventExpression SimplePropertyExpr SimpleSequenceExpr ConditionalPattern
     ConditionalPredicate ExpressionStatement ElseClause GenerateRegion ModuleHeader ParameterPortList AnsiPortList
     BitSelect RangeDimensionSpecifier VariableDimension ImplicitType RegType LogicType BitType NetPortHeader
     VariablePortHeader ParameterDeclarationStatement InstanceName OrderedArgument ArgumentList FunctionPortList
-    """.split()  # noqa: SIM905
+    """.split()
 )
-_NUMBERS = frozenset({"IntegerLiteralExpression", "IntegerVectorExpression", "UnbasedUnsizedLiteralExpression", "RealLiteralExpression"})
+_NUMBERS = frozenset(
+    {"IntegerLiteralExpression", "IntegerVectorExpression", "UnbasedUnsizedLiteralExpression", "RealLiteralExpression"}
+)
 _ASSOCIATIVE = frozenset(
     """
     AddExpression MultiplyExpression BinaryAndExpression BinaryOrExpression BinaryXorExpression LogicalAndExpression
     LogicalOrExpression BinaryEventExpression
-    """.split()  # noqa: SIM905
+    """.split()
 )
-_COMMUTATIVE = frozenset({"EqualityExpression", "InequalityExpression", "CaseEqualityExpression", "CaseInequalityExpression", "BinaryXnorExpression"})
+_COMMUTATIVE = frozenset(
+    {
+        "EqualityExpression",
+        "InequalityExpression",
+        "CaseEqualityExpression",
+        "CaseInequalityExpression",
+        "BinaryXnorExpression",
+    }
+)
 _MIRRORED = {"GreaterThanExpression": "LessThanExpression", "GreaterThanEqualExpression": "LessThanEqualExpression"}
 _DECLARATIONS = {
     "DataDeclaration": "data", "NetDeclaration": "data", "PortDeclaration": "port", "ImplicitAnsiPort": "port",
@@ -79,20 +91,22 @@ _DECLARATIONS = {
 _BLOCKS = frozenset({"SequentialBlockStatement", "FunctionDeclaration", "TaskDeclaration"})
 _ALWAYS = frozenset({"AlwaysBlock", "AlwaysFFBlock"})
 _IMPLIED = frozenset({"AlwaysCombBlock", "AlwaysLatchBlock"})
-_STEPS = frozenset({"PostincrementExpression", "PostdecrementExpression", "UnaryPreincrementExpression", "UnaryPredecrementExpression"})
+_STEPS = frozenset(
+    {"PostincrementExpression", "PostdecrementExpression", "UnaryPreincrementExpression", "UnaryPredecrementExpression"}
+)
 _WAITS = frozenset(
     """
     TimingControlStatement WaitStatement WaitForkStatement DisableStatement DisableForkStatement JumpStatement
     ReturnStatement ParallelBlockStatement BlockingEventTriggerStatement NonblockingEventTriggerStatement
     ProceduralAssignStatement ProceduralDeassignStatement TimingControlExpression
-    """.split()  # noqa: SIM905
+    """.split()
 )
 _DIRECTIONS = frozenset({"input", "output", "inout", "ref"})
 _MEANINGLESS = frozenset(
     """
     begin end module macromodule endmodule reg logic wire bit var always always_ff always_comb always_latch assign
     generate endgenerate function endfunction task endtask endcase genvar or initial if else for
-    """.split()  # noqa: SIM905
+    """.split()
 )
 
 
@@ -119,7 +133,9 @@ class _Reader:
             "Declarator": lambda f: [f.tree("declarator", f.children, name=f.identifier)],
             "EventControlWithExpression": _events,
             "CaseStatement": self._case,
-            "GenerateBlock": lambda f: f.children if len(f.children) == 1 else [f.tree(f.kind, f.children, is_set=True)],
+            "GenerateBlock": lambda f: (
+                f.children if len(f.children) == 1 else [f.tree(f.kind, f.children, is_set=True)]
+            ),
             "HierarchicalInstance": lambda f: [f.tree("instance", f.children, is_set=_is_named(f.node))],
             "HierarchyInstantiation": _instances,
             "PrimitiveInstantiation": _instances,
@@ -176,7 +192,11 @@ class _Reader:
         if frame.kind in ("ImplicitAnsiPort", "FunctionPort"):
             if not _DIRECTIONS.intersection(words):
                 inherited, parts = self.port
-                words = sorted({*words, *inherited}) if not type_parts else sorted({*words, *_DIRECTIONS.intersection(inherited)})
+                words = (
+                    sorted({*words, *inherited})
+                    if not type_parts
+                    else sorted({*words, *_DIRECTIONS.intersection(inherited)})
+                )
                 type_parts = type_parts or parts
             self.port = (words, type_parts)
         elif label == "parameter":
@@ -187,7 +207,9 @@ class _Reader:
             if start and frame.kind == "NetDeclaration":
                 parts.remove(start[0])
                 found.append(Tree("assign", [Tree("AssignmentExpression", [Tree(NAME, []), *start[0].children])]))
-            found.append(Tree(" ".join([label, *words]), [*type_parts, *parts], name=one.name, effects=Effects(is_barrier=True)))
+            found.append(
+                Tree(" ".join([label, *words]), [*type_parts, *parts], name=one.name, effects=Effects(is_barrier=True))
+            )
         return found
 
     def _case(self, frame: _Frame) -> list[Tree]:
@@ -254,7 +276,11 @@ def _chain(frame: _Frame) -> list[Tree]:
 
 def _events(frame: _Frame) -> list[Tree]:
     """A list of levels is complete as far as this tree knows, so it is ``@*``."""
-    events = frame.children[0].children if frame.children and frame.children[0].label == "BinaryEventExpression" else frame.children
+    events = (
+        frame.children[0].children
+        if frame.children and frame.children[0].label == "BinaryEventExpression"
+        else frame.children
+    )
     has_edge = any("edge" in event.label for event in events)
     return [frame.tree("events", list(events) if has_edge else [], is_set=True)]
 
@@ -286,7 +312,10 @@ def _instances(frame: _Frame) -> list[Tree]:
 
 
 def _is_named(node: Any) -> bool:
-    return any(getattr(child, "kind", None) is not None and child.kind.name == "NamedPortConnection" for child in node.connections)
+    return any(
+        getattr(child, "kind", None) is not None and child.kind.name == "NamedPortConnection"
+        for child in node.connections
+    )
 
 
 def _are_distinct(node: Any, constants: set[str]) -> bool:

@@ -27,7 +27,9 @@ def check_combination(config: ScoreConfig) -> None:
         _check_floor(config)
         return
     if config.floor:
-        raise RecipeError(f"score.floor is for a ladder: leave it out, or set score.combine to ladder, which is {config.combine}")
+        raise RecipeError(
+            f"score.floor is for a ladder: leave it out, or set score.combine to ladder, which is {config.combine}"
+        )
     for name, weight in config.weights.items():
         if not math.isfinite(weight) or weight < 0:
             raise RecipeError(f"score.weights.{name} is {weight}: a weight is a number of at least 0")
@@ -50,7 +52,9 @@ def _check_ladder(ladder: Ladder) -> None:
     for name, rung in ladder.items():
         partial, whole = heights(rung)
         if not (math.isfinite(whole) and below <= partial <= whole and whole > below):
-            raise RecipeError(f"score.ladder.{name} is {rung}: heights must rise, each above the one before ({below:g})")
+            raise RecipeError(
+                f"score.ladder.{name} is {rung}: heights must rise, each above the one before ({below:g})"
+            )
         below = whole
 
 
@@ -58,9 +62,13 @@ def _check_floor(config: ScoreConfig) -> None:
     top = heights(list(config.ladder.values())[-1])[1]
     for name, (low, high) in config.floor.items():
         if name in config.ladder:
-            raise RecipeError(f"score.floor.{name} is a rung of score.ladder too: a floor is held by a scorer beside the ladder")
+            raise RecipeError(
+                f"score.floor.{name} is a rung of score.ladder too: a floor is held by a scorer beside the ladder"
+            )
         if not 0 <= low <= high <= top:
-            raise RecipeError(f"score.floor.{name} is [{low:g}, {high:g}]: two heights from 0 to the ladder's top ({top:g}), the lower one first")
+            raise RecipeError(
+                f"score.floor.{name} is [{low:g}, {high:g}]: two heights from 0 to the ladder's top ({top:g}), the lower one first"
+            )
 
 
 def combine(scores: Sequence[Score], config: ScoreConfig) -> float | None:
@@ -78,7 +86,9 @@ def combine(scores: Sequence[Score], config: ScoreConfig) -> float | None:
     if config.combine in ("coderl", "rltf"):
         last = next((score for score in scores if score.scorer == config.scorers[-1]), None)
         if last is None:
-            raise RecipeError(f"the recipe's z needs the score {config.scorers[-1]!r}, which was not taken; score the candidates again")
+            raise RecipeError(
+                f"the recipe's z needs the score {config.scorers[-1]!r}, which was not taken; score the candidates again"
+            )
         return shaped_reward(last, partial=config.combine == "rltf")
     if config.combine == "ladder":
         return _held_up(climb(scores, config).z, scores, config)

@@ -70,7 +70,14 @@ def score_items(
         remembered = stack.enter_context(ScoreCache(cache))
         journal = stack.enter_context(AppendLog(log)) if log is not None else None
         climbs = {
-            item: _Climb(item, {name: _key(name, item) for name in order}, rungs, bound, timeout_s, tell=lambda n=count: on_done(n))
+            item: _Climb(
+                item,
+                {name: _key(name, item) for name in order},
+                rungs,
+                bound,
+                timeout_s,
+                tell=lambda n=count: on_done(n),
+            )
             for item, count in counts.items()
         }
         known = _known([key for climb in climbs.values() for key in climb.keys.values()], remembered, journal)
@@ -79,7 +86,9 @@ def score_items(
         run = stack.enter_context(contextlib.closing(_run(list(climbs.values()), num_workers, timeout_s)))
         for key, score, seconds in run:
             if not keep_going and is_users_fault(score):
-                raise ToolFailed(f"the scorer {score.scorer}: {score.detail}; mend it, or go on without these candidates by --keep-going")
+                raise ToolFailed(
+                    f"the scorer {score.scorer}: {score.detail}; mend it, or go on without these candidates by --keep-going"
+                )
             if journal is not None:
                 journal.append([{"key": key, "score": score.model_dump(mode="json"), "seconds": seconds}])
                 faults.point("score.item")
@@ -131,7 +140,9 @@ class _Climb:
         """Whether an item is still on the ladder below a rung: its score there is 1, or the climb goes on without it."""
         place = self.rungs.index(name) if name in self.rungs else 0
         below = self.scores.get(self.rungs[place - 1]) if place else None
-        return not place or (below is not None and (is_passed_by(below) or (below.value is not None and below.value >= 1)))
+        return not place or (
+            below is not None and (is_passed_by(below) or (below.value is not None and below.value >= 1))
+        )
 
     def _settled(self, name: str) -> Score | None:
         """The score of one that would have to do again what a text was too much for."""
@@ -166,7 +177,9 @@ def _known(keys: Iterable[str], remembered: ScoreCache, journal: AppendLog | Non
     return found | {key: (score, 0.0) for key, score in remembered.get(keys).items()}
 
 
-def _run(climbs: Sequence[_Climb], num_workers: int, timeout_s: float) -> Generator[tuple[str, Score, float], None, None]:
+def _run(
+    climbs: Sequence[_Climb], num_workers: int, timeout_s: float
+) -> Generator[tuple[str, Score, float], None, None]:
     """Take all scorers of all items in workers; what stalls or crashes once more, alone, and with a bound of its own."""
     with pool.Workers(_WORKER, num_workers) as workers:
         for climb, unit, outcome in _asked(climbs, workers):
@@ -183,7 +196,9 @@ def _run(climbs: Sequence[_Climb], num_workers: int, timeout_s: float) -> Genera
             is_stall = outcome.status == "timeout"
             if is_stall and unit.name in scorers.STALLED_BY_TEXT | scorers.GIVES_UP and unit.name not in healthy:
                 healthy[unit.name] = _answers(unit, timeout_s)
-            yield _take(climb, unit, outcome, is_well=is_stall and healthy.get(unit.name, unit.left.seconds < timeout_s))
+            yield _take(
+                climb, unit, outcome, is_well=is_stall and healthy.get(unit.name, unit.left.seconds < timeout_s)
+            )
 
 
 def _asked(climbs: Sequence[_Climb], workers: pool.Workers) -> Iterator[tuple[_Climb, Unit, Outcome]]:
@@ -205,7 +220,9 @@ def _asked(climbs: Sequence[_Climb], workers: pool.Workers) -> Iterator[tuple[_C
 def _job(number: int, unit: Unit, timeout_s: float) -> Job:
     """A scorer of ours keeps to its bound itself, by processor time, so that the pool's clock is for one that hangs."""
     is_ours = unit.name in scorers.SCORERS
-    return Job(number, unit, _PATIENCE * timeout_s if is_ours else unit.left.seconds, unit.left.memory_mb if is_ours else None)
+    return Job(
+        number, unit, _PATIENCE * timeout_s if is_ours else unit.left.seconds, unit.left.memory_mb if is_ours else None
+    )
 
 
 def _take(climb: _Climb, unit: Unit, outcome: Outcome, *, is_well: bool = False) -> tuple[str, Score, float]:
@@ -215,10 +232,19 @@ def _take(climb: _Climb, unit: Unit, outcome: Outcome, *, is_well: bool = False)
     elif outcome.status == "spent":
         is_memory = outcome.detail.startswith("memory")
         ample = replace(unit, is_ample=is_memory or unit.left.seconds >= bounds.READING_CPU_S)
-        score = used_up(ample, f"reading it took more than it may ({outcome.detail})", is_in_process=not outcome.detail.startswith(pool.ALL))
+        score = used_up(
+            ample,
+            f"reading it took more than it may ({outcome.detail})",
+            is_in_process=not outcome.detail.startswith(pool.ALL),
+        )
         seconds = outcome.seconds
     else:
-        failed = Score(scorer=unit.name, value=None, verdict=Verdict.TOOL_FAILED, detail=f"{outcome.status}: {outcome.detail}"[:500])
+        failed = Score(
+            scorer=unit.name,
+            value=None,
+            verdict=Verdict.TOOL_FAILED,
+            detail=f"{outcome.status}: {outcome.detail}"[:500],
+        )
         score, seconds = used_up(unit, outcome.detail, is_in_process=True) if is_well else failed, outcome.seconds
     climb.add(score, seconds)
     return climb.keys[unit.name], score, seconds

@@ -58,7 +58,13 @@ def score_file(
     partial = partial_of(out)
     items = [item for line in lines for item in line.items]
     taken = score_items(
-        items, scorers, num_workers=num_workers, timeout_s=timeout_s, log=partial, cache=cache, on_done=tracker.advance,
+        items,
+        scorers,
+        num_workers=num_workers,
+        timeout_s=timeout_s,
+        log=partial,
+        cache=cache,
+        on_done=tracker.advance,
         keep_going=keep_going,
     )
     checked: dict[str, Any] = {}
@@ -68,10 +74,19 @@ def score_file(
     write_text(out, _dump(_written(lines, taken), as_array=is_array and out.suffix == ".json"))
     partial.unlink(missing_ok=True)
     drawn = {} if vcd is None else {"vcd": _draw(lines, taken, vcd, num_workers, timeout_s)}
-    return {"lines": len(lines), "items": len(items), "scorers": _summary(scorers, taken), "out": str(out), **checked, **drawn}
+    return {
+        "lines": len(lines),
+        "items": len(items),
+        "scorers": _summary(scorers, taken),
+        "out": str(out),
+        **checked,
+        **drawn,
+    }
 
 
-def _draw(lines: Sequence[Line], taken: Sequence[tuple[Score, ...]], folder: Path, num_workers: int, timeout_s: float) -> int:
+def _draw(
+    lines: Sequence[Line], taken: Sequence[tuple[Score, ...]], folder: Path, num_workers: int, timeout_s: float
+) -> int:
     """A file ``line-N.vcd`` (``line-N-M.vcd`` for the M-th response of a line with several) of each mismatch; how many."""
     names = [
         (item, f"line-{number}.vcd" if len(line.items) == 1 else f"line-{number}-{place}.vcd")
@@ -126,12 +141,17 @@ def _object(value: object, where: str) -> Row:
 
 def _read_problems(path: Path, problems: Path | None) -> Mapping[str, Problem]:
     folder = path.resolve().parent
-    beside = [path.with_name(f"{path.stem}.problems.jsonl"), *(f / "problems.jsonl" for f in (folder, *folder.parents[:2]))]
+    beside = [
+        path.with_name(f"{path.stem}.problems.jsonl"),
+        *(f / "problems.jsonl" for f in (folder, *folder.parents[:2])),
+    ]
     places = [problems] if problems is not None else beside
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         tried = ", ".join(str(place) for place in places)
-        raise DataError(f"{path}: its candidates need their problems, and there is no {tried}; give the run's problems.jsonl")
+        raise DataError(
+            f"{path}: its candidates need their problems, and there is no {tried}; give the run's problems.jsonl"
+        )
     return {problem.id: problem for problem in read_records(found, Problem)}
 
 

@@ -14,7 +14,9 @@ from itertl.tools.sandbox import Completed
 DETAIL_CHARS = 300
 _OUT_OF_MEMORY = re.compile(r"bad_alloc|[Oo]ut of memory|memory exhausted")
 _ERROR = re.compile(r": (error|sorry):|: syntax error|error\(s\) during|^I give up", re.MULTILINE)
-_BROKEN = re.compile(r"[Ii]nternal (compiler )?error|Assertion .* failed|assert(ion)?:|core dumped|Segmentation fault|Aborted")
+_BROKEN = re.compile(
+    r"[Ii]nternal (compiler )?error|Assertion .* failed|assert(ion)?:|core dumped|Segmentation fault|Aborted"
+)
 
 
 def score(item: ScoreItem) -> Score:
@@ -26,7 +28,9 @@ def score(item: ScoreItem) -> Score:
     version = icarus.version().rsplit(" ", 1)[-1]
 
     def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
-        return Score(scorer="icarus", value=value, verdict=verdict, detail=detail, tool="iverilog", tool_version=version)
+        return Score(
+            scorer="icarus", value=value, verdict=verdict, detail=detail, tool="iverilog", tool_version=version
+        )
 
     if item.top is not None and not is_plain_name(item.top):
         return result(None, Verdict.UNJUDGEABLE, f"the problem's top module name {item.top[:80]!r} is no identifier")

@@ -121,7 +121,9 @@ def _parameters(instance: Any) -> list[Any]:
     found: list[Any] = []
 
     def look(symbol: Any) -> None:
-        is_settable = symbol.kind.name == "Parameter" and not symbol.isLocalParam and symbol.parentScope == instance.body
+        is_settable = (
+            symbol.kind.name == "Parameter" and not symbol.isLocalParam and symbol.parentScope == instance.body
+        )
         if is_settable and getattr(symbol.value.value, "hasUnknown", True) is False:
             found.append(symbol)
 

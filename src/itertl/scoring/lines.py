@@ -59,7 +59,9 @@ def _candidate(row: Row, where: str, problems: Callable[[], Mapping[str, Problem
     candidate = parse_record(Candidate, plain, where)
     known = problems()
     if candidate.problem_id not in known:
-        raise DataError(f"{where}: field problem_id: {candidate.problem_id!r} is not in the problems file; give the run's own")
+        raise DataError(
+            f"{where}: field problem_id: {candidate.problem_id!r} is not in the problems file; give the run's own"
+        )
     return Line(_with_table(row, where), (item_of(candidate, known[candidate.problem_id]),), _write_table)
 
 
@@ -89,7 +91,11 @@ def _completion(row: Row, where: str, scorers: Sequence[str]) -> Line:
     is_whole = row.get("full_module")
     if not isinstance(is_whole, bool | None):
         raise DataError(f"{where}: field full_module: {is_whole!r} is neither true nor false")
-    code = extract(completion, header=header, top=top).code if is_wrapped(completion) else whole_code(unix_lines(completion), header, is_whole)
+    code = (
+        extract(completion, header=header, top=top).code
+        if is_wrapped(completion)
+        else whole_code(unix_lines(completion), header, is_whole)
+    )
     return Line(_with_table(row, where), (ScoreItem(code, header, reference, top),), _write_table)
 
 
@@ -118,14 +124,18 @@ def _text(row: Row, field: str, where: str, default: str | None = None) -> str:
     if value is None and default is not None:
         return default
     if not isinstance(value, str):
-        raise DataError(f"{where}: field {field}: {'null' if value is None else 'a ' + type(value).__name__}, not a text")
+        raise DataError(
+            f"{where}: field {field}: {'null' if value is None else 'a ' + type(value).__name__}, not a text"
+        )
     return value
 
 
 def _with_table(row: Row, where: str) -> Row:
     """The row, if scores can be added to the ``scores`` that it may already hold."""
     if not isinstance(row.get("scores", {}), dict):
-        raise DataError(f"{where}: field scores: a {type(row['scores']).__name__}, not an object; rename it or take it out")
+        raise DataError(
+            f"{where}: field scores: a {type(row['scores']).__name__}, not an object; rename it or take it out"
+        )
     return row
 
 

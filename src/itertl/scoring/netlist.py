@@ -198,7 +198,9 @@ def _process(block: Any, found: Netlist) -> None:
         sources = frozenset(reads(body))
         for assignment in assignments(body):
             for target in reads(assignment.left):
-                found.drive(target, _driver(assignment.right) if _is_plain(body) else Driver("other", sources - {target}))
+                found.drive(
+                    target, _driver(assignment.right) if _is_plain(body) else Driver("other", sources - {target})
+                )
 
 
 def _first_timed(body: Any) -> list[Any]:

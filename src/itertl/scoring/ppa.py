@@ -40,7 +40,9 @@ _REGISTER = re.compile(r"\$_(S?DFF|ALDFF|DFFSR|SDFFCE|FF)")
 _LATCH = re.compile(r"\$_(DLATCH|SR)")
 _KNOWN_REGISTERS = frozenset({"$_DFF_P_", "$_DFF_N_"})  # to ``stat -tech cmos``, at 16 transistors
 _LENGTH = re.compile(r"\(length=(\d+)\)")
-_READ = f"read_verilog -sv -noassert -noassume -norestrict -nodisplay -noblackbox design.v; hierarchy -check -top {TOP}".split("; ")
+_READ = f"read_verilog -sv -noassert -noassume -norestrict -nodisplay -noblackbox design.v; hierarchy -check -top {TOP}".split(
+    "; "
+)
 _SYNTHESIZE = (
     *_READ, "proc", "flatten", "opt_expr", "opt_clean", "opt -nodffe -nosdff", "wreduce", "peepopt", "opt_clean", "alumacc",
     "share", "opt", "memory -nomap", "opt_clean", "memory_map", "dffunmap", "opt -nodffe -nosdff -full", "techmap",
@@ -162,7 +164,10 @@ def _synthesized(text: str, library: str) -> Figures:
 
 def _mapped(has_library: bool) -> list[str]:
     if has_library:
-        mapping, stat = [f"dfflibmap -liberty {_LIBRARY}", f"abc -liberty {_LIBRARY}"], f"stat -liberty {_LIBRARY} -json"
+        mapping, stat = (
+            [f"dfflibmap -liberty {_LIBRARY}", f"abc -liberty {_LIBRARY}"],
+            f"stat -liberty {_LIBRARY} -json",
+        )
     else:
         mapping, stat = ["abc -g cmos"], "stat -tech cmos -json"
     return [*mapping, "opt_clean", f"tee -q -o stat.json {stat}", "tee -q -o ltp.txt ltp -noff"]
@@ -174,7 +179,9 @@ def _read(folder: Path, has_library: bool) -> Figures:
         [module] = json.loads((folder / "stat.json").read_text(encoding="utf-8", errors="replace"))["modules"].values()
         cells = float(module["num_cells"])
         size = _transistors(module) if not has_library else float(module["area"]) if cells else 0.0
-        depth = max(map(int, _LENGTH.findall((folder / "ltp.txt").read_text(encoding="utf-8", errors="replace"))), default=0)
+        depth = max(
+            map(int, _LENGTH.findall((folder / "ltp.txt").read_text(encoding="utf-8", errors="replace"))), default=0
+        )
     except (KeyError, ValueError, TypeError, OSError) as error:
         raise _Unmeasured(f"Yosys's figures cannot be read: {error}") from error
     return Figures(cells, size, float(depth))

@@ -31,15 +31,38 @@ CHECKS, ELABORATIONS, TRIES, CHAIN = 100, 24, 3, 3
 MAX_CHARS = 1 << 14  # a longer text is not mended: reading it so often would cost too much
 _SITES = 8  # places for what closes a block
 _CLOSERS = ("end", "endcase", "endmodule", "endfunction", "endgenerate", "endtask")
-_SMALL = (";", ")", ",", "begin", ":", "}", "]", "(", "=", "output", "input", "assign", "<=", "always", "if", "default", "==", "@")
-_ITEMS = frozenset("assign always always_comb always_ff always_latch initial endmodule end else endcase wire reg logic generate function".split())  # noqa: SIM905
+_SMALL = (
+    ";",
+    ")",
+    ",",
+    "begin",
+    ":",
+    "}",
+    "]",
+    "(",
+    "=",
+    "output",
+    "input",
+    "assign",
+    "<=",
+    "always",
+    "if",
+    "default",
+    "==",
+    "@",
+)
+_ITEMS = frozenset(
+    "assign always always_comb always_ff always_latch initial endmodule end else endcase wire reg logic generate function".split()
+)
 _TAKEN_FOR = {
     "=": ("==", "<="), "<=": ("=",), "==": ("=",), ":": (";",), ";": (",", ":"), ",": (";",), "&&": ("&",), "{": ("(",), "}": (")", "end"), ")": ("]", "}"),
     "]": (")",), "(": ("{", "["), "'": ("",),
 }  # fmt: skip
-_KEYWORDS = tuple("""always always_comb always_ff always_latch and assign begin buf case casex casez default edge else end endcase endfunction endgenerate
+_KEYWORDS = tuple(
+    """always always_comb always_ff always_latch and assign begin buf case casex casez default edge else end endcase endfunction endgenerate
     endmodule endtask for function generate genvar if initial inout input integer localparam logic module negedge not or output parameter posedge reg
-    repeat signed task while wire xor""".split())  # noqa: SIM905
+    repeat signed task while wire xor""".split()
+)
 
 Ports = dict[str, tuple[str, int]]  # name -> direction and width
 
@@ -67,10 +90,19 @@ def score(item: ScoreItem) -> Score:
     """
 
     def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
-        return Score(scorer="repair", value=value, verdict=verdict, detail=cut(detail), tool="slang", tool_version=slang.version().rsplit(" ", 1)[-1])
+        return Score(
+            scorer="repair",
+            value=value,
+            verdict=verdict,
+            detail=cut(detail),
+            tool="slang",
+            tool_version=slang.version().rsplit(" ", 1)[-1],
+        )
 
     top = item.top or (derive_top(item.reference) if item.reference is not None else None)
-    asked = ports_of(item.reference, top) if item.reference is not None and top is not None and is_plain_name(top) else None
+    asked = (
+        ports_of(item.reference, top) if item.reference is not None and top is not None and is_plain_name(top) else None
+    )
     if top is None or asked is None:
         return result(None, Verdict.UNJUDGEABLE, "there is no reference whose ports can be read")
     found = slang.check(item.code, top)
@@ -91,7 +123,11 @@ def score(item: ScoreItem) -> Score:
     if best is None and fault is not None:
         return result(None, fault.verdict, f"with one change: {fault.detail}")
     if best is None:
-        return result(0.0, found.verdict if found.verdict is not Verdict.PASSED else Verdict.ELABORATION_ERROR, "no change of one token mends it")
+        return result(
+            0.0,
+            found.verdict if found.verdict is not Verdict.PASSED else Verdict.ELABORATION_ERROR,
+            "no change of one token mends it",
+        )
     return result(best[0], Verdict.SCORED, f"worth {best[0]:.4f} with {best[1]}")
 
 
@@ -246,17 +282,25 @@ def _name_changes(text: _Text, name: str, asked: Ports) -> Iterator[Mend]:
 def _body(text: _Text) -> int | None:
     """Where the body of the module that stands last begins."""
     start = max((n for n, token in enumerate(text.tokens) if token.text == "module"), default=None)
-    return next((token.start + 1 for token in text.tokens[start:] if token.text == ";"), None) if start is not None else None
+    return (
+        next((token.start + 1 for token in text.tokens[start:] if token.text == ";"), None)
+        if start is not None
+        else None
+    )
 
 
 def _variable_changes(text: _Text, offsets: Sequence[int]) -> Iterator[Mend]:
     """Nets that a process sets: their declarations made such of variables, of the first, and of all at once."""
-    names = list(dict.fromkeys(text.tokens[at].text for offset in offsets if (at := text.after(offset)) < len(text.tokens)))
+    names = list(
+        dict.fromkeys(text.tokens[at].text for offset in offsets if (at := text.after(offset)) < len(text.tokens))
+    )
     for some in (names[:1], names):
         starts = sorted({start for name in some if (start := _declared(text, name)) is not None}, reverse=True)
         code = text.code
         for start in starts:
-            code = code[:start] + re.sub("^(?:output +)?wire|^output", lambda found: "reg" if found[0] == "wire" else "output reg", code[start:])
+            code = code[:start] + re.sub(
+                "^(?:output +)?wire|^output", lambda found: "reg" if found[0] == "wire" else "output reg", code[start:]
+            )
         yield Mend(code, f"{', '.join(some)} made variables")
     for name in names[:1]:  # where the list of ports has names alone
         start = _declared(text, name)
@@ -272,7 +316,11 @@ def _declared(text: _Text, name: str) -> int | None:
         for back in range(n - 1, -1, -1):
             token = text.tokens[back]
             if token.text in ("wire", "output"):
-                return text.tokens[back - 1].start if token.text == "wire" and text.tokens[back - 1].text == "output" else token.start
+                return (
+                    text.tokens[back - 1].start
+                    if token.text == "wire" and text.tokens[back - 1].text == "output"
+                    else token.start
+                )
             if token.text in (";", "input", "module", "begin"):
                 break
     return None
@@ -293,5 +341,3 @@ def _port_changes(text: _Text, mine: Ports, asked: Ports) -> Iterator[Mend]:
         if text.tokens[n - 1].text == "]":
             start = next((t.start for t in reversed(text.tokens[:n]) if t.text == "["), start)
         yield text.put(start, end, new, f"{width} bits for {name!r}")
-
-

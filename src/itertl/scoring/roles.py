@@ -16,9 +16,13 @@ from itertl.scoring import netlist
 from itertl.scoring.netlist import Event, Netlist, Process
 
 _CLOCK = re.compile(r"(?i)(^|_)(\w*clk\w*|\w*clock\w*|ck|cp|cpu?_?clk)(_|$|\d)")
-_RESET = re.compile(r"(?i)^(i_|in_)?(a|s|n|sync_?|async_?|sys_?|h|p|power_?on_?)?_?(rst|reset|clr|clear|por|preset|nrst)(_?(n|b|i|l|in|ni|h|p))?$|(rst|reset)")
+_RESET = re.compile(
+    r"(?i)^(i_|in_)?(a|s|n|sync_?|async_?|sys_?|h|p|power_?on_?)?_?(rst|reset|clr|clear|por|preset|nrst)(_?(n|b|i|l|in|ni|h|p))?$|(rst|reset)"
+)
 _LOW = re.compile(r"(?i)(_n|_b|_l|_ni|_bar|n)$|^n_?(rst|reset|clr|clear)|^rst_?n|_n_")
-_ENABLE = re.compile(r"(?i)(^|_)(en|ena|enable|ce|cen|cke|load|ld|wr|we|wen|valid|start|shift|up|inc|push|pop|read|write)(_|$|\d)|en(able)?$")
+_ENABLE = re.compile(
+    r"(?i)(^|_)(en|ena|enable|ce|cen|cke|load|ld|wr|we|wen|valid|start|shift|up|inc|push|pop|read|write)(_|$|\d)|en(able)?$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,9 @@ class _Search:
                 found.add((self._ports[here[0]], here[1]))
                 continue
             for driver in self._net.drivers.get(here[0], ()):
-                kept = {"same": here[1], "inverted": None if here[1] is None else not here[1], "other": None}[driver.relation]
+                kept = {"same": here[1], "inverted": None if here[1] is None else not here[1], "other": None}[
+                    driver.relation
+                ]
                 todo += [(source, kept) for source in driver.sources]
         return found
 

@@ -31,10 +31,16 @@ SCORERS: dict[str, str] = {
     "ppa": "itertl.scoring.ppa:score",
     "repair": "itertl.scoring.repair:score",
 }
-NEEDS_REFERENCE = frozenset({"rtlcoder", "rouge-l", "rouge-l-tokens", "text", "ast", "vectors", "equivalence", "ppa", "repair"})
-STALLED_BY_TEXT = frozenset({"rtlcoder", "syntax", "icarus", "gate", "text", "synthesis", "ast", "vectors", "repair"})  # they run a tool on the candidate: it may not end
+NEEDS_REFERENCE = frozenset(
+    {"rtlcoder", "rouge-l", "rouge-l-tokens", "text", "ast", "vectors", "equivalence", "ppa", "repair"}
+)
+STALLED_BY_TEXT = frozenset(
+    {"rtlcoder", "syntax", "icarus", "gate", "text", "synthesis", "ast", "vectors", "repair"}
+)  # they run a tool on the candidate: it may not end
 GIVES_UP = frozenset({"synthesis", "equivalence", "ppa"})  # whose tools' limits are no verdict on a candidate
-READS = frozenset({"gate", "syntax", "ast", "synthesis", "vectors", "equivalence", "ppa", "repair"})  # they have slang elaborate the candidate
+READS = frozenset(
+    {"gate", "syntax", "ast", "synthesis", "vectors", "equivalence", "ppa", "repair"}
+)  # they have slang elaborate the candidate
 REVISION = 4  # of the rules here; a change of what a scorer returns raises it, and cached scores go stale
 
 

@@ -23,10 +23,17 @@ def item_of(candidate: Candidate, problem: Problem) -> ScoreItem:
 def _settings(config: ScoreConfig) -> dict[str, Any]:
     """Of the recipe, for ``score_items``. A rung of a ladder is taken only where the one below is held."""
     rungs = tuple(config.ladder) if config.combine == "ladder" else ()
-    return {"rungs": rungs, "bound": Bound(config.budget_s, config.memory_mb), "num_workers": config.num_workers, "timeout_s": config.timeout_s}
+    return {
+        "rungs": rungs,
+        "bound": Bound(config.budget_s, config.memory_mb),
+        "num_workers": config.num_workers,
+        "timeout_s": config.timeout_s,
+    }
 
 
-def score_ahead(candidates: Sequence[Candidate], problems: Mapping[str, Problem], *, config: ScoreConfig, cache: Path) -> None:
+def score_ahead(
+    candidates: Sequence[Candidate], problems: Mapping[str, Problem], *, config: ScoreConfig, cache: Path
+) -> None:
     """Fill the cache with scores of these candidates, so that ``score_candidates`` finds them there."""
     items = [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates]
     score_items(items, config.scorers, cache=cache, **_settings(config))
@@ -49,7 +56,9 @@ def score_candidates(
     check_combination(config)
     missing = next((c.problem_id for c in candidates if c.problem_id not in problems), None)
     if missing is not None:
-        raise DataError(f"candidates for {out}: problem {missing!r} is not among the {len(problems)} problems of the run")
+        raise DataError(
+            f"candidates for {out}: problem {missing!r} is not among the {len(problems)} problems of the run"
+        )
     partial = partial_of(out)
     rows = score_items(
         [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates],

@@ -51,7 +51,9 @@ def score(item: ScoreItem) -> Score:
     version = yosys.version().split(" ")[1]
 
     def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
-        return Score(scorer="synthesis", value=value, verdict=verdict, detail=detail, tool="yosys", tool_version=version)
+        return Score(
+            scorer="synthesis", value=value, verdict=verdict, detail=detail, tool="yosys", tool_version=version
+        )
 
     top = item.top or (derive_top(item.reference) if item.reference is not None else derive_top(item.code))
     if top is None or not is_plain_name(top):
@@ -72,7 +74,9 @@ def score(item: ScoreItem) -> Score:
     if why and _METHOD.search(found.text):  # without its parentheses a method of an enum is a net of its own to Yosys
         plain = lowered(found.text, top, to_hardware=True)
         other = substance(plain, top) if plain is not None else mine
-        value, why = (value, why) if isinstance(other, Ran) else _hollow(other, None if isinstance(asked, Ran) else asked)
+        value, why = (
+            (value, why) if isinstance(other, Ran) else _hollow(other, None if isinstance(asked, Ran) else asked)
+        )
     return result(value, Verdict.ELABORATION_ERROR, why) if why else result(value, Verdict.PASSED)
 
 
@@ -141,7 +145,11 @@ def _read(module: dict[str, Any]) -> Substance:
         sources.update(bits_out if is_state else [])
     outputs = {name: port["bits"] for name, port in module["ports"].items() if port["direction"] == "output"}
     return Substance(
-        frozenset(name for name, bits in outputs.items() if any(bit == "x" or (isinstance(bit, int) and bit not in driven) for bit in bits)),
+        frozenset(
+            name
+            for name, bits in outputs.items()
+            if any(bit == "x" or (isinstance(bit, int) and bit not in driven) for bit in bits)
+        ),
         frozenset(name for name, bits in outputs.items() if not _reaches(bits, drivers, sources)),
         frozenset(outputs),
     )

@@ -44,7 +44,9 @@ def score_unit(unit: Unit) -> Score:
     except MemoryError:
         raise
     except BoundReached:
-        return used_up(unit, f"its tools did not end within the {unit.left.seconds:.3g} s of the candidate's bound that were left")
+        return used_up(
+            unit, f"its tools did not end within the {unit.left.seconds:.3g} s of the candidate's bound that were left"
+        )
     except ToolMissing as error:
         return Score(scorer=name, value=None, verdict=Verdict.TOOL_MISSING, detail=str(error)[:500])
     except ToolFailed as error:
@@ -64,7 +66,9 @@ def used_up(unit: Unit, what: str, *, is_in_process: bool = False) -> Score:
 
     ``is_in_process``: while the text was read, and not in a tool that may give up on a text.
     """
-    is_stall = unit.is_ample and unit.name in scorers.STALLED_BY_TEXT and (is_in_process or unit.name not in scorers.GIVES_UP)
+    is_stall = (
+        unit.is_ample and unit.name in scorers.STALLED_BY_TEXT and (is_in_process or unit.name not in scorers.GIVES_UP)
+    )
     verdict = Verdict.TIMEOUT if is_stall else Verdict.UNDECIDED
     return Score(scorer=unit.name, value=0.0 if is_stall else None, verdict=verdict, detail=what[:500])
 
@@ -86,7 +90,9 @@ def _checked(name: str, found: object) -> Score:
     if not isinstance(found, Score):
         problem = f"returned a {type(found).__name__}, not an itertl.records.Score"
     elif (found.value is None) != (found.verdict.fault is Fault.OURS):
-        problem = f"returned value {found.value} with verdict {found.verdict}: None goes with our faults, and only there"
+        problem = (
+            f"returned value {found.value} with verdict {found.verdict}: None goes with our faults, and only there"
+        )
     elif found.value is not None and not math.isfinite(found.value):
         problem = f"returned {found.value}, which is not a finite number"
     else:

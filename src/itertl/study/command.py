@@ -53,7 +53,14 @@ def load(path: Path, overrides: Sequence[str], only: Sequence[str]) -> Study:
 
 
 def run(
-    study: Study, out: Path, *, only: Sequence[str], reporter: Reporter, at_once: int | None = None, resume_changed: bool = False, keep_last: bool = False
+    study: Study,
+    out: Path,
+    *,
+    only: Sequence[str],
+    reporter: Reporter,
+    at_once: int | None = None,
+    resume_changed: bool = False,
+    keep_last: bool = False,
 ) -> StudyResult:
     """Do what is left of the study in ``out`` and write its table, anew after each run that ends."""
     outputs.check_place(out)
@@ -67,7 +74,9 @@ def run(
             except ItertlError as error:  # the other runs go on; the last table tells it again
                 reporter.say(f"[red]no table yet[/red]: {escape(str(error))}")
 
-        driver = Driver(study, out, reporter, after, at_once=at_once, resume_changed=resume_changed, keep_last=keep_last)
+        driver = Driver(
+            study, out, reporter, after, at_once=at_once, resume_changed=resume_changed, keep_last=keep_last
+        )
         outcome = driver.run(only)
         results, page = write(driver)
     return StudyResult(results, outcome, page, out)

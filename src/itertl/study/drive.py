@@ -75,7 +75,9 @@ def pin(core: int) -> None:
     """
     allowed = sorted(os.sched_getaffinity(0))
     if core not in allowed:
-        raise UsageError(f"--background-core {core}: this process may use cores {', '.join(map(str, allowed))}; give one of them")
+        raise UsageError(
+            f"--background-core {core}: this process may use cores {', '.join(map(str, allowed))}; give one of them"
+        )
     os.sched_setaffinity(0, {core})
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     if os.getpriority(os.PRIO_PROCESS, 0) < _NICENESS:
@@ -87,7 +89,9 @@ def locked(out: Path) -> Iterator[None]:
     """Hold the study's folder. Raises RunError where another process does, or where ``out`` holds other things."""
     mark = out / ".study-lock"
     if out.is_dir() and any(out.iterdir()) and not mark.exists():
-        raise RunError(f"{out} is not the folder of a study (it has files, and no study made them); give another with --out")
+        raise RunError(
+            f"{out} is not the folder of a study (it has files, and no study made them); give another with --out"
+        )
     with storage.writes_to(out):
         out.mkdir(parents=True, exist_ok=True)
         handle = mark.open("a+")
@@ -97,7 +101,9 @@ def locked(out: Path) -> Iterator[None]:
         except OSError as error:
             handle.seek(0)
             holder = handle.read().strip() or "unknown"
-            raise RunError(f"{out} is in use by process {holder}; wait for it, or give another folder with --out") from error
+            raise RunError(
+                f"{out} is in use by process {holder}; wait for it, or give another folder with --out"
+            ) from error
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
@@ -193,7 +199,9 @@ class Driver:
                 continue
             if other.name in self._asked and other.name not in {**self.outcome.failed, **self.outcome.left_out}:
                 return False
-            if other.name not in self._asked and is_finished(self._fitter.recipe(*other, self.out), other.folder(self.out)):
+            if other.name not in self._asked and is_finished(
+                self._fitter.recipe(*other, self.out), other.folder(self.out)
+            ):
                 continue
             self.outcome.left_out[job.name] = f"needs {other.name}, which is not finished"
             self.reporter.say(f"{job.name} is left out: {self.outcome.left_out[job.name]}")
@@ -218,10 +226,18 @@ class Driver:
             sys.executable, "-m", "itertl", "run", str(self.study.base), *settings,
             "--out", str(job.folder(self.out)), "--share-from", str(self.out), *self._options,
         ]  # fmt: skip
-        environment = dict(os.environ) if place.devices is None else {**os.environ, "CUDA_VISIBLE_DEVICES": place.devices}
+        environment = (
+            dict(os.environ) if place.devices is None else {**os.environ, "CUDA_VISIBLE_DEVICES": place.devices}
+        )
         with log.open("ab") as handle:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=handle, stderr=handle, env=environment, start_new_session=True, preexec_fn=_die_with_parent
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=handle,
+                stderr=handle,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
             )
         fitted = self._fitter.overrides(*job)
         self.reporter.say(f"{job.name}: begins{' with ' + ' '.join(fitted) if fitted else ''} (log in {log})")
@@ -272,7 +288,9 @@ class Driver:
 
     def _why(self, job: Job, status: int) -> str:
         """The last line that a failed run said, and where the rest is."""
-        lines = [line for line in self.log(job).read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+        lines = [
+            line for line in self.log(job).read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
+        ]
         ended = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
         return f"{lines[-1].removeprefix('itertl: ') if lines else 'it said nothing'} ({ended}; log in {self.log(job)})"
 

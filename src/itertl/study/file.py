@@ -28,7 +28,9 @@ from itertl.config import Recipe, build_recipe, load_recipe, parse_yaml
 from itertl.errors import RecipeError
 
 Equal = Literal["reference_tokens", "candidate_tokens", "steps", "none"]
-RESERVED = frozenset({"figures", "logs", "study.yaml", "study.json", "report.html", "table.md", "table.csv"})  # the study's own
+RESERVED = frozenset(
+    {"figures", "logs", "study.yaml", "study.json", "report.html", "table.md", "table.csv"}
+)  # the study's own
 _OF_STUDY = {"seed": "the study gives it (seeds)", "name": "the study gives it (the arm's)"}
 
 
@@ -98,7 +100,9 @@ class Study:
         found = (*self.overrides, *arm.overrides, f"name={json.dumps(f'{arm.name}-seed-{seed}')}", f"seed={seed}")
         if arm.start is None or out is None:
             return found
-        checkpoint = out.resolve() / arm.start.arm / f"seed-{seed}" / f"iter-{arm.start.iteration - 1:02d}" / "checkpoint"
+        checkpoint = (
+            out.resolve() / arm.start.arm / f"seed-{seed}" / f"iter-{arm.start.iteration - 1:02d}" / "checkpoint"
+        )
         return (*found, f"model.path={json.dumps(str(checkpoint))}", "model.revision=null")
 
     def recipe(self, arm: Arm, seed: int, more: Sequence[str] = (), out: Path | None = None) -> Recipe:
@@ -123,12 +127,16 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
             raise RecipeError(f"{path}: arms.{name}: an arm is a folder: letters, digits, '-', '_' and '.'{taken}")
     _require_arm(path, "control", raw.control, raw.arms)
     arms = [_arm(path, raw, name, overrides) for name in raw.arms]
-    study = Study(path, raw.name, base, tuple(_ordered(path, arms, raw.control)), raw.control, raw.seeds, tuple(overrides))
+    study = Study(
+        path, raw.name, base, tuple(_ordered(path, arms, raw.control)), raw.control, raw.seeds, tuple(overrides)
+    )
     for arm in study.arms:
         study.recipe(arm, raw.seeds[0])
     for arm in study.arms:
         if arm.start and arm.start.iteration > (has := study.recipe(study.arm(arm.start.arm), raw.seeds[0]).iterations):
-            raise RecipeError(f"{path}: arms.{arm.name}.start.iteration: {arm.start.iteration}, but {arm.start.arm} has {has} iterations")
+            raise RecipeError(
+                f"{path}: arms.{arm.name}.start.iteration: {arm.start.iteration}, but {arm.start.arm} has {has} iterations"
+            )
     return study
 
 
@@ -137,13 +145,17 @@ def _read(path: Path) -> _File:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else f"not UTF-8 text: {error.reason}"
-        raise RecipeError(f"{path}: cannot be read ({why}); give a study's file, for example recipes/studies/paper-small.yaml") from error
+        raise RecipeError(
+            f"{path}: cannot be read ({why}); give a study's file, for example recipes/studies/paper-small.yaml"
+        ) from error
     tree = parse_yaml(text, str(path))
     if not isinstance(tree, dict):
         raise RecipeError(f"{path}: a study is a mapping of keys: {', '.join(_File.model_fields)}")
     arms = tree.get("arms")
     if arms is None and "base" not in tree and tree.keys() & Recipe.model_fields.keys() - _File.model_fields.keys():
-        raise RecipeError(f"{path}: is a recipe, no study (it has neither base nor arms); start it with `itertl run {path}`, or name it as the base of a study (docs/studies.md)")
+        raise RecipeError(
+            f"{path}: is a recipe, no study (it has neither base nor arms); start it with `itertl run {path}`, or name it as the base of a study (docs/studies.md)"
+        )
     if isinstance(arms, dict):  # "itertl:" alone is the base as it is
         tree["arms"] = {name: {} if own is None else own for name, own in arms.items()}
     try:
@@ -206,11 +218,19 @@ def _arm(path: Path, raw: _File, name: str, overrides: Sequence[str]) -> Arm:
             raise RecipeError(f"{where}.{key}: conflicts with start, which gives the model; remove one of them")
         clash = next((other for other in given if _overlap(key, other)), None)
         if clash is not None:
-            raise RecipeError(f"override {clash}: is for all arms, and {where} sets {key}; change it there, or leave it out here")
+            raise RecipeError(
+                f"override {clash}: is for all arms, and {where} sets {key}; change it there, or leave it out here"
+            )
     if clash := given & _OF_STUDY.keys():
         raise RecipeError(f"override {min(clash)}: {_OF_STUDY[min(clash)]}; change it in {path}")
     equal = extras.equal or raw.equal
-    return Arm(name, tuple(f"{key}={json.dumps(value)}" for key, value in own.items()), extras.start, equal, extras.equal_to or raw.control)
+    return Arm(
+        name,
+        tuple(f"{key}={json.dumps(value)}" for key, value in own.items()),
+        extras.start,
+        equal,
+        extras.equal_to or raw.control,
+    )
 
 
 def _flat(tree: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
@@ -244,7 +264,9 @@ def _part(part: Any, step: str) -> Any:
     if part is None or step not in part.model_fields:
         return None
     annotation = part.model_fields[step].annotation
-    return next((c for c in (annotation, *get_args(annotation)) if isinstance(c, type) and issubclass(c, BaseModel)), None)
+    return next(
+        (c for c in (annotation, *get_args(annotation)) if isinstance(c, type) and issubclass(c, BaseModel)), None
+    )
 
 
 def _overlap(key: str, other: str) -> bool:
@@ -271,7 +293,9 @@ def _ordered(path: Path, arms: Sequence[Arm], control: str) -> list[Arm]:
     while waiting:
         ready = next((arm for arm in waiting if _named(arm) <= {other.name for other in done}), None)
         if ready is None:
-            raise RecipeError(f"{path}: arms.{waiting[0].name}: {', '.join(arm.name for arm in waiting)} wait for each other (start, equal_to)")
+            raise RecipeError(
+                f"{path}: arms.{waiting[0].name}: {', '.join(arm.name for arm in waiting)} wait for each other (start, equal_to)"
+            )
         done.append(ready)
         waiting.remove(ready)
     return done

@@ -74,16 +74,24 @@ class Fitter:
         """Find out before anything runs that every arm can be made equal. Raises RecipeError that names the arm."""
         for arm in self.study.arms:
             other = self.study.arm(arm.equal_to)
-            if arm.start is not None and arm.start.iteration > (has := self.passes(self.study.arm(arm.start.arm), self.study.seeds[0]).iterations):
-                raise RecipeError(f"{self._where(arm)}: start.iteration: {arm.start.iteration}, but {arm.start.arm}, made equal, has {has}; set equal: none there, or start earlier")
+            if arm.start is not None and arm.start.iteration > (
+                has := self.passes(self.study.arm(arm.start.arm), self.study.seeds[0]).iterations
+            ):
+                raise RecipeError(
+                    f"{self._where(arm)}: start.iteration: {arm.start.iteration}, but {arm.start.arm}, made equal, has {has}; set equal: none there, or start earlier"
+                )
             if arm.equal == "none" or arm is other:
                 continue
             for one in (arm, other) if arm.equal == "candidate_tokens" else ():
                 recipe = self._own(one, self.study.seeds[0])
                 if not resolve_method(recipe.method, recipe.train).uses_candidates:
-                    raise RecipeError(f"{self._where(arm)}: cannot be equal to {other.name} in candidate tokens, for {one.name} ({recipe.method}) uses none; set equal there, or another equal_to")
+                    raise RecipeError(
+                        f"{self._where(arm)}: cannot be equal to {other.name} in candidate tokens, for {one.name} ({recipe.method}) uses none; set equal there, or another equal_to"
+                    )
             if arm.equal != "candidate_tokens" and other.equal == "candidate_tokens" and other.equal_to != other.name:
-                raise RecipeError(f"{self._where(arm)}: equal_to: how long {other.name} runs is known only when it has run; set equal_to: {other.equal_to}")
+                raise RecipeError(
+                    f"{self._where(arm)}: equal_to: how long {other.name} runs is known only when it has run; set equal_to: {other.equal_to}"
+                )
             self.overrides_before(arm)
 
     def overrides_before(self, arm: Arm) -> tuple[str, ...]:
@@ -114,7 +122,9 @@ class Fitter:
             target = self._total(self.study.arm(arm.equal_to), seed, arm.equal) - self._inherited(arm, seed, arm.equal)
             each = self._each(arm, seed, arm.equal)
             if arm.start is not None and target < each / 2:
-                raise RecipeError(f"{self._where(arm)}: what it starts from has seen as much as {arm.equal_to} in all, so that nothing is left to train; set equal: none, or start earlier")
+                raise RecipeError(
+                    f"{self._where(arm)}: what it starts from has seen as much as {arm.equal_to} in all, so that nothing is left to train; set equal: none, or start earlier"
+                )
             self._passes[arm.name, seed] = nearest(target, each, mine)
         return self._passes[arm.name, seed]
 
@@ -143,13 +153,19 @@ class Fitter:
         except (UsageError, ToolMissing, OSError, ValueError) as error:
             if not self.is_plan:
                 raise
-            self.assumed[arm.name] = f"every arm's pass over the pairs is alike, for they cannot be counted here ({str(error).splitlines()[0]})"
+            self.assumed[arm.name] = (
+                f"every arm's pass over the pairs is alike, for they cannot be counted here ({str(error).splitlines()[0]})"
+            )
             return 1
         each = found.reference_tokens if unit == "reference_tokens" else found.steps
         if found.steps == 0:
-            raise RecipeError(f"{self._where(arm)}: none of its pairs fits into train.max_length {self._own(arm, seed).train.max_length}; raise it, or shorten the pairs (data.max_chars)")
+            raise RecipeError(
+                f"{self._where(arm)}: none of its pairs fits into train.max_length {self._own(arm, seed).train.max_length}; raise it, or shorten the pairs (data.max_chars)"
+            )
         if each == 0:
-            raise RecipeError(f"{self._where(arm)}: method {self._own(arm, seed).method} does not train on references as such, so they cannot be made equal; set equal: none there, or steps")
+            raise RecipeError(
+                f"{self._where(arm)}: method {self._own(arm, seed).method} does not train on references as such, so they cannot be made equal; set equal: none there, or steps"
+            )
         return each
 
     def count(self, arm: Arm, seed: int) -> Pass:
@@ -164,7 +180,9 @@ class Fitter:
         """With how many iterations an arm is to run now that grows towards the control's candidate tokens."""
         other = self.study.arm(arm.equal_to)
         target = self._seen(other, seed, read_run(self._folder(other, seed)).metrics[-1])
-        metrics = read_run(self._folder(arm, seed)).metrics if (self._folder(arm, seed) / "metrics.jsonl").is_file() else ()
+        metrics = (
+            read_run(self._folder(arm, seed)).metrics if (self._folder(arm, seed) / "metrics.jsonl").is_file() else ()
+        )
         return grown([self._seen(arm, seed, row) for row in metrics], target, MOST * own.iterations)
 
     def _seen(self, arm: Arm, seed: int, row: IterationMetrics) -> int:
@@ -200,11 +218,15 @@ def inherited(study: Study, arm: Arm, seed: int, out: Path) -> tuple[int, int]:
 def _key(recipe: Recipe) -> str:
     """Of all that decides what one pass is: references, their prompts, what is left out, groups a step."""
     method = resolve_method(recipe.method, recipe.train)
-    parts = recipe.model_dump(mode="json", include={"data": True, "prompt": True, "model": True, "train": {"max_length", "groups_per_step"}})
+    parts = recipe.model_dump(
+        mode="json", include={"data": True, "prompt": True, "model": True, "train": {"max_length", "groups_per_step"}}
+    )
     if lengths.has_auto(recipe):  # what is found for one depends on what is given for the other
         parts["sample"] = recipe.sample.max_new_tokens
     seed = recipe.seed if recipe.data.seed is None else 0
-    return content_hash([json.loads(json.dumps(parts)), seed, method.max_prompt_share, method.whole_files, _sees_references(method)], 32)
+    return content_hash(
+        [json.loads(json.dumps(parts)), seed, method.max_prompt_share, method.whole_files, _sees_references(method)], 32
+    )
 
 
 def _sees_references(method: Method) -> bool:
@@ -220,6 +242,8 @@ def _count(recipe: Recipe) -> Pass:
     recipe, tokenizer = lengths.settled(recipe, lambda: problems), lengths.tokenizer_of(recipe)
     context = getattr(models.configuration(recipe.model), "max_position_embeddings", None) or recipe.train.max_length
     train = recipe.train.model_copy(update={"max_length": min(recipe.train.max_length, context)})
-    groups = build_groups((), problems, tokenizer, prompt=recipe.prompt, score=recipe.score, train=train, method=method).groups
+    groups = build_groups(
+        (), problems, tokenizer, prompt=recipe.prompt, score=recipe.score, train=train, method=method
+    ).groups
     references = sum(len(group.reference.token_ids) for group in groups) if _sees_references(method) else 0
     return Pass(references, math.ceil(len(groups) / recipe.train.groups_per_step))

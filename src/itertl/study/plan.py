@@ -75,12 +75,33 @@ class StudyPlan:
             for one in self.arms
         ]  # fmt: skip
         seeds = len(self.study.seeds)
-        total = (f"all, {seeds} seed{'s' * (seeds > 1)}, one after another", "", "", "", duration(self.seconds), "", f"{self.disk_gb:.1f} GB")
+        total = (
+            f"all, {seeds} seed{'s' * (seeds > 1)}, one after another",
+            "",
+            "",
+            "",
+            duration(self.seconds),
+            "",
+            f"{self.disk_gb:.1f} GB",
+        )
         rates = "at measured rates" if self.arms and self.arms[0].run.is_measured else "good to a factor of about two"
         notes = [f"times on this machine, from upper bounds of tokens, {rates}; equal stages counted once"]
-        notes += ["?: grows until its candidate tokens are the other arm's"] if any(one.arm.equal == "candidate_tokens" for one in self.arms) else []
-        notes += [f"{one.arm.name} runs with {' and '.join(one.fitted)}, to be equal to {one.arm.equal_to} in {one.arm.equal.replace('_', ' ')}" for one in self.arms if one.fitted]
-        return Grid(f"{self.study.name}, in {self.out}", columns, (*rows, total), (*notes, *(f"assumed: {line}" for line in self.assumed)))
+        notes += (
+            ["?: grows until its candidate tokens are the other arm's"]
+            if any(one.arm.equal == "candidate_tokens" for one in self.arms)
+            else []
+        )
+        notes += [
+            f"{one.arm.name} runs with {' and '.join(one.fitted)}, to be equal to {one.arm.equal_to} in {one.arm.equal.replace('_', ' ')}"
+            for one in self.arms
+            if one.fitted
+        ]
+        return Grid(
+            f"{self.study.name}, in {self.out}",
+            columns,
+            (*rows, total),
+            (*notes, *(f"assumed: {line}" for line in self.assumed)),
+        )
 
 
 def plan_study(study: Study, out: Path, only: Sequence[str] = (), *, measured: bool = False) -> StudyPlan:
@@ -113,5 +134,10 @@ def _shareable(recipe: Recipe, plan: Plan, arm: Arm) -> list[tuple[str, float]]:
         found.append((json.dumps([*begin, tree["data"], tree["sample"]]), plan.seconds["sample, an iteration"]))
     for number, config in enumerate(recipe.evals):
         surrogate = tree["score"] if recipe.telemetry.surrogate_on_evals else None
-        found.append((json.dumps([*begin, tree["evals"][number], tree["sample"], surrogate]), plan.seconds[f"eval {config.benchmark}"]))
+        found.append(
+            (
+                json.dumps([*begin, tree["evals"][number], tree["sample"], surrogate]),
+                plan.seconds[f"eval {config.benchmark}"],
+            )
+        )
     return found

@@ -101,23 +101,46 @@ def gather(study: Study, out: Path) -> Results:
             notes.append(f"{arm.name}, seed {seed}: not begun")
             continue
         if not run.is_finished:
-            notes.append(f"{arm.name}, seed {seed}: {run.iterations_done} of {run.recipe.iterations} iterations so far, and left out of the table")
+            notes.append(
+                f"{arm.name}, seed {seed}: {run.iterations_done} of {run.recipe.iterations} iterations so far, and left out of the table"
+            )
         references, candidates = inherited(study, arm, seed, out)
-        since = [m.model_copy(update={"reference_tokens_seen": m.reference_tokens_seen + references, "candidate_tokens_seen": m.candidate_tokens_seen + candidates}) for m in run.metrics]
+        since = [
+            m.model_copy(
+                update={
+                    "reference_tokens_seen": m.reference_tokens_seen + references,
+                    "candidate_tokens_seen": m.candidate_tokens_seen + candidates,
+                }
+            )
+            for m in run.metrics
+        ]
         runs[arm.name][seed] = dataclasses.replace(run, metrics=tuple(since))
-    judged = [(name, key) for name in runs for key in series.all_series(m for run in runs[name].values() for m in run.metrics)]
+    judged = [
+        (name, key) for name in runs for key in series.all_series(m for run in runs[name].values() for m in run.metrics)
+    ]
     rows = [row for name, key in judged if (row := _row(study, runs, name, key)) is not None]
-    before = [row for name, key in judged if name == study.control and (row := _row(study, runs, name, key, untouched=True)) is not None]
+    before = [
+        row
+        for name, key in judged
+        if name == study.control and (row := _row(study, runs, name, key, untouched=True)) is not None
+    ]
     return Results(study, runs, tuple(_corrected(rows)), tuple(before), tuple(notes))
 
 
-def _row(study: Study, runs: Mapping[str, Mapping[int, Run]], name: str, key: Series, *, untouched: bool = False) -> Row | None:
+def _row(
+    study: Study, runs: Mapping[str, Mapping[int, Run]], name: str, key: Series, *, untouched: bool = False
+) -> Row | None:
     mine = {seed: found for seed, run in runs[name].items() if (found := _judged(run, key, untouched=untouched))}
     if not mine:
         return None
     rates = {k: {seed: _rates(runs[name][seed], point, key, k) for seed, point in mine.items()} for k in KS}
-    pass_at = {k: two_level.estimate([_floats(r) for r in rates[k].values()], k, seed=derive_seed(0, "study", name, k)) for k in KS}
-    seen = [next(m for m in runs[name][seed].metrics if m.iterations == point.iterations) for seed, point in mine.items()]
+    pass_at = {
+        k: two_level.estimate([_floats(r) for r in rates[k].values()], k, seed=derive_seed(0, "study", name, k))
+        for k in KS
+    }
+    seen = [
+        next(m for m in runs[name][seed].metrics if m.iterations == point.iterations) for seed, point in mine.items()
+    ]
     gap = None if name == study.control else _difference(runs, study.control, rates[1], key)
     return Row(
         arm=UNTOUCHED if untouched else name, series=key, method="" if untouched else seen[0].method, seeds=tuple(mine),
@@ -139,7 +162,9 @@ def _judged(run: Run, key: Series, *, untouched: bool = False) -> series.Point |
     if not run.is_finished:
         return None
     chosen = selection.chosen(run.metrics, run.recipe.select)
-    return max((point for point in points if 0 < point.iterations <= chosen), key=lambda point: point.iterations, default=None)
+    return max(
+        (point for point in points if 0 < point.iterations <= chosen), key=lambda point: point.iterations, default=None
+    )
 
 
 def _rates(run: Run, point: series.Point, key: Series, k: int) -> Rates:
@@ -147,7 +172,9 @@ def _rates(run: Run, point: series.Point, key: Series, k: int) -> Rates:
     folder = run.folder / ("base" if point.iterations == 0 else f"iter-{point.iterations - 1:02d}")
     path = evaluation_file(folder, "eval", key.benchmark)
     if path is None:
-        raise DataError(f"{folder}: no verdicts on {key.benchmark}, though metrics.jsonl tells of them; start the study again, which makes them anew")
+        raise DataError(
+            f"{folder}: no verdicts on {key.benchmark}, though metrics.jsonl tells of them; start the study again, which makes them anew"
+        )
     rows = [row for row in storage.read_records(path, EvalRow) if row.temperature == key.temperature]
     counts = counts_by_problem(rows, k)
     if any(n < k for n, _ in counts.values()):
@@ -164,7 +191,9 @@ def _compile_rate(summaries: Sequence[EvalSummary]) -> float | None:
     return sum(summary.compiled for summary in summaries) / judged if judged else None
 
 
-def _difference(runs: Mapping[str, Mapping[int, Run]], control: str, rates: Mapping[int, Rates], key: Series) -> Difference | None:
+def _difference(
+    runs: Mapping[str, Mapping[int, Run]], control: str, rates: Mapping[int, Rates], key: Series
+) -> Difference | None:
     """To the control on the seeds that both have; None where there is none, or no problem that both judged."""
     deltas: dict[int, Rates] = {}
     for seed, mine in rates.items():
@@ -188,6 +217,8 @@ def _corrected(rows: Sequence[Row]) -> list[Row]:
     compared = [number for number, row in enumerate(rows) if row.difference is not None]
     adjusted = dict(zip(compared, holm([d.p_value for row in rows if (d := row.difference)]), strict=True))
     return [
-        dataclasses.replace(row, difference=dataclasses.replace(row.difference, p_holm=adjusted[number])) if row.difference is not None else row
+        dataclasses.replace(row, difference=dataclasses.replace(row.difference, p_holm=adjusted[number]))
+        if row.difference is not None
+        else row
         for number, row in enumerate(rows)
     ]

@@ -63,7 +63,10 @@ def held(bound: Bound) -> Generator[None]:
     global _account
     _account = _Account(bound, time.process_time())
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limits = [_used_mb()[0] + min(READING_MB, bound.memory_mb) << 20, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)]
+    limits = [
+        _used_mb()[0] + min(READING_MB, bound.memory_mb) << 20,
+        *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY),
+    ]
     resource.setrlimit(resource.RLIMIT_AS, (min(limits), hard))
     signal.setitimer(signal.ITIMER_PROF, max(0.001, bound.seconds))
     try:

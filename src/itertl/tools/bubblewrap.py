@@ -50,7 +50,9 @@ class Holder:
             tuple(map(self._keep, os.pipe())) for _ in range(4)
         )
         os.write(feed_w, b"\n")
-        actions = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate((feed_r, echo_w, told_w, info_w))]
+        actions = [
+            (os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate((feed_r, echo_w, told_w, info_w))
+        ]
         self.pid = os.posix_spawn(self.line[0], self.line, {}, file_actions=actions, setsid=True)
         for theirs in (feed_r, echo_w, told_w, info_w):
             os.close(theirs)

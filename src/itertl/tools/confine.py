@@ -194,7 +194,9 @@ class _Run:
         self.stdin = self.keep(_as_file(self.request["stdin"]))
         self.ends = [self._pipes() for _ in self.request["steps"]]
         if self.level == "landlock":
-            self.rules = self.keep(restrictions.landlock_rules(self.launcher.abi, self.folder, self.request["readable"]))
+            self.rules = self.keep(
+                restrictions.landlock_rules(self.launcher.abi, self.folder, self.request["readable"])
+            )
         if self.level == "bubblewrap":
             self.holder = self.launcher.hold(self.request["view"], may_keep=self.request["is_scratch"])
 
@@ -271,7 +273,9 @@ class _Run:
             owner=owner,
             keeps_reading=self.keeps_reading,
             rules=self.rules,
-            program=restrictions.filter_program(self.level, machine, self.launcher.abi, limits, owner) if machine else None,
+            program=restrictions.filter_program(self.level, machine, self.launcher.abi, limits, owner)
+            if machine
+            else None,
         )
 
     def _countable(self, processes: int) -> int | None:

@@ -116,7 +116,9 @@ def _cores_and_memory() -> Check:
     return Check("cores and memory", "optional-missing", "", detail, mend)
 
 
-def memory_gib(proc: Path = Path("/proc/meminfo"), control_group: Path = Path("/sys/fs/cgroup/memory.max")) -> float | None:
+def memory_gib(
+    proc: Path = Path("/proc/meminfo"), control_group: Path = Path("/sys/fs/cgroup/memory.max")
+) -> float | None:
     """Memory that this process may use, in GiB: the machine's, or its control group's limit where that is lower.
 
     None where neither can be read.

@@ -18,7 +18,9 @@ from itertl.tools.sandbox import Limits
 CONFIG = "ivl.conf"
 _TRANSLATE = re.compile(r"""^translate: .*?\|\s*"?(?P<ivl>[^"|\s]+/ivl)"?\s""", re.MULTILINE)
 _SPY = '#!/bin/sh\nfor word; do case "$word" in -C*) cat "${word#-C}";; esac; done\n'
-_PROBE = "`timescale 1ns/1ps\nmodule probe; reg [3:0] a; initial begin a = $clog2(9); #1 $display(\"%b\", a); end endmodule\n"
+_PROBE = (
+    '`timescale 1ns/1ps\nmodule probe; reg [3:0] a; initial begin a = $clog2(9); #1 $display("%b", a); end endmodule\n'
+)
 _LIMITS = Limits(wall_s=20)
 
 
@@ -42,7 +44,9 @@ def call(iverilog: str) -> Call | None:
     """The call by which this driver's compiler makes what ``iverilog -g2012`` makes, or None."""
     with sandbox.scratch() as folder:
         (folder / "probe.v").write_text(_PROBE, encoding="utf-8")
-        made = sandbox.run([iverilog, "-v", "-g2012", "-s", "probe", "-o", "driver.vvp", "probe.v"], cwd=folder, limits=_LIMITS)
+        made = sandbox.run(
+            [iverilog, "-v", "-g2012", "-s", "probe", "-o", "driver.vvp", "probe.v"], cwd=folder, limits=_LIMITS
+        )
         found = _TRANSLATE.search(made.stdout + made.stderr)
         if found is None or not (folder / "driver.vvp").exists():
             return None

@@ -87,7 +87,9 @@ def execute(
         "is_scratch": is_scratch,
         "stdin": None if stdin is None else stdin.encode("utf-8", "surrogatepass"),
         "readable": list(readable),
-        "view": _view(shown, readable, any(limit.proc for limit in limits), is_scratch) if level == "bubblewrap" else None,
+        "view": _view(shown, readable, any(limit.proc for limit in limits), is_scratch)
+        if level == "bubblewrap"
+        else None,
         "steps": [
             {
                 "program": program,
@@ -122,9 +124,7 @@ def _find(program: str, path: str) -> str:
 
 def _view(folder: str, readable: Sequence[str], proc: bool, is_shared: bool) -> list[str]:
     as_root = os.geteuid() == 0
-    return bubblewrap.arguments(
-        *find_bubblewrap(), folder, readable, as_root=as_root, proc=proc, is_tmp=not is_shared
-    )
+    return bubblewrap.arguments(*find_bubblewrap(), folder, readable, as_root=as_root, proc=proc, is_tmp=not is_shared)
 
 
 @functools.cache

@@ -217,6 +217,10 @@ def _ended(worker: _Worker, status: int | None) -> Outcome:
     if status == -signal.SIGPROF:
         return Outcome("spent", detail="processor time")
     limit = worker.task.memory_mb if worker.task is not None else None
-    if status in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL) and limit is not None and worker.most_mb > limit // 4:
+    if (
+        status in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL)
+        and limit is not None
+        and worker.most_mb > limit // 4
+    ):
         return Outcome("spent", detail=f"memory: {worker.most_mb} MiB when its process ended")
     return Outcome("crashed", detail=f"worker ended with status {status}")

@@ -206,8 +206,13 @@ def verilator() -> Finding:
     for text, is_right in ((GOOD, True), (BAD, False)):
         with sandbox.scratch() as folder:
             (folder / "half.v").write_text(text, encoding="utf-8")
-            lint = sandbox.run([program.path, "--lint-only", "half.v"], cwd=folder, limits=tool.COMPILE_LIMITS, env=program.env())
-        _expect((lint.returncode == 0) is is_right, f"lint says the contrary of a right or wrong module: {lint.stderr[:300]}")
+            lint = sandbox.run(
+                [program.path, "--lint-only", "half.v"], cwd=folder, limits=tool.COMPILE_LIMITS, env=program.env()
+            )
+        _expect(
+            (lint.returncode == 0) is is_right,
+            f"lint says the contrary of a right or wrong module: {lint.stderr[:300]}",
+        )
     return version, "lints"
 
 

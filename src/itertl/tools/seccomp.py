@@ -85,7 +85,7 @@ _Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, k
 
 
 def architecture(libc: ctypes.CDLL) -> str | None:
-    """"x86_64" or "aarch64" where the filter exists for this machine and its kernel takes filters, otherwise None."""
+    """ "x86_64" or "aarch64" where the filter exists for this machine and its kernel takes filters, otherwise None."""
     machine = os.uname().machine
     if sys.platform != "linux" or machine not in _AUDIT or sys.maxsize <= 2**32:
         return None
@@ -102,7 +102,11 @@ def assemble(machine: str, *, single: bool, read_only: bool, guard_owner: bool, 
     ``guard_signals``: signals reach the tool's own group alone.
     """
     column = 0 if machine == "x86_64" else 1
-    refused = [*_ALWAYS.values(), *(_OWNER.values() if guard_owner else ()), *(_SIGNALS.values() if guard_signals else ())]
+    refused = [
+        *_ALWAYS.values(),
+        *(_OWNER.values() if guard_owner else ()),
+        *(_SIGNALS.values() if guard_signals else ()),
+    ]
     if single:
         refused += _FORKS.values()
     if read_only:
@@ -133,7 +137,9 @@ def _by_arguments(column: int, single: bool, read_only: bool, guard_signals: boo
     """Calls that are refused for some arguments. Each part begins and ends with the call's number loaded."""
     parts: list[_Instruction] = []
     if not single:
-        parts += _when(_FORKS["clone"][column], 0, [(_SET, 0, 1, _NEW_NAMESPACES), (_RETURN, 0, 0, _ERRNO | errno.EPERM)])
+        parts += _when(
+            _FORKS["clone"][column], 0, [(_SET, 0, 1, _NEW_NAMESPACES), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
+        )
     writing = [(_SET, 0, 1, _O_CREAT_OR_WRITE), (_RETURN, 0, 0, _ERRNO | errno.EACCES)]
     opening = [
         *(writing if read_only else ()),

@@ -69,7 +69,9 @@ def parse(code: str, *, macros: Sequence[str] = ()) -> Unit:
     pyslang = library()
     source = pyslang.SourceManager()
     text = code.encode("utf-8", "replace").decode("utf-8")
-    tree = pyslang.syntax.SyntaxTree.fromFileInMemory(text, source, "design.sv", "design.sv", _options(pyslang, None, macros))
+    tree = pyslang.syntax.SyntaxTree.fromFileInMemory(
+        text, source, "design.sv", "design.sv", _options(pyslang, None, macros)
+    )
     error = _first_error(pyslang, source, tree.diagnostics)
     return Unit(tree, source, tuple(_module_names(pyslang, tree)), error)
 
@@ -106,7 +108,11 @@ def troubles(code: str, top: str | None) -> list[Trouble]:
     if not found:
         compilation = pyslang.ast.Compilation(_options(pyslang, top))
         compilation.addSyntaxTree(unit.tree)
-        found = [d for d in compilation.getAllDiagnostics() if d.isError()] if not _is_too_large(compilation.getRoot()) else []
+        found = (
+            [d for d in compilation.getAllDiagnostics() if d.isError()]
+            if not _is_too_large(compilation.getRoot())
+            else []
+        )
     text = code.encode("utf-8", "replace")
     return [
         Trouble(
@@ -128,7 +134,9 @@ def _is_too_large(root: Any) -> bool:
             if count > MAX_PARTS:
                 return True
             kind = part.kind.name
-            if kind in ("Instance", "GenerateBlockArray", "InstanceArray") or (kind == "GenerateBlock" and not part.isUninstantiated):
+            if kind in ("Instance", "GenerateBlockArray", "InstanceArray") or (
+                kind == "GenerateBlock" and not part.isUninstantiated
+            ):
                 waiting.append(part)
     return False
 

@@ -186,7 +186,10 @@ class _Native:
 
     def __init__(self) -> None:
         address = libc().mmap
-        address.restype, address.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+        address.restype, address.argtypes = (
+            ctypes.c_void_p,
+            [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long],
+        )
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         page = address(None, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
         if page in (None, ctypes.c_void_p(-1).value):

@@ -138,4 +138,6 @@ def simulate(
         binary = folder / "obj" / "simulation"
         if compiled.returncode != 0 or not binary.exists():
             return Simulation(compiled, None)
-        return Simulation(compiled, sandbox.run([str(binary), f"+verilator+seed+{SEED}"], cwd=folder, limits=run_limits))
+        return Simulation(
+            compiled, sandbox.run([str(binary), f"+verilator+seed+{SEED}"], cwd=folder, limits=run_limits)
+        )

@@ -18,7 +18,9 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 NAME = "itertl_rows"
-Rows = tuple[tuple[tuple[int, tuple[int, ...]], ...], ...]  # of each row, its pieces: tokens of prompt, of each response
+Rows = tuple[
+    tuple[tuple[int, tuple[int, ...]], ...], ...
+]  # of each row, its pieces: tokens of prompt, of each response
 
 
 def register() -> None:
@@ -33,17 +35,29 @@ def attend(
 ) -> tuple[Tensor, None]:  # fmt: skip
     """transformers' attention interface: query [B, H, L, D], key and value [B, H', L, D] -> [B, L, H, D]."""
     rows: Rows | None = getattr(attention_mask, "rows", None)
-    if rows is None or key.shape[2] != query.shape[2] or kwargs.get("position_bias") is not None or kwargs.get("softcap"):
+    if (
+        rows is None
+        or key.shape[2] != query.shape[2]
+        or kwargs.get("position_bias") is not None
+        or kwargs.get("softcap")
+    ):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs)
     # keys and values stay as few as they are: copies for each query head took 0.1 of 1.9 GB in the fixed shape of the benchmark
-    options = {"dropout_p": dropout if module.training else 0.0, "scale": scaling, "enable_gqa": key.shape[1] != query.shape[1]}
+    options = {
+        "dropout_p": dropout if module.training else 0.0,
+        "scale": scaling,
+        "enable_gqa": key.shape[1] != query.shape[1],
+    }
     done = [
-        _row(query[number, None], key[number, None], value[number, None], pieces, options) for number, pieces in enumerate(rows)
+        _row(query[number, None], key[number, None], value[number, None], pieces, options)
+        for number, pieces in enumerate(rows)
     ]
     return torch.cat(done).transpose(1, 2).contiguous(), None
 
 
-def _row(query: Tensor, key: Tensor, value: Tensor, pieces: tuple[tuple[int, tuple[int, ...]], ...], options: dict[str, Any]) -> Tensor:
+def _row(
+    query: Tensor, key: Tensor, value: Tensor, pieces: tuple[tuple[int, tuple[int, ...]], ...], options: dict[str, Any]
+) -> Tensor:
     """One row, [1, H, L, D]. ``split`` and ``cat`` rather than slices, whose gradients would each be as long as the row."""
     sizes = [size for prompt, responses in pieces for size in (prompt, *responses)]
     padding = query.shape[2] - sum(sizes)

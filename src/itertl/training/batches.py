@@ -74,7 +74,9 @@ class Group:
         last = len(self.responses) - 1
         if method.ce_target == "reference":
             return last
-        choices = [k for k in range(last + (method.ce_target == "best")) if len(self.responses[k].token_ids) > 1 or k == last]
+        choices = [
+            k for k in range(last + (method.ce_target == "best")) if len(self.responses[k].token_ids) > 1 or k == last
+        ]
         return max(choices, key=lambda index: (self.responses[index].z, index), default=None)
 
     def members(self) -> tuple[int, ...]:
@@ -125,7 +127,11 @@ class GroupSet:
         """SHA-256 over ids, scores and tokens of every group."""
         sha = hashlib.sha256()
         for g in self.groups:
-            sha.update(repr((g.problem_id, g.prompt_ids, [(r.token_ids, r.z, r.is_reference) for r in g.responses])).encode("utf-8", "surrogatepass"))
+            sha.update(
+                repr((g.problem_id, g.prompt_ids, [(r.token_ids, r.z, r.is_reference) for r in g.responses])).encode(
+                    "utf-8", "surrogatepass"
+                )
+            )
         return sha.hexdigest()
 
     def num_pairs(self) -> int:
@@ -187,7 +193,9 @@ def by_problem_id(scored: Sequence[Scored], problems: Sequence[Problem]) -> Mapp
     if len(table) != len(problems):
         ids = [problem.id for problem in problems]
         twice = sorted({ident for ident in ids if ids.count(ident) > 1})
-        raise DataError(f"problems given twice: {', '.join(twice[:5])}; keep one of each (itertl data audit finds them)")
+        raise DataError(
+            f"problems given twice: {', '.join(twice[:5])}; keep one of each (itertl data audit finds them)"
+        )
     for row in scored:
         if row.candidate.problem_id not in table:
             raise DataError(
@@ -216,7 +224,9 @@ def _build_one(
         return None
     encoded = encode_prompt(problem, prompt, tokenizer)
     if not encoded.token_ids:
-        raise DataError(f"problem {problem.id}: its prompt encodes to no token; give it an instruction or a prompt.template")
+        raise DataError(
+            f"problem {problem.id}: its prompt encodes to no token; give it an instruction or a prompt.template"
+        )
     limit, room = train.max_length, train.max_length - len(encoded.token_ids)
     if room < 1 or (method.max_prompt_share < 1 and len(encoded.token_ids) >= method.max_prompt_share * limit):
         counts.prompts_too_long += 1

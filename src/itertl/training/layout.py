@@ -131,7 +131,9 @@ def _measure_leaking(policy: Policy, *, hidden: bool) -> list[Tensor]:
     pieces = _pieces(policy.model.get_input_embeddings().num_embeddings)
     joined = [Piece(p.group, p.prompt_ids, (tuple(t for r in p.responses for t in r),), (0,)) for p in pieces]
     with _as(policy, packed=False, hidden=hidden), torch.no_grad():
-        found = response_logprobs(policy, [collate(tuple((piece,) for piece in joined))], next(policy.parameters()).device)
+        found = response_logprobs(
+            policy, [collate(tuple((piece,) for piece in joined))], next(policy.parameters()).device
+        )
     return [part.cpu() for piece in pieces for part in found[piece.group, 0].split([len(r) for r in piece.responses])]
 
 

@@ -49,7 +49,9 @@ class Method:
     @property
     def uses_ce(self) -> bool:
         """Whether a cross-entropy is computed: for itself, or as λ of the ranking."""
-        return self.ce_weight != 0 or (isinstance(self.ranking_weight, str) and self.terms not in ("none", "policy-gradient"))
+        return self.ce_weight != 0 or (
+            isinstance(self.ranking_weight, str) and self.terms not in ("none", "policy-gradient")
+        )
 
     @property
     def needs_initial(self) -> bool:

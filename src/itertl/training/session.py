@@ -235,7 +235,10 @@ def _choose_attention(model: Any, config: TrainConfig) -> None:
     torch.backends.cuda.enable_cudnn_sdp(False)
     if config.attention == "flex":
         model.set_attn_implementation("flex_attention")
-    elif not torch.cuda.is_available() and getattr(model.config.get_text_config(), "_attn_implementation", None) == "sdpa":
+    elif (
+        not torch.cuda.is_available()
+        and getattr(model.config.get_text_config(), "_attn_implementation", None) == "sdpa"
+    ):
         attention.register()
         model.set_attn_implementation(attention.NAME)
 
@@ -296,17 +299,23 @@ def _accelerator(config: TrainConfig, tracking_dir: Path | None) -> Any:
 def _refuse_unsupported(accelerator: Any, config: TrainConfig) -> None:
     kind = _kind(accelerator)
     if kind == "MEGATRON_LM":
-        raise UsageError(f"training runs on one process, DDP, FSDP or DeepSpeed, not {kind}; choose FSDP in `accelerate config`")
+        raise UsageError(
+            f"training runs on one process, DDP, FSDP or DeepSpeed, not {kind}; choose FSDP in `accelerate config`"
+        )
     if kind == "DEEPSPEED":
         _set_up_deepspeed(accelerator.deepspeed_plugin, config)
     if config.lora and config.lora.quantize and _is_sharded(accelerator):
-        raise RecipeError("train.lora.quantize: weights in 4 bits are not cut into pieces; launch with DDP, or set it to null")
+        raise RecipeError(
+            "train.lora.quantize: weights in 4 bits are not cut into pieces; launch with DDP, or set it to null"
+        )
 
 
 def _set_up_deepspeed(plugin: Any, config: TrainConfig) -> None:
     """Micro-batches are this loop's, so is the moment of a step; the engine clips."""
     if plugin.zero_stage not in (1, 2):
-        raise UsageError(f"DeepSpeed runs with ZeRO stage 1 or 2, not {plugin.zero_stage}; for weights in pieces choose FSDP in `accelerate config`")
+        raise UsageError(
+            f"DeepSpeed runs with ZeRO stage 1 or 2, not {plugin.zero_stage}; for weights in pieces choose FSDP in `accelerate config`"
+        )
     if config.precision == "fp16":
         raise RecipeError("train.precision: fp16 under DeepSpeed scales losses out of this loop's sight; use bf16")
     plugin.deepspeed_config |= {

@@ -87,7 +87,9 @@ def _begin(inputs: TrainInputs, loaded: Loaded, say: Callable[[object], None]) -
     _check_ids(groups.groups, samples, loaded.vocabulary)
     digest = _digest(inputs, groups, samples, loaded.state_layout)
     session = open_session(loaded, config, longest=_longest(groups.groups, samples), say=say)
-    return Round(inputs, session, tokenizer, groups, samples, digest, Progress(), time.monotonic(), session.layout.budget)
+    return Round(
+        inputs, session, tokenizer, groups, samples, digest, Progress(), time.monotonic(), session.layout.budget
+    )
 
 
 def _longest(groups: Sequence[Group], samples: Sequence[Piece]) -> int:
@@ -234,7 +236,11 @@ def _finish(current: Round) -> TrainResult:
             "train.max_grad_norm"
         )
     result = _result(current, shift(current.samples, progress.old_logp, new))
-    form = inputs.prompt if any(p.header.strip() for p in inputs.problems) else inputs.prompt.model_copy(update={"header": "omit"})
+    form = (
+        inputs.prompt
+        if any(p.header.strip() for p in inputs.problems)
+        else inputs.prompt.model_copy(update={"header": "omit"})
+    )
     save_checkpoint(session, current.tokenizer, inputs.out, dtype=inputs.dtype, prompt=form)
     if session.accelerator.is_main_process:
         storage.write_records(inputs.log, progress.rows)

@@ -60,7 +60,9 @@ def one_point_mutants(text: str) -> Iterator[Mutant]:
     if unit.error:
         return
     source, seen = text.encode("utf-8", "replace"), {text}
-    for edit in sorted(_edits(unit.tree.root, source), key=lambda e: (e.start, e.end, e.kind != "resets", e.kind, e.text)):
+    for edit in sorted(
+        _edits(unit.tree.root, source), key=lambda e: (e.start, e.end, e.kind != "resets", e.kind, e.text)
+    ):
         was = source[edit.start : edit.end].decode("utf-8", "replace")
         changed = (source[: edit.start] + edit.text.encode() + source[edit.end :]).decode("utf-8", "replace")
         if changed not in seen:

@@ -125,7 +125,10 @@ def _needed(body: Any) -> set[str]:
     local: set[str] = set()
 
     def look(node: Any) -> None:
-        if node.kind.name == "NamedValue" and getattr(getattr(node.symbol, "lifetime", None), "name", "") == "Automatic":
+        if (
+            node.kind.name == "NamedValue"
+            and getattr(getattr(node.symbol, "lifetime", None), "name", "") == "Automatic"
+        ):
             local.add(node.symbol.hierarchicalPath)
 
     walk(body, look)

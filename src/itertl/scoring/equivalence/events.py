@@ -141,7 +141,9 @@ def _set_in(process: Process) -> set[str]:
 
 def _holds(run: Flow) -> bool:
     """Whether the process is a latch: there is a way through it that leaves a bit as it was."""
-    return any(bits & ~(run.at_end.get(path, 0) | run.at_end.get(flow.LATER + path, 0)) for path, bits in run.written.items())
+    return any(
+        bits & ~(run.at_end.get(path, 0) | run.at_end.get(flow.LATER + path, 0)) for path, bits in run.written.items()
+    )
 
 
 def _latch(run: Flow, netlist: Netlist, settled: set[str]) -> Iterator[str]:
@@ -171,7 +173,12 @@ def _late_copies(netlist: Netlist, delayed: set[str], roots: set[str]) -> Iterat
 
 def _two_states(instance: Any, netlist: Netlist) -> Iterator[str]:
     """Registers of a type without X, whose first value is 0 in a simulator and anything in a netlist."""
-    kept = {path for process in netlist.processes if process.is_clocked and (run := _followed(process)) for path in run.delayed}
+    kept = {
+        path
+        for process in netlist.processes
+        if process.is_clocked and (run := _followed(process))
+        for path in run.delayed
+    }
     found: list[str] = []
 
     def look(node: Any) -> None:
@@ -199,7 +206,11 @@ def downstream(paths: Iterable[str], netlist: Netlist) -> set[str]:
     reached = set(paths)
     grown = True
     while grown:
-        more = {t for t, drivers in netlist.drivers.items() if t not in reached and any(d.sources & reached for d in drivers)}
+        more = {
+            t
+            for t, drivers in netlist.drivers.items()
+            if t not in reached and any(d.sources & reached for d in drivers)
+        }
         reached |= more
         grown = bool(more)
     return reached
@@ -235,9 +246,20 @@ def _swallows_x(instance: Any) -> str:
 
     def look(node: Any) -> None:
         kind = node.kind.name
-        if kind in ("Variable", "FormalArgument", "Net") and node.type.isIntegral and not node.type.isFourState and node.hierarchicalPath not in counted:
+        if (
+            kind in ("Variable", "FormalArgument", "Net")
+            and node.type.isIntegral
+            and not node.type.isFourState
+            and node.hierarchicalPath not in counted
+        ):
             found.append(f"{node.name}, of a type without X")
-        elif kind == "Conversion" and node.type.isIntegral and not node.type.isFourState and node.operand.type.isFourState and reads(node.operand) - counted:
+        elif (
+            kind == "Conversion"
+            and node.type.isIntegral
+            and not node.type.isFourState
+            and node.operand.type.isFourState
+            and reads(node.operand) - counted
+        ):
             found.append("a cast to a type without X")
 
     walk(instance, loops)
@@ -247,4 +269,8 @@ def _swallows_x(instance: Any) -> str:
 
 def parameters(wanted: Interface) -> str:
     """A parameter that a user of the reference would set: a proof at its default tells nothing of its other values, or ""."""
-    return f"parameter {wanted.tunable[0]} of the reference may be set, and a proof speaks of one value" if wanted.tunable else ""
+    return (
+        f"parameter {wanted.tunable[0]} of the reference may be set, and a proof speaks of one value"
+        if wanted.tunable
+        else ""
+    )

@@ -24,7 +24,12 @@ _REGISTERS = ("$dff", "$sdff", "$adff", "$aldff", "$ff", "$_DFF", "$_SDFF", "$_A
 _ASYNC = {"ARST": "ARST_POLARITY", "SET": "SET_POLARITY", "CLR": "CLR_POLARITY", "ALOAD": "ALOAD_POLARITY"}
 _INVERTERS = ("$not", "$logic_not", "$_NOT_")
 _BUFFERS = ("$reduce_or", "$reduce_and", "$reduce_bool", "$pos", "$buf")
-_REFUSED = {"$tribuf": "a tristate driver", "$_TBUF_": "a tristate driver", "$mem_v2": "a memory", "$print": "a printing task"}
+_REFUSED = {
+    "$tribuf": "a tristate driver",
+    "$_TBUF_": "a tristate driver",
+    "$mem_v2": "a memory",
+    "$print": "a printing task",
+}
 _MAKES_X = frozenset({"$div", "$mod", "$divfloor", "$modfloor", "$pow", "$shiftx"})
 MAX_CELLS = 60_000
 
@@ -93,7 +98,9 @@ def read(path: Path) -> Flat:
     module = _tables(content)
     memory = module.memory
     return Flat(
-        ports=tuple(FlatPort(name, port["direction"] == "input", len(port["bits"])) for name, port in module.ports.items()),
+        ports=tuple(
+            FlatPort(name, port["direction"] == "input", len(port["bits"])) for name, port in module.ports.items()
+        ),
         state=tuple(bit for cell in memory for bit in cell["connections"]["Q"] if isinstance(bit, int)),
         has_state=bool(memory),
         has_latch=any(_is(cell, _LATCHES) for cell in memory),
@@ -121,7 +128,9 @@ def decide(path: Path, attribute: str) -> None:
     cells: dict[str, Any] = module["cells"]
     nets = [*module["ports"].values(), *module["netnames"].values()]
     pins = [bits for cell in cells.values() for bits in cell["connections"].values()]
-    free = 1 + max((bit for bits in (*(net["bits"] for net in nets), *pins) for bit in bits if isinstance(bit, int)), default=1)
+    free = 1 + max(
+        (bit for bits in (*(net["bits"] for net in nets), *pins) for bit in bits if isinstance(bit, int)), default=1
+    )
     for number, cell in enumerate([cell for cell in cells.values() if attribute in cell["attributes"]]):
         select = cell["connections"]["S"]
         chosen = list(range(free, free + len(select)))
@@ -167,12 +176,19 @@ def _tables(content: Any) -> _Module:
     for name, port in ports.items():
         if port["direction"] == "inout":
             raise Unprovable(f"port {name} is bidirectional")
-    inputs = {bit: (name, index) for name, port in ports.items() if port["direction"] == "input" for index, bit in enumerate(port["bits"])}
+    inputs = {
+        bit: (name, index)
+        for name, port in ports.items()
+        if port["direction"] == "input"
+        for index, bit in enumerate(port["bits"])
+    }
     from_outside = [bit for port in ports.values() if port["direction"] == "input" for bit in port["bits"]]
     driven = [*from_outside, *(bit for cell in cells for _, bits in _pins(cell, "output") for bit in bits)]
     if len(set(driven)) < len(driven) or any(isinstance(bit, str) for bit in driven):
         raise Unprovable("a signal with several drivers")
-    if any("z" in bits for cell in cells for bits in cell["connections"].values()) or any("z" in p["bits"] for p in ports.values()):
+    if any("z" in bits for cell in cells for bits in cell["connections"].values()) or any(
+        "z" in p["bits"] for p in ports.values()
+    ):
         raise Unprovable("a value of high impedance")
     drivers = {bit: cell for cell in cells for _, bits in _pins(cell, "output") for bit in bits}
     return _Module(ports, cells, inputs, drivers)
@@ -192,13 +208,17 @@ def _trigger(module: _Module, memory: list[Cell]) -> Trigger | None:
         return None
     [trigger] = followed
     assert trigger is not None
-    nets = {bit for bit, _ in clocks} | {bit for bit, place in module.inputs.items() if place == (trigger.port, trigger.index)}
+    nets = {bit for bit, _ in clocks} | {
+        bit for bit, place in module.inputs.items() if place == (trigger.port, trigger.index)
+    }
     readers = sum(
         bit in nets for cell in module.cells for port, bits in _pins(cell, "input") if port != "CLK" or not _is(cell, _REGISTERS)
         for bit in bits
     )  # fmt: skip
     inverters = len(nets) - 1
-    is_output = any(bit in nets for port in module.ports.values() if port["direction"] == "output" for bit in port["bits"])
+    is_output = any(
+        bit in nets for port in module.ports.values() if port["direction"] == "output" for bit in port["bits"]
+    )
     return None if readers > inverters or is_output else trigger
 
 
@@ -272,7 +292,11 @@ def _open(module: _Module, content: Any) -> str:
     """The name of a signal that some cell reads and nothing drives: high impedance in a simulator, an X in a netlist."""
     read = {bit for cell in module.cells for _, bits in _pins(cell, "input") for bit in bits if isinstance(bit, int)}
     lacking = read - module.inputs.keys() - module.drivers.keys()
-    return next((name for name, net in content["netnames"].items() if lacking.intersection(net["bits"])), "a signal") if lacking else ""
+    return (
+        next((name for name, net in content["netnames"].items() if lacking.intersection(net["bits"])), "a signal")
+        if lacking
+        else ""
+    )
 
 
 def _has_init(memory: list[Cell], content: Any) -> bool:

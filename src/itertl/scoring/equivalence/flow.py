@@ -161,7 +161,9 @@ class _Run:
         for _, read, _ in ends:
             for path, bits in read.items():
                 self.early[path] = self.early.get(path, 0) | bits
-        self.numbers = {name: value for name, value in ends[0][2].items() if all(end[2].get(name) == value for end in ends)}
+        self.numbers = {
+            name: value for name, value in ends[0][2].items() if all(end[2].get(name) == value for end in ends)
+        }
 
     def loop(self, node: Any, kind: str) -> None:
         outer, self.breaks = self.breaks, []
@@ -208,7 +210,9 @@ class _Run:
                 self.read(inner.operand)
                 self.write(inner.operand, is_delayed=False)
                 if value is not None and bare(inner.operand).kind.name in _VALUES:
-                    self.note(bare(inner.operand).symbol.hierarchicalPath, value + (1 if "ncrement" in inner.op.name else -1))
+                    self.note(
+                        bare(inner.operand).symbol.hierarchicalPath, value + (1 if "ncrement" in inner.op.name else -1)
+                    )
             elif kind in _VALUES or kind in _SELECTS:
                 self.read(inner)
             else:
@@ -331,7 +335,8 @@ class _Run:
             if any(part is None for part in parts):
                 return None
             if kind == "UnaryOp":
-                return -parts[0] if node.op.name == "Minus" else int(not parts[0]) if node.op.name == "LogicalNot" else None  # type: ignore[operator]
+                only = int(parts[0] or 0)
+                return {"Minus": -only, "LogicalNot": int(not only)}.get(node.op.name)
             apply = _ARITHMETIC.get(node.op.name)
             return None if apply is None else int(apply(parts[0], parts[1]))  # type: ignore[arg-type]
         value: Any = node.constant if node.constant is not None else getattr(node, "value", None)

@@ -74,7 +74,9 @@ def prove(reference: Design, candidate: Design, *, cpu_s: int = CPU_S) -> Proof:
     begin = script.start(wanted)
     found = _prove(reference, candidate, replace(begin, is_late=True), cpu_s)
     if found.outcome is not Outcome.PROVEN and begin.resets:
-        held = _prove(reference, candidate, begin, cpu_s)  # its counterexample begins with the reset, as a simulation does
+        held = _prove(
+            reference, candidate, begin, cpu_s
+        )  # its counterexample begins with the reset, as a simulation does
         if held.outcome is not Outcome.PROVEN:
             return held
         if not found.is_references:
@@ -163,7 +165,13 @@ def _parts(folder: Path, begin: Start, designs: Designs) -> Iterator[list[str]]:
         return _end(folder, Proof(Outcome.PORTS, difference))
     for name, side in ((REFERENCE, gold), (CANDIDATE, gate)):
         tests = (events.x_test(text, designs[name][0].top) for text in _texts(designs[name]))
-        why = f"{side.open} is read and nothing drives it" if side.open else next(filter(None, tests), "") if side.may_be_x else ""
+        why = (
+            f"{side.open} is read and nothing drives it"
+            if side.open
+            else next(filter(None, tests), "")
+            if side.may_be_x
+            else ""
+        )
         if why:
             return _end(folder, _unsupported(name, why))
     style, may_be_x = flat.style(gold, gate), gold.may_be_x or gate.may_be_x
@@ -268,6 +276,9 @@ def _begun(steps: Steps, gold: Flat, begin: Start, style: Style) -> Steps:
     widths = {port.name: port.width for port in gold.ports}
     fixed = begin.steps(style)
     return tuple(
-        {name: (begin.value(name, widths[name], number, style) if number < fixed else None) or bits for name, bits in step.items()}
+        {
+            name: (begin.value(name, widths[name], number, style) if number < fixed else None) or bits
+            for name, bits in step.items()
+        }
         for number, step in enumerate(steps)
     )

@@ -28,7 +28,9 @@ _SEED = "ITERTL_VECTORS_SEED"
 _SOLVE_S, _MOST_STEPS = 8, 40
 _LIMITS = Limits(wall_s=60, cpu_s=20, memory_mb=3072, file_mb=64, proc=True)
 _PROVEN = re.compile(r"Induction step proven: SUCCESS|SAT proof finished - no model found: SUCCESS")
-_DIFFERS = re.compile(r"SAT temporal induction proof finished - model found for base case: FAIL|SAT proof finished - model found: FAIL")
+_DIFFERS = re.compile(
+    r"SAT temporal induction proof finished - model found for base case: FAIL|SAT proof finished - model found: FAIL"
+)
 _SIDES = ("gold", "gate")
 
 
@@ -59,7 +61,9 @@ def induced(item: ScoreItem) -> str:
                 (folder / f"{side}.v").write_text(for_yosys(design.text, top), encoding="utf-8", errors="replace")
             except (interface.Unsupported, ValueError):
                 return "open"
-            clocks.append(None if seen.has_latch or len(seen.clocks) > 1 else [(clock.name, clock.edges) for clock in seen.clocks])
+            clocks.append(
+                None if seen.has_latch or len(seen.clocks) > 1 else [(clock.name, clock.edges) for clock in seen.clocks]
+            )
         yosys.passes(folder, [_script(is_plain=clocks[0] is not None and clocks[0] == clocks[1])], _LIMITS)
         path = folder / "said.txt"
         said = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
@@ -70,7 +74,12 @@ def _script(*, is_plain: bool) -> list[str]:
     """``is_plain``: one clock, of the same edges in both, so that a step is a cycle; else a step is any change of any input."""
     lines: list[str] = []
     for side in _SIDES:
-        lines += [f"read_verilog -sv -noassert -noassume -norestrict -nodisplay {side}.v", f"hierarchy -check -top {TOP}", "proc", "flatten"]
+        lines += [
+            f"read_verilog -sv -noassert -noassume -norestrict -nodisplay {side}.v",
+            f"hierarchy -check -top {TOP}",
+            "proc",
+            "flatten",
+        ]
         lines += ["memory_map", "opt_clean", f"rename {TOP} {side}", f"design -stash {side}"]
     lines += [f"design -copy-from {side} -as {side} {side}" for side in _SIDES]
     lines += ["miter -equiv -flatten -ignore_gold_x gold gate miter", "hierarchy -check -top miter"]
@@ -105,13 +114,18 @@ def recheck(
     result = list(taken)
     payloads = [items[number] for number in proven]
     for place, outcome in map_unordered(
-        "itertl.scoring.equivalence.recheck:again", payloads, num_workers=num_workers, timeout_s=len(SEEDS) * timeout_s + _LIMITS.wall_s
+        "itertl.scoring.equivalence.recheck:again",
+        payloads,
+        num_workers=num_workers,
+        timeout_s=len(SEEDS) * timeout_s + _LIMITS.wall_s,
     ):
         said, difference = outcome.value if outcome.status == "ok" else ("open", "")
         counts[said] += 1
         if difference:
             number = proven[place]
-            result[number] = tuple(_contradicted(score, difference) if _is_proof(score) else score for score in taken[number])
+            result[number] = tuple(
+                _contradicted(score, difference) if _is_proof(score) else score for score in taken[number]
+            )
     return result, counts
 
 
@@ -120,5 +134,9 @@ def _is_proof(score: Score) -> bool:
 
 
 def _contradicted(score: Score, difference: str) -> Score:
-    changed: dict[str, Any] = {"value": None, "verdict": Verdict.UNDECIDED, "detail": cut(f"unknown: proven, but {difference}")}
+    changed: dict[str, Any] = {
+        "value": None,
+        "verdict": Verdict.UNDECIDED,
+        "detail": cut(f"unknown: proven, but {difference}"),
+    }
     return score.model_copy(update=changed)

@@ -49,7 +49,9 @@ class Example:
     overlooks_x: bool
 
     def text(self) -> str:
-        return json.dumps({"words": [f"{word:x}" for word in self.words], "begun": self.begun, "overlooks_x": self.overlooks_x})
+        return json.dumps(
+            {"words": [f"{word:x}" for word in self.words], "begun": self.begun, "overlooks_x": self.overlooks_x}
+        )
 
 
 def read_example(text: str) -> Example:
@@ -83,7 +85,9 @@ def replay(reference: str, candidate: str, interface: Interface, shown: Example)
     return describe(Run({}, interface, stimulus, bench, wanted.outputs, expected), outputs, compared)
 
 
-def meet_all(items: Sequence[ScoreItem], taken: Sequence[tuple[Score, ...]], *, num_workers: int, timeout_s: float) -> list[tuple[Score, ...]]:
+def meet_all(
+    items: Sequence[ScoreItem], taken: Sequence[tuple[Score, ...]], *, num_workers: int, timeout_s: float
+) -> list[tuple[Score, ...]]:
     """The scores, where a candidate that no proof decides is refuted if a counterexample of another one to the same reference is one
     to it. Raises ToolMissing, ToolFailed."""
     examples: dict[tuple[str | None, str | None], dict[str, None]] = {}
@@ -98,9 +102,15 @@ def meet_all(items: Sequence[ScoreItem], taken: Sequence[tuple[Score, ...]], *, 
             asked.setdefault((item, tuple(sorted(shown)[:_MOST_EXAMPLES])), []).append(number)
     result = list(taken)
     payloads = list(asked)
-    for place, done in map_unordered("itertl.scoring.equivalence.replay:meet", payloads, num_workers=num_workers, timeout_s=timeout_s) if asked else ():
+    for place, done in (
+        map_unordered("itertl.scoring.equivalence.replay:meet", payloads, num_workers=num_workers, timeout_s=timeout_s)
+        if asked
+        else ()
+    ):
         for number in asked[payloads[place]] if done.status == "ok" and done.value else ():
-            result[number] = tuple(_refuted(score, *done.value) if _is_open(score) else score for score in taken[number])
+            result[number] = tuple(
+                _refuted(score, *done.value) if _is_open(score) else score for score in taken[number]
+            )
     return result
 
 
@@ -133,7 +143,9 @@ def _is_open(score: Score) -> bool:
 
 def _refuted(score: Score, difference: str, shown: str) -> Score:
     changed: dict[str, Any] = {"value": 0.0, "verdict": Verdict.WRONG_OUTPUT, "counterexample": shown}
-    return score.model_copy(update={**changed, "detail": cut(f"refuted: by the counterexample of another candidate: {difference}")})
+    return score.model_copy(
+        update={**changed, "detail": cut(f"refuted: by the counterexample of another candidate: {difference}")}
+    )
 
 
 def _overlooked(wanted: tuple[str, ...], found: tuple[str, ...]) -> tuple[str, ...]:

@@ -33,7 +33,9 @@ def for_yosys(text: str, top: str, name: str = TOP) -> str:
     def look(node: Any) -> None:
         kind = node.kind.name
         if kind in ("ModuleHeader", "NamedBlockClause"):
-            is_end = kind == "NamedBlockClause" and node.parent is not None and node.parent.kind.name == "ModuleDeclaration"
+            is_end = (
+                kind == "NamedBlockClause" and node.parent is not None and node.parent.kind.name == "ModuleDeclaration"
+            )
             if node.name.valueText == top and (kind == "ModuleHeader" or is_end):
                 edits.append((*_span(node.name), name))
         elif kind == "HierarchyInstantiation" and node.type.valueText == top:

@@ -43,7 +43,13 @@ def score(item: ScoreItem) -> Score:
 
     def result(value: float | None, verdict: Verdict, detail: str, shown: str = "") -> Score:
         return Score(
-            scorer="equivalence", value=value, verdict=verdict, detail=cut(detail), tool="yosys", tool_version=used, counterexample=shown
+            scorer="equivalence",
+            value=value,
+            verdict=verdict,
+            detail=cut(detail),
+            tool="yosys",
+            tool_version=used,
+            counterexample=shown,
         )
 
     simulation = simulated(item)

@@ -16,7 +16,10 @@ from itertl.scoring.equivalence.rewrite import TOP
 from itertl.scoring.interface import Interface
 
 REFERENCE, CANDIDATE, MITER, STATE = "gold", "gate", "miter", "itertl_state"
-ASKED, DECIDED = "itertl_asked", "itertl_decided"  # attributes of multiplexers: of a ``?:``, and of an ``if`` or ``case``
+ASKED, DECIDED = (
+    "itertl_asked",
+    "itertl_decided",
+)  # attributes of multiplexers: of a ``?:``, and of an ``if`` or ``case``
 CONFLICT = "multiple conflicting drivers"  # as Yosys's check says it
 DIFFERS, KNOWN, SETTLED = "differs", "known", "settled"  # the miter's outputs
 # an X in a & ~a stays one until it is encoded: opt_expr would make it a 0
@@ -119,12 +122,17 @@ def miter(reference: Flat, may_be_x: bool, style: Style, begin: Start) -> str:
 def _begun(inputs: Sequence[FlatPort], style: Style, begin: Start) -> list[str]:
     """``begun``, and the designs' inputs: fixed until then where the start fixes them. ``t0`` is 1 in the first step alone."""
     if begin.is_late and begin.resets and style is not Style.COMBINATIONAL:
-        return [*(f"wire [{port.width - 1}:0] j{number} = i{number};" for number, port in enumerate(inputs)), *_after_a_reset(inputs, style, begin)]
+        return [
+            *(f"wire [{port.width - 1}:0] j{number} = i{number};" for number, port in enumerate(inputs)),
+            *_after_a_reset(inputs, style, begin),
+        ]
     count = begin.steps(style)
     lines: list[str] = []
     for step in range(count):
         before = f"t{step - 1}" if step else "1'b0"
-        lines.append(f"(* init = 1'b{int(step == 0)} *) wire t{step}; \\$ff #(.WIDTH(1)) f{step} (.D({before}), .Q(t{step}));")
+        lines.append(
+            f"(* init = 1'b{int(step == 0)} *) wire t{step}; \\$ff #(.WIDTH(1)) f{step} (.D({before}), .Q(t{step}));"
+        )
     running = " | ".join(f"t{step}" for step in range(count)) or "1'b0"
     lines.append(f"wire begun = ~({running});")
     for number, port in enumerate(inputs):
@@ -164,12 +172,20 @@ def _compared_with_x(widths: Sequence[int], num_state: int) -> list[str]:
         lines.append(f"wire [{num_state - 1}:0] s;")
         signals.append(("s", "us", num_state))
     for signal, unknown, width in signals:
-        lines.append(f"wire [{width - 1}:0] {unknown}; " + _cell(f"x_{signal}", width, signal, f"{{{width}{{1'bx}}}}", unknown))
+        lines.append(
+            f"wire [{width - 1}:0] {unknown}; " + _cell(f"x_{signal}", width, signal, f"{{{width}{{1'bx}}}}", unknown)
+        )
     for number, width in enumerate(widths):
-        lines.append(f"wire [{width - 1}:0] e{number}; " + _cell(f"e_{number}", width, f"a{number}", f"b{number}", f"e{number}"))
+        lines.append(
+            f"wire [{width - 1}:0] e{number}; " + _cell(f"e_{number}", width, f"a{number}", f"b{number}", f"e{number}")
+        )
     either = " | ".join(f"(|(~(u{number} | e{number})))" for number in range(len(widths))) or "1'b0"
     unknown = ", ".join(name for _, name, _ in signals)
-    told = [f"assign {KNOWN} = begun ? ~{{{unknown}}} : 0;", f"assign {SETTLED} = &{KNOWN};"] if signals else [f"assign {SETTLED} = 1'b1;"]
+    told = (
+        [f"assign {KNOWN} = begun ? ~{{{unknown}}} : 0;", f"assign {SETTLED} = &{KNOWN};"]
+        if signals
+        else [f"assign {SETTLED} = 1'b1;"]
+    )
     return [*lines, f"assign {DIFFERS} = begun & ({either});", *told]
 
 

@@ -50,13 +50,17 @@ def solve(folder: Path, *, cpu_s: int, memory_mb: int = 2048) -> Solved:
     search = f"bmc3 -F {_COVER_FRAMES} -T 1" if network.latches else "dprove -T 1"
     cover = [_READ.format(settled), search, "print_status"] if not is_defined else []
     question = [_READ.format(differs), f"dprove -T 1; pdr -T {cpu_s}", "print_status", f"write_cex -a {_TRACE}"]
-    return _asked(folder, [*cover, *question], bool(network.latches), Limits(wall_s=5.0 * cpu_s, cpu_s=cpu_s, memory_mb=memory_mb))
+    return _asked(
+        folder, [*cover, *question], bool(network.latches), Limits(wall_s=5.0 * cpu_s, cpu_s=cpu_s, memory_mb=memory_mb)
+    )
 
 
 def _asked(folder: Path, commands: list[str], has_state: bool, limits: Limits) -> Solved:
     """ABC's answer: the last status is the question's, one before it whether all is ever defined."""
     readable = tuple(yosys.package_roots()) if yosys.has_library() else ()
-    done = sandbox.run([yosys.abc_program(), "-c", "; ".join(commands)], cwd=folder, limits=replace(limits, readable=readable))
+    done = sandbox.run(
+        [yosys.abc_program(), "-c", "; ".join(commands)], cwd=folder, limits=replace(limits, readable=readable)
+    )
     said = [int(found) for found in _STATUS.findall(done.stdout)]
     wanted = commands.count("print_status")
     if done.timed_out or done.returncode in (-signal.SIGXCPU, -signal.SIGKILL) or "bad_alloc" in done.stderr:

@@ -36,7 +36,9 @@ def drive(inputs: Inputs, interface: Interface, known: Hints, steps: int) -> Non
     driver.begin()
     most = min(steps, inputs.max_steps)
     while len(inputs.words) < most * 2 // 3:
-        driver.sequence(max(4, min(inputs.rng.choice((16, 32, 48, 96)), most // 16)), is_dense=inputs.rng.random() < 0.5)
+        driver.sequence(
+            max(4, min(inputs.rng.choice((16, 32, 48, 96)), most // 16)), is_dense=inputs.rng.random() < 0.5
+        )
     while len(inputs.words) < most:
         driver.sequence(min(400, most // 4 + 1), is_dense=False)
 

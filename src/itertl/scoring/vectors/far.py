@@ -51,7 +51,9 @@ def extend(inputs: Inputs, design: str, interface: Interface, known: Hints, outp
         seen = seen | moves(outputs for _, outputs in changes)
 
 
-def _follow(scanner: "_Scanner", inputs: Inputs, setting: Setting, seen: Moves, full: int, horizons: Sequence[int]) -> list[Change]:
+def _follow(
+    scanner: "_Scanner", inputs: Inputs, setting: Setting, seen: Moves, full: int, horizons: Sequence[int]
+) -> list[Change]:
     """What the outputs do after all that is in ``inputs`` and a setting, farther and farther while that may show more."""
     found = [change for changes in scanner.scan(inputs, [setting], horizons[0], full) for change in changes]
     for before, horizon in itertools.pairwise(horizons):
@@ -72,7 +74,11 @@ def can_run_on(interface: Interface) -> bool:
 
 def settings(inputs: Inputs, interface: Interface, known: Hints) -> list[Setting]:
     """Enables on and the rest off; all off; all on; random values; each after a reset or after a random sequence."""
-    data = [p for p in interface.inputs if p.name not in {c.name for c in interface.clocks} | {r.name for r in interface.resets}]
+    data = [
+        p
+        for p in interface.inputs
+        if p.name not in {c.name for c in interface.clocks} | {r.name for r in interface.resets}
+    ]
     enabled = {p.name: int(p.name in interface.enables and not _loads(p.name)) for p in data}
     full = {p.name: (1 << p.width) - 1 for p in data}
     wanted = [(True, enabled), (False, enabled), (True, dict.fromkeys(enabled, 0)), (True, full)]
@@ -159,7 +165,9 @@ def look_at(driver: Driver, setting: Setting, counts: Sequence[int]) -> None:
 def _write(driver: Driver, setting: Setting, wanted: Sequence[Event]) -> None:
     """Hold the inputs, skip to each event, and look at the cycle before it, its own, and the one after."""
     _go_to(driver.inputs, setting)
-    cycles = sorted({cycle for event in wanted for cycle in (event.cycle - 1, event.cycle, event.cycle + 1) if cycle >= 0})
+    cycles = sorted(
+        {cycle for event in wanted for cycle in (event.cycle - 1, event.cycle, event.cycle + 1) if cycle >= 0}
+    )
     done = 0
     for cycle in cycles:
         driver.run_on(cycle - done)

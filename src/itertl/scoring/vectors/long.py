@@ -74,6 +74,8 @@ def make(interface: Interface, known: Hints, seed: int) -> Inputs:
         driver.sequence(2, is_dense=False, from_reset=True)
     if far.can_run_on(interface):
         for setting in far.settings(inputs, interface, known)[:2]:
-            far.look_at(driver, setting, [inputs.rng.randrange(_FARTHEST) + number * _FARTHEST // 2 for number in range(_LOOKS)])
+            far.look_at(
+                driver, setting, [inputs.rng.randrange(_FARTHEST) + number * _FARTHEST // 2 for number in range(_LOOKS)]
+            )
     inputs.max_steps = max(inputs.max_steps, len(inputs.words))
     return inputs

@@ -166,7 +166,11 @@ def _run(
         if done.stopped is None and _wake(inputs, text, seen, known, words, done.outputs):
             words, done = _extended(inputs, text, seen, step)
     if done.stopped is not None:
-        return Silent(*done.stopped) if done.stopped[0] is Verdict.TOOL_FAILED else _silent(f"{done.stopped[0]}: {done.stopped[1]}")
+        return (
+            Silent(*done.stopped)
+            if done.stopped[0] is Verdict.TOOL_FAILED
+            else _silent(f"{done.stopped[0]}: {done.stopped[1]}")
+        )
     bench = testbench.prepare(words, seen, step)
     return Run(parameters, seen, words, bench, done.outputs, outcome.expect(done.outputs, words.is_compared))
 

@@ -60,7 +60,11 @@ def _clocked(inputs: Inputs, interface: Interface, known: Hints) -> None:
         _one_after_another(driver, data, known.constants, fill)
     for number in range(_MIXED // 8):
         start, length = inputs.rng.randrange(len(known.constants)), inputs.rng.randrange(2, 9)
-        some = [known.constants[(start + at) % len(known.constants)] for at in range(length)] if number % 2 else inputs.rng.choices(known.constants, k=length)
+        some = (
+            [known.constants[(start + at) % len(known.constants)] for at in range(length)]
+            if number % 2
+            else inputs.rng.choices(known.constants, k=length)
+        )
         for one in some:
             _mix(inputs, data, Hints((one,), known.fields))
             driver.play({name: inputs.values[name] for name in data})

@@ -58,7 +58,14 @@ def still_outputs(interface: Interface, outputs: Sequence[str], is_compared: Seq
         mask = ((1 << port.width) - 1) << at
         at += port.width
         if moved is not None and not (moved.rises | moved.falls) & mask:
-            found[port.name] = next((bits for text in kept if set(bits := text[len(text) - at : len(text) - at + port.width]) <= {"0", "1"}), "")
+            found[port.name] = next(
+                (
+                    bits
+                    for text in kept
+                    if set(bits := text[len(text) - at : len(text) - at + port.width]) <= {"0", "1"}
+                ),
+                "",
+            )
     return found
 
 
@@ -118,7 +125,9 @@ def _wrapper(interface: Interface, asked: Sequence[str]) -> str:
     inputs = [f"input [{port.width - 1}:0] i{n}" for n, port in enumerate(interface.inputs)]
     widths = {port.name: port.width for port in interface.outputs}
     outputs = [f"output [{widths[name] - 1}:0] o{n}" for n, name in enumerate(asked)]
-    links = [f".\\{port.name} (i{n})" for n, port in enumerate(interface.inputs)] + [f".\\{name} (o{n})" for n, name in enumerate(asked)]
+    links = [f".\\{port.name} (i{n})" for n, port in enumerate(interface.inputs)] + [
+        f".\\{name} (o{n})" for n, name in enumerate(asked)
+    ]
     return f"module {_WRAPPER}({', '.join([*inputs, *outputs])});\n  {TOP} u ({', '.join(links)});\nendmodule\n"
 
 
@@ -130,7 +139,11 @@ def resets_held(interface: Interface) -> str:
 
 def _check(interface: Interface, number: int, bits: str) -> str:
     """The command that looks for inputs by which output ``number`` is not ``bits``; resets are asserted in the first cycle."""
-    depth = f"-tempinduct -seq 1 -maxsteps {_DEPTH} {resets_held(interface)}" if interface.has_state else "-tempinduct -seq 0 -maxsteps 1"
+    depth = (
+        f"-tempinduct -seq 1 -maxsteps {_DEPTH} {resets_held(interface)}"
+        if interface.has_state
+        else "-tempinduct -seq 0 -maxsteps 1"
+    )
     return f"tee -q -o said{number}.txt sat {depth} -timeout {_SOLVE_S} -prove o{number} {len(bits)}'b{bits} -show-inputs {_WRAPPER}"
 
 

@@ -43,7 +43,9 @@ class Inputs:
         self.rng = rng
         self.ports = {port.name: port for port in ports}
         self.values = {port.name: 0 for port in ports}
-        self.sources = {port.name: Words(port.width, known.constants, rng, known.fields.get(port.name, ())) for port in ports}
+        self.sources = {
+            port.name: Words(port.width, known.constants, rng, known.fields.get(port.name, ())) for port in ports
+        }
         self.words: list[int] = []
         self.is_compared: list[bool] = []
         self.skips: dict[int, int] = {}  # step -> whole cycles of the clock before it

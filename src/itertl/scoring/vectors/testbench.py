@@ -55,7 +55,9 @@ def prepare(stimulus: Stimulus, interface: Interface, step: int = STEP_NS) -> Be
     return Bench(interface, len(stimulus.words), stimulus.clock, step, files)
 
 
-def run(design: str, bench: Bench, parameters: Mapping[str, int] | None = None, cpu_s: int = RUN_LIMITS.cpu_s) -> Samples:
+def run(
+    design: str, bench: Bench, parameters: Mapping[str, int] | None = None, cpu_s: int = RUN_LIMITS.cpu_s
+) -> Samples:
     """Simulate a text that the gate let through and that has the bench's ports, for at most ``cpu_s`` of processor time.
 
     ``parameters`` of the design's top module are set to these values. Raises ToolMissing.

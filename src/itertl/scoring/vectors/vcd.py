@@ -61,7 +61,10 @@ def _vcd(run: Run, outputs: Sequence[str], steps: range, first: int) -> str:
         "candidate": list(run.interface.outputs),
         "reference": list(run.interface.outputs),
     }
-    codes = {(scope, port.name): _code(n) for n, (scope, port) in enumerate((s, p) for s, ports in scopes.items() for p in ports)}
+    codes = {
+        (scope, port.name): _code(n)
+        for n, (scope, port) in enumerate((s, p) for s, ports in scopes.items() for p in ports)
+    }
     lines = [f"$comment first mismatch at step {first} $end", "$timescale 1ns $end"]
     for scope, ports in scopes.items():
         lines.append(f"$scope module {scope} $end")
@@ -72,9 +75,17 @@ def _vcd(run: Run, outputs: Sequence[str], steps: range, first: int) -> str:
     for step in steps:
         now = {("inputs", port.name): f"{value:0{port.width}b}" for port, value in split_inputs(run, step)}
         sides = (("candidate", outputs[step]), ("reference", run.outputs[step]))
-        now |= dict(chain.from_iterable((((side, name), bits) for name, bits in split_outputs(run, text).items()) for side, text in sides))
+        now |= dict(
+            chain.from_iterable(
+                (((side, name), bits) for name, bits in split_outputs(run, text).items()) for side, text in sides
+            )
+        )
         lines.append(f"#{step}")
-        lines += [f"{bits}{codes[key]}" if len(bits) == 1 else f"b{bits} {codes[key]}" for key, bits in now.items() if last.get(key) != bits]
+        lines += [
+            f"{bits}{codes[key]}" if len(bits) == 1 else f"b{bits} {codes[key]}"
+            for key, bits in now.items()
+            if last.get(key) != bits
+        ]
         last = now
     return "\n".join([*lines, f"#{steps.stop}", ""])
 

@@ -34,7 +34,9 @@ def hints(text: str) -> Hints:
 def constants(text: str) -> list[Constant]:
     """The distinct whole numbers of a text, those with a width first, in order of appearance; X, Z and ``?`` are read as 0."""
     found = dict.fromkeys(
-        _constant(token.canonical) for token in verilog_text.tokenize(text) if token.kind == "number" and "." not in token.text
+        _constant(token.canonical)
+        for token in verilog_text.tokenize(text)
+        if token.kind == "number" and "." not in token.text
     )
     kept = [constant for constant in found if constant is not None]
     return sorted(kept, key=lambda constant: constant.width == 0)[:MAX_CONSTANTS]
@@ -59,7 +61,9 @@ def fields(text: str) -> dict[str, list[tuple[int, int]]]:
     for at, token in enumerate(stream):
         if token.kind != "identifier" or at + 3 >= len(stream) or stream[at + 1].text != "[":
             continue
-        bounds = [stream[at + 2].text] if stream[at + 3].text == "]" else [part.text for part in stream[at + 2 : at + 6]]
+        bounds = (
+            [stream[at + 2].text] if stream[at + 3].text == "]" else [part.text for part in stream[at + 2 : at + 6]]
+        )
         numbers = [int(bound) for bound in bounds if bound.isdecimal() and len(bound) < 6]
         if len(bounds) == len(numbers) or (len(numbers) == 2 and bounds[1] == ":" and bounds[3:] == ["]"]):
             found.setdefault(token.text, {})[min(numbers), abs(numbers[0] - numbers[-1]) + 1] = None
