@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from itertl.config import PromptConfig, SampleConfig, ScoreConfig
-from itertl.problems.synth import generate
-from itertl.problems.synth.mutate import mutants
+from itertl.model.prompts import EncodedPrompt
 from itertl.records import Problem, SamplingSettings
 from itertl.sampling.backend import Generation
-from itertl.sampling.plan import SampleRequest
-from itertl.sampling.prompts import EncodedPrompt
-from itertl.sampling.stage import sample
-from itertl.scoring.stage import score_ahead, score_candidates
+from itertl.sampling.batching import SampleRequest
+from itertl.sampling.draw import sample
+from itertl.scoring.candidates import score_ahead, score_candidates
+from itertl.synth import generate
+from itertl.synth.mutate import mutants
 
 PROBLEMS: dict[str, Problem] = {}
 RATE = 0.0

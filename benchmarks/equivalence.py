@@ -23,12 +23,13 @@ from pathlib import Path
 from itertl.judging import gate
 from itertl.judging.gate import Design
 from itertl.records import Score
+from itertl.sandbox import sandbox
 from itertl.scoring.equivalence import proof, rewrite
 from itertl.scoring.equivalence.proof import Proof
 from itertl.scoring.equivalence.score import score
-from itertl.scoring.samples import ScoreItem
-from itertl.tools import sandbox, yosys
-from itertl.tools.pool import Workers
+from itertl.scoring.item import ScoreItem
+from itertl.tools import yosys
+from itertl.work.pool import Workers
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 TIMEOUT_S = 20.0

@@ -22,7 +22,7 @@ from itertl.config import ScoreConfig, load_recipe
 from itertl.scoring.combine import combine
 from itertl.scoring.engine import score_items
 from itertl.scoring.interface import Port, read
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
 
 HERE = Path(__file__).resolve().parent
 RECIPE = HERE.parent / "recipes" / "itertl-function.yaml"

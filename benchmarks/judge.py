@@ -28,7 +28,8 @@ from itertl.evaluation.benchmarks import Benchmark, load, task_id
 from itertl.evaluation.files import read_completions
 from itertl.evaluation.judge import Completion, judge
 from itertl.records import EvalRow
-from itertl.tools import icarus, sandbox
+from itertl.sandbox import sandbox
+from itertl.tools import icarus
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 REPLAYS = {"verilogeval-v1-machine": "dpskcoder7b_machine.jsonl", "verilogeval-v1-human": "dpskcoder7b_human.jsonl"}
@@ -52,7 +53,7 @@ def load_work(data: Path, rounds: int, problems: int | None) -> Work:
 
 
 def _generated(rounds: int, problems: int) -> Work:
-    from itertl.problems.synth.mutate import mutants
+    from itertl.synth.mutate import mutants
 
     benchmark = load("synth-heldout", limit=problems)
     completions: list[Completion] = []

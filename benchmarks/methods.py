@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from itertl.config import ModelConfig, TrainConfig
-from itertl.models import load_tokenizer, resolve_model
+from itertl.model.models import load_tokenizer, resolve_model
 from itertl.training.batches import Group
 from itertl.training.methods import METHODS, Method
 from itertl.training.objective import by_group

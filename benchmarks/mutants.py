@@ -18,11 +18,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from itertl import models
+from itertl.model import models
 from itertl.records import Score, content_hash
 from itertl.scoring.engine import score_items
-from itertl.scoring.samples import ScoreItem
-from itertl.tools import pool
+from itertl.scoring.item import ScoreItem
+from itertl.work import pool
 from mutation.account import Judged, listing, rejections, table, verdicts
 from mutation.golden import Case, Golden, compiling, draw, references, rewritten
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from itertl.evaluation.benchmarks import load, task_id
 from itertl.records import Verdict
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.scorers import SCORERS
-from itertl.tools import pool
+from itertl.work import pool
 from mutation.golden import draw, references
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -19,12 +19,12 @@ from typing import Any
 import torch
 
 from itertl.config import DataConfig, ModelConfig, PromptConfig, SampleConfig
-from itertl.models import has_fast_bf16, load_model, load_tokenizer, resolve_model
+from itertl.model.models import has_fast_bf16, load_model, load_tokenizer, resolve_model
+from itertl.model.prompts import encode_prompt
 from itertl.problems.load import from_config
 from itertl.records import SamplingSettings
-from itertl.sampling.plan import SampleRequest, plan_batches, plan_requests
-from itertl.sampling.prompts import encode_prompt
-from itertl.sampling.stage import open_backend
+from itertl.sampling.batching import SampleRequest, plan_batches, plan_requests
+from itertl.sampling.draw import open_backend
 
 Requests = Sequence[SampleRequest]
 

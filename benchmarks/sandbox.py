@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from itertl.tools import icarus, launcher, levels, sandbox
-from itertl.tools.sandbox import Limits
+from itertl.sandbox import launcher, levels, sandbox
+from itertl.sandbox.sandbox import Limits
+from itertl.tools import icarus
 
 DESIGN = """
 module adder(input [7:0] a, b, output [8:0] s);

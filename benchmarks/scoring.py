@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+from itertl.sandbox import sandbox
 from itertl.scoring.files import read_rows
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.lines import interpret
-from itertl.scoring.samples import ScoreItem
 from itertl.scoring.scorers import SCORERS, get_scorer
-from itertl.tools import pyverilog, sandbox
+from itertl.tools import pyverilog
 
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data" / "rtlcoder_scoring_sample.jsonl"
 
@@ -30,7 +31,7 @@ def load_items(data: Path, limit: int) -> tuple[list[ScoreItem], str]:
         rows, _ = read_rows(data)
         items = [item for where, row in rows for item in interpret(row, where, ["rtlcoder"], dict).items]
         return items[:limit], data.name
-    from itertl.problems.synth.generate import generate
+    from itertl.synth.generate import generate
 
     problems = generate(0, limit)
     texts = [p.reference or "" for p in problems]

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from itertl.records import Score, Verdict
-from itertl.scoring.samples import ScoreItem
-from itertl.tools import pool
+from itertl.scoring.item import ScoreItem
+from itertl.work import pool
 
 DESIGNS = Path(__file__).resolve().parent / "soundness"
 SCORERS = ("vectors", "equivalence")

@@ -24,10 +24,10 @@ from typing import Any
 
 import torch
 
-from itertl import storage
 from itertl.config import ModelConfig, Recipe, ScoreConfig, TrainConfig, load_recipe
-from itertl.models import load_tokenizer, resolve_model
+from itertl.model.models import load_tokenizer, resolve_model
 from itertl.records import Candidate, Problem, SamplingSettings, Scored
+from itertl.runs import storage
 from itertl.training.batches import Group, Response, build_groups
 from itertl.training.methods import METHODS, Method
 from itertl.training.schedule import PlannedStep
@@ -72,9 +72,9 @@ def sampled(run: Path) -> Scene:
 
 def generated(count: int) -> Scene:
     """Generated problems; candidates are two mutants of the reference and a beginning of it."""
-    from itertl.problems.synth import generate
-    from itertl.problems.synth.mutate import mutants
-    from itertl.scoring.stage import score_candidates
+    from itertl.scoring.candidates import score_candidates
+    from itertl.synth import generate
+    from itertl.synth.mutate import mutants
 
     problems = generate(0, count, (), "train")
     candidates: list[Candidate] = []

@@ -21,10 +21,11 @@ from pathlib import Path
 
 from itertl.judging import gate
 from itertl.records import Score
-from itertl.scoring.samples import ScoreItem
+from itertl.sandbox import sandbox
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.vectors.oracle import Oracle, Run, consult
 from itertl.scoring.vectors.score import score, seed
-from itertl.tools import icarus, sandbox
+from itertl.tools import icarus
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FILES = ("human", "machine")
@@ -54,8 +55,8 @@ def replay(data: Path, which: str) -> Iterator[Case]:
 
 
 def generated(count: int) -> Iterator[Case]:
-    from itertl.problems.synth.generate import generate
-    from itertl.problems.synth.mutate import mutants
+    from itertl.synth.generate import generate
+    from itertl.synth.mutate import mutants
 
     for p in generate(0, count):
         texts = [p.reference or "", *list(mutants(p.reference or "", random.Random(p.id)))[:4]]

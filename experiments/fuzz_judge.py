@@ -21,11 +21,11 @@ from typing import Any
 from itertl.evaluation.benchmarks import Benchmark, load
 from itertl.evaluation.judge import Completion, judge
 from itertl.judging.gate import Design, examine
-from itertl.sampling.extract import extract
 from itertl.scoring.engine import score_items
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.scorers import get_scorer
-from itertl.tools import pool
+from itertl.verilog.extract import extract
+from itertl.work import pool
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 BATCH = 250

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from itertl.storage import hash_file
+from itertl.runs.storage import hash_file
 
 LEFT_OUT = ("timings.jsonl", ".lock")
 

@@ -14,10 +14,10 @@ from torch.profiler import ProfilerActivity, profile
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from itertl.config import ModelConfig
-from itertl.models import end_token_ids, load_model, load_tokenizer, resolve_model
+from itertl.model.models import end_token_ids, load_model, load_tokenizer, resolve_model
+from itertl.model.prompts import EncodedPrompt
 from itertl.records import SamplingSettings
-from itertl.sampling.plan import SampleRequest
-from itertl.sampling.prompts import EncodedPrompt
+from itertl.sampling.batching import SampleRequest
 from itertl.sampling.transformers_backend import Ways, decode, find_ways
 from itertl.training.methods import METHODS
 from train_step import fixed_groups, open_model, run_ours

@@ -12,9 +12,9 @@ import time
 from collections import Counter
 
 from itertl.errors import ItertlError
-from itertl.problems.synth import generate
-from itertl.problems.synth.generate import SPLITS
-from itertl.problems.synth.verify import check_all
+from itertl.synth import generate
+from itertl.synth.generate import SPLITS
+from itertl.synth.verify import check_all
 from itertl.tools import icarus, pyverilog, slang, yosys
 
 

@@ -7,9 +7,9 @@ from evaluation_cases import INVERT, tiny
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.simulations import FLAGS, one_file
 from itertl.records import Problem, Verdict
+from itertl.sandbox.sandbox import Limits
 from itertl.tools import icarus
 from itertl.tools.icarus import Simulation
-from itertl.tools.sandbox import Limits
 
 
 def broken(problem: Problem, code: str) -> Simulation:

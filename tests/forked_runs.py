@@ -13,12 +13,12 @@ import os
 import sys
 from pathlib import Path
 
-from itertl import loop
 from itertl.config import load_recipe
+from itertl.loop import run as loop
 from itertl.progress import QUIET
 
 NEEDED = (
-    "itertl.sampling.transformers_backend", "itertl.training.trainer", "itertl.evaluation.judge", "itertl.report.stage", "itertl.tools.slang",
+    "itertl.sampling.transformers_backend", "itertl.training.trainer", "itertl.evaluation.judge", "itertl.report.write", "itertl.tools.slang",
     "transformers.models.llama.modeling_llama", "transformers.models.gpt2.tokenization_gpt2", "accelerate.checkpointing", "torch.utils.tensorboard",
     "matplotlib.backends.backend_svg", "matplotlib.figure", "pyslang", "rapidfuzz.distance",
 )  # fmt: skip

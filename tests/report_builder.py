@@ -21,7 +21,7 @@ from itertl.records import (
     Verdict,
     content_hash,
 )
-from itertl.storage import write_records, write_text
+from itertl.runs.storage import write_records, write_text
 
 SIMULATOR = "Icarus Verilog 11.0"
 TASKS = 24

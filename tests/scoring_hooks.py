@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 
 from itertl.records import Score, Verdict
-from itertl.scoring.samples import ScoreItem
-from itertl.tools import bounds
-from itertl.tools.bounds import Bound
-from itertl.tools.sandbox import Limits
+from itertl.sandbox import bounds
+from itertl.sandbox.bounds import Bound
+from itertl.sandbox.sandbox import Limits
+from itertl.scoring.item import ScoreItem
 
 
 def length(item: ScoreItem) -> Score:

@@ -19,7 +19,8 @@ from attacks.naive_passes import PASSES
 from attacks.suite import Attack
 from attacks.targets import PROBLEMS, TARGETS
 from itertl.records import Fault, Verdict
-from itertl.tools import icarus, levels
+from itertl.sandbox import levels
+from itertl.tools import icarus
 
 HANGING_SAMPLE = frozenset(
     """

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from itertl.problems import audit as audit_module
-from itertl.problems.audit import audit
+from itertl.audit import audit as audit_module
+from itertl.audit.audit import audit
 from itertl.problems.load import load_problems
 from itertl.problems.normalize import Vocabulary, code_tokens, longest_shared_run, words
 from itertl.problems.overlap import Inverted, Likeness, components, containment, jaccard, near_links

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from itertl import commands
+from itertl.audit import function as module
+from itertl.audit.function import audit_function
+from itertl.audit.function_checks import PARTS, inspect
+from itertl.audit.function_report import KINDS, general
+from itertl.audit.netlist_faults import faults
 from itertl.errors import ToolMissing
-from itertl.problems import audit_function as module
-from itertl.problems.audit_function import audit_function
-from itertl.problems.function_checks import PARTS, inspect
-from itertl.problems.function_report import KINDS, general
-from itertl.problems.netlist_faults import faults
+from itertl.loop import commands
 from itertl.progress import QUIET
 from itertl.records import Problem, Verdict
-from itertl.tools.pool import Outcome
+from itertl.work.pool import Outcome
 
 SOUND = "module m(input clk, rst, input [3:0] d, output reg [3:0] q); always @(posedge clk) if (rst) q <= 0; else q <= d; endmodule"
 FAULTY = {

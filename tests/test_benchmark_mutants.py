@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from itertl.problems.synth.edits import CLASSES, Mutant
 from itertl.records import Score, Verdict
 from itertl.scoring import interface
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
+from itertl.synth.edits import CLASSES, Mutant
 
 
 @pytest.fixture(autouse=True)

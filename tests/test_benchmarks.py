@@ -12,13 +12,13 @@ import pytest
 from itertl.errors import DataError, UsageError
 from itertl.evaluation import errata, rtllm, simulations, testbenches, verilogeval_v2, vgen
 from itertl.evaluation.benchmarks import Benchmark, load, task_id
-from itertl.problems.header import derive_header
 from itertl.records import Problem, Verdict
-from itertl.sampling.extract import extract
+from itertl.sandbox.sandbox import Completed
 from itertl.tools import icarus
 from itertl.tools.icarus import Simulation
-from itertl.tools.sandbox import Completed
-from itertl.tools.verilog_text import modules
+from itertl.verilog.extract import extract
+from itertl.verilog.header import derive_header
+from itertl.verilog.text import modules
 
 V2_TEST = """module tb;
   wire good, dut;

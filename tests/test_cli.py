@@ -13,9 +13,9 @@ from command_line import itertl, itertl_apart
 from evaluation_cases import INVERT
 from itertl import progress
 from itertl.config import load_recipe
-from itertl.plan import make_plan
+from itertl.loop.plan import make_plan
 from itertl.records import EvalRow
-from itertl.storage import write_records
+from itertl.runs.storage import write_records
 
 TINY = "evaluation_hooks:tiny_benchmark"  # a user's own benchmark, of this folder
 

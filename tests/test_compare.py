@@ -19,7 +19,7 @@ from itertl.evaluation.passk import exact_pass_at_k, pass_at_k
 from itertl.evaluation.significance import mcnemar, sign_flip
 from itertl.evaluation.terminal import p_value, show_comparison
 from itertl.records import EvalRow, Fault, Verdict
-from itertl.storage import write_records
+from itertl.runs.storage import write_records
 
 PASS, FAIL, OURS = Verdict.PASSED, Verdict.WRONG_OUTPUT, Verdict.TOOL_FAILED
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from itertl.tools import doctor, icarus, probes
-from itertl.tools.doctor import Check
+from itertl.doctor import doctor, probes
+from itertl.doctor.doctor import Check
+from itertl.tools import icarus
 
 LIGHT = ["slang", "rapidfuzz", "Icarus Verilog", "Yosys", "matplotlib", "model smollm2-135m"]
 

@@ -19,8 +19,9 @@ from itertl.evaluation.judge import Completion, judge
 from itertl.evaluation.worker import RunTask
 from itertl.progress import Tracker
 from itertl.records import EvalRow, Verdict, content_hash
-from itertl.tools import pool, verilator
-from itertl.tools.sandbox import Limits
+from itertl.sandbox.sandbox import Limits
+from itertl.tools import verilator
+from itertl.work import pool
 
 
 class Counting(Tracker):

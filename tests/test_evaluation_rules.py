@@ -8,8 +8,8 @@ import pytest
 from itertl.evaluation import rules
 from itertl.judging import strict
 from itertl.records import Verdict
+from itertl.sandbox.sandbox import Completed
 from itertl.tools.icarus import Simulation
-from itertl.tools.sandbox import Completed
 
 NONCE = "0123abcd"
 GOOD = "VCD info: dumpfile wave.vcd opened for output.\nSimulation finished at 10 ps\nMismatches: 0 in 20 samples\n"

@@ -30,15 +30,16 @@ from transformers import (
 
 import report_builder as build
 from command_line import itertl
-from itertl import gguf_conversion, models, storage
 from itertl.config import ModelConfig
 from itertl.errors import DataError, ToolFailed, UsageError
 from itertl.export import example, gguf_check, gguf_file
+from itertl.export.bundle import export
 from itertl.export.gguf_check import rounding
 from itertl.export.gguf_file import reorder_rows
 from itertl.export.gguf_vocabulary import name_of_rule
-from itertl.export.stage import export
+from itertl.model import gguf_conversion, models
 from itertl.records import Manifest, StageRecord, Verdict
+from itertl.runs import storage
 
 KINDS = ("f32", "f16", "bf16", "q8_0")
 ROPE = {"rope_type": "default", "rope_theta": 10000.0}
@@ -585,7 +586,7 @@ FORKED = """
 import os, sys
 from pathlib import Path
 import itertl.export.checkpoint, transformers.models.llama.modeling_llama
-from itertl.export.stage import export
+from itertl.export.bundle import export
 for point in sys.argv[3:]:
     if not os.fork():
         os.environ["ITERTL_KILL_AT"] = f"commit.out.{point}"

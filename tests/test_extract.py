@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from itertl.sampling.extract import ADDED_BREAK, ADDED_END, ADDED_HEADER, Extraction, extract
-from itertl.tools.verilog_text import unix_lines
+from itertl.verilog.extract import ADDED_BREAK, ADDED_END, ADDED_HEADER, Extraction, extract
+from itertl.verilog.text import unix_lines
 
 HEADER = "module mux(input a, input b, input s, output y);\n"
 BODY = "  assign y = s ? b : a;\nendmodule"

@@ -12,11 +12,11 @@ import torch
 
 import training_cases as cases
 from itertl.config import TrainConfig
-from itertl.models import load_model
+from itertl.model.models import load_model
+from itertl.model.prompts import EncodedPrompt
 from itertl.records import SamplingSettings
 from itertl.sampling import graphs
-from itertl.sampling.plan import SampleRequest
-from itertl.sampling.prompts import EncodedPrompt
+from itertl.sampling.batching import SampleRequest
 from itertl.sampling.transformers_backend import PLAIN, Ways, decode
 from itertl.training.batches import Group, build_groups
 from itertl.training.methods import METHODS

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from command_line import itertl
+from itertl.audit.audit import audit
 from itertl.config import OWN_HELDOUT, DataConfig, build_recipe
 from itertl.errors import DataError, RecipeError
 from itertl.evaluation import function, pairs
 from itertl.evaluation.files import eval_file
-from itertl.models import tiny_tokenizer
-from itertl.problems.audit import audit
+from itertl.model.models import tiny_tokenizer
 from itertl.problems.load import LoadResult, from_config
 from itertl.records import Score, Verdict
 from itertl.sampling.lengths import percentile, settled

@@ -15,7 +15,7 @@ from itertl.problems.importers import Request
 from itertl.problems.load import from_config, load_problems
 from itertl.problems.verilog_folder import without_notices
 from itertl.records import Problem, Verdict
-from itertl.storage import read_records, write_records
+from itertl.runs.storage import read_records, write_records
 from itertl.tools.slang import check
 
 MODULE = "module m(input a, output y);\nassign y = ~a;\nendmodule\n"

@@ -2,9 +2,9 @@
 
 import pytest
 
+from itertl import synth
 from itertl.errors import DataError
 from itertl.judging import bench, strict
-from itertl.problems import synth
 from itertl.records import Problem
 from itertl.tools import icarus
 

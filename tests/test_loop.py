@@ -12,7 +12,7 @@ import pytest
 from itertl.config import load_recipe
 from itertl.export.source import find_source
 from itertl.records import Candidate, EvalRow, IterationMetrics, Manifest, Problem, Scored, TrainStep
-from itertl.storage import hash_file, parse_record, read_records
+from itertl.runs.storage import hash_file, parse_record, read_records
 
 Forked: TypeAlias = Callable[..., list[str]]
 TINY = """

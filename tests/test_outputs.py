@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from command_line import itertl
-from itertl import cli, outputs, storage
+from itertl import cli
 from itertl.errors import DataError, UsageError, WriteFailed
+from itertl.runs import outputs, storage
 
 TINY = ["--model", "random:tiny", "sample.max_new_tokens=4", "sample.num_candidates=2"]
 PAIR = {

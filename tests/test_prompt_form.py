@@ -9,11 +9,11 @@ import pytest
 import training_cases as cases
 from itertl.config import ModelConfig, PromptConfig, build_recipe
 from itertl.errors import DataError
-from itertl.export.stage import export
-from itertl.models import load_tokenizer, resolve_model, tiny_tokenizer
+from itertl.export.bundle import export
+from itertl.model.models import load_tokenizer, resolve_model, tiny_tokenizer
+from itertl.model.prompt_form import FORM_FILE, express, read_form, with_form, write_form
+from itertl.model.prompts import encode_prompt
 from itertl.records import Problem
-from itertl.sampling.prompt_form import FORM_FILE, express, read_form, with_form, write_form
-from itertl.sampling.prompts import encode_prompt
 from itertl.training.methods import resolve_method
 from itertl.training.stage import train
 

@@ -20,11 +20,13 @@ from rich.console import Console
 import report_builder as make
 from itertl.errors import DataError
 from itertl.records import IterationMetrics, PassAtK, Verdict
-from itertl.report import canvas, figures, findings, gallery, published, rundata, series, tables, text
+from itertl.report import canvas, figures, findings, gallery, published, series, tables
 from itertl.report.curves import keep_for, smooth
 from itertl.report.paired import paired_difference, pass_rates
-from itertl.report.stage import make_report
-from itertl.storage import write_records, write_text
+from itertl.report.write import make_report
+from itertl.runs import read as rundata
+from itertl.runs import wording as text
+from itertl.runs.storage import write_records, write_text
 
 HOSTILE = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>\"'&{{}}$x^2$\x00\x1b[31m\ud800\u202e_]]>-->"
 
@@ -543,7 +545,7 @@ def test_a_benchmark_of_an_impossible_file_name_is_no_crash(tmp_path: Path) -> N
 
 
 def test_importing_the_report_draws_in_no_heavy_library() -> None:
-    code = "import sys, itertl.report.stage, itertl.report.tables; print(sorted({'torch', 'matplotlib', 'numpy', 'rich.table'} & set(sys.modules)))"
+    code = "import sys, itertl.report.write, itertl.report.tables; print(sorted({'torch', 'matplotlib', 'numpy', 'rich.table'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr
     assert done.returncode == 0

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 
 from itertl.config import PromptConfig, SampleConfig
 from itertl.errors import DataError, ToolFailed, UsageError
-from itertl.models import load_model, load_tokenizer, make_tiny, tiny_tokenizer
+from itertl.model.models import load_model, load_tokenizer, make_tiny, tiny_tokenizer
+from itertl.model.prompts import EncodedPrompt, encode_prompt, encode_response
 from itertl.records import Candidate, Problem, SamplingSettings
-from itertl.sampling.extract import extract
+from itertl.runs.storage import read_records
+from itertl.sampling.batching import plan_batches, plan_requests
+from itertl.sampling.draw import sample
 from itertl.sampling.nucleus import draw, uniforms
-from itertl.sampling.plan import plan_batches, plan_requests
-from itertl.sampling.prompts import EncodedPrompt, encode_prompt, encode_response
-from itertl.sampling.stage import sample
 from itertl.sampling.transformers_backend import TransformersBackend
-from itertl.storage import read_records
+from itertl.verilog.extract import extract
 
 
 @pytest.fixture(scope="module")

@@ -25,21 +25,21 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from itertl import models
 from itertl.cli import app
 from itertl.config import PromptConfig, SampleConfig, build_recipe
 from itertl.errors import ToolFailed, ToolMissing, UsageError
-from itertl.models import load_tokenizer, tiny_tokenizer
+from itertl.loop.stages import check_recipe
+from itertl.model import models
+from itertl.model.models import load_tokenizer, tiny_tokenizer
+from itertl.model.prompts import EncodedPrompt, encode_prompt
 from itertl.records import Candidate, Problem, SamplingSettings
+from itertl.runs.storage import read_records
 from itertl.sampling import openai_backend, vllm_backend
 from itertl.sampling.backend import BatchIncomplete
+from itertl.sampling.batching import SampleRequest
+from itertl.sampling.draw import sample
 from itertl.sampling.openai_backend import OpenAIBackend, open_backend
-from itertl.sampling.plan import SampleRequest
-from itertl.sampling.prompts import EncodedPrompt, encode_prompt
-from itertl.sampling.stage import sample
 from itertl.sampling.vllm_backend import Server, VllmBackend
-from itertl.stages import check_recipe
-from itertl.storage import read_records
 
 KEY = "sk-Very-Secret-0123456789"
 SETTINGS = SamplingSettings(temperature=0.7, top_p=0.9, max_new_tokens=32)

@@ -17,19 +17,19 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from itertl.ahead import Ahead
-from itertl.commands import printable
 from itertl.config import PromptConfig, SampleConfig
-from itertl.models import end_token_ids, load_model, load_tokenizer, make_tiny
+from itertl.loop.commands import printable
+from itertl.model.models import end_token_ids, load_model, load_tokenizer, make_tiny
+from itertl.model.prompts import EncodedPrompt
 from itertl.records import Candidate, Problem, SamplingSettings
 from itertl.sampling import graphs, shared_prompts
 from itertl.sampling.backend import Generation
-from itertl.sampling.extract import extract
-from itertl.sampling.plan import SampleRequest, plan_batches
-from itertl.sampling.prompts import EncodedPrompt
-from itertl.sampling.stage import sample
+from itertl.sampling.batching import SampleRequest, plan_batches
+from itertl.sampling.draw import sample
 from itertl.sampling.stops import Stopper, goes_in_circles, is_complete
 from itertl.sampling.transformers_backend import PLAIN, Shown, Ways, decode, find_ways
+from itertl.verilog.extract import extract
+from itertl.work.ahead import Ahead
 
 
 @pytest.fixture(scope="module")

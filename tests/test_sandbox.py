@@ -20,9 +20,10 @@ from pathlib import Path
 import pytest
 
 from itertl.errors import ToolFailed, ToolMissing, UsageError
-from itertl.tools import confine, icarus, launcher, levels, removal, sandbox, seccomp
-from itertl.tools.landlock import libc
-from itertl.tools.sandbox import Completed, Limits
+from itertl.sandbox import confine, launcher, levels, removal, sandbox, seccomp
+from itertl.sandbox.landlock import libc
+from itertl.sandbox.sandbox import Completed, Limits
+from itertl.tools import icarus
 
 IS_ROOT = os.geteuid() == 0
 FILTERED = seccomp.architecture(libc()) is not None
@@ -703,7 +704,7 @@ def test_without_landlock_and_bubblewrap_one_loud_warning(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ITERTL_BWRAP", "/nonexistent/bwrap")
-    monkeypatch.setattr("itertl.tools.landlock.abi", lambda: 0)
+    monkeypatch.setattr("itertl.sandbox.landlock.abi", lambda: 0)
     assert sandbox.level() == "rlimits"
     assert sandbox.level() == "rlimits"
     assert capfd.readouterr().err.count("WARNING: the sandbox is at its weakest level") == 1

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from itertl.tools import pool, sandbox
-from itertl.tools.sandbox import Limits
+from itertl.sandbox import sandbox
+from itertl.sandbox.sandbox import Limits
+from itertl.work import pool
 
 
 def python(code: str, tmp_path: Path, limits: Limits, stdin: str | None = None) -> sandbox.Completed:

@@ -15,15 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itertl.judging import gate
-from itertl.problems.header import derive_top
 from itertl.records import Fault, Verdict
 from itertl.scoring import ast_likeness
 from itertl.scoring.ast_effects import Effects, levels, merged
 from itertl.scoring.ast_likeness import dice, score, subtrees
 from itertl.scoring.ast_tree import GROUPS, NAME, NUMBER, Tree
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
 from itertl.tools import slang
-from itertl.tools.verilog_text import tokenize
+from itertl.verilog.header import derive_top
+from itertl.verilog.text import tokenize
 
 HEADER = "module m(input clk, input [3:0] n0, n1, n2, output reg [3:0] n3, output [3:0] n4);\n"
 

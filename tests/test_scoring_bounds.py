@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from itertl.records import Score, Verdict
+from itertl.sandbox.bounds import Bound
 from itertl.scoring.engine import score_items
-from itertl.scoring.samples import ScoreItem
-from itertl.tools import pool, slang
-from itertl.tools.bounds import Bound
-from itertl.tools.pool import Job, Outcome, Workers
+from itertl.scoring.item import ScoreItem
+from itertl.tools import slang
+from itertl.work import pool
+from itertl.work.pool import Job, Outcome, Workers
 
 PORTS = "module t(input [7:0] a, input [7:0] b, output [7:0] y);\n"
 SUM = "assign y = a + b;\nendmodule\n"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from itertl.scoring.interface import Interface, Port
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.vectors import credit, outcome, testbench
 from itertl.scoring.vectors.oracle import Run
 from itertl.scoring.vectors.score import score

@@ -14,16 +14,17 @@ from equivalence_cases import DIFFERENT, EQUAL, REFINED, Pair, clocked, examined
 from itertl.errors import ToolMissing
 from itertl.evaluation.benchmarks import load
 from itertl.judging import gate
-from itertl.problems.synth.mutate import mutants
 from itertl.records import Score, Verdict
 from itertl.scoring import interface
 from itertl.scoring.engine import score_items
 from itertl.scoring.equivalence import aig, checks, flat, proof, recheck, rewrite, score, script, solver
 from itertl.scoring.equivalence.flat import Style
 from itertl.scoring.equivalence.proof import Outcome, Proof
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.vectors import cover
-from itertl.tools import pool, yosys
+from itertl.synth.mutate import mutants
+from itertl.tools import yosys
+from itertl.work import pool
 
 PAIRS: dict[str, Pair] = {
     **{f"equal: {name}": pair for name, pair in EQUAL.items()},

@@ -8,9 +8,9 @@ import pytest
 
 from itertl.errors import DataError, UsageError
 from itertl.records import Candidate, Problem, SamplingSettings
+from itertl.runs.storage import write_records
 from itertl.scoring.files import score_file
 from itertl.scoring.lines import whole_code
-from itertl.storage import write_records
 
 HEADER = "module m(input a, output y);\n"
 BODY = "assign y = a;\nendmodule\n"

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from itertl.evaluation.benchmarks import load
-from itertl.problems.synth import generate
 from itertl.records import Verdict
 from itertl.scoring.engine import score_items
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.scorers import SCORERS
-from itertl.tools.verilog_text import KEYWORDS, Token, tokenize
+from itertl.synth import generate
+from itertl.verilog.text import KEYWORDS, Token, tokenize
 from test_lowering import DESIGNS, design
 
 NUMBERS = ("0", "-1", "1", "4294967295", "99999999999", "8'hx", "1'bz", "64'd1", "'1", "2.5", "{0{1'b1}}", "{-1{1'b0}}")

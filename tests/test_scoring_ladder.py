@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from itertl import faults
 from itertl.config import ScoreConfig, build_recipe, load_recipe
 from itertl.errors import RecipeError
+from itertl.loop.telemetry import rung_counts, share_missed, share_surrogate_wrong
 from itertl.records import Candidate, Problem, SamplingSettings, Score, Scored, Verdict
-from itertl.scoring import first_rungs, synthesis
+from itertl.sandbox.bounds import Bound
+from itertl.scoring import gate_and_text as first_rungs
+from itertl.scoring import synthesis
+from itertl.scoring.candidates import score_candidates
 from itertl.scoring.combine import climb
 from itertl.scoring.engine import score_items
-from itertl.scoring.samples import ScoreItem
-from itertl.scoring.stage import score_candidates
-from itertl.telemetry import rung_counts, share_missed, share_surrogate_wrong
-from itertl.tools.bounds import Bound
+from itertl.scoring.item import ScoreItem
+from itertl.work import faults
 
 RUNGS = ["scoring_hooks:rung_0", "scoring_hooks:rung_1", "scoring_hooks:rung_2"]
 

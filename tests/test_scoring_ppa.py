@@ -9,9 +9,10 @@ from equivalence_cases import clocked, logic
 from itertl.errors import ToolMissing
 from itertl.records import Score, Verdict
 from itertl.scoring import ppa
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.ppa import Figures
-from itertl.scoring.samples import ScoreItem
-from itertl.tools import pool, yosys
+from itertl.tools import yosys
+from itertl.work import pool
 
 XOR = logic("always @* y = a ^ b;")
 PRODUCT = logic("always @* y = a * b;")

@@ -11,8 +11,8 @@ from itertl.errors import RecipeError
 from itertl.records import Score, Verdict
 from itertl.scoring import repair
 from itertl.scoring.combine import check_combination, combine, heights
-from itertl.scoring.samples import ScoreItem
-from itertl.tools import verilog_text
+from itertl.scoring.item import ScoreItem
+from itertl.verilog import text as verilog_text
 
 TEXT = """module adder(input clk, input [3:0] a, input [3:0] b, output reg [4:0] sum, output odd);
   wire [4:0] next;

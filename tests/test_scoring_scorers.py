@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itertl.records import Fault, Verdict
+from itertl.sandbox import sandbox
 from itertl.scoring import icarus, rouge_l, rtlcoder, syntax
 from itertl.scoring.icarus import score as icarus_score
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.likeness import lcs_length, rouge_l_f1
-from itertl.scoring.samples import ScoreItem
-from itertl.tools import sandbox
 
 HEADER = "module m(input a, b, output y);\n"
 REFERENCE = HEADER + "assign y = a & b;\nendmodule\n"

@@ -16,12 +16,12 @@ from itertl.config import ScoreConfig
 from itertl.errors import DataError, ToolFailed, UsageError
 from itertl.progress import Tracker
 from itertl.records import Candidate, Fault, Problem, SamplingSettings, Score, Scored, Verdict
+from itertl.runs.storage import read_records
 from itertl.scoring import scorers
+from itertl.scoring.candidates import score_candidates
 from itertl.scoring.engine import score_items
 from itertl.scoring.files import score_file
-from itertl.scoring.samples import ScoreItem
-from itertl.scoring.stage import score_candidates
-from itertl.storage import read_records
+from itertl.scoring.item import ScoreItem
 
 HEADER = "module m(input a, output y);\n"
 PROBLEM = Problem.create(
@@ -200,7 +200,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import test_scoring_stage as t
-from itertl.scoring.stage import score_candidates
+from itertl.scoring.candidates import score_candidates
 if __name__ == "__main__":
     score_candidates(t.CANDIDATES, t.PROBLEMS, config=t.config("syntax", "rouge-l"), out=Path(sys.argv[1]))
 """

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from itertl.records import Score, Verdict
 from itertl.scoring import interface
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.scorers import SCORERS, version
 from itertl.scoring.vectors import outcome, stimulus
 from itertl.scoring.vectors.delays import step_ns

@@ -7,7 +7,7 @@ import pytest
 from itertl.config import SelectConfig, build_recipe
 from itertl.errors import RecipeError
 from itertl.records import IterationMetrics, Verdict
-from itertl.selection import best, chosen, is_exhausted
+from itertl.runs.selection import best, chosen, is_exhausted
 from report_builder import metrics, summary, telemetry
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itertl import storage
 from itertl.errors import DataError, WriteFailed
 from itertl.records import Dropped, Fault, Problem, Verdict, content_hash
-from itertl.seeds import derive_seed
+from itertl.runs import storage
+from itertl.work.seeds import derive_seed
 
 
 def problem(text: str = "Build it") -> Problem:

@@ -23,18 +23,18 @@ from itertl.errors import RecipeError, RunError
 from itertl.evaluation import two_level
 from itertl.evaluation.passk import bootstrap_interval, clopper_pearson
 from itertl.evaluation.significance import holm
+from itertl.loop.study import figures as study_figures
+from itertl.loop.study import page as report
+from itertl.loop.study.drive import Driver, Job, drop_checkpoints, locked
+from itertl.loop.study.estimate import plan_study
+from itertl.loop.study.file import load_study
+from itertl.loop.study.fit import Fitter, Passes, grown, nearest
+from itertl.loop.study.results import gather
 from itertl.progress import QUIET
 from itertl.records import PassAtK, StageRecord, Verdict
-from itertl.report import study as report
-from itertl.report import study_figures
-from itertl.runs import RunFolder
-from itertl.shared_stages import SharedStages
-from itertl.storage import hash_file, write_records, write_text
-from itertl.study.drive import Driver, Job, drop_checkpoints, locked
-from itertl.study.file import load_study
-from itertl.study.fit import Fitter, Passes, grown, nearest
-from itertl.study.plan import plan_study
-from itertl.study.results import gather
+from itertl.runs.folder import RunFolder
+from itertl.runs.shared_stages import SharedStages
+from itertl.runs.storage import hash_file, write_records, write_text
 
 SMOKE = Path(__file__).parent.parent / "recipes" / "smoke.yaml"
 

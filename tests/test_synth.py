@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itertl.errors import UsageError
-from itertl.problems.synth import family_names, generate
-from itertl.problems.synth.design import Design, Port, Reset
-from itertl.problems.synth.generate import LARGEST_COUNT, split_of
-from itertl.problems.synth.mutate import body_span, mutants
-from itertl.problems.synth.registry import HELD_OUT_FAMILIES, families
-from itertl.problems.synth.rendering import instruction, reference
-from itertl.problems.synth.testbench import testbench as make_testbench
-from itertl.problems.synth.verify import check, check_all, simulate, verify
 from itertl.records import Problem, canonical_json
+from itertl.synth import family_names, generate
+from itertl.synth.design import Design, Port, Reset
+from itertl.synth.generate import LARGEST_COUNT, split_of
+from itertl.synth.mutate import body_span, mutants
+from itertl.synth.registry import HELD_OUT_FAMILIES, families
+from itertl.synth.rendering import instruction, reference
+from itertl.synth.testbench import testbench as make_testbench
+from itertl.synth.verify import check, check_all, simulate, verify
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itertl.judging import gate
-from itertl.problems.synth.edit import other_values
-from itertl.problems.synth.edits import CLASSES, Mutant, one_point_mutants
-from itertl.problems.synth.generate import generate
+from itertl.synth.edit import other_values
+from itertl.synth.edits import CLASSES, Mutant, one_point_mutants
+from itertl.synth.generate import generate
 from itertl.tools import slang
 
 

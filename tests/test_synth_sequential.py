@@ -8,18 +8,9 @@ from typing import Any
 
 import pytest
 
-from itertl.problems.synth.design import Design, Family, Port
-from itertl.problems.synth.families import (
-    counters,
-    crc_lfsr,
-    fsm,
-    handshakes,
-    memories,
-    registers,
-    shift_registers,
-    timing,
-)
-from itertl.problems.synth.rendering import reference
+from itertl.synth.design import Design, Family, Port
+from itertl.synth.families import counters, crc_lfsr, fsm, handshakes, memories, registers, shift_registers, timing
+from itertl.synth.rendering import reference
 from itertl.tools import icarus
 
 MODULES = (counters, crc_lfsr, fsm, handshakes, memories, registers, shift_registers, timing)

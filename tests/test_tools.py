@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from itertl.errors import ToolMissing
 from itertl.records import Verdict
-from itertl.tools import pool, pyverilog, sandbox, slang, yosys
+from itertl.sandbox import sandbox
+from itertl.tools import pyverilog, slang, yosys
+from itertl.work import pool
 
 GOOD = "module t(input clk, input [3:0] b, output reg [3:0] c);\nalways @(posedge clk) c <= b * 3;\nendmodule\n"
 

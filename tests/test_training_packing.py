@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch.nn.attention.flex_attention import create_mask
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from itertl.training import attention, layout
+from itertl.model import attention
+from itertl.training import layout
 from itertl.training.collate import block_mask, by_slot, collate, dense_mask, padding_mask, sees
 from itertl.training.packing import Layout, Piece, missing, plan, plan_shares, row_length, share
 from itertl.training.policy import HEAD_CHUNK, Policy, head_logprobs, response_logprobs

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 import training_cases as cases
-from itertl import storage
-from itertl.models import load_model
+from itertl.model.models import load_model
 from itertl.records import TrainStep
+from itertl.runs import storage
 
 SCRIPT = """
 import json, sys

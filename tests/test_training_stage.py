@@ -13,11 +13,11 @@ import pytest
 import torch
 
 import training_cases as cases
-from itertl import storage
 from itertl.errors import DataError, RecipeError, ToolMissing, TrainingDiverged
-from itertl.models import load_model, load_tokenizer
+from itertl.model.models import load_model, load_tokenizer
 from itertl.progress import Tracker
 from itertl.records import TrainStep
+from itertl.runs import storage
 from itertl.training.stage import TrainResult
 
 
@@ -228,7 +228,7 @@ import dataclasses, json, os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import training_cases as cases
-from itertl.training import trainer  # imported once, before the forks: what takes the time
+from itertl.training import trainer# imported once, before the forks: what takes the time
 import peft, transformers.models.llama.modeling_llama
 
 def one(folder, cache, kill_at, settings):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from itertl.errors import ToolMissing
+from itertl.sandbox.sandbox import Limits
 from itertl.tools import verilator
-from itertl.tools.sandbox import Limits
 
 BENCH = """module bench;
   typedef logic [1:0] pair;

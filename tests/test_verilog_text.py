@@ -7,16 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from itertl.problems.header import derive_header, derive_top
-from itertl.tools.verilog_text import (
-    KEYWORDS,
-    comment_before,
-    modules,
-    rename_identifiers,
-    strip_comments,
-    tokenize,
-    tokens,
-)
+from itertl.verilog.header import derive_header, derive_top
+from itertl.verilog.text import KEYWORDS, comment_before, modules, rename_identifiers, strip_comments, tokenize, tokens
 
 FRAGMENTS = (
     "module ", "endmodule ", "macromodule", " m", "(", ");", "#(", "/*", "*/", "//", "\n", '"', "\\", "`define", "8'hFF",

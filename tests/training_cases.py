@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from itertl.config import ModelConfig, PromptConfig, ScoreConfig, TrainConfig
-from itertl.models import load_tokenizer, resolve_model
+from itertl.model.models import load_tokenizer, resolve_model
+from itertl.model.prompts import encode_prompt, encode_response
 from itertl.records import Candidate, Problem, SamplingSettings, Score, Scored, Verdict
-from itertl.sampling.prompts import encode_prompt, encode_response
 from itertl.training.methods import resolve_method
 from itertl.training.stage import TrainResult, train
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from itertl.problems.synth.edits import CLASSES
 from itertl.records import Score, Verdict
+from itertl.synth.edits import CLASSES
 from mutation.golden import Case
 
 

@@ -15,10 +15,10 @@ from itertl.scoring import interface as interfaces
 from itertl.scoring.equivalence.proof import Outcome, prove
 from itertl.scoring.equivalence.replay import example, replay
 from itertl.scoring.interface import Interface, Unsupported, same_ports
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.vectors import testbench
 from itertl.scoring.vectors.stimulus import Stimulus
-from itertl.seeds import derive_seed
+from itertl.work.seeds import derive_seed
 
 CYCLES = 12_000
 MAX_BITS = 1 << 22
@@ -112,8 +112,8 @@ def timed(unit: tuple[str, ScoreItem]) -> tuple[float, Any]:
     """In a worker: (seconds, score) of one scorer on one item."""
     import time
 
+    from itertl.sandbox.bounds import Bound
     from itertl.scoring.worker import Unit, timed_unit
-    from itertl.tools.bounds import Bound
 
     start = time.perf_counter()
     found, _ = timed_unit(Unit(*unit, Bound(120.0, 4096)))

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from itertl.evaluation.benchmarks import load, task_id
 from itertl.judging import gate
-from itertl.problems.synth.edits import CLASSES, Mutant, one_point_mutants
-from itertl.problems.synth.generate import generate
 from itertl.records import Verdict
 from itertl.scoring.engine import score_items
-from itertl.scoring.samples import ScoreItem
-from itertl.seeds import derive_seed
+from itertl.scoring.item import ScoreItem
+from itertl.synth.edits import CLASSES, Mutant, one_point_mutants
+from itertl.synth.generate import generate
+from itertl.work.seeds import derive_seed
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ import typer
 from itertl import __version__
 from itertl.config import Recipe, build_recipe, load_recipe
 from itertl.errors import Interrupted, ItertlError, UsageError
+from itertl.loop.study.cli import study
 from itertl.progress import Reporter, interrupt, is_interrupted
-from itertl.study.cli import study
 
 app = typer.Typer(
     name="itertl",
@@ -175,7 +175,7 @@ def _require_sandbox(level: str | None) -> None:
     """Raise ToolMissing where this machine cannot reach ``level``, UsageError where there is no such level."""
     if level is None:
         return
-    from itertl.tools import sandbox
+    from itertl.sandbox import sandbox
 
     if level not in sandbox.LEVELS:
         raise UsageError(f"--require-sandbox {level!r}: give one of {', '.join(sandbox.LEVELS)}")
@@ -184,7 +184,7 @@ def _require_sandbox(level: str | None) -> None:
 
 def _recipe(path: Path | None, overrides: list[str], model: str | None, base_url: str | None = None) -> Recipe:
     """The recipe with what the options say of the model; ``openai:NAME`` is asked at its endpoint."""
-    from itertl.models import API
+    from itertl.model.models import API
 
     given = list(overrides)
     if model is not None:
@@ -245,22 +245,23 @@ def run(
     as_json: Json = False,
 ) -> None:
     """The loop: sample, score, train, evaluate, again. The same command goes on with an interrupted run."""
-    from itertl.commands import warn
-    from itertl.sampling.prompt_form import with_form
+    from itertl.loop.commands import warn
+    from itertl.model.prompt_form import with_form
 
     resolved = with_form(
         load_recipe(recipe, [*(overrides or []), *(["score.keep_going=true"] if keep_going else [])]), warn
     )
     folder = out or Path("runs") / resolved.name
     if plan:
-        from itertl.plan import make_plan
+        from itertl.loop.plan import make_plan
 
         found = make_plan(resolved, folder, measured=measured)
         _print_json(found.to_json()) if as_json else print(found.render())
         return
     if measured:
         raise UsageError("--measure goes with --plan, which runs nothing")
-    from itertl import loop, outputs
+    from itertl.loop import run as loop
+    from itertl.runs import outputs
 
     outputs.check_place(folder)
     outputs.check_apart(
@@ -307,7 +308,8 @@ def sample(
     as_json: Json = False,
 ) -> None:
     """Sample candidates for each problem; goes on where an interrupted call stopped."""
-    from itertl import commands, outputs
+    from itertl.loop import commands
+    from itertl.runs import outputs
 
     settings = _recipe(recipe, overrides or [], model, base_url)
     beside = commands.problems_beside(out)
@@ -344,7 +346,8 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score stored texts, whoever wrote them."""
-    from itertl import models, outputs
+    from itertl.model import models
+    from itertl.runs import outputs
     from itertl.scoring.files import score_file
 
     names = tuple(name.strip() for name in scorer.split(",") if name.strip())
@@ -373,7 +376,8 @@ def train(
     as_json: Json = False,
 ) -> None:
     """One round of training on scored candidates; goes on where an interrupted call stopped."""
-    from itertl import commands, outputs
+    from itertl.loop import commands
+    from itertl.runs import outputs
 
     settings = _recipe(recipe, overrides or [], model)
     read = [scored, problems, Path(settings.model.path)]
@@ -444,8 +448,9 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Judge stored completions, or sample a model and judge it; compare two results; test a benchmark."""
-    from itertl import commands, outputs
     from itertl.evaluation import terminal
+    from itertl.loop import commands
+    from itertl.runs import outputs
 
     if model is not None and (moved := _as_override(samples, overrides)):
         samples, overrides = None, moved
@@ -473,7 +478,7 @@ def evaluate(
         return
     if samples is not None:
         from itertl.evaluation.files import RESULTS, eval_file
-        from itertl.models import cache_folder
+        from itertl.model.models import cache_folder
 
         guard = outputs.writing("eval", files=[out / RESULTS] if out else [], inputs=[samples, data], force=force)
         with guard, reporter.stage("judge", 0) as tracker:
@@ -510,8 +515,8 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Tables, figures and page of one run, or of runs side by side."""
-    from itertl import outputs
-    from itertl.report.stage import make_report
+    from itertl.report.write import make_report
+    from itertl.runs import outputs
 
     if out is not None and [run.resolve() for run in runs] == [out.resolve()]:
         out = None  # the run's own
@@ -521,8 +526,8 @@ def report(
     if as_json:
         _print_json({"page": str(paths.page), "figures": [str(p) for p in paths.figures]})
     else:
-        from itertl.report.rundata import read_runs
         from itertl.report.tables import run_tables
+        from itertl.runs.read import read_runs
 
         for table in run_tables({run.name: run.metrics for run in read_runs(runs)}):
             _show(table)
@@ -551,7 +556,8 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Verilog for an instruction: the text as it is written on stderr, the code on stdout; status 1 where an answer holds none."""
-    from itertl import commands, outputs
+    from itertl.loop import commands
+    from itertl.runs import outputs
 
     if file is not None and (moved := _as_override(instruction, overrides)):
         instruction, overrides = None, moved
@@ -599,8 +605,8 @@ def export(
     as_json: Json = False,
 ) -> None:
     """A trained model for others to use: checkpoint, model card, GGUF file, hub repository."""
-    from itertl import outputs
-    from itertl.export.stage import export as export_model
+    from itertl.export.bundle import export as export_model
+    from itertl.runs import outputs
 
     outputs.check_place(out)
     done = export_model(source, out, iteration=iteration, kind=gguf, push_to=push, private=private, force=force)
@@ -610,7 +616,7 @@ def export(
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """What is installed, which versions, what works, how to get what is missing."""
-    from itertl.tools import doctor as checks
+    from itertl.doctor import doctor as checks
 
     found = checks.examine()
     if as_json:
@@ -639,7 +645,8 @@ def data_import(
     as_json: Json = False,
 ) -> None:
     """Turn other formats into problems.jsonl."""
-    from itertl import commands, outputs
+    from itertl.loop import commands
+    from itertl.runs import outputs
 
     with outputs.writing("data import", files=[out], inputs=[Path(source)], force=force):
         result = commands.data_import(
@@ -661,8 +668,8 @@ def data_show(
     as_json: Json = False,
 ) -> None:
     """Counts, lengths in the model's tokens, what would be left out and why, and the first prompts with the trained part marked."""
-    from itertl import commands, show
-    from itertl.sampling.prompt_form import with_form
+    from itertl.loop import commands, show
+    from itertl.model.prompt_form import with_form
 
     settings = with_form(
         _recipe(recipe, [*(overrides or []), f"data.source={json.dumps(source)}"], model), commands.warn
@@ -686,7 +693,8 @@ def data_synth(
     as_json: Json = False,
 ) -> None:
     """Generate problems with instruction, header, reference and self-checking testbench."""
-    from itertl import commands, outputs
+    from itertl.loop import commands
+    from itertl.runs import outputs
 
     with outputs.writing("data synth", files=[out], force=force):
         result = commands.data_synth(count, out, seed=seed, families=family or [], split=split)
@@ -718,7 +726,8 @@ def data_audit(
     as_json: Json = False,
 ) -> None:
     """Duplicates, near-duplicates, contamination, references that do not parse or elaborate; with --function, unsound ones."""
-    from itertl import commands, outputs
+    from itertl.loop import commands
+    from itertl.runs import outputs
 
     with outputs.writing("data audit", files=[sound] if sound else [], inputs=[Path(source), data], force=force):
         found, result, by_function = commands.data_audit(

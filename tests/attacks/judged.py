@@ -22,9 +22,10 @@ from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.worker import GateTask, RunTask
 from itertl.judging import gate, strict
 from itertl.records import EvalRow
-from itertl.tools import launcher, levels, pool
-from itertl.tools.pool import Outcome
-from itertl.tools.sandbox import Limits
+from itertl.sandbox import launcher, levels
+from itertl.sandbox.sandbox import Limits
+from itertl.work import pool
+from itertl.work.pool import Outcome
 
 LIMITS = Limits(wall_s=4, cpu_s=1, memory_mb=512, file_mb=8, folder_mb=16, folder_files=256)
 GATE_S = 6.0

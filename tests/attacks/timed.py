@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from itertl.evaluation import worker
-from itertl.tools import sandbox
+from itertl.sandbox import sandbox
 
 
 @dataclass(frozen=True, slots=True)

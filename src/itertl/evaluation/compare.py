@@ -19,8 +19,8 @@ from itertl.evaluation.passk import bootstrap_interval, exact_pass_at_k
 from itertl.evaluation.significance import mcnemar, sign_flip
 from itertl.evaluation.summary import counts_by_problem, gamed_by, joined, require_one_kind
 from itertl.records import EvalRow, Verdict
-from itertl.seeds import derive_seed
-from itertl.storage import read_records
+from itertl.runs.storage import read_records
+from itertl.work.seeds import derive_seed
 
 RESULTS = "results.jsonl"
 

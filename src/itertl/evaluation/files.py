@@ -22,10 +22,10 @@ from itertl.evaluation.passk import estimate
 from itertl.evaluation.summary import best_of_temperatures, summarize, unjudged_as_failed
 from itertl.progress import SILENT, Tracker
 from itertl.records import EvalRow, EvalSummary
-from itertl.sampling.extract import extract, is_wrapped
+from itertl.runs.storage import partial_of, write_records
 from itertl.scoring.lines import begins_module
-from itertl.storage import partial_of, write_records
-from itertl.tools.verilog_text import is_prose, modules, strip_comments
+from itertl.verilog.extract import extract, is_wrapped
+from itertl.verilog.text import is_prose, modules, strip_comments
 
 RESULTS = "results.jsonl"
 _CODE = re.compile(r"\bendmodule\b|\b(assign|always\w*|initial|reg|wire|logic|begin|case|generate|if)\b[^;]*;|=[^;]*;")

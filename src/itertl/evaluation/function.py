@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.judging.outcomes import Judgement, cut
-from itertl.problems.header import derive_header, derive_top
 from itertl.progress import Tracker
 from itertl.records import EvalRow, Fault, Score, Verdict
 from itertl.scoring.engine import score_items
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.scorers import check_tools
 from itertl.tools import icarus, yosys
+from itertl.verilog.header import derive_header, derive_top
 
 if TYPE_CHECKING:
     from itertl.evaluation.judge import Completion

@@ -9,7 +9,7 @@ from pathlib import Path
 from itertl.errors import UsageError
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.records import Problem
-from itertl.seeds import derive_seed
+from itertl.work.seeds import derive_seed
 
 DEFAULT_COUNT = 60
 SHORT_CHARS = 600  # instruction and reference of a short problem
@@ -40,7 +40,7 @@ def heldout_short(data: Path | None, *, limit: int | None = None, seed: int = 0)
 
 
 def _draw(name: str, split: str, data: Path | None, limit: int | None, seed: int) -> Benchmark:
-    from itertl.problems import synth
+    from itertl import synth
 
     if data is not None:
         raise UsageError(

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from itertl import faults
 from itertl.errors import DataError, UsageError
 from itertl.evaluation import function
 from itertl.evaluation.benchmarks import FUNCTION, Benchmark
@@ -29,9 +28,11 @@ from itertl.judging.outcomes import Judgement
 from itertl.judging.strict import Said
 from itertl.progress import SILENT, Tracker
 from itertl.records import EvalRow, Fault, Problem, Verdict, content_hash
-from itertl.tools import icarus, pool, sandbox, slang, verilator
-from itertl.tools.pool import Outcome, Workers
-from itertl.tools.sandbox import Limits
+from itertl.sandbox import sandbox
+from itertl.sandbox.sandbox import Limits
+from itertl.tools import icarus, slang, verilator
+from itertl.work import faults, pool
+from itertl.work.pool import Outcome, Workers
 
 GATE_TIMEOUT_S = 30.0  # by the wall clock; the worker's own limit of processor time comes before
 VERILATOR_TIMEOUT_S = 600.0  # it compiles through C++

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from itertl.errors import DataError
-from itertl.storage import read_bytes
+from itertl.runs.storage import read_bytes
 
 
 def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -17,12 +17,12 @@ from itertl.evaluation import errata
 from itertl.evaluation.benchmarks import Benchmark, task_id
 from itertl.evaluation.judge import Completion, judge
 from itertl.evaluation.summary import joined
-from itertl.problems.header import derive_header, derive_top
-from itertl.problems.synth.mutate import mutants
 from itertl.progress import SILENT, Tracker
 from itertl.records import EvalRow, Problem, Verdict
-from itertl.seeds import derive_seed
-from itertl.tools.verilog_text import modules, tokenize
+from itertl.synth.mutate import mutants
+from itertl.verilog.header import derive_header, derive_top
+from itertl.verilog.text import modules, tokenize
+from itertl.work.seeds import derive_seed
 
 _CAUGHT = (Verdict.WRONG_OUTPUT, Verdict.RUNTIME_ERROR, Verdict.TIMEOUT)
 _RAN = (Verdict.PASSED, *_CAUGHT)

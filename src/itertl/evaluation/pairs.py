@@ -13,7 +13,7 @@ from itertl.errors import DataError, UsageError
 from itertl.evaluation.benchmarks import FUNCTION, Benchmark, load
 from itertl.problems.load import LoadResult, load_every
 from itertl.records import Problem, content_hash
-from itertl.seeds import derive_seed
+from itertl.work.seeds import derive_seed
 
 PAIRS = "pairs"
 

@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from itertl.records import PassAtK
-from itertl.seeds import derive_seed
+from itertl.work.seeds import derive_seed
 
 
 def pass_at_k(n: int, c: int, k: int) -> float | None:

@@ -16,7 +16,7 @@ from itertl.evaluation.fingerprint import Fingerprint
 from itertl.evaluation.mutants import SelfTest
 from itertl.evaluation.summary import verdict_table
 from itertl.records import EvalSummary
-from itertl.report import text
+from itertl.runs import wording as text
 
 MOST = 10  # lines of a list; the JSON holds all
 

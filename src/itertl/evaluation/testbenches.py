@@ -5,7 +5,7 @@ because the problem's reference then fails. Left out: instances whose parameters
 """
 
 from itertl.errors import DataError
-from itertl.tools.verilog_text import Token, modules, tokenize
+from itertl.verilog.text import Token, modules, tokenize
 
 _BEFORE_ITEM = {";", "end", "begin", "endtask", "endfunction", "endgenerate", "endcase", "join", ")"}
 _NAMES = ("identifier", "escaped")

@@ -7,11 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from itertl.content_cache import ContentCache
 from itertl.judging.outcomes import Judgement
 from itertl.judging.strict import Said
 from itertl.records import Fault, Verdict
-from itertl.storage import AppendLog
+from itertl.runs.storage import AppendLog
+from itertl.work.content_cache import ContentCache
 
 
 class VerdictCache:

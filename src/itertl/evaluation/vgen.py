@@ -17,7 +17,7 @@ from itertl.evaluation.testbenches import check_marker, design_name, top
 from itertl.judging.outcomes import Judgement
 from itertl.records import Problem
 from itertl.tools.icarus import Simulation
-from itertl.tools.verilog_text import modules
+from itertl.verilog.text import modules
 
 VERSION = "1"
 MARKER = "all tests passed"  # printed by every testbench behind its last check; a failed check ends the simulation

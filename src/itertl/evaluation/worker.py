@@ -11,9 +11,9 @@ from itertl.judging.outcomes import Judgement
 from itertl.judging.strict import Said
 from itertl.plugins import resolve
 from itertl.records import Problem, Verdict
-from itertl.tools import bounds
-from itertl.tools.bounds import Bound
-from itertl.tools.sandbox import Limits
+from itertl.sandbox import bounds
+from itertl.sandbox.bounds import Bound
+from itertl.sandbox.sandbox import Limits
 
 Simulator: TypeAlias = Literal["icarus", "verilator"]
 

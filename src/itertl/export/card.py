@@ -16,19 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from itertl import model_alias, models, storage
 from itertl.config import PromptConfig
 from itertl.errors import DataError
 from itertl.export.example import COMMAND, run_example
 from itertl.export.source import Source, front_matter, read_json
+from itertl.model import alias as model_alias
+from itertl.model import models
+from itertl.model.prompt_form import FORM_FILE, read_form
 from itertl.records import EvalSummary, IterationMetrics, PassAtK, Problem
-from itertl.report import text
-from itertl.report.rundata import Run
-from itertl.runs import package_versions
-from itertl.sampling.prompt_form import FORM_FILE, read_form
+from itertl.runs import storage
+from itertl.runs import wording as text
+from itertl.runs.folder import package_versions
+from itertl.runs.read import Run
 
 if TYPE_CHECKING:
-    from itertl.export.stage import GgufFile
+    from itertl.export.bundle import GgufFile
 
 AUDIT_FILE = "audit.json"  # `itertl data audit … --json > RUN/audit.json`
 _SMALL = 200  # problems below which an interval of pass@1 is wider than most differences between models

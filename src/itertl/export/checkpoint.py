@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from itertl import models
 from itertl.config import ModelConfig
 from itertl.errors import DataError, UsageError
 from itertl.export.source import Source, adapter_config, read_json
-from itertl.sampling.prompt_form import FORM_FILE, express, read_form, write_form
-from itertl.storage import write_json, write_text
+from itertl.model import models
+from itertl.model.prompt_form import FORM_FILE, express, read_form, write_form
+from itertl.runs.storage import write_json, write_text
 
 INDEX = "model.safetensors.index.json"
 _COPIED = (

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from itertl import models
 from itertl.config import PromptConfig
+from itertl.model import models
+from itertl.model.prompts import compose, encode_prompt
 from itertl.records import Problem
-from itertl.report import text
-from itertl.sampling.prompts import compose, encode_prompt
+from itertl.runs import wording as text
 
 MAX_NEW_TOKENS = 160  # as many as the example needs; more only show how a model that does not stop goes on
 _LONGEST = 4000  # characters of output in a card

@@ -24,13 +24,13 @@ import numpy as np
 from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 
-from itertl import gguf_conversion, models
 from itertl.errors import ItertlError, ToolFailed
 from itertl.export.checkpoint import weight_map
 from itertl.export.gguf_file import Stored, read_tensor, rope_factors, rope_type
 from itertl.export.gguf_vocabulary import READ_BACK, Vocabulary, read_vocabulary
 from itertl.export.source import read_json
-from itertl.storage import write_json
+from itertl.model import gguf_conversion, models
+from itertl.runs.storage import write_json
 
 PROMPTS = (
     "Build a 2-to-1 multiplexer of 8 bits: y is b where sel is high, else a.",

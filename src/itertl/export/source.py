@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from itertl import storage
 from itertl.config import parse_yaml
 from itertl.errors import DataError, ItertlError, UsageError
 from itertl.records import IterationMetrics
-from itertl.report.rundata import Run, iteration_folders, read_run
-from itertl.selection import chosen
+from itertl.runs import storage
+from itertl.runs.read import Run, iteration_folders, read_run
+from itertl.runs.selection import chosen
 
 ADAPTER_FILE = "adapter_config.json"
 

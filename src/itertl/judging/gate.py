@@ -27,7 +27,8 @@ from typing import Any, TypeAlias
 from itertl.judging import harmless
 from itertl.judging.harmless import ENDING, PRINTING
 from itertl.records import Verdict
-from itertl.tools import bounds, slang
+from itertl.sandbox import bounds
+from itertl.tools import slang
 from itertl.tools.slang import Unit
 
 MAX_BYTES = 64 * 1024

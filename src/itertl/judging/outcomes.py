@@ -5,7 +5,7 @@ import signal
 from typing import TypeAlias
 
 from itertl.records import Verdict
-from itertl.tools.sandbox import Completed
+from itertl.sandbox.sandbox import Completed
 
 Judgement: TypeAlias = tuple[Verdict, str]
 

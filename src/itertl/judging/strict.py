@@ -14,11 +14,11 @@ from itertl.errors import DataError
 from itertl.judging import bench
 from itertl.judging.bench import MISMATCHES, Template
 from itertl.judging.outcomes import Judgement, compile_failure, cut, first_error, limit_or_kill
-from itertl.problems.header import derive_top
 from itertl.records import Problem, Verdict
+from itertl.sandbox.sandbox import Limits
 from itertl.tools import icarus
 from itertl.tools.icarus import Simulation
-from itertl.tools.sandbox import Limits
+from itertl.verilog.header import derive_top
 
 REVISION = 5  # part of every cached verdict's key: raise it when a verdict may come out otherwise
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from itertl.audit.audit import CODE_OVERLAP, TEXT_OVERLAP, Prints
 from itertl.errors import DataError
 from itertl.problems import normalize
-from itertl.problems.audit import CODE_OVERLAP, TEXT_OVERLAP, Prints
 from itertl.problems.cells import Counts
 from itertl.problems.filters import nearest
 from itertl.problems.importers import FORMATS, nested
@@ -21,7 +21,7 @@ from itertl.problems.normalize import CODE_GRAM, TEXT_GRAM, Vocabulary
 from itertl.problems.overlap import Grams, Link, components, containment, jaccard, near_links
 from itertl.problems.rows import Row
 from itertl.records import Problem
-from itertl.seeds import derive_seed
+from itertl.work.seeds import derive_seed
 
 COLUMN = "column:"
 BOILERPLATE_FROM = 8  # pairs, from which on what more than half of the instructions share is no likeness

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from itertl import model_hub
 from itertl.errors import DataError, ToolMissing
+from itertl.model import hub as model_hub
 from itertl.problems.rows import Row, Table
 
 

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 from itertl.errors import DataError
 from itertl.problems.cells import Counts, cleaned, conversation_of, mended, question_of, reference_of, text_of
 from itertl.problems.filters import ANY, check_filter, listed, nearest, passes
-from itertl.problems.header import derive_top
 from itertl.problems.hub import is_saved_dataset, read_hub
 from itertl.problems.rows import Row, Table, read_table
 from itertl.records import Problem
-from itertl.sampling.extract import extract, is_wrapped
-from itertl.storage import parse_record
-from itertl.tools.verilog_text import is_prose, modules
+from itertl.runs.storage import parse_record
+from itertl.verilog.extract import extract, is_wrapped
+from itertl.verilog.header import derive_top
+from itertl.verilog.text import is_prose, modules
 
 FIELDS = (
     "instruction",

@@ -10,14 +10,14 @@ from itertl.errors import DataError, UsageError
 from itertl.plugins import resolve
 from itertl.problems.cells import Counts
 from itertl.problems.filters import ANY
-from itertl.problems.header import derive_header, derive_top, with_top_first
 from itertl.problems.holdout import Holdout, apart
 from itertl.problems.hub import is_saved_dataset
 from itertl.problems.importers import FORMATS, Request, is_own, load_rows, own_problems, recognise, table_problems
 from itertl.problems.verilog_folder import SUFFIXES
 from itertl.records import Problem
-from itertl.seeds import derive_seed
-from itertl.tools.verilog_text import modules
+from itertl.verilog.header import derive_header, derive_top, with_top_first
+from itertl.verilog.text import modules
+from itertl.work.seeds import derive_seed
 
 SYNTH_COUNT = 1000  # problems of the generator where no limit is given
 
@@ -208,7 +208,7 @@ def import_table(request: Request, counts: Counts) -> Iterator[Problem]:
 
 def import_synth(request: Request, counts: Counts) -> Iterator[Problem]:
     """Problems of the bundled generator: ``limit`` of them, or ``SYNTH_COUNT`` to draw a smaller subset from."""
-    from itertl.problems.synth import generate
+    from itertl.synth import generate
 
     if request.columns or request.filter:
         raise DataError("synth: columns and filter are for tables; choose with data.families")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from itertl.errors import DataError
-from itertl.storage import read_bytes
+from itertl.runs.storage import read_bytes
 
 _WRAPPERS = ("data", "rows", "examples", "items", "train")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))

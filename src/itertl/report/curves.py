@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from itertl.records import TrainStep
-from itertl.report import canvas, text
-from itertl.report.rundata import Run, finite
+from itertl.report import canvas
+from itertl.runs import wording as text
+from itertl.runs.read import Run, finite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

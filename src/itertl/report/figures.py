@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from itertl.records import EvalSummary, IterationMetrics, Verdict
-from itertl.report import canvas, series, text
+from itertl.report import canvas, series
 from itertl.report.curves import loss_figure
-from itertl.report.rundata import Run, finite
 from itertl.report.series import Series
+from itertl.runs import wording as text
+from itertl.runs.read import Run, finite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,13 +7,14 @@ where the paired bootstrap over problems says so.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from itertl import storage
 from itertl.records import EvalRow, IterationMetrics
-from itertl.report import series, text
+from itertl.report import series
 from itertl.report.paired import Difference, paired_difference, pass_rates
-from itertl.report.rundata import Run, evaluation_file
 from itertl.report.series import Point, Series
-from itertl.selection import best
+from itertl.runs import storage
+from itertl.runs import wording as text
+from itertl.runs.read import Run, evaluation_file
+from itertl.runs.selection import best
 
 
 class Tile(NamedTuple):

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from itertl import storage
 from itertl.records import Candidate, EvalRow, Problem
 from itertl.report import series
 from itertl.report.findings import ends, eval_folder
-from itertl.report.rundata import Run, evaluation_file, read_problems
 from itertl.report.series import Series
+from itertl.runs import storage
+from itertl.runs.read import Run, evaluation_file, read_problems
 
 Answer = tuple[Candidate, EvalRow]
 

@@ -7,13 +7,14 @@ run nothing. The same run gives the same bytes: no date of making is on it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from itertl.report import canvas, findings, gallery, tables, text
+from itertl.report import canvas, findings, gallery, tables
 from itertl.report.paired import Difference
 from itertl.report.provenance import provenance_section
-from itertl.report.rundata import Run
 from itertl.report.series import Series
 from itertl.report.tables import Grid
 from itertl.report.theme import style_sheet
+from itertl.runs import wording as text
+from itertl.runs.read import Run
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 

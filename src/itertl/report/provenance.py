@@ -1,7 +1,7 @@
 """The section that says what a run was made from: recipe, versions, simulator, seeds, hashes of every stage."""
 
-from itertl.report import text
-from itertl.report.rundata import Run
+from itertl.runs import wording as text
+from itertl.runs.read import Run
 
 
 def provenance_section(run: Run, *, heading: bool) -> str:

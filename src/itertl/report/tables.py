@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from itertl.records import EvalSummary, IterationMetrics, Telemetry
-from itertl.report import published, series, text
+from itertl.report import published, series
 from itertl.report.series import Series
+from itertl.runs import wording as text
 
 if TYPE_CHECKING:
     from rich.console import Group

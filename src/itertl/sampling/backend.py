@@ -6,9 +6,9 @@ from typing import Protocol
 
 from itertl.config import PromptConfig
 from itertl.errors import ToolFailed
+from itertl.model.prompts import EncodedPrompt
 from itertl.records import FinishReason, Problem, SamplingSettings
-from itertl.sampling.plan import SampleRequest
-from itertl.sampling.prompts import EncodedPrompt
+from itertl.sampling.batching import SampleRequest
 
 BACKENDS = {
     "transformers": "itertl.sampling.transformers_backend:open_backend",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from itertl.config import AUTO, PromptConfig, Recipe
 from itertl.errors import UsageError
+from itertl.model.prompts import encode_prompt, encode_response
 from itertl.records import Problem
-from itertl.sampling.prompts import encode_prompt, encode_response
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -77,7 +77,7 @@ def settled(recipe: Recipe, problems: Callable[[], Sequence[Problem]]) -> Recipe
 
 def tokenizer_of(recipe: Recipe) -> "PreTrainedTokenizerBase":
     """The tokenizer of the recipe's model. Raises UsageError for one that an endpoint serves."""
-    from itertl import models
+    from itertl.model import models
 
     if recipe.model.path.startswith(models.API):
         raise UsageError(

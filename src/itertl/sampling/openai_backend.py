@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from itertl.config import PromptConfig
 from itertl.errors import UsageError
+from itertl.model.prompts import EncodedPrompt, compose, encode_prompt
 from itertl.records import FinishReason, Problem, SamplingSettings
 from itertl.sampling.backend import BatchIncomplete, Generation
+from itertl.sampling.batching import SampleRequest
 from itertl.sampling.endpoint import OPENAI_URL, Endpoint
-from itertl.sampling.plan import SampleRequest
-from itertl.sampling.prompts import EncodedPrompt, compose, encode_prompt
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
@@ -61,7 +61,7 @@ def open_backend(
     is_local_folder = api == "completions" and Path(model).is_dir()
     if not is_local_folder:
         return OpenAIBackend(endpoint)
-    from itertl.models import load_tokenizer
+    from itertl.model.models import load_tokenizer
 
     return OpenAIBackend(endpoint, load_tokenizer(model, trust_remote_code=trust_remote_code, revision=revision))
 

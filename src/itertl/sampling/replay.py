@@ -11,11 +11,11 @@ from typing import Any
 
 from itertl.config import PromptConfig
 from itertl.errors import DataError, UsageError
+from itertl.model.prompts import EncodedPrompt, clean
 from itertl.records import Candidate, FinishReason, Problem, SamplingSettings
+from itertl.runs.storage import parse_record, read_lines
 from itertl.sampling.backend import Generation
-from itertl.sampling.plan import SampleRequest
-from itertl.sampling.prompts import EncodedPrompt, clean
-from itertl.storage import parse_record, read_lines
+from itertl.sampling.batching import SampleRequest
 
 _TEXTS = ("text", "completion")
 _IDS = ("problem_id", "task_id")

@@ -29,8 +29,8 @@ from transformers.cache_utils import Cache, DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from itertl.model.attention import attend as by_parts
 from itertl.sampling.kv_cache import GrowingLayer
-from itertl.training.attention import attend as by_parts
 
 NAME = "itertl_shared_prompts"
 _TOLERANCE = 1e-3  # of a logit, in nats: what rounding explains in float32

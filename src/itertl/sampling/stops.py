@@ -13,11 +13,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from itertl.records import SamplingSettings
-from itertl.sampling.extract import ADDED_END, extract
-from itertl.sampling.plan import SampleRequest
-from itertl.sampling.thoughts import closes_thought, opens_thought
-from itertl.sampling.units import find_units, module_name
-from itertl.tools.verilog_text import tokenize
+from itertl.sampling.batching import SampleRequest
+from itertl.verilog.extract import ADDED_END, extract
+from itertl.verilog.text import tokenize
+from itertl.verilog.thoughts import closes_thought, opens_thought
+from itertl.verilog.units import find_units, module_name
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

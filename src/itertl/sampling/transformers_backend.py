@@ -17,14 +17,14 @@ from torch import Tensor
 
 from itertl.config import PromptConfig
 from itertl.errors import ToolFailed
-from itertl.models import end_token_ids, has_fast_bf16, load_model, load_tokenizer, pick_device
+from itertl.model.models import end_token_ids, has_fast_bf16, load_model, load_tokenizer, pick_device
+from itertl.model.prompts import EncodedPrompt, encode_prompt
 from itertl.records import FinishReason, Problem, SamplingSettings
 from itertl.sampling import graphs, shared_prompts
 from itertl.sampling.backend import Generation
+from itertl.sampling.batching import SampleRequest
 from itertl.sampling.kv_cache import new_cache
 from itertl.sampling.nucleus import draw, uniforms
-from itertl.sampling.plan import SampleRequest
-from itertl.sampling.prompts import EncodedPrompt, encode_prompt
 from itertl.sampling.stops import Stopper
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ what tells a full module from a sketch: it is closed, has the ports that are ask
 import re
 from collections.abc import Sequence
 
-from itertl.sampling.units import Unit
+from itertl.verilog.units import Unit
 
 _PRESENTS = re.compile(
     r"\b(?:correct(?:ed|ion)?|right|fix(?:ed|es)?|final|finished|updated?|revised?|improved|completed?|full|rewrit\w+|working|works|proper(?:ly)?|actual(?:ly)?|"

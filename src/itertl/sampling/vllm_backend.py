@@ -27,13 +27,13 @@ from typing import TYPE_CHECKING
 
 from itertl.config import PromptConfig
 from itertl.errors import ToolFailed, ToolMissing, UsageError
-from itertl.models import load_tokenizer
+from itertl.model.models import load_tokenizer
+from itertl.model.prompts import EncodedPrompt, encode_prompt
 from itertl.records import Problem, SamplingSettings
 from itertl.sampling.backend import BatchIncomplete, Generation
+from itertl.sampling.batching import SampleRequest
 from itertl.sampling.endpoint import Endpoint
 from itertl.sampling.openai_backend import OpenAIBackend
-from itertl.sampling.plan import SampleRequest
-from itertl.sampling.prompts import EncodedPrompt, encode_prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

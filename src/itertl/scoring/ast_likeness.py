@@ -17,11 +17,11 @@ import hashlib
 from collections import Counter
 
 from itertl.judging import gate
-from itertl.problems.header import derive_top
 from itertl.records import Score, Verdict
 from itertl.scoring.ast_tree import GROUPS, NAME, NUMBER, Tree, canonical
-from itertl.scoring.samples import ScoreItem, is_plain_name
+from itertl.scoring.item import ScoreItem, is_plain_name
 from itertl.tools import slang
+from itertl.verilog.header import derive_top
 
 
 def score(item: ScoreItem) -> Score:

@@ -10,8 +10,8 @@ from types import TracebackType
 
 from pydantic import ValidationError
 
-from itertl.content_cache import ContentCache
 from itertl.records import Fault, Score, Verdict
+from itertl.work.content_cache import ContentCache
 
 
 def is_lasting(score: Score) -> bool:

@@ -19,19 +19,19 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from itertl import faults
 from itertl.errors import ToolFailed, ToolMissing
 from itertl.records import Fault, Score, Verdict, content_hash
+from itertl.runs.storage import AppendLog
+from itertl.sandbox import bounds
+from itertl.sandbox.bounds import Bound
 from itertl.scoring import scorers
 from itertl.scoring.cache import ScoreCache
 from itertl.scoring.combine import is_passed_by
 from itertl.scoring.equivalence.replay import meet_all
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.worker import Unit, is_users_fault, used_up
-from itertl.storage import AppendLog
-from itertl.tools import bounds, pool
-from itertl.tools.bounds import Bound
-from itertl.tools.pool import Job, Outcome
+from itertl.work import faults, pool
+from itertl.work.pool import Job, Outcome
 
 _WORKER = "itertl.scoring.worker:timed_unit"
 _TRIVIAL = "module probe(output y);\nassign y = 1'b1;\nendmodule\n"

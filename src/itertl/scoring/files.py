@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from itertl.errors import DataError, UsageError
 from itertl.progress import SILENT, Tracker
 from itertl.records import Candidate, Problem, Score, Scored, Verdict
+from itertl.runs.storage import parse_record, partial_of, read_bytes, read_lines, read_records, write_text
 from itertl.scoring.engine import score_items
 from itertl.scoring.equivalence.recheck import recheck
 from itertl.scoring.lines import Line, Row, interpret
 from itertl.scoring.scorers import check_scorers
-from itertl.storage import parse_record, partial_of, read_bytes, read_lines, read_records, write_text
-from itertl.tools.pool import map_unordered
+from itertl.work.pool import map_unordered
 
 
 def score_file(

@@ -7,9 +7,9 @@ import re
 import signal
 
 from itertl.records import Score, Verdict
-from itertl.scoring.samples import ScoreItem, has_module, is_plain_name
+from itertl.sandbox.sandbox import Completed
+from itertl.scoring.item import ScoreItem, has_module, is_plain_name
 from itertl.tools import icarus
-from itertl.tools.sandbox import Completed
 
 DETAIL_CHARS = 300
 _OUT_OF_MEMORY = re.compile(r"bad_alloc|[Oo]ut of memory|memory exhausted")

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from itertl.sandbox import bounds
 from itertl.scoring import roles
-from itertl.scoring.netlist import bare, read_netlist
+from itertl.scoring.processes import bare, read_netlist
 from itertl.scoring.roles import Clock, Reset
-from itertl.tools import bounds, slang
+from itertl.tools import slang
 from itertl.tools.slang import walk
 
 __all__ = ("Clock", "Interface", "Port", "Reset", "Unsupported", "read", "same_ports")

@@ -14,13 +14,13 @@ from typing import Any, cast
 
 from itertl.errors import DataError
 from itertl.records import Candidate, Problem, Score
-from itertl.sampling.extract import extract, is_wrapped
-from itertl.scoring.samples import ScoreItem
+from itertl.runs.storage import parse_record
+from itertl.scoring.candidates import item_of
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.scorers import NEEDS_REFERENCE
-from itertl.scoring.stage import item_of
-from itertl.storage import parse_record
-from itertl.tools import verilog_text
-from itertl.tools.verilog_text import unix_lines
+from itertl.verilog import text as verilog_text
+from itertl.verilog.extract import extract, is_wrapped
+from itertl.verilog.text import unix_lines
 
 Row = dict[str, Any]
 Scores = Sequence[Sequence[Score]]  # for each item of a line, for each scorer

@@ -22,16 +22,17 @@ from pathlib import Path
 from itertl.errors import ToolMissing
 from itertl.judging import gate
 from itertl.judging.outcomes import cut
-from itertl.lowering import readings
-from itertl.problems.header import derive_top
 from itertl.records import Score, Verdict
+from itertl.sandbox import bounds, sandbox
+from itertl.sandbox.sandbox import Limits
 from itertl.scoring.equivalence import rewrite
 from itertl.scoring.equivalence.checks import hazard
 from itertl.scoring.equivalence.rewrite import TOP
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.simulated import simulated
-from itertl.tools import bounds, sandbox, yosys
-from itertl.tools.sandbox import Limits
+from itertl.tools import yosys
+from itertl.verilog.header import derive_top
+from itertl.verilog.lowering import readings
 
 REVISION = 2  # of script and rule: part of what a kept score depends on
 LIMITS = Limits(wall_s=40, cpu_s=4, memory_mb=3072, file_mb=64, proc=True)

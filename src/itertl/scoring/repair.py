@@ -19,12 +19,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from itertl.judging.outcomes import cut
-from itertl.problems.header import derive_top
 from itertl.records import Score, Verdict
-from itertl.scoring.samples import ScoreItem, is_plain_name
+from itertl.scoring.item import ScoreItem, is_plain_name
 from itertl.scoring.simulated import simulated
-from itertl.tools import slang, verilog_text
-from itertl.tools.verilog_text import Token
+from itertl.tools import slang
+from itertl.verilog import text as verilog_text
+from itertl.verilog.header import derive_top
+from itertl.verilog.text import Token
 
 REVISION = 1
 CHECKS, ELABORATIONS, TRIES, CHAIN = 100, 24, 3, 3

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from itertl.scoring import netlist
-from itertl.scoring.netlist import Event, Netlist, Process
+from itertl.scoring import processes as netlist
+from itertl.scoring.processes import Event, Netlist, Process
 
 _CLOCK = re.compile(r"(?i)(^|_)(\w*clk\w*|\w*clock\w*|ck|cp|cpu?_?clk)(_|$|\d)")
 _RESET = re.compile(

@@ -7,9 +7,9 @@ from collections.abc import Hashable, Sequence
 from importlib.metadata import version
 
 from itertl.records import Score, Verdict
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.likeness import rouge_l_f1
-from itertl.scoring.samples import ScoreItem
-from itertl.tools import verilog_text
+from itertl.verilog import text as verilog_text
 
 
 def characters(item: ScoreItem) -> Score:

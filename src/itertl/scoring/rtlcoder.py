@@ -5,8 +5,8 @@ carries. Blind to function: a module with an empty body that parses scores as hi
 """
 
 from itertl.records import Score, Verdict
+from itertl.scoring.item import ScoreItem, has_module
 from itertl.scoring.likeness import rouge_l_f1
-from itertl.scoring.samples import ScoreItem, has_module
 from itertl.tools import pyverilog
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from itertl import plugins
 from itertl.errors import ToolMissing, UsageError
 from itertl.records import Score
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
 from itertl.tools import icarus, pyverilog, slang, yosys
 
 Scorer = Callable[[ScoreItem], Score]
@@ -22,8 +22,8 @@ SCORERS: dict[str, str] = {
     "rouge-l": "itertl.scoring.rouge_l:characters",
     "rouge-l-tokens": "itertl.scoring.rouge_l:tokens",
     "icarus": "itertl.scoring.icarus:score",
-    "gate": "itertl.scoring.first_rungs:gate",
-    "text": "itertl.scoring.first_rungs:text",
+    "gate": "itertl.scoring.gate_and_text:gate",
+    "text": "itertl.scoring.gate_and_text:text",
     "synthesis": "itertl.scoring.synthesis:score",
     "vectors": "itertl.scoring.simulated:simulated",
     "ast": "itertl.scoring.ast_likeness:score",

@@ -1,7 +1,7 @@
 """The scorer ``vectors``, its last answer kept: ``equivalence`` and ``ppa`` rest on it, and a worker takes all of one candidate."""
 
 from itertl.records import Score
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
 
 _last: dict[ScoreItem, Score] = {}
 

@@ -4,7 +4,7 @@ Blind to function, and to what only a simulator refuses.
 """
 
 from itertl.records import Score, Verdict
-from itertl.scoring.samples import ScoreItem, is_plain_name
+from itertl.scoring.item import ScoreItem, is_plain_name
 from itertl.tools import slang
 
 

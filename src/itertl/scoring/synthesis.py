@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from itertl.judging import gate
-from itertl.lowering import lowered, readings
-from itertl.problems.header import derive_top
 from itertl.records import Score, Verdict
+from itertl.sandbox import bounds, sandbox
+from itertl.sandbox.sandbox import Limits
 from itertl.scoring.equivalence.rewrite import TOP, for_yosys
-from itertl.scoring.samples import ScoreItem, is_plain_name
-from itertl.tools import bounds, sandbox, yosys
-from itertl.tools.sandbox import Limits
+from itertl.scoring.item import ScoreItem, is_plain_name
+from itertl.tools import yosys
 from itertl.tools.yosys import Ran
+from itertl.verilog.header import derive_top
+from itertl.verilog.lowering import lowered, readings
 
 REVISION = 3  # of the rules here: part of what a kept score depends on
 LIMITS = Limits(wall_s=40, cpu_s=8, memory_mb=2048, file_mb=256, proc=True)

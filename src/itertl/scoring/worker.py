@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from itertl.errors import ToolFailed, ToolMissing
 from itertl.records import Fault, Score, Verdict
+from itertl.sandbox import bounds
+from itertl.sandbox.bounds import Bound, BoundReached
 from itertl.scoring import scorers
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.scorers import SCORERS, get_scorer
-from itertl.tools import bounds
-from itertl.tools.bounds import Bound, BoundReached
 
 RAISED, WRONG_KIND = "raised", "scorer"  # how the detail begins where a scorer of the user's own is at fault
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from itertl.errors import ToolMissing
-from itertl.tools import ivl, sandbox
-from itertl.tools.sandbox import Completed, Limits
+from itertl.sandbox import sandbox
+from itertl.sandbox.sandbox import Completed, Limits
+from itertl.tools import ivl
 
 # what it says of legal SystemVerilog that it does not know, where slang has elaborated the design before
 LACKS = re.compile(

@@ -9,7 +9,7 @@ import struct
 import sys
 from collections.abc import Sequence
 
-from itertl.tools import spawn
+from itertl.sandbox import spawn
 
 _PR_SET_KEEPCAPS, _PR_CAP_AMBIENT = 8, 47
 _CAP_CHOWN, _CAP_READ_ALL, _CAP_KILL, _CAP_SETGID, _CAP_SETUID = 0, 2, 5, 6, 7

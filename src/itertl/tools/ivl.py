@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from itertl.tools import sandbox
-from itertl.tools.sandbox import Limits
+from itertl.sandbox import sandbox
+from itertl.sandbox.sandbox import Limits
 
 CONFIG = "ivl.conf"
 _TRANSLATE = re.compile(r"""^translate: .*?\|\s*"?(?P<ivl>[^"|\s]+/ivl)"?\s""", re.MULTILINE)

@@ -12,8 +12,9 @@ import re
 from typing import Any
 
 from itertl.errors import ToolMissing
-from itertl.tools import bounds, icarus, sandbox
-from itertl.tools.sandbox import Limits
+from itertl.sandbox import bounds, sandbox
+from itertl.sandbox.sandbox import Limits
+from itertl.tools import icarus
 
 DETAIL_CHARS = 300
 MAX_EXPANDED = 512 << 10  # characters; its parser takes half a minute for more

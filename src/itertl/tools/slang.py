@@ -13,7 +13,7 @@ from typing import Any
 
 from itertl.errors import ToolMissing
 from itertl.records import Verdict
-from itertl.tools import bounds
+from itertl.sandbox import bounds
 
 DETAIL_CHARS = 300
 MAX_PARTS = 1 << 16  # instances, generate blocks, signals and processes of a design: the tools have no use for more

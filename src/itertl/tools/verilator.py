@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from itertl.errors import ToolMissing
-from itertl.tools import sandbox
+from itertl.sandbox import sandbox
+from itertl.sandbox.sandbox import Limits
 from itertl.tools.icarus import Simulation
-from itertl.tools.sandbox import Limits
 
 # Processor time and memory are for each process that Verilator starts. The program that comes out is faster than
 # Icarus, so that what is enough there is enough here.

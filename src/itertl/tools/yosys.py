@@ -18,9 +18,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from itertl.errors import ToolFailed, ToolMissing
-from itertl.tools import pool, sandbox
-from itertl.tools.sandbox import Limits
+from itertl.sandbox import sandbox
+from itertl.sandbox.sandbox import Limits
 from itertl.tools.yosys_process import Ran, can_confine_a_fork, forked, package_roots, started
+from itertl.work import pool
 
 __all__ = (
     "LIMITS", "Ran", "abc_program", "has_library", "package_roots", "passes", "synthesizes", "synthesizes_many", "version",

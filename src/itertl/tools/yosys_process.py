@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from itertl.tools import bounds, identity, landlock, reach, sandbox
-from itertl.tools.sandbox import Limits
+from itertl.sandbox import bounds, landlock, reach, sandbox
+from itertl.sandbox.sandbox import Limits
+from itertl.tools import identity
 
 DETAIL_CHARS = 300
 _SCRIPT = "script.ys"

@@ -175,7 +175,7 @@ def build_groups(
 
 def _whole_file(problem: Problem, tokenizer: Any, counts: GroupCounts, max_length: int) -> list[Group]:
     """A reference as plain text: a begin token as prompt, the text and an end token as response, cut where too long."""
-    from itertl.sampling.prompts import EncodedPrompt, encode_response
+    from itertl.model.prompts import EncodedPrompt, encode_response
 
     if not (problem.reference and problem.reference.strip()):
         counts.problems_without_reference += 1
@@ -217,7 +217,7 @@ def _build_one(
     method: Method,
 ) -> Group | None:
     """The group of one problem, or None (counted) where the problem cannot be trained on."""
-    from itertl.sampling.prompts import encode_prompt, encode_response
+    from itertl.model.prompts import encode_prompt, encode_response
 
     if not (problem.reference and problem.reference.strip()):
         counts.problems_without_reference += 1
@@ -276,7 +276,7 @@ def candidate_tokens(row: Scored, encoded: Any, tokenizer: Any, text: str) -> tu
             written, for it must still be pushed down. Where both texts are equal up to white space around them, the ids
             are those that were sampled, which need not be how the tokenizer would cut that text.
     """
-    from itertl.sampling.prompts import encode_response
+    from itertl.model.prompts import encode_response
 
     candidate = row.candidate
     whole, code = encoded.prefill + candidate.text, candidate.code.strip()

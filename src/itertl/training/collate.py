@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itertl.training.attention import Rows
+from itertl.model.attention import Rows
 from itertl.training.packing import MicroBatch, row_length
 
 _PADDING = -1  # "group" of padding; its positions see each other, for a row of nothing would be NaN

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itertl.training.attention import NAME
+from itertl.model.attention import NAME
 from itertl.training.collate import collate
 from itertl.training.packing import Piece
 from itertl.training.policy import Policy, base_model, response_logprobs

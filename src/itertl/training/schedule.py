@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from itertl.config import TrainConfig
-from itertl.seeds import derive_seed
+from itertl.work.seeds import derive_seed
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,13 @@ from torch import Tensor
 
 from itertl.config import TrainConfig
 from itertl.errors import RecipeError, UsageError
-from itertl.models import has_fast_bf16, load_model
-from itertl.seeds import derive_seed
-from itertl.training import attention, layout
+from itertl.model import attention
+from itertl.model.models import has_fast_bf16, load_model
+from itertl.training import layout
 from itertl.training.collate import collate
 from itertl.training.packing import Layout, Piece, missing, plan_shares
 from itertl.training.policy import Policy, response_logprobs
+from itertl.work.seeds import derive_seed
 
 _CPU_TOKENS, _GPU_TOKENS = 2048, 16384  # a micro-batch, where the recipe leaves it open
 _DENSE_ROW = 1024  # longer rows of several groups would spend more on masked attention than they save

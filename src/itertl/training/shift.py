@@ -36,7 +36,7 @@ def sampled_pieces(
 ) -> list[Piece]:
     """Candidates as they were sampled (whole text, no end token where cut) of the first ``num_problems`` problems that
     have any; those longer than ``train.max_length`` are left out."""
-    from itertl.sampling.prompts import encode_prompt
+    from itertl.model.prompts import encode_prompt
 
     pieces: list[Piece] = []
     used = 0

@@ -17,7 +17,6 @@ from torch import Tensor
 from itertl.config import TrainConfig
 from itertl.errors import TrainingDiverged
 from itertl.records import TrainStep
-from itertl.seeds import derive_seed
 from itertl.training.batches import Group
 from itertl.training.collate import collate
 from itertl.training.methods import Method
@@ -26,6 +25,7 @@ from itertl.training.packing import MicroBatch, Piece, Work, missing, plan, plan
 from itertl.training.policy import response_logprobs
 from itertl.training.schedule import PlannedStep
 from itertl.training.session import Session, is_out_of_memory
+from itertl.work.seeds import derive_seed
 
 _FP16_TRIES = 24  # the loss scale starts at 2**16 and halves with each overflow
 SMALLEST_BUDGET = 64  # tokens; where even so many do not fit, no splitting helps

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from itertl import faults, storage
 from itertl.errors import DataError, TrainingDiverged
-from itertl.models import load_tokenizer, policy_id
+from itertl.model.models import load_tokenizer, policy_id
 from itertl.progress import Tracker
 from itertl.records import TrainStep, content_hash
+from itertl.runs import storage
 from itertl.training.batches import Group, GroupSet, build_groups
 from itertl.training.checkpoint import discard_staged, save_checkpoint
 from itertl.training.objective import Sums, by_group
@@ -28,6 +28,7 @@ from itertl.training.shift import Shift, sampled_pieces, sequence_logprobs, shif
 from itertl.training.stage import StageTracker, TrainInputs, TrainResult
 from itertl.training.state import Progress, load_initial, remove_state, restore_state, save_initial, save_state
 from itertl.training.step import Initial, finite_gradients, log_row
+from itertl.work import faults
 
 
 @dataclass(slots=True)

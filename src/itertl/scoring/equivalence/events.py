@@ -10,7 +10,7 @@ from typing import Any
 from itertl.scoring.equivalence import flow
 from itertl.scoring.equivalence.flow import Flow
 from itertl.scoring.interface import Interface
-from itertl.scoring.netlist import Netlist, Process, literal_test, read_netlist, reads
+from itertl.scoring.processes import Netlist, Process, literal_test, read_netlist, reads
 from itertl.tools import slang
 from itertl.tools.slang import walk
 

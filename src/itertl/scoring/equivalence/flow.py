@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from itertl.scoring.netlist import bare
+from itertl.scoring.processes import bare
 from itertl.tools import slang
 
 MAX_STEPS = 20_000  # statements of one run, loops unrolled

@@ -10,15 +10,16 @@ from enum import StrEnum
 from pathlib import Path
 
 from itertl.judging.gate import Design
-from itertl.lowering import lowered
+from itertl.sandbox import sandbox
+from itertl.sandbox.sandbox import Limits
 from itertl.scoring import interface
 from itertl.scoring.equivalence import events, flat, rewrite, script, solver
 from itertl.scoring.equivalence.checks import has_unknown_literal, hazard
 from itertl.scoring.equivalence.flat import Flat, Style, Unprovable
 from itertl.scoring.equivalence.script import CANDIDATE, MITER, REFERENCE, Start
-from itertl.tools import sandbox, yosys
-from itertl.tools.sandbox import Limits
+from itertl.tools import yosys
 from itertl.tools.yosys import Ran
+from itertl.verilog.lowering import lowered
 
 CPU_S = 2  # of processor time for each step of a proof
 MEMORY_MB = 3072

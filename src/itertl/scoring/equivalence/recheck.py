@@ -14,14 +14,15 @@ from typing import Any
 from itertl.judging import gate
 from itertl.judging.gate import Design
 from itertl.judging.outcomes import cut
-from itertl.problems.header import derive_top
 from itertl.records import Score, Verdict
+from itertl.sandbox import sandbox
+from itertl.sandbox.sandbox import Limits
 from itertl.scoring import interface
 from itertl.scoring.equivalence.rewrite import TOP, for_yosys
-from itertl.scoring.samples import ScoreItem
-from itertl.tools import sandbox, yosys
-from itertl.tools.pool import map_unordered
-from itertl.tools.sandbox import Limits
+from itertl.scoring.item import ScoreItem
+from itertl.tools import yosys
+from itertl.verilog.header import derive_top
+from itertl.work.pool import map_unordered
 
 SEEDS = ("recheck 1", "recheck 2", "recheck 3")
 _SEED = "ITERTL_VECTORS_SEED"

@@ -19,20 +19,20 @@ from typing import Any
 from itertl.judging import gate
 from itertl.judging.gate import Design
 from itertl.judging.outcomes import cut
-from itertl.problems.header import derive_top
 from itertl.records import Score, Verdict
+from itertl.sandbox import bounds
+from itertl.sandbox.bounds import Bound, BoundReached
 from itertl.scoring import interface as interfaces
 from itertl.scoring.equivalence.flat import Style, Trigger
 from itertl.scoring.equivalence.proof import Trace
 from itertl.scoring.interface import Interface, Unsupported, same_ports
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.vectors import outcome, testbench
 from itertl.scoring.vectors.mismatch import describe
 from itertl.scoring.vectors.oracle import Run
 from itertl.scoring.vectors.stimulus import Stimulus
-from itertl.tools import bounds
-from itertl.tools.bounds import Bound, BoundReached
-from itertl.tools.pool import map_unordered
+from itertl.verilog.header import derive_top
+from itertl.work.pool import map_unordered
 
 Values = dict[str, str]
 _MOST_EXAMPLES = 16  # of one problem

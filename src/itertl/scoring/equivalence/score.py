@@ -11,15 +11,16 @@ from collections.abc import Callable
 from itertl.judging import gate
 from itertl.judging.gate import Design
 from itertl.judging.outcomes import cut
-from itertl.problems.header import derive_top
 from itertl.records import Fault, Score, Verdict
+from itertl.sandbox import bounds
 from itertl.scoring import interface as interfaces
 from itertl.scoring.equivalence import proof
 from itertl.scoring.equivalence.proof import Outcome, Proof
 from itertl.scoring.equivalence.replay import example, replay
-from itertl.scoring.samples import ScoreItem
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.simulated import simulated
-from itertl.tools import bounds, yosys
+from itertl.tools import yosys
+from itertl.verilog.header import derive_top
 
 REVISION = 9  # of the rules here: part of what a kept score depends on
 _UNDECIDED = (Outcome.UNKNOWN, Outcome.TIMEOUT, Outcome.UNSUPPORTED)

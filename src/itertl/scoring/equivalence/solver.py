@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 from itertl.errors import ToolFailed
+from itertl.sandbox import sandbox
+from itertl.sandbox.sandbox import Limits
 from itertl.scoring.equivalence import aig
 from itertl.scoring.equivalence.script import DIFFERS, KNOWN, MITER, SETTLED
-from itertl.tools import sandbox, yosys
-from itertl.tools.sandbox import Limits
+from itertl.tools import yosys
 
 Answer = Literal["never", "ever", "unknown", "timeout"]
 _STATUS = re.compile(r"^Status = *(-?\d)", re.MULTILINE)

@@ -9,11 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from itertl.sandbox import sandbox
+from itertl.sandbox.sandbox import Limits
 from itertl.scoring.equivalence.rewrite import TOP, for_yosys
 from itertl.scoring.interface import Interface
 from itertl.scoring.vectors.still import Cycle, read_cycles, resets_held, said
-from itertl.tools import sandbox, yosys
-from itertl.tools.sandbox import Limits
+from itertl.tools import yosys
 
 LIMITS = Limits(wall_s=12, cpu_s=4, memory_mb=2048, file_mb=64, proc=True)
 _DEPTH, _SOLVE_S = 24, 1

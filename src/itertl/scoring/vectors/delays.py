@@ -6,8 +6,8 @@ A candidate is given the same time. One whose own delays are longer has not sett
 import re
 from collections.abc import Sequence
 
-from itertl.tools import verilog_text
-from itertl.tools.verilog_text import Token
+from itertl.verilog import text as verilog_text
+from itertl.verilog.text import Token
 
 STEP_NS = 4
 _MOST_NS = 10**6

@@ -9,6 +9,7 @@ import functools
 import random
 
 from itertl.records import content_hash
+from itertl.sandbox import bounds
 from itertl.scoring.interface import Interface
 from itertl.scoring.vectors import combinational, cover, far, outcome, still, testbench
 from itertl.scoring.vectors.clocked import Driver
@@ -17,7 +18,6 @@ from itertl.scoring.vectors.mismatch import describe
 from itertl.scoring.vectors.oracle import Oracle, Run
 from itertl.scoring.vectors.stimulus import Inputs
 from itertl.scoring.vectors.words import Hints, hints
-from itertl.tools import bounds
 
 STEPS = 130_000
 CPU_S = 4  # of either run

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from itertl.judging import gate
 from itertl.judging.harmless import blamed
 from itertl.judging.outcomes import cut
-from itertl.problems.header import derive_top
 from itertl.records import Fault, Score, Verdict
+from itertl.sandbox import bounds
 from itertl.scoring import interface as interfaces
 from itertl.scoring.interface import Interface, Unsupported, same_ports
-from itertl.scoring.samples import ScoreItem, is_plain_name
+from itertl.scoring.item import ScoreItem, is_plain_name
 from itertl.scoring.vectors import credit, outcome, testbench
 from itertl.scoring.vectors.mismatch import describe
 from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult, own_runs
-from itertl.tools import bounds, icarus
+from itertl.tools import icarus
+from itertl.verilog.header import derive_top
 
 REVISION = 10  # of stimulus and rule: part of what a kept score depends on
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from itertl.errors import DataError
 from itertl.judging import gate
-from itertl.problems.header import derive_top
-from itertl.scoring.samples import ScoreItem
+from itertl.runs.storage import write_text
+from itertl.scoring.item import ScoreItem
 from itertl.scoring.vectors import outcome, testbench
 from itertl.scoring.vectors.mismatch import split_inputs, split_outputs
 from itertl.scoring.vectors.oracle import Oracle, Run, consult
 from itertl.scoring.vectors.score import seed
-from itertl.storage import write_text
+from itertl.verilog.header import derive_top
 
 BEFORE, AFTER = 32, 8  # steps
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from itertl.tools import verilog_text
+from itertl.verilog import text as verilog_text
 
 MAX_CONSTANTS, MAX_FIELDS = 64, 16
 _BASES = {"b": 2, "o": 8, "d": 10, "h": 16}

@@ -1,0 +1,230 @@
+"""What is wrong with a set of pairs before a model sees it: duplicates, overlap with benchmarks, broken references.
+
+Text is compared by 8-grams of words, code by tokens and 6-grams of tokens, as written and with identifiers renamed.
+Guard's limits: an instruction said in other words, and a design built another way, are not found.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from itertl.audit.report import AuditReport, BadReference, Contamination, Duplicates, Member
+from itertl.errors import ToolMissing
+from itertl.problems import normalize
+from itertl.problems.cells import Counts
+from itertl.problems.importers import code_of
+from itertl.problems.normalize import CODE_GRAM, TEXT_GRAM, Vocabulary
+from itertl.problems.overlap import Grams, Inverted, components, near_links
+from itertl.progress import QUIET, SILENT, Reporter, Tracker
+from itertl.records import Problem, Verdict
+from itertl.verilog.text import modules
+from itertl.work import pool
+
+CHECK_TIMEOUT_S = 20.0  # for one reference
+EVIDENCE_CHARS = 200
+NEAR, TEXT_OVERLAP, CODE_OVERLAP = (
+    0.8,
+    0.5,
+    0.7,
+)  # likeness from which texts are near-duplicates; 8-grams, and code, in common
+PART_TOKENS = 60  # of a module that is compared by itself: a flip-flop is in every design
+
+
+@dataclass(frozen=True, slots=True)
+class Prints:
+    """What problems are compared by; one entry a problem, empty where it has no reference."""
+
+    words: list[tuple[str, ...]]
+    code: list[tuple[str, ...]]
+    renamed: list[tuple[str, ...]]
+    parts: list[
+        list[tuple[tuple[str, ...], tuple[str, ...]]]
+    ]  # the larger modules of code that has several: as written, and renamed
+
+    @staticmethod
+    def of(problems: Sequence[Problem], tracker: Tracker = SILENT) -> "Prints":
+        found = Prints([], [], [], [])
+        for problem in problems:
+            code = code_of(problem.reference or "", problem.header, "", Counts())  # prose around it would dilute it
+            spans = modules(code)
+            whole, *parts = (
+                _tokens(text) for text in (code, *(code[s.start : s.end] for s in spans if len(spans) > 1))
+            )
+            found.words.append(tuple(normalize.words(problem.instruction)))
+            found.code.append(whole[0])
+            found.renamed.append(whole[1])
+            found.parts.append([part for part in parts if len(part[0]) >= PART_TOKENS])
+            tracker.advance(1)
+        return found
+
+
+def _tokens(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    plain, renamed = normalize.code_tokens(text)
+    return tuple(plain), tuple(renamed)
+
+
+def audit(
+    problems: Sequence[Problem],
+    *,
+    benchmarks: Sequence[Problem] = (),
+    check_tools: bool = True,
+    num_workers: int = 0,
+    near: float = NEAR,
+    text_overlap: float = TEXT_OVERLAP,
+    code_overlap: float = CODE_OVERLAP,
+    places: Mapping[str, str] = {},
+    reporter: Reporter = QUIET,
+) -> AuditReport:
+    """Audit ``problems``, against ``benchmarks`` (tasks as problems: description, and solution with its header).
+
+    ``near``: Jaccard from which two problems are near-duplicates. ``text_overlap``: 8-grams in common, as a share of
+    the shorter instruction's, from which it is contamination; ``code_overlap``: Jaccard of code for the same, of the whole
+    reference or of one of its larger modules. ``places``: a problem's id -> where it came from, by which findings name it.
+    ``check_tools``: parse and elaborate every reference in worker processes. Raises ToolMissing without pyslang.
+    """
+    with reporter.stage("audit: read", len(problems)) as tracker:
+        prints = Prints.of(problems, tracker)
+    bad, passed, unjudged = [], None, {}
+    if check_tools:
+        with reporter.stage("audit: elaborate", sum(p.reference is not None for p in problems)) as tracker:
+            bad, passed, unjudged = _check_references(problems, num_workers, places, tracker)
+    with reporter.stage("audit: compare with benchmarks", len(problems)) as tracker:
+        overlaps = tuple(_contamination(problems, prints, benchmarks, text_overlap, code_overlap, places, tracker))
+    with reporter.stage("audit: compare with one another", 0):
+        duplicates = tuple(_duplicates(problems, prints, near, places))
+    return AuditReport(
+        problems=len(problems),
+        with_reference=sum(p.reference is not None for p in problems),
+        benchmark_tasks=len(benchmarks),
+        duplicates=duplicates,
+        contamination=overlaps,
+        bad_references=tuple(bad),
+        references_passed=passed,
+        unjudged=unjudged,
+        thresholds={"near": near, "text_overlap": text_overlap, "code_overlap": code_overlap},
+    )
+
+
+def _duplicates(
+    problems: Sequence[Problem], prints: Prints, near: float, places: Mapping[str, str]
+) -> Iterator[Duplicates]:
+    """Exact groups of each kind, then near ones among distinct texts (the first problem stands for its exact group)."""
+    for group in _equal(prints.words):
+        yield Duplicates(kind="instruction", members=_members(problems, group, places))
+    same_code = _equal(prints.code)
+    for group in same_code:
+        yield Duplicates(kind="code", members=_members(problems, group, places))
+    for group in _equal(prints.renamed):
+        if group not in same_code:
+            yield Duplicates(kind="code after renaming", members=_members(problems, group, places))
+    for group, similarity in _near(prints.words, TEXT_GRAM, near):
+        yield Duplicates(kind="near instruction", members=_members(problems, group, places), similarity=similarity)
+    for group, similarity in _near(prints.code, CODE_GRAM, near):
+        yield Duplicates(kind="near code", members=_members(problems, group, places), similarity=similarity)
+
+
+def _near(texts: Sequence[tuple[str, ...]], size: int, threshold: float) -> Iterator[tuple[list[int], float]]:
+    """Groups of positions whose texts differ and are alike, with the weakest link's likeness."""
+    first: dict[tuple[str, ...], int] = {}
+    for number, text in enumerate(texts):
+        if text:
+            first.setdefault(text, number)
+    vocabulary, numbers = Vocabulary(), list(first.values())
+    for group, similarity in components(near_links([vocabulary.grams(text, size) for text in first], threshold)):
+        yield [numbers[i] for i in group], similarity
+
+
+def _equal(texts: Sequence[Hashable]) -> list[list[int]]:
+    """Groups of positions that hold equal, non-empty texts."""
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for number, text in enumerate(texts):
+        if text:
+            groups[text].append(number)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _members(problems: Sequence[Problem], numbers: Sequence[int], places: Mapping[str, str]) -> tuple[Member, ...]:
+    return tuple(Member.of(problems[number], places) for number in sorted(numbers))
+
+
+def _contamination(
+    problems: Sequence[Problem], prints: Prints, benchmarks: Sequence[Problem], text_overlap: float, code_overlap: float,
+    places: Mapping[str, str], tracker: Tracker,
+) -> Iterator[Contamination]:  # fmt: skip
+    """Findings in the order of problems; of one problem and task, the strongest of text and of code."""
+    theirs = Prints.of(benchmarks)
+    text = _Neighbours(theirs.words, TEXT_GRAM, Inverted.containments)
+    plain = _Neighbours(theirs.code, CODE_GRAM, Inverted.jaccards)
+    renamed = _Neighbours(theirs.renamed, CODE_GRAM, Inverted.jaccards)
+    for number, problem in enumerate(problems):
+        words, code, anonymous = prints.words[number], prints.code[number], prints.renamed[number]
+        tracker.advance(1)
+        for task, value in text.near(words, text_overlap):
+            shared = normalize.longest_shared_run(words, theirs.words[task], TEXT_GRAM)
+            yield _overlap("instruction", Member.of(problem, places), benchmarks[task], value, shared)
+        near: dict[int, float] = {}
+        for written, anonymized in [(code, anonymous), *prints.parts[number]]:
+            for task, value in (*renamed.near(anonymized, code_overlap), *plain.near(written, code_overlap)):
+                near[task] = max(value, near.get(task, 0.0))
+        for task, value in near.items():
+            if code == theirs.code[task]:
+                yield _overlap("code", Member.of(problem, places), benchmarks[task], 1.0, " ".join(code))
+            elif anonymous == theirs.renamed[task]:
+                yield _overlap("code after renaming", Member.of(problem, places), benchmarks[task], 1.0, " ".join(code))
+            else:
+                shared = normalize.longest_shared_run(code, theirs.code[task], CODE_GRAM)
+                shared = shared or normalize.longest_shared_run(anonymous, theirs.renamed[task], CODE_GRAM)
+                yield _overlap("near code", Member.of(problem, places), benchmarks[task], value, shared)
+
+
+class _Neighbours:
+    """The benchmark's texts of one kind, asked for those that a text overlaps."""
+
+    def __init__(
+        self, texts: Sequence[tuple[str, ...]], size: int, measure: Callable[[Inverted, Grams], dict[int, float]]
+    ) -> None:
+        self.size, self.measure, self.vocabulary = size, measure, Vocabulary()
+        self.index = Inverted.of([self.vocabulary.grams(text, size) for text in texts])
+
+    def near(self, text: Sequence[str], threshold: float) -> list[tuple[int, float]]:
+        """(task's number, likeness) of those that reach the threshold, by number."""
+        found = self.measure(self.index, self.vocabulary.grams(text, self.size))
+        return sorted((task, value) for task, value in found.items() if value >= threshold)
+
+
+def _overlap(kind: str, problem: Member, task: Problem, value: float, evidence: str) -> Contamination:
+    if len(evidence) > EVIDENCE_CHARS:
+        evidence = evidence[: EVIDENCE_CHARS - 1] + "…"
+    name = task.upstream_id or task.id
+    return Contamination.model_validate(
+        {"kind": kind, "problem": problem, "task": name, "benchmark": task.source, "value": value, "evidence": evidence}
+    )
+
+
+def _check_references(
+    problems: Sequence[Problem], num_workers: int, places: Mapping[str, str], tracker: Tracker
+) -> tuple[list[BadReference], int, dict[str, int]]:
+    """(what slang refuses, how many pass, our own failures). Each distinct text is checked once."""
+    owners: dict[str, list[int]] = defaultdict(list)
+    for number, problem in enumerate(problems):
+        if problem.reference is not None:
+            owners[problem.reference].append(number)
+    texts = list(owners)
+    bad: dict[int, BadReference] = {}
+    passed, unjudged = 0, Counter[str]()
+    outcomes = pool.map_unordered("itertl.tools.slang:check", texts, num_workers=num_workers, timeout_s=CHECK_TIMEOUT_S)
+    for task, outcome in outcomes:
+        numbers = owners[texts[task]]
+        tracker.advance(len(numbers))
+        if outcome.detail.startswith("ToolMissing"):
+            raise ToolMissing(outcome.detail.partition(": ")[2])
+        if outcome.status != "ok":
+            unjudged[f"slang {outcome.status}: {outcome.detail}"] += len(numbers)
+        elif outcome.value.verdict is Verdict.PASSED:
+            passed += len(numbers)
+        else:
+            for n in numbers:
+                bad[n] = BadReference(
+                    problem=Member.of(problems[n], places), verdict=outcome.value.verdict, detail=outcome.value.detail
+                )
+    return [bad[number] for number in sorted(bad)], passed, dict(sorted(unjudged.items()))

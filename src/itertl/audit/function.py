@@ -1,0 +1,184 @@
+"""The audit of references by function: which of a set of pairs are sound hardware, and which scorers can use which.
+
+Each distinct reference is inspected once (``function_checks``), in worker processes, and remembered by content; then it
+is scored against itself by every scorer that trains on references. What the audit does not ask: whether the reference
+does what the instruction says.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from itertl.audit.function_checks import PARTS, REVISION
+from itertl.audit.function_report import EXAMPLES, REMARKS, FunctionFinding, FunctionReport, Reason, SelfScore
+from itertl.audit.function_report import general as generalized
+from itertl.audit.report import Member
+from itertl.errors import ToolMissing
+from itertl.records import Problem, Score, content_hash
+from itertl.sandbox.bounds import Bound
+from itertl.scoring import scorers
+from itertl.scoring.engine import score_items
+from itertl.scoring.item import ScoreItem
+from itertl.scoring.vectors.score import version as stimulus_version
+from itertl.tools import icarus, slang, yosys
+from itertl.verilog.header import derive_top
+from itertl.verilog.text import modules
+from itertl.work import pool
+from itertl.work.content_cache import ContentCache
+
+SCORERS = ("rtlcoder", "syntax", "icarus", "ast", "vectors", "equivalence", "ppa")
+INSPECT_TIMEOUT_S = 180.0  # for one reference: its own limits are far below
+SCORE_TIMEOUT_S = 60.0
+_ON_TWINS = frozenset({"equivalence"})
+_WORKER = "itertl.audit.function_checks:inspect"
+_NO_TOP = ("refused", "no module, or more than one that nothing else names")
+_Faults: TypeAlias = list[tuple[str, str]]
+
+
+def audit_function(
+    problems: Sequence[Problem],
+    *,
+    names: Sequence[str] = SCORERS,
+    num_workers: int = 0,
+    cache: Path | None = None,
+    on_done: Callable[[int], None] = lambda count: None,
+    places: Mapping[str, str] = {},
+) -> FunctionReport:
+    """Inspect every reference and score it against itself by the scorers ``names``.
+
+    ``cache``: folder of answers kept across calls; a call that was stopped goes on there. ``on_done`` is told how many
+    inspections (two a reference) and scored references were finished since its last call. ``places``: id -> where it came from. Raises ToolMissing, UsageError.
+    """
+    scorers.check_scorers(names)
+    tools = {
+        "slang": slang.version(),
+        "icarus": icarus.version(),
+        "yosys": yosys.version(),
+        "stimulus": stimulus_version(),
+        **scorers.check_tools(names),
+    }
+    paired = [(problem, problem.reference) for problem in problems if problem.reference is not None]
+    asked = {(text, problem.top or derive_top(text) or "") for problem, text in paired}
+    faults, unjudged = _inspect(sorted(asked), tools, num_workers, cache, on_done)
+    findings: list[FunctionFinding] = []
+    failures: Counter[str] = Counter()
+    for problem, text in paired:
+        key = (text, problem.top or derive_top(text) or "")
+        findings += [
+            FunctionFinding(kind=kind, problem=Member.of(problem, places), detail=detail)
+            for kind, detail in faults.get(key, [])
+        ]
+        failures.update([unjudged[key]] if key in unjudged else [])
+    own = _score_themselves(paired, names, num_workers, cache, on_done, places)
+    named = {finding.problem.id for finding in findings if finding.kind not in REMARKS}
+    sound = sum(problem.id not in named for problem, _ in paired) - failures.total()
+    return FunctionReport(
+        problems=len(problems), references=len(paired), sound=sound, findings=tuple(findings), scorers=tuple(own),
+        unjudged=dict(sorted(failures.items())), tools=tools,
+    )  # fmt: skip
+
+
+def _inspect(
+    asked: Sequence[tuple[str, str]],
+    tools: Mapping[str, str],
+    num_workers: int,
+    cache: Path | None,
+    on_done: Callable[[int], None],
+) -> tuple[dict[tuple[str, str], _Faults], dict[tuple[str, str], str]]:
+    """(faults of each reference that was inspected, why each other one was not)."""
+    units = {_key(part, text, top, tools): (part, text, top) for text, top in asked if top for part in PARTS}
+    answers: dict[str, _Faults] = {}
+    failed: dict[tuple[str, str], str] = {}
+    with ContentCache(cache, "audit") as kept:
+        for key, answer in kept.get(units).items():
+            answers[key] = [(kind, detail) for kind, detail in json.loads(answer)]
+        on_done(len(answers))
+        left = [key for key in units if key not in answers]
+        run = pool.map_unordered(
+            _WORKER, [units[key] for key in left], num_workers=num_workers, timeout_s=INSPECT_TIMEOUT_S
+        )
+        for number, outcome in run:
+            key = left[number]
+            if outcome.detail.startswith("ToolMissing"):
+                raise ToolMissing(outcome.detail.partition(": ")[2])
+            if outcome.status == "ok":
+                answers[key] = outcome.value
+                kept.put(key, json.dumps(outcome.value))
+            else:
+                failed[units[key][1:]] = f"{outcome.status}: {generalized(outcome.detail)}"
+            on_done(1)
+    found: dict[tuple[str, str], _Faults] = {pair: [] if pair[1] else [_NO_TOP] for pair in asked if pair not in failed}
+    for key, (_, text, top) in units.items():
+        found.get((text, top), []).extend(answers.get(key, []))
+    return found, failed
+
+
+def _key(part: str, text: str, top: str, tools: Mapping[str, str]) -> str:
+    """Content hash of all that a part of an inspection depends on."""
+    used = [tools[name] for name in (("slang", "yosys") if part == "netlist" else ("slang", "stimulus"))]
+    return content_hash(["function", REVISION, part, *used, text, top], 32)
+
+
+def _score_themselves(
+    paired: Sequence[tuple[Problem, str]], names: Sequence[str], num_workers: int, cache: Path | None, on_done: Callable[[int], None],
+    places: Mapping[str, str],
+) -> list[SelfScore]:  # fmt: skip
+    """Each reference as a candidate. A proof is given its twin, for it takes a reference's own text as proven."""
+    found: dict[str, SelfScore] = {}
+    for make, some in (
+        (twin, [n for n in names if n in _ON_TWINS]),
+        (lambda text: text, [n for n in names if n not in _ON_TWINS]),
+    ):
+        items = (
+            [ScoreItem(make(text), problem.header, text, problem.top or derive_top(text)) for problem, text in paired]
+            if some
+            else []
+        )
+        bound = Bound(SCORE_TIMEOUT_S * len(some))
+        rows = (
+            score_items(
+                items,
+                some,
+                bound=bound,
+                num_workers=num_workers,
+                timeout_s=SCORE_TIMEOUT_S,
+                cache=cache,
+                on_done=on_done,
+            )
+            if items
+            else []
+        )
+        for number, name in enumerate(some):
+            found[name] = _own(name, [row[number] for row in rows], [problem for problem, _ in paired], places)
+    return [found[name] for name in names]
+
+
+def twin(reference: str) -> str:
+    """The same design with a wire more that nothing uses, in every module."""
+    parts: list[str] = []
+    at = 0
+    for span in modules(reference):
+        end = reference.rfind("endmodule", span.start, span.end)
+        parts += [reference[at:end], "\nwire itertl_twin;\n"] if end > 0 else []
+        at = end if end > 0 else at
+    return "".join([*parts, reference[at:]])
+
+
+def _own(name: str, scores: Sequence[Score], problems: Sequence[Problem], places: Mapping[str, str]) -> SelfScore:
+    """How one scorer takes the references; reasons by how often, then by text."""
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for score, problem in zip(scores, problems, strict=True):
+        if score.value is None or score.value < 1:
+            groups[score.verdict.value, generalized(score.detail)].append(str(Member.of(problem, places)))
+    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    reasons = [
+        Reason(verdict=verdict, reason=reason, count=len(which), examples=tuple(which[:EXAMPLES]))
+        for (verdict, reason), which in ordered
+    ]
+    silent = sum(score.value is None for score in scores)
+    full = sum(score.value is not None and score.value >= 1 for score in scores)
+    return SelfScore(
+        scorer=name, full=full, less=len(scores) - full - silent, cannot_judge=silent, reasons=tuple(reasons)
+    )

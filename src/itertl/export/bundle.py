@@ -1,0 +1,212 @@
+"""The export: checkpoint, GGUF file, model card and record, staged beside the folder and renamed when all is checked.
+
+``export.json`` is the record of what was written. A folder whose files are all as it says is written over; any other is
+left alone unless ``force`` is given, so that a card that somebody completed by hand is not lost.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from itertl import __version__
+from itertl.errors import DataError, UsageError
+from itertl.export.source import Source, find_source, read_json
+from itertl.runs import storage
+
+RECORD = "export.json"
+SCHEMA = "itertl.export/1"
+
+
+@dataclass(frozen=True, slots=True)
+class GgufFile:
+    """A written and checked GGUF file. ``check``: the fields of ``gguf_check.Check``."""
+
+    name: str
+    kind: str
+    bytes: int
+    seconds: float  # writing and checking
+    check: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What one call left behind. ``files``: name -> SHA-256, ``export.json`` left out."""
+
+    out: Path
+    source: Source
+    files: dict[str, str]
+    gguf: GgufFile | None
+    pushed: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"out": str(self.out), **_record(self.source, self.files, self.gguf), "pushed": self.pushed}
+
+    def render(self) -> str:
+        """Lines for a terminal."""
+        lines = [f"checkpoint  {self.out}  ({self.source.name})", f"card        {self.out / 'README.md'}"]
+        if self.gguf:
+            check = self.gguf.check
+            lines += [
+                f"gguf        {self.out / self.gguf.name}  ({self.gguf.bytes / 1e6:,.1f} MB, {self.gguf.seconds} s)",
+                f"checked     {check['tensors']} tensors, largest difference {check['largest_error']:.3g}; "
+                f"{check['positions']} positions, largest logit difference {check['largest_logit_difference']:.3g}, "
+                f"same next token at {check['same_next_token']}",
+                *(f"            {note}" for note in check["notes"]),
+            ]
+        return "\n".join([*lines, *([f"pushed      {self.pushed}"] if self.pushed else [])])
+
+
+def export(
+    path: Path, out: Path, *, iteration: str | None = None, kind: str | None = None, push_to: str | None = None,
+    private: bool = False, force: bool = False,
+) -> Exported:  # fmt: skip
+    """Export what ``path`` is (see ``source.find_source``) into the folder ``out``.
+
+    ``kind``: a GGUF type, None for no file.
+
+    Raises UsageError or DataError for what cannot be exported or written over, ToolFailed where the GGUF file does not
+    hold what the checkpoint does. After any of them ``out`` is what it was before, except that an upload that fails
+    leaves it complete.
+    """
+    from itertl.export.push import check_push, push
+
+    if private and push_to is None:
+        raise UsageError("--private goes with --push")
+    if push_to is not None:
+        check_push(push_to)
+    source = find_source(path, iteration)
+    _check_apart(out, path, source.folder)
+    if kind is not None and not source.is_adapter:
+        _check_kind(source.folder, kind)
+    with _staging(out) as staged:
+        storage.recover_folder(out)
+        _check_free(out, force)
+        files, made = _fill(source, staged, kind, out.resolve().name)
+        storage.commit_folder(staged, out)
+    address = push(out, push_to, private=private) if push_to is not None else None
+    return Exported(out, source, files, made, address)
+
+
+def _check_kind(folder: Path, kind: str) -> None:
+    """Refuse before anything is copied."""
+    from transformers import AutoConfig
+
+    from itertl.export.gguf_file import check_supported
+
+    check_supported(AutoConfig.from_pretrained(folder), kind)
+
+
+def _fill(source: Source, staged: Path, kind: str | None, name: str) -> tuple[dict[str, str], GgufFile | None]:
+    from itertl.export.card import licence_of, write_card
+    from itertl.export.checkpoint import write_checkpoint
+
+    write_checkpoint(source, staged)
+    licence = licence_of(source)
+    made = None if kind is None else _write_gguf(staged, kind, name, licence)
+    hashes = {f.relative_to(staged).as_posix(): storage.hash_file(f) for f in sorted(staged.rglob("*")) if f.is_file()}
+    write_card(staged / "README.md", source, name=name, licence=licence, hashes=hashes, gguf=made)
+    hashes["README.md"] = storage.hash_file(staged / "README.md")
+    storage.write_json(staged / RECORD, _record(source, hashes, made))
+    return hashes, made
+
+
+def _write_gguf(staged: Path, kind: str, name: str, licence: str | None) -> GgufFile:
+    from itertl.export.gguf_check import check_gguf
+    from itertl.export.gguf_file import write_gguf
+
+    start = time.monotonic()
+    file = staged / f"{name}-{kind}.gguf"
+    check = check_gguf(file, staged, write_gguf(staged, file, kind, name=name, licence=licence))
+    return GgufFile(file.name, kind, file.stat().st_size, round(time.monotonic() - start, 1), check.to_json())
+
+
+def _record(source: Source, files: dict[str, str], made: GgufFile | None) -> dict[str, Any]:
+    gguf = (
+        None
+        if made is None
+        else {"file": made.name, "type": made.kind, "bytes": made.bytes, "seconds": made.seconds, "check": made.check}
+    )
+    return {
+        "schema": SCHEMA, "itertl": __version__, "source": source.name, "iteration": source.iteration,
+        "choice": source.choice, "merged_adapter": source.is_adapter, "files": files, "gguf": gguf,
+    }  # fmt: skip
+
+
+def _check_apart(out: Path, path: Path, folder: Path) -> None:
+    """Neither inside the other: an export must never take the place of what it is made from, nor alter it."""
+    there, here = out.resolve(), folder.resolve()
+    given = path.resolve()
+    if (
+        there in (given, here)
+        or there in here.parents
+        or here in there.parents
+        or (given in there.parents and path.is_dir())
+    ):
+        raise UsageError(f"--out {out}: holds the source or lies in it; give a folder apart from {folder}")
+
+
+def _check_free(out: Path, force: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; give a folder")
+    if not out.is_dir() or force:
+        return
+    reason = _foreign(out)
+    if reason:
+        raise UsageError(f"--out {out}: {reason}; give another folder, or --force to lose what is there")
+
+
+def _foreign(out: Path) -> str:
+    """Why the folder is not exactly what an export wrote; "" where it is, or is empty."""
+    present = {f.relative_to(out).as_posix() for f in out.rglob("*") if not f.is_dir()}
+    if not present:
+        return ""
+    try:
+        record = read_json(out / RECORD)
+    except DataError:
+        return "holds files that no export wrote"
+    written = record.get("files")
+    if record.get("schema") != SCHEMA or not isinstance(written, dict):
+        return "holds files that no export wrote"
+    if extra := sorted(present - set(written) - {RECORD}):
+        return f"holds {extra[0]}, which no export wrote"
+    altered = sorted(
+        name for name, digest in written.items() if name in present and storage.hash_file(out / name) != digest
+    )
+    return f"{altered[0]} was altered after it was exported" if altered else ""
+
+
+@contextlib.contextmanager
+def _staging(out: Path) -> Iterator[Path]:
+    """A locked, empty folder beside ``out``; what a killed export left in it is removed. Gone afterwards."""
+    staged = out.with_name(f".{out.name}.staged")
+    try:
+        staged.mkdir(parents=True, exist_ok=True)
+        handle = os.open(staged, os.O_RDONLY)
+    except OSError as error:
+        raise UsageError(
+            f"--out {out}: cannot be made ({error.strerror}); give a folder that can be written"
+        ) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = os.fstat(handle).st_ino == staged.stat().st_ino  # else another export renamed it in between
+        except OSError:
+            is_ours = False
+        if not is_ours:
+            raise UsageError(f"--out {out}: another export is writing it; wait for it")
+        for child in staged.iterdir():
+            shutil.rmtree(child) if child.is_dir() else child.unlink()
+        try:
+            yield staged
+        finally:
+            with contextlib.suppress(FileNotFoundError):  # renamed, which is how it should end
+                if os.fstat(handle).st_ino == staged.stat().st_ino:
+                    shutil.rmtree(staged, ignore_errors=True)
+    finally:
+        os.close(handle)

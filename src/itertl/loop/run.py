@@ -1,0 +1,65 @@
+"""The loop of the paper (section 3.1): sample from the current policy, score, train, evaluate; again from the new one.
+
+Every line of ``run`` is a stage of the run folder: done before and still valid, it is skipped; interrupted, it goes on
+inside itself. What a stage reads and writes is in ``stages``.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from itertl.config import Recipe
+from itertl.loop import stages
+from itertl.progress import Reporter
+from itertl.records import IterationMetrics
+from itertl.report.tables import iteration_table
+from itertl.runs import selection
+from itertl.runs.folder import RunFolder
+from itertl.runs.shared_stages import SharedStages
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """Where a finished run left what it made."""
+
+    folder: Path
+    checkpoint: Path | str  # of the last iteration, or the one that ``select`` chooses
+    page: Path
+    samples: str  # pattern of the files of sampled completions
+    metrics: tuple[IterationMetrics, ...]
+
+
+def run(
+    recipe: Recipe, out: Path, *, reporter: Reporter, resume_changed: bool = False, share_from: Path | None = None
+) -> RunResult:
+    """Run ``recipe`` in the folder ``out``, or go on with the run that is there; one of another recipe is refused unless
+    ``resume_changed``. ``share_from``: a folder of runs whose equal stages are linked instead of made again.
+
+    Raises the errors of ``itertl.errors``; after any of them, or a kill, the same call goes on where it stopped.
+    """
+    checked = stages.check_inputs(recipe)  # before there is a folder
+    recipe = checked.recipe
+    share = SharedStages(share_from, out) if share_from is not None else None
+    with RunFolder(out, recipe, reporter, resume_changed=resume_changed, share=share) as folder:
+        task = stages.prepare(folder, checked)
+        policy = stages.base_policy(folder)
+        policies = [policy]
+        metrics = [stages.untouched_metrics(task, stages.evaluate(folder, task, policy, iteration=None))]
+        folder.write_metrics(metrics)
+        for iteration in range(recipe.iterations):
+            if selection.is_exhausted(metrics, recipe.select):
+                reporter.say(
+                    f"ends before iteration {iteration + 1}: no new best on {recipe.select.benchmark} (select.patience)"
+                )
+                break
+            reporter.say(f"[bold]Iteration {iteration + 1} of {recipe.iterations}[/bold], from {policy.name}")
+            candidates = stages.sample(folder, task, policy, iteration)
+            scored = stages.score(folder, task, candidates, iteration)
+            policy, trained = stages.train(folder, task, scored, policy, iteration)
+            policies.append(policy)
+            evals = stages.evaluate(folder, task, policy, iteration)
+            metrics.append(stages.iteration_metrics(folder, task, scored, trained, evals, metrics[-1]))
+            folder.write_metrics(metrics)
+            reporter.say(iteration_table(metrics))
+        chosen = policies[selection.chosen(metrics, recipe.select)]
+        page = stages.report(folder)
+    return RunResult(out, chosen.path, page, f"{out}/iter-*/samples-*.jsonl", tuple(metrics))

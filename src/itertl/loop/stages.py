@@ -1,0 +1,398 @@
+"""The stages of a run: what each reads, writes and depends on. ``loop.run`` puts them in order.
+
+Each function names its settings and the hashes of its inputs to ``RunFolder.stage`` and calls the module that does the
+work. Settings hold what can change the result and nothing else: the number of workers or how often a resumable state
+is saved makes no stage stale.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from itertl.config import EvalConfig, Recipe
+from itertl.errors import DataError, UsageError
+from itertl.evaluation import benchmarks, function, pairs
+from itertl.evaluation.benchmarks import Benchmark
+from itertl.evaluation.evaluate import evaluate_policy
+from itertl.evaluation.judge import choose_rule
+from itertl.loop.telemetry import candidate_telemetry
+from itertl.model import models
+from itertl.problems.load import LoadResult, check_source, from_config
+from itertl.records import Candidate, EvalSummary, IterationMetrics, Problem, Scored, Telemetry, content_hash
+from itertl.report.write import make_report
+from itertl.runs import storage
+from itertl.runs.folder import RunFolder
+from itertl.sampling import lengths
+from itertl.sampling.draw import check_backend, policy_name
+from itertl.sampling.draw import sample as sample_candidates
+from itertl.scoring.candidates import score_ahead, score_candidates
+from itertl.scoring.combine import check_combination, combine
+from itertl.scoring.scorers import check_scorers, check_tools
+from itertl.tools import icarus
+from itertl.training.methods import Method, resolve_method
+from itertl.training.stage import TrainResult
+from itertl.training.stage import train as train_policy
+from itertl.work.seeds import derive_seed
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A model that can be sampled and trained: a ``save_pretrained`` folder or a hub name, and its content hash."""
+
+    name: str
+    path: Path | str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What stays the same over the iterations of a run."""
+
+    method: Method
+    problems: tuple[Problem, ...]
+    problems_hash: str
+    benchmarks: tuple[tuple[EvalConfig, Benchmark, str], ...]  # with the SHA-256 of its problems
+    by_id: Mapping[str, Problem]
+
+
+def check_recipe(recipe: Recipe) -> Method:
+    """Resolve every name of the recipe and ask for every tool that it needs. Raises UsageError, RecipeError, ToolMissing."""
+    if recipe.model.path.startswith(models.API):
+        raise UsageError(
+            f"model.path: {recipe.model.path} is served by an endpoint and cannot be trained; give a model of files"
+        )
+    method = resolve_method(recipe.method, recipe.train)
+    check_combination(recipe.score)
+    check_scorers(recipe.score.scorers)
+    check_tools(recipe.score.scorers)
+    check_backend(recipe.sample)
+    icarus.version()
+    return method
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A recipe that can be run: its lengths are numbers, and what it judges by and what it names is there."""
+
+    recipe: Recipe
+    benchmarks: tuple[Benchmark, ...]
+    loaded: Callable[[], LoadResult]  # the pairs, read when first asked for
+
+
+def check_inputs(recipe: Recipe) -> Checked:
+    """The recipe with its lengths settled and the benchmarks of ``evals``, once names, tools and the pairs are found to be there."""
+    check_recipe(recipe)
+    if ":" not in recipe.data.format:  # an importer of the user's own knows what its source means
+        check_source(recipe.data.source)
+    loaded = functools.cache(functools.partial(from_config, recipe.data, recipe.seed))
+    if recipe.data.holdout is not None:
+        loaded()
+    judged = tuple(_benchmark(config, loaded) for config in recipe.evals)
+    return Checked(lengths.settled(recipe, lambda: loaded().problems), judged, loaded)
+
+
+def prepare(run: RunFolder, checked: Checked) -> Task:
+    """Load the problems, and lay them and the benchmarks of ``evals`` into the run folder."""
+    recipe = run.recipe
+    method = resolve_method(recipe.method, recipe.train)
+    loaded = tuple(
+        (config, benchmark, _laid(benchmark, run.path))
+        for config, benchmark in zip(recipe.evals, checked.benchmarks, strict=True)
+    )
+    problems = _problems(run, checked.loaded)
+    if not any(p.reference for p in problems):
+        raise DataError(
+            f"{recipe.data.source}: no problem has a reference to train on; check the column mapping (data.columns)"
+        )
+    return Task(method, tuple(problems), run.hash(run.path / "problems.jsonl"), loaded, {p.id: p for p in problems})
+
+
+def _problems(run: RunFolder, loaded: Callable[[], LoadResult]) -> list[Problem]:
+    data, path = run.recipe.data, run.path / "problems.jsonl"
+
+    def work() -> dict[str, Any]:
+        result = loaded()
+        storage.write_records(path, result.problems)
+        for reason, count in result.skipped.items():
+            run.reporter.say(f"problems: {count} left out: {reason}")
+        for reason, count in result.notes.items():
+            run.reporter.say(f"problems: {count} kept, but {reason}")
+        return {
+            "format": result.format,
+            "count": len(result.problems),
+            "skipped": result.skipped,
+            "notes": result.notes,
+        }
+
+    source, apart = Path(data.source), Path(str(data.holdout))
+    run.stage(
+        run.iteration(None),
+        "problems",
+        settings=data.model_dump(mode="json", exclude=None if data.holdout is not None else {"holdout"}),
+        inputs={
+            "source": run.hash(source) if source.exists() else content_hash(data.source),
+            **({"holdout": run.hash(apart)} if isinstance(data.holdout, str) and apart.exists() else {}),
+        },
+        outputs=["../problems.jsonl"],
+        seed=run.recipe.seed,
+        work=work,
+    )
+    return storage.read_records(path, Problem)
+
+
+def _benchmark(config: EvalConfig, loaded: Callable[[], LoadResult]) -> Benchmark:
+    benchmark = pairs.of_recipe(config, loaded)
+    benchmarks.require_instructions(benchmark)
+    if choose_rule(benchmark, config.rule) == benchmarks.FUNCTION:
+        function.versions()
+    return benchmark
+
+
+def _laid(benchmark: Benchmark, folder: Path) -> str:
+    """Lay a benchmark's problems into the run folder, so that a report needs nothing else; the hash of their file."""
+    path = folder / f"bench-{benchmark.name}.jsonl"
+    text = "".join(p.to_line() + "\n" for p in benchmark.problems)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        storage.write_text(path, text)
+    return storage.hash_file(path)
+
+
+def base_policy(run: RunFolder) -> Policy:
+    """The untouched model, converted or fetched if need be."""
+    path = models.resolve_model(run.recipe.model)
+    return Policy("the untouched model", path, models.policy_id(path, revision=run.recipe.model.revision))
+
+
+def sample(run: RunFolder, task: Task, policy: Policy, iteration: int) -> Path | None:
+    """K - 1 candidates for each problem. None for a method that uses no candidates.
+
+    A method of a single round (RTLCoder's) samples the untouched model in iteration 0 and keeps the candidates.
+    """
+    if not task.method.uses_candidates:
+        return None
+    folder, config = run.iteration(iteration), run.recipe.sample
+    if task.method.single_round and iteration > 0:
+        return run.iteration(0).path / "candidates.jsonl"
+    seed = derive_seed(run.recipe.seed, "sample", iteration)
+    out = folder.path / "candidates.jsonl"
+
+    def ahead(some: Sequence[Candidate]) -> None:
+        score_ahead(some, task.by_id, config=run.recipe.score, cache=models.cache_folder())
+
+    def work() -> dict[str, Any]:
+        total = len(task.problems) * config.num_candidates
+        with run.reporter.stage(f"{folder.name} sample", total) as tracker:
+            drawn = sample_candidates(
+                task.problems, model=policy.path, policy=policy_name(config, policy.digest), config=config, prompt=run.recipe.prompt,
+                seed=seed, out=out, tracker=tracker, ahead=ahead, **_loading(run.recipe),
+            )  # fmt: skip
+        return {"candidates": len(drawn), "completion_tokens": sum(c.completion_tokens for c in drawn)}
+
+    run.stage(
+        folder,
+        "sample",
+        settings={"sample": config.model_dump(mode="json"), "prompt": run.recipe.prompt.model_dump(mode="json")},
+        inputs={"problems": task.problems_hash, "policy": policy.digest},
+        outputs=[out.name],
+        seed=seed,
+        work=work,
+    )
+    return out
+
+
+def _loading(recipe: Recipe) -> dict[str, Any]:
+    return {"trust_remote_code": recipe.model.trust_remote_code, "revision": recipe.model.revision}
+
+
+def score(run: RunFolder, task: Task, candidates: Path | None, iteration: int) -> Path | None:
+    """Every scorer of the recipe on every candidate."""
+    if candidates is None:
+        return None
+    if task.method.single_round and iteration > 0:
+        return run.iteration(0).path / "scored.jsonl"
+    folder, config = run.iteration(iteration), run.recipe.score
+    out = folder.path / "scored.jsonl"
+
+    def work() -> dict[str, Any]:
+        rows = storage.read_records(candidates, Candidate)
+        with run.reporter.stage(f"{folder.name} score", len(rows)) as tracker:
+            scored = score_candidates(
+                rows, task.by_id, config=config, out=out, cache=models.cache_folder(), tracker=tracker
+            )
+        values = [combine(s.scores, config) for s in scored]
+        unscored = sum(v is None for v in values)
+        if unscored:
+            _tell_unscored(run, scored, unscored)
+        return {"scored": len(scored), "unscored": unscored}
+
+    run.stage(
+        folder,
+        "score",
+        settings={
+            "scorers": list(config.scorers),
+            "timeout_s": config.timeout_s,
+            "versions": check_tools(config.scorers),
+            "budget_s": config.budget_s,
+            "memory_mb": config.memory_mb,
+            **({"rungs": list(config.ladder)} if config.combine == "ladder" else {}),
+        },
+        inputs={"candidates": run.hash(candidates), "problems": task.problems_hash},
+        outputs=[out.name],
+        seed=0,
+        work=work,
+    )
+    return out
+
+
+def _tell_unscored(run: RunFolder, scored: Sequence[Scored], unscored: int) -> None:
+    """How many candidates have no z, and why the first has none. Raises DataError where none has one."""
+    config = run.recipe.score
+    first = next(one for one in scored if combine(one.scores, config) is None)
+    missing = [score for score in first.scores if score.value is None]
+    reason = (
+        f"{missing[0].scorer}: {missing[0].verdict}: {missing[0].detail or 'no detail'}"[:300]
+        if missing
+        else "no score"
+    )
+    if unscored == len(scored):
+        raise DataError(
+            f"{run.recipe.data.source}: not one of {unscored} candidates could be scored, so that training would see references alone; the first: "
+            f"{reason}. Mend the references (itertl data audit --function), choose other scorers, or method=sft"
+        )
+    run.reporter.say(
+        f"[red]{unscored} of {len(scored)} candidates could not be scored, by our fault, and are left out[/red]; the first: {escape(reason)}"
+    )
+
+
+def train(
+    run: RunFolder, task: Task, scored: Path | None, policy: Policy, iteration: int
+) -> tuple[Policy, TrainResult]:
+    """One round of training from ``policy``. Returns the new policy and what training measured."""
+    folder, recipe = run.iteration(iteration), run.recipe
+    seed = derive_seed(recipe.seed, "train", iteration)
+    out = folder.path / "checkpoint"
+
+    def work() -> dict[str, Any]:
+        rows = [] if scored is None else storage.read_records(scored, Scored)
+        result = train_policy(
+            rows, task.problems, model=policy.path, out=out, log=folder.path / "train.jsonl",
+            state=folder.path / "train-state", config=recipe.train, method=task.method, prompt=recipe.prompt,
+            score=recipe.score, seed=seed, kl_problems=recipe.telemetry.kl_problems,
+            stage=lambda total, done: run.reporter.stage(f"{folder.name} train", total, done),
+            say=run.reporter.say, dtype=recipe.model.dtype, tracking_dir=run.path / "tensorboard" / folder.name,
+            **_loading(recipe),
+        )  # fmt: skip
+        return dataclasses.asdict(result)
+
+    settings = recipe.train.model_dump(mode="json", exclude={"save_every_steps", "save_every_seconds"})
+    record = run.stage(
+        folder,
+        "train",
+        settings={
+            "train": settings,
+            "method": dataclasses.asdict(task.method),
+            "prompt": recipe.prompt.model_dump(mode="json"),
+            "combine": recipe.score.model_dump(
+                mode="json", include={"combine", "weights", "ladder", "floor", "optional"}
+            ),
+            "dtype": recipe.model.dtype,
+            "kl_problems": recipe.telemetry.kl_problems,
+        },
+        inputs={
+            "problems": task.problems_hash,
+            "policy": policy.digest,
+            **({} if scored is None else {"scored": run.hash(scored)}),
+        },
+        outputs=["checkpoint", "train.jsonl"],
+        seed=seed,
+        work=work,
+    )
+    return Policy(f"{folder.name}/checkpoint", out, record.outputs["checkpoint"]), TrainResult(**record.summary)
+
+
+def evaluate(run: RunFolder, task: Task, policy: Policy, iteration: int | None) -> tuple[EvalSummary, ...]:
+    """Sample and judge the benchmarks that are due after this iteration."""
+    due = [item for item in task.benchmarks if item[0].is_due(iteration, run.recipe.iterations)]
+    return tuple(summary for item in due for summary in _evaluate_one(run, policy, iteration, *item))
+
+
+def _evaluate_one(
+    run: RunFolder, policy: Policy, iteration: int | None, config: EvalConfig, benchmark: Benchmark, digest: str
+) -> list[EvalSummary]:
+    folder, recipe = run.iteration(iteration), run.recipe
+    seed = derive_seed(recipe.seed, "eval", benchmark.name)
+
+    def work() -> dict[str, Any]:
+        summaries = evaluate_policy(
+            benchmark, config, model=policy.path, policy=policy_name(recipe.sample, policy.digest), sample_config=recipe.sample, prompt=recipe.prompt,
+            score=recipe.score if recipe.telemetry.surrogate_on_evals else None, seed=seed, folder=folder.path,
+            reporter=run.reporter, label=folder.name, cache=models.cache_folder(), loading=_loading(recipe),
+        )  # fmt: skip
+        return {"summaries": [s.model_dump(mode="json") for s in summaries]}
+
+    record = run.stage(
+        folder,
+        f"eval-{benchmark.name}",
+        settings={
+            "eval": config.model_dump(mode="json", exclude={"data", "every"}),
+            "benchmark": benchmark.version,
+            "sample": recipe.sample.model_dump(
+                mode="json",
+                include={"backend", "dtype", "batch_size", "options", "stop_at_module", "stop_at_repetition"},
+            ),
+            "prompt": recipe.prompt.model_dump(mode="json"),
+            "simulator": icarus.version() if benchmark.default_rule != benchmarks.FUNCTION else function.versions(),
+            "surrogate": recipe.score.model_dump(mode="json", exclude={"num_workers"})
+            if recipe.telemetry.surrogate_on_evals
+            else None,
+        },
+        inputs={"policy": policy.digest, "benchmark": digest},
+        outputs=[f"samples-{benchmark.name}.jsonl", f"eval-{benchmark.name}.jsonl"],
+        seed=seed,
+        work=work,
+    )
+    return [EvalSummary.model_validate(s) for s in record.summary["summaries"]]
+
+
+def untouched_metrics(task: Task, evals: tuple[EvalSummary, ...]) -> IterationMetrics:
+    """Row 0 of the metrics: what the model could do before any training."""
+    return IterationMetrics(
+        iterations=0, method=task.method.name, telemetry=None, loss=None, loss_ce=None, loss_ranking=None, evals=evals
+    )
+
+
+def iteration_metrics(
+    run: RunFolder,
+    task: Task,
+    scored: Path | None,
+    trained: TrainResult,
+    evals: tuple[EvalSummary, ...],
+    before: IterationMetrics,
+) -> IterationMetrics:
+    """One row of ``metrics.jsonl``: telemetry of section 3.2, losses of the last epoch, benchmarks."""
+    rows = [] if scored is None else storage.read_records(scored, Scored)
+    telemetry: Telemetry | None = None
+    if scored is not None:
+        telemetry = candidate_telemetry(rows, run.recipe.score, task.by_id, trained, beta=task.method.beta)
+    return IterationMetrics(
+        iterations=before.iterations + 1,
+        method=task.method.name,
+        telemetry=telemetry,
+        loss=trained.loss,
+        loss_ce=trained.loss_ce,
+        loss_ranking=trained.loss_ranking,
+        evals=evals,
+        train_tokens=trained.tokens,
+        reference_tokens_seen=before.reference_tokens_seen + trained.reference_tokens,
+        candidate_tokens_seen=before.candidate_tokens_seen + trained.candidate_tokens,
+    )
+
+
+def report(run: RunFolder) -> Path:
+    """Figures and page from what lies in the run folder. Made anew each time: it is quick and depends on all of it."""
+    return make_report([run.path]).page

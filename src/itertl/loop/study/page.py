@@ -1,0 +1,215 @@
+"""A study as tables (page, terminal, Markdown, CSV): its arms beside each other and beside the published figures.
+
+What is counted is ``study.results``'s; the figures are ``study_figures``'s.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from itertl.errors import DataError
+from itertl.loop.study import figures as study_figures
+from itertl.loop.study.results import KS, Results, Row
+from itertl.records import PassAtK
+from itertl.report import page, published, series, tables
+from itertl.report.series import Series
+from itertl.report.tables import Grid
+from itertl.runs import storage
+from itertl.runs import wording as text
+
+_NOTES = (
+    "95% intervals over seeds and problems",
+    "difference: pass@1 minus the control's, on the seeds and problems that both have",
+    "p: sign-flip test over problems, each with its mean over the seeds, after Holm over all comparisons of the study",
+)
+
+
+def arm_grids(results: Results, *, narrow: bool = False) -> list[Grid]:
+    """One grid for each benchmark and temperature, the published figures below where there are some; then, where a benchmark has
+    several temperatures, the paper's own protocol, the best of them. ``narrow``: fewer columns, for a terminal."""
+    every = list(dict.fromkeys(row.series for row in (*results.untouched, *results.table)))
+    grids = [_arm_grid(results, key, narrow=narrow) for key in every]
+    for benchmark in dict.fromkeys(key.benchmark for key in every):
+        if sum(key.benchmark == benchmark for key in every) > 1:
+            grids.append(_best_grid(results, benchmark))
+    return grids
+
+
+def _arm_grid(results: Results, key: Series, *, narrow: bool) -> Grid:
+    rows = [row for row in (*results.untouched, *results.table) if row.series == key]
+    ks = [k for k in KS if any(k in row.pass_at for row in rows)]
+    rates = [f"pass@{k}" for k in ks]
+    if narrow:
+        columns = ["arm", "seeds", "ref. tokens", "cand. tokens", *rates, "compiles", "to control", "p"]
+    else:
+        columns = [
+            "arm",
+            "method",
+            "seeds",
+            "iterations",
+            "reference tokens",
+            "candidate tokens",
+            *rates,
+            "compiles",
+            f"difference to {results.study.control}",
+            "p (Holm)",
+        ]
+    ours = [_cells(row, ks, narrow=narrow) for row in rows]
+    blank = text.NOT_MEASURED
+    foreign = [
+        (model, *([blank] * 3 if narrow else ["published", *[blank] * 4]), *found, *[blank] * 3)
+        for model, *found in _published_rates(key.benchmark, ks)
+    ]
+    muted = frozenset(range(len(ours), len(ours) + len(foreign)))
+    title = f"{key.benchmark.partition(' ')[0]}, {series.temperature_name(key.temperature)}"
+    return Grid(title, tuple(columns), (*ours, *foreign), (*_NOTES, *_published_notes(key, rows)), muted)
+
+
+def _cells(row: Row, ks: Sequence[int], *, narrow: bool) -> tuple[str, ...]:
+    gap = row.difference
+    shown = (
+        text.NOT_MEASURED if gap is None else f"{100 * gap.value:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
+    )
+    iterations = "/".join(str(n) for n in dict.fromkeys(row.iterations))
+    tokens = text.count(row.reference_tokens), text.count(row.candidate_tokens)
+    told = (
+        (row.arm, str(len(row.seeds)))
+        if narrow
+        else (row.arm, row.method or text.NOT_MEASURED, str(len(row.seeds)), iterations)
+    )
+    rates = [text.rate_with_interval(row.pass_at.get(k)) for k in ks]
+    cells = (*told, *tokens, *rates, text.percent(row.compile_rate), shown, _p(gap.p_holm if gap else None))
+    return tuple(cell.replace(" (", "\n(") for cell in cells) if narrow else cells
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return text.NOT_MEASURED
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _published_rates(benchmark: str, ks: Sequence[int]) -> list[tuple[str, ...]]:
+    """Model and pass@k of every published row, where the benchmark is one of theirs."""
+    split = published.split_of(benchmark)
+    if split is None:
+        return []
+    rates = [(figure.model, [figure.rate(split, k) for k in ks]) for figure in published.PASS_AT_1]
+    return [
+        (model, *(text.NOT_MEASURED if rate is None else f"{rate:.1f}%" for rate in found)) for model, found in rates
+    ]
+
+
+def _published_notes(key: Series, rows: Sequence[Row]) -> list[str]:
+    split = published.split_of(key.benchmark)
+    if split is None:
+        return []
+    notes = [
+        f"published figures: {published.SOURCE}, the paper's own the best of four temperatures; models of other sizes, judged by other hands"
+    ]
+    full = published.FULL_SIZE[split]
+    if partial := sorted({row.problems for row in rows} - {full}):
+        notes.append(f"judged here: {', '.join(map(str, partial))} problems, the published figures hold for {full}")
+    return notes
+
+
+def _best_grid(results: Results, benchmark: str) -> Grid:
+    """The paper's protocol: for each arm and k the best of the temperatures."""
+    rows = [row for row in (*results.untouched, *results.table) if row.series.benchmark == benchmark]
+    ks = [k for k in KS if any(k in row.pass_at for row in rows)]
+    lines = [
+        (arm, *(_best([row for row in rows if row.arm == arm], k) for k in ks))
+        for arm in dict.fromkeys(row.arm for row in rows)
+    ]
+    foreign = _published_rates(benchmark, ks)
+    note = "the paper's protocol: it chooses the temperature on the test set, so it flatters; read it beside the fixed ones"
+    muted = frozenset(range(len(lines), len(lines) + len(foreign)))
+    return Grid(
+        f"{benchmark.partition(' ')[0]}: best of the temperatures",
+        ("arm", *(f"pass@{k}" for k in ks)),
+        tuple(lines + foreign),
+        (note,),
+        muted,
+    )
+
+
+def _best(rows: Sequence[Row], k: int) -> str:
+    known = [
+        (rate.value, row, rate) for row in rows if (rate := row.pass_at.get(k)) is not None and rate.value is not None
+    ]
+    if not known:
+        return text.NOT_MEASURED
+    _, row, rate = max(known, key=lambda one: one[0])
+    return f"{text.rate_with_interval(rate)} at {series.temperature_name(row.series.temperature)}"
+
+
+def csv_text(results: Results) -> str:
+    """One line for each arm, benchmark and temperature; rates in [0, 1], an empty cell for what was not measured."""
+    columns = [
+        "arm", "method", "benchmark", "temperature", "seeds", "iterations", "problems", "reference_tokens", "candidate_tokens",
+        *(name for k in KS for name in (f"pass_at_{k}", f"pass_at_{k}_low", f"pass_at_{k}_high")),
+        "compile_rate", "difference", "difference_low", "difference_high", "p_holm", "p_uncorrected",
+    ]  # fmt: skip
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    for row in (*results.untouched, *results.table):
+        gap = row.difference
+        rates = [row.pass_at.get(k, PassAtK(k=k, value=None)) for k in KS]
+        writer.writerow([
+            row.arm, row.method, row.benchmark, row.series.temperature, len(row.seeds), "/".join(map(str, row.iterations)), row.problems,
+            row.reference_tokens, row.candidate_tokens, *(value for rate in rates for value in (rate.value, rate.low, rate.high)), row.compile_rate,
+            *((gap.value, gap.low, gap.high, gap.p_holm, gap.p_value) if gap else [None] * 5),
+        ])  # fmt: skip
+    return out.getvalue()
+
+
+def markdown(results: Results) -> str:
+    """Every grid as Markdown, and what is missing."""
+    head = f"# {text.one_line(results.study.name)}\n\ncontrol {results.study.control}, seeds {', '.join(map(str, results.study.seeds))}\n"
+    missing = "".join(f"- {text.one_line(note)}\n" for note in results.notes)
+    return "\n".join([head, *(tables.markdown(grid) for grid in arm_grids(results)), missing])
+
+
+def write(results: Results, out: Path) -> Path:
+    """Write ``report.html``, ``figures/``, ``table.md`` and ``table.csv`` into the study's folder; the page's path."""
+    target = out / "report.html"
+    if target.is_file() and target.stat().st_size and page.MARK.encode() not in target.read_bytes():
+        raise DataError(f"{target}: exists, and is no page of a report; move it, or give another --out")
+    drawn = {name: svg for name, draw in study_figures.EVERY.items() if (svg := draw(results)) is not None}
+    for name in study_figures.EVERY:
+        path = out / "figures" / f"{name}.svg"
+        storage.write_text(path, drawn[name]) if name in drawn else path.unlink(missing_ok=True)
+    storage.write_text(out / "table.md", markdown(results))
+    storage.write_text(out / "table.csv", csv_text(results))
+    storage.write_text(target, render(results, drawn))
+    return target
+
+
+def render(results: Results, figures: Mapping[str, str]) -> str:
+    """The page of a study."""
+    study = results.study
+    body = [f'<header class="top"><p class="kicker">itertl study</p><h1>{text.html(study.name)}</h1></header>']
+    said = f"{len(study.arms)} arms, control {study.control}, seeds {', '.join(map(str, study.seeds))}."
+    body.append(f'<p class="summary">{text.html(said)}</p>')
+    if results.notes:
+        body.append('<ul class="notes">' + "".join(f"<li>{text.html(note)}</li>" for note in results.notes) + "</ul>")
+    for grid in arm_grids(results):
+        body += [f"<h2>{text.html(grid.title)}</h2>", page.table(grid)]
+    drawn = [page.figure(name, svg, study_figures.CAPTIONS[name]) for name, svg in figures.items()]
+    body += ["<h2>Figures</h2>", *drawn] if drawn else []
+    body += [
+        "<h2>Arms</h2>",
+        page.settings_difference([next(iter(found.values())) for found in results.runs.values() if found]),
+    ]
+    body += ["<h2>Runs</h2>", _links(results)]
+    body.append("<footer>Made by <code>itertl study</code>. Each run's own page lies in its folder.</footer>")
+    return page.document(study.name, "\n".join(body))
+
+
+def _links(results: Results) -> str:
+    rows = [
+        f'<li><a href="{text.html(f"{name}/seed-{seed}/report.html")}">{text.html(run.name)}</a></li>'
+        for name, found in results.runs.items() for seed, run in found.items()
+    ]  # fmt: skip
+    return f'<ul class="notes">{"".join(rows)}</ul>'

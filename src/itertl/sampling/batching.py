@@ -1,0 +1,70 @@
+"""Which samples are drawn, in which batches, from which seeds: settled before the first token."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from itertl.errors import UsageError
+from itertl.model.prompts import EncodedPrompt
+from itertl.work.seeds import derive_seed
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRequest:
+    """One sample to draw. Example: ``SampleRequest("5f0c…", 0, derive_seed(7, "sample", "5f0c…", 0), prompt)``."""
+
+    problem_id: str
+    index: int  # 0 … n-1 within its problem
+    seed: int  # of this sample alone
+    prompt: EncodedPrompt
+    header: str = ""  # of the module that is wanted
+    top: str | None = None  # its name, where there is no header
+
+
+def plan_requests(
+    prompts: Sequence[tuple[str, EncodedPrompt]], num_samples: int, seed: int,
+    wanted: Mapping[str, tuple[str, str | None]] = MappingProxyType({}),
+) -> list[SampleRequest]:  # fmt: skip
+    """``num_samples`` requests for each (problem id, prompt), in that order. ``wanted``: header and top of a problem's module.
+
+    A seed depends on the run's seed, the problem and the index, not on what else is sampled. Raises UsageError where
+    a problem comes twice, for its samples would be twice the same.
+    """
+    seen: set[str] = set()
+    for problem_id, _ in prompts:
+        if problem_id in seen:
+            raise UsageError(
+                f"problem {problem_id} is given twice; remove the duplicate (itertl data audit finds them)"
+            )
+        seen.add(problem_id)
+    return [
+        SampleRequest(
+            problem_id,
+            index,
+            derive_seed(seed, "sample", problem_id, index),
+            prompt,
+            *wanted.get(problem_id, ("", None)),
+        )
+        for problem_id, prompt in prompts
+        for index in range(num_samples)
+    ]
+
+
+def plan_batches(requests: Sequence[SampleRequest], batch_size: int) -> list[list[SampleRequest]]:
+    """Batches of at most ``batch_size`` requests, longest prompts first, equal prompts side by side.
+
+    Sorting by length keeps padding small; longest first shows at once whether memory suffices. A problem's requests
+    stay in one batch where they fit into one, so that its prompt is read once. The order depends on the requests alone,
+    not on the order in which they are given.
+    """
+    ordered = sorted(requests, key=lambda r: (-len(r.prompt.token_ids), r.problem_id, r.index))
+    batches: list[list[SampleRequest]] = []
+    for _, group in itertools.groupby(ordered, key=lambda r: r.problem_id):
+        members = list(group)
+        if not batches or len(batches[-1]) + min(len(members), batch_size) > batch_size:
+            batches.append([])
+        room = batch_size - len(batches[-1])
+        batches[-1] += members[:room]
+        batches += [members[start : start + batch_size] for start in range(room, len(members), batch_size)]
+    return batches

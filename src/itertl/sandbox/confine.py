@@ -1,0 +1,432 @@
+"""The launcher: a small process that starts tools under confinement, reads what they say, and leaves nothing of them.
+
+One belongs to each process that calls ``sandbox.run``, which asks it over a socket (``launcher``). It is apart because
+forking it is cheap and free of threads whatever the caller has loaded, because as a subreaper it inherits and reaps
+whatever a tool abandons, and because it sees the end of its caller, SIGKILL included, and then ends the tool at once.
+
+A tool gets a session and process group of its own, which the seccomp filter keeps it from leaving, so that killing the
+group kills all; where there is no filter, descendants are hunted until none is left. What memory, processes and folder
+amount to in total is looked at every ``TICK_S``, so that a short run pays nothing; in between a tool may exceed them.
+Imports little: it is started for each worker.
+"""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import marshal
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+from itertl.sandbox import landlock, restrictions, seccomp, spawn
+from itertl.sandbox.bubblewrap import Holder
+from itertl.sandbox.restrictions import Request, Restrictions
+from itertl.sandbox.spawn import CannotStart, ConfinementFailed
+from itertl.tools import identity
+from itertl.work.totals import descendants, folder_size, reap_all, resident_bytes, unlinked_bytes
+
+TICK_S = 0.05
+_DRAIN_S = 0.5  # for what the pipes still hold once all who could write are dead
+_MAX_READ = 1 << 16
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SUBREAPER = 1, 4, 36
+
+Reply = dict[str, Any]
+
+
+class _CallerGone(Exception):
+    """The caller is dead or has hung up."""
+
+
+def serve(number: int) -> None:
+    """The launcher's life, on the socket of that descriptor: one request, one reply, until the caller is gone.
+
+    Descriptors above it are closed.
+    """
+    os.set_inheritable(number, False)
+    os.closerange(number + 1, 1 << 20)  # what the caller had marked as inheritable is not for tools
+    caller = socket.socket(fileno=number)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _prctl(_PR_SET_SUBREAPER, 1)
+    _prctl(_PR_SET_DUMPABLE, 0)  # no other process of this user may trace it or open its memory
+    launcher = _Launcher(caller)
+    scratch: str | None = None
+    while (request := receive(caller)) is not None:
+        scratch = request["cwd"] if request["is_scratch"] else scratch
+        try:
+            reply = launcher.serve(request)
+        except _CallerGone:
+            break
+        except ConfinementFailed as error:
+            reply = {"failed": str(error)}
+        except CannotStart as error:
+            reply = {"cannot_start": error.args}
+        try:
+            send(caller, reply)
+        except OSError:
+            break
+    launcher.close()
+    if scratch is not None:
+        _remove_scratch(scratch)
+
+
+def _remove_scratch(scratch: str) -> None:
+    """Remove the last run's private folder, if the caller was killed before it could, and the folder of them all."""
+    base = os.path.dirname(scratch)  # noqa: PTH120
+    with contextlib.suppress(OSError):
+        os.chmod(base, 0o711)  # noqa: PTH101
+        if os.path.isdir(scratch):  # noqa: PTH112
+            from itertl.sandbox.removal import remove
+
+            remove(scratch)
+        os.rmdir(base)  # noqa: PTH106
+
+
+def send(connection: socket.socket, value: Any) -> None:
+    """One value, of the kinds that ``marshal`` holds."""
+    data = marshal.dumps(value)
+    connection.sendall(len(data).to_bytes(8, "little") + data)
+
+
+def receive(connection: socket.socket) -> Any | None:
+    """One value, or None where the other end is closed."""
+    head = _exactly(connection, 8)
+    body = _exactly(connection, int.from_bytes(head, "little")) if head else None
+    return marshal.loads(body) if body is not None else None
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes | None:
+    parts = bytearray()
+    while len(parts) < count:
+        try:
+            data = connection.recv(min(count - len(parts), 1 << 20))
+        except ConnectionResetError:
+            return None
+        if not data:
+            return None
+        parts += data
+    return bytes(parts)
+
+
+def _prctl(option: int, value: int) -> int:
+    if sys.platform != "linux":
+        return -1
+    return landlock.libc().prctl(option, ctypes.c_ulong(value), 0, 0, 0)
+
+
+# --- one request
+
+
+class _Launcher:
+    """What a launcher knows for all its runs."""
+
+    def __init__(self, caller: socket.socket) -> None:
+        self.caller = caller
+        self.owner = identity.identity()
+        self.machine = seccomp.architecture(landlock.libc())
+        self.abi = landlock.abi()
+        self.kept: Holder | None = None
+
+    def serve(self, request: Request) -> Reply:
+        run = _Run(self, request)
+        try:
+            return {"done": run.steps()}
+        finally:
+            run.close()
+
+    def hold(self, view: list[str], *, may_keep: bool) -> Holder:
+        """Namespaces for one run. Those of a view that may be kept serve run after run, while no run leaves anything.
+
+        Without the filter they are never kept: a process could leave its group, and System V memory outlives its maker.
+        """
+        if not may_keep or self.machine is None:
+            return Holder(view)
+        if self.kept is None or self.kept.line != view or not self.kept.is_empty():
+            self.close()
+            self.kept = Holder(view)
+        return self.kept
+
+    def close(self) -> None:
+        """Let go of the namespaces that are kept."""
+        if self.kept is not None:
+            self.kept.close()
+            self.kept = None
+            reap_all()
+
+    def let_go(self, holder: Holder | None) -> None:
+        """After a run: end its namespaces, or keep them if it left nothing in them. Every other child is reaped."""
+        if holder is not None and (holder is not self.kept or not holder.is_empty()):
+            holder.close()
+            self.kept = None if holder is self.kept else self.kept
+        reap_all(spare=self.kept.pid if self.kept is not None else None)
+
+
+class _Run:
+    """One request: ``level``, ``cwd``, ``steps`` (program, argv, env, limits), ``stdin``, ``readable``, ``view``."""
+
+    def __init__(self, launcher: _Launcher, request: Request) -> None:
+        self.launcher, self.request = launcher, request
+        self.level: str = request["level"]
+        self.folder: str = request["cwd"]
+        self.handles: list[int] = []
+        self.rules = -1
+        self.holder: Holder | None = None
+        try:
+            self._prepare()
+        except (OSError, ConfinementFailed) as error:
+            self.close()
+            raise ConfinementFailed(f"{self.level}: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        owner = self.launcher.owner
+        self.keeps_reading = False
+        if owner is not None:
+            identity.give(self.folder, owner)
+            shown = self.folder if self.level != "bubblewrap" else None
+            self.keeps_reading = identity.needs_reading(self.request["readable"], shown)
+        self.stdin = self.keep(_as_file(self.request["stdin"]))
+        self.ends = [self._pipes() for _ in self.request["steps"]]
+        if self.level == "landlock":
+            self.rules = self.keep(
+                restrictions.landlock_rules(self.launcher.abi, self.folder, self.request["readable"])
+            )
+        if self.level == "bubblewrap":
+            self.holder = self.launcher.hold(self.request["view"], may_keep=self.request["is_scratch"])
+
+    def keep(self, handle: int) -> int:
+        self.handles.append(handle)
+        return handle
+
+    def release(self, handle: int) -> None:
+        os.close(handle)
+        self.handles.remove(handle)
+
+    def _pipes(self) -> tuple[int, ...]:
+        """For one step: (read, write) ends of stdout, stderr and the notice of a failed start."""
+        return tuple(self.keep(end) for _ in range(3) for end in os.pipe())
+
+    def steps(self) -> list[Reply]:
+        """Run the steps, up to the first that does not end with status 0."""
+        done: list[Reply] = []
+        for number in range(len(self.request["steps"])):
+            done.append(_Step(self, number).run())
+            if done[-1]["returncode"] != 0:
+                break
+        return done
+
+    def start(self, number: int) -> int:
+        """Start a step; its process number as this process sees it. Raises ConfinementFailed, CannotStart."""
+        step = self.request["steps"][number]
+        calls = spawn.Calls()
+        if self.holder is not None:
+            self.holder.join(calls)
+        self._prepare_process(calls, number)
+        restrictions.restrict(calls, self.plan(step["limits"]))
+        calls.add("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
+        calls.add("rt_sigprocmask", 2, bytes(8), 0, 8)
+        try:
+            calls.execve(step["program"], step["argv"], step["env"])
+        except ValueError as error:
+            raise CannotStart(errno.EINVAL, str(error)) from error
+        pid = calls.start()
+        if spawn.machine_code() is None:
+            self._wait_for_exec(number)
+        failed = calls.failure()
+        if failed is None:
+            return pid
+        os.waitpid(pid, 0)
+        name, number = failed
+        if name == "execve":
+            raise CannotStart(number, step["program"])
+        raise ConfinementFailed(f"{self.level}: {name}: {os.strerror(number)}")
+
+    def _prepare_process(self, calls: spawn.Calls, number: int) -> None:
+        """A session of its own, the three descriptors, the folder, signals as a program expects them."""
+        _, out, _, err, _, _ = self.ends[number]
+        calls.add("setsid")
+        for source, target in ((self.stdin, 0), (out, 1), (err, 2)):
+            calls.add("dup3", source, target, 0)
+        calls.add("chdir", os.fsencode(self.folder) + b"\0")
+        calls.add("umask", 0o022)
+        for name in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):  # Python and the launcher ignore them
+            calls.add("rt_sigaction", name, bytes(32), 0, 8)
+
+    def _wait_for_exec(self, number: int) -> None:
+        """Until the descriptor that closes on exec is closed: a forked child works off its list beside us."""
+        _, _, _, _, notice, notice_w = self.ends[number]
+        self.release(notice_w)
+        os.read(notice, 1)
+
+    def plan(self, limits: Request) -> Restrictions:
+        """What one step is held to."""
+        owner, machine = self.launcher.owner, self.launcher.machine
+        return Restrictions(
+            limits,
+            processes=self._countable(limits["processes"]),
+            owner=owner,
+            keeps_reading=self.keeps_reading,
+            rules=self.rules,
+            program=restrictions.filter_program(self.level, machine, self.launcher.abi, limits, owner)
+            if machine
+            else None,
+        )
+
+    def _countable(self, processes: int) -> int | None:
+        """The value for RLIMIT_NPROC; None where it would count other processes of the user too."""
+        if self.launcher.owner is not None:
+            return processes
+        if self.level == "bubblewrap" and restrictions.counts_processes_in_namespace():
+            return processes + 2  # the holder, and the process that joins and starts the step
+        return None
+
+    def close(self) -> None:
+        """End what is left, and let go of all that the run held."""
+        self.launcher.let_go(self.holder)
+        for handle in self.handles:
+            os.close(handle)
+        self.handles = []
+
+
+def _as_file(text: bytes | None) -> int:
+    """A descriptor to read ``text`` from; the empty device for None."""
+    if text is None:
+        return os.open(os.devnull, os.O_RDONLY)
+    handle = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    left = memoryview(text)
+    while left:
+        left = left[os.write(handle, left) :]
+    os.lseek(handle, 0, os.SEEK_SET)
+    seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+    fcntl.fcntl(handle, fcntl.F_ADD_SEALS, seals)
+    return handle
+
+
+# --- one step
+
+
+class _Step:
+    """One program from its start to the end of its whole group, its output read up to the cap."""
+
+    def __init__(self, run: _Run, number: int) -> None:
+        self.run_, self.number = run, number
+        self.limits: Request = run.request["steps"][number]["limits"]
+        self.began = time.monotonic()
+        self.deadline = self.began + self.limits["wall_s"]
+        self.cap = self.limits["output_kb"] * 1024
+        self.timed_out = self.flooded = False
+        self.overran = ""
+
+    def run(self) -> Reply:
+        out, out_w, err, err_w, _, _ = self.run_.ends[self.number]
+        self.pid = self.run_.start(self.number)
+        for theirs in (out_w, err_w):
+            self.run_.release(theirs)
+        self.buffers = {out: bytearray(), err: bytearray()}
+        try:
+            self._read()
+        finally:
+            returncode, used_s = self._end()
+        self._drain()
+        if returncode == -signal.SIGXCPU or (returncode == -signal.SIGKILL and used_s >= self.limits["cpu_s"]):
+            self.timed_out = True
+        return {
+            "returncode": returncode,
+            "stdout": bytes(self.buffers[out][: self.cap]),
+            "stderr": bytes(self.buffers[err][: self.cap]),
+            "timed_out": self.timed_out,
+            "flooded": self.flooded,
+            "overran": self.overran,
+            "seconds": time.monotonic() - self.began,
+            "cpu_s": used_s,
+        }
+
+    def _read(self) -> None:
+        """Read both pipes until the program ends or a limit is reached."""
+        caller = self.run_.launcher.caller.fileno()
+        ended = self._handle_of_end()
+        poll = select.poll()
+        for handle in (*self.buffers, caller, *([ended] if ended >= 0 else [])):
+            poll.register(handle, select.POLLIN)
+        next_tick = self.began + TICK_S
+        try:
+            while not (self.timed_out or self.flooded or self.overran):
+                now = time.monotonic()
+                if now >= next_tick:
+                    self.overran = self._excess()
+                    next_tick = time.monotonic() + max(TICK_S, 10 * (time.monotonic() - now))
+                left = min(self.deadline, next_tick) - time.monotonic()
+                self.timed_out = self.deadline <= time.monotonic()
+                step_ms = max(0, int(left * 1000) + 1)
+                for handle, _ in poll.poll(step_ms if ended >= 0 else min(step_ms, 5)):
+                    if handle == caller:
+                        raise _CallerGone
+                    if handle in self.buffers and not self._take(handle):
+                        poll.unregister(handle)
+                if self._has_ended():
+                    return
+        finally:
+            if ended >= 0:
+                os.close(ended)
+
+    def _handle_of_end(self) -> int:
+        """A descriptor that becomes readable when the program ends; -1 where the kernel offers none."""
+        try:
+            return os.pidfd_open(self.pid)
+        except (AttributeError, OSError):
+            return -1
+
+    def _has_ended(self) -> bool:
+        """Whether the program itself has ended. It stays a zombie, so that its number is not given to another."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _take(self, handle: int) -> bool:
+        """Read once; False at the end of the pipe."""
+        data = os.read(handle, _MAX_READ)
+        buffer = self.buffers[handle]
+        if len(buffer) <= self.cap:
+            buffer += data
+        self.flooded = self.flooded or len(buffer) > self.cap
+        return bool(data)
+
+    def _excess(self) -> str:
+        """Which total is exceeded now: "processes", "memory", "folder", or ""."""
+        holder = self.run_.holder
+        tree = {self.pid, *descendants(self.pid)}
+        tree |= set(descendants(holder.first if holder else os.getpid()))  # with whoever has lost its parent
+        if len(tree) > self.limits["processes"]:
+            return "processes"
+        if resident_bytes(tree) > 2 * self.limits["memory_mb"] << 20:
+            return "memory"
+        size, count = folder_size(self.run_.folder, self.limits["folder_files"])
+        size += unlinked_bytes(tree, os.stat(self.run_.folder).st_dev)  # noqa: PTH116
+        is_over = size > self.limits["folder_mb"] << 20 or count > self.limits["folder_files"]
+        return "folder" if is_over else ""
+
+    def _end(self) -> tuple[int, float]:
+        """Kill the group, reap what is ours; the program's exit status and the processor time of all it waited for."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(self.pid, signal.SIGKILL)  # not yet the leader of a group
+        _, status, usage = os.wait4(self.pid, 0)
+        if self.run_.holder is None:
+            reap_all()
+        return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+
+    def _drain(self) -> None:
+        """What the pipes still hold."""
+        end = time.monotonic() + _DRAIN_S
+        for handle, buffer in self.buffers.items():
+            os.set_blocking(handle, False)
+            with contextlib.suppress(BlockingIOError):
+                while len(buffer) <= self.cap and time.monotonic() < end and self._take(handle):
+                    pass
+            self.flooded = self.flooded or len(buffer) > self.cap

@@ -1,0 +1,75 @@
+"""The scoring stage of a run: candidates of one iteration in, scored candidates out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from itertl.config import ScoreConfig
+from itertl.errors import DataError
+from itertl.progress import SILENT, Tracker
+from itertl.records import Candidate, Problem, Scored
+from itertl.runs.storage import partial_of, write_records
+from itertl.sandbox.bounds import Bound
+from itertl.scoring.combine import check_combination
+from itertl.scoring.engine import score_items
+from itertl.scoring.item import ScoreItem
+
+
+def item_of(candidate: Candidate, problem: Problem) -> ScoreItem:
+    """What is scored of a candidate: its extracted code, also where generation hit its token limit."""
+    return ScoreItem(code=candidate.code, header=problem.header, reference=problem.reference, top=problem.top)
+
+
+def _settings(config: ScoreConfig) -> dict[str, Any]:
+    """Of the recipe, for ``score_items``. A rung of a ladder is taken only where the one below is held."""
+    rungs = tuple(config.ladder) if config.combine == "ladder" else ()
+    return {
+        "rungs": rungs,
+        "bound": Bound(config.budget_s, config.memory_mb),
+        "num_workers": config.num_workers,
+        "timeout_s": config.timeout_s,
+    }
+
+
+def score_ahead(
+    candidates: Sequence[Candidate], problems: Mapping[str, Problem], *, config: ScoreConfig, cache: Path
+) -> None:
+    """Fill the cache with scores of these candidates, so that ``score_candidates`` finds them there."""
+    items = [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates]
+    score_items(items, config.scorers, cache=cache, **_settings(config))
+
+
+def score_candidates(
+    candidates: Sequence[Candidate],
+    problems: Mapping[str, Problem],
+    *,
+    config: ScoreConfig,
+    out: Path,
+    cache: Path | None = None,
+    tracker: Tracker = SILENT,
+) -> list[Scored]:
+    """Score all candidates, write them to ``out`` in their order (atomically), and return them.
+
+    ``problems`` by id. Progress lies in ``out``'s name + ".partial": a killed call goes on from there and ends in the
+    same bytes. Raises DataError (a problem is absent), RecipeError, UsageError, ToolFailed.
+    """
+    check_combination(config)
+    missing = next((c.problem_id for c in candidates if c.problem_id not in problems), None)
+    if missing is not None:
+        raise DataError(
+            f"candidates for {out}: problem {missing!r} is not among the {len(problems)} problems of the run"
+        )
+    partial = partial_of(out)
+    rows = score_items(
+        [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates],
+        config.scorers,
+        log=partial,
+        cache=cache,
+        on_done=tracker.advance,
+        keep_going=config.keep_going,
+        **_settings(config),
+    )
+    scored = [Scored(candidate=c, scores=scores) for c, scores in zip(candidates, rows, strict=True)]
+    write_records(out, scored)
+    partial.unlink(missing_ok=True)
+    return scored

@@ -1,0 +1,394 @@
+"""Memories: RAMs by their read behaviour, register files, FIFOs, stacks, synchronous ROMs, match tables."""
+
+import random
+
+from itertl.synth.design import Design, Family
+from itertl.synth.families.sequential import Sketch, bits, span, zeroed_memory
+
+_CATEGORY = "memories"
+
+
+def build_single_port_ram(rng: random.Random) -> Design:
+    """One address; what a read of a word being written gives is a parameter."""
+    s = Sketch(rng, resets=("none",))
+    k, width = rng.randint(1, 4), rng.choice((1, 2, 3, 4, 5, 6, 8, 12, 16))
+    kind = rng.choice(("async", "read-first", "write-first", "no-change"))
+    en = s.input("en", "ce", "cs") if rng.random() < 0.4 else ""
+    we, a = s.input("we", "wr", "write_en"), s.input("addr", "a", "address", width=k)
+    d = s.input("din", "d", "wdata", width=width)
+    q, mem = s.output("dout", "q", "rdata", width=width, reg=kind != "async"), s.internal("mem", "ram", "words")
+    write, read = f"if ({we})\n  {mem}[{a}] <= {d};", f"{q} <= {mem}[{a}];"
+    step = {
+        "async": write,
+        "read-first": f"{write}\n{read}",
+        "write-first": f"{write}\n{q} <= {we} ? {d} : {mem}[{a}];",
+        "no-change": f"{write}\nelse\n  {read}",
+    }[kind]
+    if en:
+        step = f"if ({en}) begin\n" + "\n".join("  " + x for x in step.split("\n")) + "\nend"
+    reading = {
+        "async": f"{q} always shows the word at {a}, combinationally",
+        "read-first": (
+            f"{q} is a register that takes the word at {a} at each clock edge, the old one if it is written at that "
+            "edge"
+        ),
+        "write-first": (
+            f"{q} is a register that takes the word at {a} at each clock edge, the new data if it is written at that "
+            "edge"
+        ),
+        "no-change": (
+            f"{q} is a register that takes the word at {a} at clock edges where {we} is 0, and holds where it is 1"
+        ),
+    }[kind]
+    gated = (
+        ""
+        if not en
+        else f" Clock edges with {en} = 0 do nothing: no write" + ("." if kind == "async" else f", and {q} holds.")
+    )
+    starts = {"all words": "0", q: "0"}
+    body = [zeroed_memory(s, mem, width, 1 << k)]
+    clear = {} if kind == "async" else {q: s.const(width, 0)}
+    body.append(
+        s.clocked(clear, step)
+        if clear
+        else f"always @({s.edge} {s.clock})\n" + "\n".join("  " + x for x in step.split("\n"))
+    )
+    if kind == "async":
+        body.append(f"assign {q} = {mem}[{a}];")
+    return s.finish(
+        "single_port_ram",
+        ("ram", "sp_ram", f"ram{1 << k}x{width}", "memory"),
+        {"words": 1 << k, "width": width, "kind": kind, "enable": int(bool(en))},
+        body,
+        (
+            f"RAM of {1 << k} words of {bits(width)}: {we}=1 writes {d} at {a}; {reading}.{gated}",
+            f"Write a single-port RAM with {1 << k} words of {bits(width)}. At a clock edge with {we} = 1 it stores "
+            f"{d} at address {a}. For reading, "
+            f"{reading}.{gated}",
+            f"The memory has {1 << k} words of {bits(width)} and one address {a} for both reading and writing. {we} = "
+            "1 at an active clock edge writes "
+            f"{d} there. Reading: {reading}.{gated}",
+        ),
+        starts,
+    )
+
+
+def build_dual_port_ram(rng: random.Random) -> Design:
+    """A write port and a read port."""
+    s = Sketch(rng, resets=("none",))
+    k, width = rng.randint(1, 4), rng.choice((1, 2, 3, 4, 5, 6, 8, 12, 16))
+    kind, has_re = rng.choice(("async", "old", "new")), rng.choice((0, 1))
+    has_re = has_re if kind != "async" else 0
+    we, wa = s.input("we", "wr_en", "write"), s.input("waddr", "wa", "wr_addr", width=k)
+    d = s.input("din", "wdata", "d", width=width)
+    re = s.input("re", "rd_en", "read") if has_re else ""
+    ra, q = s.input("raddr", "ra", "rd_addr", width=k), s.output("dout", "rdata", "q", width=width, reg=kind != "async")
+    mem = s.internal("mem", "ram", "store")
+    write = f"if ({we})\n  {mem}[{wa}] <= {d};"
+    value = f"({we} && {wa} == {ra}) ? {d} : {mem}[{ra}]" if kind == "new" else f"{mem}[{ra}]"
+    read = f"{q} <= {value};"
+    body = [zeroed_memory(s, mem, width, 1 << k)]
+    if kind == "async":
+        body += [f"always @({s.edge} {s.clock})\n  if ({we})\n    {mem}[{wa}] <= {d};", f"assign {q} = {mem}[{ra}];"]
+        reading = f"{q} is, combinationally, the word at {ra}"
+    else:
+        body.append(s.clocked({q: s.const(width, 0)}, write + "\n" + (f"if ({re})\n  {read}" if re else read)))
+        which = "the old word" if kind == "old" else f"{d}, the new word"
+        reading = (
+            f"the register {q} takes the word at {ra} "
+            + (f"at clock edges where {re} is 1 and else holds" if re else "at each clock edge")
+            + f"; if that word is written at the same edge, {q} gets {which}"
+        )
+    return s.finish(
+        "dual_port_ram",
+        ("dp_ram", "sdp_ram", "two_port_ram"),
+        {"words": 1 << k, "width": width, "kind": kind, "read_enable": has_re},
+        body,
+        (
+            f"RAM, {1 << k} words of {bits(width)}, one write and one read port: {we}=1 writes {d} at {wa}; {reading}.",
+            f"Make a simple dual-port RAM of {1 << k} words, {bits(width)} each. At a clock edge with {we} = 1, {d} is "
+            f"stored at {wa}. Reading: "
+            f"{reading}.",
+            f"The memory ({1 << k} words of {bits(width)}) has separate addresses. The write port stores {d} at {wa} "
+            f"at active clock edges where {we} is 1. "
+            f"At the read port, {reading}.",
+        ),
+        {"all words": "0", q: "0"},
+    )
+
+
+def build_register_file(rng: random.Random) -> Design:
+    """Two combinational read ports; register 0 may be constant, a write may be seen at once."""
+    s = Sketch(rng, resets=("none",))
+    k, width, zero, bypass = rng.randint(1, 4), rng.choice((2, 4, 8, 16, 32)), rng.choice((0, 1)), rng.choice((0, 1))
+    ports = rng.choice((1, 2, 2))
+    we, wa = s.input("we", "wen", "wr"), s.input("wa", "rd", "waddr", width=k)
+    wd = s.input("wd", "wdata", "din", width=width)
+    names = ((("ra1", "rs1", "addr_a"), ("rd1", "rdata1", "a")), (("ra2", "rs2", "addr_b"), ("rd2", "rdata2", "b")))
+    reads = [(s.input(*a, width=k), s.output(*d, width=width, reg=False)) for a, d in names[:ports]]
+    mem, none, nothing = s.internal("regs", "rf", "mem"), s.const(k, 0), s.const(width, 0)
+    guard = f"{we} && {wa} != {none}" if zero else we
+    body = [
+        zeroed_memory(s, mem, width, 1 << k),
+        f"always @({s.edge} {s.clock})\n  if ({guard})\n    {mem}[{wa}] <= {wd};",
+    ]
+    for address, data in reads:
+        value = f"{mem}[{address}]"
+        if bypass:
+            value = f"({we} && {wa} == {address}) ? {wd} : {value}"
+        if zero:
+            value = f"({address} == {none}) ? {nothing} : {f'({value})' if bypass else value}"
+        body.append(f"assign {data} = {value};")
+    listing = " and ".join(f"{data} the register {address}" for address, data in reads)
+    rules = " Register 0 always reads as 0; writes to it have no effect." if zero else ""
+    rules += (
+        f" While {we} is 1, reading register {wa} gives {wd} at once{', except for register 0' if zero else ''}."
+        if bypass
+        else " A write is seen only after the clock edge."
+    )
+    return s.finish(
+        "register_file",
+        ("regfile", "reg_file", "registers"),
+        {"registers": 1 << k, "width": width, "zero": zero, "bypass": bypass, "reads": ports},
+        body,
+        (
+            f"Register file, {1 << k} x {bits(width)}: {we}=1 writes {wd} to register {wa}; combinational reads: "
+            f"{listing}.{rules}",
+            f"Write a register file of {1 << k} registers of {bits(width)}. {we} = 1 at a clock edge stores {wd} in "
+            f"register {wa}. Reading is "
+            f"combinational: {listing}.{rules}",
+            f"There are {1 << k} registers of {bits(width)}. The write port stores {wd} in the register numbered {wa} "
+            f"at active clock edges where {we} is "
+            f"1. The read side has no clock and shows in {listing}.{rules}",
+        ),
+        {"all registers": "0"},
+    )
+
+
+def build_fifo(rng: random.Random) -> Design:
+    """A small synchronous FIFO with a count; the head is shown while it is not empty."""
+    s = Sketch(rng, resets=("sync-high", "async-high", "sync-low", "async-low"), reset_one_in=64)
+    k, width, shows = rng.randint(1, 3), rng.choice((2, 3, 4, 5, 6, 8)), rng.choice(("flags", "count"))
+    overwrite = rng.choice(("refuse", "swap"))
+    depth = 1 << k
+    wr, rd, d = s.input("push", "wr_en", "wr"), s.input("pop", "rd_en", "rd"), s.input("din", "wdata", "d", width=width)
+    q = s.output("dout", "rdata", "head", width=width, reg=False)
+    full, empty = s.output("full", "is_full", reg=False), s.output("empty", "is_empty", reg=False)
+    n = s.output("count", "level", "used", width=k + 1) if shows == "count" else s.internal("n", "fill", "cnt")
+    mem, wp, rp = (
+        s.internal("mem", "buf_mem", "store"),
+        s.internal("wp", "tail", "wptr"),
+        s.internal("rp", "front", "rptr"),
+    )
+    do_w, do_r = s.internal("do_wr", "accept", "wr_ok"), s.internal("do_rd", "take", "rd_ok")
+    zero = s.const(width, 0)
+    room = f"!{full}" if overwrite == "refuse" else f"(!{full} || {rd})"
+    parts = [f"reg {span(width)}{mem} [0:{depth - 1}];", f"reg {span(k)}{wp}, {rp};"]
+    if shows == "flags":
+        parts.append(f"reg [{k}:0] {n};")
+    parts += [
+        f"assign {full} = ({n} == {s.const(k + 1, depth)});",
+        f"assign {empty} = ({n} == {s.const(k + 1, 0)});",
+        f"assign {q} = {empty} ? {zero} : {mem}[{rp}];",
+        f"wire {do_w} = {wr} && {room};",
+        f"wire {do_r} = {rd} && !{empty};",
+        s.clocked(
+            {wp: s.const(k, 0), rp: s.const(k, 0), n: s.const(k + 1, 0)},
+            f"if ({do_w})\n  {wp} <= {wp} + 1;\nif ({do_r})\n  {rp} <= {rp} + 1;\n{n} <= {n} + {do_w} - {do_r};",
+        ),
+        f"always @({s.edge} {s.clock})\n  if ({do_w})\n    {mem}[{wp}] <= {d};",
+    ]
+    refuse = (
+        "while full it is ignored"
+        if overwrite == "refuse"
+        else f"while full it is ignored unless {rd} is 1 too (then both happen)"
+    )
+    level = f" {n} is the number of words held." if shows == "count" else ""
+    return s.finish(
+        "fifo",
+        ("fifo", "sync_fifo", f"fifo{depth}", "queue"),
+        {"depth": depth, "width": width, "shows": shows, "when_full": overwrite},
+        parts,
+        (
+            f"FIFO, {depth} words of {width} bits: {wr} stores {d} ({refuse}); {rd} removes the oldest (while empty "
+            f"ignored). {q} shows the oldest word, or 0 "
+            f"when empty; {full}, {empty} are flags; all combinational from state.{level}",
+            f"Write a synchronous FIFO for {depth} words of {width} bits. At a clock edge {wr} = 1 stores {d}; "
+            f"{refuse}. {rd} = 1 removes the oldest word; "
+            f"while empty it is ignored, also when {wr} is 1. {q} shows the oldest word without delay, and 0 when "
+            f"empty. {full} and {empty} tell whether "
+            f"{depth} or 0 words are held.{level}",
+            f"A first-in first-out buffer holds up to {depth} words ({width} bits). {empty} is 1 when it holds none "
+            f"and {full} when it holds {depth}. A push "
+            f"({wr} = 1 at an active clock edge) appends {d}; {refuse}. A pop ({rd} = 1) drops the oldest word unless "
+            "the buffer was empty before the edge. "
+            f"Push and pop may happen together. {q} is the oldest word, combinationally, and 0 when empty.{level}",
+        ),
+        {"the number of words": "0"},
+    )
+
+
+def build_stack(rng: random.Random) -> Design:
+    """Last in, first out."""
+    s = Sketch(rng, resets=("sync-high", "async-high", "sync-low", "async-low"), reset_one_in=64)
+    k, width, first = rng.randint(1, 3), rng.choice((2, 3, 4, 5, 6, 8)), rng.choice(("push", "pop", "replace"))
+    depth = 1 << k
+    push, pop, d = s.input("push", "wr"), s.input("pop", "rd"), s.input("din", "d", "wdata", width=width)
+    top = s.output("top", "dout", "q", width=width, reg=False)
+    full, empty = s.output("full", "is_full", reg=False), s.output("empty", "is_empty", reg=False)
+    mem, n, below = (
+        s.internal("mem", "stack_mem", "items"),
+        s.internal("n", "sp", "depth_now"),
+        s.internal("last", "below", "tos"),
+    )
+    one, zero = s.const(k + 1, 1), s.const(width, 0)
+    do_push = {"push": push, "pop": f"{push} && !{pop}", "replace": f"{push} && !{pop}"}[first]
+    do_pop = {"push": f"{pop} && !{push}", "pop": pop, "replace": f"{pop} && !{push}"}[first]
+    write = (
+        f"if ({do_push} && !{full})\n  {mem}[{n}[{k - 1}:0]] <= {d};"
+        if k > 1
+        else f"if ({do_push} && !{full})\n  {mem}[{n}[0]] <= {d};"
+    )
+    if first == "replace":
+        write += f"\nelse if ({push} && {pop} && !{empty})\n  {mem}[{below}] <= {d};"
+    parts = [
+        f"reg {span(width)}{mem} [0:{depth - 1}];",
+        f"reg [{k}:0] {n};",
+        f"wire {span(k)}{below} = {n} - {one};",
+        f"assign {full} = ({n} == {s.const(k + 1, depth)});",
+        f"assign {empty} = ({n} == {s.const(k + 1, 0)});",
+        f"assign {top} = {empty} ? {zero} : {mem}[{below}];",
+        s.clocked(
+            {n: s.const(k + 1, 0)},
+            f"if ({do_push} && !{full})\n  {n} <= {n} + 1;\nelse if ({do_pop} && !{empty})\n  {n} <= {n} - 1;",
+        ),
+        f"always @({s.edge} {s.clock})"
+        + (" begin\n" if first == "replace" else "\n")
+        + "\n".join("  " + x for x in write.split("\n"))
+        + ("\nend" if first == "replace" else ""),
+    ]
+    both = {
+        "push": f"with both only the push counts{', and when full nothing happens'}",
+        "pop": "with both only the pop counts, and when empty nothing happens",
+        "replace": f"with both, {d} replaces the top word (nothing happens when empty)",
+    }[first]
+    return s.finish(
+        "stack",
+        ("stack", "lifo", f"stack{depth}"),
+        {"depth": depth, "width": width, "both": first},
+        parts,
+        (
+            f"Stack, {depth} words of {width} bits: {push} pushes {d} unless {full}, {pop} pops unless {empty}; "
+            f"{both}. {top} shows the top word, 0 when "
+            f"empty; {full} and {empty} are combinational flags.",
+            f"Build a LIFO stack for {depth} words of {width} bits. {push} = 1 at a clock edge puts {d} on top "
+            f"(ignored when full); {pop} = 1 removes the top "
+            f"(ignored when empty); {both}. {top} shows the top word or, when empty, 0. {full} and {empty} tell of "
+            f"{depth} and 0 words.",
+            f"The stack can hold {depth} words ({width} bits). {full} is 1 when it holds {depth} words, {empty} when "
+            f"it holds none, and {top} is its top word, "
+            f"or 0 when it is empty; the three are combinational. At an active clock edge {push} = 1 adds {d} unless "
+            f"full and {pop} = 1 removes a word unless "
+            f"empty; {both}.",
+        ),
+        {"the number of words": "0"},
+    )
+
+
+def build_sync_rom(rng: random.Random) -> Design:
+    """A table read through a register."""
+    s = Sketch(rng)
+    k, width = rng.choice((2, 3, 3)), rng.choice((2, 3, 4, 6, 8))
+    table = [rng.randrange(1 << width) for _ in range(1 << k)]
+    gate = s.enable()
+    a, q = s.input("addr", "a", "sel", width=k), s.output("dout", "q", "data", width=width)
+    arms = "\n".join(f"  {s.const(k, n)}: {q} <= {s.const(width, v)};" for n, v in enumerate(table[:-1]))
+    step = f"case ({a})\n{arms}\n  default: {q} <= {s.const(width, table[-1])};\nendcase"
+    if gate.test:
+        step = f"if ({gate.test})\n" + "\n".join("  " + x for x in step.split("\n"))
+    digits = -(-width // 4)
+    listing = ", ".join(f"{v:0{digits}x}" for v in table)
+    hold = f" Otherwise {q} holds." if gate.test else ""
+    return s.finish(
+        "sync_rom",
+        ("rom", "sync_rom", "table_rom"),
+        {"width": width, "table": "-".join(f"{v:x}" for v in table), "enable": gate.kind},
+        [s.clocked({q: s.const(width, 0)}, step)],
+        (
+            f"Synchronous ROM, {1 << k} words of {width} bits: {q} takes word {a}{gate.when or ' each clock'}. Words 0 "
+            f"to {(1 << k) - 1} in hex: {listing}.",
+            f"Write a ROM with a registered output. At a clock edge{gate.when} {q} takes the word at address "
+            f"{a}.{hold} The {1 << k} words of {width} bits, "
+            f"from address 0 up, in hexadecimal: {listing}.",
+            f"{q} is a register of {width} bits. Each active clock edge{gate.when} loads it with an entry of a "
+            f"constant table that {a} ({bits(k)}) "
+            f"addresses.{hold} The entries for addresses 0 to {(1 << k) - 1} are, in hexadecimal, {listing}.",
+        ),
+        {q: "0"},
+    )
+
+
+def build_match_table(rng: random.Random) -> Design:
+    """A tiny content-addressable memory with a valid bit per entry."""
+    s = Sketch(rng, resets=("sync-high", "async-high", "sync-low", "async-low"), reset_one_in=64)
+    entries, width, kind = 2, rng.randint(2, 6), rng.choice(("hit", "lines"))
+    wins = rng.choice(("write", "drop"))
+    we, drop, a = (
+        s.input("we", "wr", "write"),
+        s.input("drop", "invalidate", "del_en", one_in=4),
+        s.input("slot", "addr", "idx"),
+    )
+    key = s.input("key", "tag", "din", width=width)
+    hit = s.output("hit", "found", "match", width=1 if kind == "hit" else entries, reg=False)
+    t0, t1, v = s.internal("tag0", "k0"), s.internal("tag1", "k1"), s.internal("valid", "live", "v")
+    m0, m1 = (f"({v}[{k}] && {t} == {key})" for k, t in enumerate((t0, t1)))
+    value = f"{m0} || {m1}" if kind == "hit" else f"{{{m1}, {m0}}}"
+    write = f"{v}[{a}] <= 1'b1;\n  if ({a})\n    {t1} <= {key};\n  else\n    {t0} <= {key};"
+    erase = f"{v}[{a}] <= 1'b0;"
+    step = (
+        f"if ({we}) begin\n  {write}\nend else if ({drop})\n  {erase}"
+        if wins == "write"
+        else f"if ({drop})\n  {erase}\nelse if ({we}) begin\n  {write}\nend"
+    )
+    zero = s.const(width, 0)
+    winner = we if wins == "write" else drop
+    rule = (
+        f"{hit} is 1 when a valid slot holds a key equal to {key}"
+        if kind == "hit"
+        else f"bit i of {hit} is 1 when slot i is valid and holds a key equal to {key}"
+    )
+    return s.finish(
+        "match_table",
+        ("cam", "match_table", "tag_check"),
+        {"width": width, "kind": kind, "wins": wins},
+        [
+            f"reg [{width - 1}:0] {t0}, {t1};",
+            f"reg [1:0] {v};",
+            f"assign {hit} = {value};",
+            s.clocked({v: "2'b00", t0: zero, t1: zero}, step),
+        ],
+        (
+            f"Two slots of a {width}-bit key and a valid bit. {we}=1 stores {key} in slot {a} and makes it valid; "
+            f"{drop}=1 makes slot {a} invalid; {winner} wins. "
+            f"{rule} (combinational).",
+            f"Write a match table with slots 0 and 1, each with a valid bit and a {width}-bit key. At a clock edge "
+            f"{we} = 1 stores {key} in slot {a} and marks it "
+            f"valid; {drop} = 1 marks slot {a} invalid. If both are 1 only {winner} counts. Without a clock, {rule}.",
+            f"A content-addressable memory of two entries compares {key} ({width} bits) with what it holds: {rule}, "
+            f"combinationally. At an active clock edge {we} = "
+            f"1 writes {key} to the slot that {a} names and validates it, {drop} = 1 invalidates the slot that {a} "
+            f"names, and {winner} has priority.",
+        ),
+        {"both valid bits": "0"},
+    )
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family("single_port_ram", _CATEGORY, build_single_port_ram),
+    Family("dual_port_ram", _CATEGORY, build_dual_port_ram),
+    Family("register_file", _CATEGORY, build_register_file),
+    Family("fifo", _CATEGORY, build_fifo),
+    Family("stack", _CATEGORY, build_stack),
+    Family("sync_rom", _CATEGORY, build_sync_rom),
+    Family("match_table", _CATEGORY, build_match_table),
+)

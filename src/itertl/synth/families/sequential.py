@@ -1,0 +1,247 @@
+"""What the sequential families share: drawing clock, reset and names, clocked blocks, and the words for them.
+
+A ``Sketch`` gathers the ports of one design while a family draws it; ``Sketch.finish`` makes the ``Design``. Every
+description gets its sentence on clock edge and reset from here, so that none can forget it.
+"""
+
+import random
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from itertl.synth.design import Design, Port, Reset
+
+RESETS = ("sync-high", "async-high", "sync-low", "async-low", "none")
+_CLOCKS = ("clk", "clock", "clk_in", "clk", "clock_i")
+_RESET_NAMES = {
+    "sync-high": ("rst", "reset", "srst", "sclr"),
+    "async-high": ("rst", "areset", "arst", "reset"),
+    "sync-low": ("rst_n", "resetn", "srst_n", "reset_n"),
+    "async-low": ("rst_n", "aresetn", "resetn", "nreset"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """An enable input or none. ``when`` reads in a sentence: " when en is high", or "" where there is no enable."""
+
+    kind: str  # "none", "high", "low"
+    test: str  # Verilog condition, "" for none
+    when: str
+    hold: str  # " Otherwise nothing changes." or ""
+
+    def guard(self, statements: str) -> str:
+        """The statements, executed only where the enable allows."""
+        return block(self.test, statements) if self.test else statements
+
+
+class Sketch:
+    """One design in the making: its clock and reset style, ports and used names."""
+
+    def __init__(self, rng: random.Random, *, resets: Sequence[str] = RESETS, reset_one_in: int = 16) -> None:
+        self.rng = rng
+        self._used: set[str] = set()
+        self._ports: list[Port] = []
+        self._one_in: dict[str, int] = {}
+        self._radix = rng.choice("dhb")
+        self._compact = rng.random() < 0.5
+        self.edge = "negedge" if rng.random() < 0.15 else "posedge"
+        self.reset_kind = rng.choice(tuple(resets))
+        self.clock = self.input(*_CLOCKS)
+        self.reset: Reset | None = None
+        if self.reset_kind != "none":
+            name = self.input(*_RESET_NAMES[self.reset_kind], one_in=reset_one_in)
+            self.reset = Reset(name, self.reset_kind.endswith("low"), self.reset_kind.startswith("async"))
+
+    def internal(self, *options: str) -> str:
+        """An unused name, drawn from ``options``."""
+        free = [name for name in options if name not in self._used]
+        name = (
+            self.rng.choice(free)
+            if free
+            else next(f"{options[0]}_{n}" for n in range(2, 99) if f"{options[0]}_{n}" not in self._used)
+        )
+        self._used.add(name)
+        return name
+
+    def input(self, *options: str, width: int = 1, one_in: int | None = None, signed: bool = False) -> str:
+        """Add an input called one of ``options``; return its name."""
+        name = self.internal(*options)
+        self._ports.append(Port(name, "input", width, signed=signed))
+        if one_in is not None:
+            self._one_in[name] = one_in
+        return name
+
+    def output(self, *options: str, width: int = 1, reg: bool = True, signed: bool = False) -> str:
+        """Add an output called one of ``options``; return its name."""
+        name = self.internal(*options)
+        self._ports.append(Port(name, "output", width, reg=reg, signed=signed))
+        return name
+
+    def enable(self, kinds: Sequence[str] = ("none", "high", "low")) -> Gate:
+        """Draw an enable input, active high or low, or none."""
+        kind = self.rng.choice(tuple(kinds))
+        if kind == "none":
+            return Gate(kind, "", "", "")
+        names = ("en", "enable", "ce", "ena") if kind == "high" else ("en_n", "enable_n", "ce_n")
+        # Seldom disabled, so that a stimulus that leaves rare controls alone lets the design run.
+        name = self.input(*names, one_in=None if kind == "high" else 3)
+        test = name if kind == "high" else self.rng.choice((f"!{name}", f"~{name}"))
+        return Gate(kind, test, f" when {name} is {'1' if kind == 'high' else '0'}", " Otherwise nothing changes.")
+
+    def const(self, width: int, value: int) -> str:
+        """``value`` as a sized literal in this design's radix: ``8'h1f``."""
+        value &= (1 << width) - 1
+        radix = "b" if width == 1 else "d" if self._radix == "b" and width > 8 else self._radix
+        digits = {"d": f"{value}", "h": f"{value:0{-(-width // 4)}x}", "b": f"{value:0{width}b}"}[radix]
+        return f"{width}'{radix}{digits}"
+
+    def clocked(self, clear: Mapping[str, str], step: str) -> str:
+        """An always block that sets ``clear`` on reset (or initially, where there is none) and else does ``step``."""
+        setting = "<=" if self.reset else "="
+        start = [f"{name} {setting} {value};" for name, value in clear.items()]
+        trigger = f"{self.edge} {self.clock}"
+        if self.reset is None:
+            inner = step.strip("\n")
+            head = ("initial " + start[0] if len(start) == 1 else _begin("initial", start)) + "\n"
+        else:
+            head = ""
+            if self.reset.asynchronous:
+                trigger += f" or {'negedge' if self.reset.active_low else 'posedge'} {self.reset.name}"
+            test = f"!{self.reset.name}" if self.reset.active_low else self.reset.name
+            inner = block(test, "\n".join(start)) + "\n" + _otherwise(step)
+        if self._compact and _is_single(inner):
+            return head + f"always @({trigger})\n" + _indent(inner)
+        return head + f"always @({trigger}) begin\n{_indent(inner)}\nend"
+
+    def finish(
+        self,
+        family: str,
+        module: Sequence[str],
+        parameters: Mapping[str, int | str],
+        body: Iterable[str],
+        cores: Sequence[str],
+        starts: Mapping[str, str],
+    ) -> Design:
+        """The design. ``body`` parts are unindented; ``cores`` go from terse to detailed; ``starts``: reset values."""
+        words = tuple(
+            " ".join(f"{core} {self._timing_words(level, starts)}".split()) for level, core in enumerate(cores)
+        )
+        return Design(
+            family=family,
+            parameters={"edge": self.edge, "reset": self.reset_kind, **parameters},
+            module=self.internal(*module),
+            ports=tuple(self._ports),
+            body=_indent("\n".join(part.strip("\n") for part in body if part)) + "\n",
+            descriptions=words,
+            clock=self.clock,
+            edge="negedge" if self.edge == "negedge" else "posedge",
+            reset=self.reset,
+            one_in=self._one_in,
+        )
+
+    def _timing_words(self, level: int, starts: Mapping[str, str]) -> str:
+        edge = "rising" if self.edge == "posedge" else "falling"
+        if self.reset is None:
+            return self._no_reset_words(level, edge, settings(starts, " is ", " are "))
+        name, to = self.reset.name, settings(starts, " to ", " to ")
+        active = "low" if self.reset.active_low else "high"
+        kind = "asynchronous" if self.reset.asynchronous else "synchronous"
+        if level == 0:
+            return self.rng.choice(
+                (
+                    f"Clock {self.clock} ({edge} edge); {kind} active-{active} reset {name} sets {to}, over all else.",
+                    f"{edge.capitalize()} edge of {self.clock}. Reset {name}: {kind}, active {active}, top priority, "
+                    "sets "
+                    f"{to}.",
+                )
+            )
+        if level == 1:
+            first = f"State changes on the {edge} edge of {self.clock}. "
+            if self.reset.asynchronous:
+                return first + f"Asynchronous reset: while {name} is {active}, whatever the clock, it sets {to}."
+            return first + (
+                f"Synchronous reset: if {name} is {active} at that edge, it sets {to} and the other inputs do not "
+                "matter."
+            )
+        acts = "at once, without waiting for a clock edge," if self.reset.asynchronous else "at the clock edge only"
+        return (
+            f"The clock is {self.clock}; registers take new values at its {edge} edge. {name} is an active-{active} "
+            f"{kind} reset with priority over every other input: it acts {acts} and sets {to}."
+        )
+
+    def _no_reset_words(self, level: int, edge: str, state: str) -> str:
+        if level == 0:
+            return f"Clock {self.clock} ({edge} edge), no reset; initially {state}."
+        if level == 1:
+            return f"State changes on the {edge} edge of {self.clock}. There is no reset: at power-up {state}."
+        return (
+            f"The clock is {self.clock}; registers take new values at its {edge} edge. There is no reset input; "
+            f"use an initial value, so that at time zero {state}."
+        )
+
+
+def settings(starts: Mapping[str, str], singular: str, plural: str) -> str:
+    """``{"q": "0", "full": "0", "n": "3"}`` -> "q and full to 0 and n to 3"; names of one value are joined."""
+    groups: dict[str, list[str]] = {}
+    for name, value in starts.items():
+        groups.setdefault(value, []).append(name)
+    return join(
+        f"{join(names)}{singular if len(names) == 1 and not names[0].startswith('all ') else plural}{value}"
+        for value, names in groups.items()
+    )
+
+
+def join(words: Iterable[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    parts = list(words)
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
+def block(condition: str, statements: str) -> str:
+    """``if (condition) …`` with begin and end only where there are several statements."""
+    head, text = f"if ({condition})", statements.strip("\n")
+    # An inner if without its own begin would take a following else.
+    if _is_single(text) and not text.startswith("if"):
+        return f"{head}\n{_indent(text)}"
+    return _begin(head, text.split("\n"))
+
+
+def span(width: int) -> str:
+    """Range of a declaration with a space after it: "[7:0] ", or "" for one bit."""
+    return f"[{width - 1}:0] " if width > 1 else ""
+
+
+def bits(width: int) -> str:
+    """ "one bit", "8 bits"."""
+    return "one bit" if width == 1 else f"{width} bits"
+
+
+def zeroed_memory(sketch: Sketch, memory: str, width: int, depth: int) -> str:
+    """Declaration of a memory whose words start at 0."""
+    index = sketch.internal("i", "k", "n")
+    return (
+        f"reg {span(width)}{memory} [0:{depth - 1}];\ninteger {index};\n"
+        f"initial\n  for ({index} = 0; {index} < {depth}; {index} = {index} + 1)\n    {memory}[{index}] = 0;"
+    )
+
+
+def _otherwise(step: str) -> str:
+    text = step.strip("\n")
+    if _is_single(text):
+        return f"else {text}" if text.startswith("if") else f"else\n{_indent(text)}"
+    return _begin("else", text.split("\n"))
+
+
+def _is_single(text: str) -> bool:
+    """Whether the text is one statement: one line at the outer level that is not a continuation."""
+    outer = [line for line in text.split("\n") if line and not line.startswith((" ", "else", "end"))]
+    return len(outer) == 1
+
+
+def _begin(head: str, lines: Sequence[str]) -> str:
+    return f"{head} begin\n" + _indent("\n".join(lines)) + "\nend"
+
+
+def _indent(text: str) -> str:
+    return textwrap.indent(text, "  ")

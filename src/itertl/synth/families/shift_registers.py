@@ -1,0 +1,315 @@
+"""Shift registers: serial in and out, bidirectional, universal, rotating, by an amount."""
+
+import random
+
+from itertl.synth.design import Design, Family
+from itertl.synth.families.sequential import Sketch, bits
+
+_CATEGORY = "shift_registers"
+
+
+def _shifted(q: str, width: int, way: str, bit: str) -> str:
+    """Concatenation that moves ``q`` one place and puts ``bit`` in the freed end."""
+    return f"{{{q}[{width - 2}:0], {bit}}}" if way == "left" else f"{{{bit}, {q}[{width - 1}:1]}}"
+
+
+def _enters(width: int, way: str) -> str:
+    return (
+        f"bit 0 (shifting left, bit {width - 1} drops out)"
+        if way == "left"
+        else f"bit {width - 1} (shifting right, bit 0 drops out)"
+    )
+
+
+def build_serial_to_parallel(rng: random.Random) -> Design:
+    """Serial in, parallel out."""
+    s = Sketch(rng)
+    width, way = rng.randint(3, 12), rng.choice(("left", "right"))
+    gate = s.enable()
+    si, q = s.input("si", "sin", "d", "serial_in"), s.output("q", "data", "po", "parallel", width=width)
+    hold = f" Otherwise {q} holds." if gate.test else ""
+    return s.finish(
+        "serial_to_parallel",
+        ("sipo", "shift_reg", "deserializer"),
+        {"width": width, "way": way, "enable": gate.kind},
+        [s.clocked({q: s.const(width, 0)}, gate.guard(f"{q} <= {_shifted(q, width, way, si)};"))],
+        (
+            f"{width}-bit shift register {q}, shifting {way}{gate.when}: {si} enters at bit "
+            f"{0 if way == 'left' else width - 1}.",
+            f"Make a serial-in parallel-out shift register {q} of {width} bits. It shifts "
+            f"{way}{gate.when or ' at every clock edge'}; "
+            f"{si} enters at {_enters(width, way)}.{hold}",
+            f"{q} is a {width}-bit shift register whose bits are all visible. At each active clock edge{gate.when} "
+            "every bit moves one "
+            f"place and the serial input {si} enters at {_enters(width, way)}.{hold}",
+        ),
+        {q: "0"},
+    )
+
+
+def build_parallel_to_serial(rng: random.Random) -> Design:
+    """Parallel load, serial out."""
+    s = Sketch(rng)
+    width, way, fill = rng.randint(3, 10), rng.choice(("left", "right")), rng.choice(("0", "1", "in"))
+    always = rng.random() < 0.5
+    ld = s.input("load", "ld", "pl", one_in=4)
+    sh = "" if always else s.input("shift", "sh", "shift_en")
+    d = s.input("d", "din", "data", width=width)
+    bit = s.input("si", "sin", "serial_in") if fill == "in" else f"1'b{fill}"
+    so = s.output("so", "sout", "serial_out", reg=False)
+    r = s.internal("sr", "shreg", "buf_q", "r")
+    end = width - 1 if way == "left" else 0
+    move = f"{r} <= {_shifted(r, width, way, bit)};"
+    step = f"if ({ld})\n  {r} <= {d};\n" + (f"else\n  {move}" if always else f"else if ({sh})\n  {move}")
+    when = "Otherwise" if always else f"Otherwise, if {sh} is 1,"
+    rest = "" if always else " With neither it holds."
+    freed = {"0": "a 0", "1": "a 1", "in": bit}[fill]
+    return s.finish(
+        "parallel_to_serial",
+        ("piso", "serializer", "shift_out"),
+        {"width": width, "way": way, "fill": fill, "shift_enable": int(not always)},
+        [f"reg [{width - 1}:0] {r};", s.clocked({r: s.const(width, 0)}, step), f"assign {so} = {r}[{end}];"],
+        (
+            f"Parallel-to-serial register, {width} bits: {ld} loads {d}; {when.lower()} it shifts {way}, {freed} "
+            f"filling in. {so} is "
+            f"its bit {end}.{rest}",
+            f"Inside is a {width}-bit register. {ld} = 1 loads {d} into it. {when} it shifts {way} by one and {freed} "
+            "enters at the "
+            f"freed end.{rest} {so} always shows its bit {end}.",
+            f"A {width}-bit parallel-in serial-out shift register drives {so} with its bit {end} (combinational). At "
+            "an active clock edge "
+            f"with {ld} = 1 it takes {d}; this has priority over shifting. {when} it moves one place {way} and {freed} "
+            f"enters at the other end.{rest}",
+        ),
+        {"the shift register": "0"},
+    )
+
+
+def build_bidirectional_shift(rng: random.Random) -> Design:
+    """Direction by an input, with an optional parallel load."""
+    s = Sketch(rng)
+    width, left_when, load = rng.randint(3, 10), rng.choice((0, 1)), rng.choice((0, 1))
+    ends = rng.choice(("one", "two", "rotate"))
+    gate = s.enable(("none", "high"))
+    way = s.input("left", "dir", "to_left") if left_when else s.input("right", "dir", "to_right")
+    ld = s.input("load", "ld", one_in=8) if load else ""
+    d = s.input("d", "din", "data", width=width) if load else ""
+    low = high = s.input("si", "sin", "serial_in") if ends == "one" else ""
+    if ends == "two":
+        low, high = s.input("si_l", "sin_left", "lsi"), s.input("si_r", "sin_right", "rsi")
+    q = s.output("q", "data_q", "value", width=width)
+    if ends == "rotate":
+        low, high = f"{q}[{width - 1}]", f"{q}[0]"
+    left, right = f"{q} <= {_shifted(q, width, 'left', low)};", f"{q} <= {_shifted(q, width, 'right', high)};"
+    moves = (left, right) if left_when else (right, left)
+    step = f"if ({way})\n  {moves[0]}\nelse\n  {moves[1]}"
+    if gate.test:
+        step = f"if ({gate.test}) begin\n" + "\n".join("  " + x for x in step.split("\n")) + "\nend"
+    if ld:
+        step = f"if ({ld})\n  {q} <= {d};\nelse " + step
+    l_text = f"left ({low} enters at bit 0)" if ends != "rotate" else f"left (bit {width - 1} enters at bit 0)"
+    r_text = (
+        f"right ({high} enters at bit {width - 1})" if ends != "rotate" else f"right (bit 0 enters at bit {width - 1})"
+    )
+    yes, no = (l_text, r_text) if left_when else (r_text, l_text)
+    load_text = f" {ld} = 1 loads {d} instead, before anything but reset." if ld else ""
+    hold = f" Otherwise {q} holds." if gate.test else ""
+    return s.finish(
+        "bidirectional_shift",
+        ("shift_lr", "bidir_shift", "shifter_reg"),
+        {"width": width, "left_when": left_when, "load": load, "ends": ends, "enable": gate.kind},
+        [s.clocked({q: s.const(width, 0 if ends != "rotate" else 1)}, step)],
+        (
+            f"{width}-bit register {q} shifting by one{gate.when}: {way}=1 {yes}, {way}=0 {no}.{load_text}",
+            f"Build a {width}-bit shift register {q} that moves one place{gate.when or ' per clock edge'}, {yes} if "
+            f"{way} is 1, and "
+            f"{no} if {way} is 0.{hold}{load_text}",
+            f"{q} is a {width}-bit register that can shift both ways. At each active clock edge{gate.when}, with {way} "
+            "high it shifts "
+            f"{yes}; with {way} low it shifts {no}.{hold}{load_text}",
+        ),
+        {q: "0" if ends != "rotate" else "1"},
+    )
+
+
+def build_universal_shift(rng: random.Random) -> Design:
+    """Four modes by a two-bit input; which code means what is a parameter."""
+    s = Sketch(rng)
+    width = rng.randint(3, 8)
+    fourth = rng.choice(("load", "load", "invert", "clear", "asr"))
+    modes = ["hold", "left", "right", fourth]
+    rng.shuffle(modes)
+    mode = s.input("mode", "sel", "op", width=2)
+    sl = s.input("si", "sin", "serial_in")
+    d = s.input("d", "din", "data", width=width) if fourth == "load" else ""
+    q = s.output("q", "dout", "value", width=width)
+    top = width - 1
+    table = {
+        "hold": (q, "hold"),
+        "left": (_shifted(q, width, "left", sl), f"shift left, {sl} into bit 0"),
+        "right": (_shifted(q, width, "right", sl), f"shift right, {sl} into bit {top}"),
+        "load": (d, f"load {d}"),
+        "invert": (f"~{q}", "invert all bits"),
+        "clear": (s.const(width, 0), "clear to 0"),
+        "asr": (_shifted(q, width, "right", f"{q}[{top}]"), f"shift right arithmetically (bit {top} is kept)"),
+    }
+    arms = "\n".join(f"  2'b{k:02b}: {q} <= {table[m][0]};" for k, m in enumerate(modes[:3]))
+    step = f"case ({mode})\n{arms}\n  default: {q} <= {table[modes[3]][0]};\nendcase"
+    listing = "; ".join(f"{k:02b} {table[m][1]}" for k, m in enumerate(modes))
+    return s.finish(
+        "universal_shift",
+        ("universal_shift", "usr", "shift_modes"),
+        {"width": width, "modes": "-".join(modes)},
+        [s.clocked({q: s.const(width, 0)}, step)],
+        (
+            f"Universal {width}-bit shift register {q}; {mode} in binary: {listing}.",
+            f"Write a {width}-bit register {q} whose action at the clock edge is chosen by {mode} (binary): {listing}.",
+            f"{q} is a {width}-bit universal shift register, shifting by one place. The two-bit input {mode} chooses "
+            "what happens at each "
+            f"active clock edge; its binary codes mean: {listing}.",
+        ),
+        {q: "0"},
+    )
+
+
+def build_rotate_register(rng: random.Random) -> Design:
+    """Load, then rotate by a constant or by an input amount."""
+    s = Sketch(rng)
+    width, way = rng.choice((4, 5, 6, 8, 8, 12, 16)), rng.choice(("left", "right"))
+    kind = rng.choice(("constant", "input")) if width in (4, 8, 16) else "constant"
+    ld = s.input("load", "ld", one_in=4)
+    gate = s.enable(("none", "high"))
+    d = s.input("d", "din", "data", width=width)
+    parameters: dict[str, int | str] = {"width": width, "way": way, "kind": kind, "enable": gate.kind}
+    if kind == "input":
+        amt = s.input("amt", "shamt", "n", width=width.bit_length() - 1)
+        q = s.output("q", "dout", "value", width=width)
+        one, two = ("<<", ">>") if way == "left" else (">>", "<<")
+        move, by = (
+            f"({q} {one} {amt}) | ({q} {two} ({width} - {amt}))",
+            f"{amt} places ({bits(width.bit_length() - 1)}, unsigned)",
+        )
+    else:
+        n = rng.randint(1, width - 1)
+        parameters["amount"] = n
+        q = s.output("q", "dout", "value", width=width)
+        cut = width - n if way == "left" else n
+        move, by = f"{{{_part(q, cut - 1, 0)}, {_part(q, width - 1, cut)}}}", f"{n} place{'s' if n > 1 else ''}"
+    step = f"if ({ld})\n  {q} <= {d};\n" + (f"else if ({gate.test})" if gate.test else "else") + f"\n  {q} <= {move};"
+    hold = f" Otherwise {q} holds." if gate.test else ""
+    other = f"Else{gate.when}," if gate.test else "Else"
+    return s.finish(
+        "rotate_register",
+        ("rotator", "rotate_reg", "barrel_reg"),
+        parameters,
+        [s.clocked({q: s.const(width, 0)}, step)],
+        (
+            f"{width}-bit register {q}: {ld}=1 loads {d}; {other.lower()} it rotates {way} by {by}.{hold}",
+            f"Build a {width}-bit register {q}. If {ld} is 1 it loads {d}. {other} it rotates {way} by {by}; bits "
+            "leaving one end come in "
+            f"at the other.{hold}",
+            f"{q} is a {width}-bit rotating register. An active clock edge with {ld} high loads {d}, before anything "
+            "else. "
+            f"{other} the register is rotated {way} by {by}, and no bit is lost.{hold}",
+        ),
+        {q: "0"},
+    )
+
+
+def _part(name: str, high: int, low: int) -> str:
+    return f"{name}[{high}]" if high == low else f"{name}[{high}:{low}]"
+
+
+def build_amount_shift(rng: random.Random) -> Design:
+    """A register that shifts by one of two constants, logically or arithmetically."""
+    s = Sketch(rng)
+    width = rng.choice((6, 8, 12, 16))
+    small, big = rng.choice(((1, 2), (1, 3), (1, 4), (2, 4)))
+    right = rng.choice(("logical", "arithmetic"))
+    way = rng.choice(("left", "right")) if right == "logical" else "right"
+    ld, en, far = s.input("load", "ld", one_in=4), s.input("en", "ena", "shift"), s.input("far", "big", "by_more")
+    d, q = s.input("d", "din", "data", width=width), s.output("q", "dout", "value", width=width)
+    top = width - 1
+
+    def move(n: int) -> str:
+        if right == "arithmetic":
+            sign = f"{q}[{top}]" if n == 1 else f"{{{n}{{{q}[{top}]}}}}"
+            return f"{{{sign}, {q}[{top}:{n}]}}"
+        return f"{q} {'<<' if way == 'left' else '>>'} {n}"
+
+    step = f"if ({ld})\n  {q} <= {d};\nelse if ({en})\n  {q} <= {far} ? {move(big)} : {move(small)};"
+    fill = f"copies of bit {top} (arithmetic shift)" if right == "arithmetic" else "zeros"
+    return s.finish(
+        "amount_shift",
+        ("shift_by", "shift_amount", "scaler"),
+        {"width": width, "small": small, "big": big, "way": way, "right": right},
+        [s.clocked({q: s.const(width, 0)}, step)],
+        (
+            f"{width}-bit register {q}: {ld}=1 loads {d}; else {en}=1 shifts {way} by {big} if {far}=1, by {small} if "
+            f"{far}=0, filling "
+            f"with {fill}; else hold.",
+            f"Write a {width}-bit register {q}. {ld} loads {d} and has priority. Otherwise, when {en} is 1, {q} shifts "
+            f"{way} by {big} places "
+            f"(if {far} is 1) or {small} (if {far} is 0), and {fill} come in. Otherwise it holds.",
+            f"{q} ({width} bits) is loaded from {d} at an active clock edge with {ld} = 1. With {ld} = 0 and {en} = 1 "
+            f"it shifts {way}; {far} "
+            f"chooses the distance, {big} when 1 and {small} when 0, and the freed places get {fill}. With {ld} = 0 "
+            f"and {en} = 0 it holds.",
+        ),
+        {q: "0"},
+    )
+
+
+def build_word_deserializer(rng: random.Random) -> Design:
+    """Collects N serial bits, then presents the word with a pulse."""
+    s = Sketch(rng, reset_one_in=64)
+    width, order = rng.randint(3, 10), rng.choice(("msb", "lsb"))
+    gate = s.enable(("none", "high", "low"))
+    si = s.input("si", "bit_in", "rx", "sdata")
+    word, done = s.output("word", "data", "q", width=width), s.output("done", "valid", "ready")
+    sr, n = s.internal("sr", "shift", "acc"), s.internal("n", "count", "bits_seen")
+    w = (width - 1).bit_length()
+    joined = f"{{{sr}, {si}}}" if order == "msb" else f"{{{si}, {sr}}}"
+    keep = f"{sr} <= {{{sr}[{width - 3}:0], {si}}};" if order == "msb" else f"{sr} <= {{{si}, {sr}[{width - 2}:1]}};"
+    take = (
+        f"{keep}\nif ({n} == {s.const(w, width - 1)}) begin\n  {n} <= {s.const(w, 0)};\n  {word} <= {joined};\n"
+        f"  {done} <= 1'b1;\nend else\n  {n} <= {n} + 1;"
+    )
+    step = f"{done} <= 1'b0;\n{gate.guard(take)}"
+    first = "most significant" if order == "msb" else "least significant"
+    bit = f" (only edges{gate.when} count)" if gate.test else ""
+    return s.finish(
+        "word_deserializer",
+        ("deser", "word_rx", "bit_collector"),
+        {"width": width, "order": order, "enable": gate.kind},
+        [
+            f"reg [{width - 2}:0] {sr};",
+            f"reg [{w - 1}:0] {n};",
+            s.clocked({sr: s.const(width - 1, 0), n: s.const(w, 0), word: s.const(width, 0), done: "1'b0"}, step),
+        ],
+        (
+            f"Collect {width} bits of {si}, {first} first, one per clock{gate.when}; with the last one {word} takes "
+            "the whole word and "
+            f"{done} is 1 for one clock.",
+            f"Take one bit of {si} at every clock edge{bit}, {first} bit first. At the edge that takes every {width}th "
+            f"bit, {word} is updated "
+            f"with all {width} bits and {done} becomes 1; at any other edge {done} becomes 0 and {word} holds.",
+            f"The circuit gathers words of {width} bits from {si}, the {first} bit first, one bit at each active clock "
+            f"edge{gate.when}. "
+            f"The edge that brings the {width}th bit loads {word} and sets {done}; all other edges clear {done} and "
+            f"leave {word} alone. "
+            "The next word starts with the next bit.",
+        ),
+        {"the bits collected so far": "none", word: "0", done: "0"},
+    )
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family("serial_to_parallel", _CATEGORY, build_serial_to_parallel),
+    Family("parallel_to_serial", _CATEGORY, build_parallel_to_serial),
+    Family("bidirectional_shift", _CATEGORY, build_bidirectional_shift),
+    Family("universal_shift", _CATEGORY, build_universal_shift),
+    Family("rotate_register", _CATEGORY, build_rotate_register),
+    Family("amount_shift", _CATEGORY, build_amount_shift),
+    Family("word_deserializer", _CATEGORY, build_word_deserializer),
+)

@@ -1,0 +1,89 @@
+"""A design becomes a problem: header, reference, one phrasing of the instruction, testbench.
+
+The instruction names the module and every port with its direction and width, so that it is a complete task with or
+without the header behind it.
+"""
+
+import random
+from collections.abc import Sequence
+
+from itertl.records import Problem
+from itertl.synth.design import Design, Family, Port
+from itertl.synth.testbench import testbench
+
+LICENCE = "Apache-2.0"
+
+
+def span(port: Port) -> str:
+    """Sign and range of a port's declaration with a space after each: ``"signed [7:0] "``, or ``""`` for one bit."""
+    return ("signed " if port.signed else "") + (f"[{port.width - 1}:0] " if port.width > 1 else "")
+
+
+def header(design: Design) -> str:
+    """``module NAME (`` … ``);`` with one port a line, newline-terminated."""
+    lines = [f"  {p.direction} {'reg ' if p.reg else ''}{span(p)}{p.name}" for p in design.ports]
+    return f"module {design.module} (\n" + ",\n".join(lines) + "\n);\n"
+
+
+def reference(design: Design) -> str:
+    """The whole right answer."""
+    return header(design) + design.body + "endmodule\n"
+
+
+def level_name(index: int, count: int) -> str:
+    """Level of detail of phrasing ``index`` of ``count``: the first is terse, the last detailed, others plain."""
+    return "terse" if index == 0 else "detailed" if index == count - 1 else "plain"
+
+
+def instruction(design: Design, rng: random.Random) -> tuple[str, str]:
+    """One phrasing and its level. Draws the level, the frame around the description and how the ports are listed."""
+    index = rng.randrange(len(design.descriptions))
+    words, name = design.descriptions[index], design.module
+    ports = _ports(design.ports, rng)
+    frame = rng.choice(_FRAMES)
+    return frame.format(words=words, name=name, ports=ports), level_name(index, len(design.descriptions))
+
+
+_FRAMES = (
+    "Write a Verilog module named {name}. {words} {ports}",
+    "Design a Verilog module called {name}. {words} {ports}",
+    "Implement module {name} in Verilog. {words}\n{ports}",
+    "Module {name}: {words}\n{ports}",
+    "{words} Write this in Verilog as module {name}. {ports}",
+    "Give the Verilog code of a module {name}.\n{ports}\n{words}",
+    "{ports}\n{words}\nName the Verilog module {name}.",
+)
+
+
+def _ports(ports: Sequence[Port], rng: random.Random) -> str:
+    style = rng.randrange(3)
+    if style == 0:
+        return f"Ports: {', '.join(f'{p.direction} {span(p)}{p.name}' for p in ports)}."
+    sides = [(side, [p for p in ports if p.direction == side]) for side in ("input", "output")]
+    named = [(side.capitalize() + ("s" if len(found) > 1 else ""), found) for side, found in sides]
+    if style == 1:
+        return " ".join(f"{side}: {', '.join(_in_words(p) for p in found)}." for side, found in named)
+    return " ".join(f"{side}: {', '.join(span(p) + p.name for p in found)}." for side, found in named)
+
+
+def _in_words(port: Port) -> str:
+    if port.width == 1:
+        return port.name
+    return f"{port.name} ({port.width} bits{', signed' if port.signed else ''})"
+
+
+def render(design: Design, family: Family, rng: random.Random, split: str) -> Problem:
+    """The problem that a model is asked. ``rng`` draws the phrasing alone, never reference or function."""
+    words, level = instruction(design, rng)
+    return Problem.create(
+        instruction=words,
+        header=header(design),
+        reference=reference(design),
+        top=design.module,
+        testbench=testbench(design),
+        source=f"synth:{family.name}",
+        licence=LICENCE,
+        family=family.name,
+        split=split,
+        extra={"parameters": dict(design.parameters), "category": family.category, "level": level},
+    )

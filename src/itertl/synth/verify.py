@@ -1,0 +1,124 @@
+"""Proof that a problem is good: four tools accept the reference, the testbench passes it and fails a mutant."""
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from itertl.errors import ToolFailed
+from itertl.records import Problem, Verdict
+from itertl.synth.mutate import mutants
+from itertl.tools import icarus, pyverilog, slang, yosys
+from itertl.work import pool
+
+FLAGS = ("-Wall", "-Winfloop", "-Wno-timescale", "-g2012")
+_VERDICT = re.compile(r"Mismatches: (\d+) in (\d+) samples")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One simulation by the VerilogEval rule. ``compiled``: the compiler took it; ``detail``: what it said."""
+
+    passed: bool
+    compiled: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What verification found. ``complaints`` empty: the problem is good."""
+
+    complaints: tuple[str, ...]
+    mutants_run: int  # that compiled
+    mutants_killed: int
+
+
+def simulate(testbench: str, code: str) -> Trial:
+    """Judge ``code`` by ``testbench``: passed if nothing is on stderr and the first verdict line has no mismatch.
+
+    Raises ToolMissing.
+    """
+    done = icarus.simulate({"design.sv": f"{testbench}\n{code}"}, top="tb", flags=FLAGS)
+    if done.ran is None:
+        return Trial(False, False, done.compiled.stderr[:300] or "did not compile")
+    found = _VERDICT.search(done.ran.stdout)
+    noise = done.compiled.stderr + done.ran.stderr
+    if found is None or done.ran.timed_out or done.ran.flooded:
+        return Trial(False, True, noise[:300] or "ended without a verdict line")
+    detail = noise[:300] if noise else found[0]
+    return Trial(not noise and int(found[1]) == 0 and int(found[2]) > 0, True, detail)
+
+
+def check(problem: Problem, *, num_mutants: int = 4) -> Check:
+    """Run all checks on one problem. Raises ToolMissing, ToolFailed.
+
+    Mutants are tried in an order that the problem's id decides, until ``num_mutants`` have compiled and one was killed.
+    """
+    found = check_without_synthesis((problem, num_mutants))
+    if problem.reference is None or problem.top is None:
+        return found
+    return _with_synthesis(found, yosys.synthesizes(problem.reference, problem.top))
+
+
+def check_all(
+    problems: Sequence[Problem], *, num_mutants: int = 4, num_workers: int = 0
+) -> Iterator[tuple[int, Check]]:
+    """``check`` of each problem on all cores, as (number, what was found): first all complaints but synthesis' are
+    gathered, then Yosys runs over all references. Raises ToolMissing, ToolFailed.
+    """
+    function, payloads = f"{__name__}:check_without_synthesis", [(p, num_mutants) for p in problems]
+    checks: dict[int, Check] = {}
+    for number, outcome in pool.map_unordered(function, payloads, num_workers=num_workers, timeout_s=300):
+        if outcome.status != "ok":
+            raise ToolFailed(
+                f"checking problem {problems[number].id} ({problems[number].family}) failed: {outcome.detail}"
+            )
+        checks[number] = outcome.value
+    designs = [(p.reference or "", p.top or "") for p in problems]
+    for number, synthesis in enumerate(yosys.synthesizes_many(designs, num_workers=num_workers)):
+        yield number, _with_synthesis(checks[number], synthesis)
+
+
+def _with_synthesis(found: Check, synthesis: tuple[bool, str]) -> Check:
+    synthesized, detail = synthesis
+    return found if synthesized else replace(found, complaints=(*found.complaints, f"yosys: {detail}"))
+
+
+def check_without_synthesis(payload: tuple[Problem, int]) -> Check:
+    """The part of ``check`` that is quick, for worker processes; payload: (problem, num_mutants)."""
+    problem, num_mutants = payload
+    if problem.reference is None or problem.testbench is None or problem.top is None:
+        return Check(("the problem lacks a reference, a testbench or the name of its module",), 0, 0)
+    complaints = _reference_complaints(problem, problem.reference, problem.testbench, problem.top)
+    run = killed = 0
+    for mutant in mutants(problem.reference, random.Random(problem.id)):
+        trial = simulate(problem.testbench, mutant)
+        if trial.compiled:
+            run += 1
+            killed += not trial.passed
+        if run >= num_mutants and killed:
+            break
+    if not killed:
+        complaints.append(f"testbench: none of {run} mutants that compile fails")
+    return Check(tuple(complaints), run, killed)
+
+
+def verify(problem: Problem) -> list[str]:
+    """Complaints about a generated problem; empty where it is good."""
+    return list(check(problem).complaints)
+
+
+def _reference_complaints(problem: Problem, reference: str, testbench: str, top: str) -> list[str]:
+    complaints: list[str] = []
+    if not reference.startswith(problem.header) or f"module {top} " not in problem.header:
+        complaints.append("the reference does not start with the header, or the header does not name the module")
+    trial = simulate(testbench, reference)
+    if not trial.passed:
+        complaints.append(f"icarus: {trial.detail}")
+    elaborated = slang.check(reference, top)
+    if elaborated.verdict is not Verdict.PASSED:
+        complaints.append(f"slang: {elaborated.verdict}: {elaborated.detail}")
+    parsed, detail = pyverilog.parses(reference)
+    if not parsed:
+        complaints.append(f"pyverilog: {detail}")
+    return complaints
