@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from itertl.config import PromptConfig, SampleConfig, ScoreConfig
+from itertl.model.policy import Policy
 from itertl.model.prompts import EncodedPrompt
 from itertl.records import Problem, SamplingSettings
 from itertl.sampling.backend import Generation
 from itertl.sampling.batching import SampleRequest
-from itertl.sampling.draw import sample
+from itertl.sampling.draw import SamplingJob, draw_candidates
 from itertl.scoring.candidates import score_ahead, score_candidates
 from itertl.synth import generate
 from itertl.synth.mutate import mutants
@@ -61,10 +62,10 @@ def once(problems: list[Problem], scorers: tuple[str, ...], *, is_ahead: bool) -
             score_ahead(some, PROBLEMS, config=score, cache=cache)
 
         start = time.perf_counter()
-        drawn = sample(
-            problems, model="stand", policy="stand", config=SampleConfig(backend="ahead:open_backend"), prompt=PromptConfig(), seed=0,
-            out=Path(folder) / "candidates.jsonl", ahead=ahead if is_ahead else None,
-        )  # fmt: skip
+        job = SamplingJob(
+            problems, Policy("stand", known_digest="stand"), SampleConfig(backend="ahead:open_backend"), 0
+        )
+        drawn = draw_candidates(job, Path(folder) / "candidates.jsonl", ahead=ahead if is_ahead else None)
         middle = time.perf_counter()
         out = Path(folder) / "scored.jsonl"
         score_candidates(drawn, PROBLEMS, config=score, out=out, cache=cache)

@@ -20,6 +20,7 @@ import torch
 
 from itertl.config import DataConfig, ModelConfig, PromptConfig, SampleConfig
 from itertl.model.models import has_fast_bf16, load_model, load_tokenizer, resolve_model
+from itertl.model.policy import Policy
 from itertl.model.prompts import encode_prompt
 from itertl.problems.load import from_config
 from itertl.records import SamplingSettings
@@ -74,7 +75,7 @@ class Ours:
     """The back end as a recipe opens it."""
 
     def __init__(self, path: Any, config: SampleConfig) -> None:
-        self.backend = open_backend(path, config, False, None)
+        self.backend = open_backend(Policy(path), config)
 
     def __call__(self, batch: Requests, settings: SamplingSettings) -> list[tuple[int, ...]]:
         return [g.token_ids or () for g in self.backend(batch, settings)]

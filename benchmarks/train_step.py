@@ -26,6 +26,7 @@ import torch
 
 from itertl.config import ModelConfig, Recipe, ScoreConfig, TrainConfig, load_recipe
 from itertl.model.models import load_tokenizer, resolve_model
+from itertl.model.policy import Policy
 from itertl.records import Candidate, Problem, SamplingSettings, Scored
 from itertl.runs import storage
 from itertl.training.batches import Group, Response, build_groups
@@ -170,7 +171,10 @@ WAYS = {"theirs": run_theirs, "ours": run_ours}
 def open_model(precision: str, attention: str = "sdpa", model: ModelConfig = ModelConfig()) -> Session:  # noqa: B008
     config = TrainConfig(precision=precision, attention=attention)  # type: ignore[arg-type]
     return open_session(
-        load_policy(resolve_model(model), config), config, longest=2048, say=lambda text: print(text, file=sys.stderr)
+        load_policy(Policy(resolve_model(model)), config),
+        config,
+        longest=2048,
+        say=lambda text: print(text, file=sys.stderr),
     )
 
 

@@ -8,12 +8,12 @@ import pytest
 from rich.console import Console
 
 from itertl.audit import function as module
+from itertl.audit.audit import audit_source
 from itertl.audit.function import audit_function
 from itertl.audit.function_checks import PARTS, inspect
 from itertl.audit.function_report import KINDS, general
 from itertl.audit.netlist_faults import faults
 from itertl.errors import ToolMissing
-from itertl.loop import commands
 from itertl.progress import QUIET
 from itertl.records import Problem, Verdict
 from itertl.work.pool import Outcome
@@ -196,17 +196,16 @@ def test_the_command_gives_both_reports(tmp_path: Path, monkeypatch: pytest.Monk
             for n, text in enumerate([SOUND, FAULTY["latch"]])
         )
     )
-    report, loaded, by_function = commands.data_audit(
-        str(file), [], None, format="auto", filter={}, check_tools=True, function=True, num_workers=1, reporter=QUIET
+    report, loaded, by_function = audit_source(
+        str(file), [], format="auto", filter={}, check_tools=True, function=True, num_workers=1, reporter=QUIET
     )
     assert by_function is not None and by_function.summary()["latch"] == 1
     assert report.references_passed == 2 and loaded.skipped == {}
     assert {own.scorer for own in by_function.scorers} == set(module.SCORERS)
     assert (
-        commands.data_audit(
+        audit_source(
             str(file),
             [],
-            None,
             format="auto",
             filter={},
             check_tools=False,

@@ -25,14 +25,14 @@ TINY = "evaluation_hooks:tiny_benchmark"  # a user's own benchmark, of this fold
     [
         (["run", "nowhere.yaml"], ["nowhere.yaml"]),
         (["frobnicate"], ["frobnicate"]),
-        (["eval"], ["SAMPLES.jsonl", "--model", "--compare", "--self-test"]),
-        (["eval", "s.jsonl", "--compare", "a", "b"], ["give one of"]),
+        (["eval"], ["SAMPLES.jsonl", "--model", "itertl compare A B"]),
+        (["eval", "s.jsonl", "--model", "x"], ["give one of"]),
         (["eval", "s.jsonl", "--require-sandbox", "moon"], ["moon", "rlimits, landlock, bubblewrap"]),
         (["score", "s.jsonl", "--require-sandbox", "moon"], ["moon", "bubblewrap"]),
-        (["eval", "--compare", "a", "nofile"], ["cannot be read"]),
-        (["eval", "--self-test", "synth-heldot"], ["did you mean", "synth-heldout"]),
-        (["eval", "--self-test", "synth-heldout", "--rule", "strickt"], ["no rule", "strict"]),
-        (["eval", "--self-test", "synth-heldout", "--shots", "-1"], ["shots"]),
+        (["compare", "a", "nofile"], ["cannot be read"]),
+        (["self-test", "synth-heldot"], ["did you mean", "synth-heldout"]),
+        (["self-test", "synth-heldout", "--rule", "strickt"], ["no rule", "strict"]),
+        (["self-test", "synth-heldout", "--shots", "-1"], ["shots"]),
         (["score", "nofile.jsonl"], ["nofile.jsonl"]),
         (["data", "synth", "0"], ["count"]),
         (["data", "synth", "3", "--family", "ful_adder"], ["ful_adder", "did you mean"]),
@@ -156,7 +156,7 @@ def test_two_results_are_compared(tmp_path: Path) -> None:
     write_records(
         tmp_path / "b" / "eval-synth-heldout.jsonl", [r.model_copy(update={"rule": "upstream"}) for r in after]
     )
-    done = itertl("eval", "--compare", tmp_path / "a", tmp_path / "b", "--json")
+    done = itertl("compare", tmp_path / "a", tmp_path / "b", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     one, five = found["differences"][:2]
@@ -165,7 +165,7 @@ def test_two_results_are_compared(tmp_path: Path) -> None:
     assert [flip["task_id"] for flip in found["flips"]] == [f"task{n}" for n in range(4, 14)] and len(
         found["warnings"]
     ) == 1
-    shown = itertl("eval", "--compare", tmp_path / "a", tmp_path / "b").stdout
+    shown = itertl("compare", tmp_path / "a", tmp_path / "b").stdout
     assert (
         "warning: verdict rule differs" in shown and "+41.7" in shown and "B does better on 10 problems: task4" in shown
     )
@@ -173,17 +173,17 @@ def test_two_results_are_compared(tmp_path: Path) -> None:
         tmp_path / "other.jsonl",
         [EvalRow.model_validate({**r.model_dump(), "benchmark": "synth-heldout 2"}) for r in after],
     )
-    refused = itertl("eval", "--compare", tmp_path / "a", tmp_path / "other.jsonl")
+    refused = itertl("compare", tmp_path / "a", tmp_path / "other.jsonl")
     assert refused.returncode == 2 and "cannot be compared" in refused.stderr
 
 
 def test_self_test_of_a_sound_benchmark_and_of_a_broken_one() -> None:
-    sound = itertl("eval", "--self-test", "synth-heldout", "--limit", "2", "--require-sandbox", "rlimits", "--json")
+    sound = itertl("self-test", "synth-heldout", "--limit", "2", "--require-sandbox", "rlimits", "--json")
     assert sound.returncode == 0, sound.stderr
     found = json.loads(sound.stdout)
     assert (found["checked"], found["broken"], found["rule"]) == (2, {}, "strict")
     assert len(found["fingerprint"]["hash"]) == 12 and found["sandbox"]
-    broken = itertl("eval", "--self-test", TINY)
+    broken = itertl("self-test", TINY)
     assert broken.returncode == 1, broken.stderr
     assert "Reference fails, and no known erratum says why (1)" in broken.stdout and "no_such_wire" in broken.stdout
     assert found["fingerprint"]["hash"] in broken.stdout and "2 of 3 references pass" in broken.stdout

@@ -13,6 +13,7 @@ import torch
 import training_cases as cases
 from itertl.config import TrainConfig
 from itertl.model.models import load_model
+from itertl.model.policy import Policy
 from itertl.model.prompts import EncodedPrompt
 from itertl.records import SamplingSettings
 from itertl.sampling import graphs
@@ -42,7 +43,7 @@ def opened(tiny: tuple[Path, Any]) -> Iterator[Any]:
 
     def make(**settings: Any) -> Session:
         config = TrainConfig(max_grad_norm=None, **{"precision": "float32", **settings})
-        sessions.append(open_session(load_policy(tiny[0], config), config, longest=500, say=print))
+        sessions.append(open_session(load_policy(Policy(tiny[0]), config), config, longest=500, say=print))
         return sessions[-1]
 
     yield make

@@ -11,11 +11,13 @@ from itertl.config import ModelConfig, PromptConfig, build_recipe
 from itertl.errors import DataError
 from itertl.export.bundle import export
 from itertl.model.models import load_tokenizer, resolve_model, tiny_tokenizer
+from itertl.model.policy import find_policy
 from itertl.model.prompt_form import FORM_FILE, express, read_form, with_form, write_form
 from itertl.model.prompts import encode_prompt
 from itertl.records import Problem
 from itertl.training.methods import resolve_method
-from itertl.training.stage import train
+from itertl.training.round import TrainingJob
+from itertl.training.trainer import train
 
 PROBLEM = Problem.create(instruction="An inverter.", header="module inv(input a, output y);", source="test")
 FORM = PromptConfig(
@@ -36,10 +38,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def one_round(folder: Path, header: str) -> Path:
     case, config = cases.case(2), build_recipe({"train": {"epochs": 1}}).train
     problems = [problem.model_copy(update={"header": header}) for problem in case.problems]
-    train(
-        case.rows, problems, model=resolve_model(ModelConfig(path="random:tiny-chat")), out=folder / "new", log=folder / "log.jsonl",
-        state=folder / "state", config=config, method=resolve_method("itertl", config), prompt=FORM, score=cases.SCORE, seed=1,
-    )  # fmt: skip
+    policy = find_policy(ModelConfig(path="random:tiny-chat"), FORM)
+    train(TrainingJob(
+        case.rows, problems, policy, config, resolve_method("itertl", config), cases.SCORE, 1, out=folder / "new",
+        log=folder / "log.jsonl", state=folder / "state",
+    ))  # fmt: skip
     return folder / "new"
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from hypothesis import strategies as st
 from itertl.config import PromptConfig, SampleConfig
 from itertl.errors import DataError, ToolFailed, UsageError
 from itertl.model.models import load_model, load_tokenizer, make_tiny, tiny_tokenizer
+from itertl.model.policy import Policy
 from itertl.model.prompts import EncodedPrompt, encode_prompt, encode_response
 from itertl.records import Candidate, Problem, SamplingSettings
 from itertl.runs.storage import read_records
 from itertl.sampling.batching import plan_batches, plan_requests
-from itertl.sampling.draw import sample
+from itertl.sampling.draw import SamplingJob, draw_candidates
 from itertl.sampling.nucleus import draw, uniforms
 from itertl.sampling.transformers_backend import TransformersBackend
 from itertl.verilog.extract import extract
@@ -317,9 +319,10 @@ def test_odd_text_and_double_begin_tokens() -> None:
 # ---- replay and the stage ------------------------------------------------------------------------------------------
 
 
-def replay(path: Path, **changes: Any) -> dict[str, Any]:
-    config = SampleConfig(backend="replay", num_candidates=2, batch_size=3, options={"path": str(path)})
-    return {"model": "none", "policy": "stored", "config": config, "prompt": PromptConfig(), "seed": 0, **changes}
+def replayed(problems: Sequence[Problem], out: Path, path: Path, config: SampleConfig | None = None) -> list[Candidate]:
+    stored = SampleConfig(backend="replay", num_candidates=2, batch_size=3, options={"path": str(path)})
+    policy = Policy("none", known_digest="stored")
+    return draw_candidates(SamplingJob(problems, policy, config or stored, 0), out)
 
 
 def stored(path: Path, lines: list[Any]) -> Path:
@@ -333,12 +336,12 @@ def test_stored_completions_go_through_the_stage(tmp_path: Path) -> None:
         for k in range(2)
         for p in PROBLEMS
     ]
-    got = sample(PROBLEMS, out=tmp_path / "c.jsonl", **replay(stored(tmp_path / "s.jsonl", lines)))
+    got = replayed(PROBLEMS, tmp_path / "c.jsonl", stored(tmp_path / "s.jsonl", lines))
     assert [(c.problem_id, c.index) for c in got] == [(p.id, k) for p in PROBLEMS for k in range(2)]
     assert all(c.code == f"module c(input clk);\n// {c.index}\nendmodule" for c in got)
     assert read_records(tmp_path / "c.jsonl", Candidate) == got
     assert not (tmp_path / "c.jsonl.partial").exists()
-    again = sample(PROBLEMS, out=tmp_path / "d.jsonl", **replay(tmp_path / "c.jsonl"))  # Candidate records are read too
+    again = replayed(PROBLEMS, tmp_path / "d.jsonl", tmp_path / "c.jsonl")  # Candidate records are read too
     assert [c.text for c in again] == [c.text for c in got]
 
 
@@ -348,7 +351,7 @@ def test_stored_completions_are_found_by_the_source_id(tmp_path: Path) -> None:
         tmp_path / "s.jsonl",
         [{"problem_id": "Prob001", "index": 1, "text": "b"}, {"task_id": "Prob001", "index": 0, "text": "a"}],
     )
-    assert [c.text for c in sample([ask], out=tmp_path / "o.jsonl", **replay(file))] == ["a", "b"]
+    assert [c.text for c in replayed([ask], tmp_path / "o.jsonl", file)] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -364,7 +367,7 @@ def test_stored_completions_are_found_by_the_source_id(tmp_path: Path) -> None:
 )
 def test_bad_stored_completions_are_named(tmp_path: Path, lines: list[Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        sample(PROBLEMS, out=tmp_path / "o.jsonl", **replay(stored(tmp_path / "s.jsonl", lines)))
+        replayed(PROBLEMS, tmp_path / "o.jsonl", stored(tmp_path / "s.jsonl", lines))
 
 
 def test_unknown_back_ends_and_options_are_refused(tmp_path: Path) -> None:
@@ -375,12 +378,12 @@ def test_unknown_back_ends_and_options_are_refused(tmp_path: Path) -> None:
         (SampleConfig(backend="replay"), r"sample\.options\.path"),
     ]:
         with pytest.raises(UsageError, match=message):
-            sample(PROBLEMS, out=tmp_path / "o.jsonl", **replay(tmp_path, config=config))
+            replayed(PROBLEMS, tmp_path / "o.jsonl", tmp_path, config=config)
 
 
 def run_tiny(model: str | Path, out: str | Path) -> None:
     config = SampleConfig(num_candidates=2, batch_size=3, max_new_tokens=16, temperature=1.0)
-    sample(PROBLEMS, model=Path(model), policy="tiny", config=config, prompt=PromptConfig(), seed=3, out=Path(out))
+    draw_candidates(SamplingJob(PROBLEMS, Policy(Path(model), known_digest="tiny"), config, 3), Path(out))
 
 
 def test_a_killed_stage_goes_on_to_the_same_bytes(repository: Path, tiny: Path, tmp_path: Path) -> None:
@@ -409,5 +412,5 @@ def test_a_partial_file_of_another_plan_is_thrown_away(tmp_path: Path) -> None:
     file = stored(tmp_path / "s.jsonl", lines)
     for text in ('{"plan": "other"}\n{"candidates": [{"schema": "x"}]}\n', "torn", '{"plan'):
         (tmp_path / "o.jsonl.partial").write_text(text)
-        got = sample(PROBLEMS, out=tmp_path / "o.jsonl", **replay(file))
+        got = replayed(PROBLEMS, tmp_path / "o.jsonl", file)
         assert [c.text for c in got] == ["0", "1"] * len(PROBLEMS)

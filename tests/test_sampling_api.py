@@ -31,13 +31,14 @@ from itertl.errors import ToolFailed, ToolMissing, UsageError
 from itertl.loop.stages import check_recipe
 from itertl.model import models
 from itertl.model.models import load_tokenizer, tiny_tokenizer
+from itertl.model.policy import Policy
 from itertl.model.prompts import EncodedPrompt, encode_prompt
 from itertl.records import Candidate, Problem, SamplingSettings
 from itertl.runs.storage import read_records
 from itertl.sampling import openai_backend, vllm_backend
 from itertl.sampling.backend import BatchIncomplete
 from itertl.sampling.batching import SampleRequest
-from itertl.sampling.draw import sample
+from itertl.sampling.draw import SamplingJob, draw_candidates
 from itertl.sampling.openai_backend import OpenAIBackend, open_backend
 from itertl.sampling.vllm_backend import Server, VllmBackend
 
@@ -177,9 +178,8 @@ def config(server: FakeServer, **options: Any) -> SampleConfig:
 
 
 def run(server: FakeServer, out: Path, **options: Any) -> list[Candidate]:
-    return sample(
-        PROBLEMS, model="m", policy="api", config=config(server, **options), prompt=PromptConfig(), seed=3, out=out
-    )
+    job = SamplingJob(PROBLEMS, Policy("m", known_digest="api"), config(server, **options), 3)
+    return draw_candidates(job, out)
 
 
 # ---- what is asked, and what comes back ----------------------------------------------------------------------------
@@ -745,7 +745,7 @@ def test_vllm_through_the_stage(fake: Fake, tmp_path: Path) -> None:
     options = {"command": fake.program, "max_model_len": 2048, "extra_args": ["--enforce-eager"], "tensor_parallel": 2}
     settings = SampleConfig(backend="vllm", num_candidates=2, batch_size=3, options=options)
     out = tmp_path / "c.jsonl"
-    got = sample(PROBLEMS, model=folder, policy="p", config=settings, prompt=PromptConfig(), seed=3, out=out)
+    got = draw_candidates(SamplingJob(PROBLEMS, Policy(folder, known_digest="p"), settings, 3), out)
     prompt = encode_prompt(PROBLEMS[0], PromptConfig(), load_tokenizer(folder))
     assert got[0].text == str(list(prompt.token_ids))
     assert all(c.token_ids == (7, 8) and c.prompt_tokens for c in got)

@@ -17,15 +17,16 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from itertl.cli.options import printable
 from itertl.config import PromptConfig, SampleConfig
-from itertl.loop.commands import printable
 from itertl.model.models import end_token_ids, load_model, load_tokenizer, make_tiny
+from itertl.model.policy import Policy
 from itertl.model.prompts import EncodedPrompt
 from itertl.records import Candidate, Problem, SamplingSettings
 from itertl.sampling import graphs, shared_prompts
 from itertl.sampling.backend import Generation
 from itertl.sampling.batching import SampleRequest, plan_batches
-from itertl.sampling.draw import sample
+from itertl.sampling.draw import SamplingJob, draw_candidates
 from itertl.sampling.stops import Stopper, goes_in_circles, is_complete
 from itertl.sampling.transformers_backend import PLAIN, Shown, Ways, decode, find_ways
 from itertl.verilog.extract import extract
@@ -338,15 +339,8 @@ def open_slow(
 
 def drawn_with(ahead: Callable[[Sequence[Candidate]], object], folder: Path) -> list[Candidate]:
     config = SampleConfig(backend="test_sampling_engine:open_slow", num_candidates=2, batch_size=2)
-    return sample(
-        PROBLEMS,
-        model="m",
-        policy="p",
-        config=config,
-        prompt=PromptConfig(),
-        seed=0,
-        out=folder / "c.jsonl",
-        ahead=ahead,
+    return draw_candidates(
+        SamplingJob(PROBLEMS, Policy("m", known_digest="p"), config, 0), folder / "c.jsonl", ahead=ahead
     )
 
 
@@ -390,15 +384,8 @@ def test_nothing_is_done_ahead_where_sampling_needs_the_cores(tiny: Path, tmp_pa
         raise AssertionError("called")
 
     config = SampleConfig(num_candidates=1, max_new_tokens=2, options={"device": "cpu"})
-    drawn = sample(
-        PROBLEMS[:2],
-        model=tiny,
-        policy="p",
-        config=config,
-        prompt=PromptConfig(),
-        seed=0,
-        out=tmp_path / "c",
-        ahead=work,
+    drawn = draw_candidates(
+        SamplingJob(PROBLEMS[:2], Policy(tiny, known_digest="p"), config, 0), tmp_path / "c", ahead=work
     )
     assert len(drawn) == 2
 

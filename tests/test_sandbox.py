@@ -544,7 +544,7 @@ def test_threads_run_side_by_side(level: str) -> None:
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_caller_leaves_no_tool(level: str, tmp_path: Path, signal_number: signal.Signals) -> None:
     code = (
-        "from pathlib import Path; from itertl.tools import sandbox\n"
+        "from pathlib import Path; from itertl.sandbox import sandbox\n"
         "with sandbox.scratch() as f:\n"
         "    print(f, flush=True)\n"
         "    sandbox.run(['sh', '-c', 'touch up; (sleep 61; : marked-orphan) & sleep 61; : marked-orphan'], cwd=f)\n"
@@ -708,7 +708,7 @@ def test_without_landlock_and_bubblewrap_one_loud_warning(
     assert sandbox.level() == "rlimits"
     assert sandbox.level() == "rlimits"
     assert capfd.readouterr().err.count("WARNING: the sandbox is at its weakest level") == 1
-    code = "from itertl.tools import sandbox; print(sandbox.level())"
+    code = "from itertl.sandbox import sandbox; print(sandbox.level())"
     worker = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (worker.stdout, worker.stderr) == ("rlimits\n", "")
     with pytest.raises(ToolMissing, match="landlock is required"):

@@ -13,7 +13,7 @@ from itertl.model import attention
 from itertl.training import layout
 from itertl.training.collate import block_mask, by_slot, collate, dense_mask, padding_mask, sees
 from itertl.training.packing import Layout, Piece, missing, plan, plan_shares, row_length, share
-from itertl.training.policy import HEAD_CHUNK, Policy, head_logprobs, response_logprobs
+from itertl.training.response_model import HEAD_CHUNK, ResponseModel, head_logprobs, response_logprobs
 
 TOKENS = st.lists(st.integers(1, 90), min_size=1, max_size=12).map(tuple)
 SMALL: dict[str, Any] = {
@@ -191,7 +191,7 @@ def test_attention_by_parts_is_the_masked_one(heads: int, checkpointed: bool) ->
     attention.register()
     config = AutoConfig.for_model("llama", **{**SMALL, "num_key_value_heads": heads})
     torch.manual_seed(1)
-    policy = Policy(AutoModelForCausalLM.from_config(config))
+    policy = ResponseModel(AutoModelForCausalLM.from_config(config))
     if checkpointed:
         policy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     rows = (
@@ -248,7 +248,7 @@ def family(name: str) -> Any:
 def test_way_taken_gives_the_plain_log_probabilities(name: str) -> None:
     """On other rows than those that chose it; which way it is, by what is known of the family."""
     model = family(name)
-    policy = Policy(model).eval()
+    policy = ResponseModel(model).eval()
     choice = layout.choose(policy, longest=100)
     assert (choice.packed, choice.hidden) == FAMILIES[name][1], choice.why
     assert bool(choice.why) == (FAMILIES[name][1] != (True, True))
@@ -268,14 +268,14 @@ def test_way_taken_gives_the_plain_log_probabilities(name: str) -> None:
 
 def test_short_windows_and_the_recipe_rule_packing_out() -> None:
     SHORT = {**SMALL, "sliding_window": 50}
-    policy = Policy(AutoModelForCausalLM.from_config(AutoConfig.for_model("mistral", **SHORT)))
+    policy = ResponseModel(AutoModelForCausalLM.from_config(AutoConfig.for_model("mistral", **SHORT)))
     choice = layout.choose(policy, longest=51)
     assert not choice.packed and "attention windows of 50 tokens, sequences of up to 51" in choice.why
     assert layout.choose(policy, longest=50).packed
-    assert not layout.choose(Policy(family("llama")), longest=50, allow_packing=False).packed
+    assert not layout.choose(ResponseModel(family("llama")), longest=50, allow_packing=False).packed
 
 
-class _Leaky(Policy):
+class _Leaky(ResponseModel):
     """A model whose attention ignores the mask of packed rows."""
 
     def forward(self, batch: Any) -> torch.Tensor:
@@ -294,4 +294,4 @@ def test_a_model_that_ignores_the_mask_is_not_packed(dtype: torch.dtype) -> None
 
 
 def test_few_digits_do_not_rule_packing_out() -> None:
-    assert layout.choose(Policy(family("llama").to(torch.bfloat16)), longest=100).packed
+    assert layout.choose(ResponseModel(family("llama").to(torch.bfloat16)), longest=100).packed

@@ -18,7 +18,7 @@ from itertl.model.models import load_model, load_tokenizer
 from itertl.progress import Tracker
 from itertl.records import TrainStep
 from itertl.runs import storage
-from itertl.training.stage import TrainResult
+from itertl.training.round import TrainResult
 
 
 @pytest.fixture(scope="module")

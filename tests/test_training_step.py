@@ -13,6 +13,7 @@ import training_cases as cases
 from itertl.config import LoraConfig, TrainConfig
 from itertl.errors import TrainingDiverged
 from itertl.model.models import load_model
+from itertl.model.policy import Policy
 from itertl.training.batches import Group, Response, build_groups
 from itertl.training.collate import collate
 from itertl.training.methods import METHODS, Method
@@ -130,7 +131,7 @@ def assert_same(found: torch.Tensor, wanted: torch.Tensor) -> None:
 @pytest.fixture
 def session(policy: tuple[Path, Any]) -> Iterator[Session]:
     config = TrainConfig(precision="float32")
-    opened = open_session(load_policy(policy[0], config), config, longest=1000, say=lambda _: None)
+    opened = open_session(load_policy(Policy(policy[0]), config), config, longest=1000, say=lambda _: None)
     yield opened
     close_session(opened)
 
@@ -229,7 +230,7 @@ def test_equal_rewards_teach_a_policy_gradient_nothing(session: Session, policy:
 def test_asking_for_the_model_leaves_its_precision_alone(policy: tuple[Path, Any]) -> None:
     """Unwrapping a model may take the autocast off it, and steps after that would be in float32."""
     config = TrainConfig(precision="bf16")
-    session = open_session(load_policy(policy[0], config), config, longest=100, say=print)
+    session = open_session(load_policy(Policy(policy[0]), config), config, longest=100, say=print)
     seen: set[torch.dtype] = set()
     linear = next(m for m in session.model.modules() if isinstance(m, torch.nn.Linear))
     linear.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
@@ -241,7 +242,7 @@ def test_asking_for_the_model_leaves_its_precision_alone(policy: tuple[Path, Any
 def test_dropout_draws_the_same_in_both_passes(policy: tuple[Path, Any]) -> None:
     """Otherwise the derivative of one network would be applied to another's log-probabilities."""
     config = TrainConfig(precision="float32", lora=LoraConfig(dropout=0.5))
-    opened = open_session(load_policy(policy[0], config), config, longest=1000, say=lambda _: None)
+    opened = open_session(load_policy(Policy(policy[0]), config), config, longest=1000, say=lambda _: None)
     with torch.no_grad():  # adapters begin at zero, where dropout changes nothing
         for parameter in opened.parameters:
             parameter.fill_(0.1)

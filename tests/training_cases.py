@@ -1,16 +1,19 @@
 """Small problems, scored candidates and settings that the training tests share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from itertl.config import ModelConfig, PromptConfig, ScoreConfig, TrainConfig
 from itertl.model.models import load_tokenizer, resolve_model
+from itertl.model.policy import Policy
 from itertl.model.prompts import encode_prompt, encode_response
+from itertl.progress import Reporter
 from itertl.records import Candidate, Problem, SamplingSettings, Score, Scored, Verdict
 from itertl.training.methods import resolve_method
-from itertl.training.stage import TrainResult, train
+from itertl.training.round import TrainingJob, TrainResult
+from itertl.training.trainer import train
 
 PROMPT = PromptConfig(style="plain", header="omit")
 SCORE = ScoreConfig()
@@ -67,6 +70,21 @@ def tiny(cache: Path) -> tuple[Path, Any]:
     return folder, load_tokenizer(folder)
 
 
+class Hooked(Reporter):
+    """Quiet, but for what a test wants to see: ``stage`` gives the tracker, ``say`` gets the lines."""
+
+    def __init__(self, stage: Callable[[int, int], Any] | None, say: Callable[[object], None] | None) -> None:
+        super().__init__(quiet=True)
+        self._stage, self._say = stage, say
+
+    def say(self, text: object) -> None:
+        if self._say is not None:
+            self._say(text)
+
+    def stage(self, name: str, total: int, done: int = 0) -> Any:
+        return self._stage(total, done) if self._stage is not None else super().stage(name, total, done)
+
+
 def run_stage(
     folder: Path, model: Path, problems: Sequence[Problem], rows: Sequence[Scored], name: str = "itertl", *,
     options: dict[str, Any] | None = None, **settings: Any,
@@ -74,8 +92,11 @@ def run_stage(
     """``train`` into ``folder`` with settings that suit a tiny model."""
     defaults: dict[str, Any] = {"epochs": 2, "learning_rate": 1e-3, "groups_per_step": 2, "precision": "float32"}
     config = TrainConfig(**{**defaults, **settings})
-    return train(
-        rows, problems, model=model, out=folder / "checkpoint", log=folder / "train.jsonl", state=folder / "train-state",
-        config=config, method=resolve_method(name, config), prompt=PROMPT, score=SCORE, seed=7,
-        **{"kl_problems": 2, **(options or {})},
+    given = dict(options or {})
+    policy = Policy(model, dtype=given.pop("dtype", "float32"), prompt=PROMPT)
+    reporter = Hooked(given.pop("stage", None), given.pop("say", None))
+    job = TrainingJob(
+        rows, problems, policy, config, resolve_method(name, config), SCORE, 7, out=folder / "checkpoint",
+        log=folder / "train.jsonl", state=folder / "train-state", **{"kl_problems": 2, **given},
     )  # fmt: skip
+    return train(job, reporter)

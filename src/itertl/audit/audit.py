@@ -6,61 +6,28 @@ Guard's limits: an instruction said in other words, and a design built another w
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from itertl.audit.report import AuditReport, BadReference, Contamination, Duplicates, Member
 from itertl.errors import ToolMissing
+from itertl.model.models import cache_folder
 from itertl.problems import normalize
-from itertl.problems.cells import Counts
-from itertl.problems.importers import code_of
+from itertl.problems.load import LoadResult, load_problems
 from itertl.problems.normalize import CODE_GRAM, TEXT_GRAM, Vocabulary
 from itertl.problems.overlap import Grams, Inverted, components, near_links
-from itertl.progress import QUIET, SILENT, Reporter, Tracker
+from itertl.problems.prints import CODE_OVERLAP, TEXT_OVERLAP, Prints
+from itertl.progress import QUIET, Reporter, Tracker
 from itertl.records import Problem, Verdict
-from itertl.verilog.text import modules
+from itertl.runs import storage
 from itertl.work import pool
+
+if TYPE_CHECKING:
+    from itertl.audit.function_report import FunctionReport
 
 CHECK_TIMEOUT_S = 20.0  # for one reference
 EVIDENCE_CHARS = 200
-NEAR, TEXT_OVERLAP, CODE_OVERLAP = (
-    0.8,
-    0.5,
-    0.7,
-)  # likeness from which texts are near-duplicates; 8-grams, and code, in common
-PART_TOKENS = 60  # of a module that is compared by itself: a flip-flop is in every design
-
-
-@dataclass(frozen=True, slots=True)
-class Prints:
-    """What problems are compared by; one entry a problem, empty where it has no reference."""
-
-    words: list[tuple[str, ...]]
-    code: list[tuple[str, ...]]
-    renamed: list[tuple[str, ...]]
-    parts: list[
-        list[tuple[tuple[str, ...], tuple[str, ...]]]
-    ]  # the larger modules of code that has several: as written, and renamed
-
-    @staticmethod
-    def of(problems: Sequence[Problem], tracker: Tracker = SILENT) -> "Prints":
-        found = Prints([], [], [], [])
-        for problem in problems:
-            code = code_of(problem.reference or "", problem.header, "", Counts())  # prose around it would dilute it
-            spans = modules(code)
-            whole, *parts = (
-                _tokens(text) for text in (code, *(code[s.start : s.end] for s in spans if len(spans) > 1))
-            )
-            found.words.append(tuple(normalize.words(problem.instruction)))
-            found.code.append(whole[0])
-            found.renamed.append(whole[1])
-            found.parts.append([part for part in parts if len(part[0]) >= PART_TOKENS])
-            tracker.advance(1)
-        return found
-
-
-def _tokens(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    plain, renamed = normalize.code_tokens(text)
-    return tuple(plain), tuple(renamed)
+NEAR = 0.8  # likeness from which texts are near-duplicates
 
 
 def audit(
@@ -228,3 +195,36 @@ def _check_references(
                     problem=Member.of(problems[n], places), verdict=outcome.value.verdict, detail=outcome.value.detail
                 )
     return [bad[number] for number in sorted(bad)], passed, dict(sorted(unjudged.items()))
+
+
+def keep_sound(
+    out: Path, problems: Sequence[Problem], report: "AuditReport", by_function: "FunctionReport | None"
+) -> int:
+    """Write the problems that have a reference and that no finding speaks against to ``out``; how many."""
+    unsound = report.unsound_ids | (by_function.unsound_ids if by_function is not None else frozenset())
+    kept = [problem for problem in problems if problem.reference is not None and problem.id not in unsound]
+    storage.write_records(out, kept)
+    return len(kept)
+
+
+def audit_source(
+    source: str, benchmarks: Sequence[Problem], *, format: str, filter: Mapping[str, object], check_tools: bool,
+    function: bool, num_workers: int, reporter: Reporter,
+) -> "tuple[AuditReport, LoadResult, FunctionReport | None]":  # fmt: skip
+    """Audit the problems of ``source`` against those of benchmarks; also what was loaded, and, where ``function`` asks for it,
+    what the references are as hardware."""
+    loaded = load_problems(source, format=format, filter=filter)
+    report = audit(
+        loaded.problems, benchmarks=benchmarks, check_tools=check_tools, num_workers=num_workers, places=loaded.places,
+        reporter=reporter,
+    )  # fmt: skip
+    by_function = None
+    if function:
+        from itertl.audit.function import audit_function
+
+        with reporter.stage("audit: function", 0) as tracker:
+            by_function = audit_function(
+                loaded.problems, num_workers=num_workers, cache=cache_folder(), on_done=tracker.advance,
+                places=loaded.places,
+            )  # fmt: skip
+    return report, loaded, by_function

@@ -1,65 +1,66 @@
 """One benchmark, one policy: sample, judge, summarise. Each of the three resumes inside itself."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from itertl.config import EvalConfig, PromptConfig, SampleConfig, ScoreConfig
+from itertl.config import EvalConfig, SampleConfig, ScoreConfig
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.judge import Completion, judge
 from itertl.evaluation.summary import summarize
+from itertl.model.policy import Policy
 from itertl.progress import Reporter
 from itertl.records import Candidate, EvalSummary
 from itertl.runs import storage
-from itertl.sampling.draw import sample
+from itertl.sampling.draw import SamplingJob, draw_candidates
 from itertl.scoring.candidates import score_candidates
 from itertl.scoring.combine import combine
 from itertl.work.seeds import derive_seed
 
 
-def evaluate_policy(
-    benchmark: Benchmark,
-    config: EvalConfig,
-    *,
-    model: str | Path,
-    policy: str,
-    sample_config: SampleConfig,
-    prompt: PromptConfig,
-    score: ScoreConfig | None,
-    seed: int,
-    folder: Path,
-    reporter: Reporter,
-    label: str,
-    cache: Path | None,
-    loading: Mapping[str, Any],
-) -> list[EvalSummary]:
-    """Write ``samples-NAME.jsonl`` and ``eval-NAME.jsonl`` into ``folder`` and return a summary for each temperature.
+@dataclass(frozen=True, slots=True)
+class EvaluationJob:
+    """One benchmark on one policy: all that decides the verdicts, and where they go."""
 
-    Greedy (temperature 0) draws one sample for each problem, other temperatures ``config.num_samples``. ``score``:
-    also take the recipe's z of the completions, to watch the gap between it and function.
+    benchmark: Benchmark
+    config: EvalConfig
+    policy: Policy
+    sample: SampleConfig
+    score: ScoreConfig | None  # also take the recipe's z of the completions, to watch the gap between it and function
+    seed: int
+    folder: Path  # of ``samples-NAME.jsonl`` and ``eval-NAME.jsonl``
+    cache: Path | None
+    label: str = "eval"  # for progress
+
+    def file(self, kind: str) -> Path:
+        return self.folder / f"{kind}-{self.benchmark.name}.jsonl"
+
+
+def evaluate_policy(job: EvaluationJob, reporter: Reporter) -> list[EvalSummary]:
+    """Write samples and verdicts into the job's folder; a summary for each temperature.
+
+    Greedy (temperature 0) draws one sample for each problem, other temperatures ``config.num_samples``.
     """
+    benchmark, config, cache = job.benchmark, job.config, job.cache
     task_of = {p.id: p.upstream_id or p.id for p in benchmark.problems}
 
     def ahead(some: Sequence[Candidate]) -> None:
         judge(benchmark, [as_completion(c, task_of[c.problem_id]) for c in some], rule=config.rule, cache=cache)
 
-    candidates = draw_samples(
-        benchmark, config, model=model, policy=policy, sample_config=sample_config, prompt=prompt, seed=seed,
-        folder=folder, reporter=reporter, label=label, loading=loading, ahead=ahead if cache else None,
-    )  # fmt: skip
+    candidates = _draw_samples(job, reporter, ahead if cache else None)
     completions = [as_completion(c, task_of[c.problem_id]) for c in candidates]
-    out = folder / f"eval-{benchmark.name}.jsonl"
+    out = job.file("eval")
     partial = storage.partial_of(out)
-    with reporter.stage(f"{label} judge {benchmark.name}", len(completions)) as tracker:
+    with reporter.stage(f"{job.label} judge {benchmark.name}", len(completions)) as tracker:
         rows = judge(benchmark, completions, rule=config.rule, partial=partial, cache=cache, tracker=tracker)
     storage.write_records(out, rows)
     partial.unlink(missing_ok=True)
-    z_of = {} if score is None else _surrogate(benchmark, candidates, score, folder, cache, reporter, label)
+    z_of = {} if job.score is None else _surrogate(job, candidates, job.score, reporter)
     summaries: list[EvalSummary] = []
     for temperature in config.temperatures:
         mine = [i for i, row in enumerate(rows) if row.temperature == temperature]
-        summary = summarize([rows[i] for i in mine], benchmark=benchmark, seed=seed)
+        summary = summarize([rows[i] for i in mine], benchmark=benchmark, seed=job.seed)
         known = [z for z in (z_of.get(i) for i in mine) if z is not None]
         mean = sum(known) / len(known) if known else None
         summaries.append(summary.model_copy(update={"mean_surrogate": mean}))
@@ -78,70 +79,51 @@ def as_completion(candidate: Candidate, task_id: str) -> Completion:
     )
 
 
-def draw_samples(
-    benchmark: Benchmark,
-    config: EvalConfig,
-    *,
-    model: str | Path,
-    policy: str,
-    sample_config: SampleConfig,
-    prompt: PromptConfig,
-    seed: int,
-    folder: Path,
-    reporter: Reporter,
-    label: str,
-    loading: Mapping[str, Any],
-    ahead: Callable[[Sequence[Candidate]], object] | None = None,
+def _draw_samples(
+    job: EvaluationJob, reporter: Reporter, ahead: Callable[[Sequence[Candidate]], object] | None
 ) -> list[Candidate]:
-    """Sample every temperature of ``config``; one file for each while at work, one for all at the end."""
-    out = folder / f"samples-{benchmark.name}.jsonl"
+    """Sample every temperature; one file for each while at work, one for all at the end."""
+    out, config = job.file("samples"), job.config
     everything: list[Candidate] = []
     parts: list[Path] = []
     for temperature in config.temperatures:
-        settings = sample_config.settings.model_copy(
-            update={"temperature": temperature, "top_p": config.top_p, "max_new_tokens": config.max_new_tokens}
-        )
-        count = config.num_samples if temperature > 0 else 1
-        part = out.with_name(f"{out.stem}-t{temperature:g}.jsonl")
-        if part.exists():
-            found = storage.read_records(part, Candidate)
-            asked = Counter(
-                problem.id for problem in benchmark.problems for _ in range(count)
-            )  # an id tells the prompt's text as well
-            same = all(c.policy == policy and c.settings == settings for c in found)
-            if found and same and Counter(c.problem_id for c in found) == asked:
-                everything += found
-                parts.append(part)
-                continue
-        with reporter.stage(
-            f"{label} sample {benchmark.name} T={temperature:g}", count * len(benchmark.problems)
-        ) as tracker:
-            everything += sample(
-                benchmark.problems, model=model, policy=policy, config=sample_config, prompt=prompt,
-                seed=derive_seed(seed, f"{temperature:g}"), out=part, num_samples=count, settings=settings,
-                tracker=tracker, ahead=ahead, **loading,
-            )  # fmt: skip
-        parts.append(part)
+        asked = {"temperature": temperature, "top_p": config.top_p, "max_new_tokens": config.max_new_tokens}
+        sampling = SamplingJob(
+            job.benchmark.problems, job.policy, job.sample, derive_seed(job.seed, f"{temperature:g}"),
+            num_samples=config.num_samples if temperature > 0 else 1, settings=job.sample.settings.model_copy(update=asked),
+        )  # fmt: skip
+        parts.append(part := out.with_name(f"{out.stem}-t{temperature:g}.jsonl"))
+        if (found := _drawn_before(part, sampling)) is not None:
+            everything += found
+            continue
+        total = (sampling.num_samples or 1) * len(sampling.problems)
+        with reporter.stage(f"{job.label} sample {job.benchmark.name} T={temperature:g}", total) as tracker:
+            everything += draw_candidates(sampling, part, tracker=tracker, ahead=ahead)
     storage.write_records(out, everything)
     for part in parts:
         part.unlink(missing_ok=True)
     return everything
 
 
+def _drawn_before(part: Path, job: SamplingJob) -> list[Candidate] | None:
+    """What an earlier call drew of exactly this; None where there is no such file. (A problem's id stands for its prompt's text.)"""
+    if not part.exists():
+        return None
+    found = storage.read_records(part, Candidate)
+    wanted = Counter(problem.id for problem in job.problems for _ in range(job.num_samples or 1))
+    is_same = all(c.policy == job.policy_name and c.settings == job.asked for c in found)
+    return found if found and is_same and Counter(c.problem_id for c in found) == wanted else None
+
+
 def _surrogate(
-    benchmark: Benchmark,
-    candidates: list[Candidate],
-    score: ScoreConfig,
-    folder: Path,
-    cache: Path | None,
-    reporter: Reporter,
-    label: str,
+    job: EvaluationJob, candidates: list[Candidate], score: ScoreConfig, reporter: Reporter
 ) -> dict[int, float | None]:
-    """z of the benchmark's completions under the recipe's scorers, by position; empty where a problem lacks a reference."""
-    by_id = {p.id: p for p in benchmark.problems}
-    if any(p.reference is None for p in benchmark.problems) or not candidates:
+    """z of the completions under the recipe's scorers, by position; empty where a problem lacks a reference."""
+    by_id = {p.id: p for p in job.benchmark.problems}
+    if any(p.reference is None for p in by_id.values()) or not candidates:
         return {}
-    out = folder / f"surrogate-{benchmark.name}.jsonl"
-    with reporter.stage(f"{label} score {benchmark.name}", len(candidates)) as tracker:
-        scored = score_candidates(candidates, by_id, config=score, out=out, cache=cache, tracker=tracker)
+    with reporter.stage(f"{job.label} score {job.benchmark.name}", len(candidates)) as tracker:
+        scored = score_candidates(
+            candidates, by_id, config=score, out=job.file("surrogate"), cache=job.cache, tracker=tracker
+        )
     return dict(enumerate(combine(s.scores, score) for s in scored))

@@ -9,11 +9,13 @@ import random
 import resource
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from itertl.config import Recipe
 from itertl.errors import DataError
+from itertl.model.policy import Policy, find_policy
 from itertl.records import Problem
 from itertl.training.methods import Method
 
@@ -37,52 +39,41 @@ class Rates:
 
 def measure(recipe: Recipe, problems: Sequence[Problem], method: Method) -> Rates:
     """Load the recipe's model, sample and train a little, and forget it. Raises what a run would raise."""
-    from itertl.model import models
-
-    model = models.resolve_model(recipe.model)
-    sampled = _sampling_rate(recipe, problems, model)
-    epoch_tokens, trained = _training_rate(recipe, problems, method, model)
+    policy = find_policy(recipe.model, recipe.prompt)
+    sampled = _sampling_rate(recipe, problems, policy)
+    epoch_tokens, trained = _training_rate(recipe, problems, method, policy)
     return Rates(epoch_tokens, trained, sampled, _peak_gb())
 
 
-def _sampling_rate(recipe: Recipe, problems: Sequence[Problem], model: Any) -> float:
+def _sampling_rate(recipe: Recipe, problems: Sequence[Problem], policy: Policy) -> float:
     from itertl.sampling.batching import plan_batches, plan_requests
-    from itertl.sampling.draw import close_backend, open_backend
+    from itertl.sampling.draw import open_backend
 
     config = recipe.sample
-    backend = open_backend(model, config, recipe.model.trust_remote_code, recipe.model.revision)
     count = max(1, config.num_candidates)
     some = problems[: -(-config.batch_size // count)]
-    requests = plan_requests([(p.id, backend.encode(p, recipe.prompt)) for p in some], count, 0)[: config.batch_size]
-    batch = plan_batches(requests, config.batch_size)[0]
     length = min(_SAMPLED_TOKENS, config.max_new_tokens)
-    try:
+    with closing(open_backend(policy, config)) as backend:
+        prompts = [(p.id, backend.encode(p, policy.prompt)) for p in some]
+        requests = plan_requests(prompts, count, 0)[: config.batch_size]
+        batch = plan_batches(requests, config.batch_size)[0]
         backend(batch[:1], config.settings.model_copy(update={"max_new_tokens": 2}))  # loads the model
         start = time.perf_counter()
         backend(batch, config.settings.model_copy(update={"max_new_tokens": length}))
         return len(batch) * length / (time.perf_counter() - start)
-    finally:
-        close_backend(backend)
 
 
-def _training_rate(recipe: Recipe, problems: Sequence[Problem], method: Method, model: Any) -> tuple[float, float]:
-    from itertl.model.models import load_tokenizer
+def _training_rate(recipe: Recipe, problems: Sequence[Problem], method: Method, policy: Policy) -> tuple[float, float]:
     from itertl.training.batches import build_groups
     from itertl.training.session import close_session, load_policy, open_session
 
     config = recipe.train
-    tokenizer = load_tokenizer(model, trust_remote_code=recipe.model.trust_remote_code, revision=recipe.model.revision)
+    tokenizer = policy.tokenizer()
     found = build_groups([], problems, tokenizer, prompt=recipe.prompt, score=recipe.score, train=config, method=method)
     if not found.groups:
         raise DataError("no problem can be trained on; give problems with references, or raise train.max_length")
     groups = [_with_candidates(g, recipe.sample.num_candidates if method.uses_candidates else 0) for g in found.groups]
-    loaded = load_policy(
-        model,
-        config,
-        dtype=recipe.model.dtype,
-        trust_remote_code=recipe.model.trust_remote_code,
-        revision=recipe.model.revision,
-    )
+    loaded = load_policy(policy, config)
     session = open_session(loaded, config, longest=config.max_length, say=lambda _: None)
     try:
         order = sorted(range(len(groups)), key=lambda number: -_size(groups[number], method))

@@ -240,7 +240,7 @@ def _memory_gb(recipe: Recipe, parameters: int, hidden: int, layers: int, vocabu
     """Weights, gradients and both Adam moments in float32 (adapters: frozen weights in the model's type); activations of
     one micro-batch, about 34 bytes a hidden unit, layer and token at 16 bits (Korthikanti et al. 2022, eq. 2 without the
     attention matrix); one chunk of logits and its gradient."""
-    from itertl.training.policy import HEAD_CHUNK
+    from itertl.training.response_model import HEAD_CHUNK
     from itertl.training.session import token_budget
 
     lora = recipe.train.lora

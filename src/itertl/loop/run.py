@@ -9,6 +9,7 @@ from pathlib import Path
 
 from itertl.config import Recipe
 from itertl.loop import stages
+from itertl.model.policy import find_policy
 from itertl.progress import Reporter
 from itertl.records import IterationMetrics
 from itertl.report.tables import iteration_table
@@ -41,7 +42,7 @@ def run(
     share = SharedStages(share_from, out) if share_from is not None else None
     with RunFolder(out, recipe, reporter, resume_changed=resume_changed, share=share) as folder:
         task = stages.prepare(folder, checked)
-        policy = stages.base_policy(folder)
+        policy = find_policy(recipe.model, recipe.prompt)
         policies = [policy]
         metrics = [stages.untouched_metrics(task, stages.evaluate(folder, task, policy, iteration=None))]
         folder.write_metrics(metrics)

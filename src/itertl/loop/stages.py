@@ -20,33 +20,23 @@ from itertl.evaluation import benchmarks, function, pairs
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.evaluate import evaluate_policy
 from itertl.evaluation.judge import choose_rule
+from itertl.loop import jobs
 from itertl.loop.telemetry import candidate_telemetry
 from itertl.model import models
+from itertl.model.policy import Policy
 from itertl.problems.load import LoadResult, check_source, from_config
 from itertl.records import Candidate, EvalSummary, IterationMetrics, Problem, Scored, Telemetry, content_hash
 from itertl.report.write import make_report
 from itertl.runs import storage
 from itertl.runs.folder import RunFolder
 from itertl.sampling import lengths
-from itertl.sampling.draw import check_backend, policy_name
-from itertl.sampling.draw import sample as sample_candidates
+from itertl.sampling.draw import check_backend, draw_candidates
 from itertl.scoring.candidates import score_ahead, score_candidates
 from itertl.scoring.combine import check_combination, combine
 from itertl.scoring.scorers import check_scorers, check_tools
 from itertl.tools import icarus
 from itertl.training.methods import Method, resolve_method
-from itertl.training.stage import TrainResult
-from itertl.training.stage import train as train_policy
-from itertl.work.seeds import derive_seed
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """A model that can be sampled and trained: a ``save_pretrained`` folder or a hub name, and its content hash."""
-
-    name: str
-    path: Path | str
-    digest: str
+from itertl.training.round import TrainResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +152,6 @@ def _laid(benchmark: Benchmark, folder: Path) -> str:
     return storage.hash_file(path)
 
 
-def base_policy(run: RunFolder) -> Policy:
-    """The untouched model, converted or fetched if need be."""
-    path = models.resolve_model(run.recipe.model)
-    return Policy("the untouched model", path, models.policy_id(path, revision=run.recipe.model.revision))
-
-
 def sample(run: RunFolder, task: Task, policy: Policy, iteration: int) -> Path | None:
     """K - 1 candidates for each problem. None for a method that uses no candidates.
 
@@ -178,7 +162,7 @@ def sample(run: RunFolder, task: Task, policy: Policy, iteration: int) -> Path |
     folder, config = run.iteration(iteration), run.recipe.sample
     if task.method.single_round and iteration > 0:
         return run.iteration(0).path / "candidates.jsonl"
-    seed = derive_seed(run.recipe.seed, "sample", iteration)
+    job = jobs.sampling(run.recipe, task.problems, policy, iteration)
     out = folder.path / "candidates.jsonl"
 
     def ahead(some: Sequence[Candidate]) -> None:
@@ -187,10 +171,7 @@ def sample(run: RunFolder, task: Task, policy: Policy, iteration: int) -> Path |
     def work() -> dict[str, Any]:
         total = len(task.problems) * config.num_candidates
         with run.reporter.stage(f"{folder.name} sample", total) as tracker:
-            drawn = sample_candidates(
-                task.problems, model=policy.path, policy=policy_name(config, policy.digest), config=config, prompt=run.recipe.prompt,
-                seed=seed, out=out, tracker=tracker, ahead=ahead, **_loading(run.recipe),
-            )  # fmt: skip
+            drawn = draw_candidates(job, out, tracker=tracker, ahead=ahead)
         return {"candidates": len(drawn), "completion_tokens": sum(c.completion_tokens for c in drawn)}
 
     run.stage(
@@ -199,14 +180,10 @@ def sample(run: RunFolder, task: Task, policy: Policy, iteration: int) -> Path |
         settings={"sample": config.model_dump(mode="json"), "prompt": run.recipe.prompt.model_dump(mode="json")},
         inputs={"problems": task.problems_hash, "policy": policy.digest},
         outputs=[out.name],
-        seed=seed,
+        seed=job.seed,
         work=work,
     )
     return out
-
-
-def _loading(recipe: Recipe) -> dict[str, Any]:
-    return {"trust_remote_code": recipe.model.trust_remote_code, "revision": recipe.model.revision}
 
 
 def score(run: RunFolder, task: Task, candidates: Path | None, iteration: int) -> Path | None:
@@ -274,20 +251,18 @@ def train(
 ) -> tuple[Policy, TrainResult]:
     """One round of training from ``policy``. Returns the new policy and what training measured."""
     folder, recipe = run.iteration(iteration), run.recipe
-    seed = derive_seed(recipe.seed, "train", iteration)
-    out = folder.path / "checkpoint"
+    seed, out = jobs.training_seed(recipe, iteration), folder.path / "checkpoint"
 
     def work() -> dict[str, Any]:
+        from itertl.training.trainer import train as train_policy
+
         rows = [] if scored is None else storage.read_records(scored, Scored)
-        result = train_policy(
-            rows, task.problems, model=policy.path, out=out, log=folder.path / "train.jsonl",
-            state=folder.path / "train-state", config=recipe.train, method=task.method, prompt=recipe.prompt,
-            score=recipe.score, seed=seed, kl_problems=recipe.telemetry.kl_problems,
-            stage=lambda total, done: run.reporter.stage(f"{folder.name} train", total, done),
-            say=run.reporter.say, dtype=recipe.model.dtype, tracking_dir=run.path / "tensorboard" / folder.name,
-            **_loading(recipe),
+        job = jobs.training(recipe, rows, task.problems, policy, out, iteration)
+        job = dataclasses.replace(
+            job, log=folder.path / "train.jsonl", state=folder.path / "train-state",
+            tracking_dir=run.path / "tensorboard" / folder.name, label=f"{folder.name} train",
         )  # fmt: skip
-        return dataclasses.asdict(result)
+        return dataclasses.asdict(train_policy(job, run.reporter))
 
     settings = recipe.train.model_dump(mode="json", exclude={"save_every_steps", "save_every_seconds"})
     record = run.stage(
@@ -312,7 +287,8 @@ def train(
         seed=seed,
         work=work,
     )
-    return Policy(f"{folder.name}/checkpoint", out, record.outputs["checkpoint"]), TrainResult(**record.summary)
+    after = policy.trained(out, record.outputs["checkpoint"], f"{folder.name}/checkpoint")
+    return after, TrainResult(**record.summary)
 
 
 def evaluate(run: RunFolder, task: Task, policy: Policy, iteration: int | None) -> tuple[EvalSummary, ...]:
@@ -325,15 +301,13 @@ def _evaluate_one(
     run: RunFolder, policy: Policy, iteration: int | None, config: EvalConfig, benchmark: Benchmark, digest: str
 ) -> list[EvalSummary]:
     folder, recipe = run.iteration(iteration), run.recipe
-    seed = derive_seed(recipe.seed, "eval", benchmark.name)
+    job = jobs.evaluation(recipe, benchmark, config, policy, folder.path)
+    job = dataclasses.replace(
+        job, score=recipe.score if recipe.telemetry.surrogate_on_evals else None, label=folder.name
+    )
 
     def work() -> dict[str, Any]:
-        summaries = evaluate_policy(
-            benchmark, config, model=policy.path, policy=policy_name(recipe.sample, policy.digest), sample_config=recipe.sample, prompt=recipe.prompt,
-            score=recipe.score if recipe.telemetry.surrogate_on_evals else None, seed=seed, folder=folder.path,
-            reporter=run.reporter, label=folder.name, cache=models.cache_folder(), loading=_loading(recipe),
-        )  # fmt: skip
-        return {"summaries": [s.model_dump(mode="json") for s in summaries]}
+        return {"summaries": [s.model_dump(mode="json") for s in evaluate_policy(job, run.reporter)]}
 
     record = run.stage(
         folder,
@@ -352,8 +326,8 @@ def _evaluate_one(
             else None,
         },
         inputs={"policy": policy.digest, "benchmark": digest},
-        outputs=[f"samples-{benchmark.name}.jsonl", f"eval-{benchmark.name}.jsonl"],
-        seed=seed,
+        outputs=[job.file("samples").name, job.file("eval").name],
+        seed=job.seed,
         work=work,
     )
     return [EvalSummary.model_validate(s) for s in record.summary["summaries"]]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertl.config import ScoreConfig
 from itertl.records import Problem, Scored, Telemetry, Verdict
 from itertl.scoring.combine import climb, combine
-from itertl.training.stage import TrainResult
+from itertl.training.round import TrainResult
 from itertl.verilog.text import strip_comments
 
 _PARSES = (Verdict.PASSED, Verdict.SCORED)

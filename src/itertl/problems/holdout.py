@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from itertl.audit.audit import CODE_OVERLAP, TEXT_OVERLAP, Prints
 from itertl.errors import DataError
 from itertl.problems import normalize
 from itertl.problems.cells import Counts
@@ -19,6 +18,7 @@ from itertl.problems.filters import nearest
 from itertl.problems.importers import FORMATS, nested
 from itertl.problems.normalize import CODE_GRAM, TEXT_GRAM, Vocabulary
 from itertl.problems.overlap import Grams, Link, components, containment, jaccard, near_links
+from itertl.problems.prints import CODE_OVERLAP, TEXT_OVERLAP, Prints
 from itertl.problems.rows import Row
 from itertl.records import Problem
 from itertl.work.seeds import derive_seed

@@ -1,8 +1,8 @@
 """What a sampling back end is, and the names by which a recipe chooses one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 from itertl.config import PromptConfig
 from itertl.errors import ToolFailed
@@ -37,16 +37,47 @@ class BatchIncomplete(ToolFailed):
         self.done = dict(done)  # by place in the batch
 
 
-class Backend(Protocol):
+class Backend:
     """Draws responses. Made by a function ``(model, *, dtype, trust_remote_code, revision, **options)``.
 
     Making one is cheap: a model is loaded when the first batch asks for it, so that a finished stage never loads it.
+    A subclass has to define ``encode`` and ``__call__``; the rest are optional parts with their defaults.
     """
+
+    uses_these_cores: bool = False  # whether other work would slow it: it computes on this machine's processor
+    incidental_options: frozenset[str] = (
+        frozenset()
+    )  # options on which no answer depends, such as how a server is reached
+    numerics: str | None = None  # type of the weights, where the machine decides it; part of what an answer depends on
+    can_show: bool = False  # whether it calls ``show``
+    show: Callable[[str], None] | None = None  # gets the first row's text as it grows
 
     def encode(self, problem: Problem, config: PromptConfig) -> EncodedPrompt:
         """The problem's prompt."""
-        ...
+        raise NotImplementedError
 
     def __call__(self, batch: Sequence[SampleRequest], settings: SamplingSettings) -> list[Generation]:
         """One generation a request, in their order; the same batch gives the same result on the same machine."""
-        ...
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release what it holds, for example a server."""
+
+
+class Adapted(Backend):
+    """A back end of the user's own that is not a subclass: ``encode`` and a call, and any of the optional parts."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        for name in ("uses_these_cores", "incidental_options", "numerics"):
+            setattr(self, name, getattr(inner, name, getattr(Backend, name)))
+
+    def encode(self, problem: Problem, config: PromptConfig) -> EncodedPrompt:
+        return self._inner.encode(problem, config)
+
+    def __call__(self, batch: Sequence[SampleRequest], settings: SamplingSettings) -> list[Generation]:
+        return self._inner(batch, settings)
+
+    def close(self) -> None:
+        if hasattr(self._inner, "close"):
+            self._inner.close()

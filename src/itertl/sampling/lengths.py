@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from itertl.config import AUTO, PromptConfig, Recipe
 from itertl.errors import UsageError
+from itertl.model.models import API
+from itertl.model.policy import find_policy
 from itertl.model.prompts import encode_prompt, encode_response
 from itertl.records import Problem
 
@@ -77,14 +79,11 @@ def settled(recipe: Recipe, problems: Callable[[], Sequence[Problem]]) -> Recipe
 
 def tokenizer_of(recipe: Recipe) -> "PreTrainedTokenizerBase":
     """The tokenizer of the recipe's model. Raises UsageError for one that an endpoint serves."""
-    from itertl.model import models
-
-    if recipe.model.path.startswith(models.API):
+    if recipe.model.path.startswith(API):
         raise UsageError(
             f"{recipe.model.path} has no tokenizer here by which lengths are found; give numbers, for example sample.max_new_tokens=512"
         )
-    path = models.resolve_model(recipe.model)
-    return models.load_tokenizer(path, trust_remote_code=recipe.model.trust_remote_code, revision=recipe.model.revision)
+    return find_policy(recipe.model, recipe.prompt).tokenizer()
 
 
 def _rounded(tokens: float) -> int:

@@ -28,7 +28,7 @@ from itertl.config import PromptConfig
 from itertl.errors import UsageError
 from itertl.model.prompts import EncodedPrompt, compose, encode_prompt
 from itertl.records import FinishReason, Problem, SamplingSettings
-from itertl.sampling.backend import BatchIncomplete, Generation
+from itertl.sampling.backend import Backend, BatchIncomplete, Generation
 from itertl.sampling.batching import SampleRequest
 from itertl.sampling.endpoint import OPENAI_URL, Endpoint
 
@@ -70,7 +70,7 @@ class BatchRefused(BatchIncomplete, UsageError):
     """The endpoint refused a request for good: asking again is no use before the mend. The rest is kept."""
 
 
-class OpenAIBackend:
+class OpenAIBackend(Backend):
     """See the module. ``tokenizer`` is used for prompts alone."""
 
     incidental_options = frozenset(

@@ -14,7 +14,7 @@ from itertl.errors import DataError, UsageError
 from itertl.model.prompts import EncodedPrompt, clean
 from itertl.records import Candidate, FinishReason, Problem, SamplingSettings
 from itertl.runs.storage import parse_record, read_lines
-from itertl.sampling.backend import Generation
+from itertl.sampling.backend import Backend, Generation
 from itertl.sampling.batching import SampleRequest
 
 _TEXTS = ("text", "completion")
@@ -39,7 +39,7 @@ class _Stored:
     generation: Generation
 
 
-class ReplayBackend:
+class ReplayBackend(Backend):
     """See the module. Raises DataError that names file and line, or the problem that has no completion."""
 
     uses_these_cores = True  # it is done at once: there is nothing to work ahead of

@@ -21,7 +21,7 @@ from itertl.model.models import end_token_ids, has_fast_bf16, load_model, load_t
 from itertl.model.prompts import EncodedPrompt, encode_prompt
 from itertl.records import FinishReason, Problem, SamplingSettings
 from itertl.sampling import graphs, shared_prompts
-from itertl.sampling.backend import Generation
+from itertl.sampling.backend import Backend, Generation
 from itertl.sampling.batching import SampleRequest
 from itertl.sampling.kv_cache import new_cache
 from itertl.sampling.nucleus import draw, uniforms
@@ -53,8 +53,10 @@ def open_backend(
     return TransformersBackend(tokenizer, load, pick_device(device), dtype)
 
 
-class TransformersBackend:
+class TransformersBackend(Backend):
     """See the module. ``load`` is called once, at the first batch."""
+
+    can_show = True
 
     def __init__(
         self,
@@ -65,16 +67,10 @@ class TransformersBackend:
     ) -> None:
         self._tokenizer = tokenizer
         self._load = load
-        self.numerics = numerics  # type of the weights, which a processor may change; part of what an answer depends on
-        self._device = device
+        self.numerics = numerics
         self._model: PreTrainedModel | None = None
         self._ways = Ways()
-        self.show: Callable[[str], None] | None = None  # told of the first row's text as it grows
-
-    @property
-    def uses_these_cores(self) -> bool:
-        """Whether other work would slow it: it computes on the processor."""
-        return self._device == "cpu"
+        self.uses_these_cores = device == "cpu"
 
     def encode(self, problem: Problem, config: PromptConfig) -> EncodedPrompt:
         return encode_prompt(problem, config, self._tokenizer)

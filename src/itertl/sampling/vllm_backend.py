@@ -30,7 +30,7 @@ from itertl.errors import ToolFailed, ToolMissing, UsageError
 from itertl.model.models import load_tokenizer
 from itertl.model.prompts import EncodedPrompt, encode_prompt
 from itertl.records import Problem, SamplingSettings
-from itertl.sampling.backend import BatchIncomplete, Generation
+from itertl.sampling.backend import Backend, BatchIncomplete, Generation
 from itertl.sampling.batching import SampleRequest
 from itertl.sampling.endpoint import Endpoint
 from itertl.sampling.openai_backend import OpenAIBackend
@@ -207,7 +207,7 @@ class Server:
             self._folder = None
 
 
-class VllmBackend:
+class VllmBackend(Backend):
     """See the module. The server starts with the first batch and ends with ``close``."""
 
     incidental_options = frozenset({"python", "port", "gpu_memory_utilization", "start_timeout_s"})

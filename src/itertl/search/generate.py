@@ -5,18 +5,20 @@ first sample wins. The text can be watched while it is written.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from itertl.config import PromptConfig, Recipe
 from itertl.errors import DataError, UsageError
+from itertl.model.policy import sampled_policy
 from itertl.model.prompts import EncodedPrompt, clean
 from itertl.problems.load import from_config
 from itertl.records import Candidate, Problem, Score, Verdict
 from itertl.sampling.backend import Backend
 from itertl.sampling.batching import plan_batches, plan_requests
-from itertl.sampling.draw import as_candidate, close_backend, open_backend, open_policy
+from itertl.sampling.draw import SamplingJob, as_candidate, open_backend
 from itertl.sandbox.bounds import Bound
 from itertl.scoring.engine import score_items
 from itertl.scoring.item import ScoreItem
@@ -108,22 +110,19 @@ def _draw(
     problems: Sequence[Problem], recipe: Recipe, best_of: int, show: Show | None
 ) -> list[tuple[Problem, Candidate]]:
     """Every sample with its problem, in order."""
-    path, policy = open_policy(recipe)
-    backend = open_backend(path, recipe.sample, recipe.model.trust_remote_code, recipe.model.revision)
-    if show is not None and best_of == len(problems) == 1 and hasattr(backend, "show"):
-        backend.show = show  # type: ignore[attr-defined]
+    job = SamplingJob(problems, sampled_policy(recipe), recipe.sample, derive_seed(recipe.seed, "generate"), best_of)
     by_id = {p.id: p for p in problems}
     wanted = {p.id: (clean(p.header), p.top) for p in problems}
-    prompts = [(p.id, _encode(backend, p, recipe.prompt)) for p in problems]
-    requests = plan_requests(prompts, best_of, derive_seed(recipe.seed, "generate"), wanted)
-    settings = recipe.sample.settings
     found: dict[tuple[str, int], Candidate] = {}
-    try:
+    with closing(open_backend(job.policy, job.config)) as backend:
+        if show is not None and best_of == len(problems) == 1 and backend.can_show:
+            backend.show = show
+        prompts = [(p.id, _encode(backend, p, recipe.prompt)) for p in problems]
+        requests = plan_requests(prompts, best_of, job.seed, wanted)
         for batch in plan_batches(requests, recipe.sample.batch_size):
-            for request, generation in zip(batch, backend(batch, settings), strict=True):
-                found[request.problem_id, request.index] = as_candidate(request, generation, settings, policy)
-    finally:
-        close_backend(backend)
+            for request, generation in zip(batch, backend(batch, job.asked), strict=True):
+                drawn = as_candidate(request, generation, job.asked, job.policy_name)
+                found[request.problem_id, request.index] = drawn
     return [(by_id[r.problem_id], found[r.problem_id, r.index]) for r in requests]
 
 

@@ -54,7 +54,7 @@ def _merged(session: Session, weights: dict[str, Tensor] | None, dtype: str) -> 
     from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
     adapters = get_peft_model_state_dict(session.model, state_dict=weights)
-    fresh = get_peft_model(session.load_base(dtype), session.model.peft_config["default"])
+    fresh = get_peft_model(session.base.load(dtype=dtype, device="cpu"), session.model.peft_config["default"])
     found = set_peft_model_state_dict(fresh, {name: value.cpu() for name, value in adapters.items()})
     assert not found.unexpected_keys, found.unexpected_keys
     return fresh.merge_and_unload()

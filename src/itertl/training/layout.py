@@ -18,7 +18,7 @@ from torch import Tensor
 from itertl.model.attention import NAME
 from itertl.training.collate import collate
 from itertl.training.packing import Piece
-from itertl.training.policy import Policy, base_model, response_logprobs
+from itertl.training.response_model import ResponseModel, base_model, response_logprobs
 
 # Largest difference of a token's log-probability that rounding explains, in nats; and, for types with few digits, the
 # share of what a wrong mask changes that is still taken for rounding.
@@ -40,7 +40,7 @@ class Choice:
         return f"{'packed' if self.packed else 'padded'} rows, {'chunked head' if self.hidden else 'all logits'}"
 
 
-def choose(policy: Policy, *, longest: int, allow_packing: bool = True) -> Choice:
+def choose(policy: ResponseModel, *, longest: int, allow_packing: bool = True) -> Choice:
     """Try the ways and set ``policy`` to the one taken. ``longest``: tokens of the longest prompt with its response."""
     reasons: list[str] = []
     plain: list[Tensor] | None = None
@@ -87,7 +87,7 @@ def _pieces(vocabulary: int) -> list[Piece]:
     return [Piece(0, ids(9), (ids(5), ids(11), ids(3)), (0, 1, 2)), Piece(1, ids(14), (ids(7), ids(1)), (0, 1))]
 
 
-def _measure(policy: Policy, *, packed: bool, hidden: bool) -> list[Tensor]:
+def _measure(policy: ResponseModel, *, packed: bool, hidden: bool) -> list[Tensor]:
     """Token log-probabilities of each response, in order. In evaluation mode, without gradient or autocast."""
     pieces = _pieces(policy.model.get_input_embeddings().num_embeddings)
     rows = (tuple(pieces),) if packed else tuple((part,) for piece in pieces for part in piece.alone())
@@ -97,7 +97,7 @@ def _measure(policy: Policy, *, packed: bool, hidden: bool) -> list[Tensor]:
 
 
 @contextmanager
-def _as(policy: Policy, *, packed: bool, hidden: bool) -> Iterator[None]:
+def _as(policy: ResponseModel, *, packed: bool, hidden: bool) -> Iterator[None]:
     before = policy.packed, policy.hidden, policy.training
     policy.packed, policy.hidden = packed, hidden
     policy.eval()
@@ -108,7 +108,7 @@ def _as(policy: Policy, *, packed: bool, hidden: bool) -> Iterator[None]:
         policy.train(before[2])
 
 
-def _differs(policy: Policy, plain: Sequence[Tensor], *, packed: bool, hidden: bool) -> str | None:
+def _differs(policy: ResponseModel, plain: Sequence[Tensor], *, packed: bool, hidden: bool) -> str | None:
     """Why this way is not the plain one; None where they agree."""
     found = _attempt(lambda: _measure(policy, packed=packed, hidden=hidden))
     if isinstance(found, str):
@@ -126,7 +126,7 @@ def _differs(policy: Policy, plain: Sequence[Tensor], *, packed: bool, hidden: b
     return None
 
 
-def _measure_leaking(policy: Policy, *, hidden: bool) -> list[Tensor]:
+def _measure_leaking(policy: ResponseModel, *, hidden: bool) -> list[Tensor]:
     """What packing without the mask would give: one long response after the prompt, cut into the same parts."""
     pieces = _pieces(policy.model.get_input_embeddings().num_embeddings)
     joined = [Piece(p.group, p.prompt_ids, (tuple(t for r in p.responses for t in r),), (0,)) for p in pieces]

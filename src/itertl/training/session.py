@@ -21,18 +21,16 @@ from torch import Tensor
 from itertl.config import TrainConfig
 from itertl.errors import RecipeError, UsageError
 from itertl.model import attention
-from itertl.model.models import has_fast_bf16, load_model
+from itertl.model.models import has_fast_bf16
+from itertl.model.policy import Policy
 from itertl.training import layout
 from itertl.training.collate import collate
 from itertl.training.packing import Layout, Piece, missing, plan_shares
-from itertl.training.policy import Policy, response_logprobs
+from itertl.training.response_model import ResponseModel, response_logprobs
 from itertl.work.seeds import derive_seed
 
 _CPU_TOKENS, _GPU_TOKENS = 2048, 16384  # a micro-batch, where the recipe leaves it open
 _DENSE_ROW = 1024  # longer rows of several groups would spend more on masked attention than they save
-
-
-LoadBase = Callable[[str], Any]  # the untouched model in a dtype, on the CPU: what adapters are merged into
 
 
 @dataclass(slots=True)
@@ -40,10 +38,10 @@ class Loaded:
     """A policy before it is prepared: what the data must fit is known, how it will be fed is not."""
 
     accelerator: Any
-    policy: Policy
+    policy: ResponseModel
     context: int | None  # longest sequence that the model takes, where it says so
     vocabulary: int
-    load_base: LoadBase
+    base: Policy  # what adapters are merged into
 
     @property
     def is_sharded(self) -> bool:
@@ -62,11 +60,11 @@ class Session:
     """What the loop works on."""
 
     accelerator: Any
-    policy: Any  # a ``Policy``, prepared
+    policy: Any  # a ``ResponseModel``, prepared
     optimizer: Any  # prepared
     parameters: list[Any]  # those that are trained
     layout: Layout
-    load_base: LoadBase
+    base: Policy  # what adapters are merged into
     say: Callable[[object], None]
 
     @property
@@ -197,25 +195,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
 
 
-def load_policy(
-    path: str | Path, config: TrainConfig, *, dtype: str = "float32", seed: int = 0, tracking_dir: Path | None = None,
-    trust_remote_code: bool = False, revision: str | None = None,
-) -> Loaded:  # fmt: skip
+def load_policy(policy: Policy, config: TrainConfig, *, seed: int = 0, tracking_dir: Path | None = None) -> Loaded:
     """Load the policy, with its adapters. Raises RecipeError or UsageError for what this machine or loop cannot do."""
     accelerator = _accelerator(config, tracking_dir)
     _refuse_unsupported(accelerator, config)
     quantize = config.lora.quantize if config.lora else None
-
-    def load_base(dtype: str, device: str = "cpu", quantize: str | None = None) -> Any:
-        return load_model(
-            path, dtype=dtype, device=device, trust_remote_code=trust_remote_code, revision=revision, quantize=quantize
-        )
-
     # float32 master weights: steps of 1e-5 would be lost in bfloat16. Frozen weights take no steps, but FSDP wants one type.
-    model: Any = load_base(
-        dtype if config.lora and not _is_sharded(accelerator) else "float32",
-        str(accelerator.device) if quantize else "cpu",  # else the accelerator moves it, each process to its own device
-        quantize,
+    model: Any = policy.load(
+        dtype=policy.dtype if config.lora and not _is_sharded(accelerator) else "float32",
+        device=str(accelerator.device) if quantize else "cpu",  # else the accelerator moves it, each process to its own
+        quantize=quantize,
     )
     _choose_attention(model, config)
     context = getattr(model.config, "max_position_embeddings", None)
@@ -224,7 +213,7 @@ def load_policy(
         _checkpoint_activations(model)
     if config.lora:
         model = _with_adapters(model, config, seed)
-    return Loaded(accelerator, Policy(model, attention=config.attention), context, vocabulary, load_base)
+    return Loaded(accelerator, ResponseModel(model, attention=config.attention), context, vocabulary, policy)
 
 
 def _choose_attention(model: Any, config: TrainConfig) -> None:
@@ -262,7 +251,7 @@ def open_session(loaded: Loaded, config: TrainConfig, *, longest: int, say: Call
     budget = token_budget(config)
     row = budget if config.attention == "flex" else min(budget, _DENSE_ROW)
     found = Layout(choice.packed, row, budget, _multiple(config))
-    return Session(accelerator, prepared, optimizer, parameters, found, loaded.load_base, say)
+    return Session(accelerator, prepared, optimizer, parameters, found, loaded.base, say)
 
 
 def _multiple(config: TrainConfig) -> int:

@@ -22,7 +22,7 @@ from itertl.training.collate import collate
 from itertl.training.methods import Method
 from itertl.training.objective import Sums, by_group, group_loss
 from itertl.training.packing import MicroBatch, Piece, Work, missing, plan, plan_shares
-from itertl.training.policy import response_logprobs
+from itertl.training.response_model import response_logprobs
 from itertl.training.schedule import PlannedStep
 from itertl.training.session import Session, is_out_of_memory
 from itertl.work.seeds import derive_seed

@@ -1,4 +1,4 @@
-"""The training loop of one round; ``stage.train`` is its door.
+"""The training loop of one round: scored candidates in, an ordinary checkpoint and an account of it out.
 
 Everything that happens in a step follows from the recipe, the seed and the step's number, so an interrupted round goes
 on from its saved state and ends in the bytes of an undisturbed one (on a CPU with as many threads).
@@ -14,18 +14,17 @@ from typing import Any
 import torch
 
 from itertl.errors import DataError, TrainingDiverged
-from itertl.model.models import load_tokenizer, policy_id
-from itertl.progress import Tracker
+from itertl.progress import QUIET, Reporter, Tracker
 from itertl.records import TrainStep, content_hash
 from itertl.runs import storage
 from itertl.training.batches import Group, GroupSet, build_groups
 from itertl.training.checkpoint import discard_staged, save_checkpoint
 from itertl.training.objective import Sums, by_group
 from itertl.training.packing import Piece
-from itertl.training.schedule import num_steps, plan_steps
+from itertl.training.round import TrainingJob, TrainResult
+from itertl.training.schedule import PlannedStep, num_steps, plan_steps
 from itertl.training.session import Loaded, Session, close_session, load_policy, open_session, resolve_precision
 from itertl.training.shift import Shift, sampled_pieces, sequence_logprobs, shift
-from itertl.training.stage import StageTracker, TrainInputs, TrainResult
 from itertl.training.state import Progress, load_initial, remove_state, restore_state, save_initial, save_state
 from itertl.training.step import Initial, finite_gradients, log_row
 from itertl.work import faults
@@ -35,7 +34,7 @@ from itertl.work import faults
 class Round:
     """One round of training while it runs."""
 
-    inputs: TrainInputs
+    job: TrainingJob
     session: Session
     tokenizer: Any
     groups: GroupSet
@@ -50,47 +49,49 @@ class Round:
     def save(self) -> None:
         budget = self.session.layout.budget
         self.progress.budget = budget if budget != self.full_budget else None
-        save_state(self.session.accelerator, self.inputs.state, self.digest, self.progress)
+        save_state(self.session.accelerator, self.job.state, self.digest, self.progress)
         self.saved_at = time.monotonic()
 
 
-def run(inputs: TrainInputs, stage: StageTracker, say: Callable[[object], None]) -> TrainResult:
-    """See ``stage.train``."""
-    discard_staged(inputs.out)
-    loaded = load_policy(
-        inputs.model, inputs.config, dtype=inputs.dtype, seed=inputs.seed, tracking_dir=inputs.tracking_dir,
-        trust_remote_code=inputs.trust_remote_code, revision=inputs.revision,
-    )  # fmt: skip
-    current = _begin(inputs, loaded, say)
+def train(job: TrainingJob, reporter: Reporter = QUIET) -> TrainResult:
+    """Train the policy on the groups made of the job's candidates and problems; go on where an earlier call was stopped.
+
+    Training itself keeps float32 weights (with LoRA the frozen ones have the policy's dtype).
+
+    Raises:
+        DataError: nothing to train on, or candidates that do not belong to the problems or to this model.
+        TrainingDiverged: loss or gradient is not finite; ``job.state`` then holds the weights before that step.
+        KeyboardInterrupt: passed on after the state was saved.
+    """
+    discard_staged(job.out)
+    loaded = load_policy(job.policy, job.config, seed=job.seed, tracking_dir=job.tracking_dir)
+    current = _begin(job, loaded, reporter.say)
     try:
-        _restore(current, say)
-        _loop(current, stage)
+        _restore(current, reporter.say)
+        _loop(current, reporter)
         return _finish(current)
     finally:
         close_session(current.session)
 
 
-def _begin(inputs: TrainInputs, loaded: Loaded, say: Callable[[object], None]) -> Round:
+def _begin(job: TrainingJob, loaded: Loaded, say: Callable[[object], None]) -> Round:
     """Groups, measured samples, and the prepared policy."""
-    loading = {"trust_remote_code": inputs.trust_remote_code, "revision": inputs.revision}
-    tokenizer = load_tokenizer(inputs.model, **loading)  # type: ignore[arg-type]
-    config = inputs.config
+    tokenizer = job.policy.tokenizer()
+    config = job.config
     if loaded.context is not None:
         config = config.model_copy(update={"max_length": min(config.max_length, loaded.context)})
     groups = build_groups(
-        inputs.scored, inputs.problems, tokenizer,
-        prompt=inputs.prompt, score=inputs.score, train=config, method=inputs.method,
+        job.scored, job.problems, tokenizer,
+        prompt=job.policy.prompt, score=job.score, train=config, method=job.method,
     )  # fmt: skip
     _report_counts(groups, config.max_length, say)
     samples = sampled_pieces(
-        inputs.scored, inputs.problems, tokenizer, prompt=inputs.prompt, train=config, num_problems=inputs.kl_problems
+        job.scored, job.problems, tokenizer, prompt=job.policy.prompt, train=config, num_problems=job.kl_problems
     )
     _check_ids(groups.groups, samples, loaded.vocabulary)
-    digest = _digest(inputs, groups, samples, loaded.state_layout)
+    digest = _digest(job, groups, samples, loaded.state_layout)
     session = open_session(loaded, config, longest=_longest(groups.groups, samples), say=say)
-    return Round(
-        inputs, session, tokenizer, groups, samples, digest, Progress(), time.monotonic(), session.layout.budget
-    )
+    return Round(job, session, tokenizer, groups, samples, digest, Progress(), time.monotonic(), session.layout.budget)
 
 
 def _longest(groups: Sequence[Group], samples: Sequence[Piece]) -> int:
@@ -102,8 +103,8 @@ def _longest(groups: Sequence[Group], samples: Sequence[Piece]) -> int:
 
 def _restore(current: Round, say: Callable[[object], None]) -> None:
     """The state of an earlier call where there is one; else what is measured before the first step."""
-    inputs, session = current.inputs, current.session
-    restored = restore_state(session.accelerator, inputs.state, current.digest)
+    job, session = current.job, current.session
+    restored = restore_state(session.accelerator, job.state, current.digest)
     if restored is not None:
         current.progress = restored
         say(f"training goes on after step {restored.step}")
@@ -116,14 +117,14 @@ def _restore(current: Round, say: Callable[[object], None]) -> None:
 
 def _initial_logprobs(current: Round, *, is_first: bool) -> Initial | None:
     """What the policy that the round began with says of every response that is trained on: computed once and stored."""
-    inputs, session, groups = current.inputs, current.session, current.groups.groups
-    if not inputs.method.needs_initial:
+    job, session, groups = current.job, current.session, current.groups.groups
+    if not job.method.needs_initial:
         return None
     if not is_first:
-        return by_group(load_initial(inputs.state, current.digest), range(len(groups)))
-    pieces = [piece for number, group in enumerate(groups) if (piece := group.piece(number, inputs.method)) is not None]
+        return by_group(load_initial(job.state, current.digest), range(len(groups)))
+    pieces = [piece for number, group in enumerate(groups) if (piece := group.piece(number, job.method)) is not None]
     table = session.logprobs(pieces)
-    save_initial(session.accelerator, inputs.state, current.digest, table)
+    save_initial(session.accelerator, job.state, current.digest, table)
     return by_group(table, range(len(groups)))
 
 
@@ -154,28 +155,38 @@ def _check_ids(groups: Sequence[Group], samples: Sequence[Piece], vocabulary: in
         raise DataError(f"a candidate holds a token id outside the model's vocabulary of {vocabulary}; sample again")
 
 
-def _digest(inputs: TrainInputs, groups: GroupSet, samples: Sequence[Piece], state_layout: str) -> str:
+def _digest(job: TrainingJob, groups: GroupSet, samples: Sequence[Piece], state_layout: str) -> str:
     """Hash of all that a saved state depends on."""
-    config = inputs.config.model_dump(mode="json", exclude={"save_every_steps", "save_every_seconds"})
-    config["precision"] = resolve_precision(inputs.config)  # a state of another processor's precision is begun again
+    config = job.config.model_dump(mode="json", exclude={"save_every_steps", "save_every_seconds"})
+    config["precision"] = resolve_precision(job.config)  # a state of another processor's precision is begun again
     rows = content_hash([[piece.prompt_ids, piece.responses] for piece in samples])
-    policy = policy_id(inputs.model, revision=inputs.revision)
-    method = dataclasses.asdict(inputs.method)
+    method = dataclasses.asdict(job.method)
     return content_hash(
-        [config, method, groups.digest, rows, policy, inputs.seed, inputs.dtype, state_layout, torch.__version__], 64
+        [
+            config,
+            method,
+            groups.digest,
+            rows,
+            job.policy.digest,
+            job.seed,
+            job.policy.dtype,
+            state_layout,
+            torch.__version__,
+        ],
+        64,
     )
 
 
-def _loop(current: Round, stage: StageTracker) -> None:
+def _loop(current: Round, reporter: Reporter) -> None:
     """All steps that are still to do."""
-    inputs, progress, groups = current.inputs, current.progress, current.groups.groups
-    steps = list(plan_steps(len(groups), inputs.config, inputs.seed, after=progress.step))
-    total = inputs.config.epochs * len(groups)
-    partial = inputs.log.with_name(inputs.log.name + ".partial")
+    job, progress, groups = current.job, current.progress, current.groups.groups
+    steps = list(plan_steps(len(groups), job.config, job.seed, after=progress.step))
+    total = job.config.epochs * len(groups)
+    partial = job.log.with_name(job.log.name + ".partial")
     is_main = current.session.accelerator.is_main_process
     if is_main:
         storage.write_records(partial, progress.rows)  # steps after the saved state are done again
-    with stage(total, total - sum(len(step.indices) for step in steps)) as tracker:
+    with reporter.stage(job.label, total, total - sum(len(step.indices) for step in steps)) as tracker:
         try:
             for planned in steps:
                 row = _step(current, planned, tracker)
@@ -194,14 +205,14 @@ def _loop(current: Round, stage: StageTracker) -> None:
             raise
 
 
-def _step(current: Round, planned: Any, tracker: Tracker) -> TrainStep:
-    session, inputs, progress = current.session, current.inputs, current.progress
+def _step(current: Round, planned: PlannedStep, tracker: Tracker) -> TrainStep:
+    session, job, progress = current.session, current.job, current.progress
     processes = session.accelerator.num_processes
     note = f"loss {progress.rows[-1].loss:.3f}" if progress.rows else ""
     for group in session.optimizer.param_groups:
         group["lr"] = planned.learning_rate
     found = finite_gradients(
-        session, planned, current.groups.groups, inputs.config, inputs.method, inputs.seed,
+        session, planned, current.groups.groups, job.config, job.method, job.seed,
         lambda done: tracker.advance(done * processes, note), current.initial,
     )  # fmt: skip
     row = log_row(planned, found)
@@ -217,7 +228,7 @@ def _step(current: Round, planned: Any, tracker: Tracker) -> TrainStep:
 
 
 def _save_if_due(current: Round, *, is_last: bool) -> None:
-    config, accelerator = current.inputs.config, current.session.accelerator
+    config, accelerator = current.job.config, current.session.accelerator
     due = bool(config.save_every_steps) and current.progress.step % config.save_every_steps == 0
     is_late = time.monotonic() - current.saved_at >= config.save_every_seconds
     if accelerator.num_processes > 1:  # one clock decides for all
@@ -229,7 +240,7 @@ def _save_if_due(current: Round, *, is_last: bool) -> None:
 
 def _finish(current: Round) -> TrainResult:
     """Measure the new policy, write the checkpoint and the log, forget the state."""
-    inputs, session, progress = current.inputs, current.session, current.progress
+    job, session, progress = current.job, current.session, current.progress
     new = sequence_logprobs(session, current.samples)
     if not all(bool(torch.isfinite(p).all()) for p in session.parameters) or not all(map(math.isfinite, new)):
         raise TrainingDiverged(
@@ -238,22 +249,22 @@ def _finish(current: Round) -> TrainResult:
         )
     result = _result(current, shift(current.samples, progress.old_logp, new))
     form = (
-        inputs.prompt
-        if any(p.header.strip() for p in inputs.problems)
-        else inputs.prompt.model_copy(update={"header": "omit"})
+        job.policy.prompt
+        if any(p.header.strip() for p in job.problems)
+        else job.policy.prompt.model_copy(update={"header": "omit"})
     )
-    save_checkpoint(session, current.tokenizer, inputs.out, dtype=inputs.dtype, prompt=form)
+    save_checkpoint(session, current.tokenizer, job.out, dtype=job.policy.dtype, prompt=form)
     if session.accelerator.is_main_process:
-        storage.write_records(inputs.log, progress.rows)
-        inputs.log.with_name(inputs.log.name + ".partial").unlink(missing_ok=True)
-        remove_state(inputs.state)
+        storage.write_records(job.log, progress.rows)
+        job.log.with_name(job.log.name + ".partial").unlink(missing_ok=True)
+        remove_state(job.state)
     session.accelerator.wait_for_everyone()
     return result
 
 
 def _result(current: Round, moved: Shift) -> TrainResult:
-    inputs, groups = current.inputs, current.groups
-    counts, method, config = groups.counts, inputs.method, inputs.config
+    job, groups = current.job, current.groups
+    counts, method, config = groups.counts, job.method, job.config
     per_epoch = math.ceil(len(groups.groups) / config.groups_per_step)
     last = current.progress.rows[-per_epoch:] if config.epochs else []
     sums = Sums()

@@ -20,7 +20,7 @@ HEAD_CHUNK = 128  # positions at a time on a CPU; 25 MB of float32 logits at a v
 _GPU_LOGITS = 2**27  # on a GPU, 0.5 GB of them: small products would leave it idle
 
 
-class Policy(nn.Module):
+class ResponseModel(nn.Module):
     """Wraps a causal language model (perhaps with adapters). ``packed`` and ``hidden`` say which way it goes.
 
     It is this module that accelerate prepares, so that its forward is the one that DDP, FSDP and autocast see.

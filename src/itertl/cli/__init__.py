@@ -1,0 +1,6 @@
+"""The command line. Each command parses, calls one function of the package, and prints; imports are made when needed."""
+
+from itertl.cli import data, evaluate, model, run, stages
+from itertl.cli.app import app, main
+
+__all__ = ["app", "data", "evaluate", "main", "model", "run", "stages"]

@@ -1,0 +1,122 @@
+"""The ``itertl`` command: starting it, and how it ends.
+
+Exit status: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted. ``--json`` prints one object on stdout.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from itertl import __version__
+from itertl.errors import Interrupted, ItertlError
+from itertl.progress import interrupt, is_interrupted
+
+app = typer.Typer(
+    name="itertl",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Iterative fine-tuning of language models for RTL code.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Instruction/reference pairs: import, look at, generate, audit.")
+app.add_typer(data_app, name="data")
+
+
+def main() -> None:
+    """Entry point of the ``itertl`` command."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # of a job in the background
+            signal.signal(number, interrupt)
+    _quiet_libraries()
+    try:
+        status = app(standalone_mode=False)  # gives back the status of a typer.Exit instead of raising it
+        sys.stdout.flush()  # a full disk is told here, not by the interpreter when it ends
+        if status == Interrupted.exit_status:  # which is how the library tells of Ctrl-C
+            raise KeyboardInterrupt
+        sys.exit(status if isinstance(status, int) else 0)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (Exception, KeyboardInterrupt) as error:
+        _end(KeyboardInterrupt() if is_interrupted() else error)
+
+
+def _end(error: BaseException) -> None:
+    """Tell what ended the command, in one line, and end with its status; a fault of ours is raised."""
+    usage: Callable[[], str] | None = getattr(
+        error, "format_message", None
+    )  # a usage error of the command-line library
+    if isinstance(error, ItertlError):
+        _fail(str(error), error.exit_status)
+    elif isinstance(error, KeyboardInterrupt):
+        _fail("interrupted; the same command goes on where it stopped", Interrupted.exit_status)
+    elif isinstance(error, typer.Abort):
+        _fail("aborted", 1)
+    elif isinstance(error, BrokenPipeError):
+        _close_stdout()
+        sys.exit(1)
+    elif isinstance(error, OSError):  # ordinary trouble with a path; ours are WriteFailed and DataError
+        _fail(
+            f"{error.filename or 'standard output'}: {error.strerror or error}; check the path, its permissions and the space left",
+            1,
+        )
+    elif usage is not None and usage():
+        _fail(usage().replace("\n", " "), 2)
+    elif usage is not None:  # no command: its help is on the screen
+        sys.exit(2)
+    raise error
+
+
+def _quiet_libraries() -> None:
+    """A terminal shows our lines, not the remarks of libraries, also from processes that are started later. What the user sets stays."""
+    for name, value in {
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    if not sys.warnoptions:
+        for library in (
+            "transformers",
+            "torch",
+            "peft",
+            "accelerate",
+            "huggingface_hub",
+            "gguf",
+            "safetensors",
+            "datasets",
+            "deepspeed",
+        ):
+            warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
+
+
+def _fail(message: str, status: int) -> None:
+    with contextlib.suppress(OSError):
+        print(f"itertl: {message}", file=sys.stderr)
+    try:
+        if "--json" in sys.argv:
+            print(json.dumps({"error": message, "exit_status": status}, ensure_ascii=False))
+        sys.stdout.flush()
+    except OSError:
+        _close_stdout()
+    sys.exit(status)
+
+
+def _close_stdout() -> None:
+    """The reader is gone, or its disk is full; nothing may write to it at exit."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(f"itertl {__version__}")
+        raise typer.Exit

@@ -1,0 +1,170 @@
+"""``itertl eval``, ``compare`` and ``self-test``."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from itertl.cli.app import app
+from itertl.cli.options import (
+    BaseUrl,
+    Benchmark,
+    Data,
+    Force,
+    Json,
+    ModelOption,
+    Overrides,
+    RecipeOption,
+    RequireSandbox,
+    Rule,
+    Shots,
+    Workers,
+    as_override,
+    print_json,
+    recipe_of,
+    require_sandbox_level,
+    show,
+    warn,
+)
+from itertl.config import EvalConfig, Recipe
+from itertl.errors import UsageError
+from itertl.progress import Reporter
+
+
+@app.command("eval")
+def evaluate(
+    samples: Annotated[
+        Path | None, typer.Argument(help="Stored completions, one {task_id, completion[, full_module]} a line.")
+    ] = None,
+    overrides: Overrides = None,
+    benchmark: Benchmark = "synth-heldout",
+    data: Data = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for results.jsonl.")] = None,
+    model: ModelOption = None,
+    base_url: BaseUrl = None,
+    rule: Rule = "default",
+    temperature: Annotated[
+        list[float] | None, typer.Option("--temperature", help="With --model; may be given several times.")
+    ] = None,
+    num_samples: Annotated[
+        int | None,
+        typer.Option("--num-samples", min=1, help="With --model: samples a problem where T > 0; default: 1."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="With --model: the first so many problems.")
+    ] = None,
+    shots: Shots = 0,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-new-tokens", min=1, help="With --model; default: 512, or what sample.max_new_tokens=N says."
+        ),
+    ] = None,
+    recipe: RecipeOption = None,
+    workers: Workers = 0,
+    require_sandbox: RequireSandbox = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Judge stored completions, or sample a model and judge it."""
+    from itertl.evaluation import benchmarks, terminal
+    from itertl.runs import outputs
+
+    if model is not None and (moved := as_override(samples, overrides)):
+        samples, overrides = None, moved
+    if (samples is None) == (model is None):
+        raise UsageError("give one of SAMPLES.jsonl and --model PATH (two results: itertl compare A B)")
+    if model is None and (overrides or base_url):
+        raise UsageError(
+            f"{(overrides or ['--base-url'])[0]}: overrides and --base-url go with --model; nothing is sampled here"
+        )
+    require_sandbox_level(require_sandbox)
+    reporter = Reporter(quiet=as_json)
+    if samples is not None:
+        from itertl.evaluation.files import RESULTS, eval_file
+        from itertl.model.models import cache_folder
+
+        guard = outputs.writing("eval", files=[out / RESULTS] if out else [], inputs=[samples, data], force=force)
+        with guard, reporter.stage("judge", 0) as tracker:
+            result = eval_file(
+                samples, benchmark, data=data, out=out, rule=rule, num_workers=workers, cache=cache_folder(),
+                shots=shots, tracker=tracker,
+            )  # fmt: skip
+    else:
+        from itertl.loop import jobs
+        from itertl.model.prompt_form import with_form
+        from itertl.sampling.lengths import settled
+
+        asked = recipe_of(recipe, overrides or [], model, base_url)
+        settings = settled(with_form(asked, warn), lambda: ())
+        by_hand = {override.partition("=")[0] for override in overrides or []}  # a recipe's own are for training
+        config = EvalConfig(
+            benchmark=benchmark, data=str(data) if data else None, limit=limit, rule=rule, top_p=settings.sample.top_p,
+            temperatures=tuple(temperature or [_by_hand(settings, by_hand, "temperature", 0.0)]),
+            num_samples=num_samples or _by_hand(settings, by_hand, "num_candidates", 1),
+            max_new_tokens=max_new_tokens or _by_hand(settings, by_hand, "max_new_tokens", 512),
+        )  # fmt: skip
+        bench, folder = benchmarks.load(benchmark, data, limit=limit, shots=shots), out or Path("eval")
+        files = [folder / f"{kind}-{bench.name}.jsonl" for kind in ("samples", "eval")]
+        with outputs.writing("eval", files=files, inputs=[data], force=force):
+            folder.mkdir(parents=True, exist_ok=True)
+            result = jobs.evaluate(settings, bench, config, folder, reporter=reporter)
+    if as_json:
+        print_json(result)
+        return
+    for note in result.get("notes", []):
+        warn(note)
+    show(terminal.show_account(result))
+    if where := result.get("results") or result.get("out"):
+        print(f"results  {where}")
+
+
+def _by_hand(recipe: Recipe, keys: set[str], key: str, otherwise: Any) -> Any:
+    """``sample.KEY`` where it is given on the command line."""
+    return getattr(recipe.sample, key) if f"sample.{key}" in keys else otherwise
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A result file, or a folder that holds one.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another one, of the same benchmark.")],
+    temperature: Annotated[
+        list[float] | None, typer.Option("--temperature", help="Only rows of this; may be given several times.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two results problem by problem: the difference with its interval and p-value."""
+    from itertl.evaluation import terminal
+    from itertl.evaluation.compare import compare as compare_results
+    from itertl.evaluation.compare import read_results
+
+    found = compare_results(read_results(a, temperature), read_results(b, temperature))
+    print_json(found.to_json()) if as_json else show(terminal.show_comparison(found))
+
+
+@app.command("self-test")
+def self_test(
+    benchmark: Annotated[str, typer.Argument(metavar="BENCH", help="Benchmark's name, see docs/evaluation.md.")],
+    data: Data = None,
+    rule: Rule = "default",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first so many problems.")] = None,
+    shots: Shots = 0,
+    workers: Workers = 0,
+    require_sandbox: RequireSandbox = None,
+    as_json: Json = False,
+) -> None:
+    """Check a benchmark on this machine: its references pass, and broken ones fail."""
+    from itertl.evaluation import benchmarks, mutants, terminal
+    from itertl.evaluation.fingerprint import fingerprint
+
+    require_sandbox_level(require_sandbox)
+    bench, simulator = benchmarks.load(benchmark, data, limit=limit, shots=shots), fingerprint()
+    with Reporter(quiet=as_json).stage(f"self-test {bench.name}", 0) as tracker:
+        found = mutants.self_test(bench, rule=rule, num_workers=workers, tracker=tracker)
+    if as_json:
+        print_json({**found.to_json(), "fingerprint": dataclasses.asdict(simulator)})
+    else:
+        show(terminal.show_self_test(found, simulator))
+    if found.broken:
+        raise typer.Exit(1)

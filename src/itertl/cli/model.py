@@ -1,0 +1,163 @@
+"""A model at work and for others: ``itertl generate`` and ``export``; ``itertl doctor``."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from itertl.cli.app import app
+from itertl.cli.options import (
+    BaseUrl,
+    Force,
+    Json,
+    ModelOption,
+    Overrides,
+    RecipeOption,
+    as_override,
+    print_json,
+    printable,
+    recipe_of,
+    show,
+    warn,
+)
+from itertl.config import Recipe
+from itertl.runs import storage
+
+
+@app.command()
+def generate(
+    instruction: Annotated[str | None, typer.Argument(help="What the module is to do; or use --file.")] = None,
+    overrides: Overrides = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", help="A text file with one instruction, or problems that `data import` understands."),
+    ] = None,
+    header: Annotated[str, typer.Option("--header", help="Module header that the code is to have.")] = "",
+    best_of: Annotated[int, typer.Option("--best-of", min=1, help="Samples, of which the scorer's best is taken.")] = 1,
+    scorer: Annotated[
+        str, typer.Option("--scorer", help="What ranks them: icarus, syntax, or your module:function.")
+    ] = "icarus",
+    out: Annotated[Path | None, typer.Option("--out", help="Write JSON lines here, one for each problem.")] = None,
+    model: ModelOption = None,
+    base_url: BaseUrl = None,
+    recipe: RecipeOption = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Verilog for an instruction: the text as it is written on stderr, the code on stdout; status 1 where an answer holds none."""
+    from itertl.runs import outputs
+
+    if file is not None and (moved := as_override(instruction, overrides)):
+        instruction, overrides = None, moved
+    settings = recipe_of(recipe, overrides or [], model, base_url)
+    with outputs.writing("generate", files=[out] if out else [], inputs=[file], force=force):
+        found = _generate(settings, instruction, file, header, best_of=best_of, scorer=scorer, out=out, quiet=as_json)
+    if as_json:
+        print_json({"results": found})
+    elif out is None:
+        code = "\n".join(row["code"] for row in found if row["code"])
+        print(printable(code) if sys.stdout.isatty() else code)
+    if not all(row["code"] for row in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(help="Run folder, checkpoint folder, or folder with a peft adapter.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write: weights, tokenizer, model card.")],
+    gguf: Annotated[
+        str | None,
+        typer.Option(
+            "--gguf",
+            metavar="TYPE",
+            help="Also one GGUF file for llama.cpp, loaded back and checked: f32, f16, bf16 or q8_0.",
+        ),
+    ] = None,
+    iteration: Annotated[
+        str | None,
+        typer.Option(
+            "--iteration",
+            metavar="N",
+            help="Of a run: a number as in the report (1 is iter-00), best, or last; default: what the recipe selects, else last.",
+        ),
+    ] = None,
+    push: Annotated[
+        str | None, typer.Option("--push", metavar="NAME", help="Upload to this repository of the Hugging Face hub.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="With --push: a private repository.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a folder that no export wrote, or that was altered.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """A trained model for others to use: checkpoint, model card, GGUF file, hub repository."""
+    from itertl.export.bundle import export as export_model
+    from itertl.runs import outputs
+
+    outputs.check_place(out)
+    done = export_model(source, out, iteration=iteration, kind=gguf, push_to=push, private=private, force=force)
+    print_json(done.to_json()) if as_json else print(done.render())
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What is installed, which versions, what works, how to get what is missing."""
+    from itertl.doctor import doctor as checks
+
+    found = checks.examine()
+    if as_json:
+        print_json(checks.to_json(found))
+    else:
+        show(checks.render(found))
+    if any(c.status in ("missing", "broken") for c in found):
+        raise typer.Exit(1)
+
+
+def _generate(
+    recipe: Recipe,
+    instruction: str | None,
+    file: Path | None,
+    header: str,
+    *,
+    best_of: int,
+    scorer: str,
+    out: Path | None,
+    quiet: bool,
+) -> list[dict[str, Any]]:
+    """Draw, rank and write; says on stderr what is written, how it scores, and where there is no code."""
+    from itertl.model.prompt_form import with_form
+    from itertl.sampling.lengths import settled
+    from itertl.search import generate as generation
+
+    problems = generation.problems_of(instruction, file, header, recipe)
+    recipe = settled(with_form(recipe, warn), lambda: ())
+    if recipe.prompt.header == "prefill" and not all(p.header.strip() for p in problems):
+        warn("note: answers of this model go on from the module's header; give it by --header, and they are better")
+    tell = None if quiet else lambda text: print(printable(text), end="", file=sys.stderr, flush=True)
+    ranked = generation.generate(problems, recipe, best_of=best_of, scorer=scorer, show=tell)
+    rows = [item.to_json() for item in ranked]
+    if out is not None:
+        storage.write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    for row in rows if not quiet else []:
+        of = f", best of {best_of}" if best_of > 1 else ""
+        detail = f": {row['detail'].splitlines()[0]}" if row["detail"] else ""
+        print(f"\n{row['scorer']}: {row['verdict']}{detail} ({row['finish_reason']}{of})", file=sys.stderr)
+    without = [(row, problem) for row, problem in zip(rows, problems, strict=True) if not row["code"]]
+    if without:
+        which = "the answer holds" if len(rows) == 1 else f"{len(without)} of {len(rows)} answers hold"
+        fixes = (
+            ["raise sample.max_new_tokens"]
+            if all(row["finish_reason"] == "length" for row, _ in without)
+            else ["draw more by --best-of"]
+        )
+        fixes += (
+            ["give the module's header by --header"]
+            if not any(problem.header.strip() for _, problem in without)
+            else []
+        )
+        warn(
+            f"no code: {which} no Verilog module; {', '.join(fixes)}, or check that the model is asked as it was trained (prompt.*)"
+        )
+    return rows

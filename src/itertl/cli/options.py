@@ -1,0 +1,130 @@
+"""Options that several commands take, and what commands print with."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from itertl.config import Recipe, build_recipe, load_recipe, parse_yaml
+from itertl.errors import UsageError
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Override keys of the recipe, for example train.learning_rate=1e-4."),
+]
+RecipeOption = Annotated[
+    Path | None, typer.Option("--recipe", help="Recipe to take settings from; default: every default.")
+]
+Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="Alias, folder, .gguf file, hub name, or openai:NAME for what an endpoint serves."),
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--base-url", metavar="URL", help="With --model openai:NAME: the endpoint, up to /v1; default: OpenAI's own."
+    ),
+]
+Benchmark = Annotated[str, typer.Option("--benchmark", help="Benchmark's name, see docs/evaluation.md.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="The benchmark's files: a clone of its repository, or a JSONL.")
+]
+RequireSandbox = Annotated[
+    str | None,
+    typer.Option(
+        "--require-sandbox",
+        metavar="LEVEL",
+        help="Refuse to work at a weaker level than rlimits, landlock or bubblewrap.",
+    ),
+]
+KeepGoing = Annotated[
+    bool,
+    typer.Option(
+        "--keep-going", help="Leave out candidates on which a scorer of your own raises, instead of stopping."
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Write over what is there, whoever made it.")]
+Rule = Annotated[
+    str,
+    typer.Option(
+        "--rule",
+        help="Verdict rule: default (the benchmark's own), strict, upstream to compare with published numbers, or your module:function.",
+    ),
+]
+Shots = Annotated[
+    int,
+    typer.Option("--shots", min=0, help="In-context examples before each question, for benchmarks that have them."),
+]
+Workers = Annotated[int, typer.Option("--workers", min=0, help="Worker processes; 0: one for each core.")]
+
+
+def show(table: Any) -> None:
+    """A rich table on stdout."""
+    from rich.console import Console
+
+    Console().print(table)
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def require_sandbox_level(level: str | None) -> None:
+    """Raise ToolMissing where this machine cannot reach ``level``, UsageError where there is no such level."""
+    if level is None:
+        return
+    from itertl.sandbox import sandbox
+
+    if level not in sandbox.LEVELS:
+        raise UsageError(f"--require-sandbox {level!r}: give one of {', '.join(sandbox.LEVELS)}")
+    sandbox.require(level)
+
+
+def recipe_of(path: Path | None, overrides: list[str], model: str | None, base_url: str | None = None) -> Recipe:
+    """The recipe with what the options say of the model; ``openai:NAME`` is asked at its endpoint."""
+    from itertl.model.models import API
+
+    given = list(overrides)
+    if model is not None:
+        given.append(f"model.path={json.dumps(model)}")
+    if model is not None and model.startswith(API):
+        given = ["sample.backend=openai", f"sample.options.served_model={json.dumps(model.removeprefix(API))}", *given]
+    if base_url is not None:
+        given.append(f"sample.options.base_url={json.dumps(base_url)}")
+    recipe = build_recipe({}, given) if path is None else load_recipe(path, given)
+    if base_url is not None and recipe.sample.backend != "openai":
+        raise UsageError("--base-url goes with --model openai:NAME")
+    return recipe
+
+
+_OVERRIDE = re.compile(r"[A-Za-z_]\w*(\.\w+)*=")
+
+
+def as_override(first: object, overrides: list[str] | None) -> list[str] | None:
+    """All overrides where an option takes the first argument's part and KEY=VALUE stands there; None where it does not."""
+    return [str(first), *(overrides or [])] if first is not None and _OVERRIDE.match(str(first)) else None
+
+
+def printable(text: str) -> str:
+    """``text`` for a terminal: control characters, which could move its cursor or write its title, are shown as U+FFFD."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text.replace("\r\n", "\n"))
+
+
+def warn(text: str) -> None:
+    """A line on stderr, under ``--json`` too."""
+    print(f"itertl: {text}", file=sys.stderr, flush=True)
+
+
+def named_values(items: list[str] | None, option: str) -> dict[str, Any]:
+    pairs: dict[str, Any] = {}
+    for item in items or []:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{option} {item!r}: give NAME=VALUE")
+        pairs[key] = value if option == "--column" else parse_yaml(value, f"{option} {key}")
+    return pairs

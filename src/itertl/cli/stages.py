@@ -1,0 +1,134 @@
+"""One stage alone, on files: ``itertl sample``, ``score`` and ``train``."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from itertl.cli.app import app
+from itertl.cli.options import (
+    BaseUrl,
+    Force,
+    Json,
+    KeepGoing,
+    ModelOption,
+    Out,
+    Overrides,
+    RecipeOption,
+    RequireSandbox,
+    Workers,
+    print_json,
+    recipe_of,
+    require_sandbox_level,
+    warn,
+)
+from itertl.errors import UsageError
+from itertl.progress import Reporter
+
+
+@app.command()
+def sample(
+    problems: Annotated[str, typer.Argument(help="Problems: a file that `data import` understands, or synth.")],
+    overrides: Overrides = None,
+    out: Out = Path("candidates.jsonl"),
+    model: ModelOption = None,
+    base_url: BaseUrl = None,
+    recipe: RecipeOption = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Sample candidates for each problem; goes on where an interrupted call stopped."""
+    from itertl.loop import jobs
+    from itertl.runs import outputs
+
+    settings = recipe_of(recipe, overrides or [], model, base_url)
+    beside = _problems_beside(out)
+    files = [out] if beside is None else [out, beside]
+    with outputs.writing("sample", files=files, inputs=[Path(problems), Path(settings.model.path)], force=force):
+        result = jobs.sample(settings, problems, out, beside, reporter=Reporter(quiet=as_json), warn=warn)
+    print_json(result) if as_json else print(
+        f"{result['candidates']} candidates of {result['problems']} problems in {out}"
+    )
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help="Candidates of a run, RTLCoder records, or reference/completion lines.")],
+    scorer: Annotated[str, typer.Option("--scorer", help="Scorers by name, separated by commas.")] = "rtlcoder",
+    out: Out = Path("scored.jsonl"),
+    problems: Annotated[
+        Path | None, typer.Option("--problems", help="problems.jsonl of candidates; default: beside their run.")
+    ] = None,
+    workers: Workers = 0,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=0.1, help="Seconds for each candidate and scorer.")
+    ] = 30.0,
+    vcd: Annotated[
+        Path | None, typer.Option("--vcd", help="Folder for waveforms of what the scorer vectors finds wrong.")
+    ] = None,
+    keep_going: KeepGoing = False,
+    recheck: Annotated[
+        bool,
+        typer.Option("--recheck", help="Check what the scorer equivalence proves by other seeds and by Yosys's sat."),
+    ] = False,
+    require_sandbox: RequireSandbox = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Score stored texts, whoever wrote them."""
+    from itertl.model import models
+    from itertl.runs import outputs
+    from itertl.scoring.files import score_file
+
+    names = tuple(name.strip() for name in scorer.split(",") if name.strip())
+    if not names:
+        raise UsageError("--scorer needs at least one name")
+    require_sandbox_level(require_sandbox)
+    reporter = Reporter(quiet=as_json)
+    guard = outputs.writing("score", files=[out], folders=[vcd] if vcd else [], inputs=[file, problems], force=force)
+    with guard, reporter.stage("score", 0) as tracker:
+        summary = score_file(
+            file, names, out, problems=problems, num_workers=workers, timeout_s=timeout_s, cache=models.cache_folder(), vcd=vcd,
+            second_opinion=recheck, keep_going=keep_going, tracker=tracker,
+        )  # fmt: skip
+    print_json(summary) if as_json else print(json.dumps(summary, indent=1, ensure_ascii=False))
+
+
+@app.command()
+def train(
+    scored: Annotated[Path, typer.Argument(help="scored.jsonl of a run or of `itertl score` on candidates.")],
+    problems: Annotated[Path, typer.Option("--problems", help="The problems.jsonl that the candidates belong to.")],
+    overrides: Overrides = None,
+    out: Out = Path("checkpoint"),
+    model: ModelOption = None,
+    recipe: RecipeOption = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """One round of training on scored candidates; goes on where an interrupted call stopped."""
+    from itertl.loop import jobs
+    from itertl.runs import outputs
+
+    settings = recipe_of(recipe, overrides or [], model)
+    read = [scored, problems, Path(settings.model.path)]
+    with outputs.writing("train", folders=[out], files=[jobs.train_log(out)], inputs=read, force=force):
+        result = jobs.train(settings, scored, problems, out, reporter=Reporter(quiet=as_json), warn=warn)
+    print_json(result) if as_json else print(
+        f"checkpoint in {out} after {result['steps']} steps, loss {result['loss']}"
+    )
+
+
+def _problems_beside(out: Path) -> Path | None:
+    """Where ``sample`` puts the problems of its candidates: ``problems.jsonl`` beside them, or ``NAME.problems.jsonl`` where there
+    is one that it did not make; None where the candidates go to a device or pipe."""
+    from itertl.runs import outputs, storage
+
+    if storage.is_node(out):
+        return None
+    beside = out.with_name("problems.jsonl")
+    return (
+        beside
+        if not beside.exists() or outputs.is_made_by(beside, "sample")
+        else out.with_name(f"{out.stem}.problems.jsonl")
+    )

@@ -1,0 +1,112 @@
+"""What a recipe says to do, as jobs for the stages: the one place that turns a recipe into their inputs.
+
+``stages`` does them inside a run folder; ``sample``, ``train`` and ``evaluate`` here do one alone, on files.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from itertl.config import EvalConfig, Recipe
+from itertl.evaluation.benchmarks import Benchmark
+from itertl.evaluation.evaluate import EvaluationJob, evaluate_policy
+from itertl.evaluation.files import account
+from itertl.model.models import cache_folder
+from itertl.model.policy import Policy, find_policy, sampled_policy
+from itertl.model.prompt_form import with_form
+from itertl.problems.load import from_config
+from itertl.progress import Reporter
+from itertl.records import EvalRow, Problem, Scored
+from itertl.runs import storage
+from itertl.sampling.draw import SamplingJob, draw_candidates
+from itertl.sampling.lengths import settled
+from itertl.scoring.files import read_scored
+from itertl.training.methods import resolve_method
+from itertl.training.round import TrainingJob
+from itertl.work.seeds import derive_seed
+
+Warn = Callable[[str], object]
+
+
+def sampling(recipe: Recipe, problems: Sequence[Problem], policy: Policy, iteration: int) -> SamplingJob:
+    """K - 1 candidates of each problem."""
+    return SamplingJob(problems, policy, recipe.sample, derive_seed(recipe.seed, "sample", iteration))
+
+
+def training_seed(recipe: Recipe, iteration: int) -> int:
+    """Of one round."""
+    return derive_seed(recipe.seed, "train", iteration)
+
+
+def training(
+    recipe: Recipe, scored: Sequence[Scored], problems: Sequence[Problem], policy: Policy, out: Path, iteration: int
+) -> TrainingJob:
+    """One round of training into the checkpoint ``out``; its log and state lie beside it under its name."""
+    return TrainingJob(
+        scored, problems, policy, recipe.train, resolve_method(recipe.method, recipe.train), recipe.score,
+        training_seed(recipe, iteration), out=out, log=train_log(out),
+        state=train_log(out).with_name(f"{out.resolve().name}.train-state"), kl_problems=recipe.telemetry.kl_problems,
+    )  # fmt: skip
+
+
+def train_log(out: Path) -> Path:
+    """Where the log of a round lies whose checkpoint is ``out``."""
+    out = out if out.name else out.resolve()
+    return out.with_name(f"{out.name}.train.jsonl")
+
+
+def evaluation(recipe: Recipe, benchmark: Benchmark, config: EvalConfig, policy: Policy, folder: Path) -> EvaluationJob:
+    """One benchmark, judged in ``folder``."""
+    seed = derive_seed(recipe.seed, "eval", benchmark.name)
+    return EvaluationJob(benchmark, config, policy, recipe.sample, None, seed, folder, cache_folder())
+
+
+def sample(
+    recipe: Recipe, source: str, out: Path, beside: Path | None, *, reporter: Reporter, warn: Warn
+) -> dict[str, Any]:
+    """Sample the recipe's model on the problems of ``source``; writes ``out``, and the problems into ``beside``."""
+    recipe = with_form(recipe, warn)
+    is_own = source == recipe.data.source  # other problems are sampled as they are given
+    data = recipe.data.model_copy(update={"source": source, **({} if is_own else {"holdout": None})})
+    loaded = from_config(data, recipe.seed)
+    recipe = settled(recipe, lambda: loaded.problems)
+    job = sampling(recipe, loaded.problems, sampled_policy(recipe), 0)
+    with reporter.stage("sample", len(loaded.problems) * recipe.sample.num_candidates) as tracker:
+        drawn = draw_candidates(job, out, tracker=tracker)
+    if beside is not None:
+        storage.write_records(beside, loaded.problems)
+    return {
+        "problems": len(loaded.problems),
+        "skipped": loaded.skipped,
+        "candidates": len(drawn),
+        "out": str(out),
+        "problems_file": None if beside is None else str(beside),
+    }
+
+
+def train(recipe: Recipe, scored: Path, problems: Path, out: Path, *, reporter: Reporter, warn: Warn) -> dict[str, Any]:
+    """One round of training of the recipe's model on ``scored``; ``out`` is the checkpoint's folder."""
+    from itertl.training.trainer import train as train_policy
+
+    pairs = storage.read_records(problems, Problem)
+    recipe = settled(with_form(recipe, warn), lambda: pairs)
+    policy = find_policy(recipe.model, recipe.prompt)
+    result = train_policy(training(recipe, read_scored(scored), pairs, policy, out, 0), reporter)
+    return {**dataclasses.asdict(result), "checkpoint": str(out)}
+
+
+def evaluate(
+    recipe: Recipe, benchmark: Benchmark, config: EvalConfig, out: Path, *, reporter: Reporter
+) -> dict[str, Any]:
+    """Sample the recipe's model on one benchmark and judge it; files in ``out``, which is there.
+
+    The account is that of stored completions (``evaluation.files.account``), with a summary for each temperature in
+    ``summaries`` and the folder in ``out``.
+    """
+    job = evaluation(recipe, benchmark, config, sampled_policy(recipe), out)
+    summaries = evaluate_policy(job, reporter)
+    rows = storage.read_records(job.file("eval"), EvalRow)
+    found = account(benchmark, rows, ks=[estimate.k for estimate in summaries[0].pass_at_k], seed=job.seed)
+    shown = [s.model_dump(mode="json") for s in summaries]
+    return {**found, "policy": job.policy.digest, "out": str(out), "summaries": shown}
