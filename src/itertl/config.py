@@ -237,6 +237,18 @@ class SelectConfig(_Part):
     )  # judgements without a new best after which the run ends; None: never
 
 
+class ComputeConfig(_Part):
+    """Where the work is done. Results do not depend on it, but for the order of sums in training."""
+
+    engine: Literal["local"] = "local"  # this machine
+    processes: int | None = Field(
+        default=None, ge=1
+    )  # that sample, and that train together; None: one for each GPU, else one
+    strategy: Literal["ddp", "fsdp", "deepspeed"] = (
+        "ddp"  # of training on several: copies of the model, pieces of it, or ZeRO 2
+    )
+
+
 class Recipe(_Part):
     """A whole run. ``iterations`` rounds of sample, score, train, evaluate."""
 
@@ -253,6 +265,7 @@ class Recipe(_Part):
     evals: tuple[EvalConfig, ...] = (EvalConfig(),)
     select: SelectConfig = SelectConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
+    compute: ComputeConfig = ComputeConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":

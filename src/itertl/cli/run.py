@@ -1,5 +1,6 @@
 """``itertl run``, ``study`` and ``report``."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,11 @@ def run(
     """The loop: sample, score, train, evaluate, again. The same command goes on with an interrupted run."""
     from itertl.model.prompt_form import with_form
 
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(
+            "itertl run starts its own processes: call it once, without `accelerate launch` or `torchrun`, and set "
+            "compute.processes and compute.strategy (default: one process for each GPU, ddp)"
+        )
     resolved = with_form(
         load_recipe(recipe, [*(overrides or []), *(["score.keep_going=true"] if keep_going else [])]), warn
     )

@@ -31,6 +31,7 @@ class EvaluationJob:
     seed: int
     folder: Path  # of ``samples-NAME.jsonl`` and ``eval-NAME.jsonl``
     cache: Path | None
+    processes: int = 1  # that sample
     label: str = "eval"  # for progress
 
     def file(self, kind: str) -> Path:
@@ -90,7 +91,7 @@ def _draw_samples(
         asked = {"temperature": temperature, "top_p": config.top_p, "max_new_tokens": config.max_new_tokens}
         sampling = SamplingJob(
             job.benchmark.problems, job.policy, job.sample, derive_seed(job.seed, f"{temperature:g}"),
-            num_samples=config.num_samples if temperature > 0 else 1, settings=job.sample.settings.model_copy(update=asked),
+            num_samples=config.num_samples if temperature > 0 else 1, settings=job.sample.settings.model_copy(update=asked), processes=job.processes,
         )  # fmt: skip
         parts.append(part := out.with_name(f"{out.stem}-t{temperature:g}.jsonl"))
         if (found := _drawn_before(part, sampling)) is not None:

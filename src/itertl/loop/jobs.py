@@ -22,8 +22,10 @@ from itertl.runs import storage
 from itertl.sampling.draw import SamplingJob, draw_candidates
 from itertl.sampling.lengths import settled
 from itertl.scoring.files import read_scored
+from itertl.training import launch
 from itertl.training.methods import resolve_method
 from itertl.training.round import TrainingJob
+from itertl.work import devices
 from itertl.work.seeds import derive_seed
 
 Warn = Callable[[str], object]
@@ -31,7 +33,13 @@ Warn = Callable[[str], object]
 
 def sampling(recipe: Recipe, problems: Sequence[Problem], policy: Policy, iteration: int) -> SamplingJob:
     """K - 1 candidates of each problem."""
-    return SamplingJob(problems, policy, recipe.sample, derive_seed(recipe.seed, "sample", iteration))
+    return SamplingJob(
+        problems,
+        policy,
+        recipe.sample,
+        derive_seed(recipe.seed, "sample", iteration),
+        processes=devices.processes(recipe.compute),
+    )
 
 
 def training_seed(recipe: Recipe, iteration: int) -> int:
@@ -59,7 +67,10 @@ def train_log(out: Path) -> Path:
 def evaluation(recipe: Recipe, benchmark: Benchmark, config: EvalConfig, policy: Policy, folder: Path) -> EvaluationJob:
     """One benchmark, judged in ``folder``."""
     seed = derive_seed(recipe.seed, "eval", benchmark.name)
-    return EvaluationJob(benchmark, config, policy, recipe.sample, None, seed, folder, cache_folder())
+    processes = devices.processes(recipe.compute)
+    return EvaluationJob(
+        benchmark, config, policy, recipe.sample, None, seed, folder, cache_folder(), processes=processes
+    )
 
 
 def sample(
@@ -87,12 +98,10 @@ def sample(
 
 def train(recipe: Recipe, scored: Path, problems: Path, out: Path, *, reporter: Reporter, warn: Warn) -> dict[str, Any]:
     """One round of training of the recipe's model on ``scored``; ``out`` is the checkpoint's folder."""
-    from itertl.training.trainer import train as train_policy
-
     pairs = storage.read_records(problems, Problem)
     recipe = settled(with_form(recipe, warn), lambda: pairs)
     policy = find_policy(recipe.model, recipe.prompt)
-    result = train_policy(training(recipe, read_scored(scored), pairs, policy, out, 0), reporter)
+    result = launch.train(training(recipe, read_scored(scored), pairs, policy, out, 0), recipe.compute, reporter)
     return {**dataclasses.asdict(result), "checkpoint": str(out)}
 
 

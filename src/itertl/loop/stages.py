@@ -35,6 +35,7 @@ from itertl.scoring.candidates import score_ahead, score_candidates
 from itertl.scoring.combine import check_combination, combine
 from itertl.scoring.scorers import check_scorers, check_tools
 from itertl.tools import icarus
+from itertl.training import launch
 from itertl.training.methods import Method, resolve_method
 from itertl.training.round import TrainResult
 
@@ -254,15 +255,13 @@ def train(
     seed, out = jobs.training_seed(recipe, iteration), folder.path / "checkpoint"
 
     def work() -> dict[str, Any]:
-        from itertl.training.trainer import train as train_policy
-
         rows = [] if scored is None else storage.read_records(scored, Scored)
         job = jobs.training(recipe, rows, task.problems, policy, out, iteration)
         job = dataclasses.replace(
             job, log=folder.path / "train.jsonl", state=folder.path / "train-state",
             tracking_dir=run.path / "tensorboard" / folder.name, label=f"{folder.name} train",
         )  # fmt: skip
-        return dataclasses.asdict(train_policy(job, run.reporter))
+        return dataclasses.asdict(launch.train(job, recipe.compute, run.reporter))
 
     settings = recipe.train.model_dump(mode="json", exclude={"save_every_steps", "save_every_seconds"})
     record = run.stage(

@@ -26,7 +26,15 @@ from itertl.runs.shared_stages import SharedStages, link
 from itertl.work import faults
 
 # keys whose change makes no finished stage stale
-_HARMLESS = ("name: ", "iterations: ", "select.", "train.save_every_", "score.num_workers: ", "score.keep_going: ")
+_HARMLESS = (
+    "name: ",
+    "iterations: ",
+    "select.",
+    "train.save_every_",
+    "score.num_workers: ",
+    "compute.",
+    "score.keep_going: ",
+)
 _VERSIONED = ("itertl", "torch", "transformers", "accelerate", "peft", "pyslang", "pyverilog", "rapidfuzz")
 
 

@@ -49,6 +49,7 @@ class Backend:
         frozenset()
     )  # options on which no answer depends, such as how a server is reached
     numerics: str | None = None  # type of the weights, where the machine decides it; part of what an answer depends on
+    one_per_device: bool = False  # whether several, each with a device of its own, are faster than one
     can_show: bool = False  # whether it calls ``show``
     show: Callable[[str], None] | None = None  # gets the first row's text as it grows
 

@@ -7,7 +7,7 @@ hash of the plan and is thrown away where the plan has changed.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from itertl.sampling.backend import BACKENDS, Adapted, Backend, BatchIncomplete,
 from itertl.sampling.batching import SampleRequest, plan_batches, plan_requests
 from itertl.verilog.extract import extract
 from itertl.verilog.thoughts import opens_thought
-from itertl.work import faults
+from itertl.work import devices, faults
+from itertl.work.actors import run_parts
 from itertl.work.ahead import Ahead
 
 _KIND = "sampling back end"
@@ -40,6 +41,7 @@ class SamplingJob:
     seed: int
     num_samples: int | None = None  # for each problem; None: ``config.num_candidates``
     settings: SamplingSettings | None = None  # None: the recipe's
+    processes: int = 1  # that draw, where the back end is one for each device; of no consequence for what is drawn
 
     @property
     def asked(self) -> SamplingSettings:
@@ -160,18 +162,41 @@ def _draw_all(
         tell(found)
 
     known = {(c.problem_id, c.index) for c in done}
-    for batch in batches:
-        left = [request for request in batch if (request.problem_id, request.index) not in known]
-        if not left:
-            continue
-        try:
-            drawn = dict(enumerate(backend(left, job.asked)))
-        except BatchIncomplete as error:
-            keep({place: left[place] for place in error.done}, error.done)
-            raise
-        keep(dict(enumerate(left)), drawn)
+    left = [[r for r in batch if (r.problem_id, r.index) not in known] for batch in batches]
+    left = [batch for batch in left if batch]
+    for number, drawn in _answers(backend, left, job):
+        if isinstance(drawn, BatchIncomplete):
+            keep({place: left[number][place] for place in drawn.done}, drawn.done)
+            raise drawn
+        keep(dict(enumerate(left[number])), dict(enumerate(drawn)))
         faults.point("sample.batch")
     return done
+
+
+def _answers(
+    backend: Backend, batches: Sequence[Sequence[SampleRequest]], job: SamplingJob
+) -> Iterator[tuple[int, list[Generation] | BatchIncomplete]]:
+    """(number, responses) of each batch as they come, drawn here or by one actor for each device."""
+    if backend.one_per_device and min(job.processes, len(batches)) > 1:
+        parts = [(batch, job.asked) for batch in batches]
+        yield from run_parts("itertl.sampling.draw:drawing_actor", (job.policy, job.config), parts, job.processes)
+        return
+    for number, batch in enumerate(batches):
+        try:
+            yield number, backend(batch, job.asked)
+        except BatchIncomplete as error:
+            yield number, error
+
+
+def drawing_actor(
+    number: int, policy: Policy, config: SampleConfig
+) -> Callable[[tuple[Sequence[SampleRequest], SamplingSettings]], list[Generation]]:
+    """In an actor: the back end on the device of that number."""
+    here = devices.gpus()
+    if here and "device" not in config.options:
+        config = config.model_copy(update={"options": {**config.options, "device": f"cuda:{number % len(here)}"}})
+    backend = open_backend(policy, config)
+    return lambda part: backend(*part)
 
 
 def _open_log(partial: Path, plan: str) -> AppendLog:

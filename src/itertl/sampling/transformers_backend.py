@@ -57,6 +57,7 @@ class TransformersBackend(Backend):
     """See the module. ``load`` is called once, at the first batch."""
 
     can_show = True
+    one_per_device = True
 
     def __init__(
         self,

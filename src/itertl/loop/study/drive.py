@@ -5,11 +5,9 @@ after another, on several side by side. The runs end with this process, whatever
 """
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -30,12 +28,10 @@ from itertl.progress import Reporter
 from itertl.runs import selection, storage
 from itertl.runs.read import Run, iteration_folders, read_run
 from itertl.sampling import lengths
-from itertl.work import faults
+from itertl.work import children, devices, faults
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 _NICENESS = 10
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
 
 
 class Job(NamedTuple):
@@ -113,23 +109,12 @@ def locked(out: Path) -> Iterator[None]:
 
 def places(at_once: int | None) -> list[Place]:
     """So many runs side by side; None: one for each GPU that can be seen, else one. Several share out the GPUs among them."""
-    gpus = _gpus()
+    gpus = devices.gpus()
     count = at_once or max(1, len(gpus))
     if count == 1 or not gpus:
         return [Place(number) for number in range(count)]
     mine = [gpus[number::count] or [gpus[number % len(gpus)]] for number in range(count)]
     return [Place(number, ",".join(some)) for number, some in enumerate(mine)]
-
-
-def _gpus() -> list[str]:
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [name for name in visible.split(",") if name.strip() and name != "-1"]
-    if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/kfd").exists():
-        return []
-    import torch
-
-    return [str(number) for number in range(torch.cuda.device_count())]
 
 
 def is_finished(recipe: Recipe, folder: Path) -> bool:
@@ -238,7 +223,7 @@ class Driver:
                 stderr=handle,
                 env=environment,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=children.die_with_parent,
             )
         fitted = self._fitter.overrides(*job)
         self.reporter.say(f"{job.name}: begins{' with ' + ' '.join(fitted) if fitted else ''} (log in {log})")
@@ -306,8 +291,3 @@ class Driver:
             for _, _, process, _ in self._running:
                 process.kill()
             raise
-
-
-def _die_with_parent() -> None:
-    """In the child: be killed when the study is, or two of the same run would meet at its lock."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

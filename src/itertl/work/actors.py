@@ -1,0 +1,133 @@
+"""Actors: processes that each hold something costly, such as a model on a device, and do parts of a stage in turn.
+
+Parts are planned before, so what comes of a part does not depend on the actor that does it. An actor that dies is started
+again and its part is done again; three deaths of one part end the stage. All of them end with the caller, whatever ends it.
+"""
+
+import multiprocessing
+import os
+import pickle
+import tempfile
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from itertl.errors import ToolFailed
+from itertl.work import children, faults
+
+_SPAWN = multiprocessing.get_context("spawn")
+_END_S = 10.0  # that an actor gets to end by itself
+
+
+class _Actor:
+    def __init__(self, make: str, number: int, arguments: Sequence[Any], log: Path) -> None:
+        ours, theirs = _SPAWN.Pipe()
+        self.number, self.log = number, log
+        self.process = _SPAWN.Process(target=_act, args=(make, number, arguments, theirs, os.getpid(), log))
+        self.process.start()
+        theirs.close()
+        self.connection: Connection = ours
+        self.part: int | None = None
+
+    def give(self, part: int, payload: Any) -> None:
+        self.part = part
+        try:
+            self.connection.send(payload)
+        except OSError:  # it is dead: found when its answer is waited for
+            return
+
+    def answer(self) -> tuple[str, Any]:
+        """What it sends; ("died", how) where it does not."""
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join(_END_S)
+            return "died", children.ending(self.process.exitcode)
+
+    def end(self) -> None:
+        self.connection.close()
+        if self.part is not None:
+            self.process.kill()
+        self.process.join(_END_S)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+
+def run_parts(make: str, arguments: Sequence[Any], parts: Sequence[Any], count: int) -> Iterator[tuple[int, Any]]:
+    """(number, result) of each part, as they finish, done by ``count`` actors.
+
+    ``make``: "module:function" that is called in each actor with its number and ``arguments``, and gives the function to which
+    parts are given. Raises what that function raises, and ToolFailed where one part kills three actors.
+    """
+    waiting, deaths = deque(range(len(parts))), Counter[int]()
+    with tempfile.TemporaryDirectory(prefix="itertl-actors-") as logs:
+        actors: list[_Actor] = []
+        try:
+            for number in range(min(count, len(parts))):
+                actors.append(_Actor(make, number, arguments, Path(logs) / f"actor-{number}.log"))
+                _give_next(actors[-1], waiting, parts)
+            while busy := {actor.connection: actor for actor in actors if actor.part is not None}:
+                for connection in wait(list(busy)):
+                    actor = busy[connection]  # type: ignore[index]
+                    kind, value = actor.answer()
+                    part = actor.part
+                    assert part is not None
+                    if kind == "raised":
+                        raise value
+                    if kind == "done":
+                        _give_next(actor, waiting, parts)
+                        yield part, value
+                        continue
+                    deaths[part] += 1
+                    if deaths[part] >= children.ATTEMPTS:
+                        raise ToolFailed(
+                            f"part {part + 1} of {len(parts)} killed its worker {deaths[part]} times (the last: {value}); "
+                            f"its last lines:{children.last_lines(actor.log)}"
+                        )
+                    actor.end()
+                    fresh = _Actor(make, actor.number, arguments, actor.log)
+                    actors[actors.index(actor)] = fresh
+                    fresh.give(part, parts[part])
+        finally:
+            for actor in actors:
+                actor.end()
+
+
+def _give_next(actor: _Actor, waiting: deque[int], parts: Sequence[Any]) -> None:
+    actor.part = None
+    if waiting:
+        number = waiting.popleft()
+        actor.give(number, parts[number])
+
+
+def _act(make: str, number: int, arguments: Sequence[Any], connection: Connection, parent: int, log: Path) -> None:
+    """What an actor does."""
+    children.serve(parent, log)
+    module, _, name = make.partition(":")
+    do: Callable[[Any], Any] | None = None
+    while True:
+        try:
+            part = connection.recv()
+        except EOFError:
+            return
+        try:
+            do = do or getattr(import_module(module), name)(number, *arguments)
+            assert do is not None
+            answer = "done", do(part)
+        except Exception as error:
+            answer = "raised", _sendable(error)
+        faults.point("actor.part")
+        connection.send(answer)
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error, or where it cannot be sent to another process its words."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return ToolFailed(f"{type(error).__name__}: {error}")
+    return error

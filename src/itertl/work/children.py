@@ -1,0 +1,44 @@
+"""Child processes that end with the process that started them, and the last words of those that died."""
+
+import ctypes
+import os
+import signal
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_LOG_LINES = 12
+ATTEMPTS = 3  # that one part of the work gets before it ends the stage
+_libc = ctypes.CDLL(None)
+
+
+def die_with_parent() -> None:
+    """Called in a child: it is killed when the thread that started it ends, in whatever way."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def serve(parent: int, log: Path) -> None:
+    """Called first in a worker: it ends with ``parent``, leaves Ctrl-C to it, and writes its remarks into ``log``."""
+    die_with_parent()
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with log.open("ab") as handle:
+        os.dup2(handle.fileno(), 2)
+
+
+def ending(status: int | None) -> str:
+    """How a process ended, in words."""
+    if status is not None and status < 0:
+        return f"killed by signal {-status} ({signal.Signals(-status).name})"
+    return f"exit status {status}"
+
+
+def last_lines(log: Path) -> str:
+    """The end of a worker's log, for an error's message."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    said = [line for line in lines if line.strip()][-_LOG_LINES:]
+    return "".join(f"\n  {line}" for line in said)

@@ -1,0 +1,190 @@
+"""Workers: actors that do parts in turn, and groups that compute together; what a death of one of them costs."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from itertl.config import ComputeConfig, load_recipe
+from itertl.errors import DataError, RecipeError, ToolFailed
+from itertl.loop.run import run
+from itertl.progress import QUIET, Reporter
+from itertl.records import Candidate, TrainStep
+from itertl.runs.storage import read_records
+from itertl.work import devices
+from itertl.work.actors import run_parts
+from itertl.work.group import run_group
+
+HERE = Path(__file__).parent
+SMOKE = HERE.parent / "recipes" / "smoke.yaml"
+
+
+def squares(number: int, base: int) -> Callable[[int], int]:
+    def do(part: int) -> int:
+        if part < 0:
+            raise DataError(f"part {part} is below zero")
+        print(f"doing {part}", file=sys.stderr, flush=True)
+        return base + part * part
+
+    return do
+
+
+def test_parts_are_done_once_each_by_all_actors_together() -> None:
+    assert dict(run_parts("test_work:squares", (100,), range(7), 2)) == {n: 100 + n * n for n in range(7)}
+    assert list(run_parts("test_work:squares", (100,), [], 2)) == []
+
+
+def test_what_a_part_raises_is_raised() -> None:
+    with pytest.raises(DataError, match="part -1 is below zero"):
+        list(run_parts("test_work:squares", (0,), [1, -1], 2))
+
+
+def test_a_dead_actor_is_replaced_and_its_part_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ITERTL_KILL_AT", "actor.part:2")
+    monkeypatch.setenv("ITERTL_KILL_ONCE", str(tmp_path / "mark"))
+    assert dict(run_parts("test_work:squares", (0,), range(5), 1)) == {n: n * n for n in range(5)}
+    assert (tmp_path / "mark").exists()
+
+
+def test_three_deaths_of_one_part_end_the_stage_with_the_last_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ITERTL_KILL_AT", "actor.part:1")
+    with pytest.raises(ToolFailed, match=r"part 1 of 1 killed its worker 3 times .*SIGKILL.*\n  doing 4"):
+        list(run_parts("test_work:squares", (0,), [4], 1))
+
+
+def member(job: dict[str, Any], reporter: Reporter) -> list[int]:
+    """Counts to ``job["to"]`` on every process, saving as it goes; adds up over the group."""
+    import torch
+    import torch.distributed as group
+
+    from itertl.work import faults
+
+    group.init_process_group("gloo")
+    rank, saved = int(os.environ["RANK"]), Path(job["saved"])
+    begin = int(saved.read_text()) if saved.exists() else 0
+    total = torch.zeros(1)
+    with reporter.stage("count", job["to"], begin) as tracker:
+        for number in range(begin, job["to"]):
+            if number == job.get("bad"):
+                raise DataError(f"number {number} is bad")
+            total = torch.tensor([float(number + rank)])
+            group.all_reduce(total)
+            faults.point("member.step")
+            if rank == 0 and number != job.get("unsaved"):
+                saved.write_text(str(number + 1))
+            tracker.advance(1)
+    reporter.say("counted")
+    group.destroy_process_group()
+    return [int(total), group.get_world_size() if group.is_initialized() else int(os.environ["WORLD_SIZE"])]
+
+
+class Heard(Reporter):
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.said: list[str] = []
+
+    def say(self, text: object) -> None:
+        self.said.append(str(text))
+
+
+def count(folder: Path, reporter: Reporter = QUIET, **job: Any) -> Any:
+    job = {"to": 4, "saved": str(folder / "saved"), **job}
+    env = {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    return run_group("test_work:member", job, 2, folder / "group", reporter=reporter, env=env)
+
+
+def test_a_group_computes_together_and_a_death_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last sum is 3 + (3 + 1) = 7. One of the two is killed at its third step; the group goes on from what was saved."""
+    monkeypatch.setenv("ITERTL_KILL_AT", "member.step:3")
+    monkeypatch.setenv("ITERTL_KILL_ONCE", str(tmp_path / "mark"))
+    heard = Heard()
+    assert count(tmp_path, heard) == [7, 2]
+    assert heard.said == ["a process of the group died; all 2 are started again", "counted"]
+    assert (tmp_path / "mark").exists() and not (tmp_path / "group").exists()
+
+
+def test_an_error_of_ours_in_a_member_is_raised_here(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="number 2 is bad"):
+        count(tmp_path, bad=2)
+    assert not (tmp_path / "group").exists()
+
+
+@pytest.mark.slow
+def test_three_deaths_at_one_place_end_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ITERTL_KILL_AT", "member.step:1")
+    with pytest.raises(ToolFailed, match="the group of 2 processes died 3 times at the same place"):
+        count(tmp_path)
+
+
+def test_two_processes_draw_and_train_as_one(tmp_path: Path) -> None:
+    found = []
+    for processes in (1, 2):
+        settings = ["iterations=1", "data.limit=4", "evals=[]", f"compute.processes={processes}", "sample.batch_size=4"]
+        run(load_recipe(SMOKE, settings), tmp_path / str(processes), reporter=QUIET)
+        folder = tmp_path / str(processes) / "iter-00"
+        found.append((folder / "candidates.jsonl").read_bytes() + (folder / "scored.jsonl").read_bytes())
+        assert len(read_records(folder / "candidates.jsonl", Candidate)) == 12
+        assert not (folder / "checkpoint.group").exists()
+    assert found[0] == found[1]
+    one, two = (read_records(tmp_path / n / "iter-00/train.jsonl", TrainStep) for n in ("1", "2"))
+    assert [row.loss for row in two] == pytest.approx([row.loss for row in one], rel=1e-4)
+    assert [row.groups for row in two] == [row.groups for row in one]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("point", ["sample.batch:1", "group.begun", "train.step:2", "train.before-manifest"])
+def test_a_killed_driver_leaves_no_worker_and_the_same_command_goes_on(point: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "itertl", "run", str(SMOKE), "iterations=1", "compute.processes=2", "--out"]
+    mark = f"killed-{os.getpid()}-{re.sub('[^a-z]', '', point)}"
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "ITERTL_TEST_MARK": mark}
+    for name, more in (
+        ("killed", {"ITERTL_KILL_AT": point, "ITERTL_KILL_ONCE": str(tmp_path / "mark")}),
+        ("killed", {}),
+        ("calm", {}),
+    ):
+        subprocess.run([*command, str(tmp_path / name)], env={**env, **more}, check=False, capture_output=True)
+        deadline = time.monotonic() + 10
+        while processes_with(mark) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert processes_with(mark) == []
+    assert (tmp_path / "mark").exists()
+    for name in ("iter-00/candidates.jsonl", "iter-00/checkpoint/model.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "calm" / name).read_bytes(), name
+
+
+def processes_with(mark: str) -> list[int]:
+    """Living processes that have the mark in their environment."""
+    found: list[int] = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"ITERTL_TEST_MARK={mark}".encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_a_run_is_not_launched_as_a_group(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "itertl", "run", str(SMOKE), "--out", str(tmp_path / "out"), "--json"]
+    done = subprocess.run(command, env={**os.environ, "WORLD_SIZE": "2", "RANK": "0"}, capture_output=True, text=True)
+    assert done.returncode == 2 and "compute.processes" in json.loads(done.stdout)["error"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_processes_are_those_of_the_recipe_or_one_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert devices.processes(ComputeConfig()) == 1 and devices.processes(ComputeConfig(processes=3)) == 3
+    with pytest.raises(RecipeError, match=r"compute.strategy: fsdp needs GPUs"):
+        devices.processes(ComputeConfig(strategy="fsdp"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    assert devices.processes(ComputeConfig()) == 2
+    with pytest.raises(RecipeError, match=r"compute.processes: 3, but there are 2 GPUs"):
+        devices.processes(ComputeConfig(processes=3))
