@@ -11,6 +11,7 @@ benchmark's is known, and the plan says so: a run can be planned before anything
 recipes name (``models.configuration``).
 """
 
+import dataclasses
 import functools
 import time
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from itertl.config import OWN_HELDOUT, EvalConfig, Recipe, dump_recipe
+from itertl.config import OWN_HELDOUT, ComputeConfig, EvalConfig, Recipe, dump_recipe
 from itertl.errors import ItertlError
 from itertl.evaluation import pairs
 from itertl.loop.measure import Rates, measure
@@ -27,6 +28,7 @@ from itertl.problems.load import LoadResult, from_config
 from itertl.records import Problem
 from itertl.sampling import lengths
 from itertl.training.methods import Method
+from itertl.work import devices
 
 _DECODE_SHARE, _TRAIN_SHARE = 0.35, 0.45
 _USUAL_PAIR = "x" * 800, "x" * 700  # instruction and reference: about the means of public instruction/Verilog pairs
@@ -48,14 +50,22 @@ class Plan:
     is_measured: bool  # rates and memory, on this machine with this model
     assumed: tuple[str, ...] = ()  # what is not here, and was taken for the estimate in its place
     held_out: int = 0  # pairs that training does not see
+    processes: int = 1  # that sample, and that train together
     found: tuple[str, ...] = ()  # lengths that the recipe leaves to be found from the pairs, as "key: number"
+
+    @property
+    def devices(self) -> str:
+        here = len(devices.gpus())
+        if not here and self.recipe.compute.strategy != "ddp":
+            return "as many GPUs, of which this machine has none"
+        return f"{min(here, self.processes)} of {here} GPUs" if here else "the processor's cores"
 
     def to_json(self) -> dict[str, Any]:
         return {
             "recipe": self.recipe.model_dump(mode="json"), "run": str(self.folder), "files": self.files(),
             "problems": self.problems, "parameters": self.parameters, "estimated_seconds": self.seconds,
             "estimated_memory_gb": self.memory_gb, "estimated_disk_gb": self.disk_gb, "measured": self.is_measured,
-            "assumed": list(self.assumed), "held_out": self.held_out, "found": list(self.found),
+            "processes": self.processes, "devices": self.devices, "assumed": list(self.assumed), "held_out": self.held_out, "found": list(self.found),
         }  # fmt: skip
 
     def files(self) -> list[str]:
@@ -87,7 +97,8 @@ class Plan:
             + f"{self.problems} problems, {f'{self.held_out} held out, ' if self.held_out else ''}{self.parameters / 1e6:,.0f} million parameters\n"
             f"estimated time (upper bound of tokens, {'at measured rates' if self.is_measured else 'good to a factor of about two'}):"
             f"\n{times}\n"
-            f"estimated memory: {self.memory_gb:.1f} GB, disk: {self.disk_gb:.1f} GB"
+            f"{self.processes} {'process' if self.processes == 1 else f'processes ({self.recipe.compute.strategy})'} on {self.devices}\n"
+            f"estimated memory: {self.memory_gb:.1f} GB{'' if self.processes == 1 else ' each'}, disk: {self.disk_gb:.1f} GB"
         )
 
 
@@ -117,6 +128,10 @@ def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
     else:
         memory = _memory_gb(recipe, parameters, hidden, layers, vocabulary)
         rates = _calculated(recipe, problems, method, parameters, memory)
+    at_once = max(1, min(len(devices.gpus()), _processes(recipe)))
+    rates = dataclasses.replace(
+        rates, sampled_per_s=at_once * rates.sampled_per_s, trained_per_s=at_once * rates.trained_per_s
+    )
     seconds: dict[str, float] = {}
     if method.uses_candidates:
         tokens = len(problems) * recipe.sample.num_candidates * recipe.sample.max_new_tokens
@@ -146,6 +161,7 @@ def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
         measured,
         tuple(assumed),
         len(loaded.held),
+        _processes(recipe),
         found,
     )
 
@@ -236,10 +252,15 @@ def _matmul_speed(precision: str) -> float:
     return count * 2 * size**3 / (time.perf_counter() - start)
 
 
+def _processes(recipe: Recipe) -> int:
+    """As many as the recipe says, whether or not this machine has the devices; else those of this machine."""
+    return recipe.compute.processes or devices.processes(ComputeConfig())
+
+
 def _memory_gb(recipe: Recipe, parameters: int, hidden: int, layers: int, vocabulary: int) -> float:
-    """Weights, gradients and both Adam moments in float32 (adapters: frozen weights in the model's type); activations of
+    """Of one process. Weights, gradients and both Adam moments in float32 (adapters: frozen weights in the model's type); activations of
     one micro-batch, about 34 bytes a hidden unit, layer and token at 16 bits (Korthikanti et al. 2022, eq. 2 without the
-    attention matrix); one chunk of logits and its gradient."""
+    attention matrix); one chunk of logits and its gradient. FSDP cuts all states into pieces, ZeRO 2 gradients and moments."""
     from itertl.training.response_model import HEAD_CHUNK
     from itertl.training.session import token_budget
 
@@ -247,7 +268,9 @@ def _memory_gb(recipe: Recipe, parameters: int, hidden: int, layers: int, vocabu
     width = 4 if recipe.model.dtype == "float32" or lora is None else 2
     width = 0.6 if lora is not None and lora.quantize else width  # 4 bits and their constants
     trained = parameters if lora is None else max(1, parameters // 100)
-    states = parameters * width + trained * 12
+    processes, strategy = _processes(recipe), recipe.compute.strategy
+    shares = {"ddp": (1, 1), "fsdp": (processes, processes), "deepspeed": (1, processes)}[strategy]
+    states = parameters * width / shares[0] + trained * 12 / shares[1]
     tokens = token_budget(recipe.train)
     activations = tokens * hidden * (2 if recipe.train.gradient_checkpointing else 34 * layers)
     if recipe.train.precision == "float32":

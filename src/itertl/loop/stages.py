@@ -38,6 +38,7 @@ from itertl.tools import icarus
 from itertl.training import launch
 from itertl.training.methods import Method, resolve_method
 from itertl.training.round import TrainResult
+from itertl.work import devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Checked:
 def check_inputs(recipe: Recipe) -> Checked:
     """The recipe with its lengths settled and the benchmarks of ``evals``, once names, tools and the pairs are found to be there."""
     check_recipe(recipe)
+    devices.processes(recipe.compute)
     if ":" not in recipe.data.format:  # an importer of the user's own knows what its source means
         check_source(recipe.data.source)
     loaded = functools.cache(functools.partial(from_config, recipe.data, recipe.seed))
