@@ -24,7 +24,7 @@ from itertl.sampling.batching import SampleRequest
 from itertl.sampling.draw import SamplingJob, draw_candidates
 from itertl.scoring.candidates import score_ahead, score_candidates
 from itertl.synth import generate
-from itertl.synth.mutate import mutants
+from itertl.synth.mutants import mutants
 
 PROBLEMS: dict[str, Problem] = {}
 RATE = 0.0
@@ -41,7 +41,7 @@ class Stand:
         found: list[Generation] = []
         for request in batch:
             reference = PROBLEMS[request.problem_id].reference or ""
-            made = list(mutants(reference, random.Random(request.problem_id)))
+            made = [m.text for m in mutants(reference, random.Random(request.problem_id))]
             found.append(Generation(made[request.index % len(made)] if made else reference, "stop", None))
         return found
 

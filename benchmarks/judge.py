@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 from itertl.evaluation.benchmarks import Benchmark, load, task_id
@@ -53,12 +54,12 @@ def load_work(data: Path, rounds: int, problems: int | None) -> Work:
 
 
 def _generated(rounds: int, problems: int) -> Work:
-    from itertl.synth.mutate import mutants
+    from itertl.synth.mutants import mutants
 
     benchmark = load("synth-heldout", limit=problems)
     completions: list[Completion] = []
     for p in benchmark.problems:
-        texts = [p.reference or "", *list(mutants(p.reference or "", random.Random(p.id)))[:6]]
+        texts = [p.reference or "", *(m.text for m in islice(mutants(p.reference or "", random.Random(p.id)), 6))]
         completions += [Completion(task_id(p), i, text, True) for i, text in enumerate(texts * 2)]
     return [(benchmark, completions[part::rounds]) for part in range(rounds)]
 

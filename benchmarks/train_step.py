@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +76,17 @@ def generated(count: int) -> Scene:
     """Generated problems; candidates are two mutants of the reference and a beginning of it."""
     from itertl.scoring.candidates import score_candidates
     from itertl.synth import generate
-    from itertl.synth.mutate import mutants
+    from itertl.synth.mutants import mutants
 
     problems = generate(0, count, (), "train")
     candidates: list[Candidate] = []
     for p in problems:
         draw = random.Random(p.id)
         reference = p.reference or ""
-        texts = [*list(mutants(reference, draw))[:2], reference[: int(len(reference) * draw.uniform(0.5, 1.0))]]
+        texts = [
+            *(m.text for m in islice(mutants(reference, draw), 2)),
+            reference[: int(len(reference) * draw.uniform(0.5, 1.0))],
+        ]
         candidates += [
             Candidate(
                 problem_id=p.id, index=i, policy="mutants", settings=SamplingSettings(), seed=i, text=text, code=text,

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from itertl.judging import gate
@@ -56,10 +57,10 @@ def replay(data: Path, which: str) -> Iterator[Case]:
 
 def generated(count: int) -> Iterator[Case]:
     from itertl.synth.generate import generate
-    from itertl.synth.mutate import mutants
+    from itertl.synth.mutants import mutants
 
     for p in generate(0, count):
-        texts = [p.reference or "", *list(mutants(p.reference or "", random.Random(p.id)))[:4]]
+        texts = [p.reference or "", *(m.text for m in islice(mutants(p.reference or "", random.Random(p.id)), 4))]
         for text in texts:
             yield Case(p.source, ScoreItem(text, p.header, p.reference, p.top), None)
 

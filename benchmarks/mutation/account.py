@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from itertl.records import Score, Verdict
-from itertl.synth.edits import CLASSES
+from itertl.synth.mutants import CLASSES
 from mutation.golden import Case
 
 

@@ -19,9 +19,10 @@ and may do the same as the original; ports keep their names, directions and widt
 | signedness | ``signed`` added or dropped, ``$signed`` and ``$unsigned`` exchanged |
 """
 
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 from itertl.synth import clocked_edits
@@ -68,6 +69,21 @@ def one_point_mutants(text: str) -> Iterator[Mutant]:
         if changed not in seen:
             seen.add(changed)
             yield Mutant(edit.kind, source.count(b"\n", 0, edit.start) + 1, was, edit.text, changed)
+
+
+def mutants(text: str, rng: random.Random, classes: Sequence[str] = CLASSES) -> Iterator[Mutant]:
+    """The mutants of ``one_point_mutants`` in an order drawn from ``rng``: one of each of ``classes``, then again.
+
+    Within a class the order is random; the classes take turns in the order given. Raises ToolMissing.
+    """
+    by_class: dict[str, list[Mutant]] = {kind: [] for kind in classes}
+    for mutant in one_point_mutants(text):
+        if mutant.kind in by_class:
+            by_class[mutant.kind].append(mutant)
+    for found in by_class.values():
+        rng.shuffle(found)
+    for turn in zip_longest(*by_class.values()):
+        yield from (mutant for mutant in turn if mutant is not None)
 
 
 def _edits(root: Any, source: bytes) -> list[Edit]:
