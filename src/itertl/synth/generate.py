@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from itertl.errors import UsageError
 from itertl.records import Problem, content_hash
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, Family
 from itertl.synth.registry import HELD_OUT_FAMILIES, select
 from itertl.synth.rendering import render
 from itertl.work.seeds import derive_seed
@@ -25,7 +25,7 @@ _MOST_REPEATS = 12  # problems of one family and parameters
 _TRIES = 240  # draws without anything new after which a family counts as used up
 
 
-def split_of(design: Design) -> str:
+def split_of(design: DesignSpec) -> str:
     """The one split that a design belongs to: by its family, then by a hash of family and parameters."""
     if design.family in HELD_OUT_FAMILIES:
         return "heldout-family"

@@ -2,7 +2,7 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.combinational import RESULTS, combinational, indent, inp, literal, out, plain
 
 _COVERS = {"p1": (0, 1, 3), "p2": (0, 2, 3), "p4": (1, 2, 3)}  # data bits under each parity bit of Hamming (7,4)
@@ -16,7 +16,8 @@ def _xor(name: str, bits: tuple[int, ...]) -> str:
     return " ^ ".join(f"{name}[{b}]" for b in bits)
 
 
-def hamming_encode(rng: random.Random) -> Design:
+@family("codes")
+def hamming_encode(rng: random.Random) -> DesignSpec:
     """Hamming (7,4) encoder, either bit order, optionally with overall parity."""
     layout, is_odd, has_all = rng.choice(tuple(_PLACES)), rng.random() < 0.3, rng.random() < 0.3
     d, y = rng.choice(("d", "data", "nibble", "in")), rng.choice(("code", "word", "c", "h"))
@@ -34,7 +35,6 @@ def hamming_encode(rng: random.Random) -> Design:
     whole = f" {y}[7] is the XOR of {y}[6:0]." if has_all else ""
     return combinational(
         rng,
-        family="hamming_encode",
         parameters={"layout": layout, "odd": int(is_odd), "all": int(has_all)},
         modules=("hamming_enc", "hamming74", "ecc_encode", "hamming_encoder"),
         inputs=[inp(d, 4)],
@@ -51,7 +51,8 @@ def hamming_encode(rng: random.Random) -> Design:
     )
 
 
-def hamming_correct(rng: random.Random) -> Design:
+@family("codes")
+def hamming_correct(rng: random.Random) -> DesignSpec:
     """Hamming (7,4) decoder with single-error correction."""
     has_flag = rng.random() < 0.5
     is_odd = rng.random() < 0.3
@@ -72,7 +73,6 @@ def hamming_correct(rng: random.Random) -> Design:
     groups = f"{x}[0],[2],[4],[6]; {x}[1],[2],[5],[6]; {x}[3],[4],[5],[6]"
     return combinational(
         rng,
-        family="hamming_correct",
         parameters={"odd": int(is_odd), "flag": int(has_flag)},
         modules=("hamming_dec", "hamming_correct", "ecc_decode", "hamming_decoder"),
         inputs=[inp(x, 7)],
@@ -93,7 +93,8 @@ def hamming_correct(rng: random.Random) -> Design:
     )
 
 
-def hamming_distance(rng: random.Random) -> Design:
+@family("codes")
+def hamming_distance(rng: random.Random) -> DesignSpec:
     """Number of differing bits, or whether it is at most a limit."""
     width, is_flag = rng.randint(2, 8), rng.random() < 0.5
     limit = rng.randint(1, width - 1)
@@ -118,7 +119,6 @@ def hamming_distance(rng: random.Random) -> Design:
     )
     return combinational(
         rng,
-        family="hamming_distance",
         parameters={"width": width, "limit": limit if is_flag else 0},
         modules=("hamming_distance", "hdist", "bit_diff", f"distance{width}"),
         inputs=[inp(a, width), inp(b, width)],
@@ -133,7 +133,8 @@ def hamming_distance(rng: random.Random) -> Design:
     )
 
 
-def checksum(rng: random.Random) -> Design:
+@family("codes")
+def word_checksum(rng: random.Random) -> DesignSpec:
     """Sum or XOR of the fields of a word, plain or complemented."""
     field, count = rng.choice((3, 4, 4, 8)), rng.choice((2, 3, 4))
     kind, form = rng.choice(("sum", "xor")), rng.choice(("plain", "inverted", "negated"))
@@ -147,7 +148,6 @@ def checksum(rng: random.Random) -> Design:
     ending = {"plain": "", "inverted": " with all bits inverted", "negated": ", negated (two's complement)"}[form]
     return combinational(
         rng,
-        family="word_checksum",
         parameters={"field": field, "count": count, "kind": kind, "form": form},
         modules=("checksum", f"{kind}_check", "lrc" if kind == "xor" else "adder_check", f"checksum{field}"),
         inputs=[inp(x, field * count)],
@@ -162,7 +162,8 @@ def checksum(rng: random.Random) -> Design:
     )
 
 
-def parity_2d(rng: random.Random) -> Design:
+@family("codes")
+def parity_2d(rng: random.Random) -> DesignSpec:
     """Row and column parities of a small matrix packed in a word."""
     rows, columns, is_odd = rng.choice((2, 3, 4)), rng.choice((2, 3, 4)), rng.random() < 0.35
     x, r, c = (
@@ -177,7 +178,6 @@ def parity_2d(rng: random.Random) -> Design:
     name = "odd" if is_odd else "even"
     return combinational(
         rng,
-        family="parity_2d",
         parameters={"rows": rows, "columns": columns, "odd": int(is_odd)},
         modules=("parity2d", "matrix_parity", "cross_parity", "row_col_parity"),
         inputs=[inp(x, rows * columns)],
@@ -194,12 +194,3 @@ def parity_2d(rng: random.Random) -> Design:
             f"the row and {r}[i] together {name}; for every column, {c}[j] does the same.",
         ),
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("hamming_encode", "codes", hamming_encode),
-    Family("hamming_correct", "codes", hamming_correct),
-    Family("hamming_distance", "codes", hamming_distance),
-    Family("word_checksum", "codes", checksum),
-    Family("parity_2d", "codes", parity_2d),
-)

@@ -2,14 +2,14 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.sequential import Sketch, bits, span
 
-_CATEGORY = "counters"
 _OUT = ("q", "count", "cnt", "out", "value")
 
 
-def build_gray_counter(rng: random.Random) -> Design:
+@family("counters")
+def gray_counter(rng: random.Random) -> DesignSpec:
     """Gray code from an internal binary count."""
     s = Sketch(rng, reset_one_in=64)
     width, way, style = rng.randint(2, 6), rng.choice(("up", "down")), rng.choice(("comb", "registered"))
@@ -35,7 +35,6 @@ def build_gray_counter(rng: random.Random) -> Design:
         starts = {"the count": "0", q: "0"}
     hold = " Otherwise nothing changes." if gate.test else ""
     return s.finish(
-        "gray_counter",
         ("gray_counter", "gray_cnt", f"gray{width}"),
         {"width": width, "way": way, "style": style, "enable": gate.kind},
         parts,
@@ -54,7 +53,8 @@ def build_gray_counter(rng: random.Random) -> Design:
     )
 
 
-def build_ring_counter(rng: random.Random) -> Design:
+@family("counters")
+def ring_counter(rng: random.Random) -> DesignSpec:
     """Ring and Johnson (twisted ring) counters."""
     s = Sketch(rng, reset_one_in=48)
     width, twist, way = rng.randint(3, 10), rng.choice((0, 1)), rng.choice(("left", "right"))
@@ -69,7 +69,6 @@ def build_ring_counter(rng: random.Random) -> Design:
     to = "towards the most significant bit" if way == "left" else "towards the least significant bit"
     hold = f" Otherwise {q} holds." if gate.test else ""
     return s.finish(
-        "ring_counter",
         ("ring", "johnson" if twist else "ring_counter", "phase_gen"),
         {"width": width, "twist": twist, "way": way, "start": start, "enable": gate.kind},
         [s.clocked({q: s.const(width, start)}, gate.guard(step))],
@@ -86,7 +85,8 @@ def build_ring_counter(rng: random.Random) -> Design:
     )
 
 
-def build_saturating_counter(rng: random.Random) -> Design:
+@family("counters")
+def saturating_counter(rng: random.Random) -> DesignSpec:
     """Two inputs push up and down between 0 and a maximum; a prediction may be read off."""
     s = Sketch(rng, reset_one_in=48)
     top = rng.choice((3, 3, 4, 5, 6, 7, 9, 10, 12, 15))
@@ -105,7 +105,6 @@ def build_saturating_counter(rng: random.Random) -> Design:
         parts.append(f"assign {high} = ({q} >= {s.const(width, threshold)});")
         extra = f" {high} is 1 while {q} is {threshold} or more (combinational)."
     return s.finish(
-        "saturating_counter",
         ("sat_counter", "saturate", "level_meter"),
         {"top": top, "start": start, "threshold": threshold},
         parts,
@@ -125,7 +124,8 @@ def build_saturating_counter(rng: random.Random) -> Design:
     )
 
 
-def build_event_counter(rng: random.Random) -> Design:
+@family("counters")
+def event_counter(rng: random.Random) -> DesignSpec:
     """Counts edges of an input, as sampled by the clock."""
     s = Sketch(rng, reset_one_in=64)
     width, kind, full = rng.randint(2, 6), rng.choice(("rising", "falling", "both")), rng.choice(("wrap", "stop"))
@@ -140,7 +140,6 @@ def build_event_counter(rng: random.Random) -> Design:
     name = {"rising": "rising edges", "falling": "falling edges", "both": "changes (both edges)"}[kind]
     at_top = "wraps to 0" if full == "wrap" else f"stays at {(1 << width) - 1}"
     return s.finish(
-        "event_counter",
         ("event_counter", "edge_counter", "edge_count"),
         {"width": width, "kind": kind, "full": full},
         [f"reg {last};", s.clocked({last: s.const(1, 0), q: s.const(width, 0)}, step)],
@@ -159,7 +158,8 @@ def build_event_counter(rng: random.Random) -> Design:
     )
 
 
-def build_step_counter(rng: random.Random) -> Design:
+@family("counters")
+def step_counter(rng: random.Random) -> DesignSpec:
     """Advances by a constant or by an input."""
     s = Sketch(rng, reset_one_in=24)
     width = rng.randint(3, 8)
@@ -184,7 +184,6 @@ def build_step_counter(rng: random.Random) -> Design:
     hold = f" Otherwise {q} holds." if gate.test else ""
     frm = "to" if sign == "+" else "from"
     return s.finish(
-        "step_counter",
         ("step_counter", "phase_acc", "stride_counter"),
         parameters,
         [s.clocked({q: s.const(width, 0)}, gate.guard(f"{q} <= {q} {sign} {amount};"))],
@@ -198,12 +197,3 @@ def build_step_counter(rng: random.Random) -> Design:
         ),
         {q: "0"},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("gray_counter", _CATEGORY, build_gray_counter),
-    Family("ring_counter", _CATEGORY, build_ring_counter),
-    Family("saturating_counter", _CATEGORY, build_saturating_counter),
-    Family("event_counter", _CATEGORY, build_event_counter),
-    Family("step_counter", _CATEGORY, build_step_counter),
-)

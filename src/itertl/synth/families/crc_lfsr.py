@@ -2,13 +2,12 @@
 
 import random
 
-from itertl.synth.design import Design, Family
-from itertl.synth.families.sequential import Sketch, bits, join, span
-
-_CATEGORY = "crc_lfsr"
+from itertl.synth.design import DesignSpec, family
+from itertl.synth.families.sequential import Sketch, begin_end, bits, join, span
 
 
-def build_lfsr_fibonacci(rng: random.Random) -> Design:
+@family("crc_lfsr")
+def lfsr_fibonacci(rng: random.Random) -> DesignSpec:
     """The freed bit gets the XOR (or XNOR) of some taps."""
     s = Sketch(rng, reset_one_in=48)
     width, way, xnor = rng.randint(3, 16), rng.choice(("left", "right")), rng.choice((0, 0, 1))
@@ -24,7 +23,6 @@ def build_lfsr_fibonacci(rng: random.Random) -> Design:
     op, names = ("XNOR (inverted XOR)" if xnor else "XOR"), join(str(k) for k in taps)
     hold = f" Otherwise {q} holds." if gate.test else ""
     return s.finish(
-        "lfsr_fibonacci",
         ("lfsr", "fib_lfsr", f"lfsr{width}", "prng"),
         {
             "width": width,
@@ -49,7 +47,8 @@ def build_lfsr_fibonacci(rng: random.Random) -> Design:
     )
 
 
-def build_lfsr_galois(rng: random.Random) -> Design:
+@family("crc_lfsr")
+def lfsr_galois(rng: random.Random) -> DesignSpec:
     """The bit that drops out is XORed into the register through a mask."""
     s = Sketch(rng, reset_one_in=48)
     width, way = rng.randint(3, 16), rng.choice(("left", "right"))
@@ -67,7 +66,6 @@ def build_lfsr_galois(rng: random.Random) -> Design:
         move = f"{q} <= {shift} ^ ({{{width}{{{q}[{out}]}}}} & {m});"
     hold = f" Otherwise {q} holds." if gate.test else ""
     return s.finish(
-        "lfsr_galois",
         ("galois", "galois_lfsr", "glfsr"),
         {"width": width, "way": way, "mask": mask, "start": start, "enable": gate.kind},
         [s.clocked({q: s.const(width, start)}, gate.guard(move))],
@@ -93,7 +91,8 @@ def _crc_words(poly: int, width: int) -> str:
     return " + ".join(terms)
 
 
-def build_crc_serial(rng: random.Random) -> Design:
+@family("crc_lfsr")
+def crc_serial(rng: random.Random) -> DesignSpec:
     """One bit of the message per clock."""
     s = Sketch(rng, reset_one_in=48)
     width = rng.choice((3, 4, 5, 6, 7, 8, 8, 12, 16))
@@ -111,7 +110,6 @@ def build_crc_serial(rng: random.Random) -> Design:
     hold = f" Otherwise {crc} holds." if gate.test else ""
     init = f" {clr} = 1 sets {crc} to {width}'h{start:x} instead, with priority over the step." if clr else ""
     return s.finish(
-        "crc_serial",
         ("crc", f"crc{width}", "crc_serial", "crc_bit"),
         {"width": width, "poly": poly, "start": start, "enable": gate.kind, "clear": clear},
         [f"wire {fb} = {d} ^ {crc}[{width - 1}];", s.clocked({crc: s.const(width, start)}, step)],
@@ -132,7 +130,8 @@ def build_crc_serial(rng: random.Random) -> Design:
     )
 
 
-def build_crc_word(rng: random.Random) -> Design:
+@family("crc_lfsr")
+def crc_word(rng: random.Random) -> DesignSpec:
     """Several message bits per clock, through a loop."""
     s = Sketch(rng, reset_one_in=32)
     width, size = rng.choice((4, 5, 6, 8, 8, 12, 16)), rng.choice((2, 3, 4, 8))
@@ -153,7 +152,6 @@ def build_crc_word(rng: random.Random) -> Design:
     )
     first = f"bit {size - 1} first" if order == "msb" else "bit 0 first"
     return s.finish(
-        "crc_word",
         ("crc_word", "crc_parallel", f"crc{width}_d{size}"),
         {"width": width, "size": size, "poly": poly, "start": start, "order": order},
         [
@@ -180,7 +178,8 @@ def build_crc_word(rng: random.Random) -> Design:
     )
 
 
-def build_scrambler(rng: random.Random) -> Design:
+@family("crc_lfsr")
+def scrambler(rng: random.Random) -> DesignSpec:
     """Additive and self-synchronizing scramblers and the matching descrambler."""
     s = Sketch(rng, reset_one_in=64)
     width, kind = rng.randint(4, 11), rng.choice(("additive", "multiplicative", "descramble"))
@@ -200,7 +199,6 @@ def build_scrambler(rng: random.Random) -> Design:
         "descramble": "self-synchronizing descrambler",
     }[kind]
     return s.finish(
-        "scrambler",
         ("scrambler", "whitener", "scramble") if kind != "descramble" else ("descrambler", "descramble"),
         {"width": width, "kind": kind, "tap": b, "start": start, "enable": gate.kind},
         [
@@ -225,7 +223,8 @@ def build_scrambler(rng: random.Random) -> Design:
     )
 
 
-def build_parity_accumulator(rng: random.Random) -> Design:
+@family("crc_lfsr")
+def parity_accumulator(rng: random.Random) -> DesignSpec:
     """Running parity of a stream, with frames."""
     s = Sketch(rng, reset_one_in=48)
     width, odd, kind = rng.choice((1, 1, 2, 3, 4, 5, 8)), rng.choice((0, 1)), rng.choice(("restart", "clear"))
@@ -249,7 +248,6 @@ def build_parity_accumulator(rng: random.Random) -> Design:
     name, what = ("odd" if odd else "even"), ("bit" if width == 1 else f"{width}-bit word")
     meaning = f"{p} is the XOR of all bits of the frame so far" + (", inverted" if odd else "")
     return s.finish(
-        "parity_accumulator",
         ("parity_acc", "running_parity", "parity_gen"),
         {"width": width, "odd": odd, "kind": kind},
         [s.clocked({p: s.const(1, odd)}, step)],
@@ -266,7 +264,8 @@ def build_parity_accumulator(rng: random.Random) -> Design:
     )
 
 
-def build_checksum(rng: random.Random) -> Design:
+@family("crc_lfsr")
+def checksum(rng: random.Random) -> DesignSpec:
     """Byte-wise sums: plain, with end-around carry, Fletcher-like, XOR."""
     s = Sketch(rng, reset_one_in=32)
     width, kind = rng.choice((3, 4, 6, 8, 8, 10)), rng.choice(("sum", "ones", "fletcher", "xor", "rotate-xor"))
@@ -300,13 +299,12 @@ def build_checksum(rng: random.Random) -> Design:
             f"{total} <= {total} {op} {d};",
             f"{total} becomes {total} {op} {d}" + (f" modulo 2^{width}" if op == "+" else " (XOR)"),
         )
-    body = f"if ({valid}) begin\n" + "\n".join("  " + x for x in step.split("\n")) + "\nend"
+    body = begin_end(f"if ({valid})", step.split("\n"))
     clears = {name: s.const(width, 0) for name in zeros}
     if clr:
         body = f"if ({clr}) begin\n" + "\n".join(f"  {n} <= {v};" for n, v in clears.items()) + f"\nend else {body}"
         extra = f" {clr} = 1 instead sets {join(zeros)} to 0, with priority over {valid}."
     return s.finish(
-        "checksum",
         ("checksum_acc", "sum_check", "chksum"),
         {"width": width, "kind": kind, "clear": clear},
         [declare, s.clocked(clears, body)],
@@ -323,7 +321,8 @@ def build_checksum(rng: random.Random) -> Design:
     )
 
 
-def build_line_code(rng: random.Random) -> Design:
+@family("crc_lfsr")
+def line_code(rng: random.Random) -> DesignSpec:
     """Differential line codes, both ways, one line or several."""
     s = Sketch(rng, reset_one_in=48)
     kind, width = rng.choice(("encode-one", "encode-zero", "decode-change", "decode-same")), rng.choice((1, 1, 2, 4))
@@ -345,7 +344,6 @@ def build_line_code(rng: random.Random) -> Design:
     hold = " Otherwise nothing changes." if gate.test else ""
     each = f" This holds for each of the {width} bits by itself." if width > 1 else ""
     return s.finish(
-        "line_code",
         ("line_code", "nrzi", "diff_code"),
         {"kind": kind, "width": width, "enable": gate.kind},
         [wires, s.clocked(clear, gate.guard(step))],
@@ -358,15 +356,3 @@ def build_line_code(rng: random.Random) -> Design:
         ),
         starts,
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("lfsr_fibonacci", _CATEGORY, build_lfsr_fibonacci),
-    Family("lfsr_galois", _CATEGORY, build_lfsr_galois),
-    Family("crc_serial", _CATEGORY, build_crc_serial),
-    Family("crc_word", _CATEGORY, build_crc_word),
-    Family("scrambler", _CATEGORY, build_scrambler),
-    Family("parity_accumulator", _CATEGORY, build_parity_accumulator),
-    Family("checksum", _CATEGORY, build_checksum),
-    Family("line_code", _CATEGORY, build_line_code),
-)

@@ -2,7 +2,7 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.combinational import (
     ENABLES,
     RESULTS,
@@ -22,7 +22,8 @@ _VALIDS = ("valid", "any", "found", "v")
 _SEGMENTS = (0x3F, 0x06, 0x5B, 0x4F, 0x66, 0x6D, 0x7D, 0x07, 0x7F, 0x6F, 0x77, 0x7C, 0x39, 0x5E, 0x79, 0x71)
 
 
-def decoder(rng: random.Random) -> Design:
+@family("encoders")
+def decoder(rng: random.Random) -> DesignSpec:
     """Binary to one-hot, optional enable, either output polarity."""
     size, is_low = rng.choice((1, 2, 3, 4, 5)), rng.random() < 0.35
     enable = rng.choice(("none", "high", "low"))
@@ -36,7 +37,6 @@ def decoder(rng: random.Random) -> Design:
     idle = "" if enable == "none" else f" Otherwise all bits of {y} are {off}."
     return combinational(
         rng,
-        family="decoder",
         parameters={"size": size, "low": int(is_low), "enable": enable},
         modules=("decoder", f"dec{size}to{count}", f"decoder{size}", "onehot_decoder"),
         inputs=[inp(x, size), *([inp(en)] if enable != "none" else [])],
@@ -53,7 +53,8 @@ def decoder(rng: random.Random) -> Design:
     )
 
 
-def priority_encoder(rng: random.Random) -> Design:
+@family("encoders")
+def priority_encoder(rng: random.Random) -> DesignSpec:
     """Number of the highest or lowest set bit, with or without a valid output."""
     width, is_high, has_valid = rng.choice((3, 4, 5, 6, 7, 8)), rng.random() < 0.5, rng.random() < 0.7
     size = (width - 1).bit_length()
@@ -78,7 +79,6 @@ def priority_encoder(rng: random.Random) -> Design:
     flagged = f" {v} is 1 when {r} is not zero." if has_valid else ""
     return combinational(
         rng,
-        family="priority_encoder",
         parameters={"width": width, "high": int(is_high), "valid": int(has_valid)},
         modules=("priority_encoder", f"prio{width}", "penc", "encoder"),
         inputs=[inp(r, width)],
@@ -95,7 +95,8 @@ def priority_encoder(rng: random.Random) -> Design:
     )
 
 
-def onehot_to_binary(rng: random.Random) -> Design:
+@family("encoders")
+def onehot_to_binary(rng: random.Random) -> DesignSpec:
     """Encoder for one-hot words; anything else gives zero and an error flag."""
     width, has_error = rng.choice((3, 4, 5, 6, 8)), rng.random() < 0.6
     size = (width - 1).bit_length()
@@ -111,7 +112,6 @@ def onehot_to_binary(rng: random.Random) -> Design:
     good = f" {e} is 0 for one-hot words." if has_error else ""
     return combinational(
         rng,
-        family="onehot_to_binary",
         parameters={"width": width, "error": int(has_error)},
         modules=("onehot_to_bin", "oh2bin", f"encoder{width}", "onehot_encoder"),
         inputs=[inp(x, width)],
@@ -128,7 +128,8 @@ def onehot_to_binary(rng: random.Random) -> Design:
     )
 
 
-def arbiter(rng: random.Random) -> Design:
+@family("encoders")
+def priority_grant(rng: random.Random) -> DesignSpec:
     """Fixed-priority grant: one-hot."""
     width, is_high = rng.choice((2, 3, 4, 5, 6, 8)), rng.random() < 0.5
     has_enable = rng.random() < 0.4
@@ -144,7 +145,6 @@ def arbiter(rng: random.Random) -> Design:
     end = "highest" if is_high else "lowest"
     return combinational(
         rng,
-        family="priority_grant",
         parameters={"width": width, "high": int(is_high), "enable": int(has_enable)},
         modules=("arbiter", f"arb{width}", "fixed_arbiter", "grant_logic"),
         inputs=[inp(r, width), *([inp(en)] if has_enable else [])],
@@ -162,7 +162,8 @@ def arbiter(rng: random.Random) -> Design:
     )
 
 
-def seven_segment(rng: random.Random) -> Design:
+@family("encoders")
+def seven_segment(rng: random.Random) -> DesignSpec:
     """Display of a BCD or hexadecimal digit."""
     is_hex, is_low, is_reversed = rng.random() < 0.4, rng.random() < 0.5, rng.random() < 0.4
     has_blank = rng.random() < 0.4
@@ -192,7 +193,6 @@ def seven_segment(rng: random.Random) -> Design:
     shapes = "6 and 9 have their tails" + (", and A to F look like A b C d E F" if is_hex else "")
     return combinational(
         rng,
-        family="seven_segment",
         parameters={"hex": int(is_hex), "low": int(is_low), "reversed": int(is_reversed), "blank": int(has_blank)},
         modules=("seven_seg", "seg7", "display_decoder", "bcd_to_7seg" if not is_hex else "hex_to_7seg"),
         inputs=[inp(x, 4), *([inp(b)] if has_blank else [])],
@@ -208,7 +208,8 @@ def seven_segment(rng: random.Random) -> Design:
     )
 
 
-def thermometer_encode(rng: random.Random) -> Design:
+@family("encoders")
+def thermometer_encode(rng: random.Random) -> DesignSpec:
     """n to n ones."""
     size, is_high = rng.choice((2, 3, 4)), rng.random() < 0.35
     width = rng.choice(((1 << size) - 1, 1 << size, (1 << size) - 2))
@@ -219,7 +220,6 @@ def thermometer_encode(rng: random.Random) -> Design:
     order = f"from bit {width - 1} downwards" if is_high else "from bit 0 upwards"
     return combinational(
         rng,
-        family="thermometer_encode",
         parameters={"size": size, "width": width, "high": int(is_high)},
         modules=("thermometer", "bar_graph", "therm_enc", f"therm{width}"),
         inputs=[inp(n, size)],
@@ -235,7 +235,8 @@ def thermometer_encode(rng: random.Random) -> Design:
     )
 
 
-def thermometer_decode(rng: random.Random) -> Design:
+@family("encoders")
+def thermometer_decode(rng: random.Random) -> DesignSpec:
     """Length of the run of ones at the low or high end."""
     width, is_high = rng.choice((3, 4, 5, 6, 7)), rng.random() < 0.35
     size = width.bit_length()
@@ -248,7 +249,6 @@ def thermometer_decode(rng: random.Random) -> Design:
     start, way = (f"bit {width - 1}", "downwards") if is_high else ("bit 0", "upwards")
     return combinational(
         rng,
-        family="thermometer_decode",
         parameters={"width": width, "high": int(is_high)},
         modules=(
             "therm_dec",
@@ -268,14 +268,3 @@ def thermometer_decode(rng: random.Random) -> Design:
             f"0 if {start} is 0, {width} if there is no 0.",
         ),
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("decoder", "encoders", decoder),
-    Family("priority_encoder", "encoders", priority_encoder),
-    Family("onehot_to_binary", "encoders", onehot_to_binary),
-    Family("priority_grant", "encoders", arbiter),
-    Family("seven_segment", "encoders", seven_segment),
-    Family("thermometer_encode", "encoders", thermometer_encode),
-    Family("thermometer_decode", "encoders", thermometer_decode),
-)

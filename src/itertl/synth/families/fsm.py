@@ -2,11 +2,8 @@
 
 import random
 
-from itertl.synth.design import Design, Family
-from itertl.synth.families import fsm_controllers
-from itertl.synth.families.sequential import Sketch, bits, join
-
-_CATEGORY = "fsm"
+from itertl.synth.design import DesignSpec, family
+from itertl.synth.families.sequential import Sketch, begin_end, bits, join
 
 
 def _automaton(pattern: str) -> list[tuple[int, int]]:
@@ -19,7 +16,8 @@ def _automaton(pattern: str) -> list[tuple[int, int]]:
     return [(step(state, "0"), step(state, "1")) for state in range(len(pattern) + 1)]
 
 
-def build_sequence_detector(rng: random.Random) -> Design:
+@family("fsm")
+def sequence_detector(rng: random.Random) -> DesignSpec:
     """Finds a bit pattern in a serial stream; overlapping or not, Moore or Mealy."""
     s = Sketch(rng, reset_one_in=64)
     length = rng.randint(3, 6)
@@ -47,7 +45,6 @@ def build_sequence_detector(rng: random.Random) -> Design:
         else f"{y} (Mealy, combinational) is 1 while {x} shows the last bit and the bits before were taken"
     )
     return s.finish(
-        "sequence_detector",
         ("seq_detect", f"detect_{pattern}", "pattern_fsm"),
         {"pattern": pattern, "overlap": overlap, "machine": machine},
         [
@@ -82,7 +79,8 @@ def _reaches_all(table: list[tuple[int, int]]) -> bool:
     return len(seen) == len(table)
 
 
-def build_table_machine(rng: random.Random) -> Design:
+@family("fsm")
+def table_machine(rng: random.Random) -> DesignSpec:
     """A random Moore or Mealy machine, given as a table."""
     s = Sketch(rng, reset_one_in=32)
     count, machine = rng.choice((3, 4, 4, 5)), rng.choice(("moore", "mealy"))
@@ -114,7 +112,6 @@ def build_table_machine(rng: random.Random) -> Design:
     )
     codes = ", ".join(f"{n} = {s.const(w, k)}" for k, n in enumerate(names))
     return s.finish(
-        "table_machine",
         ("fsm", "state_machine", "table_fsm"),
         {"machine": machine, "table": ";".join(f"{a}{b}{p}{q}" for (a, b), (p, q) in zip(table, outs, strict=True))},
         [
@@ -137,7 +134,8 @@ def build_table_machine(rng: random.Random) -> Design:
     )
 
 
-def build_debouncer(rng: random.Random) -> Design:
+@family("fsm")
+def debouncer(rng: random.Random) -> DesignSpec:
     """The output follows when the input has differed for N clocks."""
     s = Sketch(rng, reset_one_in=64)
     rise, start = rng.randint(2, 9), rng.choice((0, 1))
@@ -156,7 +154,6 @@ def build_debouncer(rng: random.Random) -> Design:
         f"{rise} samples in a row" if rise == fall else f"{rise} samples in a row (to go to 1) or {fall} (to go to 0)"
     )
     return s.finish(
-        "debouncer",
         ("debounce", "debouncer", "clean_input"),
         {"rise": rise, "fall": fall, "start": start, "enable": gate.kind},
         [f"reg {'' if w == 1 else f'[{w - 1}:0] '}{n};", s.clocked({y: f"1'b{start}", n: zero}, gate.guard(step))],
@@ -175,7 +172,8 @@ def build_debouncer(rng: random.Random) -> Design:
     )
 
 
-def build_frame_receiver(rng: random.Random) -> Design:
+@family("fsm")
+def frame_receiver(rng: random.Random) -> DesignSpec:
     """A start bit, data, perhaps parity, a stop bit; one bit a clock."""
     s = Sketch(rng, reset_one_in=200)
     n, order, parity = rng.randint(3, 8), rng.choice(("lsb", "msb")), rng.choice(("none", "even", "odd"))
@@ -202,7 +200,6 @@ def build_frame_receiver(rng: random.Random) -> Design:
     check = "" if parity == "none" else f", then a parity bit that makes the number of ones in data and parity {parity}"
     fault = "a stop bit of 0" if parity == "none" else "a stop bit of 0 or wrong parity"
     return s.finish(
-        "frame_receiver",
         ("frame_rx", "serial_rx", "receiver"),
         {"bits": n, "order": order, "parity": parity},
         [
@@ -229,7 +226,8 @@ def build_frame_receiver(rng: random.Random) -> Design:
     )
 
 
-def build_combination_lock(rng: random.Random) -> Design:
+@family("fsm")
+def combination_lock(rng: random.Random) -> DesignSpec:
     """Opens after the right digits in a row."""
     s = Sketch(rng, reset_one_in=96)
     width = rng.choice((1, 2))
@@ -262,7 +260,6 @@ def build_combination_lock(rng: random.Random) -> Design:
         else "while it is open, the next digit entered, whatever it is, closes it and does not count"
     )
     return s.finish(
-        "combination_lock",
         ("lock_fsm", "code_lock", "combo_lock"),
         {"width": width, "code": "-".join(map(str, code)), "wrong": wrong, "close": close},
         [f"reg [{w - 1}:0] {n};", s.clocked({n: s.const(w, 0)}, step), f"assign {y} = ({n} == {s.const(w, length)});"],
@@ -281,7 +278,8 @@ def build_combination_lock(rng: random.Random) -> Design:
     )
 
 
-def build_hysteresis(rng: random.Random) -> Design:
+@family("fsm")
+def hysteresis(rng: random.Random) -> DesignSpec:
     """On at a high mark, off at a low mark."""
     s = Sketch(rng)
     width = rng.randint(3, 8)
@@ -294,10 +292,9 @@ def build_hysteresis(rng: random.Random) -> Design:
     up, down = ("1'b1", "1'b0") if sense == "alarm" else ("1'b0", "1'b1")
     step = f"if ({on})\n  {y} <= {up};\nelse if ({off})\n  {y} <= {down};"
     if gate.test:
-        step = f"if ({gate.test}) begin\n" + "\n".join("  " + z for z in step.split("\n")) + "\nend"
+        step = begin_end(f"if ({gate.test})", step.split("\n"))
     hold = f" Otherwise {y} holds." if gate.test else ""
     return s.finish(
-        "hysteresis",
         ("hysteresis", "thermostat", "schmitt"),
         {"width": width, "low": low, "high": high, "sense": sense, "start": start, "enable": gate.kind},
         [s.clocked({y: f"1'b{start}"}, step)],
@@ -313,14 +310,3 @@ def build_hysteresis(rng: random.Random) -> Design:
         ),
         {y: str(start)},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("sequence_detector", _CATEGORY, build_sequence_detector),
-    Family("table_machine", _CATEGORY, build_table_machine),
-    Family("debouncer", _CATEGORY, build_debouncer),
-    Family("frame_receiver", _CATEGORY, build_frame_receiver),
-    Family("combination_lock", _CATEGORY, build_combination_lock),
-    Family("hysteresis", _CATEGORY, build_hysteresis),
-    *fsm_controllers.FAMILIES,
-)

@@ -2,13 +2,12 @@
 
 import random
 
-from itertl.synth.design import Design, Family
-from itertl.synth.families.sequential import Sketch, bits, span
-
-_CATEGORY = "fsm"
+from itertl.synth.design import DesignSpec, family
+from itertl.synth.families.sequential import Sketch, begin_end, bits, span
 
 
-def build_traffic_light(rng: random.Random) -> Design:
+@family("fsm")
+def traffic_light(rng: random.Random) -> DesignSpec:
     """Green, yellow, red, each for its number of clocks; a request may end green."""
     s = Sketch(rng, reset_one_in=96)
     times = [rng.randint(3, 8), rng.randint(1, 4), rng.randint(2, 8)]
@@ -38,7 +37,6 @@ def build_traffic_light(rng: random.Random) -> Design:
         else f"{g} for {times[0]} clocks"
     )
     return s.finish(
-        "traffic_light",
         ("traffic_light", "signal_head", "lights"),
         {"green": times[0], "yellow": times[1], "red": times[2], "waits": waits, "first": first},
         [
@@ -61,7 +59,8 @@ def build_traffic_light(rng: random.Random) -> Design:
     )
 
 
-def build_vending_machine(rng: random.Random) -> Design:
+@family("fsm")
+def vending_machine(rng: random.Random) -> DesignSpec:
     """Adds coins until the price is reached, then serves and gives change."""
     s = Sketch(rng, reset_one_in=64)
     price, coins = rng.randint(3, 12), tuple(sorted(rng.sample(range(1, 6), 2)))
@@ -101,7 +100,6 @@ def build_vending_machine(rng: random.Random) -> Design:
     )
     value = f"{a} is worth {coins[0]} and {b} {coins[1]}; both may come at once"
     return s.finish(
-        "vending_machine",
         ("vending", "vendor", "coin_box"),
         {"price": price, "coins": f"{coins[0]}-{coins[1]}", "keep": keep, "refund": refund},
         [
@@ -125,7 +123,8 @@ def build_vending_machine(rng: random.Random) -> Design:
     )
 
 
-def build_fixed_arbiter(rng: random.Random) -> Design:
+@family("fsm")
+def fixed_arbiter(rng: random.Random) -> DesignSpec:
     """One-hot grants by fixed priority, with or without holding."""
     s = Sketch(rng, reset_one_in=32)
     n, hold, low = rng.randint(2, 5), rng.choice((0, 1)), rng.choice((0, 1))
@@ -136,12 +135,11 @@ def build_fixed_arbiter(rng: random.Random) -> Design:
     step = f"{arms}\nelse\n  {gnt} <= {s.const(n, 0)};"
     tests = ([gate.test] if gate.test else []) + ([f"!(|({gnt} & {req}))"] if hold else [])
     if tests:
-        step = f"if ({' && '.join(tests)}) begin\n" + "\n".join("  " + x for x in step.split("\n")) + "\nend"
+        step = begin_end(f"if ({' && '.join(tests)})", step.split("\n"))
     keeps = " A grant whose request is still 1 is kept." if hold else ""
     best = 0 if low else n - 1
     stays = " Otherwise the grant holds." if gate.test else ""
     return s.finish(
-        "fixed_arbiter",
         ("arbiter", "prio_arbiter", "fixed_arb"),
         {"requests": n, "hold": hold, "low_first": low, "enable": gate.kind},
         [s.clocked({gnt: s.const(n, 0)}, step)],
@@ -161,7 +159,8 @@ def build_fixed_arbiter(rng: random.Random) -> Design:
     )
 
 
-def build_round_robin_arbiter(rng: random.Random) -> Design:
+@family("fsm")
+def round_robin_arbiter(rng: random.Random) -> DesignSpec:
     """Whoever was served last comes last."""
     s = Sketch(rng, reset_one_in=32)
     n, hold = rng.choice((2, 3, 3, 4)), rng.choice((0, 1))
@@ -179,12 +178,11 @@ def build_round_robin_arbiter(rng: random.Random) -> Design:
     step = f"{gnt} <= (|{req}) ? ({s.const(n, 1)} << {pick}) : {s.const(n, 0)};\nif (|{req})\n  {last} <= {pick};"
     tests = ([gate.test] if gate.test else []) + ([f"!(|({gnt} & {req}))"] if hold else [])
     if tests:
-        step = f"if ({' && '.join(tests)}) begin\n" + "\n".join("  " + x for x in step.split("\n")) + "\nend"
+        step = begin_end(f"if ({' && '.join(tests)})", step.split("\n"))
     keeps = " While a granted request stays 1 its grant is kept." if hold else ""
     stays = " Otherwise nothing changes." if gate.test else ""
     cycle = " then ".join(str((way * k) % n) for k in range(n)) + " then 0"
     return s.finish(
-        "round_robin_arbiter",
         ("rr_arbiter", "round_robin", "fair_arbiter"),
         {"requests": n, "hold": hold, "way": way, "start": start, "enable": gate.kind},
         [
@@ -209,7 +207,8 @@ def build_round_robin_arbiter(rng: random.Random) -> Design:
     )
 
 
-def build_door_controller(rng: random.Random) -> Design:
+@family("fsm")
+def door_controller(rng: random.Random) -> DesignSpec:
     """A motor door: a button, two limit switches, perhaps an obstacle sensor."""
     s = Sketch(rng, reset_one_in=48)
     press, blocked, start = rng.choice(("ignore", "reverse", "stop")), rng.choice((0, 1)), rng.choice((0, 2))
@@ -244,7 +243,6 @@ def build_door_controller(rng: random.Random) -> Design:
     }[press]
     over = f" While closing, {stop} = 1 makes it open; this comes before all else." if stop else ""
     return s.finish(
-        "door_controller",
         ("garage_door", "door_fsm", "gate_control"),
         {"press": press, "obstacle": blocked, "start": start},
         [
@@ -273,7 +271,8 @@ def build_door_controller(rng: random.Random) -> Design:
     )
 
 
-def build_mode_button(rng: random.Random) -> Design:
+@family("fsm")
+def mode_button(rng: random.Random) -> DesignSpec:
     """Each press steps through the modes."""
     s = Sketch(rng, reset_one_in=96)
     count, onehot, back = rng.randint(3, 8), rng.choice((0, 1)), rng.choice(("none", "back", "home"))
@@ -307,7 +306,6 @@ def build_mode_button(rng: random.Random) -> Design:
     }[back]
     shown = f"one-hot in {y} (mode n: only bit n is 1)" if onehot else f"as a number in {y} ({bits(w)})"
     return s.finish(
-        "mode_button",
         ("mode_select", "mode_button", "cycler"),
         {"modes": count, "onehot": onehot, "back": back},
         [f"reg {p};", s.clocked({p: "1'b0", y: first}, step)],
@@ -323,13 +321,3 @@ def build_mode_button(rng: random.Random) -> Design:
         ),
         {f"the stored {b}": "0", "the mode": "0"},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("traffic_light", _CATEGORY, build_traffic_light),
-    Family("vending_machine", _CATEGORY, build_vending_machine),
-    Family("fixed_arbiter", _CATEGORY, build_fixed_arbiter),
-    Family("round_robin_arbiter", _CATEGORY, build_round_robin_arbiter),
-    Family("door_controller", _CATEGORY, build_door_controller),
-    Family("mode_button", _CATEGORY, build_mode_button),
-)

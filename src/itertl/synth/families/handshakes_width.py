@@ -2,15 +2,15 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.sequential import Sketch, bits, span
 
-_CATEGORY = "handshakes"
 _IN = (("in_valid", "s_valid", "up_valid"), ("in_data", "s_data", "up_data"), ("in_ready", "s_ready", "up_ready"))
 _OUT = (("out_valid", "m_valid", "dn_valid"), ("out_data", "m_data", "dn_data"), ("out_ready", "m_ready", "dn_ready"))
 
 
-def build_accumulate_valid(rng: random.Random) -> Design:
+@family("handshakes")
+def accumulate_valid(rng: random.Random) -> DesignSpec:
     """Combines N words, then gives one result with a pulse."""
     s = Sketch(rng, reset_one_in=96)
     count, width, op = rng.randint(2, 8), rng.choice((2, 3, 4, 6, 8)), rng.choice(("sum", "sum", "xor", "or", "max"))
@@ -30,7 +30,6 @@ def build_accumulate_valid(rng: random.Random) -> Design:
     )
     what = {"sum": "sum", "xor": "bitwise XOR", "or": "bitwise OR", "max": "maximum (unsigned)"}[op]
     return s.finish(
-        "accumulate_valid",
         ("accum", "group_sum", "collect"),
         {"count": count, "width": width, "op": op},
         [
@@ -54,7 +53,8 @@ def build_accumulate_valid(rng: random.Random) -> Design:
     )
 
 
-def build_width_up(rng: random.Random) -> Design:
+@family("handshakes")
+def width_up(rng: random.Random) -> DesignSpec:
     """Packs several narrow words into a wide one, with back-pressure or a pulse."""
     s = Sketch(rng, reset_one_in=96)
     ratio, width, order = (
@@ -81,7 +81,6 @@ def build_width_up(rng: random.Random) -> Design:
     )
     place = "the first in the lowest bits" if order == "low-first" else "the first in the highest bits"
     return s.finish(
-        "width_up",
         ("packer", "width_up", "upsizer"),
         {"ratio": ratio, "width": width, "order": order},
         [
@@ -104,7 +103,8 @@ def build_width_up(rng: random.Random) -> Design:
     )
 
 
-def build_width_down(rng: random.Random) -> Design:
+@family("handshakes")
+def width_down(rng: random.Random) -> DesignSpec:
     """Sends a wide word in pieces."""
     s = Sketch(rng, reset_one_in=64)
     ratio, width, order = rng.choice((2, 3, 4)), rng.choice((1, 2, 3, 4, 6, 8)), rng.choice(("low-first", "high-first"))
@@ -127,7 +127,6 @@ def build_width_down(rng: random.Random) -> Design:
     place = "lowest bits first" if order == "low-first" else "highest bits first"
     paced = f"a clock edge with {take} = 1" if take else "a clock edge"
     return s.finish(
-        "width_down",
         ("unpacker", "width_down", "downsizer"),
         {"ratio": ratio, "width": width, "order": order, "stalls": stalls},
         [
@@ -154,10 +153,3 @@ def build_width_down(rng: random.Random) -> Design:
         ),
         {"the number of pieces left": "0", q: "0"},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("accumulate_valid", _CATEGORY, build_accumulate_valid),
-    Family("width_up", _CATEGORY, build_width_up),
-    Family("width_down", _CATEGORY, build_width_down),
-)

@@ -2,13 +2,12 @@
 
 import random
 
-from itertl.synth.design import Design, Family
-from itertl.synth.families.sequential import Sketch, bits, span, zeroed_memory
-
-_CATEGORY = "memories"
+from itertl.synth.design import DesignSpec, family
+from itertl.synth.families.sequential import Sketch, begin_end, bits, span, zeroed_memory
 
 
-def build_single_port_ram(rng: random.Random) -> Design:
+@family("memories")
+def single_port_ram(rng: random.Random) -> DesignSpec:
     """One address; what a read of a word being written gives is a parameter."""
     s = Sketch(rng, resets=("none",))
     k, width = rng.randint(1, 4), rng.choice((1, 2, 3, 4, 5, 6, 8, 12, 16))
@@ -25,7 +24,7 @@ def build_single_port_ram(rng: random.Random) -> Design:
         "no-change": f"{write}\nelse\n  {read}",
     }[kind]
     if en:
-        step = f"if ({en}) begin\n" + "\n".join("  " + x for x in step.split("\n")) + "\nend"
+        step = begin_end(f"if ({en})", step.split("\n"))
     reading = {
         "async": f"{q} always shows the word at {a}, combinationally",
         "read-first": (
@@ -56,7 +55,6 @@ def build_single_port_ram(rng: random.Random) -> Design:
     if kind == "async":
         body.append(f"assign {q} = {mem}[{a}];")
     return s.finish(
-        "single_port_ram",
         ("ram", "sp_ram", f"ram{1 << k}x{width}", "memory"),
         {"words": 1 << k, "width": width, "kind": kind, "enable": int(bool(en))},
         body,
@@ -73,7 +71,8 @@ def build_single_port_ram(rng: random.Random) -> Design:
     )
 
 
-def build_dual_port_ram(rng: random.Random) -> Design:
+@family("memories")
+def dual_port_ram(rng: random.Random) -> DesignSpec:
     """A write port and a read port."""
     s = Sketch(rng, resets=("none",))
     k, width = rng.randint(1, 4), rng.choice((1, 2, 3, 4, 5, 6, 8, 12, 16))
@@ -100,7 +99,6 @@ def build_dual_port_ram(rng: random.Random) -> Design:
             + f"; if that word is written at the same edge, {q} gets {which}"
         )
     return s.finish(
-        "dual_port_ram",
         ("dp_ram", "sdp_ram", "two_port_ram"),
         {"words": 1 << k, "width": width, "kind": kind, "read_enable": has_re},
         body,
@@ -117,7 +115,8 @@ def build_dual_port_ram(rng: random.Random) -> Design:
     )
 
 
-def build_register_file(rng: random.Random) -> Design:
+@family("memories")
+def register_file(rng: random.Random) -> DesignSpec:
     """Two combinational read ports; register 0 may be constant, a write may be seen at once."""
     s = Sketch(rng, resets=("none",))
     k, width, zero, bypass = rng.randint(1, 4), rng.choice((2, 4, 8, 16, 32)), rng.choice((0, 1)), rng.choice((0, 1))
@@ -147,7 +146,6 @@ def build_register_file(rng: random.Random) -> Design:
         else " A write is seen only after the clock edge."
     )
     return s.finish(
-        "register_file",
         ("regfile", "reg_file", "registers"),
         {"registers": 1 << k, "width": width, "zero": zero, "bypass": bypass, "reads": ports},
         body,
@@ -165,7 +163,8 @@ def build_register_file(rng: random.Random) -> Design:
     )
 
 
-def build_fifo(rng: random.Random) -> Design:
+@family("memories")
+def fifo(rng: random.Random) -> DesignSpec:
     """A small synchronous FIFO with a count; the head is shown while it is not empty."""
     s = Sketch(rng, resets=("sync-high", "async-high", "sync-low", "async-low"), reset_one_in=64)
     k, width, shows = rng.randint(1, 3), rng.choice((2, 3, 4, 5, 6, 8)), rng.choice(("flags", "count"))
@@ -205,7 +204,6 @@ def build_fifo(rng: random.Random) -> Design:
     )
     level = f" {n} is the number of words held." if shows == "count" else ""
     return s.finish(
-        "fifo",
         ("fifo", "sync_fifo", f"fifo{depth}", "queue"),
         {"depth": depth, "width": width, "shows": shows, "when_full": overwrite},
         parts,
@@ -228,7 +226,8 @@ def build_fifo(rng: random.Random) -> Design:
     )
 
 
-def build_stack(rng: random.Random) -> Design:
+@family("memories")
+def stack(rng: random.Random) -> DesignSpec:
     """Last in, first out."""
     s = Sketch(rng, resets=("sync-high", "async-high", "sync-low", "async-low"), reset_one_in=64)
     k, width, first = rng.randint(1, 3), rng.choice((2, 3, 4, 5, 6, 8)), rng.choice(("push", "pop", "replace"))
@@ -273,7 +272,6 @@ def build_stack(rng: random.Random) -> Design:
         "replace": f"with both, {d} replaces the top word (nothing happens when empty)",
     }[first]
     return s.finish(
-        "stack",
         ("stack", "lifo", f"stack{depth}"),
         {"depth": depth, "width": width, "both": first},
         parts,
@@ -295,7 +293,8 @@ def build_stack(rng: random.Random) -> Design:
     )
 
 
-def build_sync_rom(rng: random.Random) -> Design:
+@family("memories")
+def sync_rom(rng: random.Random) -> DesignSpec:
     """A table read through a register."""
     s = Sketch(rng)
     k, width = rng.choice((2, 3, 3)), rng.choice((2, 3, 4, 6, 8))
@@ -310,7 +309,6 @@ def build_sync_rom(rng: random.Random) -> Design:
     listing = ", ".join(f"{v:0{digits}x}" for v in table)
     hold = f" Otherwise {q} holds." if gate.test else ""
     return s.finish(
-        "sync_rom",
         ("rom", "sync_rom", "table_rom"),
         {"width": width, "table": "-".join(f"{v:x}" for v in table), "enable": gate.kind},
         [s.clocked({q: s.const(width, 0)}, step)],
@@ -328,7 +326,8 @@ def build_sync_rom(rng: random.Random) -> Design:
     )
 
 
-def build_match_table(rng: random.Random) -> Design:
+@family("memories")
+def match_table(rng: random.Random) -> DesignSpec:
     """A tiny content-addressable memory with a valid bit per entry."""
     s = Sketch(rng, resets=("sync-high", "async-high", "sync-low", "async-low"), reset_one_in=64)
     entries, width, kind = 2, rng.randint(2, 6), rng.choice(("hit", "lines"))
@@ -358,7 +357,6 @@ def build_match_table(rng: random.Random) -> Design:
         else f"bit i of {hit} is 1 when slot i is valid and holds a key equal to {key}"
     )
     return s.finish(
-        "match_table",
         ("cam", "match_table", "tag_check"),
         {"width": width, "kind": kind, "wins": wins},
         [
@@ -381,14 +379,3 @@ def build_match_table(rng: random.Random) -> Design:
         ),
         {"both valid bits": "0"},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("single_port_ram", _CATEGORY, build_single_port_ram),
-    Family("dual_port_ram", _CATEGORY, build_dual_port_ram),
-    Family("register_file", _CATEGORY, build_register_file),
-    Family("fifo", _CATEGORY, build_fifo),
-    Family("stack", _CATEGORY, build_stack),
-    Family("sync_rom", _CATEGORY, build_sync_rom),
-    Family("match_table", _CATEGORY, build_match_table),
-)

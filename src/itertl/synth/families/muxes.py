@@ -2,7 +2,7 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.combinational import (
     ENABLES,
     OPERANDS,
@@ -36,7 +36,8 @@ def _wide(width: int) -> str:
     return "one-bit" if width == 1 else f"{width}-bit"
 
 
-def mux2(rng: random.Random) -> Design:
+@family("muxes")
+def mux2(rng: random.Random) -> DesignSpec:
     """Two to one, either select polarity."""
     width, is_first_on_one = rng.choice(_WIDTHS), rng.random() < 0.5
     (a, b), y, s = rng.choice(OPERANDS), rng.choice(RESULTS), rng.choice(SELECTS)
@@ -47,7 +48,6 @@ def mux2(rng: random.Random) -> Design:
         body = plain(f"  assign {y} = {s} ? {on} : {off};\n")
     return combinational(
         rng,
-        family="mux2",
         parameters={"width": width, "first_on_one": int(is_first_on_one)},
         modules=("mux2", "mux2to1", f"mux_{width}", "selector"),
         inputs=[inp(a, width), inp(b, width), inp(s)],
@@ -63,7 +63,8 @@ def mux2(rng: random.Random) -> Design:
     )
 
 
-def mux_n(rng: random.Random) -> Design:
+@family("muxes")
+def mux_n(rng: random.Random) -> DesignSpec:
     """Three to eight inputs, binary select; codes without an input give a fixed value."""
     count, width = rng.choice((3, 4, 4, 5, 6, 8)), rng.choice(_WIDTHS)
     names, y, s = _names(rng, count), rng.choice(RESULTS), rng.choice(SELECTS)
@@ -82,7 +83,6 @@ def mux_n(rng: random.Random) -> Design:
     spare = f" For other values of {s}, {y} is {rest}." if rest else ""
     return combinational(
         rng,
-        family="mux_n",
         parameters={"count": count, "width": width, "fill": fill},
         modules=(f"mux{count}", f"mux{count}to1", "multiplexer", "data_select"),
         inputs=[*(inp(name, width) for name in names), inp(s, size)],
@@ -100,7 +100,8 @@ def mux_n(rng: random.Random) -> Design:
     )
 
 
-def bus_select(rng: random.Random) -> Design:
+@family("muxes")
+def bus_select(rng: random.Random) -> DesignSpec:
     """A field of a packed bus, chosen by its number."""
     size, width = rng.choice((1, 2, 3, 4)), rng.choice((1, 2, 3, 4, 5, 6, 8))
     count, is_reversed = 1 << size, rng.random() < 0.3
@@ -118,7 +119,6 @@ def bus_select(rng: random.Random) -> Design:
     low, high = ends[::-1] if is_reversed else ends
     return combinational(
         rng,
-        family="bus_select",
         parameters={"count": count, "width": width, "reversed": int(is_reversed)},
         modules=("bus_mux", "field_select", f"mux{count}v", "slice_select"),
         inputs=[inp(x, count * width), inp(s, size)],
@@ -138,7 +138,8 @@ def bus_select(rng: random.Random) -> Design:
     )
 
 
-def onehot_mux(rng: random.Random) -> Design:
+@family("muxes")
+def onehot_mux(rng: random.Random) -> DesignSpec:
     """AND-OR selector: inputs whose select bit is set are ORed."""
     count, width = rng.randint(2, 5), rng.choice((1, 2, 4, 6, 8, 12, 16))
     names, y, s = _names(rng, count), rng.choice(RESULTS), rng.choice(SELECTS)
@@ -149,7 +150,6 @@ def onehot_mux(rng: random.Random) -> Design:
     pairs = ", ".join(f"{s}[{n}] selects {name}" for name, n in bit.items())
     return combinational(
         rng,
-        family="onehot_mux",
         parameters={"count": count, "width": width, "reversed": int(is_reversed)},
         modules=("onehot_mux", "and_or_mux", f"mux{count}_onehot", "select_or"),
         inputs=[*(inp(name, width) for name in names), inp(s, count)],
@@ -167,7 +167,8 @@ def onehot_mux(rng: random.Random) -> Design:
     )
 
 
-def priority_mux(rng: random.Random) -> Design:
+@family("muxes")
+def priority_mux(rng: random.Random) -> DesignSpec:
     """The first input whose request is set."""
     count, width, is_high_first = rng.randint(2, 4), rng.choice((1, 4, 6, 8, 12, 16)), rng.random() < 0.5
     names, y, r = _names(rng, count), rng.choice(RESULTS), rng.choice(("req", "want", "en", "use_in"))
@@ -183,7 +184,6 @@ def priority_mux(rng: random.Random) -> Design:
     chain = ", else ".join(f"{names[n]} if {r}[{n}] is 1" for n in order)
     return combinational(
         rng,
-        family="priority_mux",
         parameters={"count": count, "width": width, "high_first": int(is_high_first), "fill": int(fill > 0)},
         modules=("priority_mux", "pmux", "first_of", "priority_select"),
         inputs=[*(inp(name, width) for name in names), inp(r, count)],
@@ -199,7 +199,8 @@ def priority_mux(rng: random.Random) -> Design:
     )
 
 
-def demux(rng: random.Random) -> Design:
+@family("muxes")
+def demux(rng: random.Random) -> DesignSpec:
     """One input to one of several outputs, the rest zero."""
     size, width = rng.choice((1, 2, 2, 3)), rng.choice((1, 2, 3, 4, 5, 6, 8, 12))
     count, has_enable = 1 << size, rng.random() < 0.4
@@ -211,7 +212,6 @@ def demux(rng: random.Random) -> Design:
     only = f" while {en} is 1; with {en} at 0 all outputs are zero" if has_enable else ""
     return combinational(
         rng,
-        family="demux",
         parameters={"count": count, "width": width, "enable": int(has_enable)},
         modules=(f"demux{count}", f"demux1to{count}", "demultiplexer", "router"),
         inputs=[inp(x, width), inp(s, size), *([inp(en)] if has_enable else [])],
@@ -229,7 +229,8 @@ def demux(rng: random.Random) -> Design:
     )
 
 
-def crossbar(rng: random.Random) -> Design:
+@family("muxes")
+def swap_mux(rng: random.Random) -> DesignSpec:
     """Two words passed straight or swapped."""
     width, is_straight_on_one = rng.choice(_WIDTHS), rng.random() < 0.4
     (a, b), s = rng.choice(OPERANDS), rng.choice(("swap", "crossed", "sel", "x_en"))
@@ -239,7 +240,6 @@ def crossbar(rng: random.Random) -> Design:
     on, off = ((a, b), (b, a)) if is_straight_on_one else ((b, a), (a, b))
     return combinational(
         rng,
-        family="swap_mux",
         parameters={"width": width, "straight_on_one": int(is_straight_on_one)},
         modules=("swap", "crossbar2", "exchange", "swap_unit"),
         inputs=[inp(a, width), inp(b, width), inp(s)],
@@ -255,14 +255,3 @@ def crossbar(rng: random.Random) -> Design:
             f"{s} = {int(is_straight_on_one)} means straight, {s} = {int(not is_straight_on_one)} means swapped.",
         ),
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("mux2", "muxes", mux2),
-    Family("mux_n", "muxes", mux_n),
-    Family("bus_select", "muxes", bus_select),
-    Family("onehot_mux", "muxes", onehot_mux),
-    Family("priority_mux", "muxes", priority_mux),
-    Family("demux", "muxes", demux),
-    Family("swap_mux", "muxes", crossbar),
-)

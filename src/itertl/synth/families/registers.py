@@ -3,13 +3,12 @@
 import random
 from itertools import pairwise
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.sequential import Sketch, bits, block, span
 
-_CATEGORY = "registers"
 
-
-def build_d_register(rng: random.Random) -> Design:
+@family("registers")
+def d_register(rng: random.Random) -> DesignSpec:
     """A D register of any width, reset value and enable."""
     s = Sketch(rng)
     width = rng.choice((1, 1, 2, 3, 4, 5, 6, 7, 8, 8, 10, 12, 16, 24, 32))
@@ -19,7 +18,6 @@ def build_d_register(rng: random.Random) -> Design:
     body = s.clocked({q: s.const(width, start)}, gate.guard(f"{q} <= {d};"))
     hold = f" Otherwise {q} keeps its value." if gate.test else ""
     return s.finish(
-        "d_register",
         ("dff", f"dff{width}", "d_register", "reg_block"),
         {"width": width, "start": start, "enable": gate.kind},
         [body],
@@ -33,7 +31,8 @@ def build_d_register(rng: random.Random) -> Design:
     )
 
 
-def build_set_reset_register(rng: random.Random) -> Design:
+@family("registers")
+def set_reset_register(rng: random.Random) -> DesignSpec:
     """Synchronous set and clear inputs with a stated precedence over data."""
     s = Sketch(rng)
     width = rng.choice((1, 1, 2, 4, 5, 6, 8))
@@ -52,7 +51,6 @@ def build_set_reset_register(rng: random.Random) -> Design:
     rest = f"{q} takes {d}" if d else f"{q} keeps its value"
     one = "1" if width == 1 else "all ones"
     return s.finish(
-        "set_reset_register",
         ("sr_reg", "set_clear", "flag_reg", "sr_register"),
         {"width": width, "first": first, "data": int(has_data)},
         [s.clocked({q: s.const(width, 0)}, step)],
@@ -72,7 +70,8 @@ def build_set_reset_register(rng: random.Random) -> Design:
     )
 
 
-def build_byte_enable_register(rng: random.Random) -> Design:
+@family("registers")
+def byte_enable_register(rng: random.Random) -> DesignSpec:
     """A register written lane by lane."""
     s = Sketch(rng)
     lanes, size = rng.choice((2, 2, 3, 4)), rng.choice((4, 8))
@@ -83,7 +82,6 @@ def build_byte_enable_register(rng: random.Random) -> Design:
     step = "\n".join(f"if ({be}[{k}])\n  {q}{part} <= {d}{part};" for k, part in parts)
     unit = "byte" if size == 8 else "nibble"
     return s.finish(
-        "byte_enable_register",
         ("byte_reg", "lane_reg", "be_register"),
         {"lanes": lanes, "size": size},
         [s.clocked({q: s.const(width, 0)}, step)],
@@ -102,7 +100,8 @@ def build_byte_enable_register(rng: random.Random) -> Design:
     )
 
 
-def build_pipeline_register(rng: random.Random) -> Design:
+@family("registers")
+def pipeline_register(rng: random.Random) -> DesignSpec:
     """N registers in a row."""
     s = Sketch(rng)
     stages, width = rng.randint(2, 4), rng.choice((1, 2, 4, 5, 8, 12))
@@ -114,7 +113,6 @@ def build_pipeline_register(rng: random.Random) -> Design:
     zero = s.const(width, 0)
     hold = " Otherwise every stage holds." if gate.test else ""
     return s.finish(
-        "pipeline_register",
         ("pipe", "pipeline", f"pipe{stages}", "delay_regs"),
         {"stages": stages, "width": width, "enable": gate.kind},
         [f"reg {span(width)}{', '.join(inner)};", s.clocked(dict.fromkeys(chain[1:], zero), gate.guard(step))],
@@ -132,7 +130,8 @@ def build_pipeline_register(rng: random.Random) -> Design:
     )
 
 
-def build_toggle_flip_flop(rng: random.Random) -> Design:
+@family("registers")
+def toggle_flip_flop(rng: random.Random) -> DesignSpec:
     """T and JK flip-flops, one or many side by side."""
     s = Sketch(rng)
     width, kind = rng.choice((1, 1, 2, 3, 4, 5, 6, 8)), rng.choice(("t", "jk", "jk", "jkn"))
@@ -156,7 +155,6 @@ def build_toggle_flip_flop(rng: random.Random) -> Design:
     each = "" if width == 1 else f" Each of the {width} bits works on its own."
     name = {"t": "T", "jk": "JK", "jkn": "JK (K inverted)"}[kind]
     return s.finish(
-        "toggle_flip_flop",
         ("tff", "toggle_ff", "jkff", "flipflop") if kind == "t" else ("jkff", "jk_ff", "jk_flop"),
         {"width": width, "kind": kind},
         [s.clocked({q: s.const(width, 0)}, step)],
@@ -171,7 +169,8 @@ def build_toggle_flip_flop(rng: random.Random) -> Design:
     )
 
 
-def build_load_priority_register(rng: random.Random) -> Design:
+@family("registers")
+def load_priority_register(rng: random.Random) -> DesignSpec:
     """Two load requests with their own data; one of them wins."""
     s = Sketch(rng)
     width, first = rng.choice((1, 2, 3, 4, 6, 8, 12, 16)), rng.choice(("a", "b"))
@@ -189,7 +188,6 @@ def build_load_priority_register(rng: random.Random) -> Design:
         rule = f"{q} takes {a} XOR {b}" if both == "xor" else f"{q} holds"
     order = first if both == "first" else "either"
     return s.finish(
-        "load_priority_register",
         ("dual_load", "two_source_reg", "prio_load"),
         {"width": width, "first": order, "both": both},
         [s.clocked({q: s.const(width, 0)}, step)],
@@ -206,7 +204,8 @@ def build_load_priority_register(rng: random.Random) -> Design:
     )
 
 
-def build_shadow_register(rng: random.Random) -> Design:
+@family("registers")
+def shadow_register(rng: random.Random) -> DesignSpec:
     """A double-buffered register: written in the shadow, shown on commit."""
     s = Sketch(rng)
     width, bypass = rng.choice((1, 2, 3, 4, 6, 8, 12, 16)), rng.choice((0, 1))
@@ -218,7 +217,6 @@ def build_shadow_register(rng: random.Random) -> Design:
     together = f"{q} takes {d} directly" if bypass else f"{q} takes the old stored value, not {d}"
     zero = s.const(width, 0)
     return s.finish(
-        "shadow_register",
         ("shadow_reg", "double_buffer", "buffered_reg"),
         {"width": width, "bypass": bypass},
         [f"reg {span(width)}{shadow};", s.clocked({shadow: zero, q: zero}, step)],
@@ -239,7 +237,8 @@ def build_shadow_register(rng: random.Random) -> Design:
     )
 
 
-def build_sticky_flags(rng: random.Random) -> Design:
+@family("registers")
+def sticky_flags(rng: random.Random) -> DesignSpec:
     """Status flags that events set and software clears bit by bit."""
     s = Sketch(rng)
     width, first, irq = (
@@ -257,7 +256,6 @@ def build_sticky_flags(rng: random.Random) -> Design:
         extra = f" {out} is 1 while {'at least one flag is' if irq == 'any' else 'all flags are'} 1 (combinational)."
     end = "1" if first == "event" else "0"
     return s.finish(
-        "sticky_flags",
         ("sticky", "irq_status", "flag_bank", "event_flags"),
         {"width": width, "first": first, "irq": irq},
         parts,
@@ -276,7 +274,8 @@ def build_sticky_flags(rng: random.Random) -> Design:
     )
 
 
-def build_sampled_logic(rng: random.Random) -> Design:
+@family("registers")
+def sampled_logic(rng: random.Random) -> DesignSpec:
     """A registered two-input operation, with or without registers at its inputs."""
     s = Sketch(rng)
     width = rng.choice((1, 2, 4, 5, 8, 12))
@@ -306,7 +305,6 @@ def build_sampled_logic(rng: random.Random) -> Design:
     hold = " Otherwise all registers hold." if gate.test else ""
     starts = {q: "0"} if latency == 1 else {"the operand registers": "0", q: "0"}
     return s.finish(
-        "sampled_logic",
         ("reg_op", "sampled_op", "registered_alu", "pipe_op"),
         {"width": width, "op": symbol, "latency": latency, "enable": gate.kind},
         [wires, s.clocked(clear, gate.guard(step + f"{q} <= {ra} {symbol} {rb};"))],
@@ -320,7 +318,8 @@ def build_sampled_logic(rng: random.Random) -> Design:
     )
 
 
-def build_conditional_swap(rng: random.Random) -> Design:
+@family("registers")
+def conditional_swap(rng: random.Random) -> DesignSpec:
     """Two registers that can be loaded and can exchange their contents."""
     s = Sketch(rng)
     width, first = rng.choice((1, 2, 3, 4, 6, 8, 12, 16)), rng.choice(("load", "swap"))
@@ -332,7 +331,6 @@ def build_conditional_swap(rng: random.Random) -> Design:
     (one, (c1, t1)), (two, (c2, t2)) = (loading, swapping) if first == "load" else (swapping, loading)
     zero = s.const(width, 0)
     return s.finish(
-        "conditional_swap",
         ("swap_regs", "exchange", "reg_swap"),
         {"width": width, "first": first},
         [s.clocked({p: zero, q: zero}, one + " else " + two)],
@@ -346,17 +344,3 @@ def build_conditional_swap(rng: random.Random) -> Design:
         ),
         {p: "0", q: "0"},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("d_register", _CATEGORY, build_d_register),
-    Family("set_reset_register", _CATEGORY, build_set_reset_register),
-    Family("byte_enable_register", _CATEGORY, build_byte_enable_register),
-    Family("pipeline_register", _CATEGORY, build_pipeline_register),
-    Family("toggle_flip_flop", _CATEGORY, build_toggle_flip_flop),
-    Family("load_priority_register", _CATEGORY, build_load_priority_register),
-    Family("shadow_register", _CATEGORY, build_shadow_register),
-    Family("sticky_flags", _CATEGORY, build_sticky_flags),
-    Family("sampled_logic", _CATEGORY, build_sampled_logic),
-    Family("conditional_swap", _CATEGORY, build_conditional_swap),
-)

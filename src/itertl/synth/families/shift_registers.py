@@ -2,10 +2,8 @@
 
 import random
 
-from itertl.synth.design import Design, Family
-from itertl.synth.families.sequential import Sketch, bits
-
-_CATEGORY = "shift_registers"
+from itertl.synth.design import DesignSpec, family
+from itertl.synth.families.sequential import Sketch, begin_end, bits
 
 
 def _shifted(q: str, width: int, way: str, bit: str) -> str:
@@ -21,7 +19,8 @@ def _enters(width: int, way: str) -> str:
     )
 
 
-def build_serial_to_parallel(rng: random.Random) -> Design:
+@family("shift_registers")
+def serial_to_parallel(rng: random.Random) -> DesignSpec:
     """Serial in, parallel out."""
     s = Sketch(rng)
     width, way = rng.randint(3, 12), rng.choice(("left", "right"))
@@ -29,7 +28,6 @@ def build_serial_to_parallel(rng: random.Random) -> Design:
     si, q = s.input("si", "sin", "d", "serial_in"), s.output("q", "data", "po", "parallel", width=width)
     hold = f" Otherwise {q} holds." if gate.test else ""
     return s.finish(
-        "serial_to_parallel",
         ("sipo", "shift_reg", "deserializer"),
         {"width": width, "way": way, "enable": gate.kind},
         [s.clocked({q: s.const(width, 0)}, gate.guard(f"{q} <= {_shifted(q, width, way, si)};"))],
@@ -47,7 +45,8 @@ def build_serial_to_parallel(rng: random.Random) -> Design:
     )
 
 
-def build_parallel_to_serial(rng: random.Random) -> Design:
+@family("shift_registers")
+def parallel_to_serial(rng: random.Random) -> DesignSpec:
     """Parallel load, serial out."""
     s = Sketch(rng)
     width, way, fill = rng.randint(3, 10), rng.choice(("left", "right")), rng.choice(("0", "1", "in"))
@@ -65,7 +64,6 @@ def build_parallel_to_serial(rng: random.Random) -> Design:
     rest = "" if always else " With neither it holds."
     freed = {"0": "a 0", "1": "a 1", "in": bit}[fill]
     return s.finish(
-        "parallel_to_serial",
         ("piso", "serializer", "shift_out"),
         {"width": width, "way": way, "fill": fill, "shift_enable": int(not always)},
         [f"reg [{width - 1}:0] {r};", s.clocked({r: s.const(width, 0)}, step), f"assign {so} = {r}[{end}];"],
@@ -85,7 +83,8 @@ def build_parallel_to_serial(rng: random.Random) -> Design:
     )
 
 
-def build_bidirectional_shift(rng: random.Random) -> Design:
+@family("shift_registers")
+def bidirectional_shift(rng: random.Random) -> DesignSpec:
     """Direction by an input, with an optional parallel load."""
     s = Sketch(rng)
     width, left_when, load = rng.randint(3, 10), rng.choice((0, 1)), rng.choice((0, 1))
@@ -104,7 +103,7 @@ def build_bidirectional_shift(rng: random.Random) -> Design:
     moves = (left, right) if left_when else (right, left)
     step = f"if ({way})\n  {moves[0]}\nelse\n  {moves[1]}"
     if gate.test:
-        step = f"if ({gate.test}) begin\n" + "\n".join("  " + x for x in step.split("\n")) + "\nend"
+        step = begin_end(f"if ({gate.test})", step.split("\n"))
     if ld:
         step = f"if ({ld})\n  {q} <= {d};\nelse " + step
     l_text = f"left ({low} enters at bit 0)" if ends != "rotate" else f"left (bit {width - 1} enters at bit 0)"
@@ -115,7 +114,6 @@ def build_bidirectional_shift(rng: random.Random) -> Design:
     load_text = f" {ld} = 1 loads {d} instead, before anything but reset." if ld else ""
     hold = f" Otherwise {q} holds." if gate.test else ""
     return s.finish(
-        "bidirectional_shift",
         ("shift_lr", "bidir_shift", "shifter_reg"),
         {"width": width, "left_when": left_when, "load": load, "ends": ends, "enable": gate.kind},
         [s.clocked({q: s.const(width, 0 if ends != "rotate" else 1)}, step)],
@@ -132,7 +130,8 @@ def build_bidirectional_shift(rng: random.Random) -> Design:
     )
 
 
-def build_universal_shift(rng: random.Random) -> Design:
+@family("shift_registers")
+def universal_shift(rng: random.Random) -> DesignSpec:
     """Four modes by a two-bit input; which code means what is a parameter."""
     s = Sketch(rng)
     width = rng.randint(3, 8)
@@ -157,7 +156,6 @@ def build_universal_shift(rng: random.Random) -> Design:
     step = f"case ({mode})\n{arms}\n  default: {q} <= {table[modes[3]][0]};\nendcase"
     listing = "; ".join(f"{k:02b} {table[m][1]}" for k, m in enumerate(modes))
     return s.finish(
-        "universal_shift",
         ("universal_shift", "usr", "shift_modes"),
         {"width": width, "modes": "-".join(modes)},
         [s.clocked({q: s.const(width, 0)}, step)],
@@ -172,7 +170,8 @@ def build_universal_shift(rng: random.Random) -> Design:
     )
 
 
-def build_rotate_register(rng: random.Random) -> Design:
+@family("shift_registers")
+def rotate_register(rng: random.Random) -> DesignSpec:
     """Load, then rotate by a constant or by an input amount."""
     s = Sketch(rng)
     width, way = rng.choice((4, 5, 6, 8, 8, 12, 16)), rng.choice(("left", "right"))
@@ -199,7 +198,6 @@ def build_rotate_register(rng: random.Random) -> Design:
     hold = f" Otherwise {q} holds." if gate.test else ""
     other = f"Else{gate.when}," if gate.test else "Else"
     return s.finish(
-        "rotate_register",
         ("rotator", "rotate_reg", "barrel_reg"),
         parameters,
         [s.clocked({q: s.const(width, 0)}, step)],
@@ -220,7 +218,8 @@ def _part(name: str, high: int, low: int) -> str:
     return f"{name}[{high}]" if high == low else f"{name}[{high}:{low}]"
 
 
-def build_amount_shift(rng: random.Random) -> Design:
+@family("shift_registers")
+def amount_shift(rng: random.Random) -> DesignSpec:
     """A register that shifts by one of two constants, logically or arithmetically."""
     s = Sketch(rng)
     width = rng.choice((6, 8, 12, 16))
@@ -240,7 +239,6 @@ def build_amount_shift(rng: random.Random) -> Design:
     step = f"if ({ld})\n  {q} <= {d};\nelse if ({en})\n  {q} <= {far} ? {move(big)} : {move(small)};"
     fill = f"copies of bit {top} (arithmetic shift)" if right == "arithmetic" else "zeros"
     return s.finish(
-        "amount_shift",
         ("shift_by", "shift_amount", "scaler"),
         {"width": width, "small": small, "big": big, "way": way, "right": right},
         [s.clocked({q: s.const(width, 0)}, step)],
@@ -260,7 +258,8 @@ def build_amount_shift(rng: random.Random) -> Design:
     )
 
 
-def build_word_deserializer(rng: random.Random) -> Design:
+@family("shift_registers")
+def word_deserializer(rng: random.Random) -> DesignSpec:
     """Collects N serial bits, then presents the word with a pulse."""
     s = Sketch(rng, reset_one_in=64)
     width, order = rng.randint(3, 10), rng.choice(("msb", "lsb"))
@@ -279,7 +278,6 @@ def build_word_deserializer(rng: random.Random) -> Design:
     first = "most significant" if order == "msb" else "least significant"
     bit = f" (only edges{gate.when} count)" if gate.test else ""
     return s.finish(
-        "word_deserializer",
         ("deser", "word_rx", "bit_collector"),
         {"width": width, "order": order, "enable": gate.kind},
         [
@@ -302,14 +300,3 @@ def build_word_deserializer(rng: random.Random) -> Design:
         ),
         {"the bits collected so far": "none", word: "0", done: "0"},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("serial_to_parallel", _CATEGORY, build_serial_to_parallel),
-    Family("parallel_to_serial", _CATEGORY, build_parallel_to_serial),
-    Family("bidirectional_shift", _CATEGORY, build_bidirectional_shift),
-    Family("universal_shift", _CATEGORY, build_universal_shift),
-    Family("rotate_register", _CATEGORY, build_rotate_register),
-    Family("amount_shift", _CATEGORY, build_amount_shift),
-    Family("word_deserializer", _CATEGORY, build_word_deserializer),
-)

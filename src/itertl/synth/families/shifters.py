@@ -2,7 +2,7 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.combinational import (
     RESULTS,
     VECTORS,
@@ -20,7 +20,8 @@ from itertl.synth.families.combinational import (
 _AMOUNTS = ("n", "shamt", "amount", "by")
 
 
-def shift_constant(rng: random.Random) -> Design:
+@family("shifters")
+def shift_constant(rng: random.Random) -> DesignSpec:
     """Shift by a constant: logical, arithmetic, or ones entering."""
     width, kind = (
         rng.choice((4, 5, 6, 8, 10, 12, 16, 24, 32)),
@@ -41,7 +42,6 @@ def shift_constant(rng: random.Random) -> Design:
     lost = f"{x}[{width - 1}:{width - by}]" if way == "left" else f"{x}[{by - 1}:0]"
     return combinational(
         rng,
-        family="shift_constant",
         parameters={"width": width, "kind": kind, "by": by},
         modules=(f"shift_{way}{by}", "shifter", "const_shift", f"sh{by}"),
         inputs=[inp(x, width)],
@@ -58,7 +58,8 @@ def shift_constant(rng: random.Random) -> Design:
     )
 
 
-def shift_variable(rng: random.Random) -> Design:
+@family("shifters")
+def shift_variable(rng: random.Random) -> DesignSpec:
     """Shift by an input, one kind or a kind chosen by a mode."""
     width, kind = rng.choice((4, 5, 6, 8, 12, 16, 24, 32)), rng.choice(("left", "right", "arith", "direction", "mode"))
     size = rng.choice(((width - 1).bit_length(), (width - 1).bit_length(), 2, 3))
@@ -84,7 +85,6 @@ def shift_variable(rng: random.Random) -> Design:
         body = procedural("  always @(*)\n" + indent(case(m, arms, f"{y} = $signed({x}) >>> {n};"), 2))
     return combinational(
         rng,
-        family="shift_variable",
         parameters={"width": width, "kind": kind, "size": size},
         modules=("barrel_shifter", "shifter", f"shift{width}", "var_shift"),
         inputs=[
@@ -104,7 +104,8 @@ def shift_variable(rng: random.Random) -> Design:
     )
 
 
-def rotate_constant(rng: random.Random) -> Design:
+@family("shifters")
+def rotate_constant(rng: random.Random) -> DesignSpec:
     """Rotation by a constant."""
     width, is_left = rng.choice((3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32)), rng.random() < 0.5
     by = rng.randint(1, width - 1)
@@ -115,7 +116,6 @@ def rotate_constant(rng: random.Random) -> Design:
     way = "left" if is_left else "right"
     return combinational(
         rng,
-        family="rotate_constant",
         parameters={"width": width, "by": by if is_left else width - by, "left": int(is_left)},
         modules=(f"rot{way[0]}{by}", "rotate", f"rotate_{way}", "const_rotate"),
         inputs=[inp(x, width)],
@@ -131,7 +131,8 @@ def rotate_constant(rng: random.Random) -> Design:
     )
 
 
-def rotate_variable(rng: random.Random) -> Design:
+@family("shifters")
+def rotate_variable(rng: random.Random) -> DesignSpec:
     """Rotation by an input; width a power of two."""
     size, kind = rng.choice((2, 3, 4, 5)), rng.choice(("left", "right", "direction"))
     width = 1 << size
@@ -142,7 +143,6 @@ def rotate_variable(rng: random.Random) -> Design:
     way = f"left if {m} is 1, right if {m} is 0," if kind == "direction" else kind
     return combinational(
         rng,
-        family="rotate_variable",
         parameters={"width": width, "kind": kind},
         modules=("rotator", "barrel_rotate", f"rotate{width}", "rotate_by"),
         inputs=[inp(x, width), inp(n, size), *([inp(m)] if kind == "direction" else [])],
@@ -158,7 +158,8 @@ def rotate_variable(rng: random.Random) -> Design:
     )
 
 
-def funnel(rng: random.Random) -> Design:
+@family("shifters")
+def funnel_shift(rng: random.Random) -> DesignSpec:
     """A window on two words placed side by side."""
     width = rng.choice((4, 6, 8, 12, 16))
     size, is_high_end = (width - 1).bit_length(), rng.random() < 0.4
@@ -171,7 +172,6 @@ def funnel(rng: random.Random) -> Design:
     way, half = ("left", "upper") if is_high_end else ("right", "lower")
     return combinational(
         rng,
-        family="funnel_shift",
         parameters={"width": width, "left": int(is_high_end)},
         modules=("funnel", "funnel_shift", f"funnel{width}", "double_shift"),
         inputs=[inp(a, width), inp(b, width), inp(n, size)],
@@ -187,12 +187,3 @@ def funnel(rng: random.Random) -> Design:
             f"by {n} with zeros entering. The output {y} is the {half} half of what results.",
         ),
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("shift_constant", "shifters", shift_constant),
-    Family("shift_variable", "shifters", shift_variable),
-    Family("rotate_constant", "shifters", rotate_constant),
-    Family("rotate_variable", "shifters", rotate_variable),
-    Family("funnel_shift", "shifters", funnel),
-)

@@ -2,14 +2,12 @@
 
 import random
 
-from itertl.synth.design import Design, Family
-from itertl.synth.families import timing_edges
-from itertl.synth.families.sequential import Sketch
-
-_CATEGORY = "timing"
+from itertl.synth.design import DesignSpec, family
+from itertl.synth.families.sequential import Sketch, begin_end
 
 
-def build_pulse_stretcher(rng: random.Random) -> Design:
+@family("timing")
+def pulse_stretcher(rng: random.Random) -> DesignSpec:
     """A trigger makes a pulse of N clocks, retriggerable or not; level or edge triggered."""
     s = Sketch(rng, reset_one_in=48)
     length, again, trigger = rng.randint(2, 15), rng.choice((0, 1)), rng.choice(("level", "edge"))
@@ -30,7 +28,6 @@ def build_pulse_stretcher(rng: random.Random) -> Design:
     )
     starts = {"the timer": "0", y: "0"} | ({f"the stored {t}": "0"} if trigger == "edge" else {})
     return s.finish(
-        "pulse_stretcher",
         ("stretcher", "one_shot", "monostable", "pulse_gen"),
         {"length": length, "again": again, "trigger": trigger},
         [*parts, s.clocked(clear, step), f"assign {y} = ({n} != {s.const(w, 0)});"],
@@ -47,7 +44,8 @@ def build_pulse_stretcher(rng: random.Random) -> Design:
     )
 
 
-def build_tick_generator(rng: random.Random) -> Design:
+@family("timing")
+def tick_generator(rng: random.Random) -> DesignSpec:
     """A one-clock pulse every N clocks."""
     s = Sketch(rng, reset_one_in=96)
     period, style = rng.randint(3, 24), rng.choice(("comb", "registered"))
@@ -73,7 +71,6 @@ def build_tick_generator(rng: random.Random) -> Design:
             {"the count": "0", y: "0"},
         )
     return s.finish(
-        "tick_generator",
         ("tick_gen", "prescaler", f"every{period}"),
         {"period": period, "style": style, "enable": gate.kind},
         parts,
@@ -90,7 +87,8 @@ def build_tick_generator(rng: random.Random) -> Design:
     )
 
 
-def build_clock_divider(rng: random.Random) -> Design:
+@family("timing")
+def clock_divider(rng: random.Random) -> DesignSpec:
     """A square wave of a given high and low time."""
     s = Sketch(rng, reset_one_in=96)
     high, low = rng.randint(1, 10), rng.randint(1, 10)
@@ -103,10 +101,9 @@ def build_clock_divider(rng: random.Random) -> Design:
     test = f"{n} == {s.const(w, high - 1)}" if high == low else f"{n} == ({end})"
     step = f"if ({test}) begin\n  {n} <= {zero};\n  {y} <= ~{y};\nend else\n  {n} <= {n} + 1;"
     if gate.test:
-        step = f"if ({gate.test}) begin\n" + "\n".join("  " + x for x in step.split("\n")) + "\nend"
+        step = begin_end(f"if ({gate.test})", step.split("\n"))
     hold = " Otherwise everything holds." if gate.test else ""
     return s.finish(
-        "clock_divider",
         ("clk_div", "divider", f"div_by_{total}", "wave_gen"),
         {"high": high, "low": low, "start": start, "enable": gate.kind},
         [f"reg [{w - 1}:0] {n};" if w > 1 else f"reg {n};", s.clocked({n: zero, y: f"1'b{start}"}, step)],
@@ -126,7 +123,8 @@ def build_clock_divider(rng: random.Random) -> Design:
     )
 
 
-def build_pwm(rng: random.Random) -> Design:
+@family("timing")
+def pwm(rng: random.Random) -> DesignSpec:
     """A counter compared with a duty input, directly or latched each period."""
     s = Sketch(rng, reset_one_in=96)
     width = rng.randint(3, 6)
@@ -152,7 +150,6 @@ def build_pwm(rng: random.Random) -> Design:
     relation = "below" if polarity else "at or above"
     hold = " Otherwise nothing changes." if gate.test else ""
     return s.finish(
-        "pwm",
         ("pwm", "pwm_gen", "duty_gen"),
         {"width": width, "period": period, "latched": latched, "polarity": polarity, "enable": gate.kind},
         parts,
@@ -171,7 +168,8 @@ def build_pwm(rng: random.Random) -> Design:
     )
 
 
-def build_watchdog(rng: random.Random) -> Design:
+@family("timing")
+def watchdog(rng: random.Random) -> DesignSpec:
     """Barks when nobody kicks it for N clocks."""
     s = Sketch(rng, reset_one_in=64)
     limit, kind = rng.randint(3, 20), rng.choice(("sticky", "while", "pulse"))
@@ -205,7 +203,6 @@ def build_watchdog(rng: random.Random) -> Design:
         parts.append(f"assign {y} = ({n} == {top});")
     counted = f" where {gate.test} is 1" if gate.test else ""
     return s.finish(
-        "watchdog",
         ("watchdog", "wdt", "timeout_timer"),
         {"limit": limit, "kind": kind, "enable": gate.kind},
         parts,
@@ -223,7 +220,8 @@ def build_watchdog(rng: random.Random) -> Design:
     )
 
 
-def build_down_timer(rng: random.Random) -> Design:
+@family("timing")
+def down_timer(rng: random.Random) -> DesignSpec:
     """A programmable timer that counts down and stops or reloads."""
     s = Sketch(rng, reset_one_in=64)
     width, kind, reading = rng.randint(2, 6), rng.choice(("stop", "reload")), rng.choice(("shown", "hidden"))
@@ -253,7 +251,6 @@ def build_down_timer(rng: random.Random) -> Design:
     where = f"{n}, an output," if reading == "shown" else "an internal count"
     steps = f"{gate.when or ' at every clock edge'}"
     return s.finish(
-        "down_timer",
         ("timer", "down_timer", "interval_timer"),
         {"width": width, "kind": kind, "reading": reading, "enable": gate.kind},
         [*parts, s.clocked(clear, step), f"assign {y} = ({n} == {zero});"],
@@ -270,14 +267,3 @@ def build_down_timer(rng: random.Random) -> Design:
         ),
         {name: "0"} | ({"the value to reload": "0"} if kind == "reload" else {}),
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("pulse_stretcher", _CATEGORY, build_pulse_stretcher),
-    Family("tick_generator", _CATEGORY, build_tick_generator),
-    Family("clock_divider", _CATEGORY, build_clock_divider),
-    Family("pwm", _CATEGORY, build_pwm),
-    Family("watchdog", _CATEGORY, build_watchdog),
-    Family("down_timer", _CATEGORY, build_down_timer),
-    *timing_edges.FAMILIES,
-)

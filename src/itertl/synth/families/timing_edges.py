@@ -2,10 +2,9 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.sequential import Sketch, bits, span
 
-_CATEGORY = "timing"
 _EDGES = {
     "rising": ("{x} & ~{p}", "is 1 and its stored sample is 0"),
     "falling": ("~{x} & {p}", "is 0 and its stored sample is 1"),
@@ -13,7 +12,8 @@ _EDGES = {
 }
 
 
-def build_edge_detector(rng: random.Random) -> Design:
+@family("timing")
+def edge_detector(rng: random.Random) -> DesignSpec:
     """One-cycle pulses on edges, combinational or registered."""
     s = Sketch(rng)
     width, kind, style = rng.choice((1, 1, 2, 3, 4, 8)), rng.choice(tuple(_EDGES)), rng.choice(("comb", "registered"))
@@ -38,7 +38,6 @@ def build_edge_detector(rng: random.Random) -> Design:
         else f"{y} is a register that becomes 1 at a clock edge exactly where, just before it,"
     )
     return s.finish(
-        "edge_detector",
         ("edge_detect", f"{kind}_edge", "edge_finder"),
         {"width": width, "kind": kind, "style": style},
         parts,
@@ -54,7 +53,8 @@ def build_edge_detector(rng: random.Random) -> Design:
     )
 
 
-def build_edge_capture(rng: random.Random) -> Design:
+@family("timing")
+def edge_capture(rng: random.Random) -> DesignSpec:
     """Edges are remembered until cleared."""
     s = Sketch(rng)
     width, kind, first = rng.choice((1, 2, 3, 4, 6, 8)), rng.choice(tuple(_EDGES)), rng.choice(("edge", "clear"))
@@ -68,7 +68,6 @@ def build_edge_capture(rng: random.Random) -> Design:
     result = "1" if first == "edge" else "0"
     scope = f"{c} = 1 clears all bits" if one else f"a 1 in {c} clears that bit" if width > 1 else f"{c} = 1 clears it"
     return s.finish(
-        "edge_capture",
         ("edge_capture", "edge_latch", "capture"),
         {"width": width, "kind": kind, "first": first, "one_clear": one},
         [f"reg {span(width)}{p};", s.clocked({p: zero, y: zero}, f"{p} <= {x};\n{y} <= {logic};")],
@@ -88,7 +87,8 @@ def build_edge_capture(rng: random.Random) -> Design:
     )
 
 
-def build_delay_line(rng: random.Random) -> Design:
+@family("timing")
+def delay_line(rng: random.Random) -> DesignSpec:
     """A tapped delay of which an input chooses the length."""
     s = Sketch(rng)
     k = rng.choice((1, 2, 2, 3))
@@ -108,7 +108,6 @@ def build_delay_line(rng: random.Random) -> Design:
     rule = f"{sel} = 0 gives {d} itself and {sel} = n the stage n" if first else f"{sel} = n gives stage n + 1"
     hold = " Otherwise the line holds." if gate.test else ""
     return s.finish(
-        "delay_line",
         ("delay_line", "tapped_delay", "var_delay"),
         {"depth": depth, "first": first, "enable": gate.kind},
         parts,
@@ -128,7 +127,8 @@ def build_delay_line(rng: random.Random) -> Design:
     )
 
 
-def build_vote_filter(rng: random.Random) -> Design:
+@family("timing")
+def vote_filter(rng: random.Random) -> DesignSpec:
     """Removes glitches by the last samples: majority or unanimity."""
     s = Sketch(rng)
     n, kind = rng.choice((2, 3, 3, 4, 5)), rng.choice(("majority", "unanimous"))
@@ -153,7 +153,6 @@ def build_vote_filter(rng: random.Random) -> Design:
     fill = s.const(n - 1, -start)
     hold = " Otherwise everything holds." if gate.test else ""
     return s.finish(
-        "vote_filter",
         ("glitch_filter", "vote", "input_filter"),
         {"samples": n, "kind": kind, "start": start, "enable": gate.kind},
         [*parts, s.clocked({r: fill, y: f"1'b{start}"}, gate.guard(step))],
@@ -167,11 +166,3 @@ def build_vote_filter(rng: random.Random) -> Design:
         ),
         {"the remembered samples": str(start) if start == 0 else "all ones", y: str(start)},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("edge_detector", _CATEGORY, build_edge_detector),
-    Family("edge_capture", _CATEGORY, build_edge_capture),
-    Family("delay_line", _CATEGORY, build_delay_line),
-    Family("vote_filter", _CATEGORY, build_vote_filter),
-)
