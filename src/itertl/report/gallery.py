@@ -31,6 +31,12 @@ class Example:
     after: Answer
     iterations: int  # done when "after" was sampled
 
+    @property
+    def question(self) -> str:
+        """Instruction and header, "" where the problem is not known."""
+        parts = (self.problem.instruction, self.problem.header) if self.problem else ()
+        return "\n\n".join(part.strip() for part in parts if part.strip())
+
 
 def examples(run: Run) -> tuple[list[Example], list[str]]:
     """Examples of every benchmark (its first temperature), and notes on those whose files do not fit together.

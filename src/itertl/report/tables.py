@@ -295,11 +295,6 @@ def run_tables(runs: Mapping[str, Sequence[IterationMetrics]]) -> "list[Text | G
     return shown
 
 
-def iteration_markdown(metrics: Sequence[IterationMetrics]) -> str:
-    """The same table as markdown."""
-    return markdown(iteration_grid(metrics))
-
-
 def method_comparison(runs: Mapping[str, Sequence[IterationMetrics]]) -> "Table":
     """Runs side by side, beside the published figures where VerilogEval v1 was judged (see ``comparison_grid``)."""
     return rich_table(comparison_grid(runs))
