@@ -7,6 +7,7 @@ disposable worker processes (``pool``), since a broken native library ends its p
 
 import importlib
 import importlib.metadata
+import io
 import os
 import sys
 import tempfile
@@ -217,14 +218,14 @@ def verilator() -> Finding:
 
 
 def matplotlib() -> Finding:
-    """A figure is drawn as the report draws it."""
-    from itertl.report import canvas
+    """A figure is drawn."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
 
-    def plot(figure: Any) -> None:
-        figure.subplots().plot([0, 1], [0, 1])
-
-    svg = canvas.draw(2, 2, plot)
-    _expect("<path" in svg, "drew no line")
+    figure, drawn = Figure(), io.StringIO()
+    figure.subplots().plot([0, 1], [0, 1])
+    FigureCanvasSVG(figure).print_svg(drawn)
+    _expect("<path" in drawn.getvalue(), "drew no line")
     return _installed("matplotlib"), "draws SVG"
 
 

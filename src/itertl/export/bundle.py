@@ -25,7 +25,7 @@ SCHEMA = "itertl.export/1"
 
 @dataclass(frozen=True, slots=True)
 class GgufFile:
-    """A written and checked GGUF file. ``check``: the fields of ``gguf_check.Check``."""
+    """A written and checked GGUF file. ``check``: the fields of ``gguf_check.GgufCheck``."""
 
     name: str
     kind: str

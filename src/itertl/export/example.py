@@ -27,7 +27,7 @@ COMMAND = f"itertl generate '{PROBLEM.instruction}' --header '{PROBLEM.header}' 
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class UsageExample:
     """``program`` with the folder's public name; ``printed``: what it printed, None where it could not be run for ``reason``."""
 
     program: str
@@ -35,7 +35,7 @@ class Example:
     reason: str = ""
 
 
-def run_example(folder: Path, name: str, form: PromptConfig) -> Example:
+def run_example(folder: Path, name: str, form: PromptConfig) -> UsageExample:
     """Write the program for the checkpoint in ``folder``, run it there, and show it under ``name``. Never raises for the model's sake."""
     tokenizer = models.load_tokenizer(folder)
     lines = _prompt_lines(form, tokenizer)
@@ -45,8 +45,8 @@ def run_example(folder: Path, name: str, form: PromptConfig) -> Example:
         with models.quiet(), contextlib.redirect_stdout(printed):
             exec(compile(_program(str(folder), lines), "<example of the card>", "exec"), {"__name__": "__example__"})
     except Exception as error:  # a model that its own library cannot run is still exported, and the card says so
-        return Example(program, None, text.one_line(str(error) or type(error).__name__)[:200])
-    return Example(program, text.printable(printed.getvalue())[:_LONGEST])
+        return UsageExample(program, None, text.one_line(str(error) or type(error).__name__)[:200])
+    return UsageExample(program, text.printable(printed.getvalue())[:_LONGEST])
 
 
 def _program(folder: str, prompt_lines: list[str]) -> str:

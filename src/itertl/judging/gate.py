@@ -29,7 +29,7 @@ from itertl.judging.harmless import ENDING, PRINTING
 from itertl.records import Verdict
 from itertl.sandbox import bounds
 from itertl.tools import slang
-from itertl.tools.slang import Unit
+from itertl.tools.slang import ParsedText
 
 MAX_BYTES = 64 * 1024
 MAX_EXPANDED_BYTES = 256 * 1024
@@ -146,7 +146,7 @@ def _gamed(rule: str, what: str) -> Refusal:
     return Refusal(Verdict.GAMED, f"{rule}: {what}"[:_DETAIL_CHARS])
 
 
-def _examine_printed(text: str, top: str, original: Unit, testbench_names: frozenset[str]) -> Found:
+def _examine_printed(text: str, top: str, original: ParsedText, testbench_names: frozenset[str]) -> Found:
     """Every check on the text that will be simulated. ``original`` serves only to place an error in the user's text."""
     invisible = _INVISIBLE.search(text)
     if invisible is not None:
@@ -174,7 +174,7 @@ def _examine_printed(text: str, top: str, original: Unit, testbench_names: froze
     return Design(text, top, text if "`" in text else "\n".join(words))
 
 
-def _placed(error: str, original: Unit, top: str) -> str:
+def _placed(error: str, original: ParsedText, top: str) -> str:
     """The same error with its line in the user's text, which differs where comments or conditions were dropped."""
     message = error.partition(": ")[2] or error
     in_original = slang.elaborate(original, top)[1]
@@ -207,7 +207,7 @@ def _directive(root: Any) -> tuple[Refusal | None, dict[str, str]]:
     return (found[0] if found else None), macros
 
 
-def _print_used(unit: Unit, top: str) -> str:
+def _print_used(unit: ParsedText, top: str) -> str:
     """The text of ``top`` and of all that it may use, macros expanded, without comments and conditional text.
 
     Modules that nothing names on the way from ``top`` are left out: a testbench that a model wrote below its answer is

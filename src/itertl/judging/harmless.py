@@ -13,7 +13,7 @@ from typing import Any
 from itertl.judging.outcomes import Judgement, cut
 from itertl.records import Verdict
 from itertl.tools import slang
-from itertl.tools.slang import Unit, walk
+from itertl.tools.slang import ParsedText, walk
 
 PRINTING = frozenset(
     f"${task}{base}" for task in ("display", "write", "strobe", "monitor") for base in ("", "b", "o", "h")
@@ -143,7 +143,7 @@ def _tells(actions: Sequence[Any], allowed: frozenset[str]) -> bool:
     return True
 
 
-def _is_reached(unit: Unit, top: str) -> bool:
+def _is_reached(unit: ParsedText, top: str) -> bool:
     """Whether a run may get to what ends it; branches of constant conditions that are not taken are left out."""
     compilation, error = slang.elaborate(unit, top)
     if error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from itertl.errors import DataError
-from itertl.problems.rows import Row
+from itertl.problems.rows import SourceRow
 from itertl.records import Problem
 
 MAX_NAMED = 200  # rows or files that are named one by one
@@ -22,7 +22,9 @@ class Counts:
     skipped: Counter[str] = field(default_factory=Counter[str])
     notes: Counter[str] = field(default_factory=Counter[str])
     dropped: list[str] = field(default_factory=list[str])  # "where: reason", the first MAX_NAMED
-    blank: list[Row] = field(default_factory=list[Row])  # rows left out because they lack an instruction or a reference
+    blank: list[SourceRow] = field(
+        default_factory=list[SourceRow]
+    )  # rows left out because they lack an instruction or a reference
     order: list[str] = field(default_factory=list[str])  # where each problem came from, those that say the same too
     places: dict[str, str] = field(
         default_factory=dict[str, str]
@@ -48,7 +50,7 @@ def is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def text_of(row: Row, column: str, counts: Counts, *, plain: bool = False) -> str | None:
+def text_of(row: SourceRow, column: str, counts: Counts, *, plain: bool = False) -> str | None:
     """The text of a cell; None where it is null. ``plain``: numbers are taken too. Raises DataError."""
     value = row.values.get(column)
     if is_missing(value):
@@ -77,7 +79,7 @@ def _decoded(value: bytes, where: str) -> str:
         raise DataError(f"{where} holds {what}; save the column as text") from error
 
 
-def question_of(row: Row, column: str, extra: dict[str, Any], counts: Counts) -> str | None:
+def question_of(row: SourceRow, column: str, extra: dict[str, Any], counts: Counts) -> str | None:
     """What is asked. Of a chat it is the last message; the whole chat goes to ``extra["prompt_messages"]``."""
     value = row.values.get(column)
     if is_chat(value):
@@ -87,7 +89,7 @@ def question_of(row: Row, column: str, extra: dict[str, Any], counts: Counts) ->
     return text_of(row, column, counts)
 
 
-def reference_of(row: Row, column: str, extra: dict[str, Any], counts: Counts) -> str | None:
+def reference_of(row: SourceRow, column: str, extra: dict[str, Any], counts: Counts) -> str | None:
     """The right answer. Of a list of responses it is the last; the others go to ``extra["responses"]``."""
     value = row.values.get(column)
     if isinstance(value, list) and not is_chat(value):
@@ -116,7 +118,7 @@ _ROLES = {
 }
 
 
-def conversation_of(row: Row, column: str, extra: dict[str, Any]) -> tuple[str | None, str | None]:
+def conversation_of(row: SourceRow, column: str, extra: dict[str, Any]) -> tuple[str | None, str | None]:
     """(last user message before the answer, last assistant message); the system message goes to ``extra``."""
     messages = row.values.get(column)
     if isinstance(messages, str) and messages.lstrip().startswith("["):
@@ -145,7 +147,7 @@ def conversation_of(row: Row, column: str, extra: dict[str, Any]) -> tuple[str |
     return (turns[questions[-1]][1] if questions else None), (turns[last][1] if answers else None)
 
 
-def content_of(message: Mapping[str, Any], row: Row, column: str) -> str | None:
+def content_of(message: Mapping[str, Any], row: SourceRow, column: str) -> str | None:
     """Text of one chat message: a string, or a list of text parts."""
     content = message.get("content", message.get("value"))
     if isinstance(content, list):

@@ -6,7 +6,7 @@ from typing import Any
 
 from itertl.errors import DataError
 from itertl.problems.cells import Counts
-from itertl.problems.rows import Row, Table
+from itertl.problems.rows import SourceRow, Table
 
 ANY = "any"  # a condition's value that lets every row pass: takes a default condition away
 
@@ -31,7 +31,7 @@ def check_filter(table: Table, conditions: Mapping[str, object]) -> None:
             )
 
 
-def passes(row: Row, conditions: Mapping[str, object], counts: Counts) -> bool:
+def passes(row: SourceRow, conditions: Mapping[str, object], counts: Counts) -> bool:
     """Whether a row meets every condition; the first one that it does not meet is counted."""
     for column, wanted in conditions.items():
         choices = wanted if isinstance(wanted, list | tuple | set) else [wanted]

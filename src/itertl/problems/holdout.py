@@ -19,7 +19,7 @@ from itertl.problems.importers import FORMATS, nested
 from itertl.problems.normalize import CODE_GRAM, TEXT_GRAM, Vocabulary
 from itertl.problems.overlap import Grams, Link, components, containment, jaccard, near_links
 from itertl.problems.prints import CODE_OVERLAP, TEXT_OVERLAP, Prints
-from itertl.problems.rows import Row
+from itertl.problems.rows import SourceRow
 from itertl.records import Problem
 from itertl.work.seeds import derive_seed
 
@@ -192,7 +192,7 @@ def _drawn(problems: Sequence[Problem], groups: Sequence[Sequence[int]], wanted:
 
 
 def _marked(
-    problems: Sequence[Problem], of: str, source: str, columns: Mapping[str, str], blank: Sequence[Row]
+    problems: Sequence[Problem], of: str, source: str, columns: Mapping[str, str], blank: Sequence[SourceRow]
 ) -> set[int]:
     """Positions of the pairs whose column says that they are held out; ``blank``: rows that became no pair."""
     name, equals, value = of.removeprefix(COLUMN).partition("=") if of.startswith(COLUMN) else (of, "", "")

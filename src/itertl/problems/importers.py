@@ -16,7 +16,7 @@ from itertl.errors import DataError
 from itertl.problems.cells import Counts, cleaned, conversation_of, mended, question_of, reference_of, text_of
 from itertl.problems.filters import ANY, check_filter, listed, nearest, passes
 from itertl.problems.hub import is_saved_dataset, read_hub
-from itertl.problems.rows import Row, Table, read_table
+from itertl.problems.rows import SourceRow, Table, read_table
 from itertl.records import Problem
 from itertl.runs.storage import parse_record
 from itertl.verilog.extract import extract, is_wrapped
@@ -150,7 +150,7 @@ def _with_nested(table: Table, wanted: Iterable[str]) -> Table:
     if not paths:
         return table
     rows = [
-        Row(row.where, {**row.values, **{path: nested(row.values, path.split(".")) for path in paths}})
+        SourceRow(row.where, {**row.values, **{path: nested(row.values, path.split(".")) for path in paths}})
         for row in table.rows
     ]
     for path in paths:
@@ -221,7 +221,7 @@ def _resolve_columns(table: Table, known: Format, given: Mapping[str, str]) -> d
     return mapping
 
 
-def _row_fields(row: Row, mapping: Mapping[str, str], counts: Counts) -> dict[str, Any] | None:
+def _row_fields(row: SourceRow, mapping: Mapping[str, str], counts: Counts) -> dict[str, Any] | None:
     """Keyword arguments of ``Problem.create``; None where the row is left out."""
     extra: dict[str, Any] = {}
     fields: dict[str, Any] = {"extra": extra}
@@ -318,7 +318,7 @@ def _with_header(asked: str, header: str, answered: str, mapping: Mapping[str, s
     return {"instruction": asked, "header": header, "reference": answered}
 
 
-def _rest(row: Row, mapping: Mapping[str, str]) -> dict[str, Any]:
+def _rest(row: SourceRow, mapping: Mapping[str, str]) -> dict[str, Any]:
     """The columns that no field took, where they hold anything; surrogates mended without being counted."""
     used = set(mapping.values())
     kept = {c: cleaned(v, Counts()) for c, v in row.values.items() if c not in used}

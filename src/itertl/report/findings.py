@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from itertl.records import EvalRow, IterationMetrics
 from itertl.report import series
-from itertl.report.paired import Difference, paired_difference, pass_rates
+from itertl.report.paired import PairedDifference, paired_difference, pass_rates
 from itertl.report.series import Point, Series
 from itertl.runs import storage
 from itertl.runs import wording as text
@@ -38,12 +38,12 @@ def ends(run: Run, key: Series) -> tuple[Point | None, Point | None]:
     return before, after
 
 
-def differences(run: Run) -> dict[Series, Difference]:
+def differences(run: Run) -> dict[Series, PairedDifference]:
     """The paired difference, untouched to last, of each series whose verdicts lie in the run folder.
 
     Raises DataError where a file of verdicts cannot be read.
     """
-    found: dict[Series, Difference] = {}
+    found: dict[Series, PairedDifference] = {}
     for key in series.all_series(run.metrics):
         before, after = ends(run, key)
         if before is None or after is None:
@@ -57,7 +57,7 @@ def differences(run: Run) -> dict[Series, Difference]:
     return found
 
 
-def sentences(run: Run, paired: Mapping[Series, Difference]) -> list[str]:
+def sentences(run: Run, paired: Mapping[Series, PairedDifference]) -> list[str]:
     """The summary of one run, a sentence each."""
     said = [_opening(run)]
     names = series.labels(series.all_series(run.metrics))
@@ -111,7 +111,7 @@ def _selected(run: Run) -> str:
     )
 
 
-def _pass_rate_sentences(run: Run, key: Series, name: str, difference: Difference | None) -> list[str]:
+def _pass_rate_sentences(run: Run, key: Series, name: str, difference: PairedDifference | None) -> list[str]:
     before, after = ends(run, key)
     first = series.pass_1(before.summary) if before else None
     last = series.pass_1(after.summary) if after else None
@@ -128,7 +128,7 @@ def _pass_rate_sentences(run: Run, key: Series, name: str, difference: Differenc
     return [said, *_peak_sentence(run, key, name, after)]
 
 
-def _noise(first: float, last: float, difference: Difference | None) -> str:
+def _noise(first: float, last: float, difference: PairedDifference | None) -> str:
     if difference is None:
         return f"The difference is {100 * (last - first):+.1f} points; without the verdicts of both, whether that is noise cannot be said."
     span = f"{100 * difference.value:+.1f} points, 95% interval {100 * difference.low:+.1f} to {100 * difference.high:+.1f}"

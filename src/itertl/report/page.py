@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from itertl.report import findings, gallery, html, tables
-from itertl.report.paired import Difference
+from itertl.report.paired import PairedDifference
 from itertl.report.provenance import facts_grid, stages_grid
 from itertl.report.series import Series
 from itertl.report.tables import Grid
@@ -47,8 +47,8 @@ class Content:
     """A run with what the page reads besides: paired differences, examples, and notes on examples."""
 
     run: Run
-    paired: Mapping[Series, Difference]
-    examples: Sequence[gallery.Example]
+    paired: Mapping[Series, PairedDifference]
+    examples: Sequence[gallery.BeforeAfter]
     notes: Sequence[str]
 
 

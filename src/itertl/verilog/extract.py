@@ -15,7 +15,7 @@ from itertl.records import Dropped
 from itertl.sampling.versions import choose_versions
 from itertl.verilog.text import is_prose, tokenize, unix_lines
 from itertl.verilog.thoughts import Span, answer_spans, has_thought
-from itertl.verilog.units import Unit, find_units, looks_like_code, module_name
+from itertl.verilog.units import CodeUnit, find_units, looks_like_code, module_name
 
 THOUGHT = "thought"
 ADDED_END = "added a missing endmodule"
@@ -216,7 +216,7 @@ def _choose(text: str, pieces: list[_Piece], prefill: str, header: str) -> list[
     return []
 
 
-def _goes_on(text: str, units: Sequence[Unit], everything: Sequence[Unit], wanted: str | None) -> bool:
+def _goes_on(text: str, units: Sequence[CodeUnit], everything: Sequence[CodeUnit], wanted: str | None) -> bool:
     """Whether ``text`` is the inside of the wanted module up to its ``endmodule``, before any module of its own.
 
     Not so where what precedes the ``endmodule`` has no statement; where it is nothing at all, unless the wanted module
@@ -230,7 +230,7 @@ def _goes_on(text: str, units: Sequence[Unit], everything: Sequence[Unit], wante
     return ";" in before if before.strip() else not any(u.is_closed and u.name == wanted for u in everything)
 
 
-def _has_statement(text: str, units: Sequence[Unit]) -> bool:
+def _has_statement(text: str, units: Sequence[CodeUnit]) -> bool:
     """Whether something that ends in ``;`` or ``endmodule`` stands before the first module: the inside of one that was begun."""
     before = _COMMENT_OR_STRING.sub(" ", text[: min((u.lead for u in units), default=len(text))])
     return looks_like_code(before) or ";" in before or _ENDMODULE.search(before) is not None
@@ -346,7 +346,7 @@ def _open_conditions(code: str) -> int:
     return max(len(re.findall(r"`(?:ifdef|ifndef)\b", code)) - len(re.findall(r"`endif\b", code)), 0)
 
 
-def _reasons_to_drop(modules: list[Unit], wanted: str | None, versions: dict[int, str]) -> dict[int, str]:
+def _reasons_to_drop(modules: list[CodeUnit], wanted: str | None, versions: dict[int, str]) -> dict[int, str]:
     """Which modules go (by place), and why. ``versions``: those of which another one of the same name counts."""
     reasons = dict(versions)
     closed = {u.name for u in modules if u.is_closed}
@@ -363,7 +363,7 @@ def _reasons_to_drop(modules: list[Unit], wanted: str | None, versions: dict[int
     return reasons
 
 
-def _top(designs: list[Unit], wanted: str | None) -> Unit | None:
+def _top(designs: list[CodeUnit], wanted: str | None) -> CodeUnit | None:
     """The wanted module; else the first that no other one uses; else the first."""
     named = [u for u in designs if u.name == wanted]
     used = {name for u in designs for name in u.mentions - {u.name}}
@@ -371,7 +371,7 @@ def _top(designs: list[Unit], wanted: str | None) -> Unit | None:
     return next(iter([*named, *roots, *designs]), None)
 
 
-def _with_helpers(top: Unit | None, units: list[Unit]) -> set[str]:
+def _with_helpers(top: CodeUnit | None, units: list[CodeUnit]) -> set[str]:
     """Names of the top module and of all that it uses, directly or not."""
     by_name = {u.name: u for u in units}
     needed: set[str] = set()

@@ -12,7 +12,7 @@ import functools
 from collections.abc import Iterator, Mapping
 
 from itertl.tools import slang
-from itertl.verilog.lowering.design import Design
+from itertl.verilog.lowering.design import DesignWriter
 from itertl.verilog.lowering.names import Refused
 
 __all__ = ("Refused", "lower", "lowered", "readings")
@@ -31,7 +31,7 @@ def lower(text: str, top: str, parameters: Mapping[str, int] | None = None, *, t
     compilation, error = slang.elaborate(unit, top, parameters=overrides)
     if error or top not in unit.modules:
         raise Refused(error or slang.no_module(top, unit))
-    written = Design(compilation.getRoot().topInstances[0], to_hardware).text()
+    written = DesignWriter(compilation.getRoot().topInstances[0], to_hardware).text()
     if len(written) > MOST_CHARS:
         raise Refused("what was written is very long")
     again = slang.parse(written)

@@ -9,7 +9,7 @@ from typing import Any
 
 from itertl.tools import slang
 from itertl.verilog.lowering.names import MOST_EACH, Names, Refused, bits, fields, is_two_state, literal, width
-from itertl.verilog.lowering.places import Place, Places, reads_zero
+from itertl.verilog.lowering.places import BitPlace, Places, reads_zero
 
 _UNARY = {
     "Plus": "", "Minus": "-", "BitwiseNot": "~", "LogicalNot": "!", "BitwiseAnd": "&", "BitwiseOr": "|", "BitwiseXor": "^",
@@ -38,7 +38,7 @@ CHANGING = ("Preincrement", "Predecrement", "Postincrement", "Postdecrement")
 class Expressions:
     """Writes expressions of one module. ``root`` finds where a symbol lies, ``call`` names a function that is called."""
 
-    def __init__(self, names: Names, scope: Any, root: Callable[[Any], Place], call: Callable[[Any], str]) -> None:
+    def __init__(self, names: Names, scope: Any, root: Callable[[Any], BitPlace], call: Callable[[Any], str]) -> None:
         self.names, self.call, self.written = names, call, 0
         self.context = slang.library().ast.EvalContext(scope)
         self.places = Places(names, root, self.value, self.number)
@@ -94,7 +94,7 @@ class Expressions:
                 return self.value(inner)
         return self.value(node)
 
-    def place(self, node: Any) -> Place:
+    def place(self, node: Any) -> BitPlace:
         return self.places.place(node)
 
     def _namedvalue(self, node: Any) -> str:
@@ -270,7 +270,7 @@ class Expressions:
             text = self.names.turned(text, total, ends, f"stream_{slice_}_{total}")
         return f"{{{text}, {size - total}'b0}}" if size > total else text
 
-    def unstreamed(self, left: Any, right: Any) -> tuple[list[Place], str]:
+    def unstreamed(self, left: Any, right: Any) -> tuple[list[BitPlace], str]:
         """What a stream as a target sets, and the value for all of it, side by side."""
         targets = [self.place(stream.operand) for stream in left.streams]
         total, slice_ = sum(target.size for target in targets), int(left.sliceSize)
