@@ -1,7 +1,7 @@
 """What is wrong with one reference as hardware: in a disposable worker, for it runs tools on the text.
 
-The judge's gate reads it first, and everything else is asked of the text that it prints. X is looked for on the stimulus
-of the scorer ``vectors``, in the steps that it compares: after a reset, where there is one.
+The judge's gate reads it first, and everything else is asked of the text that it prints. X is looked for on the
+stimulus of the scorer ``vectors``, in the steps that it compares: after a reset, where there is one.
 """
 
 from collections.abc import Sequence

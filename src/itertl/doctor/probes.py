@@ -272,7 +272,8 @@ PROBES: dict[str, Callable[[], Finding]] = {
     "torch": torch, "transformers": transformers, "accelerate": accelerate, "peft": peft, "datasets": datasets,
     "safetensors": safetensors, "slang": slang, "Pyverilog": pyverilog, "rapidfuzz": rapidfuzz,
     "sandbox": sandboxes, "Icarus Verilog": icarus, "Yosys": yosys, "Verilator": verilator, "matplotlib": matplotlib,
-    "tensorboard": tensorboard, "bitsandbytes": bitsandbytes, "openai": openai, "vllm": vllm, "model smollm2-135m": smollm2,
+    "tensorboard": tensorboard, "bitsandbytes": bitsandbytes, "openai": openai, "vllm": vllm,
+    "model smollm2-135m": smollm2,
 }  # fmt: skip
 
 

@@ -39,7 +39,8 @@ _PREFIX = "the problem's own reference fails here: "
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """What the self-test found; task_id -> reason. The benchmark can be trusted on this machine where ``broken`` is empty."""
+    """What the self-test found; task_id -> reason. The benchmark can be trusted on this machine where ``broken`` is
+    empty."""
 
     benchmark: str
     benchmark_hash: str
@@ -109,7 +110,8 @@ def self_test(
     num_workers: int = 0,
     tracker: Tracker = SILENT,
 ) -> SelfTest:
-    """Judge the references, their emptied bodies, and up to ``max_mutants`` mutants of each. Faulty problems are left out.
+    """Judge the references, their emptied bodies, and up to ``max_mutants`` mutants of each. Faulty problems are left
+    out.
 
     A problem whose reference holds nothing to change, or whose mutants all fail to compile, is asked only that its
     emptied body is caught. Raises what ``judge`` raises.

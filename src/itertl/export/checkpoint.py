@@ -42,7 +42,8 @@ def write_checkpoint(source: Source, staged: Path) -> None:
 
 
 def _put_form(source: Source, staged: Path) -> None:
-    """The form of the prompts as the source has it, or its run's recipe; also in the chat template, for who knows only that."""
+    """The form of the prompts as the source has it, or its run's recipe; also in the chat template, for who knows only
+    that."""
     tokenizer: Any = models.load_tokenizer(staged)
     form = read_form(source.folder) or (source.run.recipe.prompt if source.run else None)
     if form is None:

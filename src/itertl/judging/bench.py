@@ -1,4 +1,5 @@
-"""A testbench as a template: names that a design cannot guess, inputs that it cannot drive, a verdict that it cannot print.
+"""A testbench as a template: names that a design cannot guess, inputs that it cannot drive, a verdict that it cannot
+print.
 
 ``prepare`` reads a problem's testbench once (slang), and ``Template.render`` draws names and nonce anew for each run:
 
@@ -171,8 +172,9 @@ def _connections(syntax: Any) -> dict[str | int, str]:
 def _announcement(unit: ParsedText, marker: str) -> list[Edit]:
     """Put the nonce before the marker in every string that holds it. Raises DataError where none does.
 
-    A testbench that counts (``MISMATCHES``) also gets a process that ends the run at the first mismatch, with a verdict of
-    its own: the design is wrong, and what is left of the run, which takes seconds for some problems, tells nothing more.
+    A testbench that counts (``MISMATCHES``) also gets a process that ends the run at the first mismatch, with a verdict
+    of its own: the design is wrong, and what is left of the run, which takes seconds for some problems, tells nothing
+    more.
     """
     found: list[Edit] = []
     watched: dict[int, tuple[str, str]] = {}  # where a module ends -> its counters

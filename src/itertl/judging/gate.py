@@ -9,7 +9,8 @@ preprocessor, a comment or a character that two tools read differently. What is 
   ``harmless`` gave them no other.
 - ``directive``: ``include``, and directives that change how later text is read; conditions on a tool's own macro,
   unless the text is the same with and without it, or its caller judges it both ways.
-- ``system-task``: any that is not in ``TASKS`` and that ``harmless`` leaves, but for what ends the run, which shows when it does; time functions anywhere but in the arguments of a printing task.
+- ``system-task``: any that is not in ``TASKS`` and that ``harmless`` leaves, but for what ends the run, which shows
+  when it does; time functions anywhere but in the arguments of a printing task.
 - ``construct``: force, release, final, bind, DPI, programs, configurations, checkers, alias, bidirectional switches.
 - ``attribute``: those by which Icarus reschedules a process.
 - ``hierarchy``: a dotted name that does not begin inside its own module, ``$root``, ``$unit``.
@@ -95,8 +96,8 @@ def examine(
     """Read ``code`` as a compilation unit of its own and give back what may be simulated of it as module ``top``.
 
     ``testbench_names``: modules and instances of the testbench, to tell a design that asks for them from one with a
-    plain mistake. ``with_variants``: a text that a tool's own macro changes is no gaming, and its caller judges it both ways.
-    Refusals are GAMED, or NO_CODE, SYNTAX_ERROR, ELABORATION_ERROR and TIMEOUT as ``slang.check`` has them.
+    plain mistake. ``with_variants``: a text that a tool's own macro changes is no gaming, and its caller judges it both
+    ways. Refusals are GAMED, or NO_CODE, SYNTAX_ERROR, ELABORATION_ERROR and TIMEOUT as ``slang.check`` has them.
     Raises ToolMissing.
     """
     return _examined(code, top, testbench_names, with_variants)
@@ -182,8 +183,8 @@ def _placed(error: str, original: ParsedText, top: str) -> str:
 
 
 def _directive(root: Any) -> tuple[Refusal | None, dict[str, str]]:
-    """The first active directive that a design may not use, and the tools' macros that it asks for, with the directive that
-    does. What a false condition leaves out is not looked at."""
+    """The first active directive that a design may not use, and the tools' macros that it asks for, with the directive
+    that does. What a false condition leaves out is not looked at."""
     found: list[Refusal] = []
     macros: dict[str, str] = {}
 

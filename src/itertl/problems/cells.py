@@ -17,7 +17,8 @@ MAX_NAMED = 200  # rows or files that are named one by one
 
 @dataclass(slots=True)
 class Counts:
-    """What an importer leaves out (``skipped``) or changes (``notes``): reason -> how often; ``dropped`` names the former."""
+    """What an importer leaves out (``skipped``) or changes (``notes``): reason -> how often; ``dropped`` names the
+    former."""
 
     skipped: Counter[str] = field(default_factory=Counter[str])
     notes: Counter[str] = field(default_factory=Counter[str])
@@ -61,13 +62,15 @@ def text_of(row: SourceRow, column: str, counts: Counts, *, plain: bool = False)
         value = _decoded(value, f"{row.where}: column {column!r}")
     if not isinstance(value, str):
         raise DataError(
-            f"{row.where}: column {column!r} holds a {type(value).__name__}, not text; mend the row or choose another column"
+            f"{row.where}: column {column!r} holds a {type(value).__name__}, not text; mend the row or choose another "
+            f"column"
         )
     return mended(value, counts)
 
 
 def _decoded(value: bytes, where: str) -> str:
-    """Bytes that are UTF-8 as text. Raises DataError, also for a pickle, which is never opened: that would run its code."""
+    """Bytes that are UTF-8 as text. Raises DataError, also for a pickle, which is never opened: that would run its
+    code."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -96,7 +99,8 @@ def reference_of(row: SourceRow, column: str, extra: dict[str, Any], counts: Cou
         for number, response in enumerate(value, 1):
             if response is not None and not isinstance(response, str):
                 raise DataError(
-                    f"{row.where}: column {column!r}: response {number} is a {type(response).__name__}, not text; mend the row"
+                    f"{row.where}: column {column!r}: response {number} is a {type(response).__name__}, not text; mend "
+                    f"the row"
                 )
         if len(value) > 1:
             extra["responses"] = [mended(response, counts) for response in value[:-1]]

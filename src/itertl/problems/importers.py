@@ -144,8 +144,8 @@ def table_problems(table: Table, request: Request, counts: Counts) -> Iterator[P
 
 
 def _with_nested(table: Table, wanted: Iterable[str]) -> Table:
-    """``table`` with a column for each wanted name that leads into values by dots (``reward_model.ground_truth``); text that is
-    JSON is read on the way. Raises DataError where no row has it."""
+    """``table`` with a column for each wanted name that leads into values by dots (``reward_model.ground_truth``); text
+    that is JSON is read on the way. Raises DataError where no row has it."""
     paths = [name for name in wanted if "." in name and name not in table.columns]
     if not paths:
         return table
@@ -156,13 +156,15 @@ def _with_nested(table: Table, wanted: Iterable[str]) -> Table:
     for path in paths:
         if all(row.values[path] is None for row in rows):
             raise DataError(
-                f"{table.name}: no row has {path!r}; its columns are {listed(table.columns)}, and dots lead into their values"
+                f"{table.name}: no row has {path!r}; its columns are {listed(table.columns)}, and dots lead into their "
+                f"values"
             )
     return Table.of(table.name, rows)
 
 
 def nested(value: Any, keys: Sequence[str]) -> Any:
-    """What the keys lead to, None where there is nothing; keys may hold dots themselves, and indices lead into lists."""
+    """What the keys lead to, None where there is nothing; keys may hold dots themselves, and indices lead into
+    lists."""
     if isinstance(value, str) and keys and value.lstrip()[:1] in ("{", "["):
         value = json.loads(value) if is_json(value) else None
     if not keys:
@@ -267,7 +269,8 @@ def _lines(text: str | None) -> str | None:
 
 
 def code_of(answer: str, header: str, where: str, counts: Counts) -> str:
-    """The Verilog of a reference that stands in fences, marks, thoughts or prose; the reference itself where it does not.
+    """The Verilog of a reference that stands in fences, marks, thoughts or prose; the reference itself where it does
+    not.
 
     What holds such marks and no module that can be taken out is kept and named in ``counts.dropped``.
     """

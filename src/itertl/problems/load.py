@@ -80,9 +80,9 @@ def load_problems(
 
     ``format`` is a name of ``IMPORTERS``, the user's own ``package.module:function(request, counts)``, or "auto".
     ``limit`` draws a random subset fixed by ``seed``, from the problems of at most ``max_chars`` characters
-    (instruction, header where the reference lacks it, and reference). ``header`` "derive" cuts a missing header from the reference.
-    ``holdout`` keeps a part out, which ``limit`` does not touch.
-    Raises DataError (file, row, column, mend), also where nothing is left; UsageError for a wrong argument.
+    (instruction, header where the reference lacks it, and reference). ``header`` "derive" cuts a missing header from
+    the reference. ``holdout`` keeps a part out, which ``limit`` does not touch. Raises DataError (file, row, column,
+    mend), also where nothing is left; UsageError for a wrong argument.
     """
     if header not in ("keep", "derive"):
         raise UsageError(f"header is {header!r}; it is keep or derive")
@@ -143,7 +143,8 @@ def _file_of_pairs(file: str, request: Request, header: str, counts: Counts) -> 
 
 
 def load_every(source: str) -> tuple[list[tuple[str, Problem]], Counts]:
-    """(place, problem) of every row, those that say the same and those that a layout would leave out by default among them.
+    """(place, problem) of every row, those that say the same and those that a layout would leave out by default among
+    them.
 
     A place is file and line, or file; "" where the importer does not tell. Raises DataError, UsageError.
     """
@@ -160,7 +161,8 @@ def check_source(source: str) -> None:
     """Raise DataError where a source is no path that is there, nor hf:NAME nor synth."""
     if source != "synth" and not source.startswith("hf:") and not Path(source).exists():
         raise DataError(
-            f"{source}: no such file or folder; give a path, hf:NAME for a Hugging Face data set, or synth for the generator"
+            f"{source}: no such file or folder; give a path, hf:NAME for a Hugging Face data set, or synth for the "
+            f"generator"
         )
 
 

@@ -149,7 +149,8 @@ def legend(target: Any, handles: Sequence[Any], names: Sequence[str], **options:
 def inline(svg: str, prefix: str, label: str) -> Markup:
     """The figure as an element of an HTML page: CSS variables for colours, ids made unique by ``prefix``.
 
-    ``label`` is its accessible name. A figure of one panel across is of class ``narrow``: it may shrink to a phone's width.
+    ``label`` is its accessible name. A figure of one panel across is of class ``narrow``: it may shrink to a phone's
+    width.
     """
     body = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     body = re.sub(r"<[^>]*>", lambda tag: _inline_tag(tag[0], prefix), body)

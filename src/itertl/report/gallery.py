@@ -72,7 +72,8 @@ def _answers(folder: Path, key: Series, notes: list[str]) -> dict[str, Answer]:
     rows = storage.read_records(verdicts, EvalRow)
     if len(candidates) != len(rows):
         notes.append(
-            f"{folder.name}: {len(candidates)} samples but {len(rows)} verdicts of {key.benchmark}, so no examples are shown"
+            f"{folder.name}: {len(candidates)} samples but {len(rows)} verdicts of {key.benchmark}, so no examples are "
+            f"shown"
         )
         return {}
     answers: dict[str, Answer] = {}

@@ -30,14 +30,16 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
     ),
     "telemetry": (
         "What the loop did",
-        "Across: the iteration. Its candidates come from the model of the iteration before. An active pair differs in z by more "
+        "Across: the iteration. Its candidates come from the model of the iteration before. An active pair differs in "
+        "z by more "
         "than β, a hinged one also violates the margin: without them nothing is ranked. KL says how far training moved "
         "the model. A growing surrogate gap means that z is satisfied faster than function is learnt.",
     ),
     "verdicts": (
         "What became of the completions",
         "Share of each verdict among all held-out completions, one bar an evaluated iteration. Gamed ones use what a "
-        "design has no business with and were refused unrun. Unjudged ones are not the model's fault and enter no rate.",
+        "design has no business with and were refused unrun. Unjudged ones are not the model's fault and enter no "
+        "rate.",
     ),
 }
 

@@ -6,7 +6,8 @@ from itertl.runs.read import Run
 
 
 def facts_grid(run: Run) -> Grid:
-    """Versions, simulators, sandbox levels and rules, seed. Several values of one thing are all shown: the run mixes them."""
+    """Versions, simulators, sandbox levels and rules, seed. Several values of one thing are all shown: the run mixes
+    them."""
     versions: dict[str, dict[str, None]] = {}
     for manifest in run.manifests.values():
         for stage in manifest.stages.values():

@@ -173,7 +173,8 @@ def ladder_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
     columns = ("it", *(name or "none" for name in names), "wrong", "missed")
     rows = tuple(
         (
-            str(iterations), *(text.percent((t.rungs or {}).get(name, 0) / t.candidates if t.candidates else None) for name in names),
+            str(iterations),
+            *(text.percent((t.rungs or {}).get(name, 0) / t.candidates if t.candidates else None) for name in names),
             text.percent(t.share_surrogate_wrong), text.percent(t.share_missed_by_surrogate),
         )
         for iterations, t in ordered

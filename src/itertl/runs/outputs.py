@@ -1,10 +1,10 @@
 """What a command may write: the one rule for every path that a user names with ``--out``.
 
 A path that exists, and that no earlier call of the same command made, is never removed or written over without
-``--force``; an input of the call is never written over at all. A link is written through, a device or pipe is written to, and a path
-that cannot be written is told before any work. What a command made is noted in the cache folder (``written/``), with size
-and time, or the names in a folder: what was changed since counts as the user's own. Without the note (another machine, an
-emptied cache) a path counts as the user's.
+``--force``; an input of the call is never written over at all. A link is written through, a device or pipe is written
+to, and a path that cannot be written is told before any work. What a command made is noted in the cache folder
+(``written/``), with size and time, or the names in a folder: what was changed since counts as the user's own. Without
+the note (another machine, an emptied cache) a path counts as the user's.
 """
 
 import contextlib
@@ -130,7 +130,8 @@ def _check_ours(path: Path, command: str) -> None:
     begun = storage.partial_of(path)
     if begun.exists() and not storage.is_node(path) and _read_note(path).get("command") != command:
         raise UsageError(
-            f"{begun}: exists, and no earlier `itertl {command}` began it; give another --out, or --force to lose what is there"
+            f"{begun}: exists, and no earlier `itertl {command}` began it; give another --out, or --force to lose what "
+            f"is there"
         )
     if _is_free(path) or is_made_by(path, command):
         return

@@ -132,7 +132,8 @@ def _announce(chosen: str, findings: list[Finding]) -> str:
         why = "; ".join(f"{f.level}: {f.detail}" for f in findings if not f.works) or f"{FORCED}=rlimits"
         width = min(100, shutil.get_terminal_size().columns)
         text = (
-            "WARNING: the sandbox is at its weakest level, rlimits: designs are limited in time and memory, but the tools "
+            "WARNING: the sandbox is at its weakest level, rlimits: designs are limited in time and memory, but the "
+            "tools "
             "that run them can read and write this user's files. Judge no design that you do not trust. "
             f"({why}) To mend it: {_MEND['bubblewrap']}."
         )

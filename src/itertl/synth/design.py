@@ -1,8 +1,8 @@
 """What a generator family hands over: one design, its ports, its words. Everything else is made from it.
 
-A family is a function ``name(rng) -> DesignSpec`` under the decorator ``family(category)``. It draws its parameters, names
-and code style from ``rng`` alone.
-``rendering.py`` turns a design into header, reference, testbench and instruction.
+A family is a function ``name(rng) -> DesignSpec`` under the decorator ``family(category)``. It draws its parameters,
+names and code style from ``rng`` alone. ``rendering.py`` turns a design into header, reference, testbench and
+instruction.
 """
 
 import random

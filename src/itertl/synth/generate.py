@@ -3,7 +3,8 @@
 A family's k-th problem depends on the seed, the family and k alone, so a shorter list is the start of a longer one.
 Problems of new parameters come first; where a family has run through its parameters, new names and phrasings of the
 same design follow, a dozen at most: more would teach wording alone. Held out by parameter is a fixed eighth of all
-(family, parameters), whatever the seed, so that problems made at different times never cross from one side to the other.
+(family, parameters), whatever the seed, so that problems made at different times never cross from one side to the
+other.
 """
 
 import random

@@ -12,7 +12,8 @@ from itertl.synth.design import REGISTERED, Family
 
 # In the order in which problems are drawn; a family of another category comes last.
 _CATEGORIES = (
-    "gates", "muxes", "arithmetic", "comparators", "encoders", "converters", "codes", "shifters", "fields", "bit tricks",
+    "gates", "muxes", "arithmetic", "comparators", "encoders", "converters", "codes", "shifters", "fields",
+    "bit tricks",
     "registers", "counters", "shift_registers", "fsm", "memories", "handshakes", "crc_lfsr", "timing",
 )  # fmt: skip
 

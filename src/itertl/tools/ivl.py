@@ -1,8 +1,8 @@
 """Icarus's compiler proper, ``ivl``, called without the driver, the shell and the preprocessor around it.
 
-For text that needs no preprocessor this is half the processor time of ``iverilog``, and one program less that reads hostile
-text. What the driver tells its compiler is read off the installed driver itself, once in a process, and the short way is
-only taken where both compile a probe to the same program; elsewhere ``call`` is None.
+For text that needs no preprocessor this is half the processor time of ``iverilog``, and one program less that reads
+hostile text. What the driver tells its compiler is read off the installed driver itself, once in a process, and the
+short way is only taken where both compile a probe to the same program; elsewhere ``call`` is None.
 """
 
 import functools
@@ -79,7 +79,8 @@ def _config(iverilog: str, base: Path, folder: Path) -> str | None:
 
 
 def _program(path: Path) -> str:
-    """A compiled program without addresses, the libraries it names, and source files with the numbers that refer to them."""
+    """A compiled program without addresses, the libraries it names, and source files with the numbers that refer to
+    them."""
     text = re.sub(r"0x[0-9a-f]{4,}", "0x", path.read_text(encoding="utf-8", errors="replace"))
     text = re.sub(r'(%vpi_call\S*|" "\S*") \d+ (\d+)', r"\1 \2", text.partition(":file_names")[0])
     return "\n".join(line for line in text.splitlines() if not line.startswith(("#", ":vpi_module")))

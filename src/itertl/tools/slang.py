@@ -24,8 +24,8 @@ TOO_LARGE = f"elaborates to more than {MAX_PARTS} instances, blocks and signals"
 class SlangVerdict:
     """What slang says of a text. ``detail`` is its first error, with the line, or "".
 
-    ``verdict`` is PASSED, NO_CODE (no module in the text), SYNTAX_ERROR, ELABORATION_ERROR or TIMEOUT (too large). Example:
-    ``SlangVerdict(Verdict.ELABORATION_ERROR, "line 3: use of undeclared identifier 'carry'")``.
+    ``verdict`` is PASSED, NO_CODE (no module in the text), SYNTAX_ERROR, ELABORATION_ERROR or TIMEOUT (too large).
+    Example: ``SlangVerdict(Verdict.ELABORATION_ERROR, "line 3: use of undeclared identifier 'carry'")``.
     """
 
     verdict: Verdict
@@ -80,8 +80,8 @@ def parse(code: str, *, macros: Sequence[str] = ()) -> ParsedText:
 def elaborate(unit: ParsedText, top: str | None, *, parameters: Sequence[str] = ()) -> tuple[Any, str]:
     """(compilation, first error as "line N: message" or "") of a unit that parsed, from ``top`` or from every root.
 
-    ``parameters`` ("NAME=VALUE") override those of the root. The error is ``TOO_LARGE`` for a design of more than ``MAX_PARTS``
-    instances, blocks and signals, of which no more are made.
+    ``parameters`` ("NAME=VALUE") override those of the root. The error is ``TOO_LARGE`` for a design of more than
+    ``MAX_PARTS`` instances, blocks and signals, of which no more are made.
     """
     pyslang = library()
     compilation = pyslang.ast.Compilation(_options(pyslang, top, parameters=parameters))
@@ -102,7 +102,8 @@ class Trouble:
 
 @bounds.reading()
 def troubles(code: str, top: str | None) -> list[Trouble]:
-    """The errors of a text in order: those of the parser, or, where there are none, of elaboration from ``top``. Raises ToolMissing."""
+    """The errors of a text in order: those of the parser, or, where there are none, of elaboration from ``top``. Raises
+    ToolMissing."""
     pyslang, unit = library(), parse(code)
     found = [d for d in unit.tree.diagnostics if d.isError()]
     if not found:
@@ -125,7 +126,8 @@ def troubles(code: str, top: str | None) -> list[Trouble]:
 
 
 def _is_too_large(root: Any) -> bool:
-    """Whether a design has more than ``MAX_PARTS``. Scopes are made as they are looked into, so that this looks no further."""
+    """Whether a design has more than ``MAX_PARTS``. Scopes are made as they are looked into, so that this looks no
+    further."""
     count, waiting = 0, list(root.topInstances)
     while waiting:
         scope = waiting.pop()
@@ -192,9 +194,10 @@ def members(unit: ParsedText) -> list[tuple[str | None, str]]:
 def walk(node: Any, look: Callable[[Any], Any]) -> None:
     """``look`` at every node of elaborated slang below ``node`` that has a meaning.
 
-    Left out: what a generate condition does not take, and what slang calls invalid, which has none of the members of its
-    kind. slang elaborates texts with such nodes without an error: a negative replication in a branch that is not taken, a
-    part select the wrong way round. ``look`` may give back an action of slang's, such as to pass over what is below.
+    Left out: what a generate condition does not take, and what slang calls invalid, which has none of the members of
+    its kind. slang elaborates texts with such nodes without an error: a negative replication in a branch that is not
+    taken, a part select the wrong way round. ``look`` may give back an action of slang's, such as to pass over what is
+    below.
     """
     skip, advance = library().ast.VisitAction.Skip, library().ast.VisitAction.Advance
 

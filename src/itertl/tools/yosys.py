@@ -24,7 +24,8 @@ from itertl.tools.yosys_process import Ran, can_confine_a_fork, forked, package_
 from itertl.work import pool
 
 __all__ = (
-    "LIMITS", "Ran", "abc_program", "has_library", "package_roots", "passes", "synthesizes", "synthesizes_many", "version",
+    "LIMITS", "Ran", "abc_program", "has_library", "package_roots", "passes", "synthesizes", "synthesizes_many",
+    "version",
 )  # fmt: skip
 
 LIMITS = Limits(wall_s=60, cpu_s=60, memory_mb=4096, file_mb=64, proc=True)

@@ -24,14 +24,17 @@ ADDED_BREAK = "added a line break between two modules"
 ADDED_HEADER = "added the header that the answer goes on from"
 
 _NAMES = (
-    "im_start im_end im_sep endoftext begin_of_text end_of_text start_header_id end_header_id eot_id eom_id eot end pad "
-    "assistant user system endofprompt begin_of_sentence end_of_sentence fim_prefix fim_middle fim_suffix fim_pad file_sep"
+    "im_start im_end im_sep endoftext begin_of_text end_of_text start_header_id end_header_id eot_id eom_id eot end "
+    "pad "
+    "assistant user system endofprompt begin_of_sentence end_of_sentence fim_prefix fim_middle fim_suffix fim_pad "
+    "file_sep"
 )
 _MARKER = re.compile(
     rf"<\|(?:{_NAMES.replace(' ', '|')})\|>|<｜[^｜<>\n]{{1,40}}｜>|</?s>(?=\s|$)|\[/?INST\]", re.IGNORECASE
 )
 _FENCE = re.compile(
-    r"`{3,}(?:[ \t]*(?!endmodule)[\w+#.-]*[ \t\r]*(?:\n|\Z)|(?:systemverilog|verilog|sv|v)\b)?|^[ \t]*~{3,}[ \t]*\w*[ \t\r]*$\n?",
+    r"`{3,}(?:[ \t]*(?!endmodule)[\w+#.-]*[ \t\r]*(?:\n|\Z)|(?:systemverilog|verilog|sv|v)\b)?|^[ \t]*~{3,}[ \t]*\w*[ "
+    r"\t\r]*$\n?",
     re.MULTILINE,
 )
 _ENDMODULE = re.compile(r"(?<![\w$`])endmodule(?![\w$])")
@@ -39,11 +42,13 @@ _COMMENT_OR_STRING = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"[^\"\n]*\"?", re.D
 
 
 _GATE = re.compile(
-    r"^\s*(?:x?n?or|n?and|not|buf|(?:buf|not)if[01]|[rt]?(?:pmos|nmos|cmos)|r?tran(?:if[01])?)\b\s*(?:#\s*[\w.]+\s*)?(?:\w+\s*)?\([^;]*\)\s*[;,]",
+    r"^\s*(?:x?n?or|n?and|not|buf|(?:buf|not)if[01]|[rt]?(?:pmos|nmos|cmos)"
+    r"|r?tran(?:if[01])?)\b\s*(?:#\s*[\w.]+\s*)?(?:\w+\s*)?\([^;]*\)\s*[;,]",
     re.M,
 )
 _STATEMENT = re.compile(
-    r"\s*(?:always\w*|initial|assign|wire|reg|logic|bit|int|integer|input|output|inout|parameter|localparam|genvar|generate|function|task|typedef|case[xz]?|if|for|begin|end)\b"
+    r"\s*(?:always\w*|initial|assign|wire|reg|logic|bit|int|integer|input|output|inout|parameter|localparam|genvar"
+    r"|generate|function|task|typedef|case[xz]?|if|for|begin|end)\b"
 )
 _WRAPPING = re.compile(r"^\s*(?:`{3,}|~~~)|^\s*(?:CODE (?:BEGIN|END)|\[(?:BEGIN|DONE|END)\])", re.M | re.I)
 
@@ -82,8 +87,8 @@ def extract(
 ) -> Extraction:
     """Take the Verilog out of ``text``; never raises.
 
-    A thought (``thoughts``) is no answer, ``opened`` where the prompt ended inside one; of several modules of one name the last that
-    is presented as the answer counts (``versions``).
+    A thought (``thoughts``) is no answer, ``opened`` where the prompt ended inside one; of several modules of one name
+    the last that is presented as the answer counts (``versions``).
 
     ``prefill`` was the start of the answer and comes before ``text``; ``opening`` stood before it, no code but perhaps
     a fence, which then ends where ``text`` closes it. ``header`` is the module header of the task: it
@@ -100,7 +105,8 @@ def extract(
 def _extract(
     text: str, spans: Sequence[Span], header: str, prefill: str, top: str | None, is_fenced: bool
 ) -> Extraction:
-    """``extract`` of one reading of the text: what lies outside of ``spans`` is thought; ``is_fenced``: it begins within a fence."""
+    """``extract`` of one reading of the text: what lies outside of ``spans`` is thought; ``is_fenced``: it begins
+    within a fence."""
     pieces, drops = _cut_at_marks(text, spans, is_fenced)
     chosen = _choose(text, pieces, prefill, header or prefill)
     kept = [p for p in pieces if p in chosen]
@@ -164,7 +170,8 @@ def _cut_at_marks(text: str, spans: Sequence[Span], is_fenced: bool) -> tuple[li
 
 
 def _cut_span(text: str, fenced: bool) -> tuple[list[_Piece], list[_Drop]]:
-    """Split at fences and chat markers. A fence toggles between prose and code (``fenced``: at first); an unclosed one goes to the end."""
+    """Split at fences and chat markers. A fence toggles between prose and code (``fenced``: at first); an unclosed one
+    goes to the end."""
     marks = [(m.start(), m.end(), "code fence") for m in _FENCE.finditer(text)]
     marks += [(m.start(), m.end(), "chat marker") for m in _MARKER.finditer(text)]
     pieces: list[_Piece] = []
@@ -231,7 +238,8 @@ def _goes_on(text: str, units: Sequence[CodeUnit], everything: Sequence[CodeUnit
 
 
 def _has_statement(text: str, units: Sequence[CodeUnit]) -> bool:
-    """Whether something that ends in ``;`` or ``endmodule`` stands before the first module: the inside of one that was begun."""
+    """Whether something that ends in ``;`` or ``endmodule`` stands before the first module: the inside of one that was
+    begun."""
     before = _COMMENT_OR_STRING.sub(" ", text[: min((u.lead for u in units), default=len(text))])
     return looks_like_code(before) or ";" in before or _ENDMODULE.search(before) is not None
 

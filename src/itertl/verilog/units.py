@@ -20,7 +20,8 @@ _LEAD_LINE = re.compile(rf"^[ \t]*(?://|`(?:{_DIRECTIVES})\b|\(\*|$)")
 _TEST_NAME = re.compile(r"(?:^|_)(?:tb|test)(?![a-z])|testbench", re.IGNORECASE)
 _TEST_CALLS = {"$finish", "$stop", "$dumpfile", "$dumpvars", "$monitor", "$display"}
 _BODY = re.compile(
-    r"(?<![\w$])(?:assign|always|always_comb|always_ff|always_latch|reg|wire|logic|case|endcase|generate|genvar|localparam)"
+    r"(?<![\w$])(?:assign|always|always_comb|always_ff|always_latch|reg|wire|logic|case|endcase|generate|genvar"
+    r"|localparam)"
     r"(?![\w$])[^\n]*(?:[;=@(\[]|\bbegin\b)|(?<![\w$])always_(?:comb|ff|latch)(?![\w$])"
 )
 
@@ -146,7 +147,8 @@ def _is_slip(code: str, stream: list[Token], index: int) -> bool:
 
 
 def _is_hollow(text: str, body: Sequence[Token]) -> bool:
-    """Whether a module does nothing yet: behind its header are declarations alone, or a comment tells where code is to go."""
+    """Whether a module does nothing yet: behind its header are declarations alone, or a comment tells where code is to
+    go."""
     if _OPEN_PLACE.search(text):
         return True
     header = next((i for i, token in enumerate(body) if token.text == ";"), len(body))

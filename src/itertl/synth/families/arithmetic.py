@@ -116,7 +116,8 @@ def add_sub(rng: random.Random) -> DesignSpec:
         "none": "",
         "zero": f" {f} is 1 when {r} is zero.",
         "negative": f" {f} is the sign bit of {r}.",
-        "overflow": f" {f} is 1 when the operands are read as two's complement and the true result does not fit in {width} bits.",
+        "overflow": f" {f} is 1 when the operands are read as two's complement and the true result does not fit in "
+        f"{width} bits.",
     }[flag]
     return combinational(
         rng,

@@ -136,8 +136,8 @@ def priority_grant(rng: random.Random) -> DesignSpec:
     r, g, en = rng.choice(("req", "request", "r")), rng.choice(("grant", "gnt", "g")), rng.choice(ENABLES)
     order = list(range(width))[:: -1 if is_high else 1]
     gate = f"{en} & " if has_enable else ""
-    body = [f"assign {g}[{n}] = {gate}{r}[{n}]" + (f" & ~({' | '.join(f'{r}[{m}]' for m in order[:k])})" if k else "") + ";"
-            for k, n in enumerate(order)]  # fmt: skip
+    higher = ["", *(f" & ~({' | '.join(f'{r}[{m}]' for m in order[:k])})" for k in range(1, width))]
+    body = [f"assign {g}[{n}] = {gate}{r}[{n}]{others};" for n, others in zip(order, higher, strict=True)]
     if not is_high and rng.random() < 0.5:
         kept = f"{r} & (~{r} + 1)"
         body = [f"assign {g} = {en} ? ({kept}) : 0;" if has_enable else f"assign {g} = {kept};"]

@@ -189,7 +189,8 @@ def at_least_k(rng: random.Random) -> DesignSpec:
         inputs=[inp(x, width)],
         outputs=[out(y)],
         body=plain(
-            f"  wire [{size - 1}:0] count;\n  assign count = {total};\n  assign {y} = count >= {literal(least, size)};\n"
+            f"  wire [{size - 1}:0] count;\n  assign count = {total};\n  assign {y} = count >= "
+            f"{literal(least, size)};\n"
         ),
         descriptions=(
             first,

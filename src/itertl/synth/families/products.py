@@ -112,7 +112,10 @@ def average(rng: random.Random) -> DesignSpec:
     y, shift = rng.choice(("avg", "mean", "y_avg", "out")), count.bit_length() - 1
     total = f"{shift}'d0" if shift > 1 else "1'b0"
     extra = f" + {count - 1}" if is_up else ""
-    body = f"  wire [{width + shift - 1}:0] total;\n  assign total = {{{total}, {names[0]}}} + {' + '.join(names[1:])}{extra};\n"
+    body = (
+        f"  wire [{width + shift - 1}:0] total;\n  assign total = {{{total}, {names[0]}}} + "
+        f"{' + '.join(names[1:])}{extra};\n"
+    )
     body += f"  assign {y} = total[{width + shift - 1}:{shift}];\n"
     way = "up" if is_up else "down"
     return combinational(

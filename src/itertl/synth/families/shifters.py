@@ -76,7 +76,8 @@ def shift_variable(rng: random.Random) -> DesignSpec:
         "right": f"{x} shifted right by {n}, zeros entering",
         "arith": f"{x} shifted right by {n}, copies of its top bit entering",
         "direction": f"{x} shifted by {n} to the left when {m} is 1 and to the right when {m} is 0, zeros entering",
-        "mode": f"for {m} 0: {x}; 1: {x} shifted left by {n}; 2: {x} shifted right by {n}, zeros entering; 3: {x} shifted right by {n}, copies of "
+        "mode": f"for {m} 0: {x}; 1: {x} shifted left by {n}; 2: {x} shifted right by {n}, zeros entering; 3: {x} "
+        f"shifted right by {n}, copies of "
         "the top bit entering",
     }[kind]
     body = plain(f"  assign {y} = {expression};\n")

@@ -1,6 +1,8 @@
-"""The whole design as one module: instances, interfaces and generate blocks are dissolved, ports between them become assignments.
+"""The whole design as one module: instances, interfaces and generate blocks are dissolved, ports between them become
+assignments.
 
-The order of declarations, processes and assignments is that of the text, an instance's contents where the instance stands.
+The order of declarations, processes and assignments is that of the text, an instance's contents where the instance
+stands.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,8 +15,10 @@ from itertl.verilog.lowering.places import BitPlace
 from itertl.verilog.lowering.statements import BodyScope, Lines, Statements
 
 _NOTHING = frozenset({
-    "Parameter", "TypeParameter", "Genvar", "TypeAlias", "ForwardingTypedef", "WildcardImport", "ExplicitImport", "EmptyMember",
-    "Subroutine", "StatementBlock", "Modport", "TransparentMember", "EnumValue", "Attribute", "LetDecl", "Port", "InterfacePort", "Definition",
+    "Parameter", "TypeParameter", "Genvar", "TypeAlias", "ForwardingTypedef", "WildcardImport", "ExplicitImport",
+    "EmptyMember",
+    "Subroutine", "StatementBlock", "Modport", "TransparentMember", "EnumValue", "Attribute", "LetDecl", "Port",
+    "InterfacePort", "Definition",
 })  # fmt: skip
 _NETS = {
     "wire": "wire",
@@ -239,14 +243,16 @@ class DesignWriter:
         self.lines.append("\n".join([f"  {head} begin", *looked_at, *lines, "  end"]))
 
     def _looked_at(self, body: Any) -> Lines:
-        """A statement that reads what the functions read that are called: always_comb, unlike ``@*``, is started by it too."""
+        """A statement that reads what the functions read that are called: always_comb, unlike ``@*``, is started by it
+        too."""
         texts = [self.root(symbol).text() for symbol in _outer_reads(body)]
         if not texts:
             return []
         return [f"{self._local(None, 'looked_at', Shape(1, 0, 0)).name} = ^{{{', '.join(texts)}}};"]
 
     def _local(self, symbol: Any, about: str, own: Shape) -> BitPlace:
-        """A variable of a process: there is one run of it at a time. One that is not static begins with each run, and is set there."""
+        """A variable of a process: there is one run of it at a time. One that is not static begins with each run, and
+        is set there."""
         is_static = symbol is not None and symbol.kind.name == "Variable" and symbol.lifetime.name == "Static"
         if is_static:
             return self.root(symbol)
@@ -383,7 +389,8 @@ def _set_by(node: Any) -> Iterator[tuple[str, int]]:
 
 
 def _outer_reads(body: Any) -> list[Any]:
-    """What is no variable of their own, and is read in functions that a process calls; nothing that the process sets."""
+    """What is no variable of their own, and is read in functions that a process calls; nothing that the process
+    sets."""
     found: dict[tuple[str, int], Any] = {}
     written: set[tuple[str, int]] = set()
     seen: set[tuple[str, int]] = set()

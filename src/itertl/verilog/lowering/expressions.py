@@ -1,7 +1,7 @@
 """Expressions: each is written as an unsigned one of its own width, so that nothing around it changes what it is.
 
-slang has put a conversion wherever a width or sign changes; operands of one operator are equally wide, and where signs matter
-(comparison, division, arithmetic shift) both are marked. What has a constant value is written as that value.
+slang has put a conversion wherever a width or sign changes; operands of one operator are equally wide, and where signs
+matter (comparison, division, arithmetic shift) both are marked. What has a constant value is written as that value.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,11 +12,13 @@ from itertl.verilog.lowering.names import MOST_EACH, Names, Refused, bits, field
 from itertl.verilog.lowering.places import BitPlace, Places, reads_zero
 
 _UNARY = {
-    "Plus": "", "Minus": "-", "BitwiseNot": "~", "LogicalNot": "!", "BitwiseAnd": "&", "BitwiseOr": "|", "BitwiseXor": "^",
+    "Plus": "", "Minus": "-", "BitwiseNot": "~", "LogicalNot": "!", "BitwiseAnd": "&", "BitwiseOr": "|",
+    "BitwiseXor": "^",
     "BitwiseNand": "~&", "BitwiseNor": "~|", "BitwiseXnor": "~^",
 }  # fmt: skip
 _ALIKE = {
-    "Add": "+", "Subtract": "-", "Multiply": "*", "Divide": "/", "Mod": "%", "BinaryAnd": "&", "BinaryOr": "|", "BinaryXor": "^",
+    "Add": "+", "Subtract": "-", "Multiply": "*", "Divide": "/", "Mod": "%", "BinaryAnd": "&", "BinaryOr": "|",
+    "BinaryXor": "^",
     "BinaryXnor": "~^", "Equality": "==", "Inequality": "!=", "CaseEquality": "===", "CaseInequality": "!==",
     "GreaterThanEqual": ">=", "GreaterThan": ">", "LessThanEqual": "<=", "LessThan": "<",
 }  # fmt: skip
@@ -36,7 +38,8 @@ CHANGING = ("Preincrement", "Predecrement", "Postincrement", "Postdecrement")
 
 
 class Expressions:
-    """Writes expressions of one module. ``root`` finds where a symbol lies, ``call`` names a function that is called."""
+    """Writes expressions of one module. ``root`` finds where a symbol lies, ``call`` names a function that is
+    called."""
 
     def __init__(self, names: Names, scope: Any, root: Callable[[Any], BitPlace], call: Callable[[Any], str]) -> None:
         self.names, self.call, self.written = names, call, 0

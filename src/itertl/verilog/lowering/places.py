@@ -1,7 +1,8 @@
 """Where a value lies: a variable or net, a word of it, and which bits of the word.
 
-An index that names nothing reads X and writes nothing in Verilog, also within a member or an element of a vector, where its
-neighbours' bits lie beside it. There the index is compared with its bounds, and one beyond them goes beyond the whole vector.
+An index that names nothing reads X and writes nothing in Verilog, also within a member or an element of a vector, where
+its neighbours' bits lie beside it. There the index is compared with its bounds, and one beyond them goes beyond the
+whole vector.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,8 @@ _FLAT = ("PackedArrayType", "PredefinedIntegerType", "EnumType", "PackedStructTy
 
 @dataclass(frozen=True, slots=True)
 class BitPlace:
-    """Bits ``low + size - 1`` to ``low`` of a word, ``moved`` by an expression's value; or ``native``, a select as Verilog has it."""
+    """Bits ``low + size - 1`` to ``low`` of a word, ``moved`` by an expression's value; or ``native``, a select as
+    Verilog has it."""
 
     name: str
     shape: Shape

@@ -1,7 +1,7 @@
 """Statements of processes, functions and tasks.
 
-What leaves a loop, a block or a function early sets a flag, and what comes behind it in the same run asks for the flag: a simulator and
-a synthesizer both read that. Variables of blocks are declared by whoever holds the body.
+What leaves a loop, a block or a function early sets a flag, and what comes behind it in the same run asks for the flag:
+a simulator and a synthesizer both read that. Variables of blocks are declared by whoever holds the body.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,8 @@ Lines = list[str]
 class BodyScope:
     """What the variables and flags of a body are declared by, and where it can be left.
 
-    ``declare`` gives a variable (its symbol, or None for one of ours) its place; ``result`` is the name of the function, if it is one.
+    ``declare`` gives a variable (its symbol, or None for one of ours) its place; ``result`` is the name of the
+    function, if it is one.
     """
 
     declare: Callable[[Any, str, Shape], BitPlace]
@@ -79,7 +80,8 @@ class Statements:
         return _begun(flags, flag, lines)
 
     def around(self, what: str, node: Any) -> tuple[Lines, set[str], str]:
-        """A statement that can be left as ``what``: its lines, the flags that it may set, and of these the one that leaves it."""
+        """A statement that can be left as ``what``: its lines, the flags that it may set, and of these the one that
+        leaves it."""
         outer, self.body.flags[what] = self.body.flags.get(what), ""
         lines, flags = self.statement(node)
         flag = self.body.flags.pop(what)
