@@ -1,8 +1,8 @@
 """What one Pyverilog verdict costs: RTLCoder's way (a fresh ``VerilogCodeParser`` for each text) against ours.
 
 Both judge the same texts in the same process, in alternation; ours keeps one parser, whose one-off cost is reported
-apart. Also measured: each scorer's time for one item. Texts: an RTLCoder sample file (``--data``), or, where there is
-none, references of the bundled generator, every second one cut in half.
+separately. Also measured: each scorer's time for one item. Texts: an RTLCoder sample file (``--data``), or, where there
+is none, references of the bundled generator, every second one cut in half.
 """
 
 import argparse

@@ -4,8 +4,8 @@ Each completion of the replay files is scored with its problem's reference as or
 VerilogEval's own testbench said. Theirs is a testbench of the usual kind on the same words: reference and candidate in
 one file, compared by the simulator, ``iverilog`` and ``vvp`` for each candidate in the same sandbox. The two are timed
 in alternation on every ``--every``-th completion that has the right ports; ours without what a problem costs once,
-which is given apart. Without the data: references of the bundled generator and mutants of theirs, for which there is no
-stored verdict.
+which is given separately. Without the data: references of the bundled generator and mutants of theirs, for which there
+is no stored verdict.
 """
 
 import argparse

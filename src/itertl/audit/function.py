@@ -48,9 +48,9 @@ def audit_function(
 ) -> FunctionReport:
     """Inspect every reference and score it against itself by the scorers ``names``.
 
-    ``cache``: folder of answers kept across calls; a call that was stopped goes on there. ``on_done`` is told how many
-    inspections (two a reference) and scored references were finished since its last call. ``places``: id -> where it
-    came from. Raises ToolMissing, UsageError.
+    ``cache``: folder of answers kept across calls; a call that was stopped goes on there. ``on_done`` is called with
+    how many inspections (two a reference) and scored references were finished since its last call. ``places``: id ->
+    where it came from. Raises ToolMissing, UsageError.
     """
     scorers.check_scorers(names)
     tools = {

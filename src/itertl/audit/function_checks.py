@@ -26,7 +26,7 @@ def inspect(payload: tuple[str, str, str]) -> list[Fault]:
     """
     part, reference, top = payload
     if not is_plain_name(top):
-        return _refused(part, f"the top module's name {top[:80]!r} is no identifier")
+        return _refused(part, f"the top module's name {top[:80]!r} is not an identifier")
     found = gate.examine(reference, top)
     if isinstance(found, gate.Refusal):
         return _refused(part, f"{found.verdict}: {found.detail}")

@@ -61,7 +61,7 @@ class SelfScore(BaseModel):
     scorer: str
     full: int  # value 1, or a measure without pass or fail
     less: int  # value below 1: the reference is refused or found wrong
-    cannot_judge: int  # value None: pairs that are no use to this scorer
+    cannot_judge: int  # value None: pairs that this scorer cannot use
     reasons: tuple[Reason, ...]
 
 

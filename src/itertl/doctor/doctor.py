@@ -113,8 +113,8 @@ def _cores_and_memory() -> PartCheck:
     detail = f"{cores} cores, {memory:.1f} GiB of memory"
     if memory >= MIN_MEMORY_GIB:
         return PartCheck("cores and memory", "ok", "", detail, "")
-    mend = f"training the default model wants {MIN_MEMORY_GIB:.0f} GiB; use a smaller batch or train.lora"
-    return PartCheck("cores and memory", "optional-missing", "", detail, mend)
+    remedy = f"training the default model needs {MIN_MEMORY_GIB:.0f} GiB; use a smaller batch or train.lora"
+    return PartCheck("cores and memory", "optional-missing", "", detail, remedy)
 
 
 def memory_gib(
@@ -172,18 +172,18 @@ _LOOK: Mapping[Status, tuple[str, str]] = {
 
 
 def render(checks: Iterable[PartCheck]) -> "Table":
-    """A table for a terminal: part, status, version, and what works or how to mend it."""
+    """A table for a terminal: part, status, version, and what works or how to fix it."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("part", "status", "version", "what was seen; how to mend it"):
+    for heading in ("part", "status", "version", "what was seen; how to fix it"):
         table.add_column(heading, overflow="fold")
     for check in checks:
         word, style = _LOOK[check.status]
-        told = Text(check.detail)
+        shown = Text(check.detail)
         if check.remedy:
-            told = Text(f"{check.remedy}\n") + Text(check.detail, style="dim")
-        table.add_row(Text(check.name), Text(word, style=style), Text(check.version), told)
+            shown = Text(f"{check.remedy}\n") + Text(check.detail, style="dim")
+        table.add_row(Text(check.name), Text(word, style=style), Text(check.version), shown)
     return table

@@ -162,16 +162,16 @@ def sandboxes() -> Finding:
     from itertl.sandbox import levels
 
     found = [levels.probe(name) for name in reversed(levels.LEVELS)]
-    told = "; ".join(f"{f.level}: {'works' if f.works else 'no'} ({f.detail})" for f in found)
+    detail = "; ".join(f"{f.level}: {'works' if f.works else 'no'} ({f.detail})" for f in found)
     strongest = next((f.level for f in found if f.works), None)
     forced = os.environ.get(levels.FORCED) if os.environ.get(levels.PROBED) is None else None
     if forced:
-        told = f"{levels.FORCED}={forced}; {told}"
+        detail = f"{levels.FORCED}={forced}; {detail}"
     if strongest is None:
-        raise ToolFailed(told)
+        raise ToolFailed(detail)
     if strongest == "rlimits":
-        raise ToolMissing(f"only the weakest level works, which protects no file: {told}")
-    return strongest, told
+        raise ToolMissing(f"only the weakest level works, which protects no file: {detail}")
+    return strongest, detail
 
 
 def icarus() -> Finding:

@@ -85,7 +85,7 @@ def _merge(folder: Path, staged: Path) -> None:
         base = models.resolve_model(ModelConfig(path=name, revision=revision))
     except UsageError as error:
         raise UsageError(
-            f"{folder}: its base model {name!r} is not there; mend base_model_name_or_path in adapter_config.json"
+            f"{folder}: its base model {name!r} is not there; fix base_model_name_or_path in adapter_config.json"
         ) from error
     model: Any = _load(base, revision)
     dtype = getattr(model.config, "dtype", None) or torch.float32

@@ -96,9 +96,9 @@ def examine(
     """Read ``code`` as a compilation unit of its own and give back what may be simulated of it as module ``top``.
 
     ``testbench_names``: modules and instances of the testbench, to tell a design that asks for them from one with a
-    plain mistake. ``with_variants``: a text that a tool's own macro changes is no gaming, and its caller judges it both
-    ways. Refusals are GAMED, or NO_CODE, SYNTAX_ERROR, ELABORATION_ERROR and TIMEOUT as ``slang.check`` has them.
-    Raises ToolMissing.
+    plain mistake. ``with_variants``: a text that a tool's own macro changes does not count as gaming, and its caller
+    judges it both ways. Refusals are GAMED, or NO_CODE, SYNTAX_ERROR, ELABORATION_ERROR and TIMEOUT as ``slang.check``
+    has them. Raises ToolMissing.
     """
     return _examined(code, top, testbench_names, with_variants)
 
@@ -261,7 +261,7 @@ def _constructs(member: Any, words: list[str]) -> Refusal | None:
             found.append(_gamed("hierarchy", str(node).strip()))
         elif (
             kind == "ScopedName" and node.separator.rawText == "." and "::" not in str(node)
-        ):  # a member of a package's constant is no path
+        ):  # a member of a package's constant is not a path
             dotted.append((_leftmost(node), "".join(str(node).split())))
         elif kind in ("Declarator", "InstanceName", "NamedBlockClause"):
             declared.add(node.name.valueText)

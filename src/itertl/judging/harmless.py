@@ -139,7 +139,7 @@ def _only_tells(assertion: Any) -> bool:
 
 
 def _tells(actions: Sequence[Any], allowed: frozenset[str]) -> bool:
-    """Whether all that these statements do is to call such tasks; one that is no call by itself stands for all that it
+    """Whether all that these statements do is to call such tasks; one that is not a call itself stands for all that it
     holds."""
     waiting = [action for action in actions if action is not None]
     while waiting:

@@ -57,15 +57,15 @@ def text_of(row: SourceRow, column: str, counts: Counts, *, plain: bool = False)
     if is_missing(value):
         return None
     if plain and isinstance(value, int | float | str) and not isinstance(value, bool):
-        return mended(str(value), counts)
+        return repaired(str(value), counts)
     if isinstance(value, bytes):
         value = _decoded(value, f"{row.where}: column {column!r}")
     if not isinstance(value, str):
         raise DataError(
-            f"{row.where}: column {column!r} holds a {type(value).__name__}, not text; mend the row or choose another "
+            f"{row.where}: column {column!r} holds a {type(value).__name__}, not text; fix the row or choose another "
             f"column"
         )
-    return mended(value, counts)
+    return repaired(value, counts)
 
 
 def _decoded(value: bytes, where: str) -> str:
@@ -99,11 +99,11 @@ def reference_of(row: SourceRow, column: str, extra: dict[str, Any], counts: Cou
         for number, response in enumerate(value, 1):
             if response is not None and not isinstance(response, str):
                 raise DataError(
-                    f"{row.where}: column {column!r}: response {number} is a {type(response).__name__}, not text; mend "
+                    f"{row.where}: column {column!r}: response {number} is a {type(response).__name__}, not text; fix "
                     f"the row"
                 )
         if len(value) > 1:
-            extra["responses"] = [mended(response, counts) for response in value[:-1]]
+            extra["responses"] = [repaired(response, counts) for response in value[:-1]]
         return value[-1] if value else None
     return content_of(value[-1], row, column) if is_chat(value) else text_of(row, column, counts)
 
@@ -129,11 +129,11 @@ def conversation_of(row: SourceRow, column: str, extra: dict[str, Any]) -> tuple
         try:
             messages = json.loads(messages)
         except ValueError as error:
-            raise DataError(f"{row.where}: column {column!r} is no JSON list of messages ({error})") from error
+            raise DataError(f"{row.where}: column {column!r} is not a JSON list of messages ({error})") from error
     if is_missing(messages) or messages == []:
         return None, None
     if not is_chat(messages):
-        raise DataError(f"{row.where}: column {column!r} is no list of messages; each needs a role and a content")
+        raise DataError(f"{row.where}: column {column!r} is not a list of messages; each needs a role and a content")
     turns = [
         (_ROLES.get(str(m.get("role", m.get("from", ""))).lower(), "other"), content_of(m, row, column))
         for m in messages
@@ -165,20 +165,20 @@ def content_of(message: Mapping[str, Any], row: SourceRow, column: str) -> str |
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def mended(text: str | None, counts: Counts) -> str | None:
+def repaired(text: str | None, counts: Counts) -> str | None:
     """Text that UTF-8 can hold: surrogate pairs joined, lone surrogates made U+FFFD, and counted."""
     if text is None or not _SURROGATE.search(text):
         return text
-    counts.notes["text with surrogates mended"] += 1
+    counts.notes["text with surrogates replaced"] += 1
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def cleaned(value: Any, counts: Counts) -> Any:
     """A JSON-able copy of any value: no NaN, no surrogates, keys as text; what JSON has no form for becomes text."""
     if isinstance(value, str):
-        return mended(value, counts)
+        return repaired(value, counts)
     if isinstance(value, dict):
-        return {mended(str(k), counts): cleaned(v, counts) for k, v in value.items()}
+        return {repaired(str(k), counts): cleaned(v, counts) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [cleaned(v, counts) for v in value]
     if isinstance(value, float):

@@ -27,7 +27,8 @@ def check_filter(table: Table, conditions: Mapping[str, object]) -> None:
     for column in conditions:
         if column not in table.columns:
             raise DataError(
-                f"{table.name}: the filter names no column of it, {column!r}; {nearest(column, table.columns)}"
+                f"{table.name}: the filter's column is not one of the table: {column!r}; "
+                f"{nearest(column, table.columns)}"
             )
 
 

@@ -24,7 +24,7 @@ from itertl.records import Problem
 from itertl.work.seeds import derive_seed
 
 COLUMN = "column:"
-BOILERPLATE_FROM = 8  # pairs, from which on what more than half of the instructions share is no likeness
+BOILERPLATE_FROM = 8  # pairs, from which on what more than half of the instructions share does not count as likeness
 HELD = "held out (data.holdout)"
 ALIKE = "like a held-out pair"
 _YES = frozenset(
@@ -59,7 +59,7 @@ class Holdout:
     seed: int = 0
 
 
-def apart(
+def split_off(
     problems: Sequence[Problem], wanted: Holdout, source: str, columns: Mapping[str, str], counts: Counts,
     read: Callable[[str], Sequence[Problem]],
 ) -> tuple[list[Problem], list[Problem]]:  # fmt: skip
@@ -172,7 +172,7 @@ def _drawn(problems: Sequence[Problem], groups: Sequence[Sequence[int]], wanted:
         )
     if room < 1:
         raise DataError(
-            f"{source}: data.holdout {share:g} of {total} pairs is none; give a larger share (at least "
+            f"{source}: data.holdout {share:g} of {total} pairs holds out none; give a larger share (at least "
             f"{1 / total:.2g}), or name pairs by a file"
         )
     if len(groups) == 1:

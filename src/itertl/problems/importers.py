@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from itertl.errors import DataError
-from itertl.problems.cells import Counts, cleaned, conversation_of, mended, question_of, reference_of, text_of
+from itertl.problems.cells import Counts, cleaned, conversation_of, question_of, reference_of, repaired, text_of
 from itertl.problems.filters import ANY, check_filter, listed, nearest, passes
 from itertl.problems.hub import is_saved_dataset, read_hub
 from itertl.problems.rows import SourceRow, Table, read_table
@@ -207,7 +207,7 @@ def _resolve_columns(table: Table, known: Format, given: Mapping[str, str]) -> d
     """Our field -> column of this table: what the format finds, then what the user says."""
     for ours, theirs in given.items():
         if ours not in FIELDS:
-            raise DataError(f"columns: {ours!r} is no field of a problem; {nearest(ours, FIELDS)}")
+            raise DataError(f"columns: {ours!r} is not a field of a problem; {nearest(ours, FIELDS)}")
         if theirs not in table.columns:
             raise DataError(f"{table.name}: no column {theirs!r} (for {ours}); {nearest(theirs, table.columns)}")
     found = {ours: column for ours in known.columns if (column := _find(table.columns, known, ours)) is not None}
@@ -237,7 +237,7 @@ def _row_fields(row: SourceRow, mapping: Mapping[str, str], counts: Counts) -> d
     else:
         asked = question_of(row, mapping["instruction"], extra, counts)
         answered = reference_of(row, mapping["reference"], extra, counts)
-    asked, answered = _lines(mended(asked, counts)), _lines(mended(answered, counts))
+    asked, answered = _lines(repaired(asked, counts)), _lines(repaired(answered, counts))
     for value, reason in ((asked, "no instruction"), (answered, "no reference")):
         if value is None or not value.strip():
             counts.skip(reason, row.where)
@@ -322,7 +322,7 @@ def _with_header(asked: str, header: str, answered: str, mapping: Mapping[str, s
 
 
 def _rest(row: SourceRow, mapping: Mapping[str, str]) -> dict[str, Any]:
-    """The columns that no field took, where they hold anything; surrogates mended without being counted."""
+    """The columns that no field took, where they hold anything; surrogates replaced without being counted."""
     used = set(mapping.values())
     kept = {c: cleaned(v, Counts()) for c, v in row.values.items() if c not in used}
     return {str(cleaned(str(c), Counts())): v for c, v in kept.items() if v is not None and v != "" and v != []}

@@ -1,7 +1,7 @@
 """Tables in: JSON array, JSON Lines, CSV/TSV or Parquet becomes rows that know where they stand.
 
 The content decides, not the file's name: a byte order mark, gzip, CRLF and an object around the list ({"data": […]})
-are all read. What cannot be read raises DataError with file, line and the mend; values are not interpreted here.
+are all read. What cannot be read raises DataError with file, line and the fix; values are not interpreted here.
 """
 
 import csv
@@ -143,7 +143,7 @@ def _csv(text: str, name: str, delimiter: str | None) -> list[SourceRow]:
         header = [cell.strip() for cell in next(line for line in reader if line)]
         if len(set(header)) < len(header):
             twice = next(column for column in header if header.count(column) > 1)
-            raise DataError(f"{name}:{reader.line_num}: column {twice!r} stands there twice; rename one of them")
+            raise DataError(f"{name}:{reader.line_num}: column {twice!r} occurs twice; rename one of them")
         for cells in reader:
             if not cells:
                 continue

@@ -1,8 +1,8 @@
 """A folder of Verilog files in: a file's comments ask for what it holds, its modules are the reference.
 
 Directives and declarations around the modules go with them, as do the modules and macros of other files that they use;
-a testbench is no training pair. Lines of tools' templates, people's names and licence notices are no instruction.
-Nothing is parsed here: ``itertl data audit`` says what elaborates.
+a testbench is not a training pair. Lines of tools' templates, people's names and licence notices are not an
+instruction. Nothing is parsed here: ``itertl data audit`` says what elaborates.
 """
 
 import itertools
@@ -272,7 +272,7 @@ def without_notices(comment: str) -> str:
         if not _TEMPLATE.match(line) and not _ADDRESS.match(line):
             lines.append(_DESCRIPTION.sub("", line))
     paragraphs = re.split(r"\n\s*\n", "\n".join(lines))
-    kept = [told for p in paragraphs if re.search(r"\w", told := _before_notice(p))]
+    kept = [said for p in paragraphs if re.search(r"\w", said := _before_notice(p))]
     return "\n\n".join(kept).strip()
 
 
@@ -280,5 +280,5 @@ def _before_notice(paragraph: str) -> str:
     """The sentences of a paragraph before the first that speaks of copyright or licence; lines that go on lose their
     alignment."""
     sentences = re.split(r"(?<=[.!?;])(?=\s)", paragraph)
-    told = "".join(itertools.takewhile(lambda sentence: not _NOTICE.search(sentence), sentences))
-    return "" if told != paragraph and _PART_OF.search(told) else re.sub(r"\n[ \t]{6,}", "\n", told)
+    said = "".join(itertools.takewhile(lambda sentence: not _NOTICE.search(sentence), sentences))
+    return "" if said != paragraph and _PART_OF.search(said) else re.sub(r"\n[ \t]{6,}", "\n", said)

@@ -53,7 +53,7 @@ def light(name: str) -> str:
 
 
 def series_colour(position: int) -> str:
-    """Colour of the n-th line; they repeat after ``NUM_SERIES``, and line styles tell the repeats apart."""
+    """Colour of the n-th line; they repeat after ``NUM_SERIES``, and line styles distinguish the repeats."""
     return light(f"s{position % NUM_SERIES}")
 
 

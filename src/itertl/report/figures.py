@@ -75,7 +75,7 @@ def pass_rate_figure(runs: Sequence[Run]) -> str | None:
 def _draw_pass_rates(axes: "Axes", title: str, lines: Sequence[_RateLine]) -> None:
     handles = []
     for order, line in enumerate(lines):
-        shift = 0.05 * (order - (len(lines) - 1) / 2)  # error bars of several lines stay apart
+        shift = 0.05 * (order - (len(lines) - 1) / 2)  # so that error bars of several lines do not overlap
         colour = canvas.series_colour(line.position)
         handle = axes.errorbar(
             [x + shift for x in line.x], line.y, yerr=(line.below, line.above), color=colour,

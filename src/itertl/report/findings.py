@@ -194,7 +194,7 @@ def _candidate_sentences(trained: list[IterationMetrics]) -> list[str]:
         said.append(
             f"Of the candidates of the last iteration that the paper's score calls perfect, "
             f"{text.percent(last.share_surrogate_wrong)} are wrong by function; "
-            f"it misses {text.percent(last.share_missed_by_surrogate)} of the pairs that function tells apart."
+            f"it misses {text.percent(last.share_missed_by_surrogate)} of the pairs that function distinguishes."
         )
     return said
 

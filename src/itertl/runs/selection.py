@@ -2,7 +2,7 @@
 problems.
 
 The paper's own curve falls after its fifth iteration, as the model goes on to please a score that has nothing left to
-say. What is chosen by a benchmark is no honest estimate on that benchmark: report another one beside it.
+say. What is chosen by a benchmark is not an honest estimate on that benchmark: report another one beside it.
 """
 
 import math

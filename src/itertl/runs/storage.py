@@ -275,7 +275,7 @@ class AppendLog:
             os.fsync(self._handle.fileno())
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # what is still buffered then is what could not be written, and was told
+        with contextlib.suppress(OSError):  # what is still buffered then is what could not be written, and was reported
             self._handle.close()
 
     def __enter__(self) -> "AppendLog":

@@ -46,7 +46,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def count(value: int | None) -> str:
-    """Thousands apart: 12345 -> "12,345"."""
+    """Thousands separated: 12345 -> "12,345"."""
     return NOT_MEASURED if value is None else f"{value:,}"
 
 

@@ -66,7 +66,7 @@ class Holder:
             raise ConfinementFailed("bwrap does not answer")
         found = re.search(rb'"child-pid": *(\d+)', os.read(info_r, 4096))
         if found is None:
-            raise ConfinementFailed("bwrap does not tell its child's process number")
+            raise ConfinementFailed("bwrap does not report its child's process number")
         self.first = int(found[1])
 
     def is_empty(self) -> bool:

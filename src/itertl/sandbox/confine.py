@@ -1,8 +1,9 @@
 """The launcher: a small process that starts tools under confinement, reads what they say, and leaves nothing of them.
 
-One belongs to each process that calls ``sandbox.run``, which asks it over a socket (``launcher``). It is apart because
-forking it is cheap and free of threads whatever the caller has loaded, because as a subreaper it inherits and reaps
-whatever a tool abandons, and because it sees the end of its caller, SIGKILL included, and then ends the tool at once.
+One belongs to each process that calls ``sandbox.run``, which asks it over a socket (``launcher``). It is a process of
+its own because forking it is cheap and free of threads whatever the caller has loaded, because as a subreaper it
+inherits and reaps whatever a tool abandons, and because it sees the end of its caller, SIGKILL included, and then ends
+the tool at once.
 
 A tool gets a session and process group of its own, which the seccomp filter keeps it from leaving, so that killing the
 group kills all; where there is no filter, descendants are hunted until none is left. What memory, processes and folder

@@ -106,7 +106,7 @@ def _reset(statement: Any, source: bytes) -> _Reset | None:
 
 
 def _is_constant(expression: Any) -> bool:
-    """A literal, a name (of a parameter, as far as can be told here), or a concatenation of such."""
+    """A literal, a name (of a parameter, as far as can be seen here), or a concatenation of such."""
     todo = [expression]
     while todo:
         node = _unwrapped(todo.pop())

@@ -10,7 +10,7 @@ and may do the same as the original; ports keep their names, directions and widt
 | constants | a literal's value: one more, its lowest or its highest bit turned; ``'0`` and ``'1`` |
 | edges | posedge and negedge of a clock |
 | resets | edge or level turned, asynchronous to synchronous and back, one reset value |
-| widths | a declared range that is no port's, the size of a literal |
+| widths | a declared range that is not a port's, the size of a literal |
 | assignments | blocking to nonblocking and back |
 | branches | arms of if/else and ?:, bodies of neighbouring case items; an if turned round |
 | statements | an assignment, an else, a default, a continuous assignment dropped |
@@ -87,7 +87,8 @@ def mutants(text: str, rng: random.Random, classes: Sequence[str] = CLASSES) -> 
 
 
 def _edits(root: Any, source: bytes) -> list[Edit]:
-    """Every edit of the tree. A reset's value is no plain constant too, and neither is what stands in a range."""
+    """Every edit of the tree. A reset's value does not count as a plain constant too, nor does what stands in a
+    range."""
     found: list[Edit] = []
     claimed: set[tuple[int, int]] = set()
     token = slang.library().parsing.Token
@@ -173,7 +174,7 @@ def _ancestors(node: Any) -> Iterator[str]:
 
 
 def _declared_range(node: Any, source: bytes) -> Iterator[Edit]:
-    """One bit more and one less of a range that is no port's."""
+    """One bit more and one less of a range that is not a port's."""
     select = getattr(getattr(node, "specifier", None), "selector", None)
     if select is None or select.kind.name != "SimpleRangeSelect" or any(k in _PORTS for k in _ancestors(node)):
         return

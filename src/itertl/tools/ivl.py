@@ -63,7 +63,7 @@ def call(iverilog: str) -> Call | None:
 
 
 def _config(iverilog: str, base: Path, folder: Path) -> str | None:
-    """What the driver writes for its compiler, seen by a stand-in that it is told to call instead."""
+    """What the driver writes for its compiler, seen by a stand-in that it calls instead."""
     spied = folder / "base"
     spied.mkdir()
     for entry in base.iterdir():
@@ -72,8 +72,8 @@ def _config(iverilog: str, base: Path, folder: Path) -> str | None:
     (spied / "ivl").write_text(_SPY, encoding="ascii")
     (spied / "ivl").chmod(stat.S_IRWXU | stat.S_IXGRP | stat.S_IRGRP | stat.S_IROTH | stat.S_IXOTH)
     argv = [iverilog, f"-B{spied}", "-g2012", "-s", "probe", "-o", "spied.vvp", "probe.v"]
-    told = sandbox.run(argv, cwd=folder, limits=Limits(wall_s=20, readable=(str(base),)))
-    lines = [line for line in told.stdout.splitlines() if line.split(":")[0] not in ("root", "out", "ivlpp", "")]
+    answer = sandbox.run(argv, cwd=folder, limits=Limits(wall_s=20, readable=(str(base),)))
+    lines = [line for line in answer.stdout.splitlines() if line.split(":")[0] not in ("root", "out", "ivlpp", "")]
     kept = [line for line in lines if not line.startswith("module:") or "/vhdl_" not in line]  # loading them takes time
     return "".join(f"{line.replace(str(spied), str(base))}\n" for line in kept) or None
 

@@ -170,7 +170,7 @@ def no_module(top: str, unit: ParsedText) -> str:
 
 
 def members(unit: ParsedText) -> list[tuple[str | None, str]]:
-    """(module's name, or None for what is no module; its text) of each outermost item, in order.
+    """(module's name, or None for what is not a module; its text) of each outermost item, in order.
 
     Macros are expanded; comments and what a condition leaves out are gone. The time scale and default net type that
     hold for an item stand before it as directives: nothing else of the preprocessor is left.

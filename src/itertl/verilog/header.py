@@ -55,7 +55,7 @@ def _after_parentheses(stream: Sequence[Token], index: int) -> int:
 
 
 def derive_top(reference: str) -> str | None:
-    """The module that the others serve: of those that are no testbench the one that no other instantiates.
+    """The module that the others serve: of those that are not testbenches the one that no other instantiates.
 
     None where there is none, or more than one. A module that instantiates itself, or has a signal of its name, still
     counts.

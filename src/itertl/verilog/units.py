@@ -52,7 +52,7 @@ _OPEN_PLACE = re.compile(
 class CodeUnit:
     """``code[start:end]``; comments and directives that belong to it begin at ``lead``."""
 
-    name: str  # "" for what is no module, and for a module without a name
+    name: str  # "" for what is not a module, and for a module without a name
     lead: int
     start: int
     end: int

@@ -106,7 +106,7 @@ class DesignWriter:
         return self.places.setdefault(key(symbol), place)
 
     def _is_register(self, symbol: Any) -> bool:
-        """Whether it is no net and follows nothing: a process sets it, or nothing does."""
+        """Whether it is not a net and follows nothing: a process sets it, or nothing does."""
         return symbol.kind.name == "Variable" and (key(symbol) in self.written or key(symbol) not in self.driven)
 
     def _declared(self, symbol: Any, is_net: bool) -> BitPlace:
@@ -130,7 +130,7 @@ class DesignWriter:
             return
         digits = self.write.digits(first)
         if digits is None:
-            raise Refused(f"{symbol.name} with a first value that is no constant")
+            raise Refused(f"{symbol.name} with a first value that is not a constant")
         if place.is_word and at >= 0:
             self.declared[at] = self.declared[at][:-1] + f" = {literal(digits)};"
             return
@@ -389,7 +389,7 @@ def _set_by(node: Any) -> Iterator[tuple[str, int]]:
 
 
 def _outer_reads(body: Any) -> list[Any]:
-    """What is no variable of their own, and is read in functions that a process calls; nothing that the process
+    """What is not a variable of their own, and is read in functions that a process calls; nothing that the process
     sets."""
     found: dict[tuple[str, int], Any] = {}
     written: set[tuple[str, int]] = set()

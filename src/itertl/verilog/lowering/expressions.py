@@ -203,7 +203,7 @@ class Expressions:
 
     def _conditionalop(self, node: Any) -> str:
         if len(node.conditions) != 1 or node.conditions[0].pattern is not None or not node.type.isIntegral:
-            raise Refused("a conditional operator with a pattern, or of what is no vector")
+            raise Refused("a conditional operator with a pattern, or of what is not a vector")
         if not width(node.left.type) == width(node.right.type) == width(node.type):
             raise Refused("operands of different widths")
         return f"({self.value(node.conditions[0].expr)} ? {self.value(node.left)} : {self.value(node.right)})"
@@ -221,7 +221,7 @@ class Expressions:
     def _replication(self, node: Any) -> str:
         count = self.number(node.count)
         if count is None or count < 1:
-            raise Refused("a replication by what is no constant")
+            raise Refused("a replication by what is not a constant")
         return f"{{{count}{{{self.value(node.concat)}}}}}"
 
     # ---- patterns: the elements in order, the first leftmost, as in the vector or array that they make
@@ -306,11 +306,12 @@ class Expressions:
         raise Refused(f"the call of {name}")
 
     def _step(self, arguments: list[Any], direction: int) -> str:
-        """``next`` and ``prev`` of an enum: from a value that is no member, what a variable of the type begins with."""
+        """``next`` and ``prev`` of an enum: from a value that is not a member, what a variable of the type begins
+        with."""
         type_ = arguments[0].type.canonicalType
         count = self.number(arguments[1]) if len(arguments) > 1 else 1
         if count is None:
-            raise Refused("a step in an enum by what is no constant")
+            raise Refused("a step in an enum by what is not a constant")
         values = [bits(member.value) for member in type_ if member.kind.name == "EnumValue"]
         size, step = width(type_), direction * count
         pairs = [f"{literal(one)}: $ = {literal(values[(at + step) % len(values)])};" for at, one in enumerate(values)]

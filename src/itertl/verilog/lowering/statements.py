@@ -340,7 +340,7 @@ class Statements:
         lines: Lines = []
         if node.expr is not None:
             if self.body.result is None:
-                raise Refused("a value given back by what is no function")
+                raise Refused("a value given back by what is not a function")
             lines = [f"{self.body.result.text()} = {self.write.value(node.expr)};"]
         own, flags = self._raised("return")
         return lines + own, flags
