@@ -186,8 +186,7 @@ def _training(source: Source, base: Base | None) -> str:
     lines = [
         f"base model: {_cell(base.name) if base else 'unknown'}",
         f"method: `{_cell(recipe.method)}`, {_count(source.iteration, 'iteration')} of "
-        f"{_count(recipe.train.epochs, 'epoch')}, "
-        f"{recipe.sample.num_candidates} candidates a problem",
+        f"{_count(recipe.train.epochs, 'epoch')}, {recipe.sample.num_candidates} candidates a problem",
         f"problems: {_problems(run)}",
         f"seed: {recipe.seed} (every stage's is derived from it)",
         f"made with {_versions(_run_versions(run))}",
@@ -249,9 +248,8 @@ def _figures(source: Source) -> str:
     rows = [_figure(earlier.get((e.benchmark, e.temperature)), e) for e in after.evals]
     note = (
         "Before: the untouched base model. In brackets 95% intervals over the problems, in percent (Clopper and "
-        "Pearson's where all "
-        "problems or none pass or each has one sample, else by bootstrap); they do "
-        "not cover the choice of the training seed. Completions that could not be judged enter no rate."
+        "Pearson's where all problems or none pass or each has one sample, else by bootstrap); they do not cover the "
+        "choice of the training seed. Completions that could not be judged enter no rate."
     )
     return "\n".join([*head, *rows]) + f"\n\n{note}"
 

@@ -31,9 +31,8 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
     "telemetry": (
         "What the loop did",
         "Across: the iteration. Its candidates come from the model of the iteration before. An active pair differs in "
-        "z by more "
-        "than β, a hinged one also violates the margin: without them nothing is ranked. KL says how far training moved "
-        "the model. A growing surrogate gap means that z is satisfied faster than function is learnt.",
+        "z by more than β, a hinged one also violates the margin: without them nothing is ranked. KL says how far "
+        "training moved the model. A growing surrogate gap means that z is satisfied faster than function is learnt.",
     ),
     "verdicts": (
         "What became of the completions",

@@ -133,9 +133,8 @@ def _announce(chosen: str, findings: list[Finding]) -> str:
         width = min(100, shutil.get_terminal_size().columns)
         text = (
             "WARNING: the sandbox is at its weakest level, rlimits: designs are limited in time and memory, but the "
-            "tools "
-            "that run them can read and write this user's files. Judge no design that you do not trust. "
-            f"({why}) To fix it: {_FIX['bubblewrap']}."
+            f"tools that run them can read and write this user's files. Judge no design that you do not trust. ({why}) "
+            f"To fix it: {_FIX['bubblewrap']}."
         )
         print("!" * width, text, "!" * width, sep="\n", file=sys.stderr, flush=True)
     return chosen

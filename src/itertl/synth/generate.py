@@ -63,8 +63,7 @@ def generate(seed: int, count: int, families: Sequence[str] = (), split: str = "
         named = ", ".join(families) if families else "all families"
         raise UsageError(
             f"{count} problems of split {split!r} were requested, but only {len(problems)} distinct ones can be "
-            f"reached "
-            f"from seed {seed} and {named}: ask for at most {len(problems)}"
+            f"reached from seed {seed} and {named}: ask for at most {len(problems)}"
             + (", or for more families" if families else "")
         )
     return problems

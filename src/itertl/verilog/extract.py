@@ -25,8 +25,7 @@ ADDED_HEADER = "added the header that the answer goes on from"
 
 _NAMES = (
     "im_start im_end im_sep endoftext begin_of_text end_of_text start_header_id end_header_id eot_id eom_id eot end "
-    "pad "
-    "assistant user system endofprompt begin_of_sentence end_of_sentence fim_prefix fim_middle fim_suffix fim_pad "
+    "pad assistant user system endofprompt begin_of_sentence end_of_sentence fim_prefix fim_middle fim_suffix fim_pad "
     "file_sep"
 )
 _MARKER = re.compile(

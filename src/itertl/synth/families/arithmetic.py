@@ -131,8 +131,7 @@ def add_sub(rng: random.Random) -> DesignSpec:
             f"Build {a_bits(width)} adder-subtractor: {r} is {on} when {m} is 1 and {off} when {m} is 0, modulo "
             f"2^{width}.{meaning}",
             f"{a} and {b} are {width}-bit numbers and {m} chooses the operation. For {m} = 1 the output {r} is {on}; "
-            f"for {m} = 0 it "
-            f"is {off}. Carries beyond {width} bits are dropped.{meaning}",
+            f"for {m} = 0 it is {off}. Carries beyond {width} bits are dropped.{meaning}",
         ),
     )
 
@@ -155,9 +154,8 @@ def signed_overflow(rng: random.Random) -> DesignSpec:
         descriptions=(
             f"Signed {s} = {a} {sign} {b}; {v} = 1 on two's complement overflow.",
             f"Compute the {width}-bit two's complement {verb} {s} = {a} {sign} {b} and set {v} when it overflows.",
-            f"{a} and {b} are {width}-bit two's complement numbers. {s} is {a} {sign} {b} wrapped to {width} bits. "
-            f"{v} is 1 exactly when "
-            f"the true {verb} is below -{1 << top} or above {(1 << top) - 1}.",
+            f"{a} and {b} are {width}-bit two's complement numbers. {s} is {a} {sign} {b} wrapped to {width} bits. {v} "
+            f"is 1 exactly when the true {verb} is below -{1 << top} or above {(1 << top) - 1}.",
         ),
     )
 
@@ -189,11 +187,9 @@ def saturating(rng: random.Random) -> DesignSpec:
         descriptions=(
             f"{y} = {a} {sign} {b}, {kind}, saturating at {least} and {most}.",
             f"Build {a_bits(width)} saturating {'subtractor' if is_sub else 'adder'} for {kind} numbers: {y} is {a} "
-            f"{sign} {b}, limited "
-            f"to the range {least} to {most}.",
-            f"{a}, {b} and {y} are {width}-bit {kind} numbers. If {a} {sign} {b} is above {most}, {y} is {most}; if "
-            f"it is below {least}, "
-            f"{y} is {least}; otherwise {y} is the exact result.",
+            f"{sign} {b}, limited to the range {least} to {most}.",
+            f"{a}, {b} and {y} are {width}-bit {kind} numbers. If {a} {sign} {b} is above {most}, {y} is {most}; if it "
+            f"is below {least}, {y} is {least}; otherwise {y} is the exact result.",
         ),
     )
 
@@ -253,8 +249,7 @@ def absolute_difference(rng: random.Random) -> DesignSpec:
             f"Compute the distance between the {width}-bit {kind} numbers {a} and {b} as the {width}-bit unsigned "
             f"number {y}.",
             f"{a} and {b} are {width}-bit {kind} numbers. Subtract the smaller from the larger; the difference, never "
-            "negative, is the "
-            f"{width}-bit unsigned output {y}.",
+            f"negative, is the {width}-bit unsigned output {y}.",
         ),
     )
 

@@ -76,11 +76,9 @@ def _zeros(rng: random.Random, is_leading: bool) -> DesignSpec:
         descriptions=(
             f"{y} = number of {end} {what} of {x} ({width} if it has nothing else).{flagged}",
             f"Count the {end} {what} of the {width}-bit word {x}: {y} is the number of {what} from {start} before the "
-            f"first {other}, {width} if "
-            f"there is no {other}.{flagged}",
+            f"first {other}, {width} if there is no {other}.{flagged}",
             f"Scan the {width}-bit input {x} from {start} and stop at the first {other}. The {size}-bit output {y} is "
-            "the number of bits passed "
-            f"before it; if all bits are {1 - other}, {y} is {width}.{flagged}",
+            f"the number of bits passed before it; if all bits are {1 - other}, {y} is {width}.{flagged}",
         ),
     )
 

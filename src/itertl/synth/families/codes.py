@@ -44,9 +44,8 @@ def hamming_encode(rng: random.Random) -> DesignSpec:
             f"Hamming (7,4): {y}[6:0] = {{{order}}}, {rule}.{whole}",
             f"Encode the four bits of {d} as a Hamming (7,4) word. {rule[0]}{rule[1:]}. {y}[6] down to {y}[0] are "
             f"{order}.{whole}",
-            f"Build a Hamming encoder for the 4-bit input {d}. Compute three check bits: {rule}. The output {y} "
-            f"holds, from bit 6 to bit 0, {order}."
-            f"{whole}",
+            f"Build a Hamming encoder for the 4-bit input {d}. Compute three check bits: {rule}. The output {y} holds, "
+            f"from bit 6 to bit 0, {order}.{whole}",
         ),
     )
 
@@ -81,14 +80,12 @@ def hamming_correct(rng: random.Random) -> DesignSpec:
         descriptions=(
             f"Hamming (7,4) decoder, {name} parity in the groups {groups}; {y} = corrected bits 6, 5, 4, 2.{flag}",
             f"Correct a single wrong bit in the Hamming (7,4) word {x} and extract its data. Each group has {name} "
-            f"parity: {groups}. Groups that fail "
-            f"give, first group as bit 0, the number (from 1) of the wrong bit, {x}[0] being number 1. {y} is bits 6, "
-            f"5, 4, 2 after correction.{flag}",
+            f"parity: {groups}. Groups that fail give, first group as bit 0, the number (from 1) of the wrong bit, "
+            f"{x}[0] being number 1. {y} is bits 6, 5, 4, 2 after correction.{flag}",
             f"{x} is a 7-bit word. Form a 3-bit syndrome: bit 0 is 1 if {x}[0], {x}[2], {x}[4], {x}[6] do not have "
-            f"{name} parity, bit 1 likewise for "
-            f"{x}[1], {x}[2], {x}[5], {x}[6], bit 2 for {x}[3], {x}[4], {x}[5], {x}[6]. If the syndrome n is not 0, "
-            f"invert {x}[n-1]. The output {y} is "
-            f"then bits 6, 5, 4 and 2 of the word, in this order.{flag}",
+            f"{name} parity, bit 1 likewise for {x}[1], {x}[2], {x}[5], {x}[6], bit 2 for {x}[3], {x}[4], {x}[5], "
+            f"{x}[6]. If the syndrome n is not 0, invert {x}[n-1]. The output {y} is then bits 6, 5, 4 and 2 of the "
+            f"word, in this order.{flag}",
         ),
     )
 
@@ -186,9 +183,8 @@ def parity_2d(rng: random.Random) -> DesignSpec:
         descriptions=(
             f"{x} is a {rows}x{columns} matrix, row 0 in {x}[{columns - 1}:0]; {r} and {c} are its {name} row and "
             "column parity bits.",
-            f"The word {x} packs {rows} rows of {columns} bits, row 0 lowest. {r}[i] is the {name} parity bit of row "
-            f"i and {c}[j] that of column j, "
-            f"where column j consists of bit j of every row.",
+            f"The word {x} packs {rows} rows of {columns} bits, row 0 lowest. {r}[i] is the {name} parity bit of row i "
+            f"and {c}[j] that of column j, where column j consists of bit j of every row.",
             f"Element (i, j) of a matrix of {rows} rows and {columns} columns is {x}[{columns}*i + j]. For every row, "
             f"{r}[i] makes the number of ones in "
             f"the row and {r}[i] together {name}; for every column, {c}[j] does the same.",

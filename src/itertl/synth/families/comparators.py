@@ -101,8 +101,7 @@ def match_constant(rng: random.Random) -> DesignSpec:
             f"{y} = 1 if {x} is {listed}.",
             f"Watch the {width}-bit input {x}: {y} is 1 when it equals {listed}, and 0 for all other values.",
             f"Build a detector without a clock. Its {width}-bit input is {x}. The output {y} goes high exactly while "
-            f"{x} holds "
-            f"{'one of the values ' if count > 1 else ''}{', '.join(f'{v} (decimal)' for v in values)}.",
+            f"{x} holds {'one of the values ' if count > 1 else ''}{', '.join(f'{v} (decimal)' for v in values)}.",
         ),
     )
 
@@ -126,8 +125,7 @@ def masked_match(rng: random.Random) -> DesignSpec:
         descriptions=(
             f"{y} = 1 if {x} matches {pattern} (x: don't care, most significant bit first).",
             f"Compare the {width}-bit input {x} with the pattern {pattern}, written from bit {width - 1} down to bit "
-            "0, in which x stands "
-            f"for a bit that does not matter. {y} is 1 on a match.",
+            f"0, in which x stands for a bit that does not matter. {y} is 1 on a match.",
             f"The output {y} is 1 when, in the {width}-bit input {x}, "
             + ", ".join(f"bit {n} is {value >> n & 1}" for n in cared)
             + ". Other bits are ignored. It is 0 in all other cases.",
@@ -156,8 +154,7 @@ def clamp(rng: random.Random) -> DesignSpec:
             f"{y} = {x} clamped to {low}..{high}, {kind}.",
             f"Limit the {width}-bit {kind} number {x} to the range from {low} to {high} and drive the result on {y}.",
             f"{x} and {y} are {width}-bit {kind} numbers. {y} is {low} when {x} is below {low}, {high} when {x} is "
-            f"above {high}, and {x} "
-            "itself in between.",
+            f"above {high}, and {x} itself in between.",
         ),
     )
 

@@ -95,8 +95,7 @@ def binary_to_bcd(rng: random.Random) -> DesignSpec:
             f"BCD digits of the binary number {x} on {where}.",
             f"Convert the {width}-bit unsigned binary number {x} to {digits} BCD digits and put them on {where}.",
             f"{x} is between 0 and {(1 << width) - 1}. Write it in decimal with {digits} digits, leading zeros "
-            "included. The digits appear in "
-            f"binary-coded decimal on {where}.",
+            f"included. The digits appear in binary-coded decimal on {where}.",
         ),
     )
 
@@ -130,9 +129,8 @@ def bcd_to_binary(rng: random.Random) -> DesignSpec:
             f"{y} = binary value of the {digits} BCD digits of {x}, {parts[0]} the ones.{rule}",
             f"Convert {digits} packed BCD digits to binary: {x} holds the ones digit in its low four bits, and {y} is "
             f"the number.{rule}",
-            f"The input {x} packs {digits} decimal digits of four bits, the least significant digit in {parts[0]}. "
-            f"The {width}-bit output {y} is "
-            f"{' + '.join(f'{10**n} * {p}' if n else p for n, p in enumerate(parts))}.{rule}",
+            f"The input {x} packs {digits} decimal digits of four bits, the least significant digit in {parts[0]}. The "
+            f"{width}-bit output {y} is {' + '.join(f'{10**n} * {p}' if n else p for n, p in enumerate(parts))}.{rule}",
         ),
     )
 
@@ -193,11 +191,9 @@ def excess_code(rng: random.Random) -> DesignSpec:
         descriptions=(
             f"{y} = {x} {sign} {offset}, modulo 2^{width}.",
             f"Convert {verb} excess-{offset} code: {word} {offset} {'from' if is_decode else 'to'} the {width}-bit "
-            f"number {x} and put the result, "
-            f"wrapping around, on {y}.",
+            f"number {x} and put the result, wrapping around, on {y}.",
             f"The {width}-bit output {y} is the {width}-bit input {x} {'less' if is_decode else 'plus'} the constant "
-            f"{offset}. Carries or borrows out of "
-            "the top bit are dropped.",
+            f"{offset}. Carries or borrows out of the top bit are dropped.",
         ),
     )
 
@@ -229,8 +225,7 @@ def sign_magnitude(rng: random.Random) -> DesignSpec:
             f"{y} = {x} converted from {names[0]} to {names[1]}, {width} bits.{edge}",
             f"Convert the {width}-bit {names[0]} number {x} to {names[1]} on {y}. {rule}{edge}",
             "The top bit of a sign-magnitude word is the sign (1: negative) and the other bits are the absolute "
-            f"value. {x} is {width} bits in "
-            f"{names[0]}, {y} the same number in {names[1]}. {rule}{edge}",
+            f"value. {x} is {width} bits in {names[0]}, {y} the same number in {names[1]}. {rule}{edge}",
         ),
     )
 

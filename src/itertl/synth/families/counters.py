@@ -29,8 +29,7 @@ def binary_counter(rng: random.Random) -> DesignSpec:
             f"Write a {width}-bit binary counter {q} that counts {way} by one{gate.when or ' at every clock edge'}; "
             f"{wrap}.{hold}",
             f"The {width}-bit register {q} is a counter. Each active clock edge{gate.when} {by} it, modulo "
-            f"{1 << width} "
-            f"({wrap}).{hold}",
+            f"{1 << width} ({wrap}).{hold}",
         ),
         {q: str(start)},
     )
@@ -67,8 +66,7 @@ def up_down_counter(rng: random.Random) -> DesignSpec:
             f"Build a {width}-bit counter {q} that goes {yes} by one if {way} is 1 and {no} by one if {way} is 0"
             f"{gate.when and ',' + gate.when}. It {at_ends}.{hold}",
             f"The {width}-bit counter {q} takes its direction from {way}: at each active clock edge{gate.when} it "
-            f"counts {yes} "
-            f"where {way} is 1 and {no} where {way} is 0. The counter {at_ends}.{hold}",
+            f"counts {yes} where {way} is 1 and {no} where {way} is 0. The counter {at_ends}.{hold}",
         ),
         {q: str(start)},
     )
@@ -104,11 +102,9 @@ def modulo_counter(rng: random.Random) -> DesignSpec:
             f"Counter {q} ({width} bits): {way} from {begin} to {last}, then {begin} "
             f"again{gate.when and ', only' + gate.when}.{extra}",
             f"Write a {width}-bit counter {q} that counts {way} by one from {begin} to {last} and then goes back to "
-            f"{begin}. It "
-            f"moves{gate.when or ' at every clock edge'}.{hold}{extra}",
+            f"{begin}. It moves{gate.when or ' at every clock edge'}.{hold}{extra}",
             f"{q} ({width} bits) runs through the {high - low + 1} values {begin} to {last}, counting {way}. At an "
-            "active clock "
-            f"edge{gate.when} it becomes {begin} if it is {last}, else it changes by one.{hold}{extra}",
+            f"active clock edge{gate.when} it becomes {begin} if it is {last}, else it changes by one.{hold}{extra}",
         ),
         {q: str(begin)},
     )
@@ -140,15 +136,13 @@ def decade_counter(rng: random.Random) -> DesignSpec:
         [s.clocked({lo: s.const(w0, 0), hi: s.const(w1, 0)}, step)],
         (
             f"Two-digit counter: {lo} counts 0 to {units - 1}{gate.when}; each wrap of {lo} advances {hi}, which "
-            "counts 0 to "
-            f"{tens - 1} and wraps.",
+            f"counts 0 to {tens - 1} and wraps.",
             f"Count in two digits. {lo} ({bits(w0)}) goes from 0 to {units - 1} and back to 0, one "
             f"step{gate.when or ' per clock'}. "
             f"When {lo} goes back to 0, {hi} ({bits(w1)}) goes up by one, from {tens - 1} back to 0.{hold}",
             f"{lo} ({bits(w0)}) and {hi} ({bits(w1)}) are the digits of a counter. At an active clock edge{gate.when}, "
-            f"{lo} goes up by "
-            f"one, or from {units - 1} to 0; only in that last case {hi} also changes: up by one, or from {tens - 1} "
-            f"to 0.{hold}",
+            f"{lo} goes up by one, or from {units - 1} to 0; only in that last case {hi} also changes: up by one, or "
+            f"from {tens - 1} to 0.{hold}",
         ),
         {lo: "0", hi: "0"},
     )
@@ -180,8 +174,7 @@ def bcd_counter(rng: random.Random) -> DesignSpec:
             f"BCD digit {q} counting {way} when {en}=1, {last} then {first}; {co} = {en} and {q} is {last} "
             f"(combinational).{rule}",
             f"Write a decimal counter digit {q} (4 bits). When {en} is 1 it counts {way}, from {last} to {first}. {co} "
-            "is 1, "
-            f"combinationally, when {en} is 1 and {q} is {last}.{rule}",
+            f"is 1, combinationally, when {en} is 1 and {q} is {last}.{rule}",
             f"{q} is a 4-bit decimal digit, 0 to 9. At an active clock edge with {en} = 1 it goes {way} by one, or "
             f"from {last} to "
             f"{first}; with {en} = 0 it holds.{rule} {co} is a combinational output: {en} AND ({q} equals {last}).",
@@ -214,11 +207,9 @@ def loadable_counter(rng: random.Random) -> DesignSpec:
         (
             f"{width}-bit counter {q}: {first}{c1}=1: {does[c1]}; else {c2}=1: {does[c2]}; else it holds.",
             f"Build a {width}-bit counter {q} with these synchronous controls, in order of priority: {first}if {c1} is "
-            f"1, {does[c1]}; "
-            f"else if {c2} is 1, {does[c2]}; else {q} holds.",
+            f"1, {does[c1]}; else if {c2} is 1, {does[c2]}; else {q} holds.",
             f"{q} is a {width}-bit register and counter. {detailed}If {c1} is 1 at an active clock edge, {does[c1]}, "
-            "whatever "
-            f"{c2}. If {c1} is 0 and {c2} is 1, {does[c2]}. If none is 1, {q} keeps its value.",
+            f"whatever {c2}. If {c1} is 0 and {c2} is 1, {does[c2]}. If none is 1, {q} keeps its value.",
         ),
         {q: "0"},
     )

@@ -40,14 +40,11 @@ def gray_counter(rng: random.Random) -> DesignSpec:
         parts,
         (
             f"{width}-bit Gray-code counter: an internal binary count goes {way} by one{gate.when or ' each clock'}, "
-            f"wrapping; {q} "
-            f"{how}.",
+            f"wrapping; {q} {how}.",
             f"Count {way} in binary ({width} bits, wrapping) inside{gate.when and ',' + gate.when}; {q} {how}. The "
-            "Gray code of n is n "
-            f"XOR (n >> 1).{hold}",
+            f"Gray code of n is n XOR (n >> 1).{hold}",
             f"An internal {width}-bit binary counter goes {way} by one, modulo {1 << width}, at each active clock "
-            f"edge{gate.when}. The "
-            f"output {q} {how}; Gray code means n XOR (n shifted right by one).{hold}",
+            f"edge{gate.when}. The output {q} {how}; Gray code means n XOR (n shifted right by one).{hold}",
         ),
         starts,
     )
@@ -78,8 +75,7 @@ def ring_counter(rng: random.Random) -> DesignSpec:
             f"{(gate.when.strip().capitalize() + ', it') if gate.test else 'Each clock it'} shifts "
             f"{way} by one place ({to}) and bit {target} takes {enters}.{hold}",
             f"{q} is a {width}-bit {what} counter. At each active clock edge{gate.when} all bits move one place {to}, "
-            "and the freed "
-            f"bit {target} receives {enters}.{hold}",
+            f"and the freed bit {target} receives {enters}.{hold}",
         ),
         {q: f"{width}'b{start:0{width}b}"},
     )
@@ -110,15 +106,12 @@ def saturating_counter(rng: random.Random) -> DesignSpec:
         parts,
         (
             f"Saturating counter {q} ({bits(width)}), 0 to {top}: only {up}=1 adds one, only {down}=1 subtracts one, "
-            "both or neither "
-            f"hold.{extra}",
+            f"both or neither hold.{extra}",
             f"Write a counter {q} of {bits(width)} that stays between 0 and {top}. With {up}=1 and {down}=0 it goes up "
-            f"unless at {top}; "
-            f"with {down}=1 and {up}=0 it goes down unless at 0; otherwise it holds.{extra}",
+            f"unless at {top}; with {down}=1 and {up}=0 it goes down unless at 0; otherwise it holds.{extra}",
             f"{q} ({bits(width)}) counts up where {up} is 1 and {down} is 0, and down where {down} is 1 and {up} is 0. "
-            "It never passes "
-            f"{top} upwards or 0 downwards, but stays there. Where {up} and {down} are equal it keeps its "
-            f"value.{extra}",
+            f"It never passes {top} upwards or 0 downwards, but stays there. Where {up} and {down} are equal it keeps "
+            f"its value.{extra}",
         ),
         {q: str(start)},
     )
@@ -145,11 +138,9 @@ def event_counter(rng: random.Random) -> DesignSpec:
         [f"reg {last};", s.clocked({last: s.const(1, 0), q: s.const(width, 0)}, step)],
         (
             f"Count the {name} of {e}, as sampled at clock edges, in {q} ({width} bits), which {at_top} after its "
-            "maximum; a register "
-            f"holds the last sample of {e}.",
+            f"maximum; a register holds the last sample of {e}.",
             f"Sample {e} at every clock edge. Add one to {q} ({width} bits) at the edge where the previous sample was "
-            f"{what}. At its "
-            f"maximum {q} {at_top}. The previous sample is kept in a register.",
+            f"{what}. At its maximum {q} {at_top}. The previous sample is kept in a register.",
             f"{q} ({width} bits) counts {name} of the synchronous input {e}. A hidden register stores {e} at each "
             f"active clock edge; {q} "
             f"goes up by one at an edge where the stored value is {what}. After {(1 << width) - 1} {q} {at_top}.",
@@ -192,8 +183,7 @@ def step_counter(rng: random.Random) -> DesignSpec:
             f"Write a {width}-bit counter {q}: every clock edge{gate.when} it {verb} {words} {frm} {q}, "
             f"wrapping.{hold}",
             f"{q} is a {width}-bit counter with a stride. Each active clock edge{gate.when} it {verb} {words} {frm} "
-            "its present value; "
-            f"the result is kept modulo {1 << width}.{hold}",
+            f"its present value; the result is kept modulo {1 << width}.{hold}",
         ),
         {q: "0"},
     )

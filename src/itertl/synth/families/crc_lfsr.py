@@ -76,9 +76,8 @@ def lfsr_galois(rng: random.Random) -> DesignSpec:
             f"{out} was 1 the result is "
             f"also XORed with the mask {m}. It steps{gate.when or ' at every clock edge'}.{hold}",
             f"{q} ({width} bits) is a Galois linear feedback shift register that steps at each active clock "
-            f"edge{gate.when}. A step takes {q} "
-            f"shifted {way} by one place, filled with 0, and XORs it with {m} exactly when bit {out} was 1 before the "
-            f"shift.{hold}",
+            f"edge{gate.when}. A step takes {q} shifted {way} by one place, filled with 0, and XORs it with {m} "
+            f"exactly when bit {out} was 1 before the shift.{hold}",
         ),
         {q: f"{width}'h{start:x}"},
     )
@@ -115,16 +114,13 @@ def crc_serial(rng: random.Random) -> DesignSpec:
         [f"wire {fb} = {d} ^ {crc}[{width - 1}];", s.clocked({crc: s.const(width, start)}, step)],
         (
             f"Serial CRC-{width} {crc}, polynomial {p} (x^{width} implied), one bit {d} per clock{gate.when}, MSB "
-            f"first: shift left, XOR {p} if "
-            f"old MSB ^ {d} is 1.{init}",
+            f"first: shift left, XOR {p} if old MSB ^ {d} is 1.{init}",
             f"Compute a {width}-bit CRC of the bits on {d}, one{gate.when or ' at each clock edge'}. The feedback is "
             f"{d} XOR the top bit of {crc}; "
             f"{crc} shifts left by one (0 comes in) and, if the feedback is 1, is XORed with {p}.{hold}{init}",
             f"{crc} is the register of a serial CRC with generator {_crc_words(poly, width)}, that is {p} without its "
-            "top term. At each active "
-            f"clock edge{gate.when} it moves one bit left with 0 entering, and {p} is XORed in where {d} differs from "
-            f"the bit {width - 1} that "
-            f"drops out.{hold}{init}",
+            f"top term. At each active clock edge{gate.when} it moves one bit left with 0 entering, and {p} is XORed "
+            f"in where {d} differs from the bit {width - 1} that drops out.{hold}{init}",
         ),
         {crc: f"{width}'h{start:x}"},
     )
@@ -162,17 +158,14 @@ def crc_word(rng: random.Random) -> DesignSpec:
         ],
         (
             f"CRC-{width} over {size}-bit words: when {valid}=1, {crc} takes in all of {d}, {first}; polynomial {p}, "
-            "per bit: shift left, XOR "
-            f"{p} if old MSB ^ bit is 1. {valid}=0 holds.",
+            f"per bit: shift left, XOR {p} if old MSB ^ bit is 1. {valid}=0 holds.",
             f"Update the {width}-bit CRC {crc} with the {size} bits of {d} in one clock when {valid} is 1, {first}. "
-            "For each bit: shift left by one "
-            f"with 0 in, and XOR with {p} if the bit that drops out differs from the data bit. When {valid} is 0, "
-            f"{crc} holds.",
+            f"For each bit: shift left by one with 0 in, and XOR with {p} if the bit that drops out differs from the "
+            f"data bit. When {valid} is 0, {crc} holds.",
             f"{crc} is a CRC register with generator {_crc_words(poly, width)} ({p} without the top term). An active "
-            f"clock edge with {valid} high "
-            f"does {size} serial CRC steps at once, over the bits of {d}, {first}. A serial step shifts left by one, 0 "
-            f"entering, and XORs {p} "
-            f"if the old bit {width - 1} XOR the data bit is 1. With {valid} low nothing changes.",
+            f"clock edge with {valid} high does {size} serial CRC steps at once, over the bits of {d}, {first}. A "
+            f"serial step shifts left by one, 0 entering, and XORs {p} if the old bit {width - 1} XOR the data bit is "
+            f"1. With {valid} low nothing changes.",
         ),
         {crc: f"{width}'h{start:x}"},
     )
@@ -208,16 +201,12 @@ def scrambler(rng: random.Random) -> DesignSpec:
         ],
         (
             f"{name.capitalize()}: {y} = {d} ^ r[{a}] ^ r[{b}] (combinational), r an internal {width}-bit register "
-            f"that shifts left{gate.when}, "
-            f"taking {source.replace('the register', 'r')} into bit 0.",
+            f"that shifts left{gate.when}, taking {source.replace('the register', 'r')} into bit 0.",
             f"Write a one-bit {name}. A {width}-bit register shifts left{gate.when or ' at every clock edge'}; "
-            f"{source} enters at bit 0.{hold} "
-            f"{y} is, combinationally, {d} XOR bit {a} XOR bit {b} of the register.",
+            f"{source} enters at bit 0.{hold} {y} is, combinationally, {d} XOR bit {a} XOR bit {b} of the register.",
             f"The output {y} is the XOR of the input {d} and of bits {a} and {b} of a hidden {width}-bit register, "
-            "without delay. At each active clock "
-            f"edge{gate.when} the register moves one place towards its most significant bit and its bit 0 takes "
-            f"{source}, as it was before the "
-            f"edge.{hold} This makes a {name}.",
+            f"without delay. At each active clock edge{gate.when} the register moves one place towards its most "
+            f"significant bit and its bit 0 takes {source}, as it was before the edge.{hold} This makes a {name}.",
         ),
         {"the register": f"{width}'h{start:x}"},
     )
@@ -257,8 +246,7 @@ def parity_accumulator(rng: random.Random) -> DesignSpec:
             f"Keep a register {p}: {meaning}. A {what} {d} is added at a clock edge when {en} is 1; {rule}. Otherwise "
             f"{p} holds.",
             f"{p} is a registered {name}-parity bit over a stream. At each active clock edge with {en} = 1 the {what} "
-            f"on {d} is taken in, so that "
-            f"{meaning}. As to frames: {rule}. At other edges {p} keeps its value.",
+            f"on {d} is taken in, so that {meaning}. As to frames: {rule}. At other edges {p} keeps its value.",
         ),
         {p: str(odd)},
     )
@@ -311,11 +299,9 @@ def checksum(rng: random.Random) -> DesignSpec:
         (
             f"Checksum register over {width}-bit words {d}: when {valid}=1, {rule}; else hold.{extra}",
             f"Accumulate a checksum of the words on {d} ({width} bits). When {valid} is 1 at a clock edge, {rule}. "
-            f"When {valid} is 0 nothing "
-            f"changes.{extra}",
+            f"When {valid} is 0 nothing changes.{extra}",
             f"A running checksum of {bits(width)} is kept in {join(zeros)}. Each active clock edge where {valid} is "
-            f"high takes in the word {d}: "
-            f"{rule}. Edges where {valid} is low change nothing.{extra}",
+            f"high takes in the word {d}: {rule}. Edges where {valid} is low change nothing.{extra}",
         ),
         dict.fromkeys(zeros, "0"),
     )
@@ -351,8 +337,7 @@ def line_code(rng: random.Random) -> DesignSpec:
             f"NRZI-type line code, registered, {bits(width)}: at each clock{gate.when}, {rule}.{each}",
             f"Write a differential line coder for {bits(width)}. At every clock edge{gate.when}: {rule}.{each}{hold}",
             f"The registered output {y} ({bits(width)}) follows a differential line code of the input {d}. At each "
-            "active clock "
-            f"edge{gate.when}, {rule}.{each}{hold}",
+            f"active clock edge{gate.when}, {rule}.{each}{hold}",
         ),
         starts,
     )

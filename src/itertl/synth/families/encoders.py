@@ -45,8 +45,7 @@ def decoder(rng: random.Random) -> DesignSpec:
         descriptions=(
             f"{size}-to-{count} decoder: {y}[{x}] = {on}, other bits {off}{gate}.{idle}",
             f"Build a {size}-to-{count} decoder with {'active-low' if is_low else 'active-high'} outputs: the bit of "
-            f"{y} with number {x} is "
-            f"{on} and the others are {off}{gate}.{idle}",
+            f"{y} with number {x} is {on} and the others are {off}{gate}.{idle}",
             f"The {size}-bit input {x} names one of the {count} bits of {y}. That bit is {on}{gate}; every other bit "
             f"is {off}.{idle}",
         ),
@@ -122,8 +121,7 @@ def onehot_to_binary(rng: random.Random) -> DesignSpec:
             f"Convert the {width}-bit one-hot word {x} to the binary number {y} of its set bit. For every {x} that is "
             f"not one-hot, {y} is 0{flagged}.{good}",
             f"When exactly bit n of the {width}-bit input {x} is 1, the {size}-bit output {y} is n. When no bit or "
-            "more than one bit is 1, "
-            f"{y} is 0{flagged}.{good}",
+            f"more than one bit is 1, {y} is 0{flagged}.{good}",
         ),
     )
 
@@ -153,11 +151,9 @@ def priority_grant(rng: random.Random) -> DesignSpec:
         descriptions=(
             f"{g} keeps only the {end} set bit of {r}.{only}",
             f"Build a combinational arbiter for {width} requests {r} with fixed priority to the {end} number: {g} is "
-            "one-hot, or 0 without "
-            f"a request.{only}",
+            f"one-hot, or 0 without a request.{only}",
             f"Each bit of {r} asks for a grant. At most one bit of {g} is 1: the one at the {end} position at which "
-            f"{r} is 1. {g} is all zeros "
-            f"when {r} is.{only}",
+            f"{r} is 1. {g} is all zeros when {r} is.{only}",
         ),
     )
 
@@ -229,8 +225,7 @@ def thermometer_encode(rng: random.Random) -> DesignSpec:
             f"{y} = thermometer code of {n}: the {n} {end} significant bits are 1, the rest 0.{more}",
             f"Light the bar {y} of {width} bits according to {n}: {n} bits are 1, {order}.{more}",
             f"The {size}-bit input {n} is a number. In the {width}-bit output {y} that many bits are 1, counted "
-            f"{order}; the others are "
-            f"0.{more}",
+            f"{order}; the others are 0.{more}",
         ),
     )
 
@@ -264,7 +259,6 @@ def thermometer_decode(rng: random.Random) -> DesignSpec:
             f"Count the ones of the {width}-bit thermometer word {t} from {start} {way} up to the first 0; {y} is "
             "that count.",
             f"Starting at {start} of the {width}-bit input {t} and going {way}, count bits until one is 0. {y} is the "
-            "number of ones before it: "
-            f"0 if {start} is 0, {width} if there is no 0.",
+            f"number of ones before it: 0 if {start} is 0, {width} if there is no 0.",
         ),
     )

@@ -57,8 +57,7 @@ def sequence_detector(rng: random.Random) -> DesignSpec:
             f"Write a finite state machine that takes one bit of {x} at every clock edge and looks for {pattern}, "
             f"leftmost bit first. {when}. {shares}.",
             f"The serial input {x} gives one bit at each active clock edge. The pattern to find is {pattern}, whose "
-            f"leftmost bit arrives first. {when}. "
-            f"{shares}.",
+            f"leftmost bit arrives first. {when}. {shares}.",
         ),
         {"the machine": "the state where no bit has been seen"},
     )
@@ -124,11 +123,9 @@ def table_machine(rng: random.Random) -> DesignSpec:
             f"{machine.capitalize()} machine, input {x}, output {z}, states {join(names)} (next state by {x}): "
             f"{listing}.",
             f"Implement this {machine.capitalize()} state machine with input {x} and output {z}. For each state, the "
-            f"next state for {x} = 0 and 1 and the "
-            f"output: {listing}.",
+            f"next state for {x} = 0 and 1 and the output: {listing}.",
             f"The machine has {count} states, {join(names)}, and changes state at each active clock edge by the value "
-            f"of {x}; {kind}. Its table, written as "
-            f"state: value of {x} -> next state, with the output {z}: {listing}.",
+            f"of {x}; {kind}. Its table, written as state: value of {x} -> next state, with the output {z}: {listing}.",
         ),
         {"the state": names[0]},
     )
@@ -161,12 +158,10 @@ def debouncer(rng: random.Random) -> DesignSpec:
             f"Debounce {x} into {y}: sampled each clock{gate.when}; {y} takes the value of {x} once {x} has differed "
             f"from {y} for {counts}, at the last of them.",
             f"Write a debouncer. {x} is sampled at each clock edge{gate.when}. When it has differed from {y} for "
-            f"{counts}, {y} changes at the edge of the last "
-            f"one. A sample equal to {y} starts the count again.{hold}",
+            f"{counts}, {y} changes at the edge of the last one. A sample equal to {y} starts the count again.{hold}",
             f"The register {y} follows the noisy input {x}, sampled at each active clock edge{gate.when}. A counter "
-            "holds how many samples in a row differed "
-            f"from {y}; a sample equal to {y} zeroes it. At the edge that takes the last of {counts}, {y} takes {x} "
-            f"and the counter goes to 0.{hold}",
+            f"holds how many samples in a row differed from {y}; a sample equal to {y} zeroes it. At the edge that "
+            f"takes the last of {counts}, {y} takes {x} and the counter goes to 0.{hold}",
         ),
         {y: str(start), "the count": "0"},
     )
@@ -216,11 +211,10 @@ def frame_receiver(rng: random.Random) -> DesignSpec:
             f"edge of the stop bit: if all is right, {data} takes the word and {done} becomes 1; on {fault}, {bad} "
             f"becomes 1 and {data} holds. {done} and {bad} become 0 at any other edge.",
             f"The line {rx} carries one bit for each active clock edge. Idle bits are 1; a 0 starts a frame of {n} "
-            f"data bits, the {first} significant first{check}, and a stop bit that "
-            "must be 1. The edge that takes the stop bit ends the frame, whatever its value, and the next bit is an "
-            f"idle or start bit. That edge loads {data} and sets {done} if the "
-            f"frame is good; with {fault} it sets {bad} and {data} keeps its value. All other edges clear {done} and "
-            f"{bad}.",
+            f"data bits, the {first} significant first{check}, and a stop bit that must be 1. The edge that takes the "
+            "stop bit ends the frame, whatever its value, and the next bit is an idle or start bit. That edge loads "
+            f"{data} and sets {done} if the frame is good; with {fault} it sets {bad} and {data} keeps its value. All "
+            f"other edges clear {done} and {bad}.",
         ),
         {"the receiver": "idle", data: "0", done: "0", bad: "0"},
     )
@@ -267,12 +261,10 @@ def combination_lock(rng: random.Random) -> DesignSpec:
             f"Code lock: {go}=1 enters {d}; the digits {digits} in a row open it ({y} = 1). A wrong digit {after}. "
             f"{closing[0].upper() + closing[1:] if not shut else closing}.",
             f"Write a code lock. A clock edge with {go} = 1 enters the digit {d} ({bits(width)}). After {digits}, "
-            f"entered in this order, {y} is 1. A wrong digit {after}. As to "
-            f"closing, {closing}.",
+            f"entered in this order, {y} is 1. A wrong digit {after}. As to closing, {closing}.",
             f"The lock takes a digit from {d} ({bits(width)}) at each active clock edge where {go} is 1. It opens, "
-            f"that is {y} (decoded from the state) becomes 1, with the last of "
-            f"the digits {digits} entered in a row. A digit that is not the expected one {after}. As to closing, "
-            f"{closing}.",
+            f"that is {y} (decoded from the state) becomes 1, with the last of the digits {digits} entered in a row. A "
+            f"digit that is not the expected one {after}. As to closing, {closing}.",
         ),
         {"the lock": "closed with no digit entered"},
     )
@@ -302,8 +294,7 @@ def hysteresis(rng: random.Random) -> DesignSpec:
             f"Hysteresis, {y} registered{gate.when and ', updated' + gate.when}: {x} >= {high} makes it {up[-1]}, {x} "
             f"<= {low} makes it {down[-1]}, between it holds.",
             f"Write a two-point controller. At each clock edge{gate.when}, {y} becomes {up[-1]} if {x} ({width} bits, "
-            f"unsigned) is {high} or more and {down[-1]} if it is {low} or less; "
-            f"in between it keeps its value.{hold}",
+            f"unsigned) is {high} or more and {down[-1]} if it is {low} or less; in between it keeps its value.{hold}",
             f"{y} is a flip-flop with hysteresis on the unsigned {width}-bit input {x}, updated at each active clock "
             f"edge{gate.when}. Values from {high} up set it to {up[-1]}, values "
             f"from {low} down set it to {down[-1]}, and values between the two marks leave it alone.{hold}",

@@ -49,8 +49,7 @@ def traffic_light(rng: random.Random) -> DesignSpec:
             f"Traffic light: {rule}, then {y} for {times[1]}, then {r} for {times[2]}, and again; exactly one of them "
             "is 1.",
             f"Write a traffic-light controller. Of {g}, {y} and {r} exactly one is 1 at any time, in the order {rule}; "
-            f"then {y} for {times[1]} clock "
-            f"cycle(s); then {r} for {times[2]}; then {g} again.",
+            f"then {y} for {times[1]} clock cycle(s); then {r} for {times[2]}; then {g} again.",
             "A controller drives three lamps, one at a time, for ever. Its phases, counted in active clock edges, "
             f"are: {rule}; {y} for {times[1]}; {r} for "
             f"{times[2]}. The outputs {g}, {y} and {r} follow the phase without delay.",
@@ -110,8 +109,7 @@ def vending_machine(rng: random.Random) -> DesignSpec:
         ],
         (
             f"Vending machine, price {price}; {value}. When credit plus coins reaches {price}, {serve} becomes 1 and "
-            f"{then}; else the coins join the credit. "
-            f"{pulses}{cancel}",
+            f"{then}; else the coins join the credit. {pulses}{cancel}",
             f"Write a vending machine for a price of {price}. At each clock edge {value}. If the credit with these "
             f"coins is {price} or more, {serve} becomes 1 and "
             f"{then}. If it is less, it is the new credit. {pulses}{cancel}",
@@ -145,15 +143,13 @@ def fixed_arbiter(rng: random.Random) -> DesignSpec:
         [s.clocked({gnt: s.const(n, 0)}, step)],
         (
             f"Fixed-priority arbiter: the register {gnt} ({n} bits) gets{gate.when} the one-hot grant of the "
-            f"{'lowest' if low else 'highest'}-numbered 1 in {req}, "
-            f"0 if there is none.{keeps}{stays}",
+            f"{'lowest' if low else 'highest'}-numbered 1 in {req}, 0 if there is none.{keeps}{stays}",
             f"Write an arbiter for {n} requests {req}. At each clock edge{gate.when} the register {gnt} gets a single "
             "1, at the requester of highest "
             f"priority (bit {best} is the highest, in order from there), or all 0 if nobody asks.{keeps}{stays}",
             f"{gnt} is a register of {n} bits with at most one 1. At each active clock edge{gate.when} it is chosen "
-            f"anew from the present {req}: the requesting bit "
-            f"with the {'lowest' if low else 'highest'} number wins, and without requests {gnt} becomes "
-            f"0.{keeps}{stays}",
+            f"anew from the present {req}: the requesting bit with the {'lowest' if low else 'highest'} number wins, "
+            f"and without requests {gnt} becomes 0.{keeps}{stays}",
         ),
         {gnt: "0"},
     )
@@ -191,16 +187,13 @@ def round_robin_arbiter(rng: random.Random) -> DesignSpec:
         ],
         (
             f"Round-robin arbiter: the register {gnt} ({n} bits){gate.when} grants the first 1 of {req} in the order "
-            f"{cycle}, searching from just after the number "
-            f"granted last; 0 if none asks.{keeps}{stays}",
+            f"{cycle}, searching from just after the number granted last; 0 if none asks.{keeps}{stays}",
             f"Write a round-robin arbiter for the {n} requests {req}. Each clock edge{gate.when} sets the register "
-            f"{gnt} to a one-hot grant: the search goes in the "
-            f"circle {cycle}, begins after the last number granted and ends with that number. Without requests {gnt} "
-            f"becomes 0.{keeps}{stays}",
+            f"{gnt} to a one-hot grant: the search goes in the circle {cycle}, begins after the last number granted "
+            f"and ends with that number. Without requests {gnt} becomes 0.{keeps}{stays}",
             f"{gnt} is a registered one-hot grant over {n} requesters. The arbiter remembers the number it granted "
-            f"last. At each active clock edge{gate.when} it looks "
-            f"at {req} along the circle {cycle}, first at the number after the remembered one and at the remembered "
-            "one last, and grants the first that is 1. If none "
+            f"last. At each active clock edge{gate.when} it looks at {req} along the circle {cycle}, first at the "
+            "number after the remembered one and at the remembered one last, and grants the first that is 1. If none "
             f"is, {gnt} becomes 0 and the memory stays.{keeps}{stays}",
         ),
         {gnt: "0", "the remembered number": str(start)},
@@ -257,15 +250,13 @@ def door_controller(rng: random.Random) -> DesignSpec:
             f"closing ends closed on {low}; {b} while moving "
             f"{pressing}, after the switches.{over} {up} = opening, {down} = closing.",
             f"Write a door controller with the states closed, opening, open and closing. {b} = 1 takes closed to "
-            "opening and open to closing. Opening ends in open when "
-            f"{top} is 1, closing in closed when {low} is 1. While it moves and its end switch is 0, {b} = 1 "
-            f"{pressing}.{over} {up} is 1 while opening and {down} "
+            f"opening and open to closing. Opening ends in open when {top} is 1, closing in closed when {low} is 1. "
+            f"While it moves and its end switch is 0, {b} = 1 {pressing}.{over} {up} is 1 while opening and {down} "
             "while closing.",
             f"The machine moves at clock edges among closed, opening, open, closing. From closed, {b} = 1 leads to "
-            f"opening; from open, to closing. In opening, {top} = "
-            f"1 leads to open; in closing, {low} = 1 leads to closed; these end switches have priority over the "
-            f"button, which in motion {pressing}.{over} {up} and {down} "
-            "show the states opening and closing, without delay.",
+            f"opening; from open, to closing. In opening, {top} = 1 leads to open; in closing, {low} = 1 leads to "
+            f"closed; these end switches have priority over the button, which in motion {pressing}.{over} {up} and "
+            f"{down} show the states opening and closing, without delay.",
         ),
         {"the state": ("closed", "", "open")[start]},
     )
@@ -313,8 +304,7 @@ def mode_button(rng: random.Random) -> DesignSpec:
             f"Modes 0 to {count - 1}, {shown}: each press ({b} = 1, and 0 at the clock edge before) goes to the next, "
             f"after {count - 1} to 0.{rule}",
             f"Write a mode selector with {count} modes, shown {shown}. A press, that is a clock edge at which {b} is 1 "
-            "while it was 0 at the edge before, moves to the next "
-            f"mode, from {count - 1} to 0.{rule}",
+            f"while it was 0 at the edge before, moves to the next mode, from {count - 1} to 0.{rule}",
             f"A register shows the present mode, 0 to {count - 1}, {shown}. The last sample of {b} is stored at every "
             f"active clock edge; where {b} is 1 and that stored sample is "
             f"0, the mode goes up by one, or from {count - 1} to 0, at that same edge.{rule}",

@@ -119,8 +119,7 @@ def truth_table(rng: random.Random) -> DesignSpec:
             "MSB.",
             f"{y} is 1 when {order} is {_listed([str(m) for m in minterms], 'or')}; otherwise {y} is 0.",
             f"Implement this truth table, with the inputs in the order {' '.join(names)} and the value of {y} after "
-            "the "
-            f"arrow: {table}.",
+            f"the arrow: {table}.",
         ),
         body=body,
     )
@@ -196,8 +195,7 @@ def at_least_k(rng: random.Random) -> DesignSpec:
             first,
             f"Given the {width}-bit vector {x}, set {y} when {number(least)} or more of its bits are 1.",
             f"Count the ones in the {width}-bit input {x}. The one-bit output {y} is 1 if the count is {least} or "
-            "more, "
-            f"and 0 if it is {least - 1} or less.",
+            f"more, and 0 if it is {least - 1} or less.",
         ),
     )
 
@@ -226,8 +224,7 @@ def parity(rng: random.Random) -> DesignSpec:
             f"Check {name} parity: {y} is 1 when the bits of {x} and the parity bit p do not hold an {name} number of "
             "ones.",
             f"The {width}-bit word {x} arrives with a parity bit p. Count the ones in {x} and p together. {y} is 0 if "
-            "the count "
-            f"is {name} and 1 if it is not.",
+            f"the count is {name} and 1 if it is not.",
         )
     else:
         y = rng.choice(("code", "sent", "framed"))
@@ -237,8 +234,7 @@ def parity(rng: random.Random) -> DesignSpec:
             f"{y} = {x} followed by its {name} parity bit in bit 0.",
             f"Append {a_bits(1)} {name} parity to {x}: {y}[{width}:1] is {x} and {y}[0] is the {name} parity bit.",
             f"The {width + 1}-bit output {y} holds the {width}-bit input {x} in its upper bits. Its bit 0 makes the "
-            "number of "
-            f"ones in all of {y} {name}.",
+            f"number of ones in all of {y} {name}.",
         )
     return combinational(
         rng,

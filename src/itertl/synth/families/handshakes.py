@@ -43,9 +43,8 @@ def register_slice(rng: random.Random) -> DesignSpec:
             f"{rdy} = 1, {ov} becomes 1 and {odata} ({bits(width)}) takes "
             f"{words}; otherwise, if {take} is 1, {ov} becomes 0. {odata} changes only when a word comes in.",
             f"The stage keeps one word in the registers {ov} and {odata} ({bits(width)}). It can accept a word when "
-            f"{means}, without a register. {_transfers(iv, rdy)} Then "
-            f"{odata} takes {words} and {ov} becomes 1. At an edge without such a word {take} = 1 makes {ov} 0. "
-            f"{odata} is kept at all other edges.",
+            f"{means}, without a register. {_transfers(iv, rdy)} Then {odata} takes {words} and {ov} becomes 1. At an "
+            f"edge without such a word {take} = 1 makes {ov} 0. {odata} is kept at all other edges.",
         ),
         {ov: "0", odata: "0"},
     )
@@ -84,17 +83,14 @@ def skid_buffer(rng: random.Random) -> DesignSpec:
         ],
         (
             f"Two-word elastic buffer with valid/ready, {bits(width)}: {iv}&{rdy} stores {idata}, {ov}&{take} removes "
-            f"the oldest. {rdy} = fewer than 2 held, {ov} = at least 1; "
-            f"{odata} = the oldest word, {else_}.",
+            f"the oldest. {rdy} = fewer than 2 held, {ov} = at least 1; {odata} = the oldest word, {else_}.",
             f"Write a skid buffer for two words of {bits(width)}. {rdy} is 1 while fewer than two words are held, {ov} "
-            "while at least one is; neither depends on the inputs. At a "
-            f"clock edge {iv} = 1 with {rdy} = 1 stores {idata}, and {take} = 1 with {ov} = 1 removes the oldest word. "
-            f"{odata} shows the oldest word; {else_}.",
+            f"while at least one is; neither depends on the inputs. At a clock edge {iv} = 1 with {rdy} = 1 stores "
+            f"{idata}, and {take} = 1 with {ov} = 1 removes the oldest word. {odata} shows the oldest word; {else_}.",
             f"The buffer is a queue of at most two words. Input: {_transfers(iv, rdy)} Output: {_transfers(ov, take)} "
-            f"The input brings {idata} ({bits(width)}), the output carries "
-            f"the oldest word on {odata} ({else_}). {rdy} tells that fewer than two words are held and {ov} that there "
-            "is one; all outputs depend on the state alone. Both "
-            "transfers may happen at one edge.",
+            f"The input brings {idata} ({bits(width)}), the output carries the oldest word on {odata} ({else_}). {rdy} "
+            f"tells that fewer than two words are held and {ov} that there is one; all outputs depend on the state "
+            "alone. Both transfers may happen at one edge.",
         ),
         {"the number of words": "0"} | ({odata: "0"} if empty_shows == "last" else {}),
     )
@@ -115,9 +111,8 @@ def request_acknowledge(rng: random.Random) -> DesignSpec:
             f"{n} <= {n} + 1;"
         )
         rule = (
-            f"when {req} has been 1 at {delay + 1} clock edges in a row, {ack} becomes 1 at the last of them and "
-            f"stays 1; an edge with {req} = 0 makes {ack} 0 and starts the "
-            "count again"
+            f"when {req} has been 1 at {delay + 1} clock edges in a row, {ack} becomes 1 at the last of them and stays "
+            f"1; an edge with {req} = 0 makes {ack} 0 and starts the count again"
         )
         busy, tells = f"({n} != {zero})", f"at least one edge with {req} = 1 has been counted since the last with 0"
     else:
@@ -128,8 +123,7 @@ def request_acknowledge(rng: random.Random) -> DesignSpec:
         )
         rule = (
             f"an edge with {req} = 1 while idle starts the work; {delay} edge{'s' if delay > 1 else ''} later {ack} "
-            f"becomes 1 for one clock and the circuit is idle again; {req} "
-            "does not matter in between"
+            f"becomes 1 for one clock and the circuit is idle again; {req} does not matter in between"
         )
         busy, tells = (
             f"({n} != {zero})",
@@ -181,8 +175,7 @@ def credit_counter(rng: random.Random) -> DesignSpec:
             f"Credit counter {n} (0 to {limit}): {ok} = 1 when {cond} (combinational). {ok} uses a credit, {back} "
             f"returns one (not above {limit}); both together leave {n}.",
             f"Write a credit flow control. {ok} is combinational: 1 when {cond}. At a clock edge {ok} = 1 alone takes "
-            f"one from {n}, {back} = 1 alone adds one unless {n} is {limit}, and "
-            f"with both or neither {n} holds.",
+            f"one from {n}, {back} = 1 alone adds one unless {n} is {limit}, and with both or neither {n} holds.",
             f"{n} ({bits(w)}) counts credits, at most {limit}. The grant {ok} has no register: it is 1 exactly if "
             f"{cond}. At each active clock edge {n} goes down by one if {ok} is 1 and "
             f"{back} 0, up by one if {back} is 1, {ok} is 0 and {n} is below {limit}, and otherwise stays.",

@@ -95,9 +95,8 @@ def width_up(rng: random.Random) -> DesignSpec:
             f"every {ratio}th one, {q} gets the {ratio} words, {place}, and {ov} "
             f"becomes 1; at all other edges {ov} becomes 0 and {q} holds.",
             f"The width converter takes {d} ({bits(width)}) at each active clock edge where {iv} is 1. {ratio} words "
-            f"make one wide word, {place}, in order of arrival. The edge that takes "
-            f"the last of them loads the register {q} ({wide} bits) and sets {ov}; other edges clear {ov} and keep "
-            f"{q}.",
+            f"make one wide word, {place}, in order of arrival. The edge that takes the last of them loads the "
+            f"register {q} ({wide} bits) and sets {ov}; other edges clear {ov} and keep {q}.",
         ),
         {"the words taken so far": "none", q: "0", ov: "0"},
     )
@@ -142,14 +141,12 @@ def width_down(rng: random.Random) -> DesignSpec:
             f"word; {ov}=1 while pieces are left, {rdy}=1 while none are; each piece "
             f"leaves at {paced}. {q} is 0 when none are left.",
             f"Convert {wide} bits to {bits(width)}. While no piece is left {rdy} is 1 and {ov} 0, and {iv} = 1 at a "
-            f"clock edge loads {d}. Then {rdy} is 0 and {ov} 1, and {q} shows the "
-            f"pieces one after another, {place}, going on at {paced}. With no piece left {q} is 0. Outputs depend on "
-            "the state alone.",
+            f"clock edge loads {d}. Then {rdy} is 0 and {ov} 1, and {q} shows the pieces one after another, {place}, "
+            f"going on at {paced}. With no piece left {q} is 0. Outputs depend on the state alone.",
             f"The converter holds one word of {ratio} pieces of {bits(width)}. {ov} says that a piece is left, {rdy} "
-            f"that none is. {q} is the present piece, {place} ({q} is 0 when none is "
-            f"left). With {rdy} = 1, {iv} = 1 at an active clock edge loads all pieces from {d}. With {ov} = 1, "
-            f"{paced} drops the present piece. The next word can be loaded only after "
-            "the last piece is gone.",
+            f"that none is. {q} is the present piece, {place} ({q} is 0 when none is left). With {rdy} = 1, {iv} = 1 "
+            f"at an active clock edge loads all pieces from {d}. With {ov} = 1, {paced} drops the present piece. The "
+            "next word can be loaded only after the last piece is gone.",
         ),
         {"the number of pieces left": "0", q: "0"},
     )

@@ -61,11 +61,9 @@ def single_port_ram(rng: random.Random) -> DesignSpec:
         (
             f"RAM of {1 << k} words of {bits(width)}: {we}=1 writes {d} at {a}; {reading}.{gated}",
             f"Write a single-port RAM with {1 << k} words of {bits(width)}. At a clock edge with {we} = 1 it stores "
-            f"{d} at address {a}. For reading, "
-            f"{reading}.{gated}",
+            f"{d} at address {a}. For reading, {reading}.{gated}",
             f"The memory has {1 << k} words of {bits(width)} and one address {a} for both reading and writing. {we} = "
-            "1 at an active clock edge writes "
-            f"{d} there. Reading: {reading}.{gated}",
+            f"1 at an active clock edge writes {d} there. Reading: {reading}.{gated}",
         ),
         starts,
     )
@@ -105,11 +103,9 @@ def dual_port_ram(rng: random.Random) -> DesignSpec:
         (
             f"RAM, {1 << k} words of {bits(width)}, one write and one read port: {we}=1 writes {d} at {wa}; {reading}.",
             f"Make a simple dual-port RAM of {1 << k} words, {bits(width)} each. At a clock edge with {we} = 1, {d} is "
-            f"stored at {wa}. Reading: "
-            f"{reading}.",
+            f"stored at {wa}. Reading: {reading}.",
             f"The memory ({1 << k} words of {bits(width)}) has separate addresses. The write port stores {d} at {wa} "
-            f"at active clock edges where {we} is 1. "
-            f"At the read port, {reading}.",
+            f"at active clock edges where {we} is 1. At the read port, {reading}.",
         ),
         {"all words": "0", q: "0"},
     )
@@ -153,11 +149,9 @@ def register_file(rng: random.Random) -> DesignSpec:
             f"Register file, {1 << k} x {bits(width)}: {we}=1 writes {wd} to register {wa}; combinational reads: "
             f"{listing}.{rules}",
             f"Write a register file of {1 << k} registers of {bits(width)}. {we} = 1 at a clock edge stores {wd} in "
-            f"register {wa}. Reading is "
-            f"combinational: {listing}.{rules}",
+            f"register {wa}. Reading is combinational: {listing}.{rules}",
             f"There are {1 << k} registers of {bits(width)}. The write port stores {wd} in the register numbered {wa} "
-            f"at active clock edges where {we} is "
-            f"1. The read side has no clock and shows in {listing}.{rules}",
+            f"at active clock edges where {we} is 1. The read side has no clock and shows in {listing}.{rules}",
         ),
         {"all registers": "0"},
     )
@@ -212,15 +206,13 @@ def fifo(rng: random.Random) -> DesignSpec:
             f"ignored). {q} shows the oldest word, or 0 "
             f"when empty; {full}, {empty} are flags; all combinational from state.{level}",
             f"Write a synchronous FIFO for {depth} words of {width} bits. At a clock edge {wr} = 1 stores {d}; "
-            f"{refuse}. {rd} = 1 removes the oldest word; "
-            f"while empty it is ignored, also when {wr} is 1. {q} shows the oldest word without delay, and 0 when "
-            f"empty. {full} and {empty} tell whether "
-            f"{depth} or 0 words are held.{level}",
+            f"{refuse}. {rd} = 1 removes the oldest word; while empty it is ignored, also when {wr} is 1. {q} shows "
+            f"the oldest word without delay, and 0 when empty. {full} and {empty} tell whether {depth} or 0 words are "
+            f"held.{level}",
             f"A first-in first-out buffer holds up to {depth} words ({width} bits). {empty} is 1 when it holds none "
-            f"and {full} when it holds {depth}. A push "
-            f"({wr} = 1 at an active clock edge) appends {d}; {refuse}. A pop ({rd} = 1) drops the oldest word unless "
-            "the buffer was empty before the edge. "
-            f"Push and pop may happen together. {q} is the oldest word, combinationally, and 0 when empty.{level}",
+            f"and {full} when it holds {depth}. A push ({wr} = 1 at an active clock edge) appends {d}; {refuse}. A pop "
+            f"({rd} = 1) drops the oldest word unless the buffer was empty before the edge. Push and pop may happen "
+            f"together. {q} is the oldest word, combinationally, and 0 when empty.{level}",
         ),
         {"the number of words": "0"},
     )
@@ -277,17 +269,13 @@ def stack(rng: random.Random) -> DesignSpec:
         parts,
         (
             f"Stack, {depth} words of {width} bits: {push} pushes {d} unless {full}, {pop} pops unless {empty}; "
-            f"{both}. {top} shows the top word, 0 when "
-            f"empty; {full} and {empty} are combinational flags.",
+            f"{both}. {top} shows the top word, 0 when empty; {full} and {empty} are combinational flags.",
             f"Build a LIFO stack for {depth} words of {width} bits. {push} = 1 at a clock edge puts {d} on top "
-            f"(ignored when full); {pop} = 1 removes the top "
-            f"(ignored when empty); {both}. {top} shows the top word or, when empty, 0. {full} and {empty} tell of "
-            f"{depth} and 0 words.",
+            f"(ignored when full); {pop} = 1 removes the top (ignored when empty); {both}. {top} shows the top word "
+            f"or, when empty, 0. {full} and {empty} tell of {depth} and 0 words.",
             f"The stack can hold {depth} words ({width} bits). {full} is 1 when it holds {depth} words, {empty} when "
-            f"it holds none, and {top} is its top word, "
-            f"or 0 when it is empty; the three are combinational. At an active clock edge {push} = 1 adds {d} unless "
-            f"full and {pop} = 1 removes a word unless "
-            f"empty; {both}.",
+            f"it holds none, and {top} is its top word, or 0 when it is empty; the three are combinational. At an "
+            f"active clock edge {push} = 1 adds {d} unless full and {pop} = 1 removes a word unless empty; {both}.",
         ),
         {"the number of words": "0"},
     )
@@ -316,8 +304,7 @@ def sync_rom(rng: random.Random) -> DesignSpec:
             f"Synchronous ROM, {1 << k} words of {width} bits: {q} takes word {a}{gate.when or ' each clock'}. Words 0 "
             f"to {(1 << k) - 1} in hex: {listing}.",
             f"Write a ROM with a registered output. At a clock edge{gate.when} {q} takes the word at address "
-            f"{a}.{hold} The {1 << k} words of {width} bits, "
-            f"from address 0 up, in hexadecimal: {listing}.",
+            f"{a}.{hold} The {1 << k} words of {width} bits, from address 0 up, in hexadecimal: {listing}.",
             f"{q} is a register of {width} bits. Each active clock edge{gate.when} loads it with an entry of a "
             f"constant table that {a} ({bits(k)}) "
             f"addresses.{hold} The entries for addresses 0 to {(1 << k) - 1} are, in hexadecimal, {listing}.",
@@ -367,15 +354,13 @@ def match_table(rng: random.Random) -> DesignSpec:
         ],
         (
             f"Two slots of a {width}-bit key and a valid bit. {we}=1 stores {key} in slot {a} and makes it valid; "
-            f"{drop}=1 makes slot {a} invalid; {winner} wins. "
-            f"{rule} (combinational).",
+            f"{drop}=1 makes slot {a} invalid; {winner} wins. {rule} (combinational).",
             f"Write a match table with slots 0 and 1, each with a valid bit and a {width}-bit key. At a clock edge "
             f"{we} = 1 stores {key} in slot {a} and marks it "
             f"valid; {drop} = 1 marks slot {a} invalid. If both are 1 only {winner} counts. Without a clock, {rule}.",
             f"A content-addressable memory of two entries compares {key} ({width} bits) with what it holds: {rule}, "
-            f"combinationally. At an active clock edge {we} = "
-            f"1 writes {key} to the slot that {a} names and validates it, {drop} = 1 invalidates the slot that {a} "
-            f"names, and {winner} has priority.",
+            f"combinationally. At an active clock edge {we} = 1 writes {key} to the slot that {a} names and validates "
+            f"it, {drop} = 1 invalidates the slot that {a} names, and {winner} has priority.",
         ),
         {"both valid bits": "0"},
     )

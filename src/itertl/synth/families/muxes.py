@@ -56,8 +56,7 @@ def mux2(rng: random.Random) -> DesignSpec:
             f"{y} = {s} ? {on} : {off}.",
             f"Build a {_wide(width)} 2-to-1 multiplexer: {y} is {on} when {s} is 1 and {off} when {s} is 0.",
             f"Choose between the {_wide(width)} inputs {a} and {b}. While {s} is 1 the output {y} follows {on}; while "
-            f"{s} is 0 "
-            f"it follows {off}. There is no clock.",
+            f"{s} is 0 it follows {off}. There is no clock.",
         ),
         body=body,
     )
@@ -89,9 +88,8 @@ def mux_n(rng: random.Random) -> DesignSpec:
         outputs=[out(y, width)],
         descriptions=(
             f"{s} = 0..{count - 1} selects {names[0]}..{names[-1]} onto {y}.{spare}",
-            f"Build a {_wide(width)} {count}-to-1 multiplexer. {y} is {names[0]} when {s} is 0, {names[1]} when {s} "
-            "is 1, and so "
-            f"on up to {names[-1]} when {s} is {count - 1}.{spare}",
+            f"Build a {_wide(width)} {count}-to-1 multiplexer. {y} is {names[0]} when {s} is 0, {names[1]} when {s} is "
+            f"1, and so on up to {names[-1]} when {s} is {count - 1}.{spare}",
             f"The {size}-bit input {s} chooses which {_wide(width)} input drives {y}: "
             + ", ".join(f"{n} chooses {name}" for n, name in enumerate(names))
             + f".{spare}",
@@ -127,13 +125,10 @@ def bus_select(rng: random.Random) -> DesignSpec:
         descriptions=(
             f"{y} = {_wide(width)} field number {s} of {x}, field 0 being {low}.",
             f"{x} packs {count} fields of {_wide(width)} size. Put the field with number {s} on {y}; number 0 is the "
-            f"{first} field "
-            f"{low}, number {count - 1} the {last} field {high}.",
-            f"Build a {count}-to-1 multiplexer whose inputs come packed in the {count * width}-bit vector {x}, "
-            f"{width} bit(s) each. "
-            f"With {s} = 0 the output {y} is {low}; each step of {s} moves {width} bit(s) "
-            f"{'down' if is_reversed else 'up'}; with "
-            f"{s} = {count - 1} it is {high}.",
+            f"{first} field {low}, number {count - 1} the {last} field {high}.",
+            f"Build a {count}-to-1 multiplexer whose inputs come packed in the {count * width}-bit vector {x}, {width} "
+            f"bit(s) each. With {s} = 0 the output {y} is {low}; each step of {s} moves {width} bit(s) "
+            f"{'down' if is_reversed else 'up'}; with {s} = {count - 1} it is {high}.",
         ),
     )
 
@@ -157,12 +152,10 @@ def onehot_mux(rng: random.Random) -> DesignSpec:
         assigns=[(y, " | ".join(terms))],
         descriptions=(
             f"One-hot mux: {pairs}; {y} is the OR of all selected inputs, 0 if none.",
-            f"Build a {_wide(width)} AND-OR multiplexer in which {pairs}. {y} is the bitwise OR of the selected "
-            "inputs and all "
-            f"zeros when no bit of {s} is set.",
+            f"Build a {_wide(width)} AND-OR multiplexer in which {pairs}. {y} is the bitwise OR of the selected inputs "
+            f"and all zeros when no bit of {s} is set.",
             f"Each of the {count} bits of {s} gates one {_wide(width)} input: {pairs}. An input whose bit is 0 counts "
-            "as zero. "
-            f"{y} is the bitwise OR of the gated inputs, so more than one may be selected.",
+            f"as zero. {y} is the bitwise OR of the gated inputs, so more than one may be selected.",
         ),
     )
 
@@ -220,8 +213,7 @@ def demux(rng: random.Random) -> DesignSpec:
         descriptions=(
             f"Demux: {x} goes to the output among {', '.join(names)} numbered {s}{only}; unselected outputs are 0.",
             f"Build a {_wide(width)} 1-to-{count} demultiplexer: {s} = 0..{count - 1} routes {x} to "
-            f"{names[0]}..{names[-1]}{only}. "
-            "Outputs that are not selected are zero.",
+            f"{names[0]}..{names[-1]}{only}. Outputs that are not selected are zero.",
             f"The {_wide(width)} input {x} appears on exactly one of the outputs{only}: "
             + ", ".join(f"{name} for {s} = {n}" for n, name in enumerate(names))
             + ". The other outputs are zero.",
@@ -248,8 +240,7 @@ def swap_mux(rng: random.Random) -> DesignSpec:
         descriptions=(
             f"{s} = 1: {y} = {on[0]}, {z} = {on[1]}; {s} = 0: {y} = {off[0]}, {z} = {off[1]}.",
             f"Build {a_bits(width)} 2x2 switch. When {s} is 1, {y} gets {on[0]} and {z} gets {on[1]}; when {s} is 0, "
-            f"{y} gets "
-            f"{off[0]} and {z} gets {off[1]}.",
+            f"{y} gets {off[0]} and {z} gets {off[1]}.",
             f"The {number(2)} inputs {a} and {b} go to the outputs {y} and {z}, either straight ({a} to {y}, {b} to "
             f"{z}) or swapped. "
             f"{s} = {int(is_straight_on_one)} means straight, {s} = {int(not is_straight_on_one)} means swapped.",

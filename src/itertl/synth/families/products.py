@@ -44,8 +44,7 @@ def multiplier(rng: random.Random) -> DesignSpec:
             f"{p} = {a} * {b}{plus}, {kind}, {width} bits.",
             f"Build a combinational {kind} multiplier that puts {a} * {b}{plus} on {p} in full ({width} bits).",
             f"{a} is a {left}-bit and {b} a {right}-bit {kind} number. The module multiplies them{extra}; the "
-            f"{width}-bit output {p} "
-            "holds the exact result.",
+            f"{width}-bit output {p} holds the exact result.",
         ),
     )
 
@@ -71,8 +70,7 @@ def multiply_constant(rng: random.Random) -> DesignSpec:
             f"{y} = {factor} * {x}, unsigned, {fit}.",
             f"Multiply the {width}-bit unsigned number {x} by the constant {factor}; {y} is the product {fit}.",
             f"{x} is a {width}-bit unsigned number. Scale it by {factor} with shifts and additions or with an "
-            f"operator, as you like. The {size}-bit output "
-            f"{y} is the result {fit}.",
+            f"operator, as you like. The {size}-bit output {y} is the result {fit}.",
         ),
     )
 
@@ -98,8 +96,7 @@ def sum_of_inputs(rng: random.Random) -> DesignSpec:
             f"{s} = {expression}, {fit}.",
             f"Combine the {width}-bit unsigned numbers {', '.join(names)} into {s} = {expression}, kept {fit}.",
             f"Without a clock, evaluate {expression} for the {width}-bit unsigned inputs {', '.join(names)}. The "
-            f"{size}-bit output {s} "
-            f"is the result {fit}.",
+            f"{size}-bit output {s} is the result {fit}.",
         ),
     )
 
@@ -157,8 +154,7 @@ def modulo_constant(rng: random.Random) -> DesignSpec:
             f"{y} = {x} mod {divisor}.",
             f"Compute the remainder {y} of the {width}-bit unsigned number {x} divided by {divisor}.",
             f"{x} is a {width}-bit unsigned number. The {size}-bit output {y} is what remains of it after division by "
-            "the "
-            f"constant {divisor}, a number from 0 to {divisor - 1}.",
+            f"the constant {divisor}, a number from 0 to {divisor - 1}.",
         )
     )
     return combinational(

@@ -56,15 +56,12 @@ def set_reset_register(rng: random.Random) -> DesignSpec:
         [s.clocked({q: s.const(width, 0)}, step)],
         (
             f"Register {q}, {bits(width)}: {put} sets it to {one}, {wipe} clears it, both synchronous; {winner[0]} "
-            "wins "
-            f"over {loser[0]}; with neither, {rest}.",
+            f"wins over {loser[0]}; with neither, {rest}.",
             f"Build a register {q} of {bits(width)}. At a clock edge {put} = 1 makes {q} {one} and {wipe} = 1 makes it "
-            "0. "
-            f"When both are 1, {winner[0]} wins. When both are 0, {rest}.",
+            f"0. When both are 1, {winner[0]} wins. When both are 0, {rest}.",
             f"{q} ({bits(width)}) has two synchronous control inputs, active high. {put} drives it to {one}, {wipe} "
-            "drives "
-            f"it to 0, and {winner[0]} has the higher priority where both are asserted. Where neither is asserted, "
-            f"{rest}.",
+            f"drives it to 0, and {winner[0]} has the higher priority where both are asserted. Where neither is "
+            f"asserted, {rest}.",
         ),
         {q: "0"},
     )
@@ -88,13 +85,10 @@ def byte_enable_register(rng: random.Random) -> DesignSpec:
         (
             f"{width}-bit register {q} with {unit} enables {be}: {be}[i] writes {d}'s {unit} i into {unit} i of {q}.",
             f"Make a {width}-bit register {q} made of {lanes} {unit}s of {size} bits. Bit i of {be} says whether "
-            f"{unit} i "
-            f"({unit} 0 is the least significant) loads from {d}; {unit}s that are not enabled hold.",
+            f"{unit} i ({unit} 0 is the least significant) loads from {d}; {unit}s that are not enabled hold.",
             f"The {width}-bit register {q} is written in {unit}s. At a clock edge, for each i from 0 to {lanes - 1}, "
-            "if "
-            f"{be}[i] is 1 then bits {size}*i+{size - 1} down to {size}*i of {q} take the same bits of {d}; if {be}[i] "
-            "is 0 "
-            "they keep their value.",
+            f"if {be}[i] is 1 then bits {size}*i+{size - 1} down to {size}*i of {q} take the same bits of {d}; if "
+            f"{be}[i] is 0 they keep their value.",
         ),
         {q: "0"},
     )
@@ -122,8 +116,7 @@ def pipeline_register(rng: random.Random) -> DesignSpec:
             f"Delay {d} ({bits(width)}) by {stages} registers in a row; {q} is the last one. The chain moves on"
             f"{gate.when or ' at every clock edge'}.{hold}",
             f"{q} is the output of a chain of {stages} registers of {bits(width)} each. At a clock edge{gate.when} the "
-            "first "
-            f"takes {d} and every other takes its predecessor's old value, so data appears {stages} such edges "
+            f"first takes {d} and every other takes its predecessor's old value, so data appears {stages} such edges "
             f"later.{hold}",
         ),
         {f"all {stages} stages, {q} included,": "0"},
@@ -162,8 +155,7 @@ def toggle_flip_flop(rng: random.Random) -> DesignSpec:
             f"{name} flip-flop, {bits(width)}: {rule}.{each}",
             f"Write a {name} flip-flop with output {q} of {bits(width)}. At the clock edge: {rule}.{each}",
             f"{q} ({bits(width)}) behaves as {name} flip-flops do. Its next value is decided at each active clock edge "
-            "by the "
-            f"control input{'s' if kind != 't' else ''}: {rule}.{each}",
+            f"by the control input{'s' if kind != 't' else ''}: {rule}.{each}",
         ),
         {q: "0"},
     )
@@ -194,8 +186,7 @@ def load_priority_register(rng: random.Random) -> DesignSpec:
         (
             f"Register {q} ({bits(width)}): {la} loads {a}, {lb} loads {b}; with both, {rule}; with neither it holds.",
             f"Build a register {q} of {bits(width)} with two sources. {la} = 1 loads {a} and {lb} = 1 loads {b} at the "
-            "clock "
-            f"edge. If both are 1, {rule}. If both are 0, {q} holds.",
+            f"clock edge. If both are 1, {rule}. If both are 0, {q} holds.",
             f"The register {q} ({bits(width)}) has two load inputs, looked at on each active clock edge. Only {la} "
             f"high: {q} "
             f"becomes {a}. Only {lb} high: {q} becomes {b}. Both high: {rule}. Both low: {q} keeps its value.",
@@ -222,16 +213,13 @@ def shadow_register(rng: random.Random) -> DesignSpec:
         [f"reg {span(width)}{shadow};", s.clocked({shadow: zero, q: zero}, step)],
         (
             f"Double-buffered register, {bits(width)}: {we} stores {d} in a hidden register, {commit} copies that to "
-            f"{q}; on "
-            f"both at once {together} (the hidden register still takes {d}).",
+            f"{q}; on both at once {together} (the hidden register still takes {d}).",
             f"Keep a hidden register of {bits(width)} that takes {d} when {we} is 1. When {commit} is 1, {q} takes the "
             "hidden "
             f"register's value. If {we} and {commit} come together, {together}, and the hidden register takes {d}.",
             f"{q} ({bits(width)}) changes only at clock edges where {commit} is 1; it then takes a hidden register "
-            "that was "
-            f"loaded from {d} at edges where {we} is 1. Where {we} and {commit} are 1 at the same edge, {together}, "
-            "while the "
-            f"hidden register is loaded from {d} as usual.",
+            f"that was loaded from {d} at edges where {we} is 1. Where {we} and {commit} are 1 at the same edge, "
+            f"{together}, while the hidden register is loaded from {d} as usual.",
         ),
         {"the hidden register": "0", q: "0"},
     )
@@ -261,14 +249,11 @@ def sticky_flags(rng: random.Random) -> DesignSpec:
         parts,
         (
             f"Sticky flags {flags} ({bits(width)}): a 1 in {e} sets the flag of that bit, a 1 in {c} clears it, and "
-            "with both "
-            f"it ends as {end}.{extra}",
+            f"with both it ends as {end}.{extra}",
             f"Bit by bit, {flags} ({bits(width)}) becomes 1 at a clock edge where {e} is 1 and stays so until {c} is "
-            f"1. If {e} "
-            f"and {c} are both 1 for a bit, that bit of {flags} becomes {end}.{extra}",
+            f"1. If {e} and {c} are both 1 for a bit, that bit of {flags} becomes {end}.{extra}",
             f"{flags} holds {bits(width)} of status. For every bit at every active clock edge: {e}=0 and {c}=0 keep "
-            "the flag, "
-            f"{e}=1 and {c}=0 set it, {e}=0 and {c}=1 clear it, {e}=1 and {c}=1 make it {end}.{extra}",
+            f"the flag, {e}=1 and {c}=0 set it, {e}=0 and {c}=1 clear it, {e}=1 and {c}=1 make it {end}.{extra}",
         ),
         {flags: "0"},
     )
@@ -339,8 +324,7 @@ def conditional_swap(rng: random.Random) -> DesignSpec:
             f"Keep two registers {p} and {q} of {bits(width)}. If {c1} is 1, {t1}. Otherwise, if {c2} is 1, {t2}. "
             "Otherwise both hold.",
             f"{p} and {q} are registers of {bits(width)} each. At an active clock edge with {c1} high, {t1}; this has "
-            "priority. "
-            f"With {c1} low and {c2} high, {t2}. With both low nothing changes.",
+            f"priority. With {c1} low and {c2} high, {t2}. With both low nothing changes.",
         ),
         {p: "0", q: "0"},
     )

@@ -148,8 +148,7 @@ class Sketch:
                 (
                     f"Clock {self.clock} ({edge} edge); {kind} active-{active} reset {name} sets {to}, over all else.",
                     f"{edge.capitalize()} edge of {self.clock}. Reset {name}: {kind}, active {active}, top priority, "
-                    "sets "
-                    f"{to}.",
+                    f"sets {to}.",
                 )
             )
         if level == 1:

@@ -35,11 +35,9 @@ def serial_to_parallel(rng: random.Random) -> DesignSpec:
             f"{width}-bit shift register {q}, shifting {way}{gate.when}: {si} enters at bit "
             f"{0 if way == 'left' else width - 1}.",
             f"Make a serial-in parallel-out shift register {q} of {width} bits. It shifts "
-            f"{way}{gate.when or ' at every clock edge'}; "
-            f"{si} enters at {_enters(width, way)}.{hold}",
+            f"{way}{gate.when or ' at every clock edge'}; {si} enters at {_enters(width, way)}.{hold}",
             f"{q} is a {width}-bit shift register whose bits are all visible. At each active clock edge{gate.when} "
-            "every bit moves one "
-            f"place and the serial input {si} enters at {_enters(width, way)}.{hold}",
+            f"every bit moves one place and the serial input {si} enters at {_enters(width, way)}.{hold}",
         ),
         {q: "0"},
     )
@@ -69,15 +67,12 @@ def parallel_to_serial(rng: random.Random) -> DesignSpec:
         [f"reg [{width - 1}:0] {r};", s.clocked({r: s.const(width, 0)}, step), f"assign {so} = {r}[{end}];"],
         (
             f"Parallel-to-serial register, {width} bits: {ld} loads {d}; {when.lower()} it shifts {way}, {freed} "
-            f"filling in. {so} is "
-            f"its bit {end}.{rest}",
+            f"filling in. {so} is its bit {end}.{rest}",
             f"Inside is a {width}-bit register. {ld} = 1 loads {d} into it. {when} it shifts {way} by one and {freed} "
-            "enters at the "
-            f"freed end.{rest} {so} always shows its bit {end}.",
+            f"enters at the freed end.{rest} {so} always shows its bit {end}.",
             f"A {width}-bit parallel-in serial-out shift register drives {so} with its bit {end} (combinational). At "
-            "an active clock edge "
-            f"with {ld} = 1 it takes {d}; this has priority over shifting. {when} it moves one place {way} and {freed} "
-            f"enters at the other end.{rest}",
+            f"an active clock edge with {ld} = 1 it takes {d}; this has priority over shifting. {when} it moves one "
+            f"place {way} and {freed} enters at the other end.{rest}",
         ),
         {"the shift register": "0"},
     )
@@ -120,11 +115,9 @@ def bidirectional_shift(rng: random.Random) -> DesignSpec:
         (
             f"{width}-bit register {q} shifting by one{gate.when}: {way}=1 {yes}, {way}=0 {no}.{load_text}",
             f"Build a {width}-bit shift register {q} that moves one place{gate.when or ' per clock edge'}, {yes} if "
-            f"{way} is 1, and "
-            f"{no} if {way} is 0.{hold}{load_text}",
+            f"{way} is 1, and {no} if {way} is 0.{hold}{load_text}",
             f"{q} is a {width}-bit register that can shift both ways. At each active clock edge{gate.when}, with {way} "
-            "high it shifts "
-            f"{yes}; with {way} low it shifts {no}.{hold}{load_text}",
+            f"high it shifts {yes}; with {way} low it shifts {no}.{hold}{load_text}",
         ),
         {q: "0" if ends != "rotate" else "1"},
     )
@@ -163,8 +156,7 @@ def universal_shift(rng: random.Random) -> DesignSpec:
             f"Universal {width}-bit shift register {q}; {mode} in binary: {listing}.",
             f"Write a {width}-bit register {q} whose action at the clock edge is chosen by {mode} (binary): {listing}.",
             f"{q} is a {width}-bit universal shift register, shifting by one place. The two-bit input {mode} chooses "
-            "what happens at each "
-            f"active clock edge; its binary codes mean: {listing}.",
+            f"what happens at each active clock edge; its binary codes mean: {listing}.",
         ),
         {q: "0"},
     )
@@ -204,11 +196,9 @@ def rotate_register(rng: random.Random) -> DesignSpec:
         (
             f"{width}-bit register {q}: {ld}=1 loads {d}; {other.lower()} it rotates {way} by {by}.{hold}",
             f"Build a {width}-bit register {q}. If {ld} is 1 it loads {d}. {other} it rotates {way} by {by}; bits "
-            "leaving one end come in "
-            f"at the other.{hold}",
+            f"leaving one end come in at the other.{hold}",
             f"{q} is a {width}-bit rotating register. An active clock edge with {ld} high loads {d}, before anything "
-            "else. "
-            f"{other} the register is rotated {way} by {by}, and no bit is lost.{hold}",
+            f"else. {other} the register is rotated {way} by {by}, and no bit is lost.{hold}",
         ),
         {q: "0"},
     )
@@ -244,15 +234,13 @@ def amount_shift(rng: random.Random) -> DesignSpec:
         [s.clocked({q: s.const(width, 0)}, step)],
         (
             f"{width}-bit register {q}: {ld}=1 loads {d}; else {en}=1 shifts {way} by {big} if {far}=1, by {small} if "
-            f"{far}=0, filling "
-            f"with {fill}; else hold.",
+            f"{far}=0, filling with {fill}; else hold.",
             f"Write a {width}-bit register {q}. {ld} loads {d} and has priority. Otherwise, when {en} is 1, {q} shifts "
             f"{way} by {big} places "
             f"(if {far} is 1) or {small} (if {far} is 0), and {fill} come in. Otherwise it holds.",
             f"{q} ({width} bits) is loaded from {d} at an active clock edge with {ld} = 1. With {ld} = 0 and {en} = 1 "
-            f"it shifts {way}; {far} "
-            f"chooses the distance, {big} when 1 and {small} when 0, and the freed places get {fill}. With {ld} = 0 "
-            f"and {en} = 0 it holds.",
+            f"it shifts {way}; {far} chooses the distance, {big} when 1 and {small} when 0, and the freed places get "
+            f"{fill}. With {ld} = 0 and {en} = 0 it holds.",
         ),
         {q: "0"},
     )
@@ -287,16 +275,13 @@ def word_deserializer(rng: random.Random) -> DesignSpec:
         ],
         (
             f"Collect {width} bits of {si}, {first} first, one per clock{gate.when}; with the last one {word} takes "
-            "the whole word and "
-            f"{done} is 1 for one clock.",
+            f"the whole word and {done} is 1 for one clock.",
             f"Take one bit of {si} at every clock edge{bit}, {first} bit first. At the edge that takes every {width}th "
             f"bit, {word} is updated "
             f"with all {width} bits and {done} becomes 1; at any other edge {done} becomes 0 and {word} holds.",
             f"The circuit gathers words of {width} bits from {si}, the {first} bit first, one bit at each active clock "
-            f"edge{gate.when}. "
-            f"The edge that brings the {width}th bit loads {word} and sets {done}; all other edges clear {done} and "
-            f"leave {word} alone. "
-            "The next word starts with the next bit.",
+            f"edge{gate.when}. The edge that brings the {width}th bit loads {word} and sets {done}; all other edges "
+            f"clear {done} and leave {word} alone. The next word starts with the next bit.",
         ),
         {"the bits collected so far": "none", word: "0", done: "0"},
     )

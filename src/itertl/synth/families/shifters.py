@@ -52,8 +52,7 @@ def shift_constant(rng: random.Random) -> DesignSpec:
             f"Shift the {width}-bit input {x} to the {way} by {by} position(s) and fill with {fill}; the result is "
             f"{y}.",
             f"{x} and {y} have {width} bits. Bit i of {x} goes to bit i{'+' if way == 'left' else '-'}{by} of {y}; "
-            f"{lost} is lost and the {by} free "
-            f"position(s) take {fill}.",
+            f"{lost} is lost and the {by} free position(s) take {fill}.",
         ),
     )
 
@@ -77,8 +76,7 @@ def shift_variable(rng: random.Random) -> DesignSpec:
         "arith": f"{x} shifted right by {n}, copies of its top bit entering",
         "direction": f"{x} shifted by {n} to the left when {m} is 1 and to the right when {m} is 0, zeros entering",
         "mode": f"for {m} 0: {x}; 1: {x} shifted left by {n}; 2: {x} shifted right by {n}, zeros entering; 3: {x} "
-        f"shifted right by {n}, copies of "
-        "the top bit entering",
+        f"shifted right by {n}, copies of the top bit entering",
     }[kind]
     body = plain(f"  assign {y} = {expression};\n")
     if kind == "mode":
@@ -98,8 +96,7 @@ def shift_variable(rng: random.Random) -> DesignSpec:
             f"{y} = {rule}.",
             f"Build {a_bits(width)} barrel shifter without a clock. {y} is {rule}.",
             f"{x} and {y} have {width} bits and the shift amount {n} is an unsigned number of {size} bits. The output "
-            f"{y} is {rule}. Bits shifted "
-            "out are lost.",
+            f"{y} is {rule}. Bits shifted out are lost.",
         ),
         body=body,
     )
@@ -125,9 +122,8 @@ def rotate_constant(rng: random.Random) -> DesignSpec:
         descriptions=(
             f"{y} = {x} rotated {way} by {by}.",
             f"Rotate the {width}-bit word {x} by {by} position(s) to the {way}; {y} is the result.",
-            f"Each bit of the {width}-bit input {x} moves {by} position(s) to the {way} in {y}; bits that leave at "
-            f"one end come in at the other. {y}"
-            f"[{by if is_left else 0}] is {x}[{0 if is_left else by}].",
+            f"Each bit of the {width}-bit input {x} moves {by} position(s) to the {way} in {y}; bits that leave at one "
+            f"end come in at the other. {y}[{by if is_left else 0}] is {x}[{0 if is_left else by}].",
         ),
     )
 
@@ -152,9 +148,8 @@ def rotate_variable(rng: random.Random) -> DesignSpec:
         descriptions=(
             f"{y} = {x} rotated {way} by {n}.",
             f"Build {a_bits(width)} rotator: {x} is rotated {way} by {n} positions and appears on {y}.",
-            f"Move the {width} bits of {x} {way} by the number given on {n} (0 to {width - 1}). Bits that fall off "
-            "one end enter at the other. The "
-            f"result is {y}.",
+            f"Move the {width} bits of {x} {way} by the number given on {n} (0 to {width - 1}). Bits that fall off one "
+            f"end enter at the other. The result is {y}.",
         ),
     )
 
@@ -181,8 +176,7 @@ def funnel_shift(rng: random.Random) -> DesignSpec:
         descriptions=(
             f"{y} = {half} {width} bits of {{{a}, {b}}} shifted {way} by {n}.",
             f"Build a funnel shifter: join {a} (upper half) and {b} (lower half) to {2 * width} bits, shift {way} by "
-            f"{n}, zeros entering, and put the "
-            f"{half} {width} bits on {y}.",
+            f"{n}, zeros entering, and put the {half} {width} bits on {y}.",
             f"{a} and {b} are {width}-bit words, {n} an unsigned number of {size} bits. Form the {2 * width}-bit word "
             f"with {a} above {b} and shift it {way} "
             f"by {n} with zeros entering. The output {y} is the {half} half of what results.",

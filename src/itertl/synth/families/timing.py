@@ -34,11 +34,9 @@ def pulse_stretcher(rng: random.Random) -> DesignSpec:
         (
             f"One-shot: when {event}, {y} goes 1 at that clock edge for {length} clocks; triggers count {rule}.",
             f"Write a pulse generator. At a clock edge where {event}, {y} becomes 1 and stays 1 for {length} clock "
-            "cycles, then 0. A trigger "
-            f"counts {rule}.",
+            f"cycles, then 0. A trigger counts {rule}.",
             f"{y} is 1 while an internal timer is not 0. A trigger is a clock edge where {event}. It loads the timer "
-            f"with {length}, {rule}. At any "
-            f"other clock edge a timer above 0 goes down by one.",
+            f"with {length}, {rule}. At any other clock edge a timer above 0 goes down by one.",
         ),
         starts,
     )
@@ -77,11 +75,9 @@ def tick_generator(rng: random.Random) -> DesignSpec:
         (
             f"Tick generator: a counter runs 0 to {period - 1} and over again{gate.when}; {rule}.{hold}",
             f"Make a tick {y} with a period of {period} steps. An internal counter "
-            f"steps{gate.when or ' at every clock edge'} from 0 up to "
-            f"{period - 1} and back to 0; {rule}.{hold}",
+            f"steps{gate.when or ' at every clock edge'} from 0 up to {period - 1} and back to 0; {rule}.{hold}",
             f"An internal counter takes the values 0 to {period - 1} in turn, advancing by one at each active clock "
-            f"edge{gate.when} and going from "
-            f"{period - 1} to 0. As to the output, {rule}.{hold}",
+            f"edge{gate.when} and going from {period - 1} to 0. As to the output, {rule}.{hold}",
         ),
         starts,
     )
@@ -115,9 +111,8 @@ def clock_divider(rng: random.Random) -> DesignSpec:
             f"ever{gate.when and '; an edge counts only' + gate.when}. "
             f"It begins with a whole phase of {lengths[start]} edges at {start}.{hold}",
             f"{y} is a flip-flop with an internal counter. The counter goes up at each active clock edge{gate.when}; "
-            f"at the {high}th such edge of a "
-            f"high phase or the {low}th of a low phase it returns to 0 and {y} inverts. It begins with a "
-            f"{'high' if start else 'low'} phase.{hold}",
+            f"at the {high}th such edge of a high phase or the {low}th of a low phase it returns to 0 and {y} inverts. "
+            f"It begins with a {'high' if start else 'low'} phase.{hold}",
         ),
         {y: str(start), "the counter": "0"},
     )
@@ -157,12 +152,10 @@ def pwm(rng: random.Random) -> DesignSpec:
             f"PWM, {width} bits: a counter runs 0 to {period - 1} over again{gate.when}; {y} = 1 while it is "
             f"{relation} {source}.",
             f"Write a {width}-bit PWM. An internal counter steps{gate.when or ' at every clock edge'} from 0 to "
-            f"{period - 1}, then 0 again. {y} is "
-            f"combinational: 1 while the counter is {relation} {source}.{hold}",
+            f"{period - 1}, then 0 again. {y} is combinational: 1 while the counter is {relation} {source}.{hold}",
             f"The pulse-width modulator has a period of {period} steps, counted 0 to {period - 1} by an internal "
-            "counter that steps at each active clock "
-            f"edge{gate.when}. {y} is 1 exactly while the count is {relation} {source}; there is no register behind "
-            f"the comparison.{hold}",
+            f"counter that steps at each active clock edge{gate.when}. {y} is 1 exactly while the count is {relation} "
+            f"{source}; there is no register behind the comparison.{hold}",
         ),
         {"the counter": "0"} | ({"the stored copy": "0"} if latched else {}),
     )
@@ -209,11 +202,9 @@ def watchdog(rng: random.Random) -> DesignSpec:
         (
             f"Watchdog: {kick}=1 zeroes a counter of the clock edges without {kick}{counted}; {rule}.",
             f"Count the clock edges at which {kick} is 0{' and ' + gate.test + ' is 1' if gate.test else ''}; an edge "
-            f"with {kick} = 1 sets the count to 0. "
-            f"Counting from 1, {rule}.",
+            f"with {kick} = 1 sets the count to 0. Counting from 1, {rule}.",
             f"The watchdog holds the number of active clock edges since the last {kick}. An edge with {kick} = 1 makes "
-            "it 0, whatever else; an edge with "
-            f"{kick} = 0{' and ' + gate.test + ' = 1' if gate.test else ''} adds "
+            f"it 0, whatever else; an edge with {kick} = 0{' and ' + gate.test + ' = 1' if gate.test else ''} adds "
             f"one{', any other changes nothing' if gate.test else ''}. The effect: {rule}.",
         ),
         {"the count": "0", y: "0"},
@@ -256,11 +247,9 @@ def down_timer(rng: random.Random) -> DesignSpec:
         [*parts, s.clocked(clear, step), f"assign {y} = ({n} == {zero});"],
         (
             f"Timer of {width} bits: {ld}=1 loads {d} into {where}; else it steps down by one{gate.when}.{extra} {y} "
-            "is 1 while it is 0 "
-            "(combinational).",
+            "is 1 while it is 0 (combinational).",
             f"Write a down-counting timer with {where} of {width} bits. {ld} = 1 loads {d} at the clock edge. "
-            "Otherwise it goes down by one"
-            f"{steps}.{extra} {y} is 1, combinationally, while {name} is 0.",
+            f"Otherwise it goes down by one{steps}.{extra} {y} is 1, combinationally, while {name} is 0.",
             f"At an active clock edge with {ld} = 1, {where.rstrip(',')} ({width} bits) takes {d}; this comes first. "
             f"With {ld} = 0 it decreases by "
             f"one{steps}.{extra} The output {y} tells, without a register, that {name} is 0.",

@@ -46,8 +46,7 @@ def edge_detector(rng: random.Random) -> DesignSpec:
             f"last clock edge.{each}",
             f"Store a sample of {x} in a register at every clock edge. {timing} {x} {_EDGES[kind][1]}, else 0.{each}",
             f"Write a detector of {what} for the synchronous input {x} ({bits(width)}). A register keeps the value {x} "
-            "had at the last active "
-            f"clock edge, its stored sample. {timing} {x} {_EDGES[kind][1]}; otherwise 0.{each}",
+            f"had at the last active clock edge, its stored sample. {timing} {x} {_EDGES[kind][1]}; otherwise 0.{each}",
         ),
         starts,
     )
@@ -73,15 +72,13 @@ def edge_capture(rng: random.Random) -> DesignSpec:
         [f"reg {span(width)}{p};", s.clocked({p: zero, y: zero}, f"{p} <= {x};\n{y} <= {logic};")],
         (
             f"Capture edges: {y} ({bits(width)}) becomes 1 where {x} {_EDGES[kind][1]}, taken at the edge before, and "
-            f"stays; {scope}; edge and "
-            f"clear together give {result}.",
+            f"stays; {scope}; edge and clear together give {result}.",
             f"Sample {x} ({bits(width)}) at every clock edge into a register. Where {x} {_EDGES[kind][1]} (that of the "
             f"edge before), {y} becomes "
             f"1 and stays 1. At a clock edge {scope}. If an edge is found and cleared at once, the result is {result}.",
             f"{y} ({bits(width)}) remembers edges of {x}. A register keeps the last sample of {x}; a bit of {y} is set "
-            "at the clock edge where the bit of "
-            f"{x} {_EDGES[kind][1]}. At the clock edge {scope}. Setting and clearing at one edge gives "
-            f"{result}; with neither, bits hold.",
+            f"at the clock edge where the bit of {x} {_EDGES[kind][1]}. At the clock edge {scope}. Setting and "
+            f"clearing at one edge gives {result}; with neither, bits hold.",
         ),
         {"the stored sample": "0", y: "0"},
     )
@@ -113,15 +110,12 @@ def delay_line(rng: random.Random) -> DesignSpec:
         parts,
         (
             f"Variable delay: {d} enters a line of {length} flip-flop(s) that shifts{gate.when or ' each clock'}; "
-            f"{rule} (stage 1 is the newest), "
-            f"combinationally, on {y}.",
+            f"{rule} (stage 1 is the newest), combinationally, on {y}.",
             f"Make a shift line of {length} stage(s). {d} enters stage 1{gate.when or ' at every clock edge'} as the "
-            f"others move up by one.{hold} The "
-            f"output {y} is a tap: {rule}, with no register after the choice.",
+            f"others move up by one.{hold} The output {y} is a tap: {rule}, with no register after the choice.",
             f"{y} is {d} delayed by a number of steps that {sel} ({bits(k)}) chooses. The delay line has {length} "
-            "stage(s); at each active clock "
-            f"edge{gate.when} stage 1 takes {d} and each further stage takes the one before it.{hold} The choice is "
-            f"combinational: {rule}.",
+            f"stage(s); at each active clock edge{gate.when} stage 1 takes {d} and each further stage takes the one "
+            f"before it.{hold} The choice is combinational: {rule}.",
         ),
         {"all stages": "0"},
     )
@@ -161,8 +155,7 @@ def vote_filter(rng: random.Random) -> DesignSpec:
             f"Write a glitch filter. {x} is sampled{gate.when or ' at every clock edge'}, and {rule}. {y} is a "
             f"register.{hold}",
             f"The input {x} is sampled at each active clock edge{gate.when}, and earlier samples are remembered. At "
-            f"that same edge the register {y} is "
-            f"updated: {rule}.{hold}",
+            f"that same edge the register {y} is updated: {rule}.{hold}",
         ),
         {"the remembered samples": str(start) if start == 0 else "all ones", y: str(start)},
     )
