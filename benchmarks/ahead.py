@@ -1,7 +1,8 @@
 """How much of scoring hides behind sampling: a stage of each, one after the other, and with scoring done ahead.
 
-Sampling is a stand-in for a GPU or a server: candidates (mutants of generated problems' references) come in batches at a rate, and this
-machine's cores are free meanwhile. Scoring is real. The cache is fresh for each way; the scored records must be the same bytes.
+Sampling is a stand-in for a GPU or a server: candidates (mutants of generated problems' references) come in batches at
+a rate, and this machine's cores are free meanwhile. Scoring is real. The cache is fresh for each way; the scored
+records must be the same bytes.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from itertl.sampling.batching import SampleRequest
 from itertl.sampling.draw import SamplingJob, draw_candidates
 from itertl.scoring.candidates import score_ahead, score_candidates
 from itertl.synth import generate
-from itertl.synth.mutate import mutants
+from itertl.synth.mutants import mutants
 
 PROBLEMS: dict[str, Problem] = {}
 RATE = 0.0
@@ -41,7 +42,7 @@ class Stand:
         found: list[Generation] = []
         for request in batch:
             reference = PROBLEMS[request.problem_id].reference or ""
-            made = list(mutants(reference, random.Random(request.problem_id)))
+            made = [m.text for m in mutants(reference, random.Random(request.problem_id))]
             found.append(Generation(made[request.index % len(made)] if made else reference, "stop", None))
         return found
 
@@ -89,16 +90,19 @@ def main() -> None:
     whole = {is_ahead: sampling + scoring for is_ahead, (sampling, scoring, _) in found.items()}
     hidden = (whole[False] - whole[True]) / found[False][1]
     result = {
-        "benchmark": "ahead", "unit": "seconds", "ours": whole[True], "theirs": whole[False], "ratio": whole[False] / whole[True],
+        "benchmark": "ahead", "unit": "seconds", "ours": whole[True], "theirs": whole[False],
+        "ratio": whole[False] / whole[True],
         "agree": found[False][2] == found[True][2], "hidden_share": hidden, "candidates": 3 * len(problems),
-        "sampling_s": {"after": found[False][0], "ahead": found[True][0]}, "scoring_s": {"after": found[False][1], "ahead": found[True][1]},
+        "sampling_s": {"after": found[False][0], "ahead": found[True][0]},
+        "scoring_s": {"after": found[False][1], "ahead": found[True][1]},
         "cpus": os.cpu_count(),
     }  # fmt: skip
     if arguments.json:
         print(json.dumps(result))
         return
     print(
-        f"one after the other: sampling {found[False][0]:.1f} s, scoring {found[False][1]:.1f} s; ahead: {found[True][0]:.1f} and {found[True][1]:.1f} s"
+        f"one after the other: sampling {found[False][0]:.1f} s, scoring {found[False][1]:.1f} s; ahead: "
+        f"{found[True][0]:.1f} and {found[True][1]:.1f} s"
     )
     print(f"{hidden:.0%} of scoring hidden; same bytes: {result['agree']}")
     print(f"{result['ratio']:.2f} times")

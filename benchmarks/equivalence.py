@@ -1,11 +1,12 @@
 """What a proof of equivalence costs: a fresh Yosys for each proof against ours, on the same pairs, in alternation.
 
-Theirs is what a plain script does: one ``yosys``-like process for each pair, which reads both texts, makes a miter and asks
-Yosys's ``sat`` (temporal induction where there is a clock). Ours is ``scoring.equivalence.proof`` in a worker: a forked Yosys,
-a network with X beside each signal, simulation on all inputs where they are few, ABC for the rest; no simulation of the
-texts in either. They agree where both prove, or one of them comes to no answer: a proof against a refutation does not.
-Pairs: VerilogEval v2's references with v1's for the same problem (``--data``), or, where that is absent, references of the
-bundled generator, each with a copy that has a wire more. ``whole_scorer`` times the scorer with its simulation too.
+Theirs is what a plain script does: one ``yosys``-like process for each pair, which reads both texts, makes a miter and
+asks Yosys's ``sat`` (temporal induction where there is a clock). Ours is ``scoring.equivalence.proof`` in a worker: a
+forked Yosys, a network with X beside each signal, simulation on all inputs where they are few, ABC for the rest; no
+simulation of the texts in either. They agree where both prove, or one of them comes to no answer: a proof against a
+refutation does not. Pairs: VerilogEval v2's references with v1's for the same problem (``--data``), or, where that is
+absent, references of the bundled generator, each with a copy that has a wire more. ``whole_scorer`` times the scorer
+with its simulation too.
 """
 
 import argparse
@@ -169,8 +170,10 @@ def _report(
     my_times, their_times, whole = ([seconds for _, seconds in rows] for rows in (ours, theirs, scored))
     return {
         "benchmark": "equivalence", "unit": "seconds per proof", "ours": statistics.mean(my_times),
-        "theirs": statistics.mean(their_times), "agree": not apart, "pairs": len(pairs), "outcomes": dict(Counter(mine)),
-        "outcomes_theirs": dict(Counter(answer for answer, _ in theirs)), **_spread("ours", my_times), **_spread("theirs", their_times),
+        "theirs": statistics.mean(their_times), "agree": not apart, "pairs": len(pairs),
+        "outcomes": dict(Counter(mine)),
+        "outcomes_theirs": dict(Counter(answer for answer, _ in theirs)), **_spread("ours", my_times),
+        **_spread("theirs", their_times),
         **_spread("whole_scorer", whole),
         "verdicts": dict(Counter(found.verdict.value for found, _ in scored if isinstance(found, Score))),
         "tool": yosys.version(), "sandbox": sandbox.level(), "cpus": os.cpu_count(), "load": os.getloadavg()[0],
@@ -201,7 +204,8 @@ def main() -> None:
         return
     print(f"{result['pairs']} pairs, {result['tool']}: ours {result['outcomes']}, theirs {result['outcomes_theirs']}")
     print(
-        f"ours {1000 * float(result['ours']):.0f} ms, theirs {1000 * float(result['theirs']):.0f} ms each, agree {result['agree']}"
+        f"ours {1000 * float(result['ours']):.0f} ms, theirs {1000 * float(result['theirs']):.0f} ms each, agree "
+        f"{result['agree']}"
     )  # type: ignore[arg-type]
     print(f"{result['ratio']:.1f} times")
 

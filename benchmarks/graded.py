@@ -1,11 +1,13 @@
-"""Whether z of the ladder orders designs as they are right: graded designs of ten references, and pairs of a better and a worse one.
+"""Whether z of the ladder orders designs as they are right: graded designs of ten references, and pairs of a better and
+a worse one.
 
-``graded/*.v``: a reference, the stimulus of a testbench, six designs under ``//// level: NAME``, worst first, and pairs ``//// better: NAME``,
-``//// worse: NAME``. How good a level is says plain Icarus: the share of looks at which all outputs are right. For each reference: Spearman's rank
-correlation of z and that share; over all: pairs in which the better design has the lower z, and those where it is lower by more than beta.
+``graded/*.v``: a reference, the stimulus of a testbench, six designs under ``//// level: NAME``, worst first, and pairs
+``//// better: NAME``, ``//// worse: NAME``. How good a level is says plain Icarus: the share of looks at which all
+outputs are right. For each reference: Spearman's rank correlation of z and that share; over all: pairs in which the
+better design has the lower z, and those where it is lower by more than beta.
 
-``--designs FILE.jsonl`` takes levels of a file instead: lines with ``reference``, ``completion``, ``top``, ``class``, ``level`` and ``quality``. ``ours``
-is the mean Spearman of z, ``theirs`` that of the paper's score.
+``--designs FILE.jsonl`` takes levels of a file instead: lines with ``reference``, ``completion``, ``top``, ``class``,
+``level`` and ``quality``. ``ours`` is the mean Spearman of z, ``theirs`` that of the paper's score.
 """
 
 import argparse
@@ -173,11 +175,16 @@ def measure(found: Sequence[Design], score: ScoreConfig, workers: int) -> dict[s
     ours, theirs = (sum(v.values()) / len(v) for v in (rho, plain))
     bad = inverted([*given, *by_truth], z, BETA)
     return {
-        "benchmark": "graded", "unit": "mean Spearman of z and true quality", "ours": ours, "theirs": theirs, "ratio": ours / theirs if theirs else None,
-        "agree": ours >= 0.92 and not bad, "spearman": rho, "held_out": sum(held) / len(held) if held else None, "pairs": len(given),
-        "inverted": [f"{found[a].family}: {found[a].name} ({z[a]:.3f}) < {found[b].name} ({z[b]:.3f})" for a, b in inverted(given, z, 0.0)],
-        "inverted_beyond_beta": [f"{found[a].family}: {found[a].name} ({z[a]:.3f}) < {found[b].name} ({z[b]:.3f})" for a, b in bad],
-        "table": [{"family": d.family, "role": d.role, "name": d.name, "quality": d.quality, "z": z[n]} for n, d in enumerate(found)],
+        "benchmark": "graded", "unit": "mean Spearman of z and true quality", "ours": ours, "theirs": theirs,
+        "ratio": ours / theirs if theirs else None,
+        "agree": ours >= 0.92 and not bad, "spearman": rho, "held_out": sum(held) / len(held) if held else None,
+        "pairs": len(given),
+        "inverted": [f"{found[a].family}: {found[a].name} ({z[a]:.3f}) < {found[b].name} "
+            f"({z[b]:.3f})" for a, b in inverted(given, z, 0.0)],
+        "inverted_beyond_beta": [f"{found[a].family}: {found[a].name} ({z[a]:.3f}) < {found[b].name} "
+            f"({z[b]:.3f})" for a, b in bad],
+        "table": [{"family": d.family, "role": d.role, "name": d.name, "quality": d.quality, "z": z[n]}
+                  for n, d in enumerate(found)],
     }  # fmt: skip
 
 
@@ -201,7 +208,8 @@ def main() -> None:
     for name in ("spearman", "inverted", "inverted_beyond_beta"):
         print(f"{name}: {result[name]}")
     print(
-        f"mean Spearman {result['ours']:.3f} (held out {result['held_out']}), the paper's score {result['theirs']:.3f}; agree {result['agree']}"
+        f"mean Spearman {result['ours']:.3f} (held out {result['held_out']}), the paper's score "
+        f"{result['theirs']:.3f}; agree {result['agree']}"
     )
 
 

@@ -1,10 +1,10 @@
 """What judging costs: VerilogEval v1's own way against ours, on the same completions, in alternation, nothing cached.
 
-Theirs is a stand-in that follows upstream's procedure (verilog_eval/evaluation.py and execution.py, release 1.0.0): four
-pool processes; for each completion a manager process and a forked process, a temporary folder, one file, a shell that
-runs ``iverilog`` and ``vvp``, and the first verdict line. Ours is ``itertl``'s judge with its strict rule: the gate,
-the sandbox, references judged first, equal designs judged once. Completions: stored ones of a 7B model (``--data``), or,
-where there are none, references of the bundled generator and mutants of them.
+Theirs is a stand-in that follows upstream's procedure (verilog_eval/evaluation.py and execution.py, release 1.0.0):
+four pool processes; for each completion a manager process and a forked process, a temporary folder, one file, a shell
+that runs ``iverilog`` and ``vvp``, and the first verdict line. Ours is ``itertl``'s judge with its strict rule: the
+gate, the sandbox, references judged first, equal designs judged once. Completions: stored ones of a 7B model
+(``--data``), or, where there are none, references of the bundled generator and mutants of them.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 from itertl.evaluation.benchmarks import Benchmark, load, task_id
@@ -53,12 +54,12 @@ def load_work(data: Path, rounds: int, problems: int | None) -> Work:
 
 
 def _generated(rounds: int, problems: int) -> Work:
-    from itertl.synth.mutate import mutants
+    from itertl.synth.mutants import mutants
 
     benchmark = load("synth-heldout", limit=problems)
     completions: list[Completion] = []
     for p in benchmark.problems:
-        texts = [p.reference or "", *list(mutants(p.reference or "", random.Random(p.id)))[:6]]
+        texts = [p.reference or "", *(m.text for m in islice(mutants(p.reference or "", random.Random(p.id)), 6))]
         completions += [Completion(task_id(p), i, text, True) for i, text in enumerate(texts * 2)]
     return [(benchmark, completions[part::rounds]) for part in range(rounds)]
 
@@ -148,7 +149,8 @@ def measure(work: Work) -> dict[str, object]:
                 apart.append({"task": row.task_id, "index": row.index, "theirs": result, "ours": row.verdict.value})  # type: ignore[union-attr]
     rows_total = sum(standing.values())
     return {
-        "benchmark": "judge", "unit": "seconds per completion", "ours": ours / rows_total, "theirs": theirs / rows_total,
+        "benchmark": "judge", "unit": "seconds per completion", "ours": ours / rows_total,
+        "theirs": theirs / rows_total,
         "ratio": theirs / ours, "agree": not apart, "verdicts": dict(standing), "apart": apart, "rows": rows_total,
         "parts": per_part, "sandbox": sandbox.level(), "simulator": icarus.version(), "cpus": os.cpu_count(),
         "load": os.getloadavg()[0],
@@ -167,7 +169,8 @@ def main() -> None:
         print(json.dumps(result))
         return
     print(
-        f"{result['rows']} completions, {result['simulator']}, sandbox {result['sandbox']}: verdicts {result['verdicts']}"
+        f"{result['rows']} completions, {result['simulator']}, sandbox {result['sandbox']}: verdicts "
+        f"{result['verdicts']}"
     )
     print(f"theirs {1000 * float(result['theirs']):.1f} ms, ours {1000 * float(result['ours']):.1f} ms each")  # type: ignore[arg-type]
     print(f"{result['ratio']:.1f} times")

@@ -1,7 +1,7 @@
 """What one step of each method costs: padded rows with all logits against packed rows, the same groups, in alternation.
 
-Groups are generated problems with mutants as candidates (``train_step``); a tiny random model with ``--tiny``, for a look in
-seconds. Peak memory is above weights and gradients, of the packed way. The gradients of both ways are compared.
+Groups are generated problems with mutants as candidates (``train_step``); a tiny random model with ``--tiny``, for a
+look in seconds. Peak memory is above weights and gradients, of the packed way. The gradients of both ways are compared.
 """
 
 import argparse
@@ -104,7 +104,8 @@ def main() -> None:
     rows = [measure(session, tokenizer, made, name, arguments.rounds) for name in arguments.methods]
     ours, theirs = sum(r["packed_s"] for r in rows), sum(r["padded_s"] for r in rows)
     result = {
-        "benchmark": "methods", "unit": "seconds for a step of each", "ours": ours, "theirs": theirs, "ratio": theirs / ours,
+        "benchmark": "methods", "unit": "seconds for a step of each", "ours": ours, "theirs": theirs,
+        "ratio": theirs / ours,
         "agree": all(r["gradient_apart"] < 1e-3 for r in rows), "rows": rows, "cpus": os.cpu_count(),
     }  # fmt: skip
     if arguments.json:

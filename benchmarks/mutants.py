@@ -1,13 +1,14 @@
 """Do the scorers of function see one-point changes, and do they leave right designs alone?
 
 From golden references (VerilogEval's, where ``--data`` has them, and the bundled generator's) mutants are made that
-compile; ``vectors`` and ``equivalence`` score each against its reference. Of what ``vectors`` lets through a long simulation on
-plainly random inputs is a witness, and what it kills is put before the proof without the simulation before it. A mutant counts as killable where a counterexample that
-was replayed or any simulation shows it different. Also scored: each reference against itself, and VerilogEval v2's references against v1's, written
-independently. Mutants to look at by hand are listed in a file. A stopped call goes on where it was.
+compile; ``vectors`` and ``equivalence`` score each against its reference. Of what ``vectors`` lets through a long
+simulation on plainly random inputs is a witness, and what it kills is put before the proof without the simulation
+before it. A mutant counts as killable where a counterexample that was replayed or any simulation shows it different.
+Also scored: each reference against itself, and VerilogEval v2's references against v1's, written independently. Mutants
+to look at by hand are listed in a file. A stopped call goes on where it was.
 
-``ours`` is the time of ``vectors`` for one candidate, ``theirs`` the long simulation's; ``agree``: no proof is contradicted, no
-reference rejected against itself, and ``vectors`` kills 97% of the killable.
+``ours`` is the time of ``vectors`` for one candidate, ``theirs`` the long simulation's; ``agree``: no proof is
+contradicted, no reference rejected against itself, and ``vectors`` kills 97% of the killable.
 """
 
 import argparse
@@ -33,7 +34,8 @@ TIMED = 60  # mutants that are scored once more, alone, for their time
 
 
 def judge(cases: Sequence[Case], arguments: argparse.Namespace) -> list[Judged]:
-    """Both scorers on every mutant; the long simulation on those that ``vectors`` lets through, the bare proof on the rest."""
+    """Both scorers on every mutant; the long simulation on those that ``vectors`` lets through, the bare proof on the
+    rest."""
     rows = scored([case.item for case in cases], SCORERS, arguments)
     judged = [Judged(case, *row) for case, row in zip(cases, rows, strict=True)]
     for name in (SIMULATION, PROOF):
@@ -77,10 +79,12 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     killed, killable = counts["all"]["killed_by_vectors"], counts["all"]["killable"]
     rejected = any(found["rejected"] for found in own.values())  # type: ignore[index, call-overload]
     return {
-        "benchmark": "mutants", "unit": "seconds per candidate (median)", "ours": ours, "theirs": theirs, "ratio": theirs / ours,
+        "benchmark": "mutants", "unit": "seconds per candidate (median)", "ours": ours, "theirs": theirs,
+        "ratio": theirs / ours,
         "agree": not counts["all"]["false_proofs"] and not rejected and killed >= 0.97 * killable,
         "references": len(goldens), "mutants": len(judged), "kill_rate": killed / max(1, killable), "by_class": counts,
-        "verdicts": {name: verdicts([getattr(one, name) for one in judged]) for name in (*SCORERS, "simulation", "proof")},
+        "verdicts": {name: verdicts([getattr(one, name) for one in judged])
+                     for name in (*SCORERS, "simulation", "proof")},
         "golden_against_itself": own, "v2_against_v1": other, "listed_in": str(listed), "seed": arguments.seed,
         "seconds": time.perf_counter() - start,
     }  # fmt: skip

@@ -1,9 +1,11 @@
-"""What a candidate costs on each rung of the ladder, and how often ``vectors`` agrees with the benchmark's own testbench.
+"""What a candidate costs on each rung of the ladder, and how often ``vectors`` agrees with the benchmark's own
+testbench.
 
 Real completions of a 7B model to VerilogEval's problems with stored verdicts (``--data``), or, where there are none,
-references of the bundled generator and mutants of them. Problem after problem, as in training, in one worker on one core,
-nothing cached but what a worker keeps: a rung that uses what a lower one has found out is timed as that. Each rung is timed on
-every candidate, and then summed as the ladder runs them: a rung only where the one below gave its full value.
+references of the bundled generator and mutants of them. Problem after problem, as in training, in one worker on one
+core, nothing cached but what a worker keeps: a rung that uses what a lower one has found out is timed as that. Each
+rung is timed on every candidate, and then summed as the ladder runs them: a rung only where the one below gave its full
+value.
 
 ``ours`` is the ladder's time for a candidate (median), ``theirs`` that of all rungs regardless.
 """
@@ -89,10 +91,13 @@ def measure(candidates: Sequence[Candidate], source: str) -> dict[str, object]:
     agreeing = table.get("passed/passed", 0) + table.get("failed/failed", 0)
     judged = sum(count for pair, count in table.items() if not pair.endswith("/unjudged"))
     return {
-        "benchmark": "rewards", "unit": "seconds per candidate (median)", "ours": statistics.median(lazy), "theirs": statistics.median(eager),
+        "benchmark": "rewards", "unit": "seconds per candidate (median)", "ours": statistics.median(lazy),
+        "theirs": statistics.median(eager),
         "ratio": statistics.median(eager) / statistics.median(lazy), "agree": agreeing >= 0.97 * judged,
         "candidates": len(candidates), "data": source, "ladder": _times(lazy),
-        "rungs": {name: {**_times([t for t, _, _ in row]), "verdicts": dict(Counter(v.value for _, _, v in row).most_common())} for name, row in rows.items()},
+        "rungs": {name: {**_times([t for t, _, _ in row]),
+                         "verdicts": dict(Counter(v.value for _, _, v in row).most_common())}
+                  for name, row in rows.items()},
         "testbench_against_vectors": table,
     }  # fmt: skip
 
@@ -143,7 +148,8 @@ def main() -> None:
     print(f"{result['candidates']} candidates of {result['data']}; the ladder: {result['ladder']}")
     for name, row in dict(result["rungs"]).items():  # type: ignore[call-overload]
         print(
-            f"  {name:12} median {1000 * row['median_s']:7.1f} ms   95% {1000 * row['p95_s']:7.1f} ms   {row['verdicts']}"
+            f"  {name:12} median {1000 * row['median_s']:7.1f} ms   95% {1000 * row['p95_s']:7.1f} ms   "
+            f"{row['verdicts']}"
         )
     print(f"testbench/vectors: {result['testbench_against_vectors']}")
 

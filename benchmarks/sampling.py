@@ -1,9 +1,10 @@
-"""What sampling candidates costs: one prompt a call as RTLCoder does, plain batched ``generate``, and ours, in alternation.
+"""What sampling candidates costs: one prompt a call as RTLCoder does, plain batched ``generate``, and ours, in
+alternation.
 
-The problems are real pairs where ``--pairs FILE`` is given (64 of them, as ``train-pairs``), else generated ones. Three samples each, 128 new tokens, temperature
-0.5, top-p 0.95. Tokens are counted up to a row's end token: what ``generate`` computes behind it for the sake of the others is
-waste. The first way is measured on a few requests (it takes half an hour for all). That the ways agree is checked
-greedily: equal ids, or a near tie where they part.
+The problems are real pairs where ``--pairs FILE`` is given (64 of them, as ``train-pairs``), else generated ones. Three
+samples each, 128 new tokens, temperature 0.5, top-p 0.95. Tokens are counted up to a row's end token: what ``generate``
+computes behind it for the sake of the others is waste. The first way is measured on a few requests (it takes half an
+hour for all). That the ways agree is checked greedily: equal ids, or a near tie where they part.
 """
 
 import argparse
@@ -186,7 +187,8 @@ def main() -> None:
     result: dict[str, Any] = {
         "benchmark": "sampling", "unit": "tokens per second", "ours": rates["ours"], "theirs": rates["plain"],
         "ratio": rates["ours"] / rates["plain"], "ratio_over_one": rates["ours"] / rates["one"], "agree": not wrong,
-        "one": rates["one"], "tokens": tokens, "seconds": seconds, "dtype": arguments.dtype, "share_of_arithmetic_limit": share,
+        "one": rates["one"], "tokens": tokens, "seconds": seconds, "dtype": arguments.dtype,
+        "share_of_arithmetic_limit": share,
         "cpus": os.cpu_count(), "threads": torch.get_num_threads(), "load": os.getloadavg()[0],
     }  # fmt: skip
     if torch.cuda.is_available():
@@ -200,7 +202,8 @@ def main() -> None:
         memory = f", peak {result['peak_gb'][name]:.2f} GB" if name in result.get("peak_gb", {}) else ""
         print(f"{name:6} {rates[name]:8.1f} tokens/s ({tokens[name]} tokens, {seconds[name]:.1f} s){memory}")
     print(
-        f"{share:.0%} of the arithmetic limit; {result['ratio_over_one']:.1f} times one prompt a call; agree: {not wrong}"
+        f"{share:.0%} of the arithmetic limit; {result['ratio_over_one']:.1f} times one prompt a call; agree: "
+        f"{not wrong}"
     )
     print(f"{result['ratio']:.2f} times")
 

@@ -1,8 +1,8 @@
 """What each level of the sandbox adds to a compilation and a simulation: bare ``subprocess.run`` against ours.
 
 A small design is compiled and simulated in turn by bare processes and at each level that works here, in a fresh folder
-each time; medians. ``ours`` is the strongest level that works, ``theirs`` the bare processes; ``added_ms`` has all levels,
-``added_ms_tenth`` the same of each way's fastest tenth, which other work on the machine disturbs less.
+each time; medians. ``ours`` is the strongest level that works, ``theirs`` the bare processes; ``added_ms`` has all
+levels, ``added_ms_tenth`` the same of each way's fastest tenth, which other work on the machine disturbs less.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """What one Pyverilog verdict costs: RTLCoder's way (a fresh ``VerilogCodeParser`` for each text) against ours.
 
 Both judge the same texts in the same process, in alternation; ours keeps one parser, whose one-off cost is reported
-apart. Also measured: each scorer's time for one item. Texts: an RTLCoder sample file (``--data``), or, where there is
-none, references of the bundled generator, every second one cut in half.
+separately. Also measured: each scorer's time for one item. Texts: an RTLCoder sample file (``--data``), or, where there
+is none, references of the bundled generator, every second one cut in half.
 """
 
 import argparse
@@ -108,7 +108,8 @@ def measure(items: list[ScoreItem], source: str) -> dict[str, object]:
         "agree": not differing, "differing": differing, "candidates": len(items), "data": source,
         "parsed": sum(pyverilog.parses(i.header + i.code[len(i.header) :])[0] for i in items),
         "setup_once_s": setup, "ours_median": statistics.median(ours), "theirs_median": statistics.median(theirs),
-        "seconds_per_item_median": scorers, "cpus": os.cpu_count(), "load": os.getloadavg()[0], "pyverilog": pyverilog.version(),
+        "seconds_per_item_median": scorers, "cpus": os.cpu_count(), "load": os.getloadavg()[0],
+        "pyverilog": pyverilog.version(),
     }  # fmt: skip
 
 
@@ -123,10 +124,12 @@ def main() -> None:
         print(json.dumps(result))
         return
     print(
-        f"{result['candidates']} candidates of {result['data']}: theirs {result['theirs']:.3f} s, ours {result['ours']:.5f} s each"
+        f"{result['candidates']} candidates of {result['data']}: theirs {result['theirs']:.3f} s, ours "
+        f"{result['ours']:.5f} s each"
     )
     print(
-        f"{result['ratio']:.0f} times; parser built once in {result['setup_once_s']:.2f} s; verdicts agree: {result['agree']}"
+        f"{result['ratio']:.0f} times; parser built once in {result['setup_once_s']:.2f} s; verdicts agree: "
+        f"{result['agree']}"
     )
     for name, seconds in dict(result["seconds_per_item_median"]).items():  # type: ignore[call-overload]
         print(f"  {name:16} {1000 * seconds:8.2f} ms an item (median)")

@@ -1,11 +1,12 @@
 """What the scorers of function make of designs known to be wrong or right, by class.
 
 ``soundness/*.v``: a reference, a testbench that shows the difference in plain Icarus, and designs, each under a line
-``//// wrong: CLASS`` or ``//// right: CLASS``. The testbench is run on every design first: one whose heading it contradicts ends the
-benchmark. Where Icarus cannot read a right design (SystemVerilog that it lacks), its heading is taken at its word, and the table says so.
+``//// wrong: CLASS`` or ``//// right: CLASS``. The testbench is run on every design first: one whose heading it
+contradicts ends the benchmark. Where Icarus cannot read a right design (SystemVerilog that it lacks), its heading is
+taken at its word, and the table says so.
 
-``ours`` is the time of ``vectors`` for one design, ``theirs`` that of the written testbench (compiled and run without a sandbox);
-``agree``: no wrong design is proven, and no right one is refuted or rejected.
+``ours`` is the time of ``vectors`` for one design, ``theirs`` that of the written testbench (compiled and run without a
+sandbox); ``agree``: no wrong design is proven, and no right one is refuted or rejected.
 """
 
 import argparse
@@ -57,7 +58,8 @@ def designs(folder: Path = DESIGNS) -> list[Design]:
 
 
 def witnessed(design: Design) -> tuple[str, float]:
-    """What plain Icarus says of a design (SAME, DIFFERENT, or "" where it cannot read it), and the seconds that it took."""
+    """What plain Icarus says of a design (SAME, DIFFERENT, or "" where it cannot read it), and the seconds that it
+    took."""
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         files = {
@@ -147,12 +149,14 @@ def main() -> None:
         return
     for row in result["table"]:  # type: ignore[attr-defined]
         print(
-            f"{row['file']:14} {row['truth']:6} {row['class']:52} vectors {row['vectors']:9} equivalence {row['equivalence']}"
+            f"{row['file']:14} {row['truth']:6} {row['class']:52} vectors {row['vectors']:9} equivalence "
+            f"{row['equivalence']}"
         )
     for truth, by in result["counts"].items():  # type: ignore[attr-defined]
         print(f"{truth}: {by}")
     print(
-        f"agree {result['agree']}; a design takes {1000 * float(str(result['ours'])):.0f} ms, its testbench {1000 * float(str(result['theirs'])):.0f} ms"
+        f"agree {result['agree']}; a design takes {1000 * float(str(result['ours'])):.0f} ms, its testbench "
+        f"{1000 * float(str(result['theirs'])):.0f} ms"
     )
     print(f"ratio {float(str(result['ratio'])):.2f}")
 

@@ -1,12 +1,13 @@
 """What one training step costs: the released code's way against ours, on the same groups, in alternation.
 
 Theirs is a stand-in that follows RTLCoder's training code: the prompt again with each of its K responses, padded to the
-longest, logits of all positions, log-softmax over the whole vocabulary, sums sample by sample; a prompt at a time. Ours is
-``itertl``'s step: prompts shared, rows packed, output head on response positions alone, in chunks, and only the responses
-whose gradient is not zero. Loss and gradient are compared; peak memory is taken in processes of their own.
+longest, logits of all positions, log-softmax over the whole vocabulary, sums sample by sample; a prompt at a time. Ours
+is ``itertl``'s step: prompts shared, rows packed, output head on response positions alone, in chunks, and only the
+responses whose gradient is not zero. Loss and gradient are compared; peak memory is taken in processes of their own.
 
 Shapes: "fixed", one prompt of 260 tokens with four responses of 120, 150, 170 and 200; "sampled", the groups of a run's
-iteration (``--run FOLDER``, with what its model sampled), or, without one, of generated problems with mutants as candidates.
+iteration (``--run FOLDER``, with what its model sampled), or, without one, of generated problems with mutants as
+candidates.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +77,17 @@ def generated(count: int) -> Scene:
     """Generated problems; candidates are two mutants of the reference and a beginning of it."""
     from itertl.scoring.candidates import score_candidates
     from itertl.synth import generate
-    from itertl.synth.mutate import mutants
+    from itertl.synth.mutants import mutants
 
     problems = generate(0, count, (), "train")
     candidates: list[Candidate] = []
     for p in problems:
         draw = random.Random(p.id)
         reference = p.reference or ""
-        texts = [*list(mutants(reference, draw))[:2], reference[: int(len(reference) * draw.uniform(0.5, 1.0))]]
+        texts = [
+            *(m.text for m in islice(mutants(reference, draw), 2)),
+            reference[: int(len(reference) * draw.uniform(0.5, 1.0))],
+        ]
         candidates += [
             Candidate(
                 problem_id=p.id, index=i, policy="mutants", settings=SamplingSettings(), seed=i, text=text, code=text,
@@ -265,7 +270,8 @@ def measure(arguments: argparse.Namespace, shape: str, precision: str, attention
     tokens = sum(len(piece) for piece in pieces if piece)
     plain = sum(group.plain_tokens() for group in groups)
     row |= {
-        "shape": shape, "precision": precision, "attention": attention, "groups": len(groups), "ours_s": best["ours"], "theirs_s": best["theirs"],
+        "shape": shape, "precision": precision, "attention": attention, "groups": len(groups), "ours_s": best["ours"],
+        "theirs_s": best["theirs"],
         "ratio": best["theirs"] / best["ours"], "all_s": seconds, "loss_apart": loss_apart, "gradient_apart": apart,
         "tokens": tokens, "plain_tokens": plain,
         "tokens_per_s": tokens / best["ours"], "active_pairs": sum(len(g.active_pairs(method.beta)) for g in groups),
@@ -331,7 +337,8 @@ def main() -> None:
     for row in rows:
         memory = f", memory {row['memory_share']:.2f} of theirs" if "memory_share" in row else ""
         print(
-            f"{row['shape']}, {row['precision']}, {row['attention']}: theirs {row['theirs_s']:.2f} s, ours {row['ours_s']:.2f} s, "
+            f"{row['shape']}, {row['precision']}, {row['attention']}: theirs {row['theirs_s']:.2f} s, ours "
+            f"{row['ours_s']:.2f} s, "
             f"{row['ratio']:.2f} times{memory}; gradients differ by {row['gradient_apart']:.1e}"
         )
     print(f"{result['ratio']:.2f} times")

@@ -1,10 +1,11 @@
 """``vectors`` on real completions: agreement with stored verdicts of the real testbenches, and what a candidate costs.
 
-Each completion of the replay files is scored with its problem's reference as oracle; ``passed`` of the file is what VerilogEval's own
-testbench said. Theirs is a testbench of the usual kind on the same words: reference and candidate in one file, compared by the
-simulator, ``iverilog`` and ``vvp`` for each candidate in the same sandbox. The two are timed in alternation on every
-``--every``-th completion that has the right ports; ours without what a problem costs once, which is given apart. Without
-the data: references of the bundled generator and mutants of theirs, for which there is no stored verdict.
+Each completion of the replay files is scored with its problem's reference as oracle; ``passed`` of the file is what
+VerilogEval's own testbench said. Theirs is a testbench of the usual kind on the same words: reference and candidate in
+one file, compared by the simulator, ``iverilog`` and ``vvp`` for each candidate in the same sandbox. The two are timed
+in alternation on every ``--every``-th completion that has the right ports; ours without what a problem costs once,
+which is given separately. Without the data: references of the bundled generator and mutants of theirs, for which there
+is no stored verdict.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from itertl.judging import gate
@@ -56,10 +58,10 @@ def replay(data: Path, which: str) -> Iterator[Case]:
 
 def generated(count: int) -> Iterator[Case]:
     from itertl.synth.generate import generate
-    from itertl.synth.mutate import mutants
+    from itertl.synth.mutants import mutants
 
     for p in generate(0, count):
-        texts = [p.reference or "", *list(mutants(p.reference or "", random.Random(p.id)))[:4]]
+        texts = [p.reference or "", *(m.text for m in islice(mutants(p.reference or "", random.Random(p.id)), 4))]
         for text in texts:
             yield Case(p.source, ScoreItem(text, p.header, p.reference, p.top), None)
 
@@ -82,10 +84,12 @@ def usual(run: Run, reference: str, design: str) -> tuple[float, bool]:
     differs = " || ".join(f"b_{p.name} !== (b_{p.name} ^ a_{p.name} ^ b_{p.name})" for p in run.interface.outputs)
     steps, compared = len(run.outputs), "".join(str(int(c)) for c in reversed(run.stimulus.is_compared))
     bench = f"""`timescale 1ns/1ps
-module tb; reg [{max(1, at) - 1}:0] word, words [0:{steps - 1}]; wire [{steps - 1}:0] compared = {steps}'b{compared}; integer n, errors = 0; {" ".join(nets)}
+module tb; reg [{max(1, at) - 1}:0] word, words [0:{steps - 1}]; wire [{steps - 1}:0] compared = {steps}'b{compared};
+integer n, errors = 0; {" ".join(nets)}
 {top} dut({", ".join([*mine, *links])}); ref_{top} good({", ".join([*mine, *theirs])});
 initial begin $readmemh("words.hex", words);
-for (n = 0; n < {steps}; n = n + 1) begin word = words[n]; #{run.bench.step} if (compared[n] && ({differs})) errors = errors + 1; end
+for (n = 0; n < {steps}; n = n + 1) begin
+word = words[n]; #{run.bench.step} if (compared[n] && ({differs})) errors = errors + 1; end
 $display("Mismatches: %0d in %0d samples", errors, n); $finish; end endmodule
 """
     sources = {"all.sv": bench + reference + "\n" + design}
@@ -136,10 +140,14 @@ def measure(cases: list[Case], every: int) -> dict[str, object]:
             pairs += [pair] if pair is not None else []
     ours, theirs = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
     return {
-        "benchmark": "vectors", "unit": "seconds per candidate (median)", "ours": ours, "theirs": theirs, "agree": all(pair[2] for pair in pairs),
-        "compared": len(pairs), "confusion": dict(table), "apart": apart, "candidates": len(cases), "problems": len(seen),
-        "median_s": statistics.median(seconds), "p95_s": sorted(seconds)[int(len(seconds) * 0.95)], "once_a_problem_median_s": statistics.median(once),
-        "once_a_problem_p95_s": sorted(once)[int(len(once) * 0.95)], "sandbox": sandbox.level(), "simulator": icarus.version(), "cpus": os.cpu_count(),
+        "benchmark": "vectors", "unit": "seconds per candidate (median)", "ours": ours, "theirs": theirs,
+        "agree": all(pair[2] for pair in pairs),
+        "compared": len(pairs), "confusion": dict(table), "apart": apart, "candidates": len(cases),
+        "problems": len(seen),
+        "median_s": statistics.median(seconds), "p95_s": sorted(seconds)[int(len(seconds) * 0.95)],
+        "once_a_problem_median_s": statistics.median(once),
+        "once_a_problem_p95_s": sorted(once)[int(len(once) * 0.95)], "sandbox": sandbox.level(),
+        "simulator": icarus.version(), "cpus": os.cpu_count(),
         "load": os.getloadavg()[0], "ratio": theirs / ours,
     }  # fmt: skip
 
@@ -168,7 +176,8 @@ def main() -> None:
     for case in result["apart"]:  # type: ignore[attr-defined]
         print(f"  {case['problem']} (candidate {case['number']}) {case['stored']}: {case['detail'] or 'accepted'}")
     print(
-        f"ours {1000 * result['ours']:.1f} ms, the usual testbench {1000 * result['theirs']:.1f} ms; verdicts agree: {result['agree']}"
+        f"ours {1000 * result['ours']:.1f} ms, the usual testbench {1000 * result['theirs']:.1f} ms; verdicts agree: "
+        f"{result['agree']}"
     )  # type: ignore[operator]
     print(f"{result['ratio']:.1f} times")
 

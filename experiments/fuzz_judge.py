@@ -1,10 +1,10 @@
 """Mutated and random texts through extraction, the gate, scorers and the judge: nothing may crash, hang, or pass.
 
-Texts are mutants of stored model outputs (``--data``: a folder with VerilogEval v1 and replay/; only outputs that are known
-to be wrong) and random strings over Verilog's words. Each goes through ``sampling.extract``, ``judging.gate`` and the
-scorers ``syntax`` and ``rouge-l``; what the gate lets through is judged with the strict rule against the problem that the
-output was written for; a sample also meets ``rtlcoder`` and ``icarus``. A mutant that passes is printed with its text: a
-mutation can repair an output, and somebody must look.
+Texts are mutants of stored model outputs (``--data``: a folder with VerilogEval v1 and replay/; only outputs that are
+known to be wrong) and random strings over Verilog's words. Each goes through ``sampling.extract``, ``judging.gate`` and
+the scorers ``syntax`` and ``rouge-l``; what the gate lets through is judged with the strict rule against the problem
+that the output was written for; a sample also meets ``rtlcoder`` and ``icarus``. A mutant that passes is printed with
+its text: a mutation can repair an output, and somebody must look.
 
     python experiments/fuzz_judge.py --count 100000 --json
 """
@@ -30,9 +30,12 @@ from itertl.work import pool
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 BATCH = 250
 HOSTILE = [
-    "`include \"/etc/passwd\"\n", "$finish;", "$fopen(\"x\")", "tb.stats1", "\0", "\u202e", "/*", "*/", "//", "\"", "`ifdef X\n",
-    "`endif\n", "endmodule", "module ", "begin", "end", "force ", "(* x *)", "\\", "```", "[BEGIN]", "'", "#", "{", "}", "\r",
-    "1'bx", "assign ", "always @(*) ", "initial ", "final ", "generate ", "[2147483647:0]", "{1000000{1'b1}}", "\ud800", "\ufeff",
+    "`include \"/etc/passwd\"\n", "$finish;", "$fopen(\"x\")", "tb.stats1", "\0", "\u202e", "/*", "*/", "//", "\"",
+    "`ifdef X\n",
+    "`endif\n", "endmodule", "module ", "begin", "end", "force ", "(* x *)", "\\", "```", "[BEGIN]", "'", "#", "{", "}",
+    "\r",
+    "1'bx", "assign ", "always @(*) ", "initial ", "final ", "generate ", "[2147483647:0]", "{1000000{1'b1}}", "\ud800",
+    "\ufeff",
 ]  # fmt: skip
 WORDS = [
     "module",
@@ -166,7 +169,8 @@ def fuzz(count: int, seed: int, data: Path, which: str = "machine") -> dict[str,
     passed = [{"task_id": c.task_id, "code": c.text} for c, row in zip(runnable, rows, strict=True) if row.passed]
     return {
         "texts": count, "seed": seed, "gate": dict(gate), "scorers": dict(scorers), "workers_lost": broken,
-        "judged": dict(Counter(row.verdict.value for row in rows)), "passed": passed, "seconds": time.monotonic() - start,
+        "judged": dict(Counter(row.verdict.value for row in rows)), "passed": passed,
+        "seconds": time.monotonic() - start,
     }  # fmt: skip
 
 

@@ -11,10 +11,10 @@ import sys
 import time
 from collections import Counter
 
+from generator_checks import check_all
 from itertl.errors import ItertlError
 from itertl.synth import generate
 from itertl.synth.generate import SPLITS
-from itertl.synth.verify import check_all
 from itertl.tools import icarus, pyverilog, slang, yosys
 
 

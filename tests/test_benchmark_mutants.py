@@ -8,7 +8,7 @@ import pytest
 from itertl.records import Score, Verdict
 from itertl.scoring import interface
 from itertl.scoring.item import ScoreItem
-from itertl.synth.edits import CLASSES, Mutant
+from itertl.synth.mutants import CLASSES, Mutant
 
 
 @pytest.fixture(autouse=True)

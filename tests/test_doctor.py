@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from itertl.doctor import doctor, probes
-from itertl.doctor.doctor import Check
+from itertl.doctor.doctor import PartCheck
 from itertl.tools import icarus
 
 LIGHT = ["slang", "rapidfuzz", "Icarus Verilog", "Yosys", "matplotlib", "model smollm2-135m"]
@@ -119,8 +119,8 @@ def test_the_cache_need_not_exist_but_must_take_a_file(tmp_path: Path) -> None:
 
 def test_rendering_shows_every_remedy_and_reads_no_markup() -> None:
     checks = [
-        Check("Python", "ok", "3.11.7", "CPython", ""),
-        Check("[red]odd[/red]", "missing", "", "not [bold]found", "pip install 'odd[extra]'"),
+        PartCheck("Python", "ok", "3.11.7", "CPython", ""),
+        PartCheck("[red]odd[/red]", "missing", "", "not [bold]found", "pip install 'odd[extra]'"),
     ]
     console = Console(width=120, record=True, file=open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
     console.print(doctor.render(checks))
@@ -131,7 +131,7 @@ def test_rendering_shows_every_remedy_and_reads_no_markup() -> None:
 
 
 def test_json_holds_the_fields_and_the_verdict() -> None:
-    checks = [Check("Yosys", "missing", "", "not found", "pip install pyosys")]
+    checks = [PartCheck("Yosys", "missing", "", "not found", "pip install pyosys")]
     value = json.loads(json.dumps(doctor.to_json(checks)))
     assert value["healthy"] is False
     assert value["checks"] == [

@@ -577,7 +577,7 @@ def test_the_source_is_never_written_over(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, tmp_path / "a" / "m")
     before = storage.hash_file(tmp_path / "a" / "m")
     for out in (tmp_path / "a" / "m", tmp_path / "a", tmp_path / "a" / "m" / "out", tmp_path / "a" / "x" / ".." / "m"):
-        with pytest.raises(UsageError, match="apart from"):
+        with pytest.raises(UsageError, match="give a folder outside"):
             export(tmp_path / "a" / "m", out, force=True)
     assert storage.hash_file(tmp_path / "a" / "m") == before
 
@@ -890,7 +890,7 @@ def test_the_command_prints_one_object(tiny: Path, tmp_path: Path) -> None:
         (["TINY", "--out", "o", "--gguf", "q2"], "f32, f16, bf16, q8_0"),
         (["TINY", "--out", "o", "--iteration", "2"], "for run folders"),
         (["TINY", "--out", "o", "--private"], "--push"),
-        (["TINY", "--out", "TINY"], "apart from"),
+        (["TINY", "--out", "TINY"], "give a folder outside"),
         (["TINY"], "--out"),
     ],
 )

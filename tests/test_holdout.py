@@ -132,8 +132,8 @@ def pair(number: int, **more: Any) -> dict[str, Any]:
     [
         (family(1), 0.2, "all 5 pairs are alike"),
         ([pair(1)], 0.5, "one pair, which cannot be held out"),
-        ([pair(n) for n in range(4)], 0.1, "0.1 of 4 pairs is none; give a larger share"),
-        ([*family(1)[:3], *family(2)[:3], *family(3)[:3]], 0.01, "is none"),
+        ([pair(n) for n in range(4)], 0.1, "0.1 of 4 pairs holds out none; give a larger share"),
+        ([*family(1)[:3], *family(2)[:3], *family(3)[:3]], 0.01, "holds out none"),
         ([pair(n) for n in range(4)], "nowhere.jsonl", "there is no such file; give a share"),
         ([pair(n, kind="train") for n in range(4)], "column:kinds", "no pair has such a column; did you mean 'kind'?"),
         ([pair(n, kind="train") for n in range(4)], "kind", "no pair has true, yes, 1 or test there"),

@@ -140,7 +140,7 @@ def test_inputs_are_never_written_over(
     )
     assert call(["score", "pairs.jsonl", "--scorer", "text", "--out", "pairs.jsonl", "--force"]) == 2
     assert (made / "problems.jsonl").read_bytes() == before
-    assert "which this call reads" in capsys.readouterr().err
+    assert "is an input of this call" in capsys.readouterr().err
 
 
 def test_sample_puts_its_problems_beside_those_that_are_there(made: Path) -> None:
@@ -230,7 +230,7 @@ def test_what_a_folder_of_inputs_holds_is_not_written_over(tmp_path: Path) -> No
     source.write_text("// Turns a bit.\nmodule inv(input a, output y); assign y = ~a; endmodule\n")
     kept = source.read_bytes()
     done = itertl("data", "import", "rtl", "--out", "rtl/inv.v", "--force", cwd=tmp_path)
-    assert done.returncode == 2 and "what this call reads" in done.stderr and source.read_bytes() == kept
+    assert done.returncode == 2 and "an input of this call" in done.stderr and source.read_bytes() == kept
     for _ in range(2):  # a new file there is no input, the second time neither
         assert itertl("data", "import", "rtl", "--out", "rtl/pairs.jsonl", cwd=tmp_path).returncode == 0
 
@@ -303,7 +303,7 @@ def test_a_page_that_is_no_report_is_kept(finished_run: Path) -> None:
     done = itertl("report", finished_run)
     assert (
         done.returncode == 2
-        and "is no page of a report" in done.stderr
+        and "is not a page of a report" in done.stderr
         and (finished_run / "report.html").read_text() == "mine"
     )
 

@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def test_number(value: float | None, expected: str) -> None:
 def test_printable_text_survives_utf8_and_xml(raw: str) -> None:
     cleaned = text.printable(raw + "\ud800\x00\r\n")
     cleaned.encode("utf-8")
-    ElementTree.fromstring(f"<a>{text.html(raw)}</a>")
+    ElementTree.fromstring(f"<a>{escape(cleaned)}</a>")
     assert "\r" not in cleaned
     assert "\n" not in text.one_line(raw)
 
@@ -135,16 +136,16 @@ def test_tables_of_nothing_and_of_none() -> None:
     rows = [make.metrics(0), make.metrics(1, [empty], loss=None, telemetry=make.telemetry(**nothing))]
     assert "–" in shown(tables.iteration_table(rows))
     shown(tables.iteration_table([]))
-    assert tables.iteration_markdown([]).startswith("**")
-    assert "| 1 | – |" in tables.iteration_markdown(rows)
-    assert "0/0/0/0" in tables.iteration_markdown(rows)
+    assert tables.markdown(tables.iteration_grid([])).startswith("**")
+    assert "| 1 | – |" in tables.markdown(tables.iteration_grid(rows))
+    assert "0/0/0/0" in tables.markdown(tables.iteration_grid(rows))
     shown(tables.method_comparison({}))
     shown(tables.method_comparison({"a": [], "b": rows}))
 
 
 def test_markdown_is_one_rectangle_whatever_the_names_hold() -> None:
     rows = [make.metrics(0, [make.summary({Verdict.PASSED: 1}, benchmark="a|b\n<script>[x](y)")])]
-    lines = [line for line in tables.iteration_markdown(rows).splitlines() if line.startswith("|")]
+    lines = [line for line in tables.markdown(tables.iteration_grid(rows)).splitlines() if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
     assert "<script" not in "".join(lines)
 
@@ -354,7 +355,7 @@ def test_figure_colours_are_distinct_and_swapped_only_inside_tags() -> None:
     ink = canvas.light("ink")
     svg = f'<?xml?><svg width="10pt" height="5pt"><g id="a" style="fill: {ink}">{ink} id="a"</g></svg>'
     assert canvas.inline(svg, "p", "label") == (
-        f'<svg role="img" aria-label="label"><g id="p-a" style="fill: var(--ink)">{ink} id="a"</g></svg>'
+        f'<svg class="narrow" role="img" aria-label="label"><g id="p-a" style="fill: var(--ink)">{ink} id="a"</g></svg>'
     )
 
 

@@ -1,4 +1,4 @@
-"""From scores to the account: which mutants can be told from their reference at all, and who tells them."""
+"""From scores to the account: which mutants can be distinguished from their reference at all, and by what."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from itertl.records import Score, Verdict
-from itertl.synth.edits import CLASSES
+from itertl.synth.mutants import CLASSES
 from mutation.golden import Case
 
 
@@ -53,7 +53,7 @@ class Judged:
 
 
 def _says_different(score: Score | None) -> bool:
-    """A timeout of the proof or of a long simulation is no word on the design."""
+    """A timeout of the proof or of a long simulation says nothing about the design."""
     return score is not None and score.value is not None and score.verdict not in (Verdict.PASSED, Verdict.TIMEOUT)
 
 

@@ -1,9 +1,11 @@
 """Witnesses beside the two scorers, so that neither is measured by itself alone.
 
-``simulation``: long, on plainly random inputs, which shares no choice of words with ``vectors``. Every input bit is a coin in every cycle; resets are asserted in one cycle of 32 and in the first ones, inputs change while
-clocks are idle. Any difference at a bit that is 0 or 1 in the reference's run counts.
+``simulation``: long, on plainly random inputs, which shares no choice of words with ``vectors``. Every input bit is a
+coin in every cycle; resets are asserted in one cycle of 32 and in the first ones, inputs change while clocks are idle.
+Any difference at a bit that is 0 or 1 in the reference's run counts.
 
-``proof``: the proof alone, without the simulation that the scorer ``equivalence`` puts before it: what it would call equal.
+``proof``: the proof alone, without the simulation that the scorer ``equivalence`` puts before it: what it would call
+equal.
 """
 
 import random

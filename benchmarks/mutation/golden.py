@@ -12,8 +12,8 @@ from itertl.judging import gate
 from itertl.records import Verdict
 from itertl.scoring.engine import score_items
 from itertl.scoring.item import ScoreItem
-from itertl.synth.edits import CLASSES, Mutant, one_point_mutants
 from itertl.synth.generate import generate
+from itertl.synth.mutants import CLASSES, Mutant, mutants
 from itertl.work.seeds import derive_seed
 
 
@@ -88,15 +88,9 @@ def draw(goldens: Sequence[Golden], count: int, seed: int) -> list[Case]:
 def _in_turn(golden: Golden, seed: int, number: int) -> Iterator[Case]:
     """All mutants of one reference: one of each class it has, then again; beginning with another class each time."""
     rng = random.Random(derive_seed(seed, "mutants", golden.name))
-    by_class: dict[str, list[Mutant]] = {
-        kind: [] for kind in [*CLASSES[number % len(CLASSES) :], *CLASSES[: number % len(CLASSES)]]
-    }
-    for mutant in one_point_mutants(golden.text):
-        by_class[mutant.kind].append(mutant)
-    for mutants in by_class.values():
-        rng.shuffle(mutants)
-    for row in itertools.zip_longest(*by_class.values()):
-        yield from (Case(golden, mutant) for mutant in row if mutant is not None)
+    first = number % len(CLASSES)
+    classes = (*CLASSES[first:], *CLASSES[:first])
+    return (Case(golden, mutant) for mutant in mutants(golden.text, rng, classes))
 
 
 def compiling(cases: Sequence[Case], count: int, num_workers: int, cache: Path | None) -> list[Case]:

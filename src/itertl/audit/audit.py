@@ -45,9 +45,10 @@ def audit(
     """Audit ``problems``, against ``benchmarks`` (tasks as problems: description, and solution with its header).
 
     ``near``: Jaccard from which two problems are near-duplicates. ``text_overlap``: 8-grams in common, as a share of
-    the shorter instruction's, from which it is contamination; ``code_overlap``: Jaccard of code for the same, of the whole
-    reference or of one of its larger modules. ``places``: a problem's id -> where it came from, by which findings name it.
-    ``check_tools``: parse and elaborate every reference in worker processes. Raises ToolMissing without pyslang.
+    the shorter instruction's, from which it is contamination; ``code_overlap``: Jaccard of code for the same, of the
+    whole reference or of one of its larger modules. ``places``: a problem's id -> where it came from, by which findings
+    name it. ``check_tools``: parse and elaborate every reference in worker processes. Raises ToolMissing without
+    pyslang.
     """
     with reporter.stage("audit: read", len(problems)) as tracker:
         prints = Prints.of(problems, tracker)
@@ -115,7 +116,8 @@ def _members(problems: Sequence[Problem], numbers: Sequence[int], places: Mappin
 
 
 def _contamination(
-    problems: Sequence[Problem], prints: Prints, benchmarks: Sequence[Problem], text_overlap: float, code_overlap: float,
+    problems: Sequence[Problem], prints: Prints, benchmarks: Sequence[Problem], text_overlap: float,
+    code_overlap: float,
     places: Mapping[str, str], tracker: Tracker,
 ) -> Iterator[Contamination]:  # fmt: skip
     """Findings in the order of problems; of one problem and task, the strongest of text and of code."""
@@ -211,8 +213,8 @@ def audit_source(
     source: str, benchmarks: Sequence[Problem], *, format: str, filter: Mapping[str, object], check_tools: bool,
     function: bool, num_workers: int, reporter: Reporter,
 ) -> "tuple[AuditReport, LoadResult, FunctionReport | None]":  # fmt: skip
-    """Audit the problems of ``source`` against those of benchmarks; also what was loaded, and, where ``function`` asks for it,
-    what the references are as hardware."""
+    """Audit the problems of ``source`` against those of benchmarks; also what was loaded, and, where ``function`` asks
+    for it, what the references are as hardware."""
     loaded = load_problems(source, format=format, filter=filter)
     report = audit(
         loaded.problems, benchmarks=benchmarks, check_tools=check_tools, num_workers=num_workers, places=loaded.places,

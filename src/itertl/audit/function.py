@@ -48,8 +48,9 @@ def audit_function(
 ) -> FunctionReport:
     """Inspect every reference and score it against itself by the scorers ``names``.
 
-    ``cache``: folder of answers kept across calls; a call that was stopped goes on there. ``on_done`` is told how many
-    inspections (two a reference) and scored references were finished since its last call. ``places``: id -> where it came from. Raises ToolMissing, UsageError.
+    ``cache``: folder of answers kept across calls; a call that was stopped goes on there. ``on_done`` is called with
+    how many inspections (two a reference) and scored references were finished since its last call. ``places``: id ->
+    where it came from. Raises ToolMissing, UsageError.
     """
     scorers.check_scorers(names)
     tools = {
@@ -122,7 +123,8 @@ def _key(part: str, text: str, top: str, tools: Mapping[str, str]) -> str:
 
 
 def _score_themselves(
-    paired: Sequence[tuple[Problem, str]], names: Sequence[str], num_workers: int, cache: Path | None, on_done: Callable[[int], None],
+    paired: Sequence[tuple[Problem, str]], names: Sequence[str], num_workers: int, cache: Path | None,
+    on_done: Callable[[int], None],
     places: Mapping[str, str],
 ) -> list[SelfScore]:  # fmt: skip
     """Each reference as a candidate. A proof is given its twin, for it takes a reference's own text as proven."""

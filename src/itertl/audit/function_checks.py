@@ -1,7 +1,7 @@
 """What is wrong with one reference as hardware: in a disposable worker, for it runs tools on the text.
 
-The judge's gate reads it first, and everything else is asked of the text that it prints. X is looked for on the stimulus
-of the scorer ``vectors``, in the steps that it compares: after a reset, where there is one.
+The judge's gate reads it first, and everything else is asked of the text that it prints. X is looked for on the
+stimulus of the scorer ``vectors``, in the steps that it compares: after a reset, where there is one.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def inspect(payload: tuple[str, str, str]) -> list[Fault]:
     """
     part, reference, top = payload
     if not is_plain_name(top):
-        return _refused(part, f"the top module's name {top[:80]!r} is no identifier")
+        return _refused(part, f"the top module's name {top[:80]!r} is not an identifier")
     found = gate.examine(reference, top)
     if isinstance(found, gate.Refusal):
         return _refused(part, f"{found.verdict}: {found.detail}")

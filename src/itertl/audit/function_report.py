@@ -28,7 +28,8 @@ KINDS = {
     "X throughout": "an output bit is never 0 or 1",
     "X after reset": "an output bit is X at times though a reset has been given",
     "X without a reset": "an output bit is X at times, and there is no reset to give",
-    "still output": "no input was found that moves an output: agreement on it proves nothing, and no candidate gets vectors 1",
+    "still output": "no input was found that moves an output: agreement on it proves nothing, and no candidate gets "
+    "vectors 1",
     "not simulated": "its inputs cannot be driven, or its simulation does not end in time",
 }
 REMARKS = frozenset({"X without a reset"})  # usual in honest hardware: no fault by itself
@@ -60,7 +61,7 @@ class SelfScore(BaseModel):
     scorer: str
     full: int  # value 1, or a measure without pass or fail
     less: int  # value below 1: the reference is refused or found wrong
-    cannot_judge: int  # value None: pairs that are no use to this scorer
+    cannot_judge: int  # value None: pairs that this scorer cannot use
     reasons: tuple[Reason, ...]
 
 
@@ -95,7 +96,8 @@ class FunctionReport(BaseModel):
 
     def _faults(self) -> Table:
         table = Table(
-            title=f"References by function: {self.references} of {self.problems} problems have one, {self.sound} show no fault"
+            title=f"References by function: {self.references} of {self.problems} problems have one, {self.sound} show "
+            f"no fault"
         )
         for name, justify in (("fault", "left"), ("references", "right"), ("which", "left")):
             table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]

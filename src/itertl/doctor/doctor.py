@@ -51,8 +51,9 @@ MIN_MEMORY_GIB = 6.0
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One part. ``remedy`` is "" exactly where the part is ok; "optional-missing" is too what only the default run lacks."""
+class PartCheck:
+    """One part. ``remedy`` is "" exactly where the part is ok; "optional-missing" is too what only the default run
+    lacks."""
 
     name: str
     status: Status
@@ -61,7 +62,7 @@ class Check:
     remedy: str
 
 
-def examine(*, cache: Path | None = None, num_workers: int = 2, timeout_s: float = 180.0) -> list[Check]:
+def examine(*, cache: Path | None = None, num_workers: int = 2, timeout_s: float = 180.0) -> list[PartCheck]:
     """Examine Python, the machine and every part, in a fixed order; about 20 s on two busy cores.
 
     ``cache``: folder whose disk is looked at (the model cache by default). A part that does not answer within
@@ -75,10 +76,10 @@ def examine(*, cache: Path | None = None, num_workers: int = 2, timeout_s: float
 
 def examine_parts(
     names: Iterable[str], *, function: str = "itertl.doctor.probes:work", num_workers: int = 2, timeout_s: float = 180.0
-) -> list[Check]:
+) -> list[PartCheck]:
     """Run the probes of those names in disposable processes, and return their checks in the order of ``names``."""
     wanted = list(names)
-    checks: dict[int, Check] = {}
+    checks: dict[int, PartCheck] = {}
     for number, outcome in pool.map_unordered(function, wanted, num_workers=num_workers, timeout_s=timeout_s):
         name = wanted[number]
         if outcome.status == "ok":
@@ -89,31 +90,31 @@ def examine_parts(
     return [checks[number] for number in range(len(wanted))]
 
 
-def _check(name: str, found: Mapping[str, str]) -> Check:
+def _check(name: str, found: Mapping[str, str]) -> PartCheck:
     if found["status"] == "ok":
-        return Check(name, "ok", found["version"], found["detail"], "")
+        return PartCheck(name, "ok", found["version"], found["detail"], "")
     remedy = _REMEDIES.get(name, "install it again")
     if found["status"] == "missing":
         status: Status = "optional-missing" if name in _OPTIONAL else "missing"
-        return Check(name, status, "", found["detail"], remedy)
-    return Check(name, "broken", found["version"], found["detail"], f"install it again: {remedy}")
+        return PartCheck(name, status, "", found["detail"], remedy)
+    return PartCheck(name, "broken", found["version"], found["detail"], f"install it again: {remedy}")
 
 
-def _python() -> Check:
+def _python() -> PartCheck:
     detail = f"{platform.python_implementation()} at {sys.executable}"
-    return Check("Python", "ok", platform.python_version(), detail, "")
+    return PartCheck("Python", "ok", platform.python_version(), detail, "")
 
 
-def _cores_and_memory() -> Check:
+def _cores_and_memory() -> PartCheck:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = memory_gib()
     if memory is None:
-        return Check("cores and memory", "ok", "", f"{cores} cores; memory not known on this system", "")
+        return PartCheck("cores and memory", "ok", "", f"{cores} cores; memory not known on this system", "")
     detail = f"{cores} cores, {memory:.1f} GiB of memory"
     if memory >= MIN_MEMORY_GIB:
-        return Check("cores and memory", "ok", "", detail, "")
-    mend = f"training the default model wants {MIN_MEMORY_GIB:.0f} GiB; use a smaller batch or train.lora"
-    return Check("cores and memory", "optional-missing", "", detail, mend)
+        return PartCheck("cores and memory", "ok", "", detail, "")
+    remedy = f"training the default model needs {MIN_MEMORY_GIB:.0f} GiB; use a smaller batch or train.lora"
+    return PartCheck("cores and memory", "optional-missing", "", detail, remedy)
 
 
 def memory_gib(
@@ -133,7 +134,7 @@ def memory_gib(
     return min(limits, default=None)
 
 
-def _disk(cache: Path) -> Check:
+def _disk(cache: Path) -> PartCheck:
     """Whether the cache's disk has room and takes a file. The folder itself need not exist yet."""
     place = cache.expanduser().absolute()
     while not place.exists() and place != place.parent:
@@ -144,20 +145,20 @@ def _disk(cache: Path) -> Check:
         with tempfile.TemporaryFile(dir=place) as handle:
             handle.write(b"x")
     except OSError as error:
-        return Check("cache", "broken", "", f"{cache}: cannot be written ({error.strerror})", remedy)
+        return PartCheck("cache", "broken", "", f"{cache}: cannot be written ({error.strerror})", remedy)
     detail = f"{cache}: {free:.1f} GiB free"
     if free >= MIN_FREE_GIB:
-        return Check("cache", "ok", "", detail, "")
-    return Check("cache", "optional-missing", "", f"{detail}, the default model wants {MIN_FREE_GIB:.0f}", remedy)
+        return PartCheck("cache", "ok", "", detail, "")
+    return PartCheck("cache", "optional-missing", "", f"{detail}, the default model wants {MIN_FREE_GIB:.0f}", remedy)
 
 
-def is_healthy(checks: Iterable[Check]) -> bool:
+def is_healthy(checks: Iterable[PartCheck]) -> bool:
     """Whether nothing that the work needs is missing or broken."""
     return all(check.status in ("ok", "optional-missing") for check in checks)
 
 
-def to_json(checks: Iterable[Check]) -> dict[str, Any]:
-    """One object: ``healthy``, and ``checks`` with the fields of ``Check``."""
+def to_json(checks: Iterable[PartCheck]) -> dict[str, Any]:
+    """One object: ``healthy``, and ``checks`` with the fields of ``PartCheck``."""
     every = list(checks)
     return {"healthy": is_healthy(every), "checks": [asdict(check) for check in every]}
 
@@ -170,19 +171,19 @@ _LOOK: Mapping[Status, tuple[str, str]] = {
 }
 
 
-def render(checks: Iterable[Check]) -> "Table":
-    """A table for a terminal: part, status, version, and what works or how to mend it."""
+def render(checks: Iterable[PartCheck]) -> "Table":
+    """A table for a terminal: part, status, version, and what works or how to fix it."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("part", "status", "version", "what was seen; how to mend it"):
+    for heading in ("part", "status", "version", "what was seen; how to fix it"):
         table.add_column(heading, overflow="fold")
     for check in checks:
         word, style = _LOOK[check.status]
-        told = Text(check.detail)
+        shown = Text(check.detail)
         if check.remedy:
-            told = Text(f"{check.remedy}\n") + Text(check.detail, style="dim")
-        table.add_row(Text(check.name), Text(word, style=style), Text(check.version), told)
+            shown = Text(f"{check.remedy}\n") + Text(check.detail, style="dim")
+        table.add_row(Text(check.name), Text(word, style=style), Text(check.version), shown)
     return table

@@ -7,6 +7,7 @@ disposable worker processes (``pool``), since a broken native library ends its p
 
 import importlib
 import importlib.metadata
+import io
 import os
 import sys
 import tempfile
@@ -161,16 +162,16 @@ def sandboxes() -> Finding:
     from itertl.sandbox import levels
 
     found = [levels.probe(name) for name in reversed(levels.LEVELS)]
-    told = "; ".join(f"{f.level}: {'works' if f.works else 'no'} ({f.detail})" for f in found)
+    detail = "; ".join(f"{f.level}: {'works' if f.works else 'no'} ({f.detail})" for f in found)
     strongest = next((f.level for f in found if f.works), None)
     forced = os.environ.get(levels.FORCED) if os.environ.get(levels.PROBED) is None else None
     if forced:
-        told = f"{levels.FORCED}={forced}; {told}"
+        detail = f"{levels.FORCED}={forced}; {detail}"
     if strongest is None:
-        raise ToolFailed(told)
+        raise ToolFailed(detail)
     if strongest == "rlimits":
-        raise ToolMissing(f"only the weakest level works, which protects no file: {told}")
-    return strongest, told
+        raise ToolMissing(f"only the weakest level works, which protects no file: {detail}")
+    return strongest, detail
 
 
 def icarus() -> Finding:
@@ -217,14 +218,14 @@ def verilator() -> Finding:
 
 
 def matplotlib() -> Finding:
-    """A figure is drawn as the report draws it."""
-    from itertl.report import canvas
+    """A figure is drawn."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
 
-    def plot(figure: Any) -> None:
-        figure.subplots().plot([0, 1], [0, 1])
-
-    svg = canvas.draw(2, 2, plot)
-    _expect("<path" in svg, "drew no line")
+    figure, drawn = Figure(), io.StringIO()
+    figure.subplots().plot([0, 1], [0, 1])
+    FigureCanvasSVG(figure).print_svg(drawn)
+    _expect("<path" in drawn.getvalue(), "drew no line")
     return _installed("matplotlib"), "draws SVG"
 
 
@@ -271,7 +272,8 @@ PROBES: dict[str, Callable[[], Finding]] = {
     "torch": torch, "transformers": transformers, "accelerate": accelerate, "peft": peft, "datasets": datasets,
     "safetensors": safetensors, "slang": slang, "Pyverilog": pyverilog, "rapidfuzz": rapidfuzz,
     "sandbox": sandboxes, "Icarus Verilog": icarus, "Yosys": yosys, "Verilator": verilator, "matplotlib": matplotlib,
-    "tensorboard": tensorboard, "bitsandbytes": bitsandbytes, "openai": openai, "vllm": vllm, "model smollm2-135m": smollm2,
+    "tensorboard": tensorboard, "bitsandbytes": bitsandbytes, "openai": openai, "vllm": vllm,
+    "model smollm2-135m": smollm2,
 }  # fmt: skip
 
 

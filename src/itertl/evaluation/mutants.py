@@ -3,13 +3,13 @@
 A reference is broken in two ways: its body is taken out (what is left drives no output), and one place of it is changed
 at a time. Such a change may change nothing (``a | b`` of bits that are never both set), so that of a problem's mutants
 one that the testbench catches is enough; an emptied body must be caught. A testbench that misses them has no teeth:
-that is a finding about the benchmark, and kept apart from a reference that fails, which is one about this machine.
+that is a finding about the benchmark, and reported separately from a reference that fails, which is one about this machine.
 """
 
 import itertools
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,11 +19,16 @@ from itertl.evaluation.judge import Completion, judge
 from itertl.evaluation.summary import joined
 from itertl.progress import SILENT, Tracker
 from itertl.records import EvalRow, Problem, Verdict
-from itertl.synth.mutate import mutants
+from itertl.synth.mutants import mutants
 from itertl.verilog.header import derive_header, derive_top
 from itertl.verilog.text import modules, tokenize
+from itertl.work import pool
 from itertl.work.seeds import derive_seed
 
+# Their mutants seldom do the same as the original. Left out: dropped statements, which resemble an emptied body, and
+# edges and resets, after which a testbench may wait for ever.
+_CLASSES = ("operators", "constants", "branches", "selects")
+_DRAW_S = 60
 _CAUGHT = (Verdict.WRONG_OUTPUT, Verdict.RUNTIME_ERROR, Verdict.TIMEOUT)
 _RAN = (Verdict.PASSED, *_CAUGHT)
 _DIRECTIVE = re.compile(r"^[ \t]*`(?:[^\n]*\\\n)*[^\n]*$", re.MULTILINE)
@@ -34,7 +39,8 @@ _PREFIX = "the problem's own reference fails here: "
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """What the self-test found; task_id -> reason. The benchmark can be trusted on this machine where ``broken`` is empty."""
+    """What the self-test found; task_id -> reason. The benchmark can be trusted on this machine where ``broken`` is
+    empty."""
 
     benchmark: str
     benchmark_hash: str
@@ -104,17 +110,19 @@ def self_test(
     num_workers: int = 0,
     tracker: Tracker = SILENT,
 ) -> SelfTest:
-    """Judge the references, their emptied bodies, and up to ``max_mutants`` mutants of each. Faulty problems are left out.
+    """Judge the references, their emptied bodies, and up to ``max_mutants`` mutants of each. Faulty problems are left
+    out.
 
     A problem whose reference holds nothing to change, or whose mutants all fail to compile, is asked only that its
     emptied body is caught. Raises what ``judge`` raises.
     """
     left = {task_id(p): p for p in benchmark.problems if task_id(p) not in benchmark.errata}
     problems = {ident: (p, p.reference) for ident, p in left.items() if p.reference is not None}
+    mutated = _mutated({ident: reference for ident, (_, reference) in problems.items()}, max_mutants, num_workers)
     completions = [
         Completion(ident, index, text, full_module=True)
         for ident, (problem, reference) in problems.items()
-        for index, text in enumerate(_texts(problem, reference, max_mutants))
+        for index, text in enumerate([reference, emptied(problem), *mutated[ident]])
     ]
     rows = judge(benchmark, completions, rule=rule, num_workers=num_workers, tracker=tracker)
     by_task: dict[str, list[EvalRow]] = {ident: [] for ident in problems}
@@ -144,10 +152,19 @@ def self_test(
     )
 
 
-def _texts(problem: Problem, reference: str, max_mutants: int) -> list[str]:
-    """The reference, the emptied body, and mutants: the same ones each time."""
-    rng = random.Random(derive_seed(0, "mutants", task_id(problem)))
-    return [reference, emptied(problem), *itertools.islice(mutants(reference, rng), max_mutants)]
+def _mutated(references: Mapping[str, str], count: int, num_workers: int) -> dict[str, list[str]]:
+    """Up to ``count`` mutants of each reference, the same ones each time; none where slang cannot read it."""
+    names = list(references)
+    payloads = [(name, references[name], count) for name in names]
+    drawn = pool.map_unordered(f"{__name__}:draw", payloads, num_workers=num_workers, timeout_s=_DRAW_S)
+    return {names[number]: outcome.value if outcome.status == "ok" else [] for number, outcome in drawn}
+
+
+def draw(payload: tuple[str, str, int]) -> list[str]:
+    """The first mutants of a reference, in a worker process: task_id, reference, how many."""
+    name, reference, count = payload
+    rng = random.Random(derive_seed(0, "mutants", name))
+    return [mutant.text for mutant in itertools.islice(mutants(reference, rng, _CLASSES), count)]
 
 
 def _detail(row: EvalRow) -> str:

@@ -1,6 +1,6 @@
 """The export: checkpoint, GGUF file, model card and record, staged beside the folder and renamed when all is checked.
 
-``export.json`` is the record of what was written. A folder whose files are all as it says is written over; any other is
+``export.json`` is the record of what was written. A folder whose files are all as it says is overwritten; any other is
 left alone unless ``force`` is given, so that a card that somebody completed by hand is not lost.
 """
 
@@ -25,7 +25,7 @@ SCHEMA = "itertl.export/1"
 
 @dataclass(frozen=True, slots=True)
 class GgufFile:
-    """A written and checked GGUF file. ``check``: the fields of ``gguf_check.Check``."""
+    """A written and checked GGUF file. ``check``: the fields of ``gguf_check.GgufCheck``."""
 
     name: str
     kind: str
@@ -70,7 +70,7 @@ def export(
 
     ``kind``: a GGUF type, None for no file.
 
-    Raises UsageError or DataError for what cannot be exported or written over, ToolFailed where the GGUF file does not
+    Raises UsageError or DataError for what cannot be exported or overwritten, ToolFailed where the GGUF file does not
     hold what the checkpoint does. After any of them ``out`` is what it was before, except that an upload that fails
     leaves it complete.
     """
@@ -148,7 +148,7 @@ def _check_apart(out: Path, path: Path, folder: Path) -> None:
         or here in there.parents
         or (given in there.parents and path.is_dir())
     ):
-        raise UsageError(f"--out {out}: holds the source or lies in it; give a folder apart from {folder}")
+        raise UsageError(f"--out {out}: holds the source or lies in it; give a folder outside {folder}")
 
 
 def _check_free(out: Path, force: bool) -> None:

@@ -107,7 +107,8 @@ def _cached_licence(name: str) -> str | None:
 def write_card(
     path: Path, source: Source, *, name: str, licence: str | None, hashes: Mapping[str, str], gguf: "GgufFile | None"
 ) -> None:
-    """Write README.md into the finished folder, whose model runs the card's example. ``hashes``: SHA-256 of every exported file. Raises DataError for a run that cannot be read."""
+    """Write README.md into the finished folder, whose model runs the card's example. ``hashes``: SHA-256 of every
+    exported file. Raises DataError for a run that cannot be read."""
     base = base_of(source)
     parts = [
         _front_matter(source, base, licence),
@@ -184,8 +185,8 @@ def _training(source: Source, base: Base | None) -> str:
     recipe = run.recipe
     lines = [
         f"base model: {_cell(base.name) if base else 'unknown'}",
-        f"method: `{_cell(recipe.method)}`, {_count(source.iteration, 'iteration')} of {_count(recipe.train.epochs, 'epoch')}, "
-        f"{recipe.sample.num_candidates} candidates a problem",
+        f"method: `{_cell(recipe.method)}`, {_count(source.iteration, 'iteration')} of "
+        f"{_count(recipe.train.epochs, 'epoch')}, {recipe.sample.num_candidates} candidates a problem",
         f"problems: {_problems(run)}",
         f"seed: {recipe.seed} (every stage's is derived from it)",
         f"made with {_versions(_run_versions(run))}",
@@ -246,9 +247,9 @@ def _figures(source: Source) -> str:
     )
     rows = [_figure(earlier.get((e.benchmark, e.temperature)), e) for e in after.evals]
     note = (
-        "Before: the untouched base model. In brackets 95% intervals over the problems, in percent (Clopper and Pearson's where all "
-        "problems or none pass or each has one sample, else by bootstrap); they do "
-        "not cover the choice of the training seed. Completions that could not be judged enter no rate."
+        "Before: the untouched base model. In brackets 95% intervals over the problems, in percent (Clopper and "
+        "Pearson's where all problems or none pass or each has one sample, else by bootstrap); they do not cover the "
+        "choice of the training seed. Completions that could not be judged enter no rate."
     )
     return "\n".join([*head, *rows]) + f"\n\n{note}"
 

@@ -42,7 +42,8 @@ def write_checkpoint(source: Source, staged: Path) -> None:
 
 
 def _put_form(source: Source, staged: Path) -> None:
-    """The form of the prompts as the source has it, or its run's recipe; also in the chat template, for who knows only that."""
+    """The form of the prompts as the source has it, or its run's recipe; also in the chat template, for who knows only
+    that."""
     tokenizer: Any = models.load_tokenizer(staged)
     form = read_form(source.folder) or (source.run.recipe.prompt if source.run else None)
     if form is None:
@@ -84,7 +85,7 @@ def _merge(folder: Path, staged: Path) -> None:
         base = models.resolve_model(ModelConfig(path=name, revision=revision))
     except UsageError as error:
         raise UsageError(
-            f"{folder}: its base model {name!r} is not there; mend base_model_name_or_path in adapter_config.json"
+            f"{folder}: its base model {name!r} is not there; fix base_model_name_or_path in adapter_config.json"
         ) from error
     model: Any = _load(base, revision)
     dtype = getattr(model.config, "dtype", None) or torch.float32

@@ -1,7 +1,7 @@
 """The generating example of a model card: a short program that asks the model as it was trained, and what it printed.
 
-The program of the card is the one that was run, on the exported folder, with nothing but transformers. It asks for a design of
-ours, for a pair of the user's may not be for others to read.
+The program of the card is the one that was run, on the exported folder, with nothing but transformers. It asks for a
+design of ours, for a pair of the user's may not be for others to read.
 """
 
 import contextlib
@@ -19,7 +19,8 @@ from itertl.runs import wording as text
 MAX_NEW_TOKENS = 160  # as many as the example needs; more only show how a model that does not stop goes on
 _LONGEST = 4000  # characters of output in a card
 PROBLEM = Problem.create(
-    instruction="Write a 4-bit counter. On a rising edge of clk it becomes 0 where rst is 1, and counts up by 1 where en is 1.",
+    instruction="Write a 4-bit counter. On a rising edge of clk it becomes 0 where rst is 1, and counts up by 1 where "
+    "en is 1.",
     header="module counter(input clk, input rst, input en, output reg [3:0] q);",
     source="example",
 )
@@ -27,16 +28,18 @@ COMMAND = f"itertl generate '{PROBLEM.instruction}' --header '{PROBLEM.header}' 
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """``program`` with the folder's public name; ``printed``: what it printed, None where it could not be run for ``reason``."""
+class UsageExample:
+    """``program`` with the folder's public name; ``printed``: what it printed, None where it could not be run for
+    ``reason``."""
 
     program: str
     printed: str | None
     reason: str = ""
 
 
-def run_example(folder: Path, name: str, form: PromptConfig) -> Example:
-    """Write the program for the checkpoint in ``folder``, run it there, and show it under ``name``. Never raises for the model's sake."""
+def run_example(folder: Path, name: str, form: PromptConfig) -> UsageExample:
+    """Write the program for the checkpoint in ``folder``, run it there, and show it under ``name``. Never raises for
+    the model's sake."""
     tokenizer = models.load_tokenizer(folder)
     lines = _prompt_lines(form, tokenizer)
     program = _program(name, lines)
@@ -45,8 +48,8 @@ def run_example(folder: Path, name: str, form: PromptConfig) -> Example:
         with models.quiet(), contextlib.redirect_stdout(printed):
             exec(compile(_program(str(folder), lines), "<example of the card>", "exec"), {"__name__": "__example__"})
     except Exception as error:  # a model that its own library cannot run is still exported, and the card says so
-        return Example(program, None, text.one_line(str(error) or type(error).__name__)[:200])
-    return Example(program, text.printable(printed.getvalue())[:_LONGEST])
+        return UsageExample(program, None, text.one_line(str(error) or type(error).__name__)[:200])
+    return UsageExample(program, text.printable(printed.getvalue())[:_LONGEST])
 
 
 def _program(folder: str, prompt_lines: list[str]) -> str:
@@ -66,7 +69,8 @@ def _program(folder: str, prompt_lines: list[str]) -> str:
 
 
 def _prompt_lines(form: PromptConfig, tokenizer: Any) -> list[str]:
-    """Lines that set ``start`` and ``inputs`` as training had them: by the chat template where it gives the same, else the text itself."""
+    """Lines that set ``start`` and ``inputs`` as training had them: by the chat template where it gives the same, else
+    the text itself."""
     wanted = encode_prompt(PROBLEM, form, tokenizer)
     parts = compose(PROBLEM, form)
     begun = wanted.opening + wanted.prefill
@@ -84,7 +88,8 @@ def _prompt_lines(form: PromptConfig, tokenizer: Any) -> list[str]:
     is_bare = tuple(tokenizer(wanted.text, add_special_tokens=False)["input_ids"]) == wanted.token_ids
     return [
         *lines,
-        f'inputs = tokenizer(prompt, return_tensors="pt", add_special_tokens={not is_bare}, return_token_type_ids=False)',
+        f'inputs = tokenizer(prompt, return_tensors="pt", add_special_tokens={not is_bare}, '
+        f"return_token_type_ids=False)",
     ]
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from itertl.errors import ItertlError, ToolFailed
 from itertl.export.checkpoint import weight_map
 from itertl.export.gguf_file import Stored, read_tensor, rope_factors, rope_type
-from itertl.export.gguf_vocabulary import READ_BACK, Vocabulary, read_vocabulary
+from itertl.export.gguf_vocabulary import READ_BACK, GgufVocabulary, read_vocabulary
 from itertl.export.source import read_json
 from itertl.model import gguf_conversion, models
 from itertl.runs.storage import write_json
@@ -48,7 +48,7 @@ _HEAD = 64  # tokens of each prompt
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class GgufCheck:
     """What was compared, and the largest difference of each kind; all of it was within its bounds."""
 
     tensors: int
@@ -65,7 +65,7 @@ class Check:
         return asdict(self)
 
 
-def check_gguf(file: Path, folder: Path, planned: list[Stored]) -> Check:
+def check_gguf(file: Path, folder: Path, planned: list[Stored]) -> GgufCheck:
     """Compare ``file`` with the checkpoint in ``folder``; ``planned`` says which tensors it holds and in which types.
 
     Raises ToolFailed where it cannot be loaded or differs by more than rounding.
@@ -102,7 +102,7 @@ def check_gguf(file: Path, folder: Path, planned: list[Stored]) -> Check:
     if importlib.util.find_spec("llama_cpp") is not None:
         _check_llama_cpp(file, folder, prompts)
         readers.append("llama.cpp")
-    return Check(
+    return GgufCheck(
         tensors=len(planned),
         largest_error=largest,
         texts=texts,
@@ -135,7 +135,7 @@ def _read_weights(file: Path, back: Path) -> None:
         model.save_pretrained(back)
 
 
-def _check_keys(file: Path, vocabulary: Vocabulary, config: Any, notes: list[str]) -> None:
+def _check_keys(file: Path, vocabulary: GgufVocabulary, config: Any, notes: list[str]) -> None:
     """The vocabulary, entry by entry, and the rotary scaling, which transformers' reader passes over."""
     reader = gguf.GGUFReader(file)
     stated = {name: field.contents() for name, field in reader.fields.items()}
@@ -211,7 +211,7 @@ def _compare_tensors(file: Path, folder: Path, back: Path, planned: list[Stored]
     return largest
 
 
-def _compare_texts(file: Path, folder: Path, back: Path, vocabulary: Vocabulary, notes: list[str]) -> int:
+def _compare_texts(file: Path, folder: Path, back: Path, vocabulary: GgufVocabulary, notes: list[str]) -> int:
     """How many texts gave the same tokens by the tokenizer that the file holds as by the checkpoint's."""
     if not vocabulary.is_plain:
         notes.append("text compared by tokens and merges alone: transformers respells this file's special tokens")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from itertl.errors import DataError, UsageError
 from itertl.export.checkpoint import weight_map
-from itertl.export.gguf_vocabulary import Vocabulary, read_vocabulary
+from itertl.export.gguf_vocabulary import GgufVocabulary, read_vocabulary
 
 FILE_TYPES = {
     "f32": LlamaFileType.ALL_F32, "f16": LlamaFileType.MOSTLY_F16,
@@ -227,7 +227,7 @@ def rope_factors(config: Any) -> NDArray[np.float32] | None:
     return (plain / slowed.double().numpy()).astype(np.float32)
 
 
-def _add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
+def _add_vocabulary(writer: GGUFWriter, vocabulary: GgufVocabulary) -> None:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(vocabulary.pre_tokenizer)
     writer.add_token_list(vocabulary.tokens)

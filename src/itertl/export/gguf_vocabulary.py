@@ -29,7 +29,7 @@ _KNOWN = "those of GPT-2, Qwen2, Llama 3, SmolLM and StarCoder, DeepSeek-Coder"
 
 
 @dataclass(frozen=True, slots=True)
-class Vocabulary:
+class GgufVocabulary:
     """What the file says about text. Example of a merge: "Ġ t"; of ``special``: {"bos": 1, "eos": 2}."""
 
     tokens: list[str]  # one for each row of the embedding
@@ -51,7 +51,7 @@ class Vocabulary:
         return all(kind == TokenType.NORMAL or set(token) <= alphabet for token, kind in pairs)
 
 
-def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
+def read_vocabulary(folder: Path, rows: int) -> GgufVocabulary:
     """Read the tokenizer in ``folder`` for an embedding of ``rows`` rows.
 
     Raises UsageError for one that is not byte-level BPE, has a rule without a name, or more tokens than rows.
@@ -65,7 +65,7 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
     tree: dict[str, Any] = json.loads(backend.to_str())
     tokens, types = _tokens(tokenizer, rows)
     template = tokenizer.chat_template
-    return Vocabulary(
+    return GgufVocabulary(
         tokens=tokens,
         types=types,
         merges=[m if isinstance(m, str) else " ".join(m) for m in tree["model"].get("merges", [])],

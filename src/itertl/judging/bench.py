@@ -1,4 +1,5 @@
-"""A testbench as a template: names that a design cannot guess, inputs that it cannot drive, a verdict that it cannot print.
+"""A testbench as a template: names that a design cannot guess, inputs that it cannot drive, a verdict that it cannot
+print.
 
 ``prepare`` reads a problem's testbench once (slang), and ``Template.render`` draws names and nonce anew for each run:
 
@@ -21,7 +22,7 @@ from typing import Any
 
 from itertl.errors import DataError
 from itertl.tools import slang
-from itertl.tools.slang import Unit
+from itertl.tools.slang import ParsedText
 
 MISMATCHES = "Mismatches:"
 _PLACE = re.compile("\x01(\\d+)\x02")
@@ -168,11 +169,12 @@ def _connections(syntax: Any) -> dict[str | int, str]:
     return found
 
 
-def _announcement(unit: Unit, marker: str) -> list[Edit]:
+def _announcement(unit: ParsedText, marker: str) -> list[Edit]:
     """Put the nonce before the marker in every string that holds it. Raises DataError where none does.
 
-    A testbench that counts (``MISMATCHES``) also gets a process that ends the run at the first mismatch, with a verdict of
-    its own: the design is wrong, and what is left of the run, which takes seconds for some problems, tells nothing more.
+    A testbench that counts (``MISMATCHES``) also gets a process that ends the run at the first mismatch, with a verdict
+    of its own: the design is wrong, and what is left of the run, which takes seconds for some problems, tells nothing
+    more.
     """
     found: list[Edit] = []
     watched: dict[int, tuple[str, str]] = {}  # where a module ends -> its counters
@@ -204,7 +206,7 @@ def _counters(call: Any) -> tuple[str, str] | None:
     return (given[1], given[2]) if len(given) == 3 else None
 
 
-def _names(unit: Unit, top: str) -> set[str]:
+def _names(unit: ParsedText, top: str) -> set[str]:
     """Names of the scopes of the testbench that are safe to change: not a port's or member's name as well."""
     found = set(unit.modules)
     taken = {top}
@@ -222,7 +224,7 @@ def _names(unit: Unit, top: str) -> set[str]:
     return {name for name in found - taken if not name.startswith("\\")}
 
 
-def _uses(unit: Unit, names: set[str]) -> list[tuple[str, int, int]]:
+def _uses(unit: ParsedText, names: set[str]) -> list[tuple[str, int, int]]:
     found: list[tuple[str, int, int]] = []
 
     def look(node: Any) -> None:

@@ -9,7 +9,8 @@ preprocessor, a comment or a character that two tools read differently. What is 
   ``harmless`` gave them no other.
 - ``directive``: ``include``, and directives that change how later text is read; conditions on a tool's own macro,
   unless the text is the same with and without it, or its caller judges it both ways.
-- ``system-task``: any that is not in ``TASKS`` and that ``harmless`` leaves, but for what ends the run, which shows when it does; time functions anywhere but in the arguments of a printing task.
+- ``system-task``: any that is not in ``TASKS`` and that ``harmless`` leaves, but for what ends the run, which shows
+  when it does; time functions anywhere but in the arguments of a printing task.
 - ``construct``: force, release, final, bind, DPI, programs, configurations, checkers, alias, bidirectional switches.
 - ``attribute``: those by which Icarus reschedules a process.
 - ``hierarchy``: a dotted name that does not begin inside its own module, ``$root``, ``$unit``.
@@ -29,7 +30,7 @@ from itertl.judging.harmless import ENDING, PRINTING
 from itertl.records import Verdict
 from itertl.sandbox import bounds
 from itertl.tools import slang
-from itertl.tools.slang import Unit
+from itertl.tools.slang import ParsedText
 
 MAX_BYTES = 64 * 1024
 MAX_EXPANDED_BYTES = 256 * 1024
@@ -95,9 +96,9 @@ def examine(
     """Read ``code`` as a compilation unit of its own and give back what may be simulated of it as module ``top``.
 
     ``testbench_names``: modules and instances of the testbench, to tell a design that asks for them from one with a
-    plain mistake. ``with_variants``: a text that a tool's own macro changes is no gaming, and its caller judges it both ways.
-    Refusals are GAMED, or NO_CODE, SYNTAX_ERROR, ELABORATION_ERROR and TIMEOUT as ``slang.check`` has them.
-    Raises ToolMissing.
+    plain mistake. ``with_variants``: a text that a tool's own macro changes does not count as gaming, and its caller
+    judges it both ways. Refusals are GAMED, or NO_CODE, SYNTAX_ERROR, ELABORATION_ERROR and TIMEOUT as ``slang.check``
+    has them. Raises ToolMissing.
     """
     return _examined(code, top, testbench_names, with_variants)
 
@@ -146,7 +147,7 @@ def _gamed(rule: str, what: str) -> Refusal:
     return Refusal(Verdict.GAMED, f"{rule}: {what}"[:_DETAIL_CHARS])
 
 
-def _examine_printed(text: str, top: str, original: Unit, testbench_names: frozenset[str]) -> Found:
+def _examine_printed(text: str, top: str, original: ParsedText, testbench_names: frozenset[str]) -> Found:
     """Every check on the text that will be simulated. ``original`` serves only to place an error in the user's text."""
     invisible = _INVISIBLE.search(text)
     if invisible is not None:
@@ -174,7 +175,7 @@ def _examine_printed(text: str, top: str, original: Unit, testbench_names: froze
     return Design(text, top, text if "`" in text else "\n".join(words))
 
 
-def _placed(error: str, original: Unit, top: str) -> str:
+def _placed(error: str, original: ParsedText, top: str) -> str:
     """The same error with its line in the user's text, which differs where comments or conditions were dropped."""
     message = error.partition(": ")[2] or error
     in_original = slang.elaborate(original, top)[1]
@@ -182,8 +183,8 @@ def _placed(error: str, original: Unit, top: str) -> str:
 
 
 def _directive(root: Any) -> tuple[Refusal | None, dict[str, str]]:
-    """The first active directive that a design may not use, and the tools' macros that it asks for, with the directive that
-    does. What a false condition leaves out is not looked at."""
+    """The first active directive that a design may not use, and the tools' macros that it asks for, with the directive
+    that does. What a false condition leaves out is not looked at."""
     found: list[Refusal] = []
     macros: dict[str, str] = {}
 
@@ -207,7 +208,7 @@ def _directive(root: Any) -> tuple[Refusal | None, dict[str, str]]:
     return (found[0] if found else None), macros
 
 
-def _print_used(unit: Unit, top: str) -> str:
+def _print_used(unit: ParsedText, top: str) -> str:
     """The text of ``top`` and of all that it may use, macros expanded, without comments and conditional text.
 
     Modules that nothing names on the way from ``top`` are left out: a testbench that a model wrote below its answer is
@@ -260,7 +261,7 @@ def _constructs(member: Any, words: list[str]) -> Refusal | None:
             found.append(_gamed("hierarchy", str(node).strip()))
         elif (
             kind == "ScopedName" and node.separator.rawText == "." and "::" not in str(node)
-        ):  # a member of a package's constant is no path
+        ):  # a member of a package's constant is not a path
             dotted.append((_leftmost(node), "".join(str(node).split())))
         elif kind in ("Declarator", "InstanceName", "NamedBlockClause"):
             declared.add(node.name.valueText)

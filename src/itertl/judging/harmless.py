@@ -1,9 +1,10 @@
 """What a design may hold without effect on its outputs, taken out of its text before it is judged.
 
-Waveform dumps and time formats; assertions, assumptions and covers whose actions only print (or end the run, where no simulator here would look at them), with the properties and
-sequences that they name; ``$finish`` and its kin where no run gets to them, under a condition that is constant. Where one may be
-reached it stays, for a run that it ends is not whole, and ``blamed`` says so. A name that is
-escaped for its characters gets a plain one. What is left of such things is for the gate to refuse.
+Waveform dumps and time formats; assertions, assumptions and covers whose actions only print (or end the run, where no
+simulator here would look at them), with the properties and sequences that they name; ``$finish`` and its kin where no
+run gets to them, under a condition that is constant. Where one may be reached it stays, for a run that it ends is not
+whole, and ``blamed`` says so. A name that is escaped for its characters gets a plain one. What is left of such things
+is for the gate to refuse.
 """
 
 import re
@@ -13,24 +14,27 @@ from typing import Any
 from itertl.judging.outcomes import Judgement, cut
 from itertl.records import Verdict
 from itertl.tools import slang
-from itertl.tools.slang import Unit, walk
+from itertl.tools.slang import ParsedText, walk
 
 PRINTING = frozenset(
     f"${task}{base}" for task in ("display", "write", "strobe", "monitor") for base in ("", "b", "o", "h")
 ) | {"$info", "$warning", "$error"}
 _DUMPS = frozenset(
-    "$dumpfile $dumpvars $dumpon $dumpoff $dumpall $dumplimit $dumpflush $dumpports $timeformat $printtimescale $monitoron $monitoroff".split()
+    "$dumpfile $dumpvars $dumpon $dumpoff $dumpall $dumplimit $dumpflush $dumpports $timeformat $printtimescale "
+    "$monitoron $monitoroff".split()
 )
 ENDING = frozenset({"$finish", "$stop", "$fatal"})
 _ENDS = ENDING | {"$exit"}
 _ENDING = re.compile(r"\$(?:finish|stop|fatal)\b")
 _ASSERTIONS = frozenset({
-    "ImmediateAssertStatement", "ImmediateAssumeStatement", "ImmediateCoverStatement", "AssertPropertyStatement", "AssumePropertyStatement",
+    "ImmediateAssertStatement", "ImmediateAssumeStatement", "ImmediateCoverStatement", "AssertPropertyStatement",
+    "AssumePropertyStatement",
     "CoverPropertyStatement", "CoverSequenceStatement", "RestrictPropertyStatement",
 })  # fmt: skip
 _DECLARED = frozenset({"PropertyDeclaration", "SequenceDeclaration"})
 _WORTH = re.compile(
-    r"\\|\b(assert|assume|cover|restrict|property|sequence|final)\b|\$(dump|timeformat|printtimescale|monitoro|finish|stop|fatal|exit)"
+    r"\\|\b(assert|assume|cover|restrict|property|sequence|final)\b|\$(dump|timeformat|printtimescale|monitoro|finish"
+    r"|stop|fatal|exit)"
 )
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 _BRANCHES = frozenset(
@@ -40,7 +44,8 @@ Span = tuple[int, int, bytes]  # of the text in UTF-8, and what stands there ins
 
 
 def without(text: str, top: str) -> str:
-    """``text``, which the preprocessor has been through, without what has no effect on the outputs of its module ``top``."""
+    """``text``, which the preprocessor has been through, without what has no effect on the outputs of its module
+    ``top``."""
     if not _WORTH.search(text):
         return text
     unit = slang.parse(text)
@@ -103,7 +108,8 @@ def _spans(root: Any) -> tuple[list[Span], list[Span]]:
 
 
 def _cut(node: Any) -> Span:
-    """A node, and nothing in its place: no item of a module, but an empty block for a statement or the one item of a branch."""
+    """A node, and nothing in its place: no item of a module, but an empty block for a statement or the one item of a
+    branch."""
     member = node.parent if node.parent is not None and node.parent.kind.name.endswith("AssertionMember") else node
     is_item = member is not node or node.kind.name in ("ElabSystemTask", "FinalBlock") or node.kind.name in _DECLARED
     is_alone = member.parent is not None and member.parent.kind.name in _BRANCHES
@@ -120,7 +126,8 @@ def _called(node: Any) -> str:
 
 
 def _only_tells(assertion: Any) -> bool:
-    """Whether the actions of an assertion print and do nothing else; those of a property, which no simulator here looks at, may end the run."""
+    """Whether the actions of an assertion print and do nothing else; those of a property, which no simulator here looks
+    at, may end the run."""
     actions: list[Any] = []
 
     def look(node: Any) -> None:
@@ -132,7 +139,8 @@ def _only_tells(assertion: Any) -> bool:
 
 
 def _tells(actions: Sequence[Any], allowed: frozenset[str]) -> bool:
-    """Whether all that these statements do is to call such tasks; one that is no call by itself stands for all that it holds."""
+    """Whether all that these statements do is to call such tasks; one that is not a call itself stands for all that it
+    holds."""
     waiting = [action for action in actions if action is not None]
     while waiting:
         node = waiting.pop()
@@ -143,7 +151,7 @@ def _tells(actions: Sequence[Any], allowed: frozenset[str]) -> bool:
     return True
 
 
-def _is_reached(unit: Unit, top: str) -> bool:
+def _is_reached(unit: ParsedText, top: str) -> bool:
     """Whether a run may get to what ends it; branches of constant conditions that are not taken are left out."""
     compilation, error = slang.elaborate(unit, top)
     if error:

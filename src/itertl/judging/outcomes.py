@@ -1,4 +1,4 @@
-"""What ended a compilation or a simulation, told from what the programs left behind: shared by all rules."""
+"""What ended a compilation or a simulation, recognized by what the programs left behind: shared by all rules."""
 
 import re
 import signal

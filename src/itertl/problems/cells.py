@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from itertl.errors import DataError
-from itertl.problems.rows import Row
+from itertl.problems.rows import SourceRow
 from itertl.records import Problem
 
 MAX_NAMED = 200  # rows or files that are named one by one
@@ -17,12 +17,15 @@ MAX_NAMED = 200  # rows or files that are named one by one
 
 @dataclass(slots=True)
 class Counts:
-    """What an importer leaves out (``skipped``) or changes (``notes``): reason -> how often; ``dropped`` names the former."""
+    """What an importer leaves out (``skipped``) or changes (``notes``): reason -> how often; ``dropped`` names the
+    former."""
 
     skipped: Counter[str] = field(default_factory=Counter[str])
     notes: Counter[str] = field(default_factory=Counter[str])
     dropped: list[str] = field(default_factory=list[str])  # "where: reason", the first MAX_NAMED
-    blank: list[Row] = field(default_factory=list[Row])  # rows left out because they lack an instruction or a reference
+    blank: list[SourceRow] = field(
+        default_factory=list[SourceRow]
+    )  # rows left out because they lack an instruction or a reference
     order: list[str] = field(default_factory=list[str])  # where each problem came from, those that say the same too
     places: dict[str, str] = field(
         default_factory=dict[str, str]
@@ -48,24 +51,26 @@ def is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def text_of(row: Row, column: str, counts: Counts, *, plain: bool = False) -> str | None:
+def text_of(row: SourceRow, column: str, counts: Counts, *, plain: bool = False) -> str | None:
     """The text of a cell; None where it is null. ``plain``: numbers are taken too. Raises DataError."""
     value = row.values.get(column)
     if is_missing(value):
         return None
     if plain and isinstance(value, int | float | str) and not isinstance(value, bool):
-        return mended(str(value), counts)
+        return repaired(str(value), counts)
     if isinstance(value, bytes):
         value = _decoded(value, f"{row.where}: column {column!r}")
     if not isinstance(value, str):
         raise DataError(
-            f"{row.where}: column {column!r} holds a {type(value).__name__}, not text; mend the row or choose another column"
+            f"{row.where}: column {column!r} holds a {type(value).__name__}, not text; fix the row or choose another "
+            f"column"
         )
-    return mended(value, counts)
+    return repaired(value, counts)
 
 
 def _decoded(value: bytes, where: str) -> str:
-    """Bytes that are UTF-8 as text. Raises DataError, also for a pickle, which is never opened: that would run its code."""
+    """Bytes that are UTF-8 as text. Raises DataError, also for a pickle, which is never opened: that would run its
+    code."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -77,7 +82,7 @@ def _decoded(value: bytes, where: str) -> str:
         raise DataError(f"{where} holds {what}; save the column as text") from error
 
 
-def question_of(row: Row, column: str, extra: dict[str, Any], counts: Counts) -> str | None:
+def question_of(row: SourceRow, column: str, extra: dict[str, Any], counts: Counts) -> str | None:
     """What is asked. Of a chat it is the last message; the whole chat goes to ``extra["prompt_messages"]``."""
     value = row.values.get(column)
     if is_chat(value):
@@ -87,17 +92,18 @@ def question_of(row: Row, column: str, extra: dict[str, Any], counts: Counts) ->
     return text_of(row, column, counts)
 
 
-def reference_of(row: Row, column: str, extra: dict[str, Any], counts: Counts) -> str | None:
+def reference_of(row: SourceRow, column: str, extra: dict[str, Any], counts: Counts) -> str | None:
     """The right answer. Of a list of responses it is the last; the others go to ``extra["responses"]``."""
     value = row.values.get(column)
     if isinstance(value, list) and not is_chat(value):
         for number, response in enumerate(value, 1):
             if response is not None and not isinstance(response, str):
                 raise DataError(
-                    f"{row.where}: column {column!r}: response {number} is a {type(response).__name__}, not text; mend the row"
+                    f"{row.where}: column {column!r}: response {number} is a {type(response).__name__}, not text; fix "
+                    f"the row"
                 )
         if len(value) > 1:
-            extra["responses"] = [mended(response, counts) for response in value[:-1]]
+            extra["responses"] = [repaired(response, counts) for response in value[:-1]]
         return value[-1] if value else None
     return content_of(value[-1], row, column) if is_chat(value) else text_of(row, column, counts)
 
@@ -116,18 +122,18 @@ _ROLES = {
 }
 
 
-def conversation_of(row: Row, column: str, extra: dict[str, Any]) -> tuple[str | None, str | None]:
+def conversation_of(row: SourceRow, column: str, extra: dict[str, Any]) -> tuple[str | None, str | None]:
     """(last user message before the answer, last assistant message); the system message goes to ``extra``."""
     messages = row.values.get(column)
     if isinstance(messages, str) and messages.lstrip().startswith("["):
         try:
             messages = json.loads(messages)
         except ValueError as error:
-            raise DataError(f"{row.where}: column {column!r} is no JSON list of messages ({error})") from error
+            raise DataError(f"{row.where}: column {column!r} is not a JSON list of messages ({error})") from error
     if is_missing(messages) or messages == []:
         return None, None
     if not is_chat(messages):
-        raise DataError(f"{row.where}: column {column!r} is no list of messages; each needs a role and a content")
+        raise DataError(f"{row.where}: column {column!r} is not a list of messages; each needs a role and a content")
     turns = [
         (_ROLES.get(str(m.get("role", m.get("from", ""))).lower(), "other"), content_of(m, row, column))
         for m in messages
@@ -145,7 +151,7 @@ def conversation_of(row: Row, column: str, extra: dict[str, Any]) -> tuple[str |
     return (turns[questions[-1]][1] if questions else None), (turns[last][1] if answers else None)
 
 
-def content_of(message: Mapping[str, Any], row: Row, column: str) -> str | None:
+def content_of(message: Mapping[str, Any], row: SourceRow, column: str) -> str | None:
     """Text of one chat message: a string, or a list of text parts."""
     content = message.get("content", message.get("value"))
     if isinstance(content, list):
@@ -159,20 +165,20 @@ def content_of(message: Mapping[str, Any], row: Row, column: str) -> str | None:
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def mended(text: str | None, counts: Counts) -> str | None:
+def repaired(text: str | None, counts: Counts) -> str | None:
     """Text that UTF-8 can hold: surrogate pairs joined, lone surrogates made U+FFFD, and counted."""
     if text is None or not _SURROGATE.search(text):
         return text
-    counts.notes["text with surrogates mended"] += 1
+    counts.notes["text with surrogates replaced"] += 1
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def cleaned(value: Any, counts: Counts) -> Any:
     """A JSON-able copy of any value: no NaN, no surrogates, keys as text; what JSON has no form for becomes text."""
     if isinstance(value, str):
-        return mended(value, counts)
+        return repaired(value, counts)
     if isinstance(value, dict):
-        return {mended(str(k), counts): cleaned(v, counts) for k, v in value.items()}
+        return {repaired(str(k), counts): cleaned(v, counts) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [cleaned(v, counts) for v in value]
     if isinstance(value, float):

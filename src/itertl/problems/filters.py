@@ -6,7 +6,7 @@ from typing import Any
 
 from itertl.errors import DataError
 from itertl.problems.cells import Counts
-from itertl.problems.rows import Row, Table
+from itertl.problems.rows import SourceRow, Table
 
 ANY = "any"  # a condition's value that lets every row pass: takes a default condition away
 
@@ -27,11 +27,12 @@ def check_filter(table: Table, conditions: Mapping[str, object]) -> None:
     for column in conditions:
         if column not in table.columns:
             raise DataError(
-                f"{table.name}: the filter names no column of it, {column!r}; {nearest(column, table.columns)}"
+                f"{table.name}: the filter's column is not one of the table: {column!r}; "
+                f"{nearest(column, table.columns)}"
             )
 
 
-def passes(row: Row, conditions: Mapping[str, object], counts: Counts) -> bool:
+def passes(row: SourceRow, conditions: Mapping[str, object], counts: Counts) -> bool:
     """Whether a row meets every condition; the first one that it does not meet is counted."""
     for column, wanted in conditions.items():
         choices = wanted if isinstance(wanted, list | tuple | set) else [wanted]

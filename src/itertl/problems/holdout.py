@@ -1,9 +1,9 @@
 """A part of the pairs that training never sees, and that no pair of training is like.
 
-Pairs are grouped first: two are alike where the audit would call one contamination of the other (the same words, 8-grams of
-instructions, 6-grams of code as written or with identifiers renamed, a larger module of it), and groups are joined by
-chains of such pairs. What more than half of many instructions have in common says nothing of any. A share is drawn by
-whole groups; of pairs that a file or a column names, everything that is like them leaves training.
+Pairs are grouped first: two are alike where the audit would call one contamination of the other (the same words,
+8-grams of instructions, 6-grams of code as written or with identifiers renamed, a larger module of it), and groups are
+joined by chains of such pairs. What more than half of many instructions have in common says nothing of any. A share is
+drawn by whole groups; of pairs that a file or a column names, everything that is like them leaves training.
 """
 
 from collections import Counter, defaultdict
@@ -19,12 +19,12 @@ from itertl.problems.importers import FORMATS, nested
 from itertl.problems.normalize import CODE_GRAM, TEXT_GRAM, Vocabulary
 from itertl.problems.overlap import Grams, Link, components, containment, jaccard, near_links
 from itertl.problems.prints import CODE_OVERLAP, TEXT_OVERLAP, Prints
-from itertl.problems.rows import Row
+from itertl.problems.rows import SourceRow
 from itertl.records import Problem
 from itertl.work.seeds import derive_seed
 
 COLUMN = "column:"
-BOILERPLATE_FROM = 8  # pairs, from which on what more than half of the instructions share is no likeness
+BOILERPLATE_FROM = 8  # pairs, from which on what more than half of the instructions share does not count as likeness
 HELD = "held out (data.holdout)"
 ALIKE = "like a held-out pair"
 _YES = frozenset(
@@ -59,7 +59,7 @@ class Holdout:
     seed: int = 0
 
 
-def apart(
+def split_off(
     problems: Sequence[Problem], wanted: Holdout, source: str, columns: Mapping[str, str], counts: Counts,
     read: Callable[[str], Sequence[Problem]],
 ) -> tuple[list[Problem], list[Problem]]:  # fmt: skip
@@ -94,13 +94,15 @@ def apart(
         if not (pair.reference and pair.reference.strip()):
             where = counts.places.get(pair.id, pair.upstream_id or pair.id)
             raise DataError(
-                f"{where}: is held out (data.holdout) and has no reference to be judged by; give it one, or leave it in training"
+                f"{where}: is held out (data.holdout) and has no reference to be judged by; give it one, or leave it "
+                f"in training"
             )
     for number in alike:
         counts.skip(ALIKE, counts.places.get(problems[number].id, problems[number].id))
     if not train:
         raise DataError(
-            f"{source}: no pair is left to train on: all {len(problems)} are held out by data.holdout, or like one that is"
+            f"{source}: no pair is left to train on: all {len(problems)} are held out by data.holdout, or like one "
+            f"that is"
         )
     return [problems[number] for number in train], held_pairs
 
@@ -159,20 +161,24 @@ def _drawn(problems: Sequence[Problem], groups: Sequence[Sequence[int]], wanted:
     share, total = float(wanted.of), len(with_reference)
     if not total:
         raise DataError(
-            f"{source}: no pair has a reference, so that none can be held out and judged; check the column mapping (data.columns)"
+            f"{source}: no pair has a reference, so that none can be held out and judged; check the column mapping "
+            f"(data.columns)"
         )
     room = int(total * share + 0.5)
     if total == 1:
         raise DataError(
-            f"{source}: holds one pair, which cannot be held out and trained on; add pairs, or name a file of held-out ones by data.holdout"
+            f"{source}: holds one pair, which cannot be held out and trained on; add pairs, or name a file of held-out "
+            f"ones by data.holdout"
         )
     if room < 1:
         raise DataError(
-            f"{source}: data.holdout {share:g} of {total} pairs is none; give a larger share (at least {1 / total:.2g}), or name pairs by a file"
+            f"{source}: data.holdout {share:g} of {total} pairs holds out none; give a larger share (at least "
+            f"{1 / total:.2g}), or name pairs by a file"
         )
     if len(groups) == 1:
         raise DataError(
-            f"{source}: all {total} pairs are alike (one group of near-duplicates), so that none can be held out from the others; add other pairs, or name a file of held-out pairs by data.holdout"
+            f"{source}: all {total} pairs are alike (one group of near-duplicates), so that none can be held out from "
+            f"the others; add other pairs, or name a file of held-out pairs by data.holdout"
         )
     ranked = sorted(
         groups, key=lambda group: min(derive_seed(wanted.seed, "holdout", problems[number].id) for number in group)
@@ -186,13 +192,14 @@ def _drawn(problems: Sequence[Problem], groups: Sequence[Sequence[int]], wanted:
         chosen.update(smallest)
     if not chosen:
         raise DataError(
-            f"{source}: its {total} pairs are {len(groups)} groups of near-duplicates, none of which fits into a held-out part of {share:g}; give a larger share, or name pairs by a file"
+            f"{source}: its {total} pairs are {len(groups)} groups of near-duplicates, none of which fits into a "
+            f"held-out part of {share:g}; give a larger share, or name pairs by a file"
         )
     return chosen
 
 
 def _marked(
-    problems: Sequence[Problem], of: str, source: str, columns: Mapping[str, str], blank: Sequence[Row]
+    problems: Sequence[Problem], of: str, source: str, columns: Mapping[str, str], blank: Sequence[SourceRow]
 ) -> set[int]:
     """Positions of the pairs whose column says that they are held out; ``blank``: rows that became no pair."""
     name, equals, value = of.removeprefix(COLUMN).partition("=") if of.startswith(COLUMN) else (of, "", "")
@@ -200,7 +207,8 @@ def _marked(
     for row in blank:
         if _text(nested(row.values, name.split("."))) in yes:
             raise DataError(
-                f"{row.where}: is held out (data.holdout) and has no instruction or no reference to be judged by; give it one, or leave it in training"
+                f"{row.where}: is held out (data.holdout) and has no instruction or no reference to be judged by; give "
+                f"it one, or leave it in training"
             )
     cells = [_cell(problem, name, columns) for problem in problems]
     if all(cell is None for cell in cells):
@@ -213,12 +221,14 @@ def _marked(
     strange = next((text for text in texts if text not in yes and text not in _NO and not equals), None)
     if strange is not None:
         raise DataError(
-            f"{source}: data.holdout is {of!r}, and a pair has {strange[:60]!r} there, neither yes nor no; say which value marks held-out pairs by column:{name}=VALUE"
+            f"{source}: data.holdout is {of!r}, and a pair has {strange[:60]!r} there, neither yes nor no; say which "
+            f"value marks held-out pairs by column:{name}=VALUE"
         )
     found = {number for number, text in enumerate(texts) if text in yes}
     if not found:
         raise DataError(
-            f"{source}: data.holdout is {of!r}, and no pair has {repr(value) if equals else 'true, yes, 1 or test'} there, so that none is held out; mark some"
+            f"{source}: data.holdout is {of!r}, and no pair has {repr(value) if equals else 'true, yes, 1 or test'} "
+            f"there, so that none is held out; mark some"
         )
     return found
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from itertl.errors import DataError, ToolMissing
 from itertl.model import hub as model_hub
-from itertl.problems.rows import Row, Table
+from itertl.problems.rows import SourceRow, Table
 
 
 def is_saved_dataset(path: Path) -> bool:
@@ -30,7 +30,7 @@ def read_hub(source: str) -> Table:
         found = found[_split(name, list(found), split)]
     elif split not in (None, "train"):
         raise DataError(f"{source}: the saved data set has no splits; leave {split!r} out")
-    return Table.of(source, (Row(f"{source}: row {n}", dict(row)) for n, row in enumerate(found, 1)))
+    return Table.of(source, (SourceRow(f"{source}: row {n}", dict(row)) for n, row in enumerate(found, 1)))
 
 
 def _load(name: str) -> Any:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from itertl.errors import DataError
-from itertl.problems.cells import Counts, cleaned, conversation_of, mended, question_of, reference_of, text_of
+from itertl.problems.cells import Counts, cleaned, conversation_of, question_of, reference_of, repaired, text_of
 from itertl.problems.filters import ANY, check_filter, listed, nearest, passes
 from itertl.problems.hub import is_saved_dataset, read_hub
-from itertl.problems.rows import Row, Table, read_table
+from itertl.problems.rows import SourceRow, Table, read_table
 from itertl.records import Problem
 from itertl.runs.storage import parse_record
 from itertl.verilog.extract import extract, is_wrapped
@@ -144,25 +144,27 @@ def table_problems(table: Table, request: Request, counts: Counts) -> Iterator[P
 
 
 def _with_nested(table: Table, wanted: Iterable[str]) -> Table:
-    """``table`` with a column for each wanted name that leads into values by dots (``reward_model.ground_truth``); text that is
-    JSON is read on the way. Raises DataError where no row has it."""
+    """``table`` with a column for each wanted name that leads into values by dots (``reward_model.ground_truth``); text
+    that is JSON is read on the way. Raises DataError where no row has it."""
     paths = [name for name in wanted if "." in name and name not in table.columns]
     if not paths:
         return table
     rows = [
-        Row(row.where, {**row.values, **{path: nested(row.values, path.split(".")) for path in paths}})
+        SourceRow(row.where, {**row.values, **{path: nested(row.values, path.split(".")) for path in paths}})
         for row in table.rows
     ]
     for path in paths:
         if all(row.values[path] is None for row in rows):
             raise DataError(
-                f"{table.name}: no row has {path!r}; its columns are {listed(table.columns)}, and dots lead into their values"
+                f"{table.name}: no row has {path!r}; its columns are {listed(table.columns)}, and dots lead into their "
+                f"values"
             )
     return Table.of(table.name, rows)
 
 
 def nested(value: Any, keys: Sequence[str]) -> Any:
-    """What the keys lead to, None where there is nothing; keys may hold dots themselves, and indices lead into lists."""
+    """What the keys lead to, None where there is nothing; keys may hold dots themselves, and indices lead into
+    lists."""
     if isinstance(value, str) and keys and value.lstrip()[:1] in ("{", "["):
         value = json.loads(value) if is_json(value) else None
     if not keys:
@@ -205,7 +207,7 @@ def _resolve_columns(table: Table, known: Format, given: Mapping[str, str]) -> d
     """Our field -> column of this table: what the format finds, then what the user says."""
     for ours, theirs in given.items():
         if ours not in FIELDS:
-            raise DataError(f"columns: {ours!r} is no field of a problem; {nearest(ours, FIELDS)}")
+            raise DataError(f"columns: {ours!r} is not a field of a problem; {nearest(ours, FIELDS)}")
         if theirs not in table.columns:
             raise DataError(f"{table.name}: no column {theirs!r} (for {ours}); {nearest(theirs, table.columns)}")
     found = {ours: column for ours in known.columns if (column := _find(table.columns, known, ours)) is not None}
@@ -221,7 +223,7 @@ def _resolve_columns(table: Table, known: Format, given: Mapping[str, str]) -> d
     return mapping
 
 
-def _row_fields(row: Row, mapping: Mapping[str, str], counts: Counts) -> dict[str, Any] | None:
+def _row_fields(row: SourceRow, mapping: Mapping[str, str], counts: Counts) -> dict[str, Any] | None:
     """Keyword arguments of ``Problem.create``; None where the row is left out."""
     extra: dict[str, Any] = {}
     fields: dict[str, Any] = {"extra": extra}
@@ -235,7 +237,7 @@ def _row_fields(row: Row, mapping: Mapping[str, str], counts: Counts) -> dict[st
     else:
         asked = question_of(row, mapping["instruction"], extra, counts)
         answered = reference_of(row, mapping["reference"], extra, counts)
-    asked, answered = _lines(mended(asked, counts)), _lines(mended(answered, counts))
+    asked, answered = _lines(repaired(asked, counts)), _lines(repaired(answered, counts))
     for value, reason in ((asked, "no instruction"), (answered, "no reference")):
         if value is None or not value.strip():
             counts.skip(reason, row.where)
@@ -267,7 +269,8 @@ def _lines(text: str | None) -> str | None:
 
 
 def code_of(answer: str, header: str, where: str, counts: Counts) -> str:
-    """The Verilog of a reference that stands in fences, marks, thoughts or prose; the reference itself where it does not.
+    """The Verilog of a reference that stands in fences, marks, thoughts or prose; the reference itself where it does
+    not.
 
     What holds such marks and no module that can be taken out is kept and named in ``counts.dropped``.
     """
@@ -318,8 +321,8 @@ def _with_header(asked: str, header: str, answered: str, mapping: Mapping[str, s
     return {"instruction": asked, "header": header, "reference": answered}
 
 
-def _rest(row: Row, mapping: Mapping[str, str]) -> dict[str, Any]:
-    """The columns that no field took, where they hold anything; surrogates mended without being counted."""
+def _rest(row: SourceRow, mapping: Mapping[str, str]) -> dict[str, Any]:
+    """The columns that no field took, where they hold anything; surrogates replaced without being counted."""
     used = set(mapping.values())
     kept = {c: cleaned(v, Counts()) for c, v in row.values.items() if c not in used}
     return {str(cleaned(str(c), Counts())): v for c, v in kept.items() if v is not None and v != "" and v != []}

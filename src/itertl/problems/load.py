@@ -10,7 +10,7 @@ from itertl.errors import DataError, UsageError
 from itertl.plugins import resolve
 from itertl.problems.cells import Counts
 from itertl.problems.filters import ANY
-from itertl.problems.holdout import Holdout, apart
+from itertl.problems.holdout import Holdout, split_off
 from itertl.problems.hub import is_saved_dataset
 from itertl.problems.importers import FORMATS, Request, is_own, load_rows, own_problems, recognise, table_problems
 from itertl.problems.verilog_folder import SUFFIXES
@@ -80,9 +80,9 @@ def load_problems(
 
     ``format`` is a name of ``IMPORTERS``, the user's own ``package.module:function(request, counts)``, or "auto".
     ``limit`` draws a random subset fixed by ``seed``, from the problems of at most ``max_chars`` characters
-    (instruction, header where the reference lacks it, and reference). ``header`` "derive" cuts a missing header from the reference.
-    ``holdout`` keeps a part out, which ``limit`` does not touch.
-    Raises DataError (file, row, column, mend), also where nothing is left; UsageError for a wrong argument.
+    (instruction, header where the reference lacks it, and reference). ``header`` "derive" cuts a missing header from
+    the reference. ``holdout`` keeps a part out, which ``limit`` does not touch. Raises DataError (file, row, column,
+    fix), also where nothing is left; UsageError for a wrong argument.
     """
     if header not in ("keep", "derive"):
         raise UsageError(f"header is {header!r}; it is keep or derive")
@@ -98,11 +98,11 @@ def load_problems(
     if not problems:
         reasons = "; ".join(f"{reason}: {count}" for reason, count in counts.skipped.items())
         raise DataError(
-            f"{source}: no problem is left ({reasons or 'the source is empty'}); change the filter, or mend the source"
+            f"{source}: no problem is left ({reasons or 'the source is empty'}); change the filter, or fix the source"
         )
     held: list[Problem] = []
     if holdout is not None:
-        problems, held = apart(
+        problems, held = split_off(
             problems, holdout, source, columns, counts, lambda file: _file_of_pairs(file, request, header, counts)
         )
     if limit is not None and limit < len(problems):
@@ -143,7 +143,8 @@ def _file_of_pairs(file: str, request: Request, header: str, counts: Counts) -> 
 
 
 def load_every(source: str) -> tuple[list[tuple[str, Problem]], Counts]:
-    """(place, problem) of every row, those that say the same and those that a layout would leave out by default among them.
+    """(place, problem) of every row, those that say the same and those that a layout would leave out by default among
+    them.
 
     A place is file and line, or file; "" where the importer does not tell. Raises DataError, UsageError.
     """
@@ -157,10 +158,11 @@ def load_every(source: str) -> tuple[list[tuple[str, Problem]], Counts]:
 
 
 def check_source(source: str) -> None:
-    """Raise DataError where a source is no path that is there, nor hf:NAME nor synth."""
+    """Raise DataError where a source is not an existing path, nor hf:NAME nor synth."""
     if source != "synth" and not source.startswith("hf:") and not Path(source).exists():
         raise DataError(
-            f"{source}: no such file or folder; give a path, hf:NAME for a Hugging Face data set, or synth for the generator"
+            f"{source}: no such file or folder; give a path, hf:NAME for a Hugging Face data set, or synth for the "
+            f"generator"
         )
 
 

@@ -60,8 +60,8 @@ def near_links(sets: Sequence[Grams], threshold: float, likeness: Likeness = jac
     """Links that join every pair with a likeness >= ``threshold`` into one group: a spanning forest, not all pairs.
 
     Two items lie in one group exactly when a chain of such pairs leads from one to the other. Empty sets are left out.
-    ``threshold`` lies in (0, 1]; ``likeness`` is ``jaccard`` or ``containment``. Of two sets alike the smaller has one of
-    its rarest n-grams in the other, under Jaccard among the rarest of that one too.
+    ``threshold`` lies in (0, 1]; ``likeness`` is ``jaccard`` or ``containment``. Of two sets alike the smaller has one
+    of its rarest n-grams in the other, under Jaccard among the rarest of that one too.
     """
     frequency = Counter(gram for grams in sets for gram in grams)
     order = sorted((i for i, grams in enumerate(sets) if grams), key=lambda i: (len(sets[i]), i))

@@ -1,7 +1,7 @@
 """Tables in: JSON array, JSON Lines, CSV/TSV or Parquet becomes rows that know where they stand.
 
 The content decides, not the file's name: a byte order mark, gzip, CRLF and an object around the list ({"data": […]})
-are all read. What cannot be read raises DataError with file, line and the mend; values are not interpreted here.
+are all read. What cannot be read raises DataError with file, line and the fix; values are not interpreted here.
 """
 
 import csv
@@ -20,8 +20,8 @@ _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", 
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One row. Example: ``Row("pairs.jsonl:3", {"instruction": "…", "response": "…"})``."""
+class SourceRow:
+    """One row. Example: ``SourceRow("pairs.jsonl:3", {"instruction": "…", "response": "…"})``."""
 
     where: str  # file and line, or file and row number, for messages
     values: dict[str, Any]
@@ -32,11 +32,11 @@ class Table:
     """Rows of one source, and all column names in order of first appearance."""
 
     name: str
-    rows: tuple[Row, ...]
+    rows: tuple[SourceRow, ...]
     columns: tuple[str, ...]
 
     @staticmethod
-    def of(name: str, rows: Iterable[Row]) -> "Table":
+    def of(name: str, rows: Iterable[SourceRow]) -> "Table":
         kept = tuple(rows)
         if not kept:
             raise DataError(f"{name}: holds no rows; give a file with at least one pair")
@@ -78,11 +78,11 @@ def read_table(path: Path) -> Table:
     )
 
 
-def _json(text: str, name: str) -> list[Row]:
+def _json(text: str, name: str) -> list[SourceRow]:
     """A JSON array, JSON Lines, or one object that holds the list."""
     if text.lstrip().startswith("["):
         return _items(_parse(text, name, 1), name)
-    rows: list[Row] = []
+    rows: list[SourceRow] = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -92,8 +92,8 @@ def _json(text: str, name: str) -> list[Row]:
             if rows:
                 raise
             value = _parse(text, name, 1)  # one object over many lines, or a broken first line
-            return _unwrap([Row(f"{name}: item 1", _object(value, f"{name}: item 1"))])
-        rows.append(Row(f"{name}:{number}", _object(value, f"{name}:{number}")))
+            return _unwrap([SourceRow(f"{name}: item 1", _object(value, f"{name}: item 1"))])
+        rows.append(SourceRow(f"{name}:{number}", _object(value, f"{name}:{number}")))
     return _unwrap(rows)
 
 
@@ -110,8 +110,8 @@ def _parse(text: str, name: str, line: int) -> Any:
         raise DataError(f"{name}:{line}: cannot be read as JSON ({error}); simplify this value") from error
 
 
-def _items(values: Any, name: str) -> list[Row]:
-    return [Row(f"{name}: item {n}", _object(value, f"{name}: item {n}")) for n, value in enumerate(values, 1)]
+def _items(values: Any, name: str) -> list[SourceRow]:
+    return [SourceRow(f"{name}: item {n}", _object(value, f"{name}: item {n}")) for n, value in enumerate(values, 1)]
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _object(value: Any, where: str) -> dict[str, Any]:
     return value
 
 
-def _unwrap(rows: list[Row]) -> list[Row]:
+def _unwrap(rows: list[SourceRow]) -> list[SourceRow]:
     """Rows of ``{"data": [{…}, …]}``; anything else as it is."""
     if len(rows) == 1:
         for key in _WRAPPERS:
@@ -130,7 +130,7 @@ def _unwrap(rows: list[Row]) -> list[Row]:
     return rows
 
 
-def _csv(text: str, name: str, delimiter: str | None) -> list[Row]:
+def _csv(text: str, name: str, delimiter: str | None) -> list[SourceRow]:
     """Delimited text with a header line; an empty cell is a missing value (None)."""
     text = text.replace("\r\n", "\n")
     if delimiter is None:
@@ -138,12 +138,12 @@ def _csv(text: str, name: str, delimiter: str | None) -> list[Row]:
         delimiter = max(",;\t|", key=heading.count)
     limit = csv.field_size_limit(len(text) + 1)  # the default of 128 KiB refuses long references
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows: list[Row] = []
+    rows: list[SourceRow] = []
     try:
         header = [cell.strip() for cell in next(line for line in reader if line)]
         if len(set(header)) < len(header):
             twice = next(column for column in header if header.count(column) > 1)
-            raise DataError(f"{name}:{reader.line_num}: column {twice!r} stands there twice; rename one of them")
+            raise DataError(f"{name}:{reader.line_num}: column {twice!r} occurs twice; rename one of them")
         for cells in reader:
             if not cells:
                 continue
@@ -153,7 +153,7 @@ def _csv(text: str, name: str, delimiter: str | None) -> list[Row]:
                     f"quote cells that hold {delimiter!r}, quotes or line ends"
                 )
             values = {column: cell if cell else None for column, cell in zip(header, cells, strict=True)}
-            rows.append(Row(f"{name}:{reader.line_num}", values))
+            rows.append(SourceRow(f"{name}:{reader.line_num}", values))
     except csv.Error as error:
         raise DataError(f"{name}:{reader.line_num}: not well-formed CSV ({error}); check the quotes") from error
     finally:
@@ -161,7 +161,7 @@ def _csv(text: str, name: str, delimiter: str | None) -> list[Row]:
     return rows
 
 
-def _parquet(data: bytes, name: str) -> list[Row]:
+def _parquet(data: bytes, name: str) -> list[SourceRow]:
     import pyarrow
     import pyarrow.parquet
 
@@ -170,4 +170,4 @@ def _parquet(data: bytes, name: str) -> list[Row]:
         values = pyarrow.parquet.read_table(pyarrow.BufferReader(data), use_threads=False, pre_buffer=False).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{name}: not a whole Parquet file ({error}); download or write it again") from error
-    return [Row(f"{name}: row {number}", value) for number, value in enumerate(values, 1)]
+    return [SourceRow(f"{name}: row {number}", value) for number, value in enumerate(values, 1)]

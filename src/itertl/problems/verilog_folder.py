@@ -1,7 +1,8 @@
 """A folder of Verilog files in: a file's comments ask for what it holds, its modules are the reference.
 
-Directives and declarations around the modules go with them, as do the modules and macros of other files that they use; a testbench is no
-training pair. Lines of tools' templates, people's names and licence notices are no instruction. Nothing is parsed here: ``itertl data audit`` says what elaborates.
+Directives and declarations around the modules go with them, as do the modules and macros of other files that they use;
+a testbench is not a training pair. Lines of tools' templates, people's names and licence notices are not an
+instruction. Nothing is parsed here: ``itertl data audit`` says what elaborates.
 """
 
 import itertools
@@ -22,7 +23,8 @@ from itertl.verilog.text import ModuleSpan, comment_before, modules, strip_comme
 
 SUFFIXES = (".v", ".sv")
 _NOTICE = re.compile(
-    r"copyright|\(c\)\s*(19|20)\d\d|spdx-|licen[sc]ed? (under|file)|all rights reserved|redistribut|warrant(y|ies)|without limitation|free software|permission is hereby|\blicen[sc]e\b",
+    r"copyright|\(c\)\s*(19|20)\d\d|spdx-|licen[sc]ed? (under|file)|all rights reserved|redistribut|warrant(y|ies)"
+    r"|without limitation|free software|permission is hereby|\blicen[sc]e\b",
     re.I,
 )
 _SPDX = re.compile(r"SPDX-License-Identifier:\s*([^\s*][^\n*]*)")
@@ -31,9 +33,11 @@ _PERSON = (
     r"company|engineers?|authors?|designers?|written by|created by|maintainers?|organi[sz]ation|university|contacts?"
 )
 _TEMPLATE = re.compile(
-    rf"^\W*({_PERSON}|create date|created|creation date|design name|module name|project name|target devices?|tool versions?|"
+    rf"^\W*({_PERSON}|create date|created|creation date|design name|module name|project name|target devices?|tool "
+    rf"versions?|"
     r"dependencies|revision( history)?|revision \d.*|file( ?name)?|e-?mail|last modified|modified|\$id|@\w+)\s*[:=].*$"
-    r"|^\W*(date|project|device|tools?|simulator|version|id)\s*[:=]\s*(\W*\d.*|(\S+\s+){0,4}\S*)$"  # with more words it says something
+    # with more words it says something
+    r"|^\W*(date|project|device|tools?|simulator|version|id)\s*[:=]\s*(\W*\d.*|(\S+\s+){0,4}\S*)$"
     r"|^\W*revision\s+\d.*$|^\W*(by|\(c\)|©)\s.*$|^.*spdx-[\w-]+:.*$|^\W*copyright\b.*$",
     re.I,
 )
@@ -62,7 +66,8 @@ def verilog_files(path: Path) -> list[Path]:
 
 
 def import_folder(request: Request, counts: Counts) -> Iterator[Problem]:
-    """One problem of each file that has whole modules and a comment on them; the others are named in ``counts.dropped``."""
+    """One problem of each file that has whole modules and a comment on them; the others are named in
+    ``counts.dropped``."""
     root = Path(request.source)
     if request.columns or request.filter:
         raise DataError(f"{root}: columns and filter are for tables; a folder of Verilog files has neither")
@@ -201,7 +206,8 @@ def _problem(text: str, name: str, source: str, counts: Counts, folder: _Folder)
 
 
 def _asked(text: str, design: ModuleSpan | None, words: int) -> str:
-    """What the comment on a module says of it, "" where it is of fewer words; the file's own comment stands before its first module."""
+    """What the comment on a module says of it, "" where it is of fewer words; the file's own comment stands before its
+    first module."""
     if design is None:
         return ""
     above = [span.end for span in modules(text) if span.end <= design.start]
@@ -213,7 +219,8 @@ def _asked(text: str, design: ModuleSpan | None, words: int) -> str:
 
 
 def _reference(text: str, spans: Sequence[ModuleSpan], designs: Sequence[ModuleSpan]) -> str:
-    """The file with its directives and declarations, without the comments around its modules, and without testbenches."""
+    """The file with its directives and declarations, without the comments around its modules, and without
+    testbenches."""
     parts, at = [], 0
     for span in spans:
         parts.append(strip_comments(text[at : span.start]).strip())
@@ -224,7 +231,8 @@ def _reference(text: str, spans: Sequence[ModuleSpan], designs: Sequence[ModuleS
 
 
 def _with_needed(reference: str, file: str, folder: _Folder, counts: Counts) -> str:
-    """``reference``, the modules of other files that it instantiates, and that these do, behind what all of them share."""
+    """``reference``, the modules of other files that it instantiates, and that these do, behind what all of them
+    share."""
     known = {span.name for span in modules(reference)}
     needed: list[str] = []
     waiting = [reference]
@@ -252,8 +260,8 @@ def _comment_after_ports(module: str) -> str:
 
 
 def without_notices(comment: str) -> str:
-    """``comment`` without the lines of tools' templates (company, engineer, dates …) and the paragraphs that speak of copyright or
-    licence; a line "Description: …" keeps what it says."""
+    """``comment`` without the lines of tools' templates (company, engineer, dates …) and the paragraphs that speak of
+    copyright or licence; a line "Description: …" keeps what it says."""
     lines: list[str] = []
     people: re.Match[str] | None = None  # the key above, whose names may go on below it
     for line in comment.split("\n"):
@@ -264,12 +272,13 @@ def without_notices(comment: str) -> str:
         if not _TEMPLATE.match(line) and not _ADDRESS.match(line):
             lines.append(_DESCRIPTION.sub("", line))
     paragraphs = re.split(r"\n\s*\n", "\n".join(lines))
-    kept = [told for p in paragraphs if re.search(r"\w", told := _before_notice(p))]
+    kept = [said for p in paragraphs if re.search(r"\w", said := _before_notice(p))]
     return "\n\n".join(kept).strip()
 
 
 def _before_notice(paragraph: str) -> str:
-    """The sentences of a paragraph before the first that speaks of copyright or licence; lines that go on lose their alignment."""
+    """The sentences of a paragraph before the first that speaks of copyright or licence; lines that go on lose their
+    alignment."""
     sentences = re.split(r"(?<=[.!?;])(?=\s)", paragraph)
-    told = "".join(itertools.takewhile(lambda sentence: not _NOTICE.search(sentence), sentences))
-    return "" if told != paragraph and _PART_OF.search(told) else re.sub(r"\n[ \t]{6,}", "\n", told)
+    said = "".join(itertools.takewhile(lambda sentence: not _NOTICE.search(sentence), sentences))
+    return "" if said != paragraph and _PART_OF.search(said) else re.sub(r"\n[ \t]{6,}", "\n", said)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from markupsafe import Markup, escape
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -51,7 +53,7 @@ def light(name: str) -> str:
 
 
 def series_colour(position: int) -> str:
-    """Colour of the n-th line; they repeat after ``NUM_SERIES``, and line styles tell the repeats apart."""
+    """Colour of the n-th line; they repeat after ``NUM_SERIES``, and line styles distinguish the repeats."""
     return light(f"s{position % NUM_SERIES}")
 
 
@@ -144,16 +146,18 @@ def legend(target: Any, handles: Sequence[Any], names: Sequence[str], **options:
     target.legend(list(handles), [f" {n}" if n.startswith("_") else n for n in names], **options)
 
 
-def inline(svg: str, prefix: str, label: str) -> str:
+def inline(svg: str, prefix: str, label: str) -> Markup:
     """The figure as an element of an HTML page: CSS variables for colours, ids made unique by ``prefix``.
 
-    ``label`` is its accessible name, already escaped for an attribute.
+    ``label`` is its accessible name. A figure of one panel across is of class ``narrow``: it may shrink to a phone's
+    width.
     """
     body = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     body = re.sub(r"<[^>]*>", lambda tag: _inline_tag(tag[0], prefix), body)
     body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
     body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
-    return body.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    kind = ' class="narrow"' if width_points(svg) < 560 else ""
+    return Markup(body.replace("<svg", f'<svg{kind} role="img" aria-label="{escape(label)}"', 1))
 
 
 def _inline_tag(tag: str, prefix: str) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class _Line:
+class _RateLine:
     """One line of figure 2: pass@1 in percent against the number of iterations, with its interval."""
 
     def __init__(self, name: str, judged: Sequence[series.Point], position: int) -> None:
@@ -51,11 +51,11 @@ def pass_rate_figure(runs: Sequence[Run]) -> str | None:
     followed = series.all_series(m for run in runs for m in run.metrics)
     names = series.labels(followed)
     if len(runs) == 1:
-        lines = [_Line(names[s], series.points(runs[0].metrics, s), i) for i, s in enumerate(followed)]
+        lines = [_RateLine(names[s], series.points(runs[0].metrics, s), i) for i, s in enumerate(followed)]
         groups = {"": lines}
     else:
         groups = {
-            names[s]: [_Line(run.name, series.points(run.metrics, s), i) for i, run in enumerate(runs)]
+            names[s]: [_RateLine(run.name, series.points(run.metrics, s), i) for i, run in enumerate(runs)]
             for s in followed
         }
     drawn = {title: kept for title, lines in groups.items() if (kept := [line for line in lines if not line.is_empty])}
@@ -72,10 +72,10 @@ def pass_rate_figure(runs: Sequence[Run]) -> str | None:
     return canvas.draw(7.2 if columns == 1 else 9.6, height, plot)
 
 
-def _draw_pass_rates(axes: "Axes", title: str, lines: Sequence[_Line]) -> None:
+def _draw_pass_rates(axes: "Axes", title: str, lines: Sequence[_RateLine]) -> None:
     handles = []
     for order, line in enumerate(lines):
-        shift = 0.05 * (order - (len(lines) - 1) / 2)  # error bars of several lines stay apart
+        shift = 0.05 * (order - (len(lines) - 1) / 2)  # so that error bars of several lines do not overlap
         colour = canvas.series_colour(line.position)
         handle = axes.errorbar(
             [x + shift for x in line.x], line.y, yerr=(line.below, line.above), color=colour,

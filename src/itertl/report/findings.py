@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from itertl.records import EvalRow, IterationMetrics
 from itertl.report import series
-from itertl.report.paired import Difference, paired_difference, pass_rates
+from itertl.report.paired import PairedDifference, paired_difference, pass_rates
 from itertl.report.series import Point, Series
 from itertl.runs import storage
 from itertl.runs import wording as text
@@ -38,12 +38,12 @@ def ends(run: Run, key: Series) -> tuple[Point | None, Point | None]:
     return before, after
 
 
-def differences(run: Run) -> dict[Series, Difference]:
+def differences(run: Run) -> dict[Series, PairedDifference]:
     """The paired difference, untouched to last, of each series whose verdicts lie in the run folder.
 
     Raises DataError where a file of verdicts cannot be read.
     """
-    found: dict[Series, Difference] = {}
+    found: dict[Series, PairedDifference] = {}
     for key in series.all_series(run.metrics):
         before, after = ends(run, key)
         if before is None or after is None:
@@ -57,7 +57,7 @@ def differences(run: Run) -> dict[Series, Difference]:
     return found
 
 
-def sentences(run: Run, paired: Mapping[Series, Difference]) -> list[str]:
+def sentences(run: Run, paired: Mapping[Series, PairedDifference]) -> list[str]:
     """The summary of one run, a sentence each."""
     said = [_opening(run)]
     names = series.labels(series.all_series(run.metrics))
@@ -67,7 +67,8 @@ def sentences(run: Run, paired: Mapping[Series, Difference]) -> list[str]:
     unjudged = sum(e.unjudged for m in run.metrics for e in m.evals)
     if unjudged:
         said.append(
-            f"Over all evaluations {text.count(unjudged)} completions could not be judged, through no fault of the model; they are left out of every rate."
+            f"Over all evaluations {text.count(unjudged)} completions could not be judged, through no fault of the "
+            f"model; they are left out of every rate."
         )
     gamed = [(m.iterations, number) for m in run.metrics if (number := sum(text.gamed(e) for e in m.evals))]
     if gamed:
@@ -75,7 +76,8 @@ def sentences(run: Run, paired: Mapping[Series, Difference]) -> list[str]:
             f"{text.count(number)} {'untouched' if n == 0 else f'after iteration {n}'}" for n, number in gamed
         )
         said.append(
-            f"Designs that use what a design has no business with were refused unrun and count as wrong: {where}; a table below gives the rules."
+            f"Designs that use what a design has no business with were refused unrun and count as wrong: {where}; a "
+            f"table below gives the rules."
         )
     unscored = sum(m.telemetry.unscored for m in run.metrics if m.telemetry is not None)
     if unscored:
@@ -95,7 +97,10 @@ def _opening(run: Run) -> str:
             f"This run trained {recipe.model.path} for {count} of the method “{recipe.method}”{pairs}.{_selected(run)}"
         )
     state = f"{run.iterations_done} of {planned}" if run.metrics else f"none of {planned} yet"
-    return f"This run is unfinished: {state} of the method “{recipe.method}” from {recipe.model.path}{pairs}. The same command goes on with it."
+    return (
+        f"This run is unfinished: {state} of the method “{recipe.method}” from {recipe.model.path}{pairs}. The same "
+        f"command goes on with it."
+    )
 
 
 def _selected(run: Run) -> str:
@@ -111,7 +116,7 @@ def _selected(run: Run) -> str:
     )
 
 
-def _pass_rate_sentences(run: Run, key: Series, name: str, difference: Difference | None) -> list[str]:
+def _pass_rate_sentences(run: Run, key: Series, name: str, difference: PairedDifference | None) -> list[str]:
     before, after = ends(run, key)
     first = series.pass_1(before.summary) if before else None
     last = series.pass_1(after.summary) if after else None
@@ -121,17 +126,27 @@ def _pass_rate_sentences(run: Run, key: Series, name: str, difference: Differenc
         )
     if first is None:
         return [
-            f"On {name}, pass@1 is {text.rate_with_interval(last)} after iteration {after.iterations}; the untouched model was not judged."
+            f"On {name}, pass@1 is {text.rate_with_interval(last)} after iteration {after.iterations}; the untouched "
+            f"model was not judged."
         ]
-    said = f"On {name}, pass@1 went from {text.rate_with_interval(first)} untouched to {text.rate_with_interval(last)} after iteration {after.iterations}."
+    said = (
+        f"On {name}, pass@1 went from {text.rate_with_interval(first)} untouched to {text.rate_with_interval(last)} "
+        f"after iteration {after.iterations}."
+    )
     said += " " + _noise(first.value or 0.0, last.value or 0.0, difference)
     return [said, *_peak_sentence(run, key, name, after)]
 
 
-def _noise(first: float, last: float, difference: Difference | None) -> str:
+def _noise(first: float, last: float, difference: PairedDifference | None) -> str:
     if difference is None:
-        return f"The difference is {100 * (last - first):+.1f} points; without the verdicts of both, whether that is noise cannot be said."
-    span = f"{100 * difference.value:+.1f} points, 95% interval {100 * difference.low:+.1f} to {100 * difference.high:+.1f}"
+        return (
+            f"The difference is {100 * (last - first):+.1f} points; without the verdicts of both, whether that is "
+            f"noise cannot be said."
+        )
+    span = (
+        f"{100 * difference.value:+.1f} points, 95% interval {100 * difference.low:+.1f} to "
+        f"{100 * difference.high:+.1f}"
+    )
     shared = f"paired over {text.count(difference.problems)} problems"
     if difference.is_noise:
         return f"That lies within the noise of the choice of problems ({span}, {shared})."
@@ -171,20 +186,22 @@ def _candidate_sentences(trained: list[IterationMetrics]) -> list[str]:
     if active:
         spent = " Little was left to rank." if active[-1] < 0.1 else ""
         said.append(
-            f"In the last iteration {text.percent(active[-1])} of the pairs were active, so gave a ranking signal.{spent}"
+            f"In the last iteration {text.percent(active[-1])} of the pairs were active, so gave a ranking "
+            f"signal.{spent}"
         )
     last = trained[-1].telemetry if trained else None
     if last is not None and last.share_surrogate_wrong is not None:
         said.append(
-            f"Of the candidates of the last iteration that the paper's score calls perfect, {text.percent(last.share_surrogate_wrong)} are wrong by function; "
-            f"it misses {text.percent(last.share_missed_by_surrogate)} of the pairs that function tells apart."
+            f"Of the candidates of the last iteration that the paper's score calls perfect, "
+            f"{text.percent(last.share_surrogate_wrong)} are wrong by function; "
+            f"it misses {text.percent(last.share_missed_by_surrogate)} of the pairs that function distinguishes."
         )
     return said
 
 
 def tiles(run: Run) -> list[Tile]:
-    """Key numbers of one run: pass@1 and compile rate of each series, of the chosen checkpoint where one was chosen, else of
-    the last; then what training saw."""
+    """Key numbers of one run: pass@1 and compile rate of each series, of the chosen checkpoint where one was chosen,
+    else of the last; then what training saw."""
     found: list[Tile] = []
     names = series.labels(series.all_series(run.metrics))
     select = run.recipe.select

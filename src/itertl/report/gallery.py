@@ -20,7 +20,7 @@ _WANTED = (("won", 2), ("lost", 1), ("still failed", 1), ("kept", 1))
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class BeforeAfter:
     """One problem, before and after. ``kind``: won, lost, still failed or kept."""
 
     benchmark: str
@@ -31,13 +31,19 @@ class Example:
     after: Answer
     iterations: int  # done when "after" was sampled
 
+    @property
+    def question(self) -> str:
+        """Instruction and header, "" where the problem is not known."""
+        parts = (self.problem.instruction, self.problem.header) if self.problem else ()
+        return "\n\n".join(part.strip() for part in parts if part.strip())
 
-def examples(run: Run) -> tuple[list[Example], list[str]]:
+
+def examples(run: Run) -> tuple[list[BeforeAfter], list[str]]:
     """Examples of every benchmark (its first temperature), and notes on those whose files do not fit together.
 
     Raises DataError where a file is there and cannot be read.
     """
-    found: list[Example] = []
+    found: list[BeforeAfter] = []
     notes: list[str] = []
     shown: set[str] = set()
     for key in series.all_series(run.metrics):
@@ -51,7 +57,9 @@ def examples(run: Run) -> tuple[list[Example], list[str]]:
         pairs = [(task, old[task], new[task]) for task in old if task in new]
         for task, first, last in pairs:
             problem = problems.get(last[0].problem_id) or problems.get(task)
-            found.append(Example(key.benchmark, problem, task, _kind(first[1], last[1]), first, last, after.iterations))
+            found.append(
+                BeforeAfter(key.benchmark, problem, task, _kind(first[1], last[1]), first, last, after.iterations)
+            )
     return _pick(found), notes
 
 
@@ -64,7 +72,8 @@ def _answers(folder: Path, key: Series, notes: list[str]) -> dict[str, Answer]:
     rows = storage.read_records(verdicts, EvalRow)
     if len(candidates) != len(rows):
         notes.append(
-            f"{folder.name}: {len(candidates)} samples but {len(rows)} verdicts of {key.benchmark}, so no examples are shown"
+            f"{folder.name}: {len(candidates)} samples but {len(rows)} verdicts of {key.benchmark}, so no examples are "
+            f"shown"
         )
         return {}
     answers: dict[str, Answer] = {}
@@ -80,9 +89,9 @@ def _kind(before: EvalRow, after: EvalRow) -> str:
     return "lost" if before.passed else "still failed"
 
 
-def _pick(every: Sequence[Example]) -> list[Example]:
+def _pick(every: Sequence[BeforeAfter]) -> list[BeforeAfter]:
     """For each benchmark, the wanted number of each kind, the first ones of the file."""
-    chosen: list[Example] = []
+    chosen: list[BeforeAfter] = []
     for benchmark in dict.fromkeys(e.benchmark for e in every):
         for kind, number in _WANTED:
             chosen += [e for e in every if e.benchmark == benchmark and e.kind == kind][:number]

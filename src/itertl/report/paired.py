@@ -13,7 +13,7 @@ from itertl.records import EvalRow
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PairedDifference:
     """Mean of after − before over shared problems, as rates in [-1, 1], with the bounds of its 95% interval."""
 
     value: float
@@ -38,7 +38,7 @@ def pass_rates(rows: Iterable[EvalRow], temperature: float | None) -> dict[str, 
 
 def paired_difference(
     before: Mapping[str, float], after: Mapping[str, float], *, seed: int = 0, resamples: int = 4000
-) -> Difference | None:
+) -> PairedDifference | None:
     """Bootstrap the mean difference over the tasks that both have. None where they share fewer than two."""
     import numpy as np
 
@@ -49,4 +49,4 @@ def paired_difference(
     generator = np.random.default_rng(seed)
     means = np.array([deltas[generator.integers(0, len(deltas), len(deltas))].mean() for _ in range(resamples)])
     low, high = np.quantile(means, [0.025, 0.975])
-    return Difference(float(deltas.mean()), float(low), float(high), len(shared))
+    return PairedDifference(float(deltas.mean()), float(low), float(high), len(shared))

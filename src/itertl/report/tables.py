@@ -173,7 +173,8 @@ def ladder_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
     columns = ("it", *(name or "none" for name in names), "wrong", "missed")
     rows = tuple(
         (
-            str(iterations), *(text.percent((t.rungs or {}).get(name, 0) / t.candidates if t.candidates else None) for name in names),
+            str(iterations),
+            *(text.percent((t.rungs or {}).get(name, 0) / t.candidates if t.candidates else None) for name in names),
             text.percent(t.share_surrogate_wrong), text.percent(t.share_missed_by_surrogate),
         )
         for iterations, t in ordered
@@ -293,11 +294,6 @@ def run_tables(runs: Mapping[str, Sequence[IterationMetrics]]) -> "list[Text | G
     if len(runs) > 1 or any(is_published(metrics) for metrics in runs.values()):
         shown.append(method_comparison(runs))
     return shown
-
-
-def iteration_markdown(metrics: Sequence[IterationMetrics]) -> str:
-    """The same table as markdown."""
-    return markdown(iteration_grid(metrics))
 
 
 def method_comparison(runs: Mapping[str, Sequence[IterationMetrics]]) -> "Table":

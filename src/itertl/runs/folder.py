@@ -86,7 +86,8 @@ class RunFolder:
 
     ``resume_changed``: go on under another recipe, which makes stages stale that are done. ``share``: link stages that
     an equal run beside this one has done.
-    Raises RunError where another process holds it, where the folder holds other things than a run, or a run of another recipe.
+    Raises RunError where another process holds it, where the folder holds other things than a run, or a run of another
+    recipe.
     """
 
     def __init__(
@@ -153,7 +154,8 @@ class RunFolder:
             grave = [change for change in changes if not change.startswith(_HARMLESS)]
             if grave and self._is_begun() and not self._resume_changed:
                 raise RunError(
-                    f"{self.path} holds a run of another recipe ({'; '.join(grave[:5])}{'; …' if len(grave) > 5 else ''}); "
+                    f"{self.path} holds a run of another recipe "
+                    f"({'; '.join(grave[:5])}{'; …' if len(grave) > 5 else ''}); "
                     "give another folder with --out, or --resume-changed to make again what the change makes stale"
                 )
             for change in changes:

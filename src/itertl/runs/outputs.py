@@ -1,10 +1,10 @@
 """What a command may write: the one rule for every path that a user names with ``--out``.
 
-A path that exists, and that no earlier call of the same command made, is never removed or written over without
-``--force``; an input of the call is never written over at all. A link is written through, a device or pipe is written to, and a path
-that cannot be written is told before any work. What a command made is noted in the cache folder (``written/``), with size
-and time, or the names in a folder: what was changed since counts as the user's own. Without the note (another machine, an
-emptied cache) a path counts as the user's.
+A path that exists, and that no earlier call of the same command made, is never removed or overwritten without
+``--force``; an input of the call is never overwritten. A link is written through, a device or pipe is written
+to, and a path that cannot be written is reported before any work. What a command made is noted in the cache folder
+(``written/``), with size and time, or the names in a folder: what was changed since counts as the user's own. Without
+the note (another machine, an emptied cache) a path counts as the user's.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ def writing(
 ) -> Iterator[None]:
     """Guard the outputs of one call of ``command``: checked on the way in, noted on the way out.
 
-    ``folders`` are replaced whole. ``inputs`` that are None or are no paths on disk are passed over.
+    ``folders`` are replaced whole. ``inputs`` that are None or are not paths on disk are passed over.
     Raises UsageError that names the path and the fix, before anything is written.
     """
     read = [path for path in inputs if path is not None and path.exists()]
@@ -47,7 +47,7 @@ def writing(
     for path in () if force else every:
         _check_ours(path, command)
     if any(storage.is_stdout(path) for path in files):
-        sys.stdout = sys.stderr  # what else is told must not get into it
+        sys.stdout = sys.stderr  # what else is reported must not get into it
     for path in every:
         if _is_free(path) or is_made_by(path, command):
             _note(path, command, None)  # ours from here on, also where this call is killed before its end
@@ -72,7 +72,7 @@ def _check_file(path: Path, inputs: Sequence[Path]) -> None:
         if path.samefile(other) or (
             other.is_dir() and other.resolve() in path.resolve().parents and not _read_note(path)
         ):
-            raise UsageError(f"{path}: would be written over, and is what this call reads; give another --out")
+            raise UsageError(f"{path}: would be overwritten, and is an input of this call; give another --out")
 
 
 def _check_folder(path: Path, inputs: Sequence[Path]) -> None:
@@ -83,7 +83,7 @@ def _check_folder(path: Path, inputs: Sequence[Path]) -> None:
     for other in inputs:
         there = other.resolve()
         if here == there or here in there.parents:
-            raise UsageError(f"{path}: would be replaced, and holds {other}, which this call reads; give another --out")
+            raise UsageError(f"{path}: would be replaced, and holds {other}, an input of this call; give another --out")
 
 
 def check_apart(folder: Path, inputs: Iterable[str | None]) -> None:
@@ -130,7 +130,8 @@ def _check_ours(path: Path, command: str) -> None:
     begun = storage.partial_of(path)
     if begun.exists() and not storage.is_node(path) and _read_note(path).get("command") != command:
         raise UsageError(
-            f"{begun}: exists, and no earlier `itertl {command}` began it; give another --out, or --force to lose what is there"
+            f"{begun}: exists, and no earlier `itertl {command}` began it; give another --out, or --force to lose what "
+            f"is there"
         )
     if _is_free(path) or is_made_by(path, command):
         return

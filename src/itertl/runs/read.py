@@ -1,7 +1,7 @@
 """What a report reads from a run folder: everything that is there, and a note on what is not.
 
-A piece that a run has not come to is no error (the report says that the run is unfinished); a piece that is there and
-cannot be read is one. Checkpoints are not opened.
+A piece that a run has not come to is not an error (the report says that the run is unfinished); a piece that is there
+and cannot be read is one. Checkpoints are not opened.
 """
 
 import json
@@ -44,7 +44,7 @@ class Run:
 
 
 def read_run(folder: Path, name: str | None = None) -> Run:
-    """Read a run folder. Raises DataError naming the file and the mend."""
+    """Read a run folder. Raises DataError naming the file and the fix."""
     recipe, recipe_text = _read_recipe(folder)
     notes: list[str] = []
     metrics = _read_metrics(folder / "metrics.jsonl", notes)
@@ -70,7 +70,7 @@ def _read_recipe(folder: Path) -> tuple[Recipe, str]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give the folder of a run, as `itertl run` made it")
     if not path.is_file():
-        raise DataError(f"{path}: not found, so {folder} is no run folder; give a folder that `itertl run` made")
+        raise DataError(f"{path}: not found, so {folder} is not a run folder; give a folder that `itertl run` made")
     try:
         return load_recipe(path), path.read_text(encoding="utf-8")
     except RecipeError as error:

@@ -1,7 +1,8 @@
-"""Which iteration's checkpoint is a run's result, and when more iterations are of no use: by function on held-out problems.
+"""Which iteration's checkpoint is a run's result, and when more iterations are of no use: by function on held-out
+problems.
 
-The paper's own curve falls after its fifth iteration, as the model goes on to please a score that has nothing left to say.
-What is chosen by a benchmark is no honest estimate on that benchmark: report another one beside it.
+The paper's own curve falls after its fifth iteration, as the model goes on to please a score that has nothing left to
+say. What is chosen by a benchmark is not an honest estimate on that benchmark: report another one beside it.
 """
 
 import math
@@ -12,7 +13,8 @@ from itertl.records import EvalSummary, IterationMetrics
 
 
 def rate(row: IterationMetrics, benchmark: str) -> float | None:
-    """pass@1 on that benchmark (its name in the recipe; figures also carry its version), at the first of its temperatures.
+    """pass@1 on that benchmark (its name in the recipe; figures also carry its version), at the first of its
+    temperatures.
 
     None where it was not judged.
     """
@@ -25,8 +27,8 @@ def _judged(row: IterationMetrics, benchmark: str) -> EvalSummary | None:
 
 
 def best(metrics: Sequence[IterationMetrics], benchmark: str) -> IterationMetrics | None:
-    """The trained iteration with the highest pass@1; of equals the one whose answers compile most often, then the one whose
-    candidates had the highest mean z, then the latest, which has learnt longest. None where none was judged."""
+    """The trained iteration with the highest pass@1; of equals the one whose answers compile most often, then the one
+    whose candidates had the highest mean z, then the latest, which has learnt longest. None where none was judged."""
     rated = [row for row in metrics if row.iterations > 0 and rate(row, benchmark) is not None]
     return max(rated, key=lambda row: _merit(row, benchmark)) if rated else None
 

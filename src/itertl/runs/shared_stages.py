@@ -1,7 +1,8 @@
-"""Stages that a run beside this one has done already: found by what they were made from, and linked instead of made again.
+"""Stages that a run beside this one has done already: found by what they were made from, and linked instead of made
+again.
 
-Two stages are equal where their settings, the SHA-256 of their inputs, their seed and the versions of what computes are. Of
-several runs at work at once the one that comes first makes an equal stage, and the others wait for it.
+Two stages are equal where their settings, the SHA-256 of their inputs, their seed and the versions of what computes
+are. Of several runs at work at once the one that comes first makes an equal stage, and the others wait for it.
 """
 
 import contextlib
@@ -39,7 +40,8 @@ class SharedStages:
 
     @contextlib.contextmanager
     def claim(self, name: str, wanted: StageRecord, wait: Callable[[], object]) -> Iterator[None]:
-        """While it is held no other run that shares this root makes an equal stage; ``wait`` is called where one is at it."""
+        """While it is held no other run that shares this root makes an equal stage; ``wait`` is called where one is at
+        it."""
         claims = self.root / ".claims"
         with storage.writes_to(claims):
             claims.mkdir(parents=True, exist_ok=True)
@@ -85,7 +87,8 @@ def _manifest(path: Path) -> Manifest:
 
 
 def link(found: Found, folder: Path) -> None:
-    """Put the outputs of a found stage into ``folder``, as further names of the same bytes where the disk can, else as copies."""
+    """Put the outputs of a found stage into ``folder``, as further names of the same bytes where the disk can, else as
+    copies."""
     for output in found.record.outputs:
         source, target = found.folder / output, folder / output
         staged = target.with_name(f".{target.name}.linked")

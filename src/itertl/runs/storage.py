@@ -1,7 +1,8 @@
 """Files that are either complete or absent, and append-only logs that survive a torn last line.
 
-``write_*`` write aside in the same folder, fsync, rename, fsync the folder; a link is written through, a device or pipe is
-written to. ``AppendLog`` is for work in progress (``partial_of``); the stage that owns it sorts it into its final file and removes it.
+``write_*`` write aside in the same folder, fsync, rename, fsync the folder; a link is written through, a device or pipe
+is written to. ``AppendLog`` is for work in progress (``partial_of``); the stage that owns it sorts it into its final
+file and removes it.
 """
 
 import contextlib
@@ -93,7 +94,8 @@ def is_stdout(path: Path) -> bool:
 
 
 def partial_of(out: Path) -> Path:
-    """Where the log of work towards ``out`` lies: ``NAME.partial`` beside it; for a device or pipe, in the system's temporary folder."""
+    """Where the log of work towards ``out`` lies: ``NAME.partial`` beside it; for a device or pipe, in the system's
+    temporary folder."""
     if is_node(out):
         return Path(tempfile.gettempdir()) / f"itertl-{os.getpid()}-{out.name}.partial"
     return out.with_name(out.name + ".partial")
@@ -118,13 +120,15 @@ def writes_to(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise WriteFailed(
-            f"{path}: cannot be written ({error.strerror or error}); {_FIXES.get(error.errno or 0, 'give another place')}"
+            f"{path}: cannot be written ({error.strerror or error}); "
+            f"{_FIXES.get(error.errno or 0, 'give another place')}"
         ) from error
 
 
 @contextlib.contextmanager
 def saves_to(folder: Path) -> Iterator[None]:
-    """``writes_to`` for libraries that tell of a full disk by errors of their own, which may or may not quote the system's."""
+    """``writes_to`` for libraries that tell of a full disk by errors of their own, which may or may not quote the
+    system's."""
     with writes_to(folder):
         try:
             yield
@@ -153,8 +157,8 @@ MAX_UNSIZED = 4 << 30  # bytes taken from a pipe or unpacked from gzip before it
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file or pipe, unpacked where they are gzip. Raises DataError (path and fix), also for a device, which
-    has no end, and for more than ``MAX_UNSIZED`` bytes of a pipe or packed file."""
+    """The bytes of a file or pipe, unpacked where they are gzip. Raises DataError (path and fix), also for a device,
+    which has no end, and for more than ``MAX_UNSIZED`` bytes of a pipe or packed file."""
     try:
         check_readable(path)
         with path.open("rb") as handle:
@@ -271,7 +275,7 @@ class AppendLog:
             os.fsync(self._handle.fileno())
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # what is still buffered then is what could not be written, and was told
+        with contextlib.suppress(OSError):  # what is still buffered then is what could not be written, and was reported
             self._handle.close()
 
     def __enter__(self) -> "AppendLog":

@@ -5,7 +5,6 @@ A value that was not measured is shown as a dash, never as zero.
 
 import math
 import re
-from html import escape as _escape
 
 from itertl.records import EvalSummary, PassAtK, Verdict
 
@@ -25,11 +24,6 @@ def one_line(text: str, length: int = 200) -> str:
     """Printable text on one line, cut to ``length`` characters."""
     flat = " ".join(printable(text).split())
     return flat if len(flat) <= length else flat[: length - 1] + "…"
-
-
-def html(text: object) -> str:
-    """Printable and escaped, for element content and for quoted attributes alike."""
-    return _escape(printable(str(text)), quote=True)
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -52,7 +46,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def count(value: int | None) -> str:
-    """Thousands apart: 12345 -> "12,345"."""
+    """Thousands separated: 12345 -> "12,345"."""
     return NOT_MEASURED if value is None else f"{value:,}"
 
 

@@ -9,7 +9,7 @@ what tells a full module from a sketch: it is closed, has the ports that are ask
 import re
 from collections.abc import Sequence
 
-from itertl.verilog.units import Unit
+from itertl.verilog.units import CodeUnit
 
 _PRESENTS = re.compile(
     r"\b(?:correct(?:ed|ion)?|right|fix(?:ed|es)?|final|finished|updated?|revised?|improved|completed?|full|rewrit\w+|working|works|proper(?:ly)?|actual(?:ly)?|"
@@ -46,15 +46,15 @@ _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _FENCE_OR_SPACE = re.compile(r"[`~]{3,}[ \t]*[\w+#.-]*|[\s*#_>-]+")
 
 
-def choose_versions(modules: Sequence[Unit], before: Sequence[str], ports: frozenset[str]) -> dict[int, str]:
+def choose_versions(modules: Sequence[CodeUnit], before: Sequence[str], ports: frozenset[str]) -> dict[int, str]:
     """Of modules that share a name all but one, by place, with the reason to drop them.
 
     ``before``: for each module what stands between the one before it and itself. ``ports``: identifiers of the header
     that is asked for. Modules of two branches of one ``ifdef`` are no versions: they share one fate.
     """
     group, is_answer, is_over, is_branch = 0, True, False, False
-    branches: list[tuple[Unit, Unit]] = []
-    ranks: dict[str, list[tuple[tuple[bool, bool, bool, bool, int, int], Unit]]] = {}
+    branches: list[tuple[CodeUnit, CodeUnit]] = []
+    ranks: dict[str, list[tuple[tuple[bool, bool, bool, bool, int, int], CodeUnit]]] = {}
     for place, (unit, text) in enumerate(zip(modules, before, strict=True)):
         said = _says(text, is_first=place == 0)
         if said is not None:

@@ -1,10 +1,10 @@
 """What one piece of work may use in all: this process and the tools that it starts, together.
 
 Within ``held`` every tool is given the smaller of its own limits and of what is left (``sandbox`` and ``yosys_process``
-ask ``within``, and ``charge`` what each took), and this process limits itself: its address space may grow by ``READING_MB``, and beyond its share of
-processor time SIGPROF ends it, for a native library that reads a text cannot be interrupted. ``reading`` narrows that
-to what reading one text may take. What is not the text's doing (a tool's warming up, the reference) runs ``apart``:
-its time does not count. Without ``held`` none of this has an effect.
+ask ``within``, and ``charge`` what each took), and this process limits itself: its address space may grow by
+``READING_MB``, and beyond its share of processor time SIGPROF ends it, for a native library that reads a text cannot be
+interrupted. ``reading`` narrows that to what reading one text may take. What is not the text's doing (a tool's warming
+up, the reference) runs ``apart``: its time does not count. Without ``held`` none of this has an effect.
 
 What it does not: end this process where it waits, and sum up the memory of processes; the pool's clock and its look do.
 """
@@ -130,7 +130,8 @@ def within(limits: Limits) -> Limits:
 
 
 def charge(cpu_s: float, *, ran_out: bool) -> None:
-    """A tool that ``within`` gave its limits took ``cpu_s`` of processor time. Raises BoundReached where it ran out of the bound's."""
+    """A tool that ``within`` gave its limits took ``cpu_s`` of processor time. Raises BoundReached where it ran out of
+    the bound's."""
     if _account is None:
         return
     _account.tools_s += cpu_s

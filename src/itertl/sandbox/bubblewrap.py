@@ -66,7 +66,7 @@ class Holder:
             raise ConfinementFailed("bwrap does not answer")
         found = re.search(rb'"child-pid": *(\d+)', os.read(info_r, 4096))
         if found is None:
-            raise ConfinementFailed("bwrap does not tell its child's process number")
+            raise ConfinementFailed("bwrap does not report its child's process number")
         self.first = int(found[1])
 
     def is_empty(self) -> bool:
@@ -95,7 +95,8 @@ class Holder:
 def arguments(
     bwrap: str, cat: str, cwd: str, readable: Sequence[str], *, as_root: bool, proc: bool, is_tmp: bool
 ) -> list[str]:
-    """The command line of a view that holds the system, ``readable`` and, writable, ``cwd``; ``is_tmp``: as ``/tmp`` too.
+    """The command line of a view that holds the system, ``readable`` and, writable, ``cwd``; ``is_tmp``: as ``/tmp``
+    too.
 
     Root's namespaces need no user namespace, and the steps there change to a user without rights anyway.
     """

@@ -1,8 +1,9 @@
 """The launcher: a small process that starts tools under confinement, reads what they say, and leaves nothing of them.
 
-One belongs to each process that calls ``sandbox.run``, which asks it over a socket (``launcher``). It is apart because
-forking it is cheap and free of threads whatever the caller has loaded, because as a subreaper it inherits and reaps
-whatever a tool abandons, and because it sees the end of its caller, SIGKILL included, and then ends the tool at once.
+One belongs to each process that calls ``sandbox.run``, which asks it over a socket (``launcher``). It is a process of
+its own because forking it is cheap and free of threads whatever the caller has loaded, because as a subreaper it
+inherits and reaps whatever a tool abandons, and because it sees the end of its caller, SIGKILL included, and then ends
+the tool at once.
 
 A tool gets a session and process group of its own, which the seccomp filter keeps it from leaving, so that killing the
 group kills all; where there is no filter, descendants are hunted until none is left. What memory, processes and folder
@@ -54,7 +55,7 @@ def serve(number: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _prctl(_PR_SET_SUBREAPER, 1)
     _prctl(_PR_SET_DUMPABLE, 0)  # no other process of this user may trace it or open its memory
-    launcher = _Launcher(caller)
+    launcher = _LauncherState(caller)
     scratch: str | None = None
     while (request := receive(caller)) is not None:
         scratch = request["cwd"] if request["is_scratch"] else scratch
@@ -122,7 +123,7 @@ def _prctl(option: int, value: int) -> int:
 # --- one request
 
 
-class _Launcher:
+class _LauncherState:
     """What a launcher knows for all its runs."""
 
     def __init__(self, caller: socket.socket) -> None:
@@ -133,7 +134,7 @@ class _Launcher:
         self.kept: Holder | None = None
 
     def serve(self, request: Request) -> Reply:
-        run = _Run(self, request)
+        run = _ConfinedRun(self, request)
         try:
             return {"done": run.steps()}
         finally:
@@ -166,10 +167,10 @@ class _Launcher:
         reap_all(spare=self.kept.pid if self.kept is not None else None)
 
 
-class _Run:
+class _ConfinedRun:
     """One request: ``level``, ``cwd``, ``steps`` (program, argv, env, limits), ``stdin``, ``readable``, ``view``."""
 
-    def __init__(self, launcher: _Launcher, request: Request) -> None:
+    def __init__(self, launcher: _LauncherState, request: Request) -> None:
         self.launcher, self.request = launcher, request
         self.level: str = request["level"]
         self.folder: str = request["cwd"]
@@ -315,7 +316,7 @@ def _as_file(text: bytes | None) -> int:
 class _Step:
     """One program from its start to the end of its whole group, its output read up to the cap."""
 
-    def __init__(self, run: _Run, number: int) -> None:
+    def __init__(self, run: _ConfinedRun, number: int) -> None:
         self.run_, self.number = run, number
         self.limits: Request = run.request["steps"][number]["limits"]
         self.began = time.monotonic()

@@ -1,8 +1,8 @@
 """Landlock, the kernel's own file and network restriction that needs no rights, through its three system calls.
 
 Each version of the interface (ABI) knows more rights; all that this kernel knows are handled. What older ones miss is
-refused by the seccomp filter (truncation before ABI 3, sockets before ABI 4, signals before ABI 6). Numbers and bits are
-from the kernel's ``include/uapi/linux/landlock.h``.
+refused by the seccomp filter (truncation before ABI 3, sockets before ABI 4, signals before ABI 6). Numbers and bits
+are from the kernel's ``include/uapi/linux/landlock.h``.
 """
 
 import contextlib
@@ -56,7 +56,8 @@ def _handled(version: int) -> tuple[int, bytes]:
 
 
 def ruleset(version: int, allowed: Iterable[tuple[str, int]]) -> int:
-    """A descriptor of the rules: nothing, but for what lies at or under these paths; paths that do not exist are left out.
+    """A descriptor of the rules: nothing, but for what lies at or under these paths; paths that do not exist are left
+    out.
 
     Raises OSError.
     """

@@ -27,7 +27,7 @@ from itertl.sandbox.launcher import Limits
 LEVELS = ("rlimits", "landlock", "bubblewrap")  # weakest first
 FORCED, PROBED = "ITERTL_SANDBOX", "ITERTL_SANDBOX_PROBED"
 
-_MEND = {
+_FIX = {
     "bubblewrap": "apt-get install bubblewrap, and allow user namespaces to this user",
     "landlock": "a kernel from 5.13 on with Landlock enabled (boot parameter lsm=landlock,…)",
     "rlimits": "a Linux kernel on which programs can be started",
@@ -112,7 +112,7 @@ def level() -> str:
 @functools.cache
 def _choose(forced: str | None) -> str:
     if forced is not None and forced not in LEVELS:
-        raise UsageError(f"{FORCED}={forced!r} is no sandbox level: choose {', '.join(LEVELS)}")
+        raise UsageError(f"{FORCED}={forced!r} is not a sandbox level: choose {', '.join(LEVELS)}")
     if forced is not None and os.environ.get(PROBED) == forced:
         return forced
     findings: list[Finding] = []
@@ -121,7 +121,7 @@ def _choose(forced: str | None) -> str:
         if findings[-1].works:
             return _announce(name, findings)
     if forced:
-        raise ToolMissing(f"{FORCED}={forced} does not work here ({findings[0].detail}): {_MEND[forced]}")
+        raise ToolMissing(f"{FORCED}={forced} does not work here ({findings[0].detail}): {_FIX[forced]}")
     raise ToolMissing("no sandbox works here: " + "; ".join(f"{f.level}: {f.detail}" for f in findings))
 
 
@@ -132,17 +132,17 @@ def _announce(chosen: str, findings: list[Finding]) -> str:
         why = "; ".join(f"{f.level}: {f.detail}" for f in findings if not f.works) or f"{FORCED}=rlimits"
         width = min(100, shutil.get_terminal_size().columns)
         text = (
-            "WARNING: the sandbox is at its weakest level, rlimits: designs are limited in time and memory, but the tools "
-            "that run them can read and write this user's files. Judge no design that you do not trust. "
-            f"({why}) To mend it: {_MEND['bubblewrap']}."
+            "WARNING: the sandbox is at its weakest level, rlimits: designs are limited in time and memory, but the "
+            f"tools that run them can read and write this user's files. Judge no design that you do not trust. ({why}) "
+            f"To fix it: {_FIX['bubblewrap']}."
         )
         print("!" * width, text, "!" * width, sep="\n", file=sys.stderr, flush=True)
     return chosen
 
 
 def require(least: str) -> None:
-    """Raise ToolMissing if ``level()`` is weaker than ``least``, UsageError if that is no level."""
+    """Raise ToolMissing if ``level()`` is weaker than ``least``, UsageError if that is not a level."""
     if least not in LEVELS:
-        raise UsageError(f"{least!r} is no sandbox level: choose {', '.join(LEVELS)}")
+        raise UsageError(f"{least!r} is not a sandbox level: choose {', '.join(LEVELS)}")
     if LEVELS.index(level()) < LEVELS.index(least):
-        raise ToolMissing(f"sandbox level {least} is required, but only {level()} works here: {_MEND[least]}")
+        raise ToolMissing(f"sandbox level {least} is required, but only {level()} works here: {_FIX[least]}")

@@ -1,8 +1,8 @@
 """What a tool must be able to read: the folders of its own installation, found from where it really lies.
 
-A program may be a link (a virtual environment's ``python``, ``/opt/bin`` to ``/opt/tool-1.2/bin``): every place that the
-links pass counts. Of a prefix only the folders that installations have are taken, never the prefix itself: for a program
-in ``~/bin`` that would be the home folder. A tool that needs more names it in ``Limits.readable``.
+A program may be a link (a virtual environment's ``python``, ``/opt/bin`` to ``/opt/tool-1.2/bin``): every place that
+the links pass counts. Of a prefix only the folders that installations have are taken, never the prefix itself: for a
+program in ``~/bin`` that would be the home folder. A tool that needs more names it in ``Limits.readable``.
 """
 
 import functools

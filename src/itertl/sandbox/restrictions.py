@@ -1,4 +1,5 @@
-"""What a process is held to: limits, another user, Landlock's rules, a seccomp filter; as calls that it makes on itself."""
+"""What a process is held to: limits, another user, Landlock's rules, a seccomp filter; as calls that it makes on
+itself."""
 
 import os
 import re

@@ -1,16 +1,17 @@
 """The only place where a process starts: under limits and confinement, its output capped, nothing left behind.
 
-At every level (``LEVELS``, see ``levels``): limits of address space, processor time, file size, open files and processes;
-no new privileges, a seccomp filter (``seccomp``) without sockets, tracing and escapes from the process group; as root a
-user of the launcher's own; stdin closed or given, a minimal environment, no descriptor of ours, capped stdout and
-stderr, a wall-clock limit; at the end the whole group is killed and every descendant reaped, also when this process
-itself is killed (``confine``). Within ``bounds.held`` limits are no larger than what is left of that bound. The private folder is bounded in bytes and files.
+At every level (``LEVELS``, see ``levels``): limits of address space, processor time, file size, open files and
+processes; no new privileges, a seccomp filter (``seccomp``) without sockets, tracing and escapes from the process
+group; as root a user of the launcher's own; stdin closed or given, a minimal environment, no descriptor of ours, capped
+stdout and stderr, a wall-clock limit; at the end the whole group is killed and every descendant reaped, also when this
+process itself is killed (``confine``). Within ``bounds.held`` limits are no larger than what is left of that bound. The
+private folder is bounded in bytes and files.
 
 What it does not: at ``rlimits`` it hides no file, so a tool reads what its user may, and writes it unless it is root's
 run; as an ordinary user there, another process of that user is shielded from signals and tracing but not from a write
-to ``/proc/PID/mem`` unless the system forbids that. Totals (folder, memory, processes where the kernel cannot count them)
-are looked at 20 times a second and may be exceeded in between; as a container's root without CAP_SYS_PTRACE files that
-are open but unlinked are not counted. Nothing here hides the time, or what a program can learn of the processor.
+to ``/proc/PID/mem`` unless the system forbids that. Totals (folder, memory, processes where the kernel cannot count
+them) are looked at 20 times a second and may be exceeded in between; as a container's root without CAP_SYS_PTRACE files
+that are open but unlinked are not counted. Nothing here hides the time, or what a program can learn of the processor.
 """
 
 import contextlib
@@ -53,8 +54,8 @@ def run_steps(
 ) -> list[Completed]:
     """Run the argument lists one after the other in one sandbox and folder, up to the first that does not end with 0.
 
-    One ``Completed`` for each that ran; every step has pipes and limits of its own (``limits``: one for all, or one each).
-    Nothing that a step starts outlives it. Raises as ``run``.
+    One ``Completed`` for each that ran; every step has pipes and limits of its own (``limits``: one for all, or one
+    each). Nothing that a step starts outlives it. Raises as ``run``.
     """
     each = [limits] * len(steps) if isinstance(limits, Limits) else list(limits)
     return _in_time(launcher.execute(level(), steps, cwd=cwd, limits=[bounds.within(limit) for limit in each]))

@@ -18,7 +18,8 @@ _WRAPPED = {"ParenthesizedEventExpression": "expr", "ParenthesizedExpression": "
 
 @dataclass(frozen=True, slots=True)
 class _Reset:
-    """The ``if`` that resets: its signal, whether the condition holds at 1, the condition, the statement that it governs."""
+    """The ``if`` that resets: its signal, whether the condition holds at 1, the condition, the statement that it
+    governs."""
 
     name: str
     is_active_high: bool
@@ -105,7 +106,7 @@ def _reset(statement: Any, source: bytes) -> _Reset | None:
 
 
 def _is_constant(expression: Any) -> bool:
-    """A literal, a name (of a parameter, as far as can be told here), or a concatenation of such."""
+    """A literal, a name (of a parameter, as far as can be seen here), or a concatenation of such."""
     todo = [expression]
     while todo:
         node = _unwrapped(todo.pop())

@@ -3,7 +3,8 @@
 A family's k-th problem depends on the seed, the family and k alone, so a shorter list is the start of a longer one.
 Problems of new parameters come first; where a family has run through its parameters, new names and phrasings of the
 same design follow, a dozen at most: more would teach wording alone. Held out by parameter is a fixed eighth of all
-(family, parameters), whatever the seed, so that problems made at different times never cross from one side to the other.
+(family, parameters), whatever the seed, so that problems made at different times never cross from one side to the
+other.
 """
 
 import random
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from itertl.errors import UsageError
 from itertl.records import Problem, content_hash
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, Family
 from itertl.synth.registry import HELD_OUT_FAMILIES, select
 from itertl.synth.rendering import render
 from itertl.work.seeds import derive_seed
@@ -25,7 +26,7 @@ _MOST_REPEATS = 12  # problems of one family and parameters
 _TRIES = 240  # draws without anything new after which a family counts as used up
 
 
-def split_of(design: Design) -> str:
+def split_of(design: DesignSpec) -> str:
     """The one split that a design belongs to: by its family, then by a hash of family and parameters."""
     if design.family in HELD_OUT_FAMILIES:
         return "heldout-family"
@@ -61,8 +62,8 @@ def generate(seed: int, count: int, families: Sequence[str] = (), split: str = "
     if len(problems) < count:
         named = ", ".join(families) if families else "all families"
         raise UsageError(
-            f"{count} problems of split {split!r} were asked, but only {len(problems)} distinct ones can be reached "
-            f"from seed {seed} and {named}: ask for at most {len(problems)}"
+            f"{count} problems of split {split!r} were requested, but only {len(problems)} distinct ones can be "
+            f"reached from seed {seed} and {named}: ask for at most {len(problems)}"
             + (", or for more families" if families else "")
         )
     return problems

@@ -1,36 +1,20 @@
 """All families of the generator, in the order in which problems are drawn from them, and which are held out."""
 
 import difflib
+import importlib
+import pkgutil
 from collections.abc import Sequence
 from functools import cache
 
 from itertl.errors import UsageError
-from itertl.synth.design import Family
-from itertl.synth.families import (
-    arithmetic,
-    bit_tricks,
-    codes,
-    comparators,
-    converters,
-    counters,
-    crc_lfsr,
-    encoders,
-    fields,
-    fsm,
-    gates,
-    handshakes,
-    memories,
-    muxes,
-    products,
-    registers,
-    shift_registers,
-    shifters,
-    timing,
-)
+from itertl.synth import families as families_package
+from itertl.synth.design import REGISTERED, Family
 
-_MODULES = (
-    gates, muxes, arithmetic, products, comparators, encoders, converters, codes, shifters, fields, bit_tricks,
-    registers, counters, shift_registers, fsm, memories, handshakes, crc_lfsr, timing,
+# In the order in which problems are drawn; a family of another category comes last.
+_CATEGORIES = (
+    "gates", "muxes", "arithmetic", "comparators", "encoders", "converters", "codes", "shifters", "fields",
+    "bit tricks",
+    "registers", "counters", "shift_registers", "fsm", "memories", "handshakes", "crc_lfsr", "timing",
 )  # fmt: skip
 
 # One of each kind, so that the held-out set asks for the same skills on functions never shown.
@@ -42,16 +26,16 @@ HELD_OUT_FAMILIES = frozenset({
 
 @cache
 def families() -> dict[str, Family]:
-    """Name -> family. Raises ValueError where two modules use one name or a held-out name does not exist."""
-    found: dict[str, Family] = {}
-    for module in _MODULES:
-        for family in module.FAMILIES:
-            if family.name in found:
-                raise ValueError(f"two families are called {family.name!r}")
-            found[family.name] = family
-    if missing := HELD_OUT_FAMILIES - found.keys():
+    """Name -> family, of every module in ``families``; within a category in the order of modules and definitions.
+
+    Raises ValueError where two families have one name or a held-out name does not exist.
+    """
+    for module in sorted(found.name for found in pkgutil.iter_modules(families_package.__path__)):
+        importlib.import_module(f"{families_package.__name__}.{module}")
+    if missing := HELD_OUT_FAMILIES - REGISTERED.keys():
         raise ValueError(f"held-out families that do not exist: {sorted(missing)}")
-    return found
+    place = {category: position for position, category in enumerate(_CATEGORIES)}
+    return {f.name: f for f in sorted(REGISTERED.values(), key=lambda f: place.get(f.category, len(place)))}
 
 
 def family_names() -> tuple[str, ...]:

@@ -8,24 +8,24 @@ import random
 from collections.abc import Sequence
 
 from itertl.records import Problem
-from itertl.synth.design import Design, Family, Port
+from itertl.synth.design import DesignSpec, Family, PortSpec
 from itertl.synth.testbench import testbench
 
 LICENCE = "Apache-2.0"
 
 
-def span(port: Port) -> str:
+def span(port: PortSpec) -> str:
     """Sign and range of a port's declaration with a space after each: ``"signed [7:0] "``, or ``""`` for one bit."""
     return ("signed " if port.signed else "") + (f"[{port.width - 1}:0] " if port.width > 1 else "")
 
 
-def header(design: Design) -> str:
+def header(design: DesignSpec) -> str:
     """``module NAME (`` … ``);`` with one port a line, newline-terminated."""
     lines = [f"  {p.direction} {'reg ' if p.reg else ''}{span(p)}{p.name}" for p in design.ports]
     return f"module {design.module} (\n" + ",\n".join(lines) + "\n);\n"
 
 
-def reference(design: Design) -> str:
+def reference(design: DesignSpec) -> str:
     """The whole right answer."""
     return header(design) + design.body + "endmodule\n"
 
@@ -35,7 +35,7 @@ def level_name(index: int, count: int) -> str:
     return "terse" if index == 0 else "detailed" if index == count - 1 else "plain"
 
 
-def instruction(design: Design, rng: random.Random) -> tuple[str, str]:
+def instruction(design: DesignSpec, rng: random.Random) -> tuple[str, str]:
     """One phrasing and its level. Draws the level, the frame around the description and how the ports are listed."""
     index = rng.randrange(len(design.descriptions))
     words, name = design.descriptions[index], design.module
@@ -55,7 +55,7 @@ _FRAMES = (
 )
 
 
-def _ports(ports: Sequence[Port], rng: random.Random) -> str:
+def _ports(ports: Sequence[PortSpec], rng: random.Random) -> str:
     style = rng.randrange(3)
     if style == 0:
         return f"Ports: {', '.join(f'{p.direction} {span(p)}{p.name}' for p in ports)}."
@@ -66,13 +66,13 @@ def _ports(ports: Sequence[Port], rng: random.Random) -> str:
     return " ".join(f"{side}: {', '.join(span(p) + p.name for p in found)}." for side, found in named)
 
 
-def _in_words(port: Port) -> str:
+def _in_words(port: PortSpec) -> str:
     if port.width == 1:
         return port.name
     return f"{port.name} ({port.width} bits{', signed' if port.signed else ''})"
 
 
-def render(design: Design, family: Family, rng: random.Random, split: str) -> Problem:
+def render(design: DesignSpec, family: Family, rng: random.Random, split: str) -> Problem:
     """The problem that a model is asked. ``rng`` draws the phrasing alone, never reference or function."""
     words, level = instruction(design, rng)
     return Problem.create(

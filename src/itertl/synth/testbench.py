@@ -15,13 +15,13 @@ import re
 from collections.abc import Sequence
 
 from itertl.records import content_hash
-from itertl.synth.design import Design, Port
+from itertl.synth.design import DesignSpec, PortSpec
 
 EXHAUSTIVE_BITS = 10
 _MOST_LITERALS = 24
 
 
-def testbench(design: Design) -> str:
+def testbench(design: DesignSpec) -> str:
     """The file's text, to be followed by a newline and the design under test, compiled with top ``tb``."""
     inputs = [p for p in design.ports if p.direction == "input"]
     outputs = [p for p in design.ports if p.direction == "output"]
@@ -30,11 +30,11 @@ def testbench(design: Design) -> str:
     return "\n".join([_reference(design), declarations, *_functions(design, stimulus), stimulus, _report(outputs)])
 
 
-def _range(port: Port) -> str:
+def _range(port: PortSpec) -> str:
     return f"[{port.width - 1}:0] " if port.width > 1 else ""
 
 
-def _reference(design: Design) -> str:
+def _reference(design: DesignSpec) -> str:
     lines = [
         f"  {p.direction} {'reg ' if p.reg else ''}{'signed ' if p.signed else ''}{_range(p)}{p.name}"
         for p in design.ports
@@ -42,7 +42,7 @@ def _reference(design: Design) -> str:
     return "module reference_module (\n" + ",\n".join(lines) + "\n);\n" + design.body + "endmodule\n"
 
 
-def _declarations(design: Design, inputs: Sequence[Port], outputs: Sequence[Port]) -> str:
+def _declarations(design: DesignSpec, inputs: Sequence[PortSpec], outputs: Sequence[PortSpec]) -> str:
     """Signals are prefixed i_, ref_ and dut_, so that no port's name can clash with the testbench's own."""
     seed = int(content_hash([design.family, design.parameters, design.module], 7), 16)
     lines = ["module tb;"]
@@ -56,7 +56,7 @@ def _declarations(design: Design, inputs: Sequence[Port], outputs: Sequence[Port
     return "\n".join(lines)
 
 
-def _check(outputs: Sequence[Port]) -> str:
+def _check(outputs: Sequence[PortSpec]) -> str:
     lines = ["  task check;", "    begin", "      samples = samples + 1;"]
     differs = [f"ref_{p.name} !== (ref_{p.name} ^ dut_{p.name} ^ ref_{p.name})" for p in outputs]
     lines.append(f"      if ({' || '.join(differs)}) errors = errors + 1;")
@@ -112,7 +112,7 @@ _CONTROL = """\
   endfunction"""
 
 
-def _functions(design: Design, stimulus: str) -> list[str]:
+def _functions(design: DesignSpec, stimulus: str) -> list[str]:
     """The functions that the stimulus calls, with those that they call."""
     parts = [_WORD]
     if "draw(" in stimulus:
@@ -128,7 +128,7 @@ def _functions(design: Design, stimulus: str) -> list[str]:
     return parts
 
 
-def _drawn(port: Port) -> str:
+def _drawn(port: PortSpec) -> str:
     """An expression for a fresh word of the port's width."""
     chunks = [64] * (port.width // 64) + ([port.width % 64] if port.width % 64 else [])
     if len(chunks) == 1:
@@ -136,7 +136,7 @@ def _drawn(port: Port) -> str:
     return "{" + ", ".join(f"draw({width})" for width in chunks) + "}"
 
 
-def _combinational(inputs: Sequence[Port]) -> str:
+def _combinational(inputs: Sequence[PortSpec]) -> str:
     width = sum(p.width for p in inputs)
     everything = "{" + ", ".join(f"i_{p.name}" for p in inputs) + "}"
     sample = "begin #5 check; #5; end"
@@ -160,11 +160,11 @@ def _combinational(inputs: Sequence[Port]) -> str:
     return "\n".join(lines)
 
 
-def _uniform(port: Port) -> str:
+def _uniform(port: PortSpec) -> str:
     return "word(0)" if port.width <= 64 else "{" + ", ".join(["word(0)"] * -(-port.width // 64)) + "}"
 
 
-def _clocked(design: Design, inputs: Sequence[Port]) -> str:
+def _clocked(design: DesignSpec, inputs: Sequence[PortSpec]) -> str:
     """Inputs change while the clock is idle; samples are taken then, and again just after the active edge."""
     clock, idle = f"i_{design.clock}", "0" if design.edge == "posedge" else "1"
     reset = design.reset
@@ -192,7 +192,7 @@ def _clocked(design: Design, inputs: Sequence[Port]) -> str:
     return "\n".join([*lines, "      end", "    end"])
 
 
-def _driven(port: Port, position: int, one_in: dict[str, int]) -> str:
+def _driven(port: PortSpec, position: int, one_in: dict[str, int]) -> str:
     if port.width > 1:
         return f"i_{port.name} = {_drawn(port)};"
     often = one_in.get(port.name, 2)
@@ -201,7 +201,7 @@ def _driven(port: Port, position: int, one_in: dict[str, int]) -> str:
     return f"mode = phase < 18 ? k >> {2 * position % 30} : 3; i_{port.name} = control({often}, mode);"
 
 
-def _report(outputs: Sequence[Port]) -> str:
+def _report(outputs: Sequence[PortSpec]) -> str:
     lines = [f"    $display(\"Hint: Output '{p.name}' has %0d mismatches.\", errors_{p.name});" for p in outputs]
     lines += ['    $display("Mismatches: %0d in %0d samples", errors, samples);', "    $finish;", "  end", "endmodule"]
     return "\n".join(lines) + "\n"

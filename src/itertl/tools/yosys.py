@@ -24,11 +24,12 @@ from itertl.tools.yosys_process import Ran, can_confine_a_fork, forked, package_
 from itertl.work import pool
 
 __all__ = (
-    "LIMITS", "Ran", "abc_program", "has_library", "package_roots", "passes", "synthesizes", "synthesizes_many", "version",
+    "LIMITS", "Ran", "abc_program", "has_library", "package_roots", "passes", "synthesizes", "synthesizes_many",
+    "version",
 )  # fmt: skip
 
 LIMITS = Limits(wall_s=60, cpu_s=60, memory_mb=4096, file_mb=64, proc=True)
-_MODULES = "modules.txt"  # where the script lists what is left: a text without a module is no error to Yosys
+_MODULES = "modules.txt"  # where the script lists what is left: Yosys reports no error for a text without a module
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 

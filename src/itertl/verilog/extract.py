@@ -15,7 +15,7 @@ from itertl.records import Dropped
 from itertl.sampling.versions import choose_versions
 from itertl.verilog.text import is_prose, tokenize, unix_lines
 from itertl.verilog.thoughts import Span, answer_spans, has_thought
-from itertl.verilog.units import Unit, find_units, looks_like_code, module_name
+from itertl.verilog.units import CodeUnit, find_units, looks_like_code, module_name
 
 THOUGHT = "thought"
 ADDED_END = "added a missing endmodule"
@@ -24,14 +24,16 @@ ADDED_BREAK = "added a line break between two modules"
 ADDED_HEADER = "added the header that the answer goes on from"
 
 _NAMES = (
-    "im_start im_end im_sep endoftext begin_of_text end_of_text start_header_id end_header_id eot_id eom_id eot end pad "
-    "assistant user system endofprompt begin_of_sentence end_of_sentence fim_prefix fim_middle fim_suffix fim_pad file_sep"
+    "im_start im_end im_sep endoftext begin_of_text end_of_text start_header_id end_header_id eot_id eom_id eot end "
+    "pad assistant user system endofprompt begin_of_sentence end_of_sentence fim_prefix fim_middle fim_suffix fim_pad "
+    "file_sep"
 )
 _MARKER = re.compile(
     rf"<\|(?:{_NAMES.replace(' ', '|')})\|>|<｜[^｜<>\n]{{1,40}}｜>|</?s>(?=\s|$)|\[/?INST\]", re.IGNORECASE
 )
 _FENCE = re.compile(
-    r"`{3,}(?:[ \t]*(?!endmodule)[\w+#.-]*[ \t\r]*(?:\n|\Z)|(?:systemverilog|verilog|sv|v)\b)?|^[ \t]*~{3,}[ \t]*\w*[ \t\r]*$\n?",
+    r"`{3,}(?:[ \t]*(?!endmodule)[\w+#.-]*[ \t\r]*(?:\n|\Z)|(?:systemverilog|verilog|sv|v)\b)?|^[ \t]*~{3,}[ \t]*\w*[ "
+    r"\t\r]*$\n?",
     re.MULTILINE,
 )
 _ENDMODULE = re.compile(r"(?<![\w$`])endmodule(?![\w$])")
@@ -39,11 +41,13 @@ _COMMENT_OR_STRING = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"[^\"\n]*\"?", re.D
 
 
 _GATE = re.compile(
-    r"^\s*(?:x?n?or|n?and|not|buf|(?:buf|not)if[01]|[rt]?(?:pmos|nmos|cmos)|r?tran(?:if[01])?)\b\s*(?:#\s*[\w.]+\s*)?(?:\w+\s*)?\([^;]*\)\s*[;,]",
+    r"^\s*(?:x?n?or|n?and|not|buf|(?:buf|not)if[01]|[rt]?(?:pmos|nmos|cmos)"
+    r"|r?tran(?:if[01])?)\b\s*(?:#\s*[\w.]+\s*)?(?:\w+\s*)?\([^;]*\)\s*[;,]",
     re.M,
 )
 _STATEMENT = re.compile(
-    r"\s*(?:always\w*|initial|assign|wire|reg|logic|bit|int|integer|input|output|inout|parameter|localparam|genvar|generate|function|task|typedef|case[xz]?|if|for|begin|end)\b"
+    r"\s*(?:always\w*|initial|assign|wire|reg|logic|bit|int|integer|input|output|inout|parameter|localparam|genvar"
+    r"|generate|function|task|typedef|case[xz]?|if|for|begin|end)\b"
 )
 _WRAPPING = re.compile(r"^\s*(?:`{3,}|~~~)|^\s*(?:CODE (?:BEGIN|END)|\[(?:BEGIN|DONE|END)\])", re.M | re.I)
 
@@ -82,8 +86,8 @@ def extract(
 ) -> Extraction:
     """Take the Verilog out of ``text``; never raises.
 
-    A thought (``thoughts``) is no answer, ``opened`` where the prompt ended inside one; of several modules of one name the last that
-    is presented as the answer counts (``versions``).
+    A thought (``thoughts``) is not an answer, ``opened`` where the prompt ended inside one; of several modules of one
+    name the last that is presented as the answer counts (``versions``).
 
     ``prefill`` was the start of the answer and comes before ``text``; ``opening`` stood before it, no code but perhaps
     a fence, which then ends where ``text`` closes it. ``header`` is the module header of the task: it
@@ -100,7 +104,8 @@ def extract(
 def _extract(
     text: str, spans: Sequence[Span], header: str, prefill: str, top: str | None, is_fenced: bool
 ) -> Extraction:
-    """``extract`` of one reading of the text: what lies outside of ``spans`` is thought; ``is_fenced``: it begins within a fence."""
+    """``extract`` of one reading of the text: what lies outside of ``spans`` is thought; ``is_fenced``: it begins
+    within a fence."""
     pieces, drops = _cut_at_marks(text, spans, is_fenced)
     chosen = _choose(text, pieces, prefill, header or prefill)
     kept = [p for p in pieces if p in chosen]
@@ -164,7 +169,8 @@ def _cut_at_marks(text: str, spans: Sequence[Span], is_fenced: bool) -> tuple[li
 
 
 def _cut_span(text: str, fenced: bool) -> tuple[list[_Piece], list[_Drop]]:
-    """Split at fences and chat markers. A fence toggles between prose and code (``fenced``: at first); an unclosed one goes to the end."""
+    """Split at fences and chat markers. A fence toggles between prose and code (``fenced``: at first); an unclosed one
+    goes to the end."""
     marks = [(m.start(), m.end(), "code fence") for m in _FENCE.finditer(text)]
     marks += [(m.start(), m.end(), "chat marker") for m in _MARKER.finditer(text)]
     pieces: list[_Piece] = []
@@ -199,7 +205,7 @@ def _choose(text: str, pieces: list[_Piece], prefill: str, header: str) -> list[
     for group in ([p for p in pieces if p.is_fenced], pieces):
         begun = [
             p for p in group if units[p] and text[p.start : p.end].strip()
-        ]  # a prefill with nothing behind it is no answer
+        ]  # a prefill with nothing behind it is not an answer
         if begun:
             return begun[:1]
         bodies = [
@@ -216,7 +222,7 @@ def _choose(text: str, pieces: list[_Piece], prefill: str, header: str) -> list[
     return []
 
 
-def _goes_on(text: str, units: Sequence[Unit], everything: Sequence[Unit], wanted: str | None) -> bool:
+def _goes_on(text: str, units: Sequence[CodeUnit], everything: Sequence[CodeUnit], wanted: str | None) -> bool:
     """Whether ``text`` is the inside of the wanted module up to its ``endmodule``, before any module of its own.
 
     Not so where what precedes the ``endmodule`` has no statement; where it is nothing at all, unless the wanted module
@@ -230,8 +236,9 @@ def _goes_on(text: str, units: Sequence[Unit], everything: Sequence[Unit], wante
     return ";" in before if before.strip() else not any(u.is_closed and u.name == wanted for u in everything)
 
 
-def _has_statement(text: str, units: Sequence[Unit]) -> bool:
-    """Whether something that ends in ``;`` or ``endmodule`` stands before the first module: the inside of one that was begun."""
+def _has_statement(text: str, units: Sequence[CodeUnit]) -> bool:
+    """Whether something that ends in ``;`` or ``endmodule`` stands before the first module: the inside of one that was
+    begun."""
     before = _COMMENT_OR_STRING.sub(" ", text[: min((u.lead for u in units), default=len(text))])
     return looks_like_code(before) or ";" in before or _ENDMODULE.search(before) is not None
 
@@ -260,7 +267,7 @@ def _start_of_code(text: str, kept: list[_Piece], header: str, prefill: str) -> 
 
 
 def _behind_prose(text: str, piece: _Piece) -> int:
-    """Where the first line of a body begins that is no prose; the piece's start where there is none."""
+    """Where the first line of a body begins that is not prose; the piece's start where there is none."""
     at = piece.start
     for line in text[piece.start : piece.end].splitlines(keepends=True):
         if line.strip() and (_STATEMENT.match(line) or re.search(r"[;=`]|//|/\*", line) or not is_prose(line)):
@@ -346,7 +353,7 @@ def _open_conditions(code: str) -> int:
     return max(len(re.findall(r"`(?:ifdef|ifndef)\b", code)) - len(re.findall(r"`endif\b", code)), 0)
 
 
-def _reasons_to_drop(modules: list[Unit], wanted: str | None, versions: dict[int, str]) -> dict[int, str]:
+def _reasons_to_drop(modules: list[CodeUnit], wanted: str | None, versions: dict[int, str]) -> dict[int, str]:
     """Which modules go (by place), and why. ``versions``: those of which another one of the same name counts."""
     reasons = dict(versions)
     closed = {u.name for u in modules if u.is_closed}
@@ -363,7 +370,7 @@ def _reasons_to_drop(modules: list[Unit], wanted: str | None, versions: dict[int
     return reasons
 
 
-def _top(designs: list[Unit], wanted: str | None) -> Unit | None:
+def _top(designs: list[CodeUnit], wanted: str | None) -> CodeUnit | None:
     """The wanted module; else the first that no other one uses; else the first."""
     named = [u for u in designs if u.name == wanted]
     used = {name for u in designs for name in u.mentions - {u.name}}
@@ -371,7 +378,7 @@ def _top(designs: list[Unit], wanted: str | None) -> Unit | None:
     return next(iter([*named, *roots, *designs]), None)
 
 
-def _with_helpers(top: Unit | None, units: list[Unit]) -> set[str]:
+def _with_helpers(top: CodeUnit | None, units: list[CodeUnit]) -> set[str]:
     """Names of the top module and of all that it uses, directly or not."""
     by_name = {u.name: u for u in units}
     needed: set[str] = set()

@@ -55,9 +55,10 @@ def _after_parentheses(stream: Sequence[Token], index: int) -> int:
 
 
 def derive_top(reference: str) -> str | None:
-    """The module that the others serve: of those that are no testbench the one that no other instantiates.
+    """The module that the others serve: of those that are not testbenches the one that no other instantiates.
 
-    None where there is none, or more than one. A module that instantiates itself, or has a signal of its name, still counts.
+    None where there is none, or more than one. A module that instantiates itself, or has a signal of its name, still
+    counts.
     """
     spans = modules(reference)
     if len({span.name for span in spans}) < 2:
@@ -113,8 +114,8 @@ def _instantiates(stream: Sequence[Token], at: int) -> bool:
 
 
 def is_testbench(module: str) -> bool:
-    """Whether the text of one module is a testbench: it drives or prints by itself, and has no ports, or ends the run and
-    instantiates what it tests."""
+    """Whether the text of one module is a testbench: it drives or prints by itself, and has no ports, or ends the run
+    and instantiates what it tests."""
     stream = tokenize(module)
     if any(token.text in ("$finish", "$stop") for token in stream) and any(instances(module, modules(module))):
         return True
@@ -132,7 +133,8 @@ def is_testbench(module: str) -> bool:
 def with_top_first(reference: str, top: str | None) -> str:
     """``reference`` with its module ``top`` before its other modules, whose order Verilog leaves open.
 
-    Unchanged where it is first already, or where a directive or declaration stands between the modules, whose place matters.
+    Unchanged where it is first already, or where a directive or declaration stands between the modules, whose place
+    matters.
     """
     spans = modules(reference)
     chosen = next((span for span in spans if span.name == top), None)

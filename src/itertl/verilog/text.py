@@ -193,9 +193,9 @@ def _plain(lines: Iterable[str]) -> str:
 def rename_identifiers(tokens: Iterable[Token]) -> list[str]:
     """Canonical texts with each identifier replaced by ``v0``, ``v1``, … in order of first use (alpha-renaming).
 
-    Modules are counted apart, as ``m0``, ``m1``, …: where they are declared, and where a declared one is instantiated
-    (its name, then an identifier or ``#``), so that a port may have its module's name. Keywords, system names,
-    directives and literals stay; ``\\a`` (escaped) is the same name as ``a``.
+    Modules are numbered separately, as ``m0``, ``m1``, …: where they are declared, and where a declared one is
+    instantiated (its name, then an identifier or ``#``), so that a port may have its module's name. Keywords, system
+    names, directives and literals stay; ``\\a`` (escaped) is the same name as ``a``.
     """
     stream = list(tokens)
     declared = [
@@ -260,7 +260,7 @@ def modules(code: str) -> list[ModuleSpan]:
 
 
 def _module_name(stream: list[Token], index: int) -> str | None:
-    """Name of the module whose keyword is ``stream[index]``; None where this is no module's beginning."""
+    """Name of the module whose keyword is ``stream[index]``; None where this is not the beginning of a module."""
     if index and stream[index - 1].text == "extern":
         return None
     index += 1

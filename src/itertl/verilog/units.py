@@ -20,7 +20,8 @@ _LEAD_LINE = re.compile(rf"^[ \t]*(?://|`(?:{_DIRECTIVES})\b|\(\*|$)")
 _TEST_NAME = re.compile(r"(?:^|_)(?:tb|test)(?![a-z])|testbench", re.IGNORECASE)
 _TEST_CALLS = {"$finish", "$stop", "$dumpfile", "$dumpvars", "$monitor", "$display"}
 _BODY = re.compile(
-    r"(?<![\w$])(?:assign|always|always_comb|always_ff|always_latch|reg|wire|logic|case|endcase|generate|genvar|localparam)"
+    r"(?<![\w$])(?:assign|always|always_comb|always_ff|always_latch|reg|wire|logic|case|endcase|generate|genvar"
+    r"|localparam)"
     r"(?![\w$])[^\n]*(?:[;=@(\[]|\bbegin\b)|(?<![\w$])always_(?:comb|ff|latch)(?![\w$])"
 )
 
@@ -48,10 +49,10 @@ _OPEN_PLACE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class CodeUnit:
     """``code[start:end]``; comments and directives that belong to it begin at ``lead``."""
 
-    name: str  # "" for what is no module, and for a module without a name
+    name: str  # "" for what is not a module, and for a module without a name
     lead: int
     start: int
     end: int
@@ -62,10 +63,10 @@ class Unit:
     is_hollow: bool = False  # ports and declarations, or a place left open: a skeleton
 
 
-def find_units(code: str) -> list[Unit]:
+def find_units(code: str) -> list[CodeUnit]:
     """All design units of a text, by position, without overlaps; prose between them belongs to none."""
     stream = _split_glued(tokenize(code))
-    units: list[Unit] = []
+    units: list[CodeUnit] = []
     index, free = 0, 0
     while index < len(stream):
         found = _unit_at(code, stream, index, free)
@@ -102,7 +103,7 @@ def _split_glued(stream: list[Token]) -> list[Token]:
     return split
 
 
-def _unit_at(code: str, stream: list[Token], index: int, free: int) -> tuple[Unit, int] | None:
+def _unit_at(code: str, stream: list[Token], index: int, free: int) -> tuple[CodeUnit, int] | None:
     """The unit that begins at token ``index``, and the index of the token after it."""
     token = stream[index]
     if token.kind != "keyword":
@@ -146,7 +147,8 @@ def _is_slip(code: str, stream: list[Token], index: int) -> bool:
 
 
 def _is_hollow(text: str, body: Sequence[Token]) -> bool:
-    """Whether a module does nothing yet: behind its header are declarations alone, or a comment tells where code is to go."""
+    """Whether a module does nothing yet: behind its header are declarations alone, or a comment tells where code is to
+    go."""
     if _OPEN_PLACE.search(text):
         return True
     header = next((i for i, token in enumerate(body) if token.text == ";"), len(body))
@@ -154,7 +156,7 @@ def _is_hollow(text: str, body: Sequence[Token]) -> bool:
     return all(token.text in _DECLARATIONS for token in starts) and all(token.text != "=" for token in body)
 
 
-def _module(code: str, stream: list[Token], index: int, free: int, name: str) -> tuple[Unit, int]:
+def _module(code: str, stream: list[Token], index: int, free: int, name: str) -> tuple[CodeUnit, int]:
     last = index + 1
     while last < len(stream) and stream[last].text != "endmodule":
         begins = stream[last].text in ("module", "macromodule") and _declared_name(stream, last) is not None
@@ -178,12 +180,12 @@ def _module(code: str, stream: list[Token], index: int, free: int, name: str) ->
     mentions = frozenset(t.text.removeprefix("\\") for t in body if t.kind in ("identifier", "escaped"))
     test = _is_testbench(name, body)
     hollow = _is_hollow(code[stream[index].start : end], body)
-    return Unit(name, lead, stream[index].start, end, True, is_closed, test, mentions, hollow), after
+    return CodeUnit(name, lead, stream[index].start, end, True, is_closed, test, mentions, hollow), after
 
 
-def _other(code: str, stream: list[Token], index: int, last: int, free: int) -> tuple[Unit, int]:
+def _other(code: str, stream: list[Token], index: int, last: int, free: int) -> tuple[CodeUnit, int]:
     start = stream[index].start
-    return Unit("", _lead(code, free, start), start, stream[last].end, False, True, False, frozenset()), last + 1
+    return CodeUnit("", _lead(code, free, start), start, stream[last].end, False, True, False, frozenset()), last + 1
 
 
 def _semicolon(stream: list[Token], index: int) -> int | None:

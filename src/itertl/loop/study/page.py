@@ -8,13 +8,13 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from itertl.errors import DataError
 from itertl.loop.study import figures as study_figures
 from itertl.loop.study.results import KS, Results, Row
 from itertl.records import PassAtK
-from itertl.report import page, published, series, tables
+from itertl.report import html, page, published, series, tables
 from itertl.report.series import Series
 from itertl.report.tables import Grid
+from itertl.report.write import check_ours, write_page
 from itertl.runs import storage
 from itertl.runs import wording as text
 
@@ -173,43 +173,24 @@ def markdown(results: Results) -> str:
 
 def write(results: Results, out: Path) -> Path:
     """Write ``report.html``, ``figures/``, ``table.md`` and ``table.csv`` into the study's folder; the page's path."""
-    target = out / "report.html"
-    if target.is_file() and target.stat().st_size and page.MARK.encode() not in target.read_bytes():
-        raise DataError(f"{target}: exists, and is no page of a report; move it, or give another --out")
+    check_ours(out)
     drawn = {name: svg for name, draw in study_figures.EVERY.items() if (svg := draw(results)) is not None}
-    for name in study_figures.EVERY:
-        path = out / "figures" / f"{name}.svg"
-        storage.write_text(path, drawn[name]) if name in drawn else path.unlink(missing_ok=True)
     storage.write_text(out / "table.md", markdown(results))
     storage.write_text(out / "table.csv", csv_text(results))
-    storage.write_text(target, render(results, drawn))
-    return target
+    return write_page(out, render(results, drawn), study_figures.EVERY, drawn).page
 
 
 def render(results: Results, figures: Mapping[str, str]) -> str:
     """The page of a study."""
-    study = results.study
-    body = [f'<header class="top"><p class="kicker">itertl study</p><h1>{text.html(study.name)}</h1></header>']
-    said = f"{len(study.arms)} arms, control {study.control}, seeds {', '.join(map(str, study.seeds))}."
-    body.append(f'<p class="summary">{text.html(said)}</p>')
-    if results.notes:
-        body.append('<ul class="notes">' + "".join(f"<li>{text.html(note)}</li>" for note in results.notes) + "</ul>")
-    for grid in arm_grids(results):
-        body += [f"<h2>{text.html(grid.title)}</h2>", page.table(grid)]
-    drawn = [page.figure(name, svg, study_figures.CAPTIONS[name]) for name, svg in figures.items()]
-    body += ["<h2>Figures</h2>", *drawn] if drawn else []
-    body += [
-        "<h2>Arms</h2>",
-        page.settings_difference([next(iter(found.values())) for found in results.runs.values() if found]),
-    ]
-    body += ["<h2>Runs</h2>", _links(results)]
-    body.append("<footer>Made by <code>itertl study</code>. Each run's own page lies in its folder.</footer>")
-    return page.document(study.name, "\n".join(body))
-
-
-def _links(results: Results) -> str:
-    rows = [
-        f'<li><a href="{text.html(f"{name}/seed-{seed}/report.html")}">{text.html(run.name)}</a></li>'
-        for name, found in results.runs.items() for seed, run in found.items()
-    ]  # fmt: skip
-    return f'<ul class="notes">{"".join(rows)}</ul>'
+    runs = [(name, seed, run) for name, found in results.runs.items() for seed, run in found.items()]
+    return html.render(
+        "study",
+        results.study.name,
+        study=results.study,
+        remarks=results.notes,
+        grids=arm_grids(results),
+        drawn=figures,
+        captions=study_figures.CAPTIONS,
+        settings=page.settings_grid([next(iter(found.values())) for found in results.runs.values() if found]),
+        links=[(f"{name}/seed-{seed}/report.html", run.name) for name, seed, run in runs],
+    )

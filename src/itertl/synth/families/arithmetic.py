@@ -2,7 +2,7 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.combinational import (
     OPERANDS,
     RESULTS,
@@ -23,7 +23,8 @@ _SUMS = ("sum", "s", "total", "result", "res")
 _DIFFERENCES = ("diff", "d", "result", "res", "delta")
 
 
-def adder(rng: random.Random) -> Design:
+@family("arithmetic")
+def adder(rng: random.Random) -> DesignSpec:
     """Addition with or without carry in, with or without carry out."""
     width, has_in, has_out = rng.choice((1, *_WIDTHS)), rng.random() < 0.5, rng.random() < 0.7
     (a, b), s = rng.choice(OPERANDS), rng.choice(_SUMS)
@@ -34,7 +35,6 @@ def adder(rng: random.Random) -> Design:
     upper = f" The carry out of the top bit is {cout}." if has_out else " The carry out of the top bit is dropped."
     return combinational(
         rng,
-        family="adder",
         parameters={"width": width, "carry_in": int(has_in), "carry_out": int(has_out)},
         modules=(
             "full_adder" if width == 1 and has_in and has_out else "adder",
@@ -55,7 +55,8 @@ def adder(rng: random.Random) -> Design:
     )
 
 
-def subtractor(rng: random.Random) -> Design:
+@family("arithmetic")
+def subtractor(rng: random.Random) -> DesignSpec:
     """Subtraction with a borrow or its inverse."""
     width, flag = rng.choice(_WIDTHS), rng.choice(("none", "borrow", "no_borrow"))
     has_in = rng.random() < 0.35
@@ -77,7 +78,6 @@ def subtractor(rng: random.Random) -> Design:
     }[flag]
     return combinational(
         rng,
-        family="subtractor",
         parameters={"width": width, "flag": flag, "borrow_in": int(has_in)},
         modules=("subtractor", f"sub{width}", "subtract", "diff_unit"),
         inputs=[inp(a, width), inp(b, width), *([inp(bin_)] if has_in else [])],
@@ -93,7 +93,8 @@ def subtractor(rng: random.Random) -> Design:
     )
 
 
-def add_sub(rng: random.Random) -> Design:
+@family("arithmetic")
+def add_sub(rng: random.Random) -> DesignSpec:
     """Addition or subtraction by a mode bit, with or without signed overflow or zero flag."""
     width, is_sub_on_one = rng.choice(_WIDTHS), rng.random() < 0.6
     flag = rng.choice(("none", "zero", "negative", "overflow"))
@@ -115,11 +116,11 @@ def add_sub(rng: random.Random) -> Design:
         "none": "",
         "zero": f" {f} is 1 when {r} is zero.",
         "negative": f" {f} is the sign bit of {r}.",
-        "overflow": f" {f} is 1 when the operands are read as two's complement and the true result does not fit in {width} bits.",
+        "overflow": f" {f} is 1 when the operands are read as two's complement and the true result does not fit in "
+        f"{width} bits.",
     }[flag]
     return combinational(
         rng,
-        family="add_sub",
         parameters={"width": width, "sub_on_one": int(is_sub_on_one), "flag": flag},
         modules=("addsub", "add_sub", f"addsub{width}", "adder_subtractor"),
         inputs=[inp(a, width), inp(b, width), inp(m)],
@@ -130,13 +131,13 @@ def add_sub(rng: random.Random) -> Design:
             f"Build {a_bits(width)} adder-subtractor: {r} is {on} when {m} is 1 and {off} when {m} is 0, modulo "
             f"2^{width}.{meaning}",
             f"{a} and {b} are {width}-bit numbers and {m} chooses the operation. For {m} = 1 the output {r} is {on}; "
-            f"for {m} = 0 it "
-            f"is {off}. Carries beyond {width} bits are dropped.{meaning}",
+            f"for {m} = 0 it is {off}. Carries beyond {width} bits are dropped.{meaning}",
         ),
     )
 
 
-def signed_overflow(rng: random.Random) -> Design:
+@family("arithmetic")
+def signed_overflow(rng: random.Random) -> DesignSpec:
     """Signed sum or difference with its overflow flag."""
     width, is_sub = rng.choice(_WIDTHS), rng.random() < 0.5
     (a, b), s, v = rng.choice(OPERANDS), rng.choice(_SUMS), rng.choice(("overflow", "ovf", "v"))
@@ -145,7 +146,6 @@ def signed_overflow(rng: random.Random) -> Design:
     verb = "difference" if is_sub else "sum"
     return combinational(
         rng,
-        family="signed_overflow",
         parameters={"width": width, "sub": int(is_sub)},
         modules=("signed_sub" if is_sub else "signed_add", "overflow_detect", f"ovf{width}", "checked_arith"),
         inputs=[inp(a, width), inp(b, width)],
@@ -154,14 +154,14 @@ def signed_overflow(rng: random.Random) -> Design:
         descriptions=(
             f"Signed {s} = {a} {sign} {b}; {v} = 1 on two's complement overflow.",
             f"Compute the {width}-bit two's complement {verb} {s} = {a} {sign} {b} and set {v} when it overflows.",
-            f"{a} and {b} are {width}-bit two's complement numbers. {s} is {a} {sign} {b} wrapped to {width} bits. "
-            f"{v} is 1 exactly when "
-            f"the true {verb} is below -{1 << top} or above {(1 << top) - 1}.",
+            f"{a} and {b} are {width}-bit two's complement numbers. {s} is {a} {sign} {b} wrapped to {width} bits. {v} "
+            f"is 1 exactly when the true {verb} is below -{1 << top} or above {(1 << top) - 1}.",
         ),
     )
 
 
-def saturating(rng: random.Random) -> Design:
+@family("arithmetic")
+def saturating(rng: random.Random) -> DesignSpec:
     """Saturating addition or subtraction, unsigned or signed."""
     width, is_signed, is_sub = rng.choice((3, 4, 5, 6, 8, 10, 12, 16)), rng.random() < 0.5, rng.random() < 0.5
     (a, b), y = rng.choice(OPERANDS), rng.choice(RESULTS)
@@ -179,7 +179,6 @@ def saturating(rng: random.Random) -> Design:
     kind = "two's complement" if is_signed else "unsigned"
     return combinational(
         rng,
-        family="saturating",
         parameters={"width": width, "signed": int(is_signed), "sub": int(is_sub)},
         modules=("sat_sub" if is_sub else "sat_add", "saturate", f"sat{width}", "clipper"),
         inputs=[inp(a, width), inp(b, width)],
@@ -188,16 +187,15 @@ def saturating(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = {a} {sign} {b}, {kind}, saturating at {least} and {most}.",
             f"Build {a_bits(width)} saturating {'subtractor' if is_sub else 'adder'} for {kind} numbers: {y} is {a} "
-            f"{sign} {b}, limited "
-            f"to the range {least} to {most}.",
-            f"{a}, {b} and {y} are {width}-bit {kind} numbers. If {a} {sign} {b} is above {most}, {y} is {most}; if "
-            f"it is below {least}, "
-            f"{y} is {least}; otherwise {y} is the exact result.",
+            f"{sign} {b}, limited to the range {least} to {most}.",
+            f"{a}, {b} and {y} are {width}-bit {kind} numbers. If {a} {sign} {b} is above {most}, {y} is {most}; if it "
+            f"is below {least}, {y} is {least}; otherwise {y} is the exact result.",
         ),
     )
 
 
-def absolute(rng: random.Random) -> Design:
+@family("arithmetic")
+def absolute_value(rng: random.Random) -> DesignSpec:
     """Absolute value, or negation, of a two's complement number."""
     width, kind = rng.choice((*_WIDTHS, 9, 11, 14, 20)), rng.choice(("abs", "abs", "negate", "negabs"))
     x, y = rng.choice(VECTORS), rng.choice(RESULTS)
@@ -220,7 +218,6 @@ def absolute(rng: random.Random) -> Design:
     }[kind]
     return combinational(
         rng,
-        family="absolute_value",
         parameters={"width": width, "kind": kind},
         modules=(kind, f"{kind}{width}", f"{kind}_value", "magnitude" if kind == "abs" else "sign_unit"),
         inputs=[inp(x, width)],
@@ -234,14 +231,14 @@ def absolute(rng: random.Random) -> Design:
     )
 
 
-def absolute_difference(rng: random.Random) -> Design:
+@family("arithmetic")
+def absolute_difference(rng: random.Random) -> DesignSpec:
     """|a - b| of unsigned or signed numbers."""
     width, is_signed = rng.choice((*_WIDTHS, 9, 11, 14, 20)), rng.random() < 0.4
     (a, b), y = rng.choice(OPERANDS), rng.choice(("diff", "distance", "result", "gap"))
     kind = "two's complement" if is_signed else "unsigned"
     return combinational(
         rng,
-        family="absolute_difference",
         parameters={"width": width, "signed": int(is_signed)},
         modules=("absdiff", "abs_distance", f"absdiff{width}", "abs_sub"),
         inputs=[inp(a, width, signed=is_signed), inp(b, width, signed=is_signed)],
@@ -252,13 +249,13 @@ def absolute_difference(rng: random.Random) -> Design:
             f"Compute the distance between the {width}-bit {kind} numbers {a} and {b} as the {width}-bit unsigned "
             f"number {y}.",
             f"{a} and {b} are {width}-bit {kind} numbers. Subtract the smaller from the larger; the difference, never "
-            "negative, is the "
-            f"{width}-bit unsigned output {y}.",
+            f"negative, is the {width}-bit unsigned output {y}.",
         ),
     )
 
 
-def min_max(rng: random.Random) -> Design:
+@family("arithmetic")
+def min_max(rng: random.Random) -> DesignSpec:
     """Minimum, maximum or both, of two or three numbers."""
     width, is_signed, count = rng.choice(_WIDTHS), rng.random() < 0.45, rng.choice((2, 2, 3))
     kinds = rng.choice((("min",), ("max",), ("min", "max")))
@@ -279,7 +276,6 @@ def min_max(rng: random.Random) -> Design:
     listed = ", ".join(names)
     return combinational(
         rng,
-        family="min_max",
         parameters={"width": width, "signed": int(is_signed), "count": count, "kinds": " ".join(kinds)},
         modules=("minmax" if len(kinds) > 1 else f"{kinds[0]}{count}", "extremes", f"{kinds[0]}_unit", "sort_pick"),
         inputs=[inp(name, width, signed=is_signed) for name in names],
@@ -311,7 +307,8 @@ _ALU = {
 }
 
 
-def alu(rng: random.Random) -> Design:
+@family("arithmetic")
+def alu(rng: random.Random) -> DesignSpec:
     """A table of four or eight operations, with an optional zero flag."""
     size, width, has_zero = rng.choice((1, 2, 2, 2, 3)), rng.choice((4, 8, 8, 12, 16, 32)), rng.random() < 0.35
     kinds = rng.sample(tuple(_ALU), 1 << size)
@@ -332,7 +329,6 @@ def alu(rng: random.Random) -> Design:
     flagged = f" zero is 1 when {y} is 0." if has_zero else ""
     return combinational(
         rng,
-        family="alu",
         parameters={"kinds": " ".join(kinds), "width": width, "zero": int(has_zero)},
         modules=("alu", f"alu{width}", "simple_alu", "logic_arith"),
         inputs=[inp(a, width), inp(b, width), inp(op, size)],
@@ -346,16 +342,3 @@ def alu(rng: random.Random) -> Design:
             f"of {op}, " + "; ".join(f"{op} = {m}" for m in meaning) + f". Results are cut to {width} bits.{flagged}",
         ),
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("adder", "arithmetic", adder),
-    Family("subtractor", "arithmetic", subtractor),
-    Family("add_sub", "arithmetic", add_sub),
-    Family("signed_overflow", "arithmetic", signed_overflow),
-    Family("saturating", "arithmetic", saturating),
-    Family("absolute_value", "arithmetic", absolute),
-    Family("absolute_difference", "arithmetic", absolute_difference),
-    Family("min_max", "arithmetic", min_max),
-    Family("alu", "arithmetic", alu),
-)

@@ -2,7 +2,7 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.combinational import (
     FLAGS,
     RESULTS,
@@ -20,7 +20,8 @@ from itertl.synth.families.combinational import (
 _COUNTS = ("count", "cnt", "num", "n")
 
 
-def popcount(rng: random.Random) -> Design:
+@family("bit tricks")
+def popcount(rng: random.Random) -> DesignSpec:
     """Number of ones or zeros."""
     width, is_zeros = rng.randint(3, 16), rng.random() < 0.35
     x, y, size = rng.choice(VECTORS), rng.choice(_COUNTS), width.bit_length()
@@ -34,7 +35,6 @@ def popcount(rng: random.Random) -> Design:
     what = "zeros" if is_zeros else "ones"
     return combinational(
         rng,
-        family="popcount",
         parameters={"width": width, "zeros": int(is_zeros)},
         modules=("popcount", f"count_{what}", f"popcount{width}", "bit_count"),
         inputs=[inp(x, width)],
@@ -49,7 +49,7 @@ def popcount(rng: random.Random) -> Design:
     )
 
 
-def _zeros(rng: random.Random, is_leading: bool) -> Design:
+def _zeros(rng: random.Random, is_leading: bool) -> DesignSpec:
     width, is_ones, has_flag = rng.choice((4, 5, 6, 7, 8, 10, 12, 16)), rng.random() < 0.3, rng.random() < 0.4
     size = width.bit_length()
     x, y, f = rng.choice(VECTORS), rng.choice(_COUNTS), rng.choice(("none", "empty", "all_same"))
@@ -63,7 +63,6 @@ def _zeros(rng: random.Random, is_leading: bool) -> Design:
     flagged = f" {f} is 1 when {y} is {width}." if has_flag else ""
     return combinational(
         rng,
-        family="leading_zeros" if is_leading else "trailing_zeros",
         parameters={"width": width, "ones": int(is_ones), "flag": int(has_flag)},
         modules=(
             f"c{end[0]}{what[0]}",
@@ -77,21 +76,21 @@ def _zeros(rng: random.Random, is_leading: bool) -> Design:
         descriptions=(
             f"{y} = number of {end} {what} of {x} ({width} if it has nothing else).{flagged}",
             f"Count the {end} {what} of the {width}-bit word {x}: {y} is the number of {what} from {start} before the "
-            f"first {other}, {width} if "
-            f"there is no {other}.{flagged}",
+            f"first {other}, {width} if there is no {other}.{flagged}",
             f"Scan the {width}-bit input {x} from {start} and stop at the first {other}. The {size}-bit output {y} is "
-            "the number of bits passed "
-            f"before it; if all bits are {1 - other}, {y} is {width}.{flagged}",
+            f"the number of bits passed before it; if all bits are {1 - other}, {y} is {width}.{flagged}",
         ),
     )
 
 
-def leading_zeros(rng: random.Random) -> Design:
+@family("bit tricks")
+def leading_zeros(rng: random.Random) -> DesignSpec:
     """Length of the run at the top end."""
     return _zeros(rng, True)
 
 
-def trailing_zeros(rng: random.Random) -> Design:
+@family("bit tricks")
+def trailing_zeros(rng: random.Random) -> DesignSpec:
     """Length of the run at the bottom end."""
     return _zeros(rng, False)
 
@@ -135,14 +134,14 @@ _RIGHTMOST = {
 }
 
 
-def rightmost(rng: random.Random) -> Design:
+@family("bit tricks")
+def lowest_bit(rng: random.Random) -> DesignSpec:
     """Word tricks around the lowest set bit, and ends of runs."""
     width, kind = rng.choice((3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32)), rng.choice(tuple(_RIGHTMOST))
     x, y = rng.choice(VECTORS), rng.choice(RESULTS)
     expression, short, long = (text.format(x=x) for text in _RIGHTMOST[kind])
     return combinational(
         rng,
-        family="lowest_bit",
         parameters={"width": width, "kind": kind},
         modules=(f"{kind}_low", "lowest_bit", "bit_trick", f"{kind}{width}"),
         inputs=[inp(x, width)],
@@ -156,7 +155,8 @@ def rightmost(rng: random.Random) -> Design:
     )
 
 
-def mask_constant(rng: random.Random) -> Design:
+@family("bit tricks")
+def mask_constant(rng: random.Random) -> DesignSpec:
     """Fixed bits cleared, set or inverted."""
     width, kind = rng.choice((4, 6, 8, 8, 12, 16)), rng.choice(("clear", "set", "invert", "keep"))
     mask = rng.randrange(1, (1 << width) - 1)
@@ -172,7 +172,6 @@ def mask_constant(rng: random.Random) -> Design:
     places = ", ".join(str(n) for n in reversed(range(width)) if mask >> n & 1)
     return combinational(
         rng,
-        family="mask_constant",
         parameters={"width": width, "kind": kind, "mask": mask},
         modules=("mask", f"{kind}_bits", "bit_mask", "const_mask"),
         inputs=[inp(x, width)],
@@ -189,7 +188,8 @@ def mask_constant(rng: random.Random) -> Design:
     )
 
 
-def bit_write(rng: random.Random) -> Design:
+@family("bit tricks")
+def bit_write(rng: random.Random) -> DesignSpec:
     """One bit, chosen by an input, set, cleared, inverted, or given a value."""
     size, kind = rng.choice((1, 2, 3, 4, 5)), rng.choice(("set", "clear", "toggle", "write", "test"))
     width = 1 << size
@@ -212,7 +212,6 @@ def bit_write(rng: random.Random) -> Design:
     }[kind]
     return combinational(
         rng,
-        family="bit_write",
         parameters={"width": width, "kind": kind},
         modules=(f"bit_{kind}", f"{kind}_bit", "bit_unit", f"bit{kind}{width}"),
         inputs=[inp(x, width), inp(n, size), *([inp(v)] if kind == "write" else [])],
@@ -227,7 +226,8 @@ def bit_write(rng: random.Random) -> Design:
     )
 
 
-def word_property(rng: random.Random) -> Design:
+@family("bit tricks")
+def word_property(rng: random.Random) -> DesignSpec:
     """Power of two, one-hot or zero, palindrome, adjacent ones, alternation."""
     width, kind = (
         rng.randint(3, 12),
@@ -257,7 +257,6 @@ def word_property(rng: random.Random) -> Design:
     }[kind]
     return combinational(
         rng,
-        family="word_property",
         parameters={"width": width, "kind": kind},
         modules=(f"is_{kind}", kind, "word_check", f"detect_{kind}"),
         inputs=[inp(x, width)],
@@ -270,14 +269,3 @@ def word_property(rng: random.Random) -> Design:
             "and 0 in every other case.",
         ),
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("popcount", "bit tricks", popcount),
-    Family("leading_zeros", "bit tricks", leading_zeros),
-    Family("trailing_zeros", "bit tricks", trailing_zeros),
-    Family("lowest_bit", "bit tricks", rightmost),
-    Family("mask_constant", "bit tricks", mask_constant),
-    Family("bit_write", "bit tricks", bit_write),
-    Family("word_property", "bit tricks", word_property),
-)

@@ -2,7 +2,7 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.combinational import RESULTS, combinational, indent, inp, literal, out, plain
 
 _COVERS = {"p1": (0, 1, 3), "p2": (0, 2, 3), "p4": (1, 2, 3)}  # data bits under each parity bit of Hamming (7,4)
@@ -16,7 +16,8 @@ def _xor(name: str, bits: tuple[int, ...]) -> str:
     return " ^ ".join(f"{name}[{b}]" for b in bits)
 
 
-def hamming_encode(rng: random.Random) -> Design:
+@family("codes")
+def hamming_encode(rng: random.Random) -> DesignSpec:
     """Hamming (7,4) encoder, either bit order, optionally with overall parity."""
     layout, is_odd, has_all = rng.choice(tuple(_PLACES)), rng.random() < 0.3, rng.random() < 0.3
     d, y = rng.choice(("d", "data", "nibble", "in")), rng.choice(("code", "word", "c", "h"))
@@ -34,7 +35,6 @@ def hamming_encode(rng: random.Random) -> Design:
     whole = f" {y}[7] is the XOR of {y}[6:0]." if has_all else ""
     return combinational(
         rng,
-        family="hamming_encode",
         parameters={"layout": layout, "odd": int(is_odd), "all": int(has_all)},
         modules=("hamming_enc", "hamming74", "ecc_encode", "hamming_encoder"),
         inputs=[inp(d, 4)],
@@ -44,14 +44,14 @@ def hamming_encode(rng: random.Random) -> Design:
             f"Hamming (7,4): {y}[6:0] = {{{order}}}, {rule}.{whole}",
             f"Encode the four bits of {d} as a Hamming (7,4) word. {rule[0]}{rule[1:]}. {y}[6] down to {y}[0] are "
             f"{order}.{whole}",
-            f"Build a Hamming encoder for the 4-bit input {d}. Compute three check bits: {rule}. The output {y} "
-            f"holds, from bit 6 to bit 0, {order}."
-            f"{whole}",
+            f"Build a Hamming encoder for the 4-bit input {d}. Compute three check bits: {rule}. The output {y} holds, "
+            f"from bit 6 to bit 0, {order}.{whole}",
         ),
     )
 
 
-def hamming_correct(rng: random.Random) -> Design:
+@family("codes")
+def hamming_correct(rng: random.Random) -> DesignSpec:
     """Hamming (7,4) decoder with single-error correction."""
     has_flag = rng.random() < 0.5
     is_odd = rng.random() < 0.3
@@ -72,7 +72,6 @@ def hamming_correct(rng: random.Random) -> Design:
     groups = f"{x}[0],[2],[4],[6]; {x}[1],[2],[5],[6]; {x}[3],[4],[5],[6]"
     return combinational(
         rng,
-        family="hamming_correct",
         parameters={"odd": int(is_odd), "flag": int(has_flag)},
         modules=("hamming_dec", "hamming_correct", "ecc_decode", "hamming_decoder"),
         inputs=[inp(x, 7)],
@@ -81,19 +80,18 @@ def hamming_correct(rng: random.Random) -> Design:
         descriptions=(
             f"Hamming (7,4) decoder, {name} parity in the groups {groups}; {y} = corrected bits 6, 5, 4, 2.{flag}",
             f"Correct a single wrong bit in the Hamming (7,4) word {x} and extract its data. Each group has {name} "
-            f"parity: {groups}. Groups that fail "
-            f"give, first group as bit 0, the number (from 1) of the wrong bit, {x}[0] being number 1. {y} is bits 6, "
-            f"5, 4, 2 after correction.{flag}",
+            f"parity: {groups}. Groups that fail give, first group as bit 0, the number (from 1) of the wrong bit, "
+            f"{x}[0] being number 1. {y} is bits 6, 5, 4, 2 after correction.{flag}",
             f"{x} is a 7-bit word. Form a 3-bit syndrome: bit 0 is 1 if {x}[0], {x}[2], {x}[4], {x}[6] do not have "
-            f"{name} parity, bit 1 likewise for "
-            f"{x}[1], {x}[2], {x}[5], {x}[6], bit 2 for {x}[3], {x}[4], {x}[5], {x}[6]. If the syndrome n is not 0, "
-            f"invert {x}[n-1]. The output {y} is "
-            f"then bits 6, 5, 4 and 2 of the word, in this order.{flag}",
+            f"{name} parity, bit 1 likewise for {x}[1], {x}[2], {x}[5], {x}[6], bit 2 for {x}[3], {x}[4], {x}[5], "
+            f"{x}[6]. If the syndrome n is not 0, invert {x}[n-1]. The output {y} is then bits 6, 5, 4 and 2 of the "
+            f"word, in this order.{flag}",
         ),
     )
 
 
-def hamming_distance(rng: random.Random) -> Design:
+@family("codes")
+def hamming_distance(rng: random.Random) -> DesignSpec:
     """Number of differing bits, or whether it is at most a limit."""
     width, is_flag = rng.randint(2, 8), rng.random() < 0.5
     limit = rng.randint(1, width - 1)
@@ -118,7 +116,6 @@ def hamming_distance(rng: random.Random) -> Design:
     )
     return combinational(
         rng,
-        family="hamming_distance",
         parameters={"width": width, "limit": limit if is_flag else 0},
         modules=("hamming_distance", "hdist", "bit_diff", f"distance{width}"),
         inputs=[inp(a, width), inp(b, width)],
@@ -133,7 +130,8 @@ def hamming_distance(rng: random.Random) -> Design:
     )
 
 
-def checksum(rng: random.Random) -> Design:
+@family("codes")
+def word_checksum(rng: random.Random) -> DesignSpec:
     """Sum or XOR of the fields of a word, plain or complemented."""
     field, count = rng.choice((3, 4, 4, 8)), rng.choice((2, 3, 4))
     kind, form = rng.choice(("sum", "xor")), rng.choice(("plain", "inverted", "negated"))
@@ -147,7 +145,6 @@ def checksum(rng: random.Random) -> Design:
     ending = {"plain": "", "inverted": " with all bits inverted", "negated": ", negated (two's complement)"}[form]
     return combinational(
         rng,
-        family="word_checksum",
         parameters={"field": field, "count": count, "kind": kind, "form": form},
         modules=("checksum", f"{kind}_check", "lrc" if kind == "xor" else "adder_check", f"checksum{field}"),
         inputs=[inp(x, field * count)],
@@ -162,7 +159,8 @@ def checksum(rng: random.Random) -> Design:
     )
 
 
-def parity_2d(rng: random.Random) -> Design:
+@family("codes")
+def parity_2d(rng: random.Random) -> DesignSpec:
     """Row and column parities of a small matrix packed in a word."""
     rows, columns, is_odd = rng.choice((2, 3, 4)), rng.choice((2, 3, 4)), rng.random() < 0.35
     x, r, c = (
@@ -177,7 +175,6 @@ def parity_2d(rng: random.Random) -> Design:
     name = "odd" if is_odd else "even"
     return combinational(
         rng,
-        family="parity_2d",
         parameters={"rows": rows, "columns": columns, "odd": int(is_odd)},
         modules=("parity2d", "matrix_parity", "cross_parity", "row_col_parity"),
         inputs=[inp(x, rows * columns)],
@@ -186,20 +183,10 @@ def parity_2d(rng: random.Random) -> Design:
         descriptions=(
             f"{x} is a {rows}x{columns} matrix, row 0 in {x}[{columns - 1}:0]; {r} and {c} are its {name} row and "
             "column parity bits.",
-            f"The word {x} packs {rows} rows of {columns} bits, row 0 lowest. {r}[i] is the {name} parity bit of row "
-            f"i and {c}[j] that of column j, "
-            f"where column j consists of bit j of every row.",
+            f"The word {x} packs {rows} rows of {columns} bits, row 0 lowest. {r}[i] is the {name} parity bit of row i "
+            f"and {c}[j] that of column j, where column j consists of bit j of every row.",
             f"Element (i, j) of a matrix of {rows} rows and {columns} columns is {x}[{columns}*i + j]. For every row, "
             f"{r}[i] makes the number of ones in "
             f"the row and {r}[i] together {name}; for every column, {c}[j] does the same.",
         ),
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("hamming_encode", "codes", hamming_encode),
-    Family("hamming_correct", "codes", hamming_correct),
-    Family("hamming_distance", "codes", hamming_distance),
-    Family("word_checksum", "codes", checksum),
-    Family("parity_2d", "codes", parity_2d),
-)

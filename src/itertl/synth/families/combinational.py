@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from itertl.synth.design import Design, Port
+from itertl.synth.design import DesignSpec, PortSpec
 
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight")
 OPERANDS = (("a", "b"), ("x", "y"), ("in0", "in1"), ("op_a", "op_b"), ("lhs", "rhs"), ("p0", "p1"))
@@ -33,14 +33,14 @@ def procedural(text: str) -> Body:
     return Body(text, True)
 
 
-def inp(name: str, width: int = 1, *, signed: bool = False) -> Port:
+def inp(name: str, width: int = 1, *, signed: bool = False) -> PortSpec:
     """An input port."""
-    return Port(name, "input", width, signed=signed)
+    return PortSpec(name, "input", width, signed=signed)
 
 
-def out(name: str, width: int = 1, *, signed: bool = False) -> Port:
+def out(name: str, width: int = 1, *, signed: bool = False) -> PortSpec:
     """An output port; ``combinational`` decides whether it is a reg."""
-    return Port(name, "output", width, signed=signed)
+    return PortSpec(name, "output", width, signed=signed)
 
 
 def number(value: int) -> str:
@@ -58,11 +58,6 @@ def literal(value: int, width: int, radix: str = "d") -> str:
     value &= (1 << width) - 1
     digits = {"d": str(value), "h": f"{value:0{-(-width // 4)}x}", "b": f"{value:0{width}b}"}[radix]
     return f"{width}'{radix}{digits}"
-
-
-def one_of(name: str, position: int, width: int) -> str:
-    """Bit ``position`` of a port of that width: no index where it has one bit."""
-    return f"{name}[{position}]" if width > 1 else name
 
 
 def indent(lines: Sequence[str], depth: int = 1) -> str:
@@ -95,20 +90,19 @@ def drive(rng: random.Random, assigns: Sequence[tuple[str, str]]) -> Body:
 def combinational(
     rng: random.Random,
     *,
-    family: str,
     parameters: Mapping[str, int | str],
     modules: Sequence[str],
-    inputs: Sequence[Port],
-    outputs: Sequence[Port],
+    inputs: Sequence[PortSpec],
+    outputs: Sequence[PortSpec],
     descriptions: Sequence[str],
     assigns: Sequence[tuple[str, str]] = (),
     body: Body | None = None,
-) -> Design:
+) -> DesignSpec:
     """A design without a clock, from ``body``, or from ``assigns`` (left side, expression) in a drawn style."""
     body = body or drive(rng, assigns)
-    ports = [*inputs, *(Port(p.name, "output", p.width, body.is_reg, p.signed) for p in outputs)]
+    ports = [*inputs, *(PortSpec(p.name, "output", p.width, body.is_reg, p.signed) for p in outputs)]
     taken = {p.name for p in ports}
     names = [name for name in modules if name not in taken]
     module = "top_module" if rng.random() < 0.2 or not names else rng.choice(names)
     words = tuple(" ".join(text.split(" ")) for text in descriptions)
-    return Design(family, dict(parameters), module, tuple(ports), body.text, words)
+    return DesignSpec(dict(parameters), module, tuple(ports), body.text, words)

@@ -2,7 +2,7 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.combinational import (
     FLAGS,
     OPERANDS,
@@ -24,7 +24,8 @@ _RELATIONS = {
 _WIDTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32)
 
 
-def comparator(rng: random.Random) -> Design:
+@family("comparators")
+def comparator(rng: random.Random) -> DesignSpec:
     """One to three relations between two numbers."""
     is_signed = rng.random() < 0.4
     width, kinds = rng.choice(_WIDTHS[1:] if is_signed else _WIDTHS), rng.sample(tuple(_RELATIONS), rng.randint(1, 3))
@@ -35,7 +36,6 @@ def comparator(rng: random.Random) -> Design:
     kind = "signed (two's complement)" if is_signed else "unsigned"
     return combinational(
         rng,
-        family="comparator",
         parameters={"width": width, "signed": int(is_signed), "kinds": " ".join(sorted(kinds))},
         modules=("comparator", f"cmp{width}", "compare", "magnitude_cmp"),
         inputs=[inp(a, width, signed=is_signed), inp(b, width, signed=is_signed)],
@@ -53,7 +53,8 @@ def comparator(rng: random.Random) -> Design:
     )
 
 
-def in_range(rng: random.Random) -> Design:
+@family("comparators")
+def in_range(rng: random.Random) -> DesignSpec:
     """Inside or outside two constant bounds."""
     width, is_outside = rng.choice((3, 4, 5, 6, 7, 8, 10)), rng.random() < 0.35
     low, high = sorted(rng.sample(range(1, (1 << width) - 1), 2))
@@ -64,7 +65,6 @@ def in_range(rng: random.Random) -> Design:
     side = "outside" if is_outside else "inside"
     return combinational(
         rng,
-        family="in_range",
         parameters={"width": width, "low": low, "high": high, "outside": int(is_outside)},
         modules=("range_check", "in_range", "window", f"{side}_range"),
         inputs=[inp(x, width)],
@@ -81,7 +81,8 @@ def in_range(rng: random.Random) -> Design:
     )
 
 
-def match_constant(rng: random.Random) -> Design:
+@family("comparators")
+def match_constant(rng: random.Random) -> DesignSpec:
     """Equality with one of a few constants."""
     width, count = rng.choice((3, 4, 5, 6, 8, 12, 16)), rng.randint(1, 4)
     values = sorted(rng.sample(range(1 << width), count))
@@ -91,7 +92,6 @@ def match_constant(rng: random.Random) -> Design:
     listed = ", ".join(shown[:-1]) + (" or " if count > 1 else "") + shown[-1]
     return combinational(
         rng,
-        family="match_constant",
         parameters={"width": width, "values": str(values)},
         modules=("match", "detect_value", "addr_match", "is_code"),
         inputs=[inp(x, width)],
@@ -101,13 +101,13 @@ def match_constant(rng: random.Random) -> Design:
             f"{y} = 1 if {x} is {listed}.",
             f"Watch the {width}-bit input {x}: {y} is 1 when it equals {listed}, and 0 for all other values.",
             f"Build a detector without a clock. Its {width}-bit input is {x}. The output {y} goes high exactly while "
-            f"{x} holds "
-            f"{'one of the values ' if count > 1 else ''}{', '.join(f'{v} (decimal)' for v in values)}.",
+            f"{x} holds {'one of the values ' if count > 1 else ''}{', '.join(f'{v} (decimal)' for v in values)}.",
         ),
     )
 
 
-def masked_match(rng: random.Random) -> Design:
+@family("comparators")
+def masked_match(rng: random.Random) -> DesignSpec:
     """Equality in the bits that a mask names; the pattern has don't-cares."""
     width = rng.choice((4, 5, 6, 8))
     mask = rng.randrange(1, (1 << width) - 1)
@@ -117,7 +117,6 @@ def masked_match(rng: random.Random) -> Design:
     cared = [n for n in reversed(range(width)) if mask >> n & 1]
     return combinational(
         rng,
-        family="masked_match",
         parameters={"width": width, "mask": mask, "value": value},
         modules=("masked_match", "pattern_match", "decode_range", "opcode_match"),
         inputs=[inp(x, width)],
@@ -126,8 +125,7 @@ def masked_match(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = 1 if {x} matches {pattern} (x: don't care, most significant bit first).",
             f"Compare the {width}-bit input {x} with the pattern {pattern}, written from bit {width - 1} down to bit "
-            "0, in which x stands "
-            f"for a bit that does not matter. {y} is 1 on a match.",
+            f"0, in which x stands for a bit that does not matter. {y} is 1 on a match.",
             f"The output {y} is 1 when, in the {width}-bit input {x}, "
             + ", ".join(f"bit {n} is {value >> n & 1}" for n in cared)
             + ". Other bits are ignored. It is 0 in all other cases.",
@@ -135,7 +133,8 @@ def masked_match(rng: random.Random) -> Design:
     )
 
 
-def clamp(rng: random.Random) -> Design:
+@family("comparators")
+def clamp(rng: random.Random) -> DesignSpec:
     """A number limited to two constant bounds."""
     width, is_signed = rng.choice((4, 5, 6, 7, 8, 10)), rng.random() < 0.4
     bottom, top = (-(1 << (width - 1)), (1 << (width - 1)) - 1) if is_signed else (0, (1 << width) - 1)
@@ -146,7 +145,6 @@ def clamp(rng: random.Random) -> Design:
     kind = "signed (two's complement)" if is_signed else "unsigned"
     return combinational(
         rng,
-        family="clamp",
         parameters={"width": width, "signed": int(is_signed), "low": low, "high": high},
         modules=("clamp", "limit", "limiter", f"clamp{width}"),
         inputs=[inp(x, width, signed=is_signed)],
@@ -156,13 +154,13 @@ def clamp(rng: random.Random) -> Design:
             f"{y} = {x} clamped to {low}..{high}, {kind}.",
             f"Limit the {width}-bit {kind} number {x} to the range from {low} to {high} and drive the result on {y}.",
             f"{x} and {y} are {width}-bit {kind} numbers. {y} is {low} when {x} is below {low}, {high} when {x} is "
-            f"above {high}, and {x} "
-            "itself in between.",
+            f"above {high}, and {x} itself in between.",
         ),
     )
 
 
-def threshold_levels(rng: random.Random) -> Design:
+@family("comparators")
+def threshold_levels(rng: random.Random) -> DesignSpec:
     """A number sorted into levels by constant thresholds."""
     width, count = rng.choice((4, 5, 6, 8)), rng.choice((2, 3))
     limits = sorted(rng.sample(range(1, (1 << width) - 1), count))
@@ -175,7 +173,6 @@ def threshold_levels(rng: random.Random) -> Design:
     bands = [f"{n} if {x} < {v}" for n, v in enumerate(limits)]
     return combinational(
         rng,
-        family="threshold_levels",
         parameters={"width": width, "limits": str(limits)},
         modules=("level_detect", "quantizer", "classify", "zones"),
         inputs=[inp(x, width)],
@@ -190,13 +187,3 @@ def threshold_levels(rng: random.Random) -> Design:
             f"between 0 and {count}.",
         ),
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("comparator", "comparators", comparator),
-    Family("in_range", "comparators", in_range),
-    Family("match_constant", "comparators", match_constant),
-    Family("masked_match", "comparators", masked_match),
-    Family("clamp", "comparators", clamp),
-    Family("threshold_levels", "comparators", threshold_levels),
-)

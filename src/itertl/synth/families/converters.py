@@ -2,7 +2,7 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.combinational import (
     RESULTS,
     VECTORS,
@@ -16,7 +16,7 @@ from itertl.synth.families.combinational import (
 )
 
 
-def _gray(rng: random.Random, is_decode: bool) -> Design:
+def _gray(rng: random.Random, is_decode: bool) -> DesignSpec:
     width = rng.randint(2, 16)
     x = rng.choice(("gray", "g", "gray_in") if is_decode else ("bin", "b", "bin_in"))
     y = rng.choice(("bin", "b", "bin_out") if is_decode else ("gray", "g", "gray_out"))
@@ -39,7 +39,6 @@ def _gray(rng: random.Random, is_decode: bool) -> Design:
     )
     return combinational(
         rng,
-        family="gray_to_binary" if is_decode else "binary_to_gray",
         parameters={"width": width},
         modules=("gray2bin" if is_decode else "bin2gray", "gray_converter", f"gray{width}", "code_convert"),
         inputs=[inp(x, width)],
@@ -54,17 +53,20 @@ def _gray(rng: random.Random, is_decode: bool) -> Design:
     )
 
 
-def binary_to_gray(rng: random.Random) -> Design:
+@family("converters")
+def binary_to_gray(rng: random.Random) -> DesignSpec:
     """Binary to Gray code."""
     return _gray(rng, False)
 
 
-def gray_to_binary(rng: random.Random) -> Design:
+@family("converters")
+def gray_to_binary(rng: random.Random) -> DesignSpec:
     """Gray code to binary."""
     return _gray(rng, True)
 
 
-def binary_to_bcd(rng: random.Random) -> Design:
+@family("converters")
+def binary_to_bcd(rng: random.Random) -> DesignSpec:
     """Decimal digits of a binary number."""
     width = rng.randint(4, 10)
     digits = len(str((1 << width) - 1))
@@ -84,7 +86,6 @@ def binary_to_bcd(rng: random.Random) -> Design:
     where = f"the outputs {shown}" if is_split else f"{y}, four bits each, ones in {y}[3:0]"
     return combinational(
         rng,
-        family="binary_to_bcd",
         parameters={"width": width, "split": int(is_split)},
         modules=("bin2bcd", "bin_to_bcd", "to_decimal", f"bcd{width}"),
         inputs=[inp(x, width)],
@@ -94,13 +95,13 @@ def binary_to_bcd(rng: random.Random) -> Design:
             f"BCD digits of the binary number {x} on {where}.",
             f"Convert the {width}-bit unsigned binary number {x} to {digits} BCD digits and put them on {where}.",
             f"{x} is between 0 and {(1 << width) - 1}. Write it in decimal with {digits} digits, leading zeros "
-            "included. The digits appear in "
-            f"binary-coded decimal on {where}.",
+            f"included. The digits appear in binary-coded decimal on {where}.",
         ),
     )
 
 
-def bcd_to_binary(rng: random.Random) -> Design:
+@family("converters")
+def bcd_to_binary(rng: random.Random) -> DesignSpec:
     """Value of two or three packed decimal digits."""
     digits, is_checked = rng.choice((2, 3)), rng.random() < 0.5
     width = {2: 7, 3: 10}[digits]
@@ -119,7 +120,6 @@ def bcd_to_binary(rng: random.Random) -> Design:
         f" Digits above 9 count with their value, and the result is cut to {width} bits.")  # fmt: skip
     return combinational(
         rng,
-        family="bcd_to_binary",
         parameters={"digits": digits, "checked": int(is_checked)},
         modules=("bcd2bin", "bcd_to_bin", "from_decimal", "bcd_value"),
         inputs=[inp(x, 4 * digits)],
@@ -129,14 +129,14 @@ def bcd_to_binary(rng: random.Random) -> Design:
             f"{y} = binary value of the {digits} BCD digits of {x}, {parts[0]} the ones.{rule}",
             f"Convert {digits} packed BCD digits to binary: {x} holds the ones digit in its low four bits, and {y} is "
             f"the number.{rule}",
-            f"The input {x} packs {digits} decimal digits of four bits, the least significant digit in {parts[0]}. "
-            f"The {width}-bit output {y} is "
-            f"{' + '.join(f'{10**n} * {p}' if n else p for n, p in enumerate(parts))}.{rule}",
+            f"The input {x} packs {digits} decimal digits of four bits, the least significant digit in {parts[0]}. The "
+            f"{width}-bit output {y} is {' + '.join(f'{10**n} * {p}' if n else p for n, p in enumerate(parts))}.{rule}",
         ),
     )
 
 
-def bcd_adder(rng: random.Random) -> Design:
+@family("converters")
+def bcd_adder(rng: random.Random) -> DesignSpec:
     """One decimal digit of addition, or increment."""
     has_in, kind = rng.random() < 0.6, rng.choice(("add", "add", "inc"))
     (a, b), s = rng.choice((("a", "b"), ("x", "y"), ("d0", "d1"))), rng.choice(("sum", "s", "digit"))
@@ -155,7 +155,6 @@ def bcd_adder(rng: random.Random) -> Design:
     legal = f"{a} and {b} are" if kind == "add" else f"{a} is"
     return combinational(
         rng,
-        family="bcd_adder",
         parameters={"carry_in": int(has_in), "kind": kind},
         modules=("bcd_adder", "bcd_digit", "decimal_add", f"bcd_{kind}"),
         inputs=[inp(a, 4), *([inp(b, 4)] if kind == "add" else []), *([inp(cin)] if has_in else [])],
@@ -174,7 +173,8 @@ def bcd_adder(rng: random.Random) -> Design:
     )
 
 
-def excess_code(rng: random.Random) -> Design:
+@family("converters")
+def excess_code(rng: random.Random) -> DesignSpec:
     """Offset added or removed: excess-k code, character digits."""
     width, is_decode = rng.choice((4, 5, 6, 8)), rng.random() < 0.5
     offset = rng.randrange(2, (1 << width) - 1)
@@ -183,7 +183,6 @@ def excess_code(rng: random.Random) -> Design:
     word = "subtract" if is_decode else "add"
     return combinational(
         rng,
-        family="excess_code",
         parameters={"width": width, "offset": offset, "decode": int(is_decode)},
         modules=(f"excess{offset}", "excess_code", "offset_code", "bias"),
         inputs=[inp(x, width)],
@@ -192,16 +191,15 @@ def excess_code(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = {x} {sign} {offset}, modulo 2^{width}.",
             f"Convert {verb} excess-{offset} code: {word} {offset} {'from' if is_decode else 'to'} the {width}-bit "
-            f"number {x} and put the result, "
-            f"wrapping around, on {y}.",
+            f"number {x} and put the result, wrapping around, on {y}.",
             f"The {width}-bit output {y} is the {width}-bit input {x} {'less' if is_decode else 'plus'} the constant "
-            f"{offset}. Carries or borrows out of "
-            "the top bit are dropped.",
+            f"{offset}. Carries or borrows out of the top bit are dropped.",
         ),
     )
 
 
-def sign_magnitude(rng: random.Random) -> Design:
+@family("converters")
+def sign_magnitude(rng: random.Random) -> DesignSpec:
     """Sign-magnitude to two's complement and back."""
     width, is_back = rng.randint(3, 16), rng.random() < 0.5
     x, y, top = rng.choice(VECTORS), rng.choice(RESULTS), width - 1
@@ -218,7 +216,6 @@ def sign_magnitude(rng: random.Random) -> Design:
         names = ("sign-magnitude", "two's complement")
     return combinational(
         rng,
-        family="sign_magnitude",
         parameters={"width": width, "back": int(is_back)},
         modules=("to_signmag" if is_back else "from_signmag", "sign_convert", f"signmag{width}", "code_convert"),
         inputs=[inp(x, width)],
@@ -228,13 +225,13 @@ def sign_magnitude(rng: random.Random) -> Design:
             f"{y} = {x} converted from {names[0]} to {names[1]}, {width} bits.{edge}",
             f"Convert the {width}-bit {names[0]} number {x} to {names[1]} on {y}. {rule}{edge}",
             "The top bit of a sign-magnitude word is the sign (1: negative) and the other bits are the absolute "
-            f"value. {x} is {width} bits in "
-            f"{names[0]}, {y} the same number in {names[1]}. {rule}{edge}",
+            f"value. {x} is {width} bits in {names[0]}, {y} the same number in {names[1]}. {rule}{edge}",
         ),
     )
 
 
-def extend(rng: random.Random) -> Design:
+@family("converters")
+def extend(rng: random.Random) -> DesignSpec:
     """Sign, zero or one extension to a wider word."""
     width = rng.randint(2, 16)
     wide, kind = width + rng.choice((1, 2, 3, 4, 8, 16)), rng.choice(("sign", "sign", "zero", "mode"))
@@ -255,7 +252,6 @@ def extend(rng: random.Random) -> Design:
     ]
     return combinational(
         rng,
-        family="extend",
         parameters={"width": width, "wide": wide, "kind": kind},
         modules=("sign_extend" if kind == "sign" else "extend", f"ext{width}to{wide}", "extender", "widen"),
         inputs=[inp(x, width), *([inp(m)] if kind == "mode" else [])],
@@ -267,15 +263,3 @@ def extend(rng: random.Random) -> Design:
             f"The low {width} bits of {y} are {x}. The {gap} upper bit(s) of {y} are {how}.",
         ),
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("binary_to_gray", "converters", binary_to_gray),
-    Family("gray_to_binary", "converters", gray_to_binary),
-    Family("binary_to_bcd", "converters", binary_to_bcd),
-    Family("bcd_to_binary", "converters", bcd_to_binary),
-    Family("bcd_adder", "converters", bcd_adder),
-    Family("excess_code", "converters", excess_code),
-    Family("sign_magnitude", "converters", sign_magnitude),
-    Family("extend", "converters", extend),
-)

@@ -2,15 +2,14 @@
 
 import random
 
-from itertl.synth.design import Design, Family
-from itertl.synth.families import counters_special
-from itertl.synth.families.sequential import Sketch, bits, block
+from itertl.synth.design import DesignSpec, family
+from itertl.synth.families.sequential import Sketch, begin_end, bits, block
 
-_CATEGORY = "counters"
 _OUT = ("q", "count", "cnt", "out", "value")
 
 
-def build_binary_counter(rng: random.Random) -> Design:
+@family("counters")
+def binary_counter(rng: random.Random) -> DesignSpec:
     """Up or down, free-running or enabled, from any start value."""
     s = Sketch(rng, reset_one_in=32)
     width, way = rng.randint(2, 8), rng.choice(("up", "down"))
@@ -22,7 +21,6 @@ def build_binary_counter(rng: random.Random) -> Design:
     hold = f" Otherwise {q} holds." if gate.test else ""
     by = "adds 1 to" if way == "up" else "subtracts 1 from"
     return s.finish(
-        "binary_counter",
         ("counter", f"{way}_counter", f"counter{width}", "cnt_block"),
         {"width": width, "way": way, "start": start, "enable": gate.kind},
         [s.clocked({q: s.const(width, start)}, gate.guard(step))],
@@ -31,14 +29,14 @@ def build_binary_counter(rng: random.Random) -> Design:
             f"Write a {width}-bit binary counter {q} that counts {way} by one{gate.when or ' at every clock edge'}; "
             f"{wrap}.{hold}",
             f"The {width}-bit register {q} is a counter. Each active clock edge{gate.when} {by} it, modulo "
-            f"{1 << width} "
-            f"({wrap}).{hold}",
+            f"{1 << width} ({wrap}).{hold}",
         ),
         {q: str(start)},
     )
 
 
-def build_up_down_counter(rng: random.Random) -> Design:
+@family("counters")
+def up_down_counter(rng: random.Random) -> DesignSpec:
     """Direction by an input; wraps or stops at the ends."""
     s = Sketch(rng, reset_one_in=32)
     width, ends, up_when = rng.randint(2, 6), rng.choice(("wrap", "stop")), rng.choice((1, 1, 0))
@@ -52,14 +50,13 @@ def build_up_down_counter(rng: random.Random) -> Design:
         up, down = block(f"{q} != {top}", up), block(f"{q} != {zero}", down)
     one, two = (up, down) if up_when else (down, up)
     if ends == "stop":
-        step = f"if ({way}) begin\n" + _in(one) + "\nend else begin\n" + _in(two) + "\nend"
+        step = begin_end(f"if ({way})", one.split("\n")) + begin_end(" else", two.split("\n"))
     else:
         step = f"if ({way})\n  {one}\nelse\n  {two}"
     at_ends = "wraps around" if ends == "wrap" else f"stops at {(1 << width) - 1} and at 0 (no wrapping)"
     hold = f" Otherwise {q} holds." if gate.test else ""
     yes, no = ("up", "down") if up_when else ("down", "up")
     return s.finish(
-        "up_down_counter",
         ("updown", "up_down_counter", "bidir_counter", "counter"),
         {"width": width, "ends": ends, "up_when": up_when, "start": start, "enable": gate.kind},
         [s.clocked({q: s.const(width, start)}, gate.guard(step))],
@@ -69,18 +66,14 @@ def build_up_down_counter(rng: random.Random) -> Design:
             f"Build a {width}-bit counter {q} that goes {yes} by one if {way} is 1 and {no} by one if {way} is 0"
             f"{gate.when and ',' + gate.when}. It {at_ends}.{hold}",
             f"The {width}-bit counter {q} takes its direction from {way}: at each active clock edge{gate.when} it "
-            f"counts {yes} "
-            f"where {way} is 1 and {no} where {way} is 0. The counter {at_ends}.{hold}",
+            f"counts {yes} where {way} is 1 and {no} where {way} is 0. The counter {at_ends}.{hold}",
         ),
         {q: str(start)},
     )
 
 
-def _in(text: str) -> str:
-    return "\n".join("  " + line for line in text.split("\n"))
-
-
-def build_modulo_counter(rng: random.Random) -> Design:
+@family("counters")
+def modulo_counter(rng: random.Random) -> DesignSpec:
     """Counts from LOW to HIGH and starts again, up or down, with or without a terminal count."""
     s = Sketch(rng, reset_one_in=64)
     low = rng.choice((0, 0, 0, 1, rng.randint(2, 9)))
@@ -94,7 +87,7 @@ def build_modulo_counter(rng: random.Random) -> Design:
         f"{'+' if way == 'up' else '-'} 1;"
     )
     if gate.test:
-        step = f"if ({gate.test}) begin\n{_in(step)}\nend"
+        step = begin_end(f"if ({gate.test})", step.split("\n"))
     parts, extra = [s.clocked({q: s.const(width, begin)}, step)], ""
     if flag == "comb":
         tc = s.output("tc", "wrap", "at_end", "terminal", reg=False)
@@ -102,7 +95,6 @@ def build_modulo_counter(rng: random.Random) -> Design:
         extra = f" {tc} is 1 exactly while {q} is {last} (combinational)."
     hold = f" Otherwise {q} holds." if gate.test else ""
     return s.finish(
-        "modulo_counter",
         ("mod_counter", f"count_{low}_to_{high}", "range_counter", f"mod{high - low + 1}"),
         {"low": low, "high": high, "way": way, "flag": flag, "enable": gate.kind},
         parts,
@@ -110,17 +102,16 @@ def build_modulo_counter(rng: random.Random) -> Design:
             f"Counter {q} ({width} bits): {way} from {begin} to {last}, then {begin} "
             f"again{gate.when and ', only' + gate.when}.{extra}",
             f"Write a {width}-bit counter {q} that counts {way} by one from {begin} to {last} and then goes back to "
-            f"{begin}. It "
-            f"moves{gate.when or ' at every clock edge'}.{hold}{extra}",
+            f"{begin}. It moves{gate.when or ' at every clock edge'}.{hold}{extra}",
             f"{q} ({width} bits) runs through the {high - low + 1} values {begin} to {last}, counting {way}. At an "
-            "active clock "
-            f"edge{gate.when} it becomes {begin} if it is {last}, else it changes by one.{hold}{extra}",
+            f"active clock edge{gate.when} it becomes {begin} if it is {last}, else it changes by one.{hold}{extra}",
         ),
         {q: str(begin)},
     )
 
 
-def build_decade_counter(rng: random.Random) -> Design:
+@family("counters")
+def decade_counter(rng: random.Random) -> DesignSpec:
     """Two digits, the second counting the first's wraps."""
     s = Sketch(rng, reset_one_in=128)
     units, tens = rng.choice((3, 4, 5, 6, 8, 10, 10, 12)), rng.choice((2, 3, 4, 5, 6, 10))
@@ -137,30 +128,28 @@ def build_decade_counter(rng: random.Random) -> Design:
         )
     )
     if gate.test:
-        step = f"if ({gate.test}) begin\n{_in(step)}\nend"
+        step = begin_end(f"if ({gate.test})", step.split("\n"))
     hold = " Otherwise both digits hold." if gate.test else ""
     return s.finish(
-        "decade_counter",
         ("two_digit", "digit_counter", "cascade_counter"),
         {"units": units, "tens": tens, "enable": gate.kind},
         [s.clocked({lo: s.const(w0, 0), hi: s.const(w1, 0)}, step)],
         (
             f"Two-digit counter: {lo} counts 0 to {units - 1}{gate.when}; each wrap of {lo} advances {hi}, which "
-            "counts 0 to "
-            f"{tens - 1} and wraps.",
+            f"counts 0 to {tens - 1} and wraps.",
             f"Count in two digits. {lo} ({bits(w0)}) goes from 0 to {units - 1} and back to 0, one "
             f"step{gate.when or ' per clock'}. "
             f"When {lo} goes back to 0, {hi} ({bits(w1)}) goes up by one, from {tens - 1} back to 0.{hold}",
             f"{lo} ({bits(w0)}) and {hi} ({bits(w1)}) are the digits of a counter. At an active clock edge{gate.when}, "
-            f"{lo} goes up by "
-            f"one, or from {units - 1} to 0; only in that last case {hi} also changes: up by one, or from {tens - 1} "
-            f"to 0.{hold}",
+            f"{lo} goes up by one, or from {units - 1} to 0; only in that last case {hi} also changes: up by one, or "
+            f"from {tens - 1} to 0.{hold}",
         ),
         {lo: "0", hi: "0"},
     )
 
 
-def build_bcd_counter(rng: random.Random) -> Design:
+@family("counters")
+def bcd_counter(rng: random.Random) -> DesignSpec:
     """One decimal digit with carry or borrow, so that digits can be chained."""
     s = Sketch(rng, reset_one_in=64)
     way, load, start = rng.choice(("up", "down")), rng.choice((0, 1)), rng.choice((0, 0, rng.randint(1, 9)))
@@ -178,7 +167,6 @@ def build_bcd_counter(rng: random.Random) -> Design:
         step = f"if ({ld})\n  {q} <= ({d} > 4'd9) ? {bad} : {d};\nelse {step}"
         rule = f" {ld}=1 loads {d} instead, with priority over {en}; a {d} above 9 loads {bad[-1]}."
     return s.finish(
-        "bcd_counter",
         ("bcd", "bcd_digit", "decimal_counter"),
         {"way": way, "load": limit, "start": start},
         [s.clocked({q: s.const(4, start)}, step), f"assign {co} = {en} && ({q} == 4'd{last});"],
@@ -186,8 +174,7 @@ def build_bcd_counter(rng: random.Random) -> Design:
             f"BCD digit {q} counting {way} when {en}=1, {last} then {first}; {co} = {en} and {q} is {last} "
             f"(combinational).{rule}",
             f"Write a decimal counter digit {q} (4 bits). When {en} is 1 it counts {way}, from {last} to {first}. {co} "
-            "is 1, "
-            f"combinationally, when {en} is 1 and {q} is {last}.{rule}",
+            f"is 1, combinationally, when {en} is 1 and {q} is {last}.{rule}",
             f"{q} is a 4-bit decimal digit, 0 to 9. At an active clock edge with {en} = 1 it goes {way} by one, or "
             f"from {last} to "
             f"{first}; with {en} = 0 it holds.{rule} {co} is a combinational output: {en} AND ({q} equals {last}).",
@@ -196,7 +183,8 @@ def build_bcd_counter(rng: random.Random) -> Design:
     )
 
 
-def build_loadable_counter(rng: random.Random) -> Design:
+@family("counters")
+def loadable_counter(rng: random.Random) -> DesignSpec:
     """Parallel load and count enable in a stated order, with clear as a third control."""
     s = Sketch(rng, reset_one_in=32)
     width, way, order = rng.randint(2, 8), rng.choice(("up", "down")), rng.choice(("load-first", "count-first"))
@@ -213,29 +201,15 @@ def build_loadable_counter(rng: random.Random) -> Design:
     first = f"{clr}=1: it becomes 0; else " if clr else ""
     detailed = f"{clr} (synchronous) sets it to 0 and has priority over the two. " if clr else ""
     return s.finish(
-        "loadable_counter",
         ("load_counter", "counter_ld", "preset_counter"),
         {"width": width, "way": way, "order": order, "clear": has_clear},
         [s.clocked({q: s.const(width, 0)}, step)],
         (
             f"{width}-bit counter {q}: {first}{c1}=1: {does[c1]}; else {c2}=1: {does[c2]}; else it holds.",
             f"Build a {width}-bit counter {q} with these synchronous controls, in order of priority: {first}if {c1} is "
-            f"1, {does[c1]}; "
-            f"else if {c2} is 1, {does[c2]}; else {q} holds.",
+            f"1, {does[c1]}; else if {c2} is 1, {does[c2]}; else {q} holds.",
             f"{q} is a {width}-bit register and counter. {detailed}If {c1} is 1 at an active clock edge, {does[c1]}, "
-            "whatever "
-            f"{c2}. If {c1} is 0 and {c2} is 1, {does[c2]}. If none is 1, {q} keeps its value.",
+            f"whatever {c2}. If {c1} is 0 and {c2} is 1, {does[c2]}. If none is 1, {q} keeps its value.",
         ),
         {q: "0"},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("binary_counter", _CATEGORY, build_binary_counter),
-    Family("up_down_counter", _CATEGORY, build_up_down_counter),
-    Family("modulo_counter", _CATEGORY, build_modulo_counter),
-    Family("decade_counter", _CATEGORY, build_decade_counter),
-    Family("bcd_counter", _CATEGORY, build_bcd_counter),
-    Family("loadable_counter", _CATEGORY, build_loadable_counter),
-    *counters_special.FAMILIES,
-)

@@ -2,14 +2,14 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.sequential import Sketch, bits, span
 
-_CATEGORY = "counters"
 _OUT = ("q", "count", "cnt", "out", "value")
 
 
-def build_gray_counter(rng: random.Random) -> Design:
+@family("counters")
+def gray_counter(rng: random.Random) -> DesignSpec:
     """Gray code from an internal binary count."""
     s = Sketch(rng, reset_one_in=64)
     width, way, style = rng.randint(2, 6), rng.choice(("up", "down")), rng.choice(("comb", "registered"))
@@ -35,26 +35,23 @@ def build_gray_counter(rng: random.Random) -> Design:
         starts = {"the count": "0", q: "0"}
     hold = " Otherwise nothing changes." if gate.test else ""
     return s.finish(
-        "gray_counter",
         ("gray_counter", "gray_cnt", f"gray{width}"),
         {"width": width, "way": way, "style": style, "enable": gate.kind},
         parts,
         (
             f"{width}-bit Gray-code counter: an internal binary count goes {way} by one{gate.when or ' each clock'}, "
-            f"wrapping; {q} "
-            f"{how}.",
+            f"wrapping; {q} {how}.",
             f"Count {way} in binary ({width} bits, wrapping) inside{gate.when and ',' + gate.when}; {q} {how}. The "
-            "Gray code of n is n "
-            f"XOR (n >> 1).{hold}",
+            f"Gray code of n is n XOR (n >> 1).{hold}",
             f"An internal {width}-bit binary counter goes {way} by one, modulo {1 << width}, at each active clock "
-            f"edge{gate.when}. The "
-            f"output {q} {how}; Gray code means n XOR (n shifted right by one).{hold}",
+            f"edge{gate.when}. The output {q} {how}; Gray code means n XOR (n shifted right by one).{hold}",
         ),
         starts,
     )
 
 
-def build_ring_counter(rng: random.Random) -> Design:
+@family("counters")
+def ring_counter(rng: random.Random) -> DesignSpec:
     """Ring and Johnson (twisted ring) counters."""
     s = Sketch(rng, reset_one_in=48)
     width, twist, way = rng.randint(3, 10), rng.choice((0, 1)), rng.choice(("left", "right"))
@@ -69,7 +66,6 @@ def build_ring_counter(rng: random.Random) -> Design:
     to = "towards the most significant bit" if way == "left" else "towards the least significant bit"
     hold = f" Otherwise {q} holds." if gate.test else ""
     return s.finish(
-        "ring_counter",
         ("ring", "johnson" if twist else "ring_counter", "phase_gen"),
         {"width": width, "twist": twist, "way": way, "start": start, "enable": gate.kind},
         [s.clocked({q: s.const(width, start)}, gate.guard(step))],
@@ -79,14 +75,14 @@ def build_ring_counter(rng: random.Random) -> Design:
             f"{(gate.when.strip().capitalize() + ', it') if gate.test else 'Each clock it'} shifts "
             f"{way} by one place ({to}) and bit {target} takes {enters}.{hold}",
             f"{q} is a {width}-bit {what} counter. At each active clock edge{gate.when} all bits move one place {to}, "
-            "and the freed "
-            f"bit {target} receives {enters}.{hold}",
+            f"and the freed bit {target} receives {enters}.{hold}",
         ),
         {q: f"{width}'b{start:0{width}b}"},
     )
 
 
-def build_saturating_counter(rng: random.Random) -> Design:
+@family("counters")
+def saturating_counter(rng: random.Random) -> DesignSpec:
     """Two inputs push up and down between 0 and a maximum; a prediction may be read off."""
     s = Sketch(rng, reset_one_in=48)
     top = rng.choice((3, 3, 4, 5, 6, 7, 9, 10, 12, 15))
@@ -105,27 +101,24 @@ def build_saturating_counter(rng: random.Random) -> Design:
         parts.append(f"assign {high} = ({q} >= {s.const(width, threshold)});")
         extra = f" {high} is 1 while {q} is {threshold} or more (combinational)."
     return s.finish(
-        "saturating_counter",
         ("sat_counter", "saturate", "level_meter"),
         {"top": top, "start": start, "threshold": threshold},
         parts,
         (
             f"Saturating counter {q} ({bits(width)}), 0 to {top}: only {up}=1 adds one, only {down}=1 subtracts one, "
-            "both or neither "
-            f"hold.{extra}",
+            f"both or neither hold.{extra}",
             f"Write a counter {q} of {bits(width)} that stays between 0 and {top}. With {up}=1 and {down}=0 it goes up "
-            f"unless at {top}; "
-            f"with {down}=1 and {up}=0 it goes down unless at 0; otherwise it holds.{extra}",
+            f"unless at {top}; with {down}=1 and {up}=0 it goes down unless at 0; otherwise it holds.{extra}",
             f"{q} ({bits(width)}) counts up where {up} is 1 and {down} is 0, and down where {down} is 1 and {up} is 0. "
-            "It never passes "
-            f"{top} upwards or 0 downwards, but stays there. Where {up} and {down} are equal it keeps its "
-            f"value.{extra}",
+            f"It never passes {top} upwards or 0 downwards, but stays there. Where {up} and {down} are equal it keeps "
+            f"its value.{extra}",
         ),
         {q: str(start)},
     )
 
 
-def build_event_counter(rng: random.Random) -> Design:
+@family("counters")
+def event_counter(rng: random.Random) -> DesignSpec:
     """Counts edges of an input, as sampled by the clock."""
     s = Sketch(rng, reset_one_in=64)
     width, kind, full = rng.randint(2, 6), rng.choice(("rising", "falling", "both")), rng.choice(("wrap", "stop"))
@@ -140,17 +133,14 @@ def build_event_counter(rng: random.Random) -> Design:
     name = {"rising": "rising edges", "falling": "falling edges", "both": "changes (both edges)"}[kind]
     at_top = "wraps to 0" if full == "wrap" else f"stays at {(1 << width) - 1}"
     return s.finish(
-        "event_counter",
         ("event_counter", "edge_counter", "edge_count"),
         {"width": width, "kind": kind, "full": full},
         [f"reg {last};", s.clocked({last: s.const(1, 0), q: s.const(width, 0)}, step)],
         (
             f"Count the {name} of {e}, as sampled at clock edges, in {q} ({width} bits), which {at_top} after its "
-            "maximum; a register "
-            f"holds the last sample of {e}.",
+            f"maximum; a register holds the last sample of {e}.",
             f"Sample {e} at every clock edge. Add one to {q} ({width} bits) at the edge where the previous sample was "
-            f"{what}. At its "
-            f"maximum {q} {at_top}. The previous sample is kept in a register.",
+            f"{what}. At its maximum {q} {at_top}. The previous sample is kept in a register.",
             f"{q} ({width} bits) counts {name} of the synchronous input {e}. A hidden register stores {e} at each "
             f"active clock edge; {q} "
             f"goes up by one at an edge where the stored value is {what}. After {(1 << width) - 1} {q} {at_top}.",
@@ -159,7 +149,8 @@ def build_event_counter(rng: random.Random) -> Design:
     )
 
 
-def build_step_counter(rng: random.Random) -> Design:
+@family("counters")
+def step_counter(rng: random.Random) -> DesignSpec:
     """Advances by a constant or by an input."""
     s = Sketch(rng, reset_one_in=24)
     width = rng.randint(3, 8)
@@ -184,7 +175,6 @@ def build_step_counter(rng: random.Random) -> Design:
     hold = f" Otherwise {q} holds." if gate.test else ""
     frm = "to" if sign == "+" else "from"
     return s.finish(
-        "step_counter",
         ("step_counter", "phase_acc", "stride_counter"),
         parameters,
         [s.clocked({q: s.const(width, 0)}, gate.guard(f"{q} <= {q} {sign} {amount};"))],
@@ -193,17 +183,7 @@ def build_step_counter(rng: random.Random) -> Design:
             f"Write a {width}-bit counter {q}: every clock edge{gate.when} it {verb} {words} {frm} {q}, "
             f"wrapping.{hold}",
             f"{q} is a {width}-bit counter with a stride. Each active clock edge{gate.when} it {verb} {words} {frm} "
-            "its present value; "
-            f"the result is kept modulo {1 << width}.{hold}",
+            f"its present value; the result is kept modulo {1 << width}.{hold}",
         ),
         {q: "0"},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("gray_counter", _CATEGORY, build_gray_counter),
-    Family("ring_counter", _CATEGORY, build_ring_counter),
-    Family("saturating_counter", _CATEGORY, build_saturating_counter),
-    Family("event_counter", _CATEGORY, build_event_counter),
-    Family("step_counter", _CATEGORY, build_step_counter),
-)

@@ -2,13 +2,12 @@
 
 import random
 
-from itertl.synth.design import Design, Family
-from itertl.synth.families.sequential import Sketch, bits, join, span
-
-_CATEGORY = "crc_lfsr"
+from itertl.synth.design import DesignSpec, family
+from itertl.synth.families.sequential import Sketch, begin_end, bits, join, span
 
 
-def build_lfsr_fibonacci(rng: random.Random) -> Design:
+@family("crc_lfsr")
+def lfsr_fibonacci(rng: random.Random) -> DesignSpec:
     """The freed bit gets the XOR (or XNOR) of some taps."""
     s = Sketch(rng, reset_one_in=48)
     width, way, xnor = rng.randint(3, 16), rng.choice(("left", "right")), rng.choice((0, 0, 1))
@@ -24,7 +23,6 @@ def build_lfsr_fibonacci(rng: random.Random) -> Design:
     op, names = ("XNOR (inverted XOR)" if xnor else "XOR"), join(str(k) for k in taps)
     hold = f" Otherwise {q} holds." if gate.test else ""
     return s.finish(
-        "lfsr_fibonacci",
         ("lfsr", "fib_lfsr", f"lfsr{width}", "prng"),
         {
             "width": width,
@@ -49,7 +47,8 @@ def build_lfsr_fibonacci(rng: random.Random) -> Design:
     )
 
 
-def build_lfsr_galois(rng: random.Random) -> Design:
+@family("crc_lfsr")
+def lfsr_galois(rng: random.Random) -> DesignSpec:
     """The bit that drops out is XORed into the register through a mask."""
     s = Sketch(rng, reset_one_in=48)
     width, way = rng.randint(3, 16), rng.choice(("left", "right"))
@@ -67,7 +66,6 @@ def build_lfsr_galois(rng: random.Random) -> Design:
         move = f"{q} <= {shift} ^ ({{{width}{{{q}[{out}]}}}} & {m});"
     hold = f" Otherwise {q} holds." if gate.test else ""
     return s.finish(
-        "lfsr_galois",
         ("galois", "galois_lfsr", "glfsr"),
         {"width": width, "way": way, "mask": mask, "start": start, "enable": gate.kind},
         [s.clocked({q: s.const(width, start)}, gate.guard(move))],
@@ -78,9 +76,8 @@ def build_lfsr_galois(rng: random.Random) -> Design:
             f"{out} was 1 the result is "
             f"also XORed with the mask {m}. It steps{gate.when or ' at every clock edge'}.{hold}",
             f"{q} ({width} bits) is a Galois linear feedback shift register that steps at each active clock "
-            f"edge{gate.when}. A step takes {q} "
-            f"shifted {way} by one place, filled with 0, and XORs it with {m} exactly when bit {out} was 1 before the "
-            f"shift.{hold}",
+            f"edge{gate.when}. A step takes {q} shifted {way} by one place, filled with 0, and XORs it with {m} "
+            f"exactly when bit {out} was 1 before the shift.{hold}",
         ),
         {q: f"{width}'h{start:x}"},
     )
@@ -93,7 +90,8 @@ def _crc_words(poly: int, width: int) -> str:
     return " + ".join(terms)
 
 
-def build_crc_serial(rng: random.Random) -> Design:
+@family("crc_lfsr")
+def crc_serial(rng: random.Random) -> DesignSpec:
     """One bit of the message per clock."""
     s = Sketch(rng, reset_one_in=48)
     width = rng.choice((3, 4, 5, 6, 7, 8, 8, 12, 16))
@@ -111,28 +109,25 @@ def build_crc_serial(rng: random.Random) -> Design:
     hold = f" Otherwise {crc} holds." if gate.test else ""
     init = f" {clr} = 1 sets {crc} to {width}'h{start:x} instead, with priority over the step." if clr else ""
     return s.finish(
-        "crc_serial",
         ("crc", f"crc{width}", "crc_serial", "crc_bit"),
         {"width": width, "poly": poly, "start": start, "enable": gate.kind, "clear": clear},
         [f"wire {fb} = {d} ^ {crc}[{width - 1}];", s.clocked({crc: s.const(width, start)}, step)],
         (
             f"Serial CRC-{width} {crc}, polynomial {p} (x^{width} implied), one bit {d} per clock{gate.when}, MSB "
-            f"first: shift left, XOR {p} if "
-            f"old MSB ^ {d} is 1.{init}",
+            f"first: shift left, XOR {p} if old MSB ^ {d} is 1.{init}",
             f"Compute a {width}-bit CRC of the bits on {d}, one{gate.when or ' at each clock edge'}. The feedback is "
             f"{d} XOR the top bit of {crc}; "
             f"{crc} shifts left by one (0 comes in) and, if the feedback is 1, is XORed with {p}.{hold}{init}",
             f"{crc} is the register of a serial CRC with generator {_crc_words(poly, width)}, that is {p} without its "
-            "top term. At each active "
-            f"clock edge{gate.when} it moves one bit left with 0 entering, and {p} is XORed in where {d} differs from "
-            f"the bit {width - 1} that "
-            f"drops out.{hold}{init}",
+            f"top term. At each active clock edge{gate.when} it moves one bit left with 0 entering, and {p} is XORed "
+            f"in where {d} differs from the bit {width - 1} that drops out.{hold}{init}",
         ),
         {crc: f"{width}'h{start:x}"},
     )
 
 
-def build_crc_word(rng: random.Random) -> Design:
+@family("crc_lfsr")
+def crc_word(rng: random.Random) -> DesignSpec:
     """Several message bits per clock, through a loop."""
     s = Sketch(rng, reset_one_in=32)
     width, size = rng.choice((4, 5, 6, 8, 8, 12, 16)), rng.choice((2, 3, 4, 8))
@@ -153,7 +148,6 @@ def build_crc_word(rng: random.Random) -> Design:
     )
     first = f"bit {size - 1} first" if order == "msb" else "bit 0 first"
     return s.finish(
-        "crc_word",
         ("crc_word", "crc_parallel", f"crc{width}_d{size}"),
         {"width": width, "size": size, "poly": poly, "start": start, "order": order},
         [
@@ -164,23 +158,21 @@ def build_crc_word(rng: random.Random) -> Design:
         ],
         (
             f"CRC-{width} over {size}-bit words: when {valid}=1, {crc} takes in all of {d}, {first}; polynomial {p}, "
-            "per bit: shift left, XOR "
-            f"{p} if old MSB ^ bit is 1. {valid}=0 holds.",
+            f"per bit: shift left, XOR {p} if old MSB ^ bit is 1. {valid}=0 holds.",
             f"Update the {width}-bit CRC {crc} with the {size} bits of {d} in one clock when {valid} is 1, {first}. "
-            "For each bit: shift left by one "
-            f"with 0 in, and XOR with {p} if the bit that drops out differs from the data bit. When {valid} is 0, "
-            f"{crc} holds.",
+            f"For each bit: shift left by one with 0 in, and XOR with {p} if the bit that drops out differs from the "
+            f"data bit. When {valid} is 0, {crc} holds.",
             f"{crc} is a CRC register with generator {_crc_words(poly, width)} ({p} without the top term). An active "
-            f"clock edge with {valid} high "
-            f"does {size} serial CRC steps at once, over the bits of {d}, {first}. A serial step shifts left by one, 0 "
-            f"entering, and XORs {p} "
-            f"if the old bit {width - 1} XOR the data bit is 1. With {valid} low nothing changes.",
+            f"clock edge with {valid} high does {size} serial CRC steps at once, over the bits of {d}, {first}. A "
+            f"serial step shifts left by one, 0 entering, and XORs {p} if the old bit {width - 1} XOR the data bit is "
+            f"1. With {valid} low nothing changes.",
         ),
         {crc: f"{width}'h{start:x}"},
     )
 
 
-def build_scrambler(rng: random.Random) -> Design:
+@family("crc_lfsr")
+def scrambler(rng: random.Random) -> DesignSpec:
     """Additive and self-synchronizing scramblers and the matching descrambler."""
     s = Sketch(rng, reset_one_in=64)
     width, kind = rng.randint(4, 11), rng.choice(("additive", "multiplicative", "descramble"))
@@ -200,7 +192,6 @@ def build_scrambler(rng: random.Random) -> Design:
         "descramble": "self-synchronizing descrambler",
     }[kind]
     return s.finish(
-        "scrambler",
         ("scrambler", "whitener", "scramble") if kind != "descramble" else ("descrambler", "descramble"),
         {"width": width, "kind": kind, "tap": b, "start": start, "enable": gate.kind},
         [
@@ -210,22 +201,19 @@ def build_scrambler(rng: random.Random) -> Design:
         ],
         (
             f"{name.capitalize()}: {y} = {d} ^ r[{a}] ^ r[{b}] (combinational), r an internal {width}-bit register "
-            f"that shifts left{gate.when}, "
-            f"taking {source.replace('the register', 'r')} into bit 0.",
+            f"that shifts left{gate.when}, taking {source.replace('the register', 'r')} into bit 0.",
             f"Write a one-bit {name}. A {width}-bit register shifts left{gate.when or ' at every clock edge'}; "
-            f"{source} enters at bit 0.{hold} "
-            f"{y} is, combinationally, {d} XOR bit {a} XOR bit {b} of the register.",
+            f"{source} enters at bit 0.{hold} {y} is, combinationally, {d} XOR bit {a} XOR bit {b} of the register.",
             f"The output {y} is the XOR of the input {d} and of bits {a} and {b} of a hidden {width}-bit register, "
-            "without delay. At each active clock "
-            f"edge{gate.when} the register moves one place towards its most significant bit and its bit 0 takes "
-            f"{source}, as it was before the "
-            f"edge.{hold} This makes a {name}.",
+            f"without delay. At each active clock edge{gate.when} the register moves one place towards its most "
+            f"significant bit and its bit 0 takes {source}, as it was before the edge.{hold} This makes a {name}.",
         ),
         {"the register": f"{width}'h{start:x}"},
     )
 
 
-def build_parity_accumulator(rng: random.Random) -> Design:
+@family("crc_lfsr")
+def parity_accumulator(rng: random.Random) -> DesignSpec:
     """Running parity of a stream, with frames."""
     s = Sketch(rng, reset_one_in=48)
     width, odd, kind = rng.choice((1, 1, 2, 3, 4, 5, 8)), rng.choice((0, 1)), rng.choice(("restart", "clear"))
@@ -249,7 +237,6 @@ def build_parity_accumulator(rng: random.Random) -> Design:
     name, what = ("odd" if odd else "even"), ("bit" if width == 1 else f"{width}-bit word")
     meaning = f"{p} is the XOR of all bits of the frame so far" + (", inverted" if odd else "")
     return s.finish(
-        "parity_accumulator",
         ("parity_acc", "running_parity", "parity_gen"),
         {"width": width, "odd": odd, "kind": kind},
         [s.clocked({p: s.const(1, odd)}, step)],
@@ -259,14 +246,14 @@ def build_parity_accumulator(rng: random.Random) -> Design:
             f"Keep a register {p}: {meaning}. A {what} {d} is added at a clock edge when {en} is 1; {rule}. Otherwise "
             f"{p} holds.",
             f"{p} is a registered {name}-parity bit over a stream. At each active clock edge with {en} = 1 the {what} "
-            f"on {d} is taken in, so that "
-            f"{meaning}. As to frames: {rule}. At other edges {p} keeps its value.",
+            f"on {d} is taken in, so that {meaning}. As to frames: {rule}. At other edges {p} keeps its value.",
         ),
         {p: str(odd)},
     )
 
 
-def build_checksum(rng: random.Random) -> Design:
+@family("crc_lfsr")
+def checksum(rng: random.Random) -> DesignSpec:
     """Byte-wise sums: plain, with end-around carry, Fletcher-like, XOR."""
     s = Sketch(rng, reset_one_in=32)
     width, kind = rng.choice((3, 4, 6, 8, 8, 10)), rng.choice(("sum", "ones", "fletcher", "xor", "rotate-xor"))
@@ -300,30 +287,28 @@ def build_checksum(rng: random.Random) -> Design:
             f"{total} <= {total} {op} {d};",
             f"{total} becomes {total} {op} {d}" + (f" modulo 2^{width}" if op == "+" else " (XOR)"),
         )
-    body = f"if ({valid}) begin\n" + "\n".join("  " + x for x in step.split("\n")) + "\nend"
+    body = begin_end(f"if ({valid})", step.split("\n"))
     clears = {name: s.const(width, 0) for name in zeros}
     if clr:
         body = f"if ({clr}) begin\n" + "\n".join(f"  {n} <= {v};" for n, v in clears.items()) + f"\nend else {body}"
         extra = f" {clr} = 1 instead sets {join(zeros)} to 0, with priority over {valid}."
     return s.finish(
-        "checksum",
         ("checksum_acc", "sum_check", "chksum"),
         {"width": width, "kind": kind, "clear": clear},
         [declare, s.clocked(clears, body)],
         (
             f"Checksum register over {width}-bit words {d}: when {valid}=1, {rule}; else hold.{extra}",
             f"Accumulate a checksum of the words on {d} ({width} bits). When {valid} is 1 at a clock edge, {rule}. "
-            f"When {valid} is 0 nothing "
-            f"changes.{extra}",
+            f"When {valid} is 0 nothing changes.{extra}",
             f"A running checksum of {bits(width)} is kept in {join(zeros)}. Each active clock edge where {valid} is "
-            f"high takes in the word {d}: "
-            f"{rule}. Edges where {valid} is low change nothing.{extra}",
+            f"high takes in the word {d}: {rule}. Edges where {valid} is low change nothing.{extra}",
         ),
         dict.fromkeys(zeros, "0"),
     )
 
 
-def build_line_code(rng: random.Random) -> Design:
+@family("crc_lfsr")
+def line_code(rng: random.Random) -> DesignSpec:
     """Differential line codes, both ways, one line or several."""
     s = Sketch(rng, reset_one_in=48)
     kind, width = rng.choice(("encode-one", "encode-zero", "decode-change", "decode-same")), rng.choice((1, 1, 2, 4))
@@ -345,7 +330,6 @@ def build_line_code(rng: random.Random) -> Design:
     hold = " Otherwise nothing changes." if gate.test else ""
     each = f" This holds for each of the {width} bits by itself." if width > 1 else ""
     return s.finish(
-        "line_code",
         ("line_code", "nrzi", "diff_code"),
         {"kind": kind, "width": width, "enable": gate.kind},
         [wires, s.clocked(clear, gate.guard(step))],
@@ -353,20 +337,7 @@ def build_line_code(rng: random.Random) -> Design:
             f"NRZI-type line code, registered, {bits(width)}: at each clock{gate.when}, {rule}.{each}",
             f"Write a differential line coder for {bits(width)}. At every clock edge{gate.when}: {rule}.{each}{hold}",
             f"The registered output {y} ({bits(width)}) follows a differential line code of the input {d}. At each "
-            "active clock "
-            f"edge{gate.when}, {rule}.{each}{hold}",
+            f"active clock edge{gate.when}, {rule}.{each}{hold}",
         ),
         starts,
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("lfsr_fibonacci", _CATEGORY, build_lfsr_fibonacci),
-    Family("lfsr_galois", _CATEGORY, build_lfsr_galois),
-    Family("crc_serial", _CATEGORY, build_crc_serial),
-    Family("crc_word", _CATEGORY, build_crc_word),
-    Family("scrambler", _CATEGORY, build_scrambler),
-    Family("parity_accumulator", _CATEGORY, build_parity_accumulator),
-    Family("checksum", _CATEGORY, build_checksum),
-    Family("line_code", _CATEGORY, build_line_code),
-)

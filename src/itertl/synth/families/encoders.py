@@ -2,7 +2,7 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.combinational import (
     ENABLES,
     RESULTS,
@@ -22,7 +22,8 @@ _VALIDS = ("valid", "any", "found", "v")
 _SEGMENTS = (0x3F, 0x06, 0x5B, 0x4F, 0x66, 0x6D, 0x7D, 0x07, 0x7F, 0x6F, 0x77, 0x7C, 0x39, 0x5E, 0x79, 0x71)
 
 
-def decoder(rng: random.Random) -> Design:
+@family("encoders")
+def decoder(rng: random.Random) -> DesignSpec:
     """Binary to one-hot, optional enable, either output polarity."""
     size, is_low = rng.choice((1, 2, 3, 4, 5)), rng.random() < 0.35
     enable = rng.choice(("none", "high", "low"))
@@ -36,7 +37,6 @@ def decoder(rng: random.Random) -> Design:
     idle = "" if enable == "none" else f" Otherwise all bits of {y} are {off}."
     return combinational(
         rng,
-        family="decoder",
         parameters={"size": size, "low": int(is_low), "enable": enable},
         modules=("decoder", f"dec{size}to{count}", f"decoder{size}", "onehot_decoder"),
         inputs=[inp(x, size), *([inp(en)] if enable != "none" else [])],
@@ -45,15 +45,15 @@ def decoder(rng: random.Random) -> Design:
         descriptions=(
             f"{size}-to-{count} decoder: {y}[{x}] = {on}, other bits {off}{gate}.{idle}",
             f"Build a {size}-to-{count} decoder with {'active-low' if is_low else 'active-high'} outputs: the bit of "
-            f"{y} with number {x} is "
-            f"{on} and the others are {off}{gate}.{idle}",
+            f"{y} with number {x} is {on} and the others are {off}{gate}.{idle}",
             f"The {size}-bit input {x} names one of the {count} bits of {y}. That bit is {on}{gate}; every other bit "
             f"is {off}.{idle}",
         ),
     )
 
 
-def priority_encoder(rng: random.Random) -> Design:
+@family("encoders")
+def priority_encoder(rng: random.Random) -> DesignSpec:
     """Number of the highest or lowest set bit, with or without a valid output."""
     width, is_high, has_valid = rng.choice((3, 4, 5, 6, 7, 8)), rng.random() < 0.5, rng.random() < 0.7
     size = (width - 1).bit_length()
@@ -78,7 +78,6 @@ def priority_encoder(rng: random.Random) -> Design:
     flagged = f" {v} is 1 when {r} is not zero." if has_valid else ""
     return combinational(
         rng,
-        family="priority_encoder",
         parameters={"width": width, "high": int(is_high), "valid": int(has_valid)},
         modules=("priority_encoder", f"prio{width}", "penc", "encoder"),
         inputs=[inp(r, width)],
@@ -95,7 +94,8 @@ def priority_encoder(rng: random.Random) -> Design:
     )
 
 
-def onehot_to_binary(rng: random.Random) -> Design:
+@family("encoders")
+def onehot_to_binary(rng: random.Random) -> DesignSpec:
     """Encoder for one-hot words; anything else gives zero and an error flag."""
     width, has_error = rng.choice((3, 4, 5, 6, 8)), rng.random() < 0.6
     size = (width - 1).bit_length()
@@ -111,7 +111,6 @@ def onehot_to_binary(rng: random.Random) -> Design:
     good = f" {e} is 0 for one-hot words." if has_error else ""
     return combinational(
         rng,
-        family="onehot_to_binary",
         parameters={"width": width, "error": int(has_error)},
         modules=("onehot_to_bin", "oh2bin", f"encoder{width}", "onehot_encoder"),
         inputs=[inp(x, width)],
@@ -122,21 +121,21 @@ def onehot_to_binary(rng: random.Random) -> Design:
             f"Convert the {width}-bit one-hot word {x} to the binary number {y} of its set bit. For every {x} that is "
             f"not one-hot, {y} is 0{flagged}.{good}",
             f"When exactly bit n of the {width}-bit input {x} is 1, the {size}-bit output {y} is n. When no bit or "
-            "more than one bit is 1, "
-            f"{y} is 0{flagged}.{good}",
+            f"more than one bit is 1, {y} is 0{flagged}.{good}",
         ),
     )
 
 
-def arbiter(rng: random.Random) -> Design:
+@family("encoders")
+def priority_grant(rng: random.Random) -> DesignSpec:
     """Fixed-priority grant: one-hot."""
     width, is_high = rng.choice((2, 3, 4, 5, 6, 8)), rng.random() < 0.5
     has_enable = rng.random() < 0.4
     r, g, en = rng.choice(("req", "request", "r")), rng.choice(("grant", "gnt", "g")), rng.choice(ENABLES)
     order = list(range(width))[:: -1 if is_high else 1]
     gate = f"{en} & " if has_enable else ""
-    body = [f"assign {g}[{n}] = {gate}{r}[{n}]" + (f" & ~({' | '.join(f'{r}[{m}]' for m in order[:k])})" if k else "") + ";"
-            for k, n in enumerate(order)]  # fmt: skip
+    higher = ["", *(f" & ~({' | '.join(f'{r}[{m}]' for m in order[:k])})" for k in range(1, width))]
+    body = [f"assign {g}[{n}] = {gate}{r}[{n}]{others};" for n, others in zip(order, higher, strict=True)]
     if not is_high and rng.random() < 0.5:
         kept = f"{r} & (~{r} + 1)"
         body = [f"assign {g} = {en} ? ({kept}) : 0;" if has_enable else f"assign {g} = {kept};"]
@@ -144,7 +143,6 @@ def arbiter(rng: random.Random) -> Design:
     end = "highest" if is_high else "lowest"
     return combinational(
         rng,
-        family="priority_grant",
         parameters={"width": width, "high": int(is_high), "enable": int(has_enable)},
         modules=("arbiter", f"arb{width}", "fixed_arbiter", "grant_logic"),
         inputs=[inp(r, width), *([inp(en)] if has_enable else [])],
@@ -153,16 +151,15 @@ def arbiter(rng: random.Random) -> Design:
         descriptions=(
             f"{g} keeps only the {end} set bit of {r}.{only}",
             f"Build a combinational arbiter for {width} requests {r} with fixed priority to the {end} number: {g} is "
-            "one-hot, or 0 without "
-            f"a request.{only}",
+            f"one-hot, or 0 without a request.{only}",
             f"Each bit of {r} asks for a grant. At most one bit of {g} is 1: the one at the {end} position at which "
-            f"{r} is 1. {g} is all zeros "
-            f"when {r} is.{only}",
+            f"{r} is 1. {g} is all zeros when {r} is.{only}",
         ),
     )
 
 
-def seven_segment(rng: random.Random) -> Design:
+@family("encoders")
+def seven_segment(rng: random.Random) -> DesignSpec:
     """Display of a BCD or hexadecimal digit."""
     is_hex, is_low, is_reversed = rng.random() < 0.4, rng.random() < 0.5, rng.random() < 0.4
     has_blank = rng.random() < 0.4
@@ -192,7 +189,6 @@ def seven_segment(rng: random.Random) -> Design:
     shapes = "6 and 9 have their tails" + (", and A to F look like A b C d E F" if is_hex else "")
     return combinational(
         rng,
-        family="seven_segment",
         parameters={"hex": int(is_hex), "low": int(is_low), "reversed": int(is_reversed), "blank": int(has_blank)},
         modules=("seven_seg", "seg7", "display_decoder", "bcd_to_7seg" if not is_hex else "hex_to_7seg"),
         inputs=[inp(x, 4), *([inp(b)] if has_blank else [])],
@@ -208,7 +204,8 @@ def seven_segment(rng: random.Random) -> Design:
     )
 
 
-def thermometer_encode(rng: random.Random) -> Design:
+@family("encoders")
+def thermometer_encode(rng: random.Random) -> DesignSpec:
     """n to n ones."""
     size, is_high = rng.choice((2, 3, 4)), rng.random() < 0.35
     width = rng.choice(((1 << size) - 1, 1 << size, (1 << size) - 2))
@@ -219,7 +216,6 @@ def thermometer_encode(rng: random.Random) -> Design:
     order = f"from bit {width - 1} downwards" if is_high else "from bit 0 upwards"
     return combinational(
         rng,
-        family="thermometer_encode",
         parameters={"size": size, "width": width, "high": int(is_high)},
         modules=("thermometer", "bar_graph", "therm_enc", f"therm{width}"),
         inputs=[inp(n, size)],
@@ -229,13 +225,13 @@ def thermometer_encode(rng: random.Random) -> Design:
             f"{y} = thermometer code of {n}: the {n} {end} significant bits are 1, the rest 0.{more}",
             f"Light the bar {y} of {width} bits according to {n}: {n} bits are 1, {order}.{more}",
             f"The {size}-bit input {n} is a number. In the {width}-bit output {y} that many bits are 1, counted "
-            f"{order}; the others are "
-            f"0.{more}",
+            f"{order}; the others are 0.{more}",
         ),
     )
 
 
-def thermometer_decode(rng: random.Random) -> Design:
+@family("encoders")
+def thermometer_decode(rng: random.Random) -> DesignSpec:
     """Length of the run of ones at the low or high end."""
     width, is_high = rng.choice((3, 4, 5, 6, 7)), rng.random() < 0.35
     size = width.bit_length()
@@ -248,7 +244,6 @@ def thermometer_decode(rng: random.Random) -> Design:
     start, way = (f"bit {width - 1}", "downwards") if is_high else ("bit 0", "upwards")
     return combinational(
         rng,
-        family="thermometer_decode",
         parameters={"width": width, "high": int(is_high)},
         modules=(
             "therm_dec",
@@ -264,18 +259,6 @@ def thermometer_decode(rng: random.Random) -> Design:
             f"Count the ones of the {width}-bit thermometer word {t} from {start} {way} up to the first 0; {y} is "
             "that count.",
             f"Starting at {start} of the {width}-bit input {t} and going {way}, count bits until one is 0. {y} is the "
-            "number of ones before it: "
-            f"0 if {start} is 0, {width} if there is no 0.",
+            f"number of ones before it: 0 if {start} is 0, {width} if there is no 0.",
         ),
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("decoder", "encoders", decoder),
-    Family("priority_encoder", "encoders", priority_encoder),
-    Family("onehot_to_binary", "encoders", onehot_to_binary),
-    Family("priority_grant", "encoders", arbiter),
-    Family("seven_segment", "encoders", seven_segment),
-    Family("thermometer_encode", "encoders", thermometer_encode),
-    Family("thermometer_decode", "encoders", thermometer_decode),
-)

@@ -2,11 +2,12 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.combinational import RESULTS, VECTORS, always, combinational, inp, out, plain, procedural
 
 
-def reverse(rng: random.Random) -> Design:
+@family("fields")
+def reverse(rng: random.Random) -> DesignSpec:
     """Order of bits, or of fixed-size groups, reversed."""
     group = rng.choice((1, 1, 2, 4, 8))
     count = rng.randint(2, 10 if group == 1 else 4)
@@ -27,7 +28,6 @@ def reverse(rng: random.Random) -> Design:
         + (", and every bit is inverted" if inverted else ""))  # fmt: skip
     return combinational(
         rng,
-        family="reverse",
         parameters={"group": group, "count": count, "inverted": int(inverted)},
         modules=(
             "reverse",
@@ -47,7 +47,8 @@ def reverse(rng: random.Random) -> Design:
     )
 
 
-def field_extract(rng: random.Random) -> Design:
+@family("fields")
+def field_extract(rng: random.Random) -> DesignSpec:
     """A fixed field, extended; or several fields split off."""
     width = rng.choice((8, 12, 16, 24, 32))
     count = rng.randint(2, 4)
@@ -59,7 +60,6 @@ def field_extract(rng: random.Random) -> Design:
     show = {name: f"{x}[{hi}:{lo}]" if hi > lo else f"{x}[{lo}]" for name, (hi, lo) in kept.items()}
     return combinational(
         rng,
-        family="field_extract",
         parameters={"width": width, "fields": str(sorted(kept.values()))},
         modules=("unpack", "field_split", "extract", "slicer"),
         inputs=[inp(x, width)],
@@ -79,7 +79,8 @@ def field_extract(rng: random.Random) -> Design:
     )
 
 
-def field_insert(rng: random.Random) -> Design:
+@family("fields")
+def field_insert(rng: random.Random) -> DesignSpec:
     """A field of a word replaced, always or on enable."""
     width = rng.choice((6, 8, 10, 12, 16, 24, 32))
     low = rng.randrange(width - 2)
@@ -101,7 +102,6 @@ def field_insert(rng: random.Random) -> Design:
     only = f" when {en} is 1; when {en} is 0 {y} is {x}" if has_enable else ""
     return combinational(
         rng,
-        family="field_insert",
         parameters={"width": width, "low": low, "high": high, "enable": int(has_enable)},
         modules=("insert", "field_insert", "merge", "bitfield_set"),
         inputs=[inp(x, width), inp(f, size), *([inp(en)] if has_enable else [])],
@@ -115,7 +115,8 @@ def field_insert(rng: random.Random) -> Design:
     )
 
 
-def interleave(rng: random.Random) -> Design:
+@family("fields")
+def interleave(rng: random.Random) -> DesignSpec:
     """Bits of two words interleaved, or pulled apart again."""
     half, is_split, is_first_odd = rng.randint(2, 8), rng.random() < 0.5, rng.random() < 0.5
     even, odd = rng.choice((("a", "b"), ("e", "o"), ("lo", "hi"), ("p", "r")))
@@ -137,7 +138,6 @@ def interleave(rng: random.Random) -> Design:
     rule = f"{even} belongs to the even positions of {w} and {odd} to the odd ones"
     return combinational(
         rng,
-        family="interleave",
         parameters={"half": half, "split": int(is_split), "order": int(is_first_odd)},
         modules=("deinterleave" if is_split else "interleave", "shuffle", "morton", "unzip" if is_split else "zip"),
         inputs=inputs,
@@ -152,11 +152,3 @@ def interleave(rng: random.Random) -> Design:
             f"bit 1 of {odd} to {w}[3], and so on.",
         ),
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("reverse", "fields", reverse),
-    Family("field_extract", "fields", field_extract),
-    Family("field_insert", "fields", field_insert),
-    Family("interleave", "fields", interleave),
-)

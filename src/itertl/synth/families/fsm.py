@@ -2,11 +2,8 @@
 
 import random
 
-from itertl.synth.design import Design, Family
-from itertl.synth.families import fsm_controllers
-from itertl.synth.families.sequential import Sketch, bits, join
-
-_CATEGORY = "fsm"
+from itertl.synth.design import DesignSpec, family
+from itertl.synth.families.sequential import Sketch, begin_end, bits, join
 
 
 def _automaton(pattern: str) -> list[tuple[int, int]]:
@@ -19,7 +16,8 @@ def _automaton(pattern: str) -> list[tuple[int, int]]:
     return [(step(state, "0"), step(state, "1")) for state in range(len(pattern) + 1)]
 
 
-def build_sequence_detector(rng: random.Random) -> Design:
+@family("fsm")
+def sequence_detector(rng: random.Random) -> DesignSpec:
     """Finds a bit pattern in a serial stream; overlapping or not, Moore or Mealy."""
     s = Sketch(rng, reset_one_in=64)
     length = rng.randint(3, 6)
@@ -47,7 +45,6 @@ def build_sequence_detector(rng: random.Random) -> Design:
         else f"{y} (Mealy, combinational) is 1 while {x} shows the last bit and the bits before were taken"
     )
     return s.finish(
-        "sequence_detector",
         ("seq_detect", f"detect_{pattern}", "pattern_fsm"),
         {"pattern": pattern, "overlap": overlap, "machine": machine},
         [
@@ -60,8 +57,7 @@ def build_sequence_detector(rng: random.Random) -> Design:
             f"Write a finite state machine that takes one bit of {x} at every clock edge and looks for {pattern}, "
             f"leftmost bit first. {when}. {shares}.",
             f"The serial input {x} gives one bit at each active clock edge. The pattern to find is {pattern}, whose "
-            f"leftmost bit arrives first. {when}. "
-            f"{shares}.",
+            f"leftmost bit arrives first. {when}. {shares}.",
         ),
         {"the machine": "the state where no bit has been seen"},
     )
@@ -82,7 +78,8 @@ def _reaches_all(table: list[tuple[int, int]]) -> bool:
     return len(seen) == len(table)
 
 
-def build_table_machine(rng: random.Random) -> Design:
+@family("fsm")
+def table_machine(rng: random.Random) -> DesignSpec:
     """A random Moore or Mealy machine, given as a table."""
     s = Sketch(rng, reset_one_in=32)
     count, machine = rng.choice((3, 4, 4, 5)), rng.choice(("moore", "mealy"))
@@ -114,7 +111,6 @@ def build_table_machine(rng: random.Random) -> Design:
     )
     codes = ", ".join(f"{n} = {s.const(w, k)}" for k, n in enumerate(names))
     return s.finish(
-        "table_machine",
         ("fsm", "state_machine", "table_fsm"),
         {"machine": machine, "table": ";".join(f"{a}{b}{p}{q}" for (a, b), (p, q) in zip(table, outs, strict=True))},
         [
@@ -127,17 +123,16 @@ def build_table_machine(rng: random.Random) -> Design:
             f"{machine.capitalize()} machine, input {x}, output {z}, states {join(names)} (next state by {x}): "
             f"{listing}.",
             f"Implement this {machine.capitalize()} state machine with input {x} and output {z}. For each state, the "
-            f"next state for {x} = 0 and 1 and the "
-            f"output: {listing}.",
+            f"next state for {x} = 0 and 1 and the output: {listing}.",
             f"The machine has {count} states, {join(names)}, and changes state at each active clock edge by the value "
-            f"of {x}; {kind}. Its table, written as "
-            f"state: value of {x} -> next state, with the output {z}: {listing}.",
+            f"of {x}; {kind}. Its table, written as state: value of {x} -> next state, with the output {z}: {listing}.",
         ),
         {"the state": names[0]},
     )
 
 
-def build_debouncer(rng: random.Random) -> Design:
+@family("fsm")
+def debouncer(rng: random.Random) -> DesignSpec:
     """The output follows when the input has differed for N clocks."""
     s = Sketch(rng, reset_one_in=64)
     rise, start = rng.randint(2, 9), rng.choice((0, 1))
@@ -156,7 +151,6 @@ def build_debouncer(rng: random.Random) -> Design:
         f"{rise} samples in a row" if rise == fall else f"{rise} samples in a row (to go to 1) or {fall} (to go to 0)"
     )
     return s.finish(
-        "debouncer",
         ("debounce", "debouncer", "clean_input"),
         {"rise": rise, "fall": fall, "start": start, "enable": gate.kind},
         [f"reg {'' if w == 1 else f'[{w - 1}:0] '}{n};", s.clocked({y: f"1'b{start}", n: zero}, gate.guard(step))],
@@ -164,18 +158,17 @@ def build_debouncer(rng: random.Random) -> Design:
             f"Debounce {x} into {y}: sampled each clock{gate.when}; {y} takes the value of {x} once {x} has differed "
             f"from {y} for {counts}, at the last of them.",
             f"Write a debouncer. {x} is sampled at each clock edge{gate.when}. When it has differed from {y} for "
-            f"{counts}, {y} changes at the edge of the last "
-            f"one. A sample equal to {y} starts the count again.{hold}",
+            f"{counts}, {y} changes at the edge of the last one. A sample equal to {y} starts the count again.{hold}",
             f"The register {y} follows the noisy input {x}, sampled at each active clock edge{gate.when}. A counter "
-            "holds how many samples in a row differed "
-            f"from {y}; a sample equal to {y} zeroes it. At the edge that takes the last of {counts}, {y} takes {x} "
-            f"and the counter goes to 0.{hold}",
+            f"holds how many samples in a row differed from {y}; a sample equal to {y} zeroes it. At the edge that "
+            f"takes the last of {counts}, {y} takes {x} and the counter goes to 0.{hold}",
         ),
         {y: str(start), "the count": "0"},
     )
 
 
-def build_frame_receiver(rng: random.Random) -> Design:
+@family("fsm")
+def frame_receiver(rng: random.Random) -> DesignSpec:
     """A start bit, data, perhaps parity, a stop bit; one bit a clock."""
     s = Sketch(rng, reset_one_in=200)
     n, order, parity = rng.randint(3, 8), rng.choice(("lsb", "msb")), rng.choice(("none", "even", "odd"))
@@ -202,7 +195,6 @@ def build_frame_receiver(rng: random.Random) -> Design:
     check = "" if parity == "none" else f", then a parity bit that makes the number of ones in data and parity {parity}"
     fault = "a stop bit of 0" if parity == "none" else "a stop bit of 0 or wrong parity"
     return s.finish(
-        "frame_receiver",
         ("frame_rx", "serial_rx", "receiver"),
         {"bits": n, "order": order, "parity": parity},
         [
@@ -219,17 +211,17 @@ def build_frame_receiver(rng: random.Random) -> Design:
             f"edge of the stop bit: if all is right, {data} takes the word and {done} becomes 1; on {fault}, {bad} "
             f"becomes 1 and {data} holds. {done} and {bad} become 0 at any other edge.",
             f"The line {rx} carries one bit for each active clock edge. Idle bits are 1; a 0 starts a frame of {n} "
-            f"data bits, the {first} significant first{check}, and a stop bit that "
-            "must be 1. The edge that takes the stop bit ends the frame, whatever its value, and the next bit is an "
-            f"idle or start bit. That edge loads {data} and sets {done} if the "
-            f"frame is good; with {fault} it sets {bad} and {data} keeps its value. All other edges clear {done} and "
-            f"{bad}.",
+            f"data bits, the {first} significant first{check}, and a stop bit that must be 1. The edge that takes the "
+            "stop bit ends the frame, whatever its value, and the next bit is an idle or start bit. That edge loads "
+            f"{data} and sets {done} if the frame is good; with {fault} it sets {bad} and {data} keeps its value. All "
+            f"other edges clear {done} and {bad}.",
         ),
         {"the receiver": "idle", data: "0", done: "0", bad: "0"},
     )
 
 
-def build_combination_lock(rng: random.Random) -> Design:
+@family("fsm")
+def combination_lock(rng: random.Random) -> DesignSpec:
     """Opens after the right digits in a row."""
     s = Sketch(rng, reset_one_in=96)
     width = rng.choice((1, 2))
@@ -262,7 +254,6 @@ def build_combination_lock(rng: random.Random) -> Design:
         else "while it is open, the next digit entered, whatever it is, closes it and does not count"
     )
     return s.finish(
-        "combination_lock",
         ("lock_fsm", "code_lock", "combo_lock"),
         {"width": width, "code": "-".join(map(str, code)), "wrong": wrong, "close": close},
         [f"reg [{w - 1}:0] {n};", s.clocked({n: s.const(w, 0)}, step), f"assign {y} = ({n} == {s.const(w, length)});"],
@@ -270,18 +261,17 @@ def build_combination_lock(rng: random.Random) -> Design:
             f"Code lock: {go}=1 enters {d}; the digits {digits} in a row open it ({y} = 1). A wrong digit {after}. "
             f"{closing[0].upper() + closing[1:] if not shut else closing}.",
             f"Write a code lock. A clock edge with {go} = 1 enters the digit {d} ({bits(width)}). After {digits}, "
-            f"entered in this order, {y} is 1. A wrong digit {after}. As to "
-            f"closing, {closing}.",
+            f"entered in this order, {y} is 1. A wrong digit {after}. As to closing, {closing}.",
             f"The lock takes a digit from {d} ({bits(width)}) at each active clock edge where {go} is 1. It opens, "
-            f"that is {y} (decoded from the state) becomes 1, with the last of "
-            f"the digits {digits} entered in a row. A digit that is not the expected one {after}. As to closing, "
-            f"{closing}.",
+            f"that is {y} (decoded from the state) becomes 1, with the last of the digits {digits} entered in a row. A "
+            f"digit that is not the expected one {after}. As to closing, {closing}.",
         ),
         {"the lock": "closed with no digit entered"},
     )
 
 
-def build_hysteresis(rng: random.Random) -> Design:
+@family("fsm")
+def hysteresis(rng: random.Random) -> DesignSpec:
     """On at a high mark, off at a low mark."""
     s = Sketch(rng)
     width = rng.randint(3, 8)
@@ -294,10 +284,9 @@ def build_hysteresis(rng: random.Random) -> Design:
     up, down = ("1'b1", "1'b0") if sense == "alarm" else ("1'b0", "1'b1")
     step = f"if ({on})\n  {y} <= {up};\nelse if ({off})\n  {y} <= {down};"
     if gate.test:
-        step = f"if ({gate.test}) begin\n" + "\n".join("  " + z for z in step.split("\n")) + "\nend"
+        step = begin_end(f"if ({gate.test})", step.split("\n"))
     hold = f" Otherwise {y} holds." if gate.test else ""
     return s.finish(
-        "hysteresis",
         ("hysteresis", "thermostat", "schmitt"),
         {"width": width, "low": low, "high": high, "sense": sense, "start": start, "enable": gate.kind},
         [s.clocked({y: f"1'b{start}"}, step)],
@@ -305,22 +294,10 @@ def build_hysteresis(rng: random.Random) -> Design:
             f"Hysteresis, {y} registered{gate.when and ', updated' + gate.when}: {x} >= {high} makes it {up[-1]}, {x} "
             f"<= {low} makes it {down[-1]}, between it holds.",
             f"Write a two-point controller. At each clock edge{gate.when}, {y} becomes {up[-1]} if {x} ({width} bits, "
-            f"unsigned) is {high} or more and {down[-1]} if it is {low} or less; "
-            f"in between it keeps its value.{hold}",
+            f"unsigned) is {high} or more and {down[-1]} if it is {low} or less; in between it keeps its value.{hold}",
             f"{y} is a flip-flop with hysteresis on the unsigned {width}-bit input {x}, updated at each active clock "
             f"edge{gate.when}. Values from {high} up set it to {up[-1]}, values "
             f"from {low} down set it to {down[-1]}, and values between the two marks leave it alone.{hold}",
         ),
         {y: str(start)},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("sequence_detector", _CATEGORY, build_sequence_detector),
-    Family("table_machine", _CATEGORY, build_table_machine),
-    Family("debouncer", _CATEGORY, build_debouncer),
-    Family("frame_receiver", _CATEGORY, build_frame_receiver),
-    Family("combination_lock", _CATEGORY, build_combination_lock),
-    Family("hysteresis", _CATEGORY, build_hysteresis),
-    *fsm_controllers.FAMILIES,
-)

@@ -2,13 +2,12 @@
 
 import random
 
-from itertl.synth.design import Design, Family
-from itertl.synth.families.sequential import Sketch, bits, span
-
-_CATEGORY = "fsm"
+from itertl.synth.design import DesignSpec, family
+from itertl.synth.families.sequential import Sketch, begin_end, bits, span
 
 
-def build_traffic_light(rng: random.Random) -> Design:
+@family("fsm")
+def traffic_light(rng: random.Random) -> DesignSpec:
     """Green, yellow, red, each for its number of clocks; a request may end green."""
     s = Sketch(rng, reset_one_in=96)
     times = [rng.randint(3, 8), rng.randint(1, 4), rng.randint(2, 8)]
@@ -38,7 +37,6 @@ def build_traffic_light(rng: random.Random) -> Design:
         else f"{g} for {times[0]} clocks"
     )
     return s.finish(
-        "traffic_light",
         ("traffic_light", "signal_head", "lights"),
         {"green": times[0], "yellow": times[1], "red": times[2], "waits": waits, "first": first},
         [
@@ -51,8 +49,7 @@ def build_traffic_light(rng: random.Random) -> Design:
             f"Traffic light: {rule}, then {y} for {times[1]}, then {r} for {times[2]}, and again; exactly one of them "
             "is 1.",
             f"Write a traffic-light controller. Of {g}, {y} and {r} exactly one is 1 at any time, in the order {rule}; "
-            f"then {y} for {times[1]} clock "
-            f"cycle(s); then {r} for {times[2]}; then {g} again.",
+            f"then {y} for {times[1]} clock cycle(s); then {r} for {times[2]}; then {g} again.",
             "A controller drives three lamps, one at a time, for ever. Its phases, counted in active clock edges, "
             f"are: {rule}; {y} for {times[1]}; {r} for "
             f"{times[2]}. The outputs {g}, {y} and {r} follow the phase without delay.",
@@ -61,7 +58,8 @@ def build_traffic_light(rng: random.Random) -> Design:
     )
 
 
-def build_vending_machine(rng: random.Random) -> Design:
+@family("fsm")
+def vending_machine(rng: random.Random) -> DesignSpec:
     """Adds coins until the price is reached, then serves and gives change."""
     s = Sketch(rng, reset_one_in=64)
     price, coins = rng.randint(3, 12), tuple(sorted(rng.sample(range(1, 6), 2)))
@@ -101,7 +99,6 @@ def build_vending_machine(rng: random.Random) -> Design:
     )
     value = f"{a} is worth {coins[0]} and {b} {coins[1]}; both may come at once"
     return s.finish(
-        "vending_machine",
         ("vending", "vendor", "coin_box"),
         {"price": price, "coins": f"{coins[0]}-{coins[1]}", "keep": keep, "refund": refund},
         [
@@ -112,8 +109,7 @@ def build_vending_machine(rng: random.Random) -> Design:
         ],
         (
             f"Vending machine, price {price}; {value}. When credit plus coins reaches {price}, {serve} becomes 1 and "
-            f"{then}; else the coins join the credit. "
-            f"{pulses}{cancel}",
+            f"{then}; else the coins join the credit. {pulses}{cancel}",
             f"Write a vending machine for a price of {price}. At each clock edge {value}. If the credit with these "
             f"coins is {price} or more, {serve} becomes 1 and "
             f"{then}. If it is less, it is the new credit. {pulses}{cancel}",
@@ -125,7 +121,8 @@ def build_vending_machine(rng: random.Random) -> Design:
     )
 
 
-def build_fixed_arbiter(rng: random.Random) -> Design:
+@family("fsm")
+def fixed_arbiter(rng: random.Random) -> DesignSpec:
     """One-hot grants by fixed priority, with or without holding."""
     s = Sketch(rng, reset_one_in=32)
     n, hold, low = rng.randint(2, 5), rng.choice((0, 1)), rng.choice((0, 1))
@@ -136,32 +133,30 @@ def build_fixed_arbiter(rng: random.Random) -> Design:
     step = f"{arms}\nelse\n  {gnt} <= {s.const(n, 0)};"
     tests = ([gate.test] if gate.test else []) + ([f"!(|({gnt} & {req}))"] if hold else [])
     if tests:
-        step = f"if ({' && '.join(tests)}) begin\n" + "\n".join("  " + x for x in step.split("\n")) + "\nend"
+        step = begin_end(f"if ({' && '.join(tests)})", step.split("\n"))
     keeps = " A grant whose request is still 1 is kept." if hold else ""
     best = 0 if low else n - 1
     stays = " Otherwise the grant holds." if gate.test else ""
     return s.finish(
-        "fixed_arbiter",
         ("arbiter", "prio_arbiter", "fixed_arb"),
         {"requests": n, "hold": hold, "low_first": low, "enable": gate.kind},
         [s.clocked({gnt: s.const(n, 0)}, step)],
         (
             f"Fixed-priority arbiter: the register {gnt} ({n} bits) gets{gate.when} the one-hot grant of the "
-            f"{'lowest' if low else 'highest'}-numbered 1 in {req}, "
-            f"0 if there is none.{keeps}{stays}",
+            f"{'lowest' if low else 'highest'}-numbered 1 in {req}, 0 if there is none.{keeps}{stays}",
             f"Write an arbiter for {n} requests {req}. At each clock edge{gate.when} the register {gnt} gets a single "
             "1, at the requester of highest "
             f"priority (bit {best} is the highest, in order from there), or all 0 if nobody asks.{keeps}{stays}",
             f"{gnt} is a register of {n} bits with at most one 1. At each active clock edge{gate.when} it is chosen "
-            f"anew from the present {req}: the requesting bit "
-            f"with the {'lowest' if low else 'highest'} number wins, and without requests {gnt} becomes "
-            f"0.{keeps}{stays}",
+            f"anew from the present {req}: the requesting bit with the {'lowest' if low else 'highest'} number wins, "
+            f"and without requests {gnt} becomes 0.{keeps}{stays}",
         ),
         {gnt: "0"},
     )
 
 
-def build_round_robin_arbiter(rng: random.Random) -> Design:
+@family("fsm")
+def round_robin_arbiter(rng: random.Random) -> DesignSpec:
     """Whoever was served last comes last."""
     s = Sketch(rng, reset_one_in=32)
     n, hold = rng.choice((2, 3, 3, 4)), rng.choice((0, 1))
@@ -179,12 +174,11 @@ def build_round_robin_arbiter(rng: random.Random) -> Design:
     step = f"{gnt} <= (|{req}) ? ({s.const(n, 1)} << {pick}) : {s.const(n, 0)};\nif (|{req})\n  {last} <= {pick};"
     tests = ([gate.test] if gate.test else []) + ([f"!(|({gnt} & {req}))"] if hold else [])
     if tests:
-        step = f"if ({' && '.join(tests)}) begin\n" + "\n".join("  " + x for x in step.split("\n")) + "\nend"
+        step = begin_end(f"if ({' && '.join(tests)})", step.split("\n"))
     keeps = " While a granted request stays 1 its grant is kept." if hold else ""
     stays = " Otherwise nothing changes." if gate.test else ""
     cycle = " then ".join(str((way * k) % n) for k in range(n)) + " then 0"
     return s.finish(
-        "round_robin_arbiter",
         ("rr_arbiter", "round_robin", "fair_arbiter"),
         {"requests": n, "hold": hold, "way": way, "start": start, "enable": gate.kind},
         [
@@ -193,23 +187,21 @@ def build_round_robin_arbiter(rng: random.Random) -> Design:
         ],
         (
             f"Round-robin arbiter: the register {gnt} ({n} bits){gate.when} grants the first 1 of {req} in the order "
-            f"{cycle}, searching from just after the number "
-            f"granted last; 0 if none asks.{keeps}{stays}",
+            f"{cycle}, searching from just after the number granted last; 0 if none asks.{keeps}{stays}",
             f"Write a round-robin arbiter for the {n} requests {req}. Each clock edge{gate.when} sets the register "
-            f"{gnt} to a one-hot grant: the search goes in the "
-            f"circle {cycle}, begins after the last number granted and ends with that number. Without requests {gnt} "
-            f"becomes 0.{keeps}{stays}",
+            f"{gnt} to a one-hot grant: the search goes in the circle {cycle}, begins after the last number granted "
+            f"and ends with that number. Without requests {gnt} becomes 0.{keeps}{stays}",
             f"{gnt} is a registered one-hot grant over {n} requesters. The arbiter remembers the number it granted "
-            f"last. At each active clock edge{gate.when} it looks "
-            f"at {req} along the circle {cycle}, first at the number after the remembered one and at the remembered "
-            "one last, and grants the first that is 1. If none "
+            f"last. At each active clock edge{gate.when} it looks at {req} along the circle {cycle}, first at the "
+            "number after the remembered one and at the remembered one last, and grants the first that is 1. If none "
             f"is, {gnt} becomes 0 and the memory stays.{keeps}{stays}",
         ),
         {gnt: "0", "the remembered number": str(start)},
     )
 
 
-def build_door_controller(rng: random.Random) -> Design:
+@family("fsm")
+def door_controller(rng: random.Random) -> DesignSpec:
     """A motor door: a button, two limit switches, perhaps an obstacle sensor."""
     s = Sketch(rng, reset_one_in=48)
     press, blocked, start = rng.choice(("ignore", "reverse", "stop")), rng.choice((0, 1)), rng.choice((0, 2))
@@ -244,7 +236,6 @@ def build_door_controller(rng: random.Random) -> Design:
     }[press]
     over = f" While closing, {stop} = 1 makes it open; this comes before all else." if stop else ""
     return s.finish(
-        "door_controller",
         ("garage_door", "door_fsm", "gate_control"),
         {"press": press, "obstacle": blocked, "start": start},
         [
@@ -259,21 +250,20 @@ def build_door_controller(rng: random.Random) -> Design:
             f"closing ends closed on {low}; {b} while moving "
             f"{pressing}, after the switches.{over} {up} = opening, {down} = closing.",
             f"Write a door controller with the states closed, opening, open and closing. {b} = 1 takes closed to "
-            "opening and open to closing. Opening ends in open when "
-            f"{top} is 1, closing in closed when {low} is 1. While it moves and its end switch is 0, {b} = 1 "
-            f"{pressing}.{over} {up} is 1 while opening and {down} "
+            f"opening and open to closing. Opening ends in open when {top} is 1, closing in closed when {low} is 1. "
+            f"While it moves and its end switch is 0, {b} = 1 {pressing}.{over} {up} is 1 while opening and {down} "
             "while closing.",
             f"The machine moves at clock edges among closed, opening, open, closing. From closed, {b} = 1 leads to "
-            f"opening; from open, to closing. In opening, {top} = "
-            f"1 leads to open; in closing, {low} = 1 leads to closed; these end switches have priority over the "
-            f"button, which in motion {pressing}.{over} {up} and {down} "
-            "show the states opening and closing, without delay.",
+            f"opening; from open, to closing. In opening, {top} = 1 leads to open; in closing, {low} = 1 leads to "
+            f"closed; these end switches have priority over the button, which in motion {pressing}.{over} {up} and "
+            f"{down} show the states opening and closing, without delay.",
         ),
         {"the state": ("closed", "", "open")[start]},
     )
 
 
-def build_mode_button(rng: random.Random) -> Design:
+@family("fsm")
+def mode_button(rng: random.Random) -> DesignSpec:
     """Each press steps through the modes."""
     s = Sketch(rng, reset_one_in=96)
     count, onehot, back = rng.randint(3, 8), rng.choice((0, 1)), rng.choice(("none", "back", "home"))
@@ -307,7 +297,6 @@ def build_mode_button(rng: random.Random) -> Design:
     }[back]
     shown = f"one-hot in {y} (mode n: only bit n is 1)" if onehot else f"as a number in {y} ({bits(w)})"
     return s.finish(
-        "mode_button",
         ("mode_select", "mode_button", "cycler"),
         {"modes": count, "onehot": onehot, "back": back},
         [f"reg {p};", s.clocked({p: "1'b0", y: first}, step)],
@@ -315,21 +304,10 @@ def build_mode_button(rng: random.Random) -> Design:
             f"Modes 0 to {count - 1}, {shown}: each press ({b} = 1, and 0 at the clock edge before) goes to the next, "
             f"after {count - 1} to 0.{rule}",
             f"Write a mode selector with {count} modes, shown {shown}. A press, that is a clock edge at which {b} is 1 "
-            "while it was 0 at the edge before, moves to the next "
-            f"mode, from {count - 1} to 0.{rule}",
+            f"while it was 0 at the edge before, moves to the next mode, from {count - 1} to 0.{rule}",
             f"A register shows the present mode, 0 to {count - 1}, {shown}. The last sample of {b} is stored at every "
             f"active clock edge; where {b} is 1 and that stored sample is "
             f"0, the mode goes up by one, or from {count - 1} to 0, at that same edge.{rule}",
         ),
         {f"the stored {b}": "0", "the mode": "0"},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("traffic_light", _CATEGORY, build_traffic_light),
-    Family("vending_machine", _CATEGORY, build_vending_machine),
-    Family("fixed_arbiter", _CATEGORY, build_fixed_arbiter),
-    Family("round_robin_arbiter", _CATEGORY, build_round_robin_arbiter),
-    Family("door_controller", _CATEGORY, build_door_controller),
-    Family("mode_button", _CATEGORY, build_mode_button),
-)

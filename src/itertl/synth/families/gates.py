@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.combinational import (
     FLAGS,
     OPERANDS,
@@ -38,7 +38,8 @@ def _listed(words: Sequence[str], last: str = "and") -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
-def logic_gate(rng: random.Random) -> Design:
+@family("gates")
+def logic_gate(rng: random.Random) -> DesignSpec:
     """One gate of two to four inputs, some of them inverted."""
     kind, count = rng.choice(tuple(_SIGN)), rng.randint(2, 4)
     inverted = rng.choice((0, rng.randrange(1 << count)))
@@ -50,7 +51,6 @@ def logic_gate(rng: random.Random) -> Design:
     gate = f"{'an' if kind[0] in 'aox' else 'a'} {kind.upper()}"
     return combinational(
         rng,
-        family="logic_gate",
         parameters={"kind": kind, "count": count, "inverted": inverted},
         modules=(f"{kind}{count}", f"{kind}_gate", "gate", "logic_gate"),
         inputs=[inp(name) for name in names],
@@ -64,7 +64,8 @@ def logic_gate(rng: random.Random) -> Design:
     )
 
 
-def bitwise_op(rng: random.Random) -> Design:
+@family("gates")
+def bitwise_op(rng: random.Random) -> DesignSpec:
     """A bitwise operation on two vectors."""
     kind, width = rng.choice((*_SIGN, "andnot", "ornot")), rng.choice((2, 3, 4, 5, 6, 8, 12, 16, 24, 32))
     (a, b), y = rng.choice(OPERANDS), rng.choice(RESULTS)
@@ -76,7 +77,6 @@ def bitwise_op(rng: random.Random) -> Design:
         spoken = f"{kind.upper()} of {a} and {b}"
     return combinational(
         rng,
-        family="bitwise_op",
         parameters={"kind": kind, "width": width},
         modules=(f"bitwise_{kind}", f"{kind}_{width}bit", "bitwise", "vector_logic"),
         inputs=[inp(a, width), inp(b, width)],
@@ -91,7 +91,8 @@ def bitwise_op(rng: random.Random) -> Design:
     )
 
 
-def truth_table(rng: random.Random) -> Design:
+@family("gates")
+def truth_table(rng: random.Random) -> DesignSpec:
     """A random Boolean function given by its minterms."""
     count = rng.choice((2, 3, 3, 3, 4))
     rows = 1 << count
@@ -109,7 +110,6 @@ def truth_table(rng: random.Random) -> Design:
     order = f"{', '.join(names)} read as a binary number with {names[0]} as its most significant bit"
     return combinational(
         rng,
-        family="truth_table",
         parameters={"count": count, "table": sum(1 << m for m in minterms)},
         modules=("truth_table", "boolean_function", "minterms", "logic_fn"),
         inputs=[inp(name) for name in names],
@@ -119,14 +119,14 @@ def truth_table(rng: random.Random) -> Design:
             "MSB.",
             f"{y} is 1 when {order} is {_listed([str(m) for m in minterms], 'or')}; otherwise {y} is 0.",
             f"Implement this truth table, with the inputs in the order {' '.join(names)} and the value of {y} after "
-            "the "
-            f"arrow: {table}.",
+            f"the arrow: {table}.",
         ),
         body=body,
     )
 
 
-def sum_of_products(rng: random.Random) -> Design:
+@family("gates")
+def sum_of_products(rng: random.Random) -> DesignSpec:
     """Two or three product terms ORed, or sum terms ANDed."""
     is_sum, count = rng.random() < 0.6, rng.choice((3, 4))
     names, y = rng.choice(_LETTERS)[:count], rng.choice(_BIT_RESULTS)
@@ -150,7 +150,6 @@ def sum_of_products(rng: random.Random) -> Design:
     opening = f"{y} is 1 when any of these hold" if is_sum else f"{y} is 1 only when all of these hold"
     return combinational(
         rng,
-        family="sum_of_products",
         parameters={
             "terms": str([[f"{'~' if no else ''}{n}" for n, no in t] for t in terms]),
             "sum": int(is_sum),
@@ -168,7 +167,8 @@ def sum_of_products(rng: random.Random) -> Design:
     )
 
 
-def majority(rng: random.Random) -> Design:
+@family("gates")
+def at_least_k(rng: random.Random) -> DesignSpec:
     """At least k of n bits."""
     width = rng.randint(3, 8)
     least = rng.randint(2, width - 1)
@@ -183,25 +183,25 @@ def majority(rng: random.Random) -> Design:
     )
     return combinational(
         rng,
-        family="at_least_k",
         parameters={"width": width, "least": least},
         modules=("majority" if is_majority else f"at_least_{least}", "vote", "voter", "threshold"),
         inputs=[inp(x, width)],
         outputs=[out(y)],
         body=plain(
-            f"  wire [{size - 1}:0] count;\n  assign count = {total};\n  assign {y} = count >= {literal(least, size)};\n"
+            f"  wire [{size - 1}:0] count;\n  assign count = {total};\n  assign {y} = count >= "
+            f"{literal(least, size)};\n"
         ),
         descriptions=(
             first,
             f"Given the {width}-bit vector {x}, set {y} when {number(least)} or more of its bits are 1.",
             f"Count the ones in the {width}-bit input {x}. The one-bit output {y} is 1 if the count is {least} or "
-            "more, "
-            f"and 0 if it is {least - 1} or less.",
+            f"more, and 0 if it is {least - 1} or less.",
         ),
     )
 
 
-def parity(rng: random.Random) -> Design:
+@family("gates")
+def parity(rng: random.Random) -> DesignSpec:
     """Parity bit, parity check, or the word with its parity bit."""
     width, is_odd, kind = rng.randint(2, 16), rng.random() < 0.5, rng.choice(("bit", "check", "append"))
     x, y = rng.choice(VECTORS), rng.choice(("p", "parity", "par") if kind == "bit" else ("err", "error", "bad"))
@@ -224,8 +224,7 @@ def parity(rng: random.Random) -> Design:
             f"Check {name} parity: {y} is 1 when the bits of {x} and the parity bit p do not hold an {name} number of "
             "ones.",
             f"The {width}-bit word {x} arrives with a parity bit p. Count the ones in {x} and p together. {y} is 0 if "
-            "the count "
-            f"is {name} and 1 if it is not.",
+            f"the count is {name} and 1 if it is not.",
         )
     else:
         y = rng.choice(("code", "sent", "framed"))
@@ -235,12 +234,10 @@ def parity(rng: random.Random) -> Design:
             f"{y} = {x} followed by its {name} parity bit in bit 0.",
             f"Append {a_bits(1)} {name} parity to {x}: {y}[{width}:1] is {x} and {y}[0] is the {name} parity bit.",
             f"The {width + 1}-bit output {y} holds the {width}-bit input {x} in its upper bits. Its bit 0 makes the "
-            "number of "
-            f"ones in all of {y} {name}.",
+            f"number of ones in all of {y} {name}.",
         )
     return combinational(
         rng,
-        family="parity",
         parameters={"width": width, "odd": int(is_odd), "kind": kind},
         modules=(f"{name}_parity", "parity_unit", f"parity_{kind}", f"parity{width}"),
         inputs=inputs,
@@ -260,7 +257,8 @@ _REDUCTIONS = {
 }
 
 
-def reduction(rng: random.Random) -> Design:
+@family("gates")
+def reduction(rng: random.Random) -> DesignSpec:
     """One to three reductions of a vector."""
     width, kinds = rng.randint(3, 24), rng.sample(tuple(_REDUCTIONS), rng.randint(1, 3))
     x = rng.choice(VECTORS)
@@ -269,7 +267,6 @@ def reduction(rng: random.Random) -> Design:
     meaning = {kind: _REDUCTIONS[kind][1].format(x=x) for kind in kinds}
     return combinational(
         rng,
-        family="reduction",
         parameters={"width": width, "kinds": " ".join(sorted(kinds))},
         modules=("reduce", "reduction", f"reduce{width}", "vector_flags"),
         inputs=[inp(x, width)],
@@ -286,7 +283,8 @@ def reduction(rng: random.Random) -> Design:
     )
 
 
-def gate_bank(rng: random.Random) -> Design:
+@family("gates")
+def gate_bank(rng: random.Random) -> DesignSpec:
     """Several gates on the same two bits."""
     (a, b), kinds = rng.choice(OPERANDS[:3]), rng.sample(tuple(_SIGN), rng.randint(2, 4))
     outs = {kind: f"{rng.choice(('out_', 'f_'))}{kind}" for kind in kinds}
@@ -294,7 +292,6 @@ def gate_bank(rng: random.Random) -> Design:
     assigns = [(o, f"~({a} {_SIGN[k]} {b})" if k in inverse else f"{a} {_SIGN[k]} {b}") for k, o in outs.items()]
     return combinational(
         rng,
-        family="gate_bank",
         parameters={"kinds": " ".join(sorted(kinds))},
         modules=("gates", "gate_bank", "two_input_gates", "logic_unit"),
         inputs=[inp(a), inp(b)],
@@ -308,15 +305,3 @@ def gate_bank(rng: random.Random) -> Design:
             + " ".join(f"For {o}, {a} and {b}: it is {_MEANING[k]}." for k, o in outs.items()),
         ),
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("logic_gate", "gates", logic_gate),
-    Family("bitwise_op", "gates", bitwise_op),
-    Family("truth_table", "gates", truth_table),
-    Family("sum_of_products", "gates", sum_of_products),
-    Family("at_least_k", "gates", majority),
-    Family("parity", "gates", parity),
-    Family("reduction", "gates", reduction),
-    Family("gate_bank", "gates", gate_bank),
-)

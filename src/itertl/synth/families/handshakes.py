@@ -3,11 +3,9 @@
 import random
 from itertools import pairwise
 
-from itertl.synth.design import Design, Family
-from itertl.synth.families import handshakes_width
-from itertl.synth.families.sequential import Sketch, bits, span
+from itertl.synth.design import DesignSpec, family
+from itertl.synth.families.sequential import Sketch, begin_end, bits, span
 
-_CATEGORY = "handshakes"
 _RESETTABLE = ("sync-high", "async-high", "sync-low", "async-low")
 _IN = (("in_valid", "s_valid", "up_valid"), ("in_data", "s_data", "up_data"), ("in_ready", "s_ready", "up_ready"))
 _OUT = (("out_valid", "m_valid", "dn_valid"), ("out_data", "m_data", "dn_data"), ("out_ready", "m_ready", "dn_ready"))
@@ -17,7 +15,8 @@ def _transfers(valid: str, ready: str) -> str:
     return f"A word moves at a clock edge where {valid} and {ready} are both 1."
 
 
-def build_register_slice(rng: random.Random) -> Design:
+@family("handshakes")
+def register_slice(rng: random.Random) -> DesignSpec:
     """One word of storage between two valid/ready ports."""
     s = Sketch(rng, reset_one_in=48)
     width, kind, op = rng.randint(1, 8), rng.choice(("full", "half")), rng.choice(("copy", "invert", "increment"))
@@ -34,7 +33,6 @@ def build_register_slice(rng: random.Random) -> Design:
     step = f"if ({iv} && {rdy}) begin\n  {ov} <= 1'b1;\n  {odata} <= {value};\nend else if ({take})\n  {ov} <= 1'b0;"
     means = f"{rdy} = not {ov}, or {take}" if kind == "full" else f"{rdy} = not {ov}"
     return s.finish(
-        "register_slice",
         ("reg_slice", "stream_reg", "pipe_stage"),
         {"width": width, "kind": kind, "op": op},
         [f"assign {rdy} = {ready};", s.clocked({ov: "1'b0", odata: s.const(width, 0)}, step)],
@@ -45,15 +43,15 @@ def build_register_slice(rng: random.Random) -> Design:
             f"{rdy} = 1, {ov} becomes 1 and {odata} ({bits(width)}) takes "
             f"{words}; otherwise, if {take} is 1, {ov} becomes 0. {odata} changes only when a word comes in.",
             f"The stage keeps one word in the registers {ov} and {odata} ({bits(width)}). It can accept a word when "
-            f"{means}, without a register. {_transfers(iv, rdy)} Then "
-            f"{odata} takes {words} and {ov} becomes 1. At an edge without such a word {take} = 1 makes {ov} 0. "
-            f"{odata} is kept at all other edges.",
+            f"{means}, without a register. {_transfers(iv, rdy)} Then {odata} takes {words} and {ov} becomes 1. At an "
+            f"edge without such a word {take} = 1 makes {ov} 0. {odata} is kept at all other edges.",
         ),
         {ov: "0", odata: "0"},
     )
 
 
-def build_skid_buffer(rng: random.Random) -> Design:
+@family("handshakes")
+def skid_buffer(rng: random.Random) -> DesignSpec:
     """Two words of storage, so that ready comes from a register."""
     s = Sketch(rng, resets=_RESETTABLE, reset_one_in=48)
     width, empty_shows = rng.randint(1, 12), rng.choice(("zero", "last"))
@@ -71,7 +69,6 @@ def build_skid_buffer(rng: random.Random) -> Design:
     shown = f"{ov} ? {a} : {zero}" if empty_shows == "zero" else a
     else_ = "0 while it holds none" if empty_shows == "zero" else "while it holds none, the word that left last"
     return s.finish(
-        "skid_buffer",
         ("skid_buffer", "elastic", "two_deep"),
         {"width": width, "empty_shows": empty_shows},
         [
@@ -86,23 +83,21 @@ def build_skid_buffer(rng: random.Random) -> Design:
         ],
         (
             f"Two-word elastic buffer with valid/ready, {bits(width)}: {iv}&{rdy} stores {idata}, {ov}&{take} removes "
-            f"the oldest. {rdy} = fewer than 2 held, {ov} = at least 1; "
-            f"{odata} = the oldest word, {else_}.",
+            f"the oldest. {rdy} = fewer than 2 held, {ov} = at least 1; {odata} = the oldest word, {else_}.",
             f"Write a skid buffer for two words of {bits(width)}. {rdy} is 1 while fewer than two words are held, {ov} "
-            "while at least one is; neither depends on the inputs. At a "
-            f"clock edge {iv} = 1 with {rdy} = 1 stores {idata}, and {take} = 1 with {ov} = 1 removes the oldest word. "
-            f"{odata} shows the oldest word; {else_}.",
+            f"while at least one is; neither depends on the inputs. At a clock edge {iv} = 1 with {rdy} = 1 stores "
+            f"{idata}, and {take} = 1 with {ov} = 1 removes the oldest word. {odata} shows the oldest word; {else_}.",
             f"The buffer is a queue of at most two words. Input: {_transfers(iv, rdy)} Output: {_transfers(ov, take)} "
-            f"The input brings {idata} ({bits(width)}), the output carries "
-            f"the oldest word on {odata} ({else_}). {rdy} tells that fewer than two words are held and {ov} that there "
-            "is one; all outputs depend on the state alone. Both "
-            "transfers may happen at one edge.",
+            f"The input brings {idata} ({bits(width)}), the output carries the oldest word on {odata} ({else_}). {rdy} "
+            f"tells that fewer than two words are held and {ov} that there is one; all outputs depend on the state "
+            "alone. Both transfers may happen at one edge.",
         ),
         {"the number of words": "0"} | ({odata: "0"} if empty_shows == "last" else {}),
     )
 
 
-def build_request_acknowledge(rng: random.Random) -> Design:
+@family("handshakes")
+def request_acknowledge(rng: random.Random) -> DesignSpec:
     """Answers a request after some clocks; four-phase or pulse."""
     s = Sketch(rng, reset_one_in=64)
     delay, kind, counts = rng.randint(1, 12), rng.choice(("four-phase", "pulse")), rng.choice(("none", "busy"))
@@ -116,9 +111,8 @@ def build_request_acknowledge(rng: random.Random) -> Design:
             f"{n} <= {n} + 1;"
         )
         rule = (
-            f"when {req} has been 1 at {delay + 1} clock edges in a row, {ack} becomes 1 at the last of them and "
-            f"stays 1; an edge with {req} = 0 makes {ack} 0 and starts the "
-            "count again"
+            f"when {req} has been 1 at {delay + 1} clock edges in a row, {ack} becomes 1 at the last of them and stays "
+            f"1; an edge with {req} = 0 makes {ack} 0 and starts the count again"
         )
         busy, tells = f"({n} != {zero})", f"at least one edge with {req} = 1 has been counted since the last with 0"
     else:
@@ -129,8 +123,7 @@ def build_request_acknowledge(rng: random.Random) -> Design:
         )
         rule = (
             f"an edge with {req} = 1 while idle starts the work; {delay} edge{'s' if delay > 1 else ''} later {ack} "
-            f"becomes 1 for one clock and the circuit is idle again; {req} "
-            "does not matter in between"
+            f"becomes 1 for one clock and the circuit is idle again; {req} does not matter in between"
         )
         busy, tells = (
             f"({n} != {zero})",
@@ -143,7 +136,6 @@ def build_request_acknowledge(rng: random.Random) -> Design:
         parts.append(f"assign {out} = {busy};")
         extra = f" {out} is 1 (from the state alone) while {tells}."
     return s.finish(
-        "request_acknowledge",
         ("req_ack", "responder", "slow_ack"),
         {"delay": delay, "kind": kind, "busy": counts},
         parts,
@@ -157,7 +149,8 @@ def build_request_acknowledge(rng: random.Random) -> Design:
     )
 
 
-def build_credit_counter(rng: random.Random) -> Design:
+@family("handshakes")
+def credit_counter(rng: random.Random) -> DesignSpec:
     """A sender may go while it has credits."""
     s = Sketch(rng, reset_one_in=64)
     limit, start_full, quick = rng.randint(2, 12), rng.choice((0, 1)), rng.choice((0, 1))
@@ -175,7 +168,6 @@ def build_credit_counter(rng: random.Random) -> Design:
     start = limit if start_full else 0
     cond = f"{want} is 1 and " + (f"({n} is not 0 or {back} is 1)" if quick else f"{n} is not 0")
     return s.finish(
-        "credit_counter",
         ("credits", "credit_ctrl", "flow_control"),
         {"limit": limit, "start": start, "quick": quick},
         [f"assign {ok} = {allow};", s.clocked({n: s.const(w, start)}, step)],
@@ -183,8 +175,7 @@ def build_credit_counter(rng: random.Random) -> Design:
             f"Credit counter {n} (0 to {limit}): {ok} = 1 when {cond} (combinational). {ok} uses a credit, {back} "
             f"returns one (not above {limit}); both together leave {n}.",
             f"Write a credit flow control. {ok} is combinational: 1 when {cond}. At a clock edge {ok} = 1 alone takes "
-            f"one from {n}, {back} = 1 alone adds one unless {n} is {limit}, and "
-            f"with both or neither {n} holds.",
+            f"one from {n}, {back} = 1 alone adds one unless {n} is {limit}, and with both or neither {n} holds.",
             f"{n} ({bits(w)}) counts credits, at most {limit}. The grant {ok} has no register: it is 1 exactly if "
             f"{cond}. At each active clock edge {n} goes down by one if {ok} is 1 and "
             f"{back} 0, up by one if {back} is 1, {ok} is 0 and {n} is below {limit}, and otherwise stays.",
@@ -193,7 +184,8 @@ def build_credit_counter(rng: random.Random) -> Design:
     )
 
 
-def build_valid_pipeline(rng: random.Random) -> Design:
+@family("handshakes")
+def valid_pipeline(rng: random.Random) -> DesignSpec:
     """Valid bits travel beside the data; bubbles are kept; a stall stops all stages."""
     s = Sketch(rng, reset_one_in=48)
     stages, width, flush = rng.randint(2, 4), rng.choice((2, 3, 4, 6, 8)), rng.choice((0, 1))
@@ -209,7 +201,7 @@ def build_valid_pipeline(rng: random.Random) -> Design:
     moves += [f"{b} <= {a};" for a, b in pairwise(regs)]
     step = "\n".join(moves)
     if stall:
-        step = f"if (!{stall}) begin\n" + "\n".join("  " + m for m in moves) + "\nend"
+        step = begin_end(f"if (!{stall})", moves)
     if kill:
         step += f"\nif ({kill})\n  {v} <= {s.const(stages, 0)};"
     clear = {v: s.const(stages, 0)} | dict.fromkeys(regs, zero)
@@ -227,7 +219,6 @@ def build_valid_pipeline(rng: random.Random) -> Design:
         )
     what = f"{d} {op[1]} {k}" + (f" modulo 2^{width}" if op[0] == "add" else f" (bitwise {op[0].upper()})")
     return s.finish(
-        "valid_pipeline",
         ("valid_pipe", "stream_pipe", "op_pipe"),
         {"stages": stages, "width": width, "op": op[0], "constant": k, "stall": int(bool(stall)), "flush": flush},
         [
@@ -249,13 +240,3 @@ def build_valid_pipeline(rng: random.Random) -> Design:
         ),
         {"all data and valid bits": "0"},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("register_slice", _CATEGORY, build_register_slice),
-    Family("skid_buffer", _CATEGORY, build_skid_buffer),
-    Family("request_acknowledge", _CATEGORY, build_request_acknowledge),
-    Family("credit_counter", _CATEGORY, build_credit_counter),
-    Family("valid_pipeline", _CATEGORY, build_valid_pipeline),
-    *handshakes_width.FAMILIES,
-)

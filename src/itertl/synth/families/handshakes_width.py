@@ -2,15 +2,15 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.sequential import Sketch, bits, span
 
-_CATEGORY = "handshakes"
 _IN = (("in_valid", "s_valid", "up_valid"), ("in_data", "s_data", "up_data"), ("in_ready", "s_ready", "up_ready"))
 _OUT = (("out_valid", "m_valid", "dn_valid"), ("out_data", "m_data", "dn_data"), ("out_ready", "m_ready", "dn_ready"))
 
 
-def build_accumulate_valid(rng: random.Random) -> Design:
+@family("handshakes")
+def accumulate_valid(rng: random.Random) -> DesignSpec:
     """Combines N words, then gives one result with a pulse."""
     s = Sketch(rng, reset_one_in=96)
     count, width, op = rng.randint(2, 8), rng.choice((2, 3, 4, 6, 8)), rng.choice(("sum", "sum", "xor", "or", "max"))
@@ -30,7 +30,6 @@ def build_accumulate_valid(rng: random.Random) -> Design:
     )
     what = {"sum": "sum", "xor": "bitwise XOR", "or": "bitwise OR", "max": "maximum (unsigned)"}[op]
     return s.finish(
-        "accumulate_valid",
         ("accum", "group_sum", "collect"),
         {"count": count, "width": width, "op": op},
         [
@@ -54,7 +53,8 @@ def build_accumulate_valid(rng: random.Random) -> Design:
     )
 
 
-def build_width_up(rng: random.Random) -> Design:
+@family("handshakes")
+def width_up(rng: random.Random) -> DesignSpec:
     """Packs several narrow words into a wide one, with back-pressure or a pulse."""
     s = Sketch(rng, reset_one_in=96)
     ratio, width, order = (
@@ -81,7 +81,6 @@ def build_width_up(rng: random.Random) -> Design:
     )
     place = "the first in the lowest bits" if order == "low-first" else "the first in the highest bits"
     return s.finish(
-        "width_up",
         ("packer", "width_up", "upsizer"),
         {"ratio": ratio, "width": width, "order": order},
         [
@@ -96,15 +95,15 @@ def build_width_up(rng: random.Random) -> Design:
             f"every {ratio}th one, {q} gets the {ratio} words, {place}, and {ov} "
             f"becomes 1; at all other edges {ov} becomes 0 and {q} holds.",
             f"The width converter takes {d} ({bits(width)}) at each active clock edge where {iv} is 1. {ratio} words "
-            f"make one wide word, {place}, in order of arrival. The edge that takes "
-            f"the last of them loads the register {q} ({wide} bits) and sets {ov}; other edges clear {ov} and keep "
-            f"{q}.",
+            f"make one wide word, {place}, in order of arrival. The edge that takes the last of them loads the "
+            f"register {q} ({wide} bits) and sets {ov}; other edges clear {ov} and keep {q}.",
         ),
         {"the words taken so far": "none", q: "0", ov: "0"},
     )
 
 
-def build_width_down(rng: random.Random) -> Design:
+@family("handshakes")
+def width_down(rng: random.Random) -> DesignSpec:
     """Sends a wide word in pieces."""
     s = Sketch(rng, reset_one_in=64)
     ratio, width, order = rng.choice((2, 3, 4)), rng.choice((1, 2, 3, 4, 6, 8)), rng.choice(("low-first", "high-first"))
@@ -127,7 +126,6 @@ def build_width_down(rng: random.Random) -> Design:
     place = "lowest bits first" if order == "low-first" else "highest bits first"
     paced = f"a clock edge with {take} = 1" if take else "a clock edge"
     return s.finish(
-        "width_down",
         ("unpacker", "width_down", "downsizer"),
         {"ratio": ratio, "width": width, "order": order, "stalls": stalls},
         [
@@ -143,21 +141,12 @@ def build_width_down(rng: random.Random) -> Design:
             f"word; {ov}=1 while pieces are left, {rdy}=1 while none are; each piece "
             f"leaves at {paced}. {q} is 0 when none are left.",
             f"Convert {wide} bits to {bits(width)}. While no piece is left {rdy} is 1 and {ov} 0, and {iv} = 1 at a "
-            f"clock edge loads {d}. Then {rdy} is 0 and {ov} 1, and {q} shows the "
-            f"pieces one after another, {place}, going on at {paced}. With no piece left {q} is 0. Outputs depend on "
-            "the state alone.",
+            f"clock edge loads {d}. Then {rdy} is 0 and {ov} 1, and {q} shows the pieces one after another, {place}, "
+            f"going on at {paced}. With no piece left {q} is 0. Outputs depend on the state alone.",
             f"The converter holds one word of {ratio} pieces of {bits(width)}. {ov} says that a piece is left, {rdy} "
-            f"that none is. {q} is the present piece, {place} ({q} is 0 when none is "
-            f"left). With {rdy} = 1, {iv} = 1 at an active clock edge loads all pieces from {d}. With {ov} = 1, "
-            f"{paced} drops the present piece. The next word can be loaded only after "
-            "the last piece is gone.",
+            f"that none is. {q} is the present piece, {place} ({q} is 0 when none is left). With {rdy} = 1, {iv} = 1 "
+            f"at an active clock edge loads all pieces from {d}. With {ov} = 1, {paced} drops the present piece. The "
+            "next word can be loaded only after the last piece is gone.",
         ),
         {"the number of pieces left": "0", q: "0"},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("accumulate_valid", _CATEGORY, build_accumulate_valid),
-    Family("width_up", _CATEGORY, build_width_up),
-    Family("width_down", _CATEGORY, build_width_down),
-)

@@ -2,13 +2,12 @@
 
 import random
 
-from itertl.synth.design import Design, Family
-from itertl.synth.families.sequential import Sketch, bits, span, zeroed_memory
-
-_CATEGORY = "memories"
+from itertl.synth.design import DesignSpec, family
+from itertl.synth.families.sequential import Sketch, begin_end, bits, span, zeroed_memory
 
 
-def build_single_port_ram(rng: random.Random) -> Design:
+@family("memories")
+def single_port_ram(rng: random.Random) -> DesignSpec:
     """One address; what a read of a word being written gives is a parameter."""
     s = Sketch(rng, resets=("none",))
     k, width = rng.randint(1, 4), rng.choice((1, 2, 3, 4, 5, 6, 8, 12, 16))
@@ -25,7 +24,7 @@ def build_single_port_ram(rng: random.Random) -> Design:
         "no-change": f"{write}\nelse\n  {read}",
     }[kind]
     if en:
-        step = f"if ({en}) begin\n" + "\n".join("  " + x for x in step.split("\n")) + "\nend"
+        step = begin_end(f"if ({en})", step.split("\n"))
     reading = {
         "async": f"{q} always shows the word at {a}, combinationally",
         "read-first": (
@@ -56,24 +55,22 @@ def build_single_port_ram(rng: random.Random) -> Design:
     if kind == "async":
         body.append(f"assign {q} = {mem}[{a}];")
     return s.finish(
-        "single_port_ram",
         ("ram", "sp_ram", f"ram{1 << k}x{width}", "memory"),
         {"words": 1 << k, "width": width, "kind": kind, "enable": int(bool(en))},
         body,
         (
             f"RAM of {1 << k} words of {bits(width)}: {we}=1 writes {d} at {a}; {reading}.{gated}",
             f"Write a single-port RAM with {1 << k} words of {bits(width)}. At a clock edge with {we} = 1 it stores "
-            f"{d} at address {a}. For reading, "
-            f"{reading}.{gated}",
+            f"{d} at address {a}. For reading, {reading}.{gated}",
             f"The memory has {1 << k} words of {bits(width)} and one address {a} for both reading and writing. {we} = "
-            "1 at an active clock edge writes "
-            f"{d} there. Reading: {reading}.{gated}",
+            f"1 at an active clock edge writes {d} there. Reading: {reading}.{gated}",
         ),
         starts,
     )
 
 
-def build_dual_port_ram(rng: random.Random) -> Design:
+@family("memories")
+def dual_port_ram(rng: random.Random) -> DesignSpec:
     """A write port and a read port."""
     s = Sketch(rng, resets=("none",))
     k, width = rng.randint(1, 4), rng.choice((1, 2, 3, 4, 5, 6, 8, 12, 16))
@@ -100,24 +97,22 @@ def build_dual_port_ram(rng: random.Random) -> Design:
             + f"; if that word is written at the same edge, {q} gets {which}"
         )
     return s.finish(
-        "dual_port_ram",
         ("dp_ram", "sdp_ram", "two_port_ram"),
         {"words": 1 << k, "width": width, "kind": kind, "read_enable": has_re},
         body,
         (
             f"RAM, {1 << k} words of {bits(width)}, one write and one read port: {we}=1 writes {d} at {wa}; {reading}.",
             f"Make a simple dual-port RAM of {1 << k} words, {bits(width)} each. At a clock edge with {we} = 1, {d} is "
-            f"stored at {wa}. Reading: "
-            f"{reading}.",
+            f"stored at {wa}. Reading: {reading}.",
             f"The memory ({1 << k} words of {bits(width)}) has separate addresses. The write port stores {d} at {wa} "
-            f"at active clock edges where {we} is 1. "
-            f"At the read port, {reading}.",
+            f"at active clock edges where {we} is 1. At the read port, {reading}.",
         ),
         {"all words": "0", q: "0"},
     )
 
 
-def build_register_file(rng: random.Random) -> Design:
+@family("memories")
+def register_file(rng: random.Random) -> DesignSpec:
     """Two combinational read ports; register 0 may be constant, a write may be seen at once."""
     s = Sketch(rng, resets=("none",))
     k, width, zero, bypass = rng.randint(1, 4), rng.choice((2, 4, 8, 16, 32)), rng.choice((0, 1)), rng.choice((0, 1))
@@ -147,7 +142,6 @@ def build_register_file(rng: random.Random) -> Design:
         else " A write is seen only after the clock edge."
     )
     return s.finish(
-        "register_file",
         ("regfile", "reg_file", "registers"),
         {"registers": 1 << k, "width": width, "zero": zero, "bypass": bypass, "reads": ports},
         body,
@@ -155,17 +149,16 @@ def build_register_file(rng: random.Random) -> Design:
             f"Register file, {1 << k} x {bits(width)}: {we}=1 writes {wd} to register {wa}; combinational reads: "
             f"{listing}.{rules}",
             f"Write a register file of {1 << k} registers of {bits(width)}. {we} = 1 at a clock edge stores {wd} in "
-            f"register {wa}. Reading is "
-            f"combinational: {listing}.{rules}",
+            f"register {wa}. Reading is combinational: {listing}.{rules}",
             f"There are {1 << k} registers of {bits(width)}. The write port stores {wd} in the register numbered {wa} "
-            f"at active clock edges where {we} is "
-            f"1. The read side has no clock and shows in {listing}.{rules}",
+            f"at active clock edges where {we} is 1. The read side has no clock and shows in {listing}.{rules}",
         ),
         {"all registers": "0"},
     )
 
 
-def build_fifo(rng: random.Random) -> Design:
+@family("memories")
+def fifo(rng: random.Random) -> DesignSpec:
     """A small synchronous FIFO with a count; the head is shown while it is not empty."""
     s = Sketch(rng, resets=("sync-high", "async-high", "sync-low", "async-low"), reset_one_in=64)
     k, width, shows = rng.randint(1, 3), rng.choice((2, 3, 4, 5, 6, 8)), rng.choice(("flags", "count"))
@@ -205,7 +198,6 @@ def build_fifo(rng: random.Random) -> Design:
     )
     level = f" {n} is the number of words held." if shows == "count" else ""
     return s.finish(
-        "fifo",
         ("fifo", "sync_fifo", f"fifo{depth}", "queue"),
         {"depth": depth, "width": width, "shows": shows, "when_full": overwrite},
         parts,
@@ -214,21 +206,20 @@ def build_fifo(rng: random.Random) -> Design:
             f"ignored). {q} shows the oldest word, or 0 "
             f"when empty; {full}, {empty} are flags; all combinational from state.{level}",
             f"Write a synchronous FIFO for {depth} words of {width} bits. At a clock edge {wr} = 1 stores {d}; "
-            f"{refuse}. {rd} = 1 removes the oldest word; "
-            f"while empty it is ignored, also when {wr} is 1. {q} shows the oldest word without delay, and 0 when "
-            f"empty. {full} and {empty} tell whether "
-            f"{depth} or 0 words are held.{level}",
+            f"{refuse}. {rd} = 1 removes the oldest word; while empty it is ignored, also when {wr} is 1. {q} shows "
+            f"the oldest word without delay, and 0 when empty. {full} and {empty} tell whether {depth} or 0 words are "
+            f"held.{level}",
             f"A first-in first-out buffer holds up to {depth} words ({width} bits). {empty} is 1 when it holds none "
-            f"and {full} when it holds {depth}. A push "
-            f"({wr} = 1 at an active clock edge) appends {d}; {refuse}. A pop ({rd} = 1) drops the oldest word unless "
-            "the buffer was empty before the edge. "
-            f"Push and pop may happen together. {q} is the oldest word, combinationally, and 0 when empty.{level}",
+            f"and {full} when it holds {depth}. A push ({wr} = 1 at an active clock edge) appends {d}; {refuse}. A pop "
+            f"({rd} = 1) drops the oldest word unless the buffer was empty before the edge. Push and pop may happen "
+            f"together. {q} is the oldest word, combinationally, and 0 when empty.{level}",
         ),
         {"the number of words": "0"},
     )
 
 
-def build_stack(rng: random.Random) -> Design:
+@family("memories")
+def stack(rng: random.Random) -> DesignSpec:
     """Last in, first out."""
     s = Sketch(rng, resets=("sync-high", "async-high", "sync-low", "async-low"), reset_one_in=64)
     k, width, first = rng.randint(1, 3), rng.choice((2, 3, 4, 5, 6, 8)), rng.choice(("push", "pop", "replace"))
@@ -273,29 +264,25 @@ def build_stack(rng: random.Random) -> Design:
         "replace": f"with both, {d} replaces the top word (nothing happens when empty)",
     }[first]
     return s.finish(
-        "stack",
         ("stack", "lifo", f"stack{depth}"),
         {"depth": depth, "width": width, "both": first},
         parts,
         (
             f"Stack, {depth} words of {width} bits: {push} pushes {d} unless {full}, {pop} pops unless {empty}; "
-            f"{both}. {top} shows the top word, 0 when "
-            f"empty; {full} and {empty} are combinational flags.",
+            f"{both}. {top} shows the top word, 0 when empty; {full} and {empty} are combinational flags.",
             f"Build a LIFO stack for {depth} words of {width} bits. {push} = 1 at a clock edge puts {d} on top "
-            f"(ignored when full); {pop} = 1 removes the top "
-            f"(ignored when empty); {both}. {top} shows the top word or, when empty, 0. {full} and {empty} tell of "
-            f"{depth} and 0 words.",
+            f"(ignored when full); {pop} = 1 removes the top (ignored when empty); {both}. {top} shows the top word "
+            f"or, when empty, 0. {full} and {empty} tell of {depth} and 0 words.",
             f"The stack can hold {depth} words ({width} bits). {full} is 1 when it holds {depth} words, {empty} when "
-            f"it holds none, and {top} is its top word, "
-            f"or 0 when it is empty; the three are combinational. At an active clock edge {push} = 1 adds {d} unless "
-            f"full and {pop} = 1 removes a word unless "
-            f"empty; {both}.",
+            f"it holds none, and {top} is its top word, or 0 when it is empty; the three are combinational. At an "
+            f"active clock edge {push} = 1 adds {d} unless full and {pop} = 1 removes a word unless empty; {both}.",
         ),
         {"the number of words": "0"},
     )
 
 
-def build_sync_rom(rng: random.Random) -> Design:
+@family("memories")
+def sync_rom(rng: random.Random) -> DesignSpec:
     """A table read through a register."""
     s = Sketch(rng)
     k, width = rng.choice((2, 3, 3)), rng.choice((2, 3, 4, 6, 8))
@@ -310,7 +297,6 @@ def build_sync_rom(rng: random.Random) -> Design:
     listing = ", ".join(f"{v:0{digits}x}" for v in table)
     hold = f" Otherwise {q} holds." if gate.test else ""
     return s.finish(
-        "sync_rom",
         ("rom", "sync_rom", "table_rom"),
         {"width": width, "table": "-".join(f"{v:x}" for v in table), "enable": gate.kind},
         [s.clocked({q: s.const(width, 0)}, step)],
@@ -318,8 +304,7 @@ def build_sync_rom(rng: random.Random) -> Design:
             f"Synchronous ROM, {1 << k} words of {width} bits: {q} takes word {a}{gate.when or ' each clock'}. Words 0 "
             f"to {(1 << k) - 1} in hex: {listing}.",
             f"Write a ROM with a registered output. At a clock edge{gate.when} {q} takes the word at address "
-            f"{a}.{hold} The {1 << k} words of {width} bits, "
-            f"from address 0 up, in hexadecimal: {listing}.",
+            f"{a}.{hold} The {1 << k} words of {width} bits, from address 0 up, in hexadecimal: {listing}.",
             f"{q} is a register of {width} bits. Each active clock edge{gate.when} loads it with an entry of a "
             f"constant table that {a} ({bits(k)}) "
             f"addresses.{hold} The entries for addresses 0 to {(1 << k) - 1} are, in hexadecimal, {listing}.",
@@ -328,7 +313,8 @@ def build_sync_rom(rng: random.Random) -> Design:
     )
 
 
-def build_match_table(rng: random.Random) -> Design:
+@family("memories")
+def match_table(rng: random.Random) -> DesignSpec:
     """A tiny content-addressable memory with a valid bit per entry."""
     s = Sketch(rng, resets=("sync-high", "async-high", "sync-low", "async-low"), reset_one_in=64)
     entries, width, kind = 2, rng.randint(2, 6), rng.choice(("hit", "lines"))
@@ -358,7 +344,6 @@ def build_match_table(rng: random.Random) -> Design:
         else f"bit i of {hit} is 1 when slot i is valid and holds a key equal to {key}"
     )
     return s.finish(
-        "match_table",
         ("cam", "match_table", "tag_check"),
         {"width": width, "kind": kind, "wins": wins},
         [
@@ -369,26 +354,13 @@ def build_match_table(rng: random.Random) -> Design:
         ],
         (
             f"Two slots of a {width}-bit key and a valid bit. {we}=1 stores {key} in slot {a} and makes it valid; "
-            f"{drop}=1 makes slot {a} invalid; {winner} wins. "
-            f"{rule} (combinational).",
+            f"{drop}=1 makes slot {a} invalid; {winner} wins. {rule} (combinational).",
             f"Write a match table with slots 0 and 1, each with a valid bit and a {width}-bit key. At a clock edge "
             f"{we} = 1 stores {key} in slot {a} and marks it "
             f"valid; {drop} = 1 marks slot {a} invalid. If both are 1 only {winner} counts. Without a clock, {rule}.",
             f"A content-addressable memory of two entries compares {key} ({width} bits) with what it holds: {rule}, "
-            f"combinationally. At an active clock edge {we} = "
-            f"1 writes {key} to the slot that {a} names and validates it, {drop} = 1 invalidates the slot that {a} "
-            f"names, and {winner} has priority.",
+            f"combinationally. At an active clock edge {we} = 1 writes {key} to the slot that {a} names and validates "
+            f"it, {drop} = 1 invalidates the slot that {a} names, and {winner} has priority.",
         ),
         {"both valid bits": "0"},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("single_port_ram", _CATEGORY, build_single_port_ram),
-    Family("dual_port_ram", _CATEGORY, build_dual_port_ram),
-    Family("register_file", _CATEGORY, build_register_file),
-    Family("fifo", _CATEGORY, build_fifo),
-    Family("stack", _CATEGORY, build_stack),
-    Family("sync_rom", _CATEGORY, build_sync_rom),
-    Family("match_table", _CATEGORY, build_match_table),
-)

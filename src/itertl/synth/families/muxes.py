@@ -2,7 +2,7 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.combinational import (
     ENABLES,
     OPERANDS,
@@ -36,7 +36,8 @@ def _wide(width: int) -> str:
     return "one-bit" if width == 1 else f"{width}-bit"
 
 
-def mux2(rng: random.Random) -> Design:
+@family("muxes")
+def mux2(rng: random.Random) -> DesignSpec:
     """Two to one, either select polarity."""
     width, is_first_on_one = rng.choice(_WIDTHS), rng.random() < 0.5
     (a, b), y, s = rng.choice(OPERANDS), rng.choice(RESULTS), rng.choice(SELECTS)
@@ -47,7 +48,6 @@ def mux2(rng: random.Random) -> Design:
         body = plain(f"  assign {y} = {s} ? {on} : {off};\n")
     return combinational(
         rng,
-        family="mux2",
         parameters={"width": width, "first_on_one": int(is_first_on_one)},
         modules=("mux2", "mux2to1", f"mux_{width}", "selector"),
         inputs=[inp(a, width), inp(b, width), inp(s)],
@@ -56,14 +56,14 @@ def mux2(rng: random.Random) -> Design:
             f"{y} = {s} ? {on} : {off}.",
             f"Build a {_wide(width)} 2-to-1 multiplexer: {y} is {on} when {s} is 1 and {off} when {s} is 0.",
             f"Choose between the {_wide(width)} inputs {a} and {b}. While {s} is 1 the output {y} follows {on}; while "
-            f"{s} is 0 "
-            f"it follows {off}. There is no clock.",
+            f"{s} is 0 it follows {off}. There is no clock.",
         ),
         body=body,
     )
 
 
-def mux_n(rng: random.Random) -> Design:
+@family("muxes")
+def mux_n(rng: random.Random) -> DesignSpec:
     """Three to eight inputs, binary select; codes without an input give a fixed value."""
     count, width = rng.choice((3, 4, 4, 5, 6, 8)), rng.choice(_WIDTHS)
     names, y, s = _names(rng, count), rng.choice(RESULTS), rng.choice(SELECTS)
@@ -82,16 +82,14 @@ def mux_n(rng: random.Random) -> Design:
     spare = f" For other values of {s}, {y} is {rest}." if rest else ""
     return combinational(
         rng,
-        family="mux_n",
         parameters={"count": count, "width": width, "fill": fill},
         modules=(f"mux{count}", f"mux{count}to1", "multiplexer", "data_select"),
         inputs=[*(inp(name, width) for name in names), inp(s, size)],
         outputs=[out(y, width)],
         descriptions=(
             f"{s} = 0..{count - 1} selects {names[0]}..{names[-1]} onto {y}.{spare}",
-            f"Build a {_wide(width)} {count}-to-1 multiplexer. {y} is {names[0]} when {s} is 0, {names[1]} when {s} "
-            "is 1, and so "
-            f"on up to {names[-1]} when {s} is {count - 1}.{spare}",
+            f"Build a {_wide(width)} {count}-to-1 multiplexer. {y} is {names[0]} when {s} is 0, {names[1]} when {s} is "
+            f"1, and so on up to {names[-1]} when {s} is {count - 1}.{spare}",
             f"The {size}-bit input {s} chooses which {_wide(width)} input drives {y}: "
             + ", ".join(f"{n} chooses {name}" for n, name in enumerate(names))
             + f".{spare}",
@@ -100,7 +98,8 @@ def mux_n(rng: random.Random) -> Design:
     )
 
 
-def bus_select(rng: random.Random) -> Design:
+@family("muxes")
+def bus_select(rng: random.Random) -> DesignSpec:
     """A field of a packed bus, chosen by its number."""
     size, width = rng.choice((1, 2, 3, 4)), rng.choice((1, 2, 3, 4, 5, 6, 8))
     count, is_reversed = 1 << size, rng.random() < 0.3
@@ -118,7 +117,6 @@ def bus_select(rng: random.Random) -> Design:
     low, high = ends[::-1] if is_reversed else ends
     return combinational(
         rng,
-        family="bus_select",
         parameters={"count": count, "width": width, "reversed": int(is_reversed)},
         modules=("bus_mux", "field_select", f"mux{count}v", "slice_select"),
         inputs=[inp(x, count * width), inp(s, size)],
@@ -127,18 +125,16 @@ def bus_select(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = {_wide(width)} field number {s} of {x}, field 0 being {low}.",
             f"{x} packs {count} fields of {_wide(width)} size. Put the field with number {s} on {y}; number 0 is the "
-            f"{first} field "
-            f"{low}, number {count - 1} the {last} field {high}.",
-            f"Build a {count}-to-1 multiplexer whose inputs come packed in the {count * width}-bit vector {x}, "
-            f"{width} bit(s) each. "
-            f"With {s} = 0 the output {y} is {low}; each step of {s} moves {width} bit(s) "
-            f"{'down' if is_reversed else 'up'}; with "
-            f"{s} = {count - 1} it is {high}.",
+            f"{first} field {low}, number {count - 1} the {last} field {high}.",
+            f"Build a {count}-to-1 multiplexer whose inputs come packed in the {count * width}-bit vector {x}, {width} "
+            f"bit(s) each. With {s} = 0 the output {y} is {low}; each step of {s} moves {width} bit(s) "
+            f"{'down' if is_reversed else 'up'}; with {s} = {count - 1} it is {high}.",
         ),
     )
 
 
-def onehot_mux(rng: random.Random) -> Design:
+@family("muxes")
+def onehot_mux(rng: random.Random) -> DesignSpec:
     """AND-OR selector: inputs whose select bit is set are ORed."""
     count, width = rng.randint(2, 5), rng.choice((1, 2, 4, 6, 8, 12, 16))
     names, y, s = _names(rng, count), rng.choice(RESULTS), rng.choice(SELECTS)
@@ -149,7 +145,6 @@ def onehot_mux(rng: random.Random) -> Design:
     pairs = ", ".join(f"{s}[{n}] selects {name}" for name, n in bit.items())
     return combinational(
         rng,
-        family="onehot_mux",
         parameters={"count": count, "width": width, "reversed": int(is_reversed)},
         modules=("onehot_mux", "and_or_mux", f"mux{count}_onehot", "select_or"),
         inputs=[*(inp(name, width) for name in names), inp(s, count)],
@@ -157,17 +152,16 @@ def onehot_mux(rng: random.Random) -> Design:
         assigns=[(y, " | ".join(terms))],
         descriptions=(
             f"One-hot mux: {pairs}; {y} is the OR of all selected inputs, 0 if none.",
-            f"Build a {_wide(width)} AND-OR multiplexer in which {pairs}. {y} is the bitwise OR of the selected "
-            "inputs and all "
-            f"zeros when no bit of {s} is set.",
+            f"Build a {_wide(width)} AND-OR multiplexer in which {pairs}. {y} is the bitwise OR of the selected inputs "
+            f"and all zeros when no bit of {s} is set.",
             f"Each of the {count} bits of {s} gates one {_wide(width)} input: {pairs}. An input whose bit is 0 counts "
-            "as zero. "
-            f"{y} is the bitwise OR of the gated inputs, so more than one may be selected.",
+            f"as zero. {y} is the bitwise OR of the gated inputs, so more than one may be selected.",
         ),
     )
 
 
-def priority_mux(rng: random.Random) -> Design:
+@family("muxes")
+def priority_mux(rng: random.Random) -> DesignSpec:
     """The first input whose request is set."""
     count, width, is_high_first = rng.randint(2, 4), rng.choice((1, 4, 6, 8, 12, 16)), rng.random() < 0.5
     names, y, r = _names(rng, count), rng.choice(RESULTS), rng.choice(("req", "want", "en", "use_in"))
@@ -183,7 +177,6 @@ def priority_mux(rng: random.Random) -> Design:
     chain = ", else ".join(f"{names[n]} if {r}[{n}] is 1" for n in order)
     return combinational(
         rng,
-        family="priority_mux",
         parameters={"count": count, "width": width, "high_first": int(is_high_first), "fill": int(fill > 0)},
         modules=("priority_mux", "pmux", "first_of", "priority_select"),
         inputs=[*(inp(name, width) for name in names), inp(r, count)],
@@ -199,7 +192,8 @@ def priority_mux(rng: random.Random) -> Design:
     )
 
 
-def demux(rng: random.Random) -> Design:
+@family("muxes")
+def demux(rng: random.Random) -> DesignSpec:
     """One input to one of several outputs, the rest zero."""
     size, width = rng.choice((1, 2, 2, 3)), rng.choice((1, 2, 3, 4, 5, 6, 8, 12))
     count, has_enable = 1 << size, rng.random() < 0.4
@@ -211,7 +205,6 @@ def demux(rng: random.Random) -> Design:
     only = f" while {en} is 1; with {en} at 0 all outputs are zero" if has_enable else ""
     return combinational(
         rng,
-        family="demux",
         parameters={"count": count, "width": width, "enable": int(has_enable)},
         modules=(f"demux{count}", f"demux1to{count}", "demultiplexer", "router"),
         inputs=[inp(x, width), inp(s, size), *([inp(en)] if has_enable else [])],
@@ -220,8 +213,7 @@ def demux(rng: random.Random) -> Design:
         descriptions=(
             f"Demux: {x} goes to the output among {', '.join(names)} numbered {s}{only}; unselected outputs are 0.",
             f"Build a {_wide(width)} 1-to-{count} demultiplexer: {s} = 0..{count - 1} routes {x} to "
-            f"{names[0]}..{names[-1]}{only}. "
-            "Outputs that are not selected are zero.",
+            f"{names[0]}..{names[-1]}{only}. Outputs that are not selected are zero.",
             f"The {_wide(width)} input {x} appears on exactly one of the outputs{only}: "
             + ", ".join(f"{name} for {s} = {n}" for n, name in enumerate(names))
             + ". The other outputs are zero.",
@@ -229,7 +221,8 @@ def demux(rng: random.Random) -> Design:
     )
 
 
-def crossbar(rng: random.Random) -> Design:
+@family("muxes")
+def swap_mux(rng: random.Random) -> DesignSpec:
     """Two words passed straight or swapped."""
     width, is_straight_on_one = rng.choice(_WIDTHS), rng.random() < 0.4
     (a, b), s = rng.choice(OPERANDS), rng.choice(("swap", "crossed", "sel", "x_en"))
@@ -239,7 +232,6 @@ def crossbar(rng: random.Random) -> Design:
     on, off = ((a, b), (b, a)) if is_straight_on_one else ((b, a), (a, b))
     return combinational(
         rng,
-        family="swap_mux",
         parameters={"width": width, "straight_on_one": int(is_straight_on_one)},
         modules=("swap", "crossbar2", "exchange", "swap_unit"),
         inputs=[inp(a, width), inp(b, width), inp(s)],
@@ -248,21 +240,9 @@ def crossbar(rng: random.Random) -> Design:
         descriptions=(
             f"{s} = 1: {y} = {on[0]}, {z} = {on[1]}; {s} = 0: {y} = {off[0]}, {z} = {off[1]}.",
             f"Build {a_bits(width)} 2x2 switch. When {s} is 1, {y} gets {on[0]} and {z} gets {on[1]}; when {s} is 0, "
-            f"{y} gets "
-            f"{off[0]} and {z} gets {off[1]}.",
+            f"{y} gets {off[0]} and {z} gets {off[1]}.",
             f"The {number(2)} inputs {a} and {b} go to the outputs {y} and {z}, either straight ({a} to {y}, {b} to "
             f"{z}) or swapped. "
             f"{s} = {int(is_straight_on_one)} means straight, {s} = {int(not is_straight_on_one)} means swapped.",
         ),
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("mux2", "muxes", mux2),
-    Family("mux_n", "muxes", mux_n),
-    Family("bus_select", "muxes", bus_select),
-    Family("onehot_mux", "muxes", onehot_mux),
-    Family("priority_mux", "muxes", priority_mux),
-    Family("demux", "muxes", demux),
-    Family("swap_mux", "muxes", crossbar),
-)

@@ -2,7 +2,7 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.combinational import (
     FLAGS,
     OPERANDS,
@@ -19,7 +19,8 @@ _WIDTHS = (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 32)
 _SUMS = ("sum", "s", "total", "result", "res")
 
 
-def multiplier(rng: random.Random) -> Design:
+@family("arithmetic")
+def multiplier(rng: random.Random) -> DesignSpec:
     """Full product of two widths, unsigned or signed; optionally plus a third number."""
     left, right, is_signed = rng.randint(2, 8), rng.randint(2, 8), rng.random() < 0.4
     has_add = not is_signed and rng.random() < 0.35
@@ -30,7 +31,6 @@ def multiplier(rng: random.Random) -> Design:
     extra = f" and adds the unsigned {left}-bit number c" if has_add else ""
     return combinational(
         rng,
-        family="multiplier",
         parameters={"left": left, "right": right, "signed": int(is_signed), "add": int(has_add)},
         modules=("mul_add" if has_add else "multiplier", f"mul{left}x{right}", "mult", "product_unit"),
         inputs=[
@@ -44,13 +44,39 @@ def multiplier(rng: random.Random) -> Design:
             f"{p} = {a} * {b}{plus}, {kind}, {width} bits.",
             f"Build a combinational {kind} multiplier that puts {a} * {b}{plus} on {p} in full ({width} bits).",
             f"{a} is a {left}-bit and {b} a {right}-bit {kind} number. The module multiplies them{extra}; the "
-            f"{width}-bit output {p} "
-            "holds the exact result.",
+            f"{width}-bit output {p} holds the exact result.",
         ),
     )
 
 
-def sum_of_inputs(rng: random.Random) -> Design:
+@family("arithmetic")
+def multiply_constant(rng: random.Random) -> DesignSpec:
+    """Product with a constant, by operator or by shifts and adds."""
+    width, factor, is_cut = rng.choice((3, 4, 5, 6, 8)), rng.randint(3, 31), rng.random() < 0.35
+    x, y = rng.choice(VECTORS), rng.choice(("prod", *RESULTS[:3]))
+    size = width if is_cut else (((1 << width) - 1) * factor).bit_length()
+    shifts = [n for n in range(5) if factor >> n & 1]
+    parts = [f"({x} << {n})" if n else x for n in reversed(shifts)]
+    expression = " + ".join(parts) if len(parts) > 1 and rng.random() < 0.6 else f"{x} * {literal(factor, 5)}"
+    fit = f"modulo 2^{width}" if is_cut else f"in full ({size} bits)"
+    return combinational(
+        rng,
+        parameters={"width": width, "factor": factor, "cut": int(is_cut)},
+        modules=(f"times{factor}", "mul_const", f"mult_by_{factor}", "scaler"),
+        inputs=[inp(x, width)],
+        outputs=[out(y, size)],
+        assigns=[(y, expression)],
+        descriptions=(
+            f"{y} = {factor} * {x}, unsigned, {fit}.",
+            f"Multiply the {width}-bit unsigned number {x} by the constant {factor}; {y} is the product {fit}.",
+            f"{x} is a {width}-bit unsigned number. Scale it by {factor} with shifts and additions or with an "
+            f"operator, as you like. The {size}-bit output {y} is the result {fit}.",
+        ),
+    )
+
+
+@family("arithmetic")
+def sum_of_inputs(rng: random.Random) -> DesignSpec:
     """Three or four numbers added, some of them subtracted."""
     count, width, is_wide = rng.choice((3, 4)), rng.choice((3, 4, 5, 6, 7, 8, 10, 12, 16)), rng.random() < 0.5
     stem, s = rng.choice(("a", "x", "in")), rng.choice(_SUMS)
@@ -61,7 +87,6 @@ def sum_of_inputs(rng: random.Random) -> Design:
     fit = f"in full in {size} bits" if is_wide else f"modulo 2^{width}"
     return combinational(
         rng,
-        family="sum_of_inputs",
         parameters={"count": count, "width": width, "wide": int(is_wide), "signs": str(signs)},
         modules=(f"sum{count}", "multi_add", "adder_tree", "accumulate_in"),
         inputs=[inp(name, width) for name in names],
@@ -71,25 +96,27 @@ def sum_of_inputs(rng: random.Random) -> Design:
             f"{s} = {expression}, {fit}.",
             f"Combine the {width}-bit unsigned numbers {', '.join(names)} into {s} = {expression}, kept {fit}.",
             f"Without a clock, evaluate {expression} for the {width}-bit unsigned inputs {', '.join(names)}. The "
-            f"{size}-bit output {s} "
-            f"is the result {fit}.",
+            f"{size}-bit output {s} is the result {fit}.",
         ),
     )
 
 
-def average(rng: random.Random) -> Design:
+@family("arithmetic")
+def average(rng: random.Random) -> DesignSpec:
     """Mean of two or four numbers, rounded down or up."""
     count, width, is_up = rng.choice((2, 2, 4)), rng.choice(_WIDTHS), rng.random() < 0.5
     names = list(rng.choice(OPERANDS)) if count == 2 else [f"a{n}" for n in range(4)]
     y, shift = rng.choice(("avg", "mean", "y_avg", "out")), count.bit_length() - 1
     total = f"{shift}'d0" if shift > 1 else "1'b0"
     extra = f" + {count - 1}" if is_up else ""
-    body = f"  wire [{width + shift - 1}:0] total;\n  assign total = {{{total}, {names[0]}}} + {' + '.join(names[1:])}{extra};\n"
+    body = (
+        f"  wire [{width + shift - 1}:0] total;\n  assign total = {{{total}, {names[0]}}} + "
+        f"{' + '.join(names[1:])}{extra};\n"
+    )
     body += f"  assign {y} = total[{width + shift - 1}:{shift}];\n"
     way = "up" if is_up else "down"
     return combinational(
         rng,
-        family="average",
         parameters={"count": count, "width": width, "up": int(is_up)},
         modules=("average", f"avg{count}", "mean_unit", "averager"),
         inputs=[inp(name, width) for name in names],
@@ -106,34 +133,8 @@ def average(rng: random.Random) -> Design:
     )
 
 
-def multiply_constant(rng: random.Random) -> Design:
-    """Product with a constant, by operator or by shifts and adds."""
-    width, factor, is_cut = rng.choice((3, 4, 5, 6, 8)), rng.randint(3, 31), rng.random() < 0.35
-    x, y = rng.choice(VECTORS), rng.choice(("prod", *RESULTS[:3]))
-    size = width if is_cut else (((1 << width) - 1) * factor).bit_length()
-    shifts = [n for n in range(5) if factor >> n & 1]
-    parts = [f"({x} << {n})" if n else x for n in reversed(shifts)]
-    expression = " + ".join(parts) if len(parts) > 1 and rng.random() < 0.6 else f"{x} * {literal(factor, 5)}"
-    fit = f"modulo 2^{width}" if is_cut else f"in full ({size} bits)"
-    return combinational(
-        rng,
-        family="multiply_constant",
-        parameters={"width": width, "factor": factor, "cut": int(is_cut)},
-        modules=(f"times{factor}", "mul_const", f"mult_by_{factor}", "scaler"),
-        inputs=[inp(x, width)],
-        outputs=[out(y, size)],
-        assigns=[(y, expression)],
-        descriptions=(
-            f"{y} = {factor} * {x}, unsigned, {fit}.",
-            f"Multiply the {width}-bit unsigned number {x} by the constant {factor}; {y} is the product {fit}.",
-            f"{x} is a {width}-bit unsigned number. Scale it by {factor} with shifts and additions or with an "
-            f"operator, as you like. The {size}-bit output "
-            f"{y} is the result {fit}.",
-        ),
-    )
-
-
-def divisible(rng: random.Random) -> Design:
+@family("arithmetic")
+def modulo_constant(rng: random.Random) -> DesignSpec:
     """Remainder of a division by a constant, or whether it is zero."""
     width, divisor, is_flag = rng.randint(4, 10), rng.randint(3, 15), rng.random() < 0.5
     x = rng.choice(VECTORS)
@@ -153,13 +154,11 @@ def divisible(rng: random.Random) -> Design:
             f"{y} = {x} mod {divisor}.",
             f"Compute the remainder {y} of the {width}-bit unsigned number {x} divided by {divisor}.",
             f"{x} is a {width}-bit unsigned number. The {size}-bit output {y} is what remains of it after division by "
-            "the "
-            f"constant {divisor}, a number from 0 to {divisor - 1}.",
+            f"the constant {divisor}, a number from 0 to {divisor - 1}.",
         )
     )
     return combinational(
         rng,
-        family="modulo_constant",
         parameters={"width": width, "divisor": divisor, "flag": int(is_flag)},
         modules=(f"div_by_{divisor}" if is_flag else f"mod{divisor}", "modulo", "remainder_unit", "divisibility"),
         inputs=[inp(x, width)],
@@ -167,12 +166,3 @@ def divisible(rng: random.Random) -> Design:
         assigns=[(y, f"({modulo}) == 0" if is_flag else modulo)],
         descriptions=words,
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("multiplier", "arithmetic", multiplier),
-    Family("multiply_constant", "arithmetic", multiply_constant),
-    Family("sum_of_inputs", "arithmetic", sum_of_inputs),
-    Family("average", "arithmetic", average),
-    Family("modulo_constant", "arithmetic", divisible),
-)

@@ -3,13 +3,12 @@
 import random
 from itertools import pairwise
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.sequential import Sketch, bits, block, span
 
-_CATEGORY = "registers"
 
-
-def build_d_register(rng: random.Random) -> Design:
+@family("registers")
+def d_register(rng: random.Random) -> DesignSpec:
     """A D register of any width, reset value and enable."""
     s = Sketch(rng)
     width = rng.choice((1, 1, 2, 3, 4, 5, 6, 7, 8, 8, 10, 12, 16, 24, 32))
@@ -19,7 +18,6 @@ def build_d_register(rng: random.Random) -> Design:
     body = s.clocked({q: s.const(width, start)}, gate.guard(f"{q} <= {d};"))
     hold = f" Otherwise {q} keeps its value." if gate.test else ""
     return s.finish(
-        "d_register",
         ("dff", f"dff{width}", "d_register", "reg_block"),
         {"width": width, "start": start, "enable": gate.kind},
         [body],
@@ -33,7 +31,8 @@ def build_d_register(rng: random.Random) -> Design:
     )
 
 
-def build_set_reset_register(rng: random.Random) -> Design:
+@family("registers")
+def set_reset_register(rng: random.Random) -> DesignSpec:
     """Synchronous set and clear inputs with a stated precedence over data."""
     s = Sketch(rng)
     width = rng.choice((1, 1, 2, 4, 5, 6, 8))
@@ -52,27 +51,24 @@ def build_set_reset_register(rng: random.Random) -> Design:
     rest = f"{q} takes {d}" if d else f"{q} keeps its value"
     one = "1" if width == 1 else "all ones"
     return s.finish(
-        "set_reset_register",
         ("sr_reg", "set_clear", "flag_reg", "sr_register"),
         {"width": width, "first": first, "data": int(has_data)},
         [s.clocked({q: s.const(width, 0)}, step)],
         (
             f"Register {q}, {bits(width)}: {put} sets it to {one}, {wipe} clears it, both synchronous; {winner[0]} "
-            "wins "
-            f"over {loser[0]}; with neither, {rest}.",
+            f"wins over {loser[0]}; with neither, {rest}.",
             f"Build a register {q} of {bits(width)}. At a clock edge {put} = 1 makes {q} {one} and {wipe} = 1 makes it "
-            "0. "
-            f"When both are 1, {winner[0]} wins. When both are 0, {rest}.",
+            f"0. When both are 1, {winner[0]} wins. When both are 0, {rest}.",
             f"{q} ({bits(width)}) has two synchronous control inputs, active high. {put} drives it to {one}, {wipe} "
-            "drives "
-            f"it to 0, and {winner[0]} has the higher priority where both are asserted. Where neither is asserted, "
-            f"{rest}.",
+            f"drives it to 0, and {winner[0]} has the higher priority where both are asserted. Where neither is "
+            f"asserted, {rest}.",
         ),
         {q: "0"},
     )
 
 
-def build_byte_enable_register(rng: random.Random) -> Design:
+@family("registers")
+def byte_enable_register(rng: random.Random) -> DesignSpec:
     """A register written lane by lane."""
     s = Sketch(rng)
     lanes, size = rng.choice((2, 2, 3, 4)), rng.choice((4, 8))
@@ -83,26 +79,23 @@ def build_byte_enable_register(rng: random.Random) -> Design:
     step = "\n".join(f"if ({be}[{k}])\n  {q}{part} <= {d}{part};" for k, part in parts)
     unit = "byte" if size == 8 else "nibble"
     return s.finish(
-        "byte_enable_register",
         ("byte_reg", "lane_reg", "be_register"),
         {"lanes": lanes, "size": size},
         [s.clocked({q: s.const(width, 0)}, step)],
         (
             f"{width}-bit register {q} with {unit} enables {be}: {be}[i] writes {d}'s {unit} i into {unit} i of {q}.",
             f"Make a {width}-bit register {q} made of {lanes} {unit}s of {size} bits. Bit i of {be} says whether "
-            f"{unit} i "
-            f"({unit} 0 is the least significant) loads from {d}; {unit}s that are not enabled hold.",
+            f"{unit} i ({unit} 0 is the least significant) loads from {d}; {unit}s that are not enabled hold.",
             f"The {width}-bit register {q} is written in {unit}s. At a clock edge, for each i from 0 to {lanes - 1}, "
-            "if "
-            f"{be}[i] is 1 then bits {size}*i+{size - 1} down to {size}*i of {q} take the same bits of {d}; if {be}[i] "
-            "is 0 "
-            "they keep their value.",
+            f"if {be}[i] is 1 then bits {size}*i+{size - 1} down to {size}*i of {q} take the same bits of {d}; if "
+            f"{be}[i] is 0 they keep their value.",
         ),
         {q: "0"},
     )
 
 
-def build_pipeline_register(rng: random.Random) -> Design:
+@family("registers")
+def pipeline_register(rng: random.Random) -> DesignSpec:
     """N registers in a row."""
     s = Sketch(rng)
     stages, width = rng.randint(2, 4), rng.choice((1, 2, 4, 5, 8, 12))
@@ -114,7 +107,6 @@ def build_pipeline_register(rng: random.Random) -> Design:
     zero = s.const(width, 0)
     hold = " Otherwise every stage holds." if gate.test else ""
     return s.finish(
-        "pipeline_register",
         ("pipe", "pipeline", f"pipe{stages}", "delay_regs"),
         {"stages": stages, "width": width, "enable": gate.kind},
         [f"reg {span(width)}{', '.join(inner)};", s.clocked(dict.fromkeys(chain[1:], zero), gate.guard(step))],
@@ -124,15 +116,15 @@ def build_pipeline_register(rng: random.Random) -> Design:
             f"Delay {d} ({bits(width)}) by {stages} registers in a row; {q} is the last one. The chain moves on"
             f"{gate.when or ' at every clock edge'}.{hold}",
             f"{q} is the output of a chain of {stages} registers of {bits(width)} each. At a clock edge{gate.when} the "
-            "first "
-            f"takes {d} and every other takes its predecessor's old value, so data appears {stages} such edges "
+            f"first takes {d} and every other takes its predecessor's old value, so data appears {stages} such edges "
             f"later.{hold}",
         ),
         {f"all {stages} stages, {q} included,": "0"},
     )
 
 
-def build_toggle_flip_flop(rng: random.Random) -> Design:
+@family("registers")
+def toggle_flip_flop(rng: random.Random) -> DesignSpec:
     """T and JK flip-flops, one or many side by side."""
     s = Sketch(rng)
     width, kind = rng.choice((1, 1, 2, 3, 4, 5, 6, 8)), rng.choice(("t", "jk", "jk", "jkn"))
@@ -156,7 +148,6 @@ def build_toggle_flip_flop(rng: random.Random) -> Design:
     each = "" if width == 1 else f" Each of the {width} bits works on its own."
     name = {"t": "T", "jk": "JK", "jkn": "JK (K inverted)"}[kind]
     return s.finish(
-        "toggle_flip_flop",
         ("tff", "toggle_ff", "jkff", "flipflop") if kind == "t" else ("jkff", "jk_ff", "jk_flop"),
         {"width": width, "kind": kind},
         [s.clocked({q: s.const(width, 0)}, step)],
@@ -164,14 +155,14 @@ def build_toggle_flip_flop(rng: random.Random) -> Design:
             f"{name} flip-flop, {bits(width)}: {rule}.{each}",
             f"Write a {name} flip-flop with output {q} of {bits(width)}. At the clock edge: {rule}.{each}",
             f"{q} ({bits(width)}) behaves as {name} flip-flops do. Its next value is decided at each active clock edge "
-            "by the "
-            f"control input{'s' if kind != 't' else ''}: {rule}.{each}",
+            f"by the control input{'s' if kind != 't' else ''}: {rule}.{each}",
         ),
         {q: "0"},
     )
 
 
-def build_load_priority_register(rng: random.Random) -> Design:
+@family("registers")
+def load_priority_register(rng: random.Random) -> DesignSpec:
     """Two load requests with their own data; one of them wins."""
     s = Sketch(rng)
     width, first = rng.choice((1, 2, 3, 4, 6, 8, 12, 16)), rng.choice(("a", "b"))
@@ -189,15 +180,13 @@ def build_load_priority_register(rng: random.Random) -> Design:
         rule = f"{q} takes {a} XOR {b}" if both == "xor" else f"{q} holds"
     order = first if both == "first" else "either"
     return s.finish(
-        "load_priority_register",
         ("dual_load", "two_source_reg", "prio_load"),
         {"width": width, "first": order, "both": both},
         [s.clocked({q: s.const(width, 0)}, step)],
         (
             f"Register {q} ({bits(width)}): {la} loads {a}, {lb} loads {b}; with both, {rule}; with neither it holds.",
             f"Build a register {q} of {bits(width)} with two sources. {la} = 1 loads {a} and {lb} = 1 loads {b} at the "
-            "clock "
-            f"edge. If both are 1, {rule}. If both are 0, {q} holds.",
+            f"clock edge. If both are 1, {rule}. If both are 0, {q} holds.",
             f"The register {q} ({bits(width)}) has two load inputs, looked at on each active clock edge. Only {la} "
             f"high: {q} "
             f"becomes {a}. Only {lb} high: {q} becomes {b}. Both high: {rule}. Both low: {q} keeps its value.",
@@ -206,7 +195,8 @@ def build_load_priority_register(rng: random.Random) -> Design:
     )
 
 
-def build_shadow_register(rng: random.Random) -> Design:
+@family("registers")
+def shadow_register(rng: random.Random) -> DesignSpec:
     """A double-buffered register: written in the shadow, shown on commit."""
     s = Sketch(rng)
     width, bypass = rng.choice((1, 2, 3, 4, 6, 8, 12, 16)), rng.choice((0, 1))
@@ -218,28 +208,25 @@ def build_shadow_register(rng: random.Random) -> Design:
     together = f"{q} takes {d} directly" if bypass else f"{q} takes the old stored value, not {d}"
     zero = s.const(width, 0)
     return s.finish(
-        "shadow_register",
         ("shadow_reg", "double_buffer", "buffered_reg"),
         {"width": width, "bypass": bypass},
         [f"reg {span(width)}{shadow};", s.clocked({shadow: zero, q: zero}, step)],
         (
             f"Double-buffered register, {bits(width)}: {we} stores {d} in a hidden register, {commit} copies that to "
-            f"{q}; on "
-            f"both at once {together} (the hidden register still takes {d}).",
+            f"{q}; on both at once {together} (the hidden register still takes {d}).",
             f"Keep a hidden register of {bits(width)} that takes {d} when {we} is 1. When {commit} is 1, {q} takes the "
             "hidden "
             f"register's value. If {we} and {commit} come together, {together}, and the hidden register takes {d}.",
             f"{q} ({bits(width)}) changes only at clock edges where {commit} is 1; it then takes a hidden register "
-            "that was "
-            f"loaded from {d} at edges where {we} is 1. Where {we} and {commit} are 1 at the same edge, {together}, "
-            "while the "
-            f"hidden register is loaded from {d} as usual.",
+            f"that was loaded from {d} at edges where {we} is 1. Where {we} and {commit} are 1 at the same edge, "
+            f"{together}, while the hidden register is loaded from {d} as usual.",
         ),
         {"the hidden register": "0", q: "0"},
     )
 
 
-def build_sticky_flags(rng: random.Random) -> Design:
+@family("registers")
+def sticky_flags(rng: random.Random) -> DesignSpec:
     """Status flags that events set and software clears bit by bit."""
     s = Sketch(rng)
     width, first, irq = (
@@ -257,26 +244,23 @@ def build_sticky_flags(rng: random.Random) -> Design:
         extra = f" {out} is 1 while {'at least one flag is' if irq == 'any' else 'all flags are'} 1 (combinational)."
     end = "1" if first == "event" else "0"
     return s.finish(
-        "sticky_flags",
         ("sticky", "irq_status", "flag_bank", "event_flags"),
         {"width": width, "first": first, "irq": irq},
         parts,
         (
             f"Sticky flags {flags} ({bits(width)}): a 1 in {e} sets the flag of that bit, a 1 in {c} clears it, and "
-            "with both "
-            f"it ends as {end}.{extra}",
+            f"with both it ends as {end}.{extra}",
             f"Bit by bit, {flags} ({bits(width)}) becomes 1 at a clock edge where {e} is 1 and stays so until {c} is "
-            f"1. If {e} "
-            f"and {c} are both 1 for a bit, that bit of {flags} becomes {end}.{extra}",
+            f"1. If {e} and {c} are both 1 for a bit, that bit of {flags} becomes {end}.{extra}",
             f"{flags} holds {bits(width)} of status. For every bit at every active clock edge: {e}=0 and {c}=0 keep "
-            "the flag, "
-            f"{e}=1 and {c}=0 set it, {e}=0 and {c}=1 clear it, {e}=1 and {c}=1 make it {end}.{extra}",
+            f"the flag, {e}=1 and {c}=0 set it, {e}=0 and {c}=1 clear it, {e}=1 and {c}=1 make it {end}.{extra}",
         ),
         {flags: "0"},
     )
 
 
-def build_sampled_logic(rng: random.Random) -> Design:
+@family("registers")
+def sampled_logic(rng: random.Random) -> DesignSpec:
     """A registered two-input operation, with or without registers at its inputs."""
     s = Sketch(rng)
     width = rng.choice((1, 2, 4, 5, 8, 12))
@@ -306,7 +290,6 @@ def build_sampled_logic(rng: random.Random) -> Design:
     hold = " Otherwise all registers hold." if gate.test else ""
     starts = {q: "0"} if latency == 1 else {"the operand registers": "0", q: "0"}
     return s.finish(
-        "sampled_logic",
         ("reg_op", "sampled_op", "registered_alu", "pipe_op"),
         {"width": width, "op": symbol, "latency": latency, "enable": gate.kind},
         [wires, s.clocked(clear, gate.guard(step + f"{q} <= {ra} {symbol} {rb};"))],
@@ -320,7 +303,8 @@ def build_sampled_logic(rng: random.Random) -> Design:
     )
 
 
-def build_conditional_swap(rng: random.Random) -> Design:
+@family("registers")
+def conditional_swap(rng: random.Random) -> DesignSpec:
     """Two registers that can be loaded and can exchange their contents."""
     s = Sketch(rng)
     width, first = rng.choice((1, 2, 3, 4, 6, 8, 12, 16)), rng.choice(("load", "swap"))
@@ -332,7 +316,6 @@ def build_conditional_swap(rng: random.Random) -> Design:
     (one, (c1, t1)), (two, (c2, t2)) = (loading, swapping) if first == "load" else (swapping, loading)
     zero = s.const(width, 0)
     return s.finish(
-        "conditional_swap",
         ("swap_regs", "exchange", "reg_swap"),
         {"width": width, "first": first},
         [s.clocked({p: zero, q: zero}, one + " else " + two)],
@@ -341,22 +324,7 @@ def build_conditional_swap(rng: random.Random) -> Design:
             f"Keep two registers {p} and {q} of {bits(width)}. If {c1} is 1, {t1}. Otherwise, if {c2} is 1, {t2}. "
             "Otherwise both hold.",
             f"{p} and {q} are registers of {bits(width)} each. At an active clock edge with {c1} high, {t1}; this has "
-            "priority. "
-            f"With {c1} low and {c2} high, {t2}. With both low nothing changes.",
+            f"priority. With {c1} low and {c2} high, {t2}. With both low nothing changes.",
         ),
         {p: "0", q: "0"},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("d_register", _CATEGORY, build_d_register),
-    Family("set_reset_register", _CATEGORY, build_set_reset_register),
-    Family("byte_enable_register", _CATEGORY, build_byte_enable_register),
-    Family("pipeline_register", _CATEGORY, build_pipeline_register),
-    Family("toggle_flip_flop", _CATEGORY, build_toggle_flip_flop),
-    Family("load_priority_register", _CATEGORY, build_load_priority_register),
-    Family("shadow_register", _CATEGORY, build_shadow_register),
-    Family("sticky_flags", _CATEGORY, build_sticky_flags),
-    Family("sampled_logic", _CATEGORY, build_sampled_logic),
-    Family("conditional_swap", _CATEGORY, build_conditional_swap),
-)

@@ -1,15 +1,15 @@
 """What the sequential families share: drawing clock, reset and names, clocked blocks, and the words for them.
 
-A ``Sketch`` gathers the ports of one design while a family draws it; ``Sketch.finish`` makes the ``Design``. Every
+A ``Sketch`` gathers the ports of one design while a family draws it; ``Sketch.finish`` makes the ``DesignSpec``. Every
 description gets its sentence on clock edge and reset from here, so that none can forget it.
 """
 
 import random
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from itertl.synth.design import Design, Port, Reset
+from itertl.synth.design import DesignSpec, PortSpec, ResetSpec
+from itertl.synth.families.combinational import indent, literal
 
 RESETS = ("sync-high", "async-high", "sync-low", "async-low", "none")
 _CLOCKS = ("clk", "clock", "clk_in", "clk", "clock_i")
@@ -41,17 +41,17 @@ class Sketch:
     def __init__(self, rng: random.Random, *, resets: Sequence[str] = RESETS, reset_one_in: int = 16) -> None:
         self.rng = rng
         self._used: set[str] = set()
-        self._ports: list[Port] = []
+        self._ports: list[PortSpec] = []
         self._one_in: dict[str, int] = {}
         self._radix = rng.choice("dhb")
         self._compact = rng.random() < 0.5
         self.edge = "negedge" if rng.random() < 0.15 else "posedge"
         self.reset_kind = rng.choice(tuple(resets))
         self.clock = self.input(*_CLOCKS)
-        self.reset: Reset | None = None
+        self.reset: ResetSpec | None = None
         if self.reset_kind != "none":
             name = self.input(*_RESET_NAMES[self.reset_kind], one_in=reset_one_in)
-            self.reset = Reset(name, self.reset_kind.endswith("low"), self.reset_kind.startswith("async"))
+            self.reset = ResetSpec(name, self.reset_kind.endswith("low"), self.reset_kind.startswith("async"))
 
     def internal(self, *options: str) -> str:
         """An unused name, drawn from ``options``."""
@@ -67,7 +67,7 @@ class Sketch:
     def input(self, *options: str, width: int = 1, one_in: int | None = None, signed: bool = False) -> str:
         """Add an input called one of ``options``; return its name."""
         name = self.internal(*options)
-        self._ports.append(Port(name, "input", width, signed=signed))
+        self._ports.append(PortSpec(name, "input", width, signed=signed))
         if one_in is not None:
             self._one_in[name] = one_in
         return name
@@ -75,7 +75,7 @@ class Sketch:
     def output(self, *options: str, width: int = 1, reg: bool = True, signed: bool = False) -> str:
         """Add an output called one of ``options``; return its name."""
         name = self.internal(*options)
-        self._ports.append(Port(name, "output", width, reg=reg, signed=signed))
+        self._ports.append(PortSpec(name, "output", width, reg=reg, signed=signed))
         return name
 
     def enable(self, kinds: Sequence[str] = ("none", "high", "low")) -> Gate:
@@ -91,10 +91,8 @@ class Sketch:
 
     def const(self, width: int, value: int) -> str:
         """``value`` as a sized literal in this design's radix: ``8'h1f``."""
-        value &= (1 << width) - 1
         radix = "b" if width == 1 else "d" if self._radix == "b" and width > 8 else self._radix
-        digits = {"d": f"{value}", "h": f"{value:0{-(-width // 4)}x}", "b": f"{value:0{width}b}"}[radix]
-        return f"{width}'{radix}{digits}"
+        return literal(value, width, radix)
 
     def clocked(self, clear: Mapping[str, str], step: str) -> str:
         """An always block that sets ``clear`` on reset (or initially, where there is none) and else does ``step``."""
@@ -103,7 +101,7 @@ class Sketch:
         trigger = f"{self.edge} {self.clock}"
         if self.reset is None:
             inner = step.strip("\n")
-            head = ("initial " + start[0] if len(start) == 1 else _begin("initial", start)) + "\n"
+            head = ("initial " + start[0] if len(start) == 1 else begin_end("initial", start)) + "\n"
         else:
             head = ""
             if self.reset.asynchronous:
@@ -116,19 +114,17 @@ class Sketch:
 
     def finish(
         self,
-        family: str,
         module: Sequence[str],
         parameters: Mapping[str, int | str],
         body: Iterable[str],
         cores: Sequence[str],
         starts: Mapping[str, str],
-    ) -> Design:
+    ) -> DesignSpec:
         """The design. ``body`` parts are unindented; ``cores`` go from terse to detailed; ``starts``: reset values."""
         words = tuple(
             " ".join(f"{core} {self._timing_words(level, starts)}".split()) for level, core in enumerate(cores)
         )
-        return Design(
-            family=family,
+        return DesignSpec(
             parameters={"edge": self.edge, "reset": self.reset_kind, **parameters},
             module=self.internal(*module),
             ports=tuple(self._ports),
@@ -152,8 +148,7 @@ class Sketch:
                 (
                     f"Clock {self.clock} ({edge} edge); {kind} active-{active} reset {name} sets {to}, over all else.",
                     f"{edge.capitalize()} edge of {self.clock}. Reset {name}: {kind}, active {active}, top priority, "
-                    "sets "
-                    f"{to}.",
+                    f"sets {to}.",
                 )
             )
         if level == 1:
@@ -204,7 +199,7 @@ def block(condition: str, statements: str) -> str:
     # An inner if without its own begin would take a following else.
     if _is_single(text) and not text.startswith("if"):
         return f"{head}\n{_indent(text)}"
-    return _begin(head, text.split("\n"))
+    return begin_end(head, text.split("\n"))
 
 
 def span(width: int) -> str:
@@ -230,7 +225,7 @@ def _otherwise(step: str) -> str:
     text = step.strip("\n")
     if _is_single(text):
         return f"else {text}" if text.startswith("if") else f"else\n{_indent(text)}"
-    return _begin("else", text.split("\n"))
+    return begin_end("else", text.split("\n"))
 
 
 def _is_single(text: str) -> bool:
@@ -239,9 +234,10 @@ def _is_single(text: str) -> bool:
     return len(outer) == 1
 
 
-def _begin(head: str, lines: Sequence[str]) -> str:
+def begin_end(head: str, lines: Sequence[str]) -> str:
+    """``head begin``, the lines, ``end``."""
     return f"{head} begin\n" + _indent("\n".join(lines)) + "\nend"
 
 
 def _indent(text: str) -> str:
-    return textwrap.indent(text, "  ")
+    return indent(text.split("\n")).rstrip("\n")

@@ -2,10 +2,8 @@
 
 import random
 
-from itertl.synth.design import Design, Family
-from itertl.synth.families.sequential import Sketch, bits
-
-_CATEGORY = "shift_registers"
+from itertl.synth.design import DesignSpec, family
+from itertl.synth.families.sequential import Sketch, begin_end, bits
 
 
 def _shifted(q: str, width: int, way: str, bit: str) -> str:
@@ -21,7 +19,8 @@ def _enters(width: int, way: str) -> str:
     )
 
 
-def build_serial_to_parallel(rng: random.Random) -> Design:
+@family("shift_registers")
+def serial_to_parallel(rng: random.Random) -> DesignSpec:
     """Serial in, parallel out."""
     s = Sketch(rng)
     width, way = rng.randint(3, 12), rng.choice(("left", "right"))
@@ -29,7 +28,6 @@ def build_serial_to_parallel(rng: random.Random) -> Design:
     si, q = s.input("si", "sin", "d", "serial_in"), s.output("q", "data", "po", "parallel", width=width)
     hold = f" Otherwise {q} holds." if gate.test else ""
     return s.finish(
-        "serial_to_parallel",
         ("sipo", "shift_reg", "deserializer"),
         {"width": width, "way": way, "enable": gate.kind},
         [s.clocked({q: s.const(width, 0)}, gate.guard(f"{q} <= {_shifted(q, width, way, si)};"))],
@@ -37,17 +35,16 @@ def build_serial_to_parallel(rng: random.Random) -> Design:
             f"{width}-bit shift register {q}, shifting {way}{gate.when}: {si} enters at bit "
             f"{0 if way == 'left' else width - 1}.",
             f"Make a serial-in parallel-out shift register {q} of {width} bits. It shifts "
-            f"{way}{gate.when or ' at every clock edge'}; "
-            f"{si} enters at {_enters(width, way)}.{hold}",
+            f"{way}{gate.when or ' at every clock edge'}; {si} enters at {_enters(width, way)}.{hold}",
             f"{q} is a {width}-bit shift register whose bits are all visible. At each active clock edge{gate.when} "
-            "every bit moves one "
-            f"place and the serial input {si} enters at {_enters(width, way)}.{hold}",
+            f"every bit moves one place and the serial input {si} enters at {_enters(width, way)}.{hold}",
         ),
         {q: "0"},
     )
 
 
-def build_parallel_to_serial(rng: random.Random) -> Design:
+@family("shift_registers")
+def parallel_to_serial(rng: random.Random) -> DesignSpec:
     """Parallel load, serial out."""
     s = Sketch(rng)
     width, way, fill = rng.randint(3, 10), rng.choice(("left", "right")), rng.choice(("0", "1", "in"))
@@ -65,27 +62,24 @@ def build_parallel_to_serial(rng: random.Random) -> Design:
     rest = "" if always else " With neither it holds."
     freed = {"0": "a 0", "1": "a 1", "in": bit}[fill]
     return s.finish(
-        "parallel_to_serial",
         ("piso", "serializer", "shift_out"),
         {"width": width, "way": way, "fill": fill, "shift_enable": int(not always)},
         [f"reg [{width - 1}:0] {r};", s.clocked({r: s.const(width, 0)}, step), f"assign {so} = {r}[{end}];"],
         (
             f"Parallel-to-serial register, {width} bits: {ld} loads {d}; {when.lower()} it shifts {way}, {freed} "
-            f"filling in. {so} is "
-            f"its bit {end}.{rest}",
+            f"filling in. {so} is its bit {end}.{rest}",
             f"Inside is a {width}-bit register. {ld} = 1 loads {d} into it. {when} it shifts {way} by one and {freed} "
-            "enters at the "
-            f"freed end.{rest} {so} always shows its bit {end}.",
+            f"enters at the freed end.{rest} {so} always shows its bit {end}.",
             f"A {width}-bit parallel-in serial-out shift register drives {so} with its bit {end} (combinational). At "
-            "an active clock edge "
-            f"with {ld} = 1 it takes {d}; this has priority over shifting. {when} it moves one place {way} and {freed} "
-            f"enters at the other end.{rest}",
+            f"an active clock edge with {ld} = 1 it takes {d}; this has priority over shifting. {when} it moves one "
+            f"place {way} and {freed} enters at the other end.{rest}",
         ),
         {"the shift register": "0"},
     )
 
 
-def build_bidirectional_shift(rng: random.Random) -> Design:
+@family("shift_registers")
+def bidirectional_shift(rng: random.Random) -> DesignSpec:
     """Direction by an input, with an optional parallel load."""
     s = Sketch(rng)
     width, left_when, load = rng.randint(3, 10), rng.choice((0, 1)), rng.choice((0, 1))
@@ -104,7 +98,7 @@ def build_bidirectional_shift(rng: random.Random) -> Design:
     moves = (left, right) if left_when else (right, left)
     step = f"if ({way})\n  {moves[0]}\nelse\n  {moves[1]}"
     if gate.test:
-        step = f"if ({gate.test}) begin\n" + "\n".join("  " + x for x in step.split("\n")) + "\nend"
+        step = begin_end(f"if ({gate.test})", step.split("\n"))
     if ld:
         step = f"if ({ld})\n  {q} <= {d};\nelse " + step
     l_text = f"left ({low} enters at bit 0)" if ends != "rotate" else f"left (bit {width - 1} enters at bit 0)"
@@ -115,24 +109,22 @@ def build_bidirectional_shift(rng: random.Random) -> Design:
     load_text = f" {ld} = 1 loads {d} instead, before anything but reset." if ld else ""
     hold = f" Otherwise {q} holds." if gate.test else ""
     return s.finish(
-        "bidirectional_shift",
         ("shift_lr", "bidir_shift", "shifter_reg"),
         {"width": width, "left_when": left_when, "load": load, "ends": ends, "enable": gate.kind},
         [s.clocked({q: s.const(width, 0 if ends != "rotate" else 1)}, step)],
         (
             f"{width}-bit register {q} shifting by one{gate.when}: {way}=1 {yes}, {way}=0 {no}.{load_text}",
             f"Build a {width}-bit shift register {q} that moves one place{gate.when or ' per clock edge'}, {yes} if "
-            f"{way} is 1, and "
-            f"{no} if {way} is 0.{hold}{load_text}",
+            f"{way} is 1, and {no} if {way} is 0.{hold}{load_text}",
             f"{q} is a {width}-bit register that can shift both ways. At each active clock edge{gate.when}, with {way} "
-            "high it shifts "
-            f"{yes}; with {way} low it shifts {no}.{hold}{load_text}",
+            f"high it shifts {yes}; with {way} low it shifts {no}.{hold}{load_text}",
         ),
         {q: "0" if ends != "rotate" else "1"},
     )
 
 
-def build_universal_shift(rng: random.Random) -> Design:
+@family("shift_registers")
+def universal_shift(rng: random.Random) -> DesignSpec:
     """Four modes by a two-bit input; which code means what is a parameter."""
     s = Sketch(rng)
     width = rng.randint(3, 8)
@@ -157,7 +149,6 @@ def build_universal_shift(rng: random.Random) -> Design:
     step = f"case ({mode})\n{arms}\n  default: {q} <= {table[modes[3]][0]};\nendcase"
     listing = "; ".join(f"{k:02b} {table[m][1]}" for k, m in enumerate(modes))
     return s.finish(
-        "universal_shift",
         ("universal_shift", "usr", "shift_modes"),
         {"width": width, "modes": "-".join(modes)},
         [s.clocked({q: s.const(width, 0)}, step)],
@@ -165,14 +156,14 @@ def build_universal_shift(rng: random.Random) -> Design:
             f"Universal {width}-bit shift register {q}; {mode} in binary: {listing}.",
             f"Write a {width}-bit register {q} whose action at the clock edge is chosen by {mode} (binary): {listing}.",
             f"{q} is a {width}-bit universal shift register, shifting by one place. The two-bit input {mode} chooses "
-            "what happens at each "
-            f"active clock edge; its binary codes mean: {listing}.",
+            f"what happens at each active clock edge; its binary codes mean: {listing}.",
         ),
         {q: "0"},
     )
 
 
-def build_rotate_register(rng: random.Random) -> Design:
+@family("shift_registers")
+def rotate_register(rng: random.Random) -> DesignSpec:
     """Load, then rotate by a constant or by an input amount."""
     s = Sketch(rng)
     width, way = rng.choice((4, 5, 6, 8, 8, 12, 16)), rng.choice(("left", "right"))
@@ -199,18 +190,15 @@ def build_rotate_register(rng: random.Random) -> Design:
     hold = f" Otherwise {q} holds." if gate.test else ""
     other = f"Else{gate.when}," if gate.test else "Else"
     return s.finish(
-        "rotate_register",
         ("rotator", "rotate_reg", "barrel_reg"),
         parameters,
         [s.clocked({q: s.const(width, 0)}, step)],
         (
             f"{width}-bit register {q}: {ld}=1 loads {d}; {other.lower()} it rotates {way} by {by}.{hold}",
             f"Build a {width}-bit register {q}. If {ld} is 1 it loads {d}. {other} it rotates {way} by {by}; bits "
-            "leaving one end come in "
-            f"at the other.{hold}",
+            f"leaving one end come in at the other.{hold}",
             f"{q} is a {width}-bit rotating register. An active clock edge with {ld} high loads {d}, before anything "
-            "else. "
-            f"{other} the register is rotated {way} by {by}, and no bit is lost.{hold}",
+            f"else. {other} the register is rotated {way} by {by}, and no bit is lost.{hold}",
         ),
         {q: "0"},
     )
@@ -220,7 +208,8 @@ def _part(name: str, high: int, low: int) -> str:
     return f"{name}[{high}]" if high == low else f"{name}[{high}:{low}]"
 
 
-def build_amount_shift(rng: random.Random) -> Design:
+@family("shift_registers")
+def amount_shift(rng: random.Random) -> DesignSpec:
     """A register that shifts by one of two constants, logically or arithmetically."""
     s = Sketch(rng)
     width = rng.choice((6, 8, 12, 16))
@@ -240,27 +229,25 @@ def build_amount_shift(rng: random.Random) -> Design:
     step = f"if ({ld})\n  {q} <= {d};\nelse if ({en})\n  {q} <= {far} ? {move(big)} : {move(small)};"
     fill = f"copies of bit {top} (arithmetic shift)" if right == "arithmetic" else "zeros"
     return s.finish(
-        "amount_shift",
         ("shift_by", "shift_amount", "scaler"),
         {"width": width, "small": small, "big": big, "way": way, "right": right},
         [s.clocked({q: s.const(width, 0)}, step)],
         (
             f"{width}-bit register {q}: {ld}=1 loads {d}; else {en}=1 shifts {way} by {big} if {far}=1, by {small} if "
-            f"{far}=0, filling "
-            f"with {fill}; else hold.",
+            f"{far}=0, filling with {fill}; else hold.",
             f"Write a {width}-bit register {q}. {ld} loads {d} and has priority. Otherwise, when {en} is 1, {q} shifts "
             f"{way} by {big} places "
             f"(if {far} is 1) or {small} (if {far} is 0), and {fill} come in. Otherwise it holds.",
             f"{q} ({width} bits) is loaded from {d} at an active clock edge with {ld} = 1. With {ld} = 0 and {en} = 1 "
-            f"it shifts {way}; {far} "
-            f"chooses the distance, {big} when 1 and {small} when 0, and the freed places get {fill}. With {ld} = 0 "
-            f"and {en} = 0 it holds.",
+            f"it shifts {way}; {far} chooses the distance, {big} when 1 and {small} when 0, and the freed places get "
+            f"{fill}. With {ld} = 0 and {en} = 0 it holds.",
         ),
         {q: "0"},
     )
 
 
-def build_word_deserializer(rng: random.Random) -> Design:
+@family("shift_registers")
+def word_deserializer(rng: random.Random) -> DesignSpec:
     """Collects N serial bits, then presents the word with a pulse."""
     s = Sketch(rng, reset_one_in=64)
     width, order = rng.randint(3, 10), rng.choice(("msb", "lsb"))
@@ -279,7 +266,6 @@ def build_word_deserializer(rng: random.Random) -> Design:
     first = "most significant" if order == "msb" else "least significant"
     bit = f" (only edges{gate.when} count)" if gate.test else ""
     return s.finish(
-        "word_deserializer",
         ("deser", "word_rx", "bit_collector"),
         {"width": width, "order": order, "enable": gate.kind},
         [
@@ -289,27 +275,13 @@ def build_word_deserializer(rng: random.Random) -> Design:
         ],
         (
             f"Collect {width} bits of {si}, {first} first, one per clock{gate.when}; with the last one {word} takes "
-            "the whole word and "
-            f"{done} is 1 for one clock.",
+            f"the whole word and {done} is 1 for one clock.",
             f"Take one bit of {si} at every clock edge{bit}, {first} bit first. At the edge that takes every {width}th "
             f"bit, {word} is updated "
             f"with all {width} bits and {done} becomes 1; at any other edge {done} becomes 0 and {word} holds.",
             f"The circuit gathers words of {width} bits from {si}, the {first} bit first, one bit at each active clock "
-            f"edge{gate.when}. "
-            f"The edge that brings the {width}th bit loads {word} and sets {done}; all other edges clear {done} and "
-            f"leave {word} alone. "
-            "The next word starts with the next bit.",
+            f"edge{gate.when}. The edge that brings the {width}th bit loads {word} and sets {done}; all other edges "
+            f"clear {done} and leave {word} alone. The next word starts with the next bit.",
         ),
         {"the bits collected so far": "none", word: "0", done: "0"},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("serial_to_parallel", _CATEGORY, build_serial_to_parallel),
-    Family("parallel_to_serial", _CATEGORY, build_parallel_to_serial),
-    Family("bidirectional_shift", _CATEGORY, build_bidirectional_shift),
-    Family("universal_shift", _CATEGORY, build_universal_shift),
-    Family("rotate_register", _CATEGORY, build_rotate_register),
-    Family("amount_shift", _CATEGORY, build_amount_shift),
-    Family("word_deserializer", _CATEGORY, build_word_deserializer),
-)

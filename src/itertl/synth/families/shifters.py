@@ -2,7 +2,7 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.combinational import (
     RESULTS,
     VECTORS,
@@ -20,7 +20,8 @@ from itertl.synth.families.combinational import (
 _AMOUNTS = ("n", "shamt", "amount", "by")
 
 
-def shift_constant(rng: random.Random) -> Design:
+@family("shifters")
+def shift_constant(rng: random.Random) -> DesignSpec:
     """Shift by a constant: logical, arithmetic, or ones entering."""
     width, kind = (
         rng.choice((4, 5, 6, 8, 10, 12, 16, 24, 32)),
@@ -41,7 +42,6 @@ def shift_constant(rng: random.Random) -> Design:
     lost = f"{x}[{width - 1}:{width - by}]" if way == "left" else f"{x}[{by - 1}:0]"
     return combinational(
         rng,
-        family="shift_constant",
         parameters={"width": width, "kind": kind, "by": by},
         modules=(f"shift_{way}{by}", "shifter", "const_shift", f"sh{by}"),
         inputs=[inp(x, width)],
@@ -52,13 +52,13 @@ def shift_constant(rng: random.Random) -> Design:
             f"Shift the {width}-bit input {x} to the {way} by {by} position(s) and fill with {fill}; the result is "
             f"{y}.",
             f"{x} and {y} have {width} bits. Bit i of {x} goes to bit i{'+' if way == 'left' else '-'}{by} of {y}; "
-            f"{lost} is lost and the {by} free "
-            f"position(s) take {fill}.",
+            f"{lost} is lost and the {by} free position(s) take {fill}.",
         ),
     )
 
 
-def shift_variable(rng: random.Random) -> Design:
+@family("shifters")
+def shift_variable(rng: random.Random) -> DesignSpec:
     """Shift by an input, one kind or a kind chosen by a mode."""
     width, kind = rng.choice((4, 5, 6, 8, 12, 16, 24, 32)), rng.choice(("left", "right", "arith", "direction", "mode"))
     size = rng.choice(((width - 1).bit_length(), (width - 1).bit_length(), 2, 3))
@@ -75,8 +75,8 @@ def shift_variable(rng: random.Random) -> Design:
         "right": f"{x} shifted right by {n}, zeros entering",
         "arith": f"{x} shifted right by {n}, copies of its top bit entering",
         "direction": f"{x} shifted by {n} to the left when {m} is 1 and to the right when {m} is 0, zeros entering",
-        "mode": f"for {m} 0: {x}; 1: {x} shifted left by {n}; 2: {x} shifted right by {n}, zeros entering; 3: {x} shifted right by {n}, copies of "
-        "the top bit entering",
+        "mode": f"for {m} 0: {x}; 1: {x} shifted left by {n}; 2: {x} shifted right by {n}, zeros entering; 3: {x} "
+        f"shifted right by {n}, copies of the top bit entering",
     }[kind]
     body = plain(f"  assign {y} = {expression};\n")
     if kind == "mode":
@@ -84,7 +84,6 @@ def shift_variable(rng: random.Random) -> Design:
         body = procedural("  always @(*)\n" + indent(case(m, arms, f"{y} = $signed({x}) >>> {n};"), 2))
     return combinational(
         rng,
-        family="shift_variable",
         parameters={"width": width, "kind": kind, "size": size},
         modules=("barrel_shifter", "shifter", f"shift{width}", "var_shift"),
         inputs=[
@@ -97,14 +96,14 @@ def shift_variable(rng: random.Random) -> Design:
             f"{y} = {rule}.",
             f"Build {a_bits(width)} barrel shifter without a clock. {y} is {rule}.",
             f"{x} and {y} have {width} bits and the shift amount {n} is an unsigned number of {size} bits. The output "
-            f"{y} is {rule}. Bits shifted "
-            "out are lost.",
+            f"{y} is {rule}. Bits shifted out are lost.",
         ),
         body=body,
     )
 
 
-def rotate_constant(rng: random.Random) -> Design:
+@family("shifters")
+def rotate_constant(rng: random.Random) -> DesignSpec:
     """Rotation by a constant."""
     width, is_left = rng.choice((3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32)), rng.random() < 0.5
     by = rng.randint(1, width - 1)
@@ -115,7 +114,6 @@ def rotate_constant(rng: random.Random) -> Design:
     way = "left" if is_left else "right"
     return combinational(
         rng,
-        family="rotate_constant",
         parameters={"width": width, "by": by if is_left else width - by, "left": int(is_left)},
         modules=(f"rot{way[0]}{by}", "rotate", f"rotate_{way}", "const_rotate"),
         inputs=[inp(x, width)],
@@ -124,14 +122,14 @@ def rotate_constant(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = {x} rotated {way} by {by}.",
             f"Rotate the {width}-bit word {x} by {by} position(s) to the {way}; {y} is the result.",
-            f"Each bit of the {width}-bit input {x} moves {by} position(s) to the {way} in {y}; bits that leave at "
-            f"one end come in at the other. {y}"
-            f"[{by if is_left else 0}] is {x}[{0 if is_left else by}].",
+            f"Each bit of the {width}-bit input {x} moves {by} position(s) to the {way} in {y}; bits that leave at one "
+            f"end come in at the other. {y}[{by if is_left else 0}] is {x}[{0 if is_left else by}].",
         ),
     )
 
 
-def rotate_variable(rng: random.Random) -> Design:
+@family("shifters")
+def rotate_variable(rng: random.Random) -> DesignSpec:
     """Rotation by an input; width a power of two."""
     size, kind = rng.choice((2, 3, 4, 5)), rng.choice(("left", "right", "direction"))
     width = 1 << size
@@ -142,7 +140,6 @@ def rotate_variable(rng: random.Random) -> Design:
     way = f"left if {m} is 1, right if {m} is 0," if kind == "direction" else kind
     return combinational(
         rng,
-        family="rotate_variable",
         parameters={"width": width, "kind": kind},
         modules=("rotator", "barrel_rotate", f"rotate{width}", "rotate_by"),
         inputs=[inp(x, width), inp(n, size), *([inp(m)] if kind == "direction" else [])],
@@ -151,14 +148,14 @@ def rotate_variable(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = {x} rotated {way} by {n}.",
             f"Build {a_bits(width)} rotator: {x} is rotated {way} by {n} positions and appears on {y}.",
-            f"Move the {width} bits of {x} {way} by the number given on {n} (0 to {width - 1}). Bits that fall off "
-            "one end enter at the other. The "
-            f"result is {y}.",
+            f"Move the {width} bits of {x} {way} by the number given on {n} (0 to {width - 1}). Bits that fall off one "
+            f"end enter at the other. The result is {y}.",
         ),
     )
 
 
-def funnel(rng: random.Random) -> Design:
+@family("shifters")
+def funnel_shift(rng: random.Random) -> DesignSpec:
     """A window on two words placed side by side."""
     width = rng.choice((4, 6, 8, 12, 16))
     size, is_high_end = (width - 1).bit_length(), rng.random() < 0.4
@@ -171,7 +168,6 @@ def funnel(rng: random.Random) -> Design:
     way, half = ("left", "upper") if is_high_end else ("right", "lower")
     return combinational(
         rng,
-        family="funnel_shift",
         parameters={"width": width, "left": int(is_high_end)},
         modules=("funnel", "funnel_shift", f"funnel{width}", "double_shift"),
         inputs=[inp(a, width), inp(b, width), inp(n, size)],
@@ -180,19 +176,9 @@ def funnel(rng: random.Random) -> Design:
         descriptions=(
             f"{y} = {half} {width} bits of {{{a}, {b}}} shifted {way} by {n}.",
             f"Build a funnel shifter: join {a} (upper half) and {b} (lower half) to {2 * width} bits, shift {way} by "
-            f"{n}, zeros entering, and put the "
-            f"{half} {width} bits on {y}.",
+            f"{n}, zeros entering, and put the {half} {width} bits on {y}.",
             f"{a} and {b} are {width}-bit words, {n} an unsigned number of {size} bits. Form the {2 * width}-bit word "
             f"with {a} above {b} and shift it {way} "
             f"by {n} with zeros entering. The output {y} is the {half} half of what results.",
         ),
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("shift_constant", "shifters", shift_constant),
-    Family("shift_variable", "shifters", shift_variable),
-    Family("rotate_constant", "shifters", rotate_constant),
-    Family("rotate_variable", "shifters", rotate_variable),
-    Family("funnel_shift", "shifters", funnel),
-)

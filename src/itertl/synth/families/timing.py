@@ -2,14 +2,12 @@
 
 import random
 
-from itertl.synth.design import Design, Family
-from itertl.synth.families import timing_edges
-from itertl.synth.families.sequential import Sketch
-
-_CATEGORY = "timing"
+from itertl.synth.design import DesignSpec, family
+from itertl.synth.families.sequential import Sketch, begin_end
 
 
-def build_pulse_stretcher(rng: random.Random) -> Design:
+@family("timing")
+def pulse_stretcher(rng: random.Random) -> DesignSpec:
     """A trigger makes a pulse of N clocks, retriggerable or not; level or edge triggered."""
     s = Sketch(rng, reset_one_in=48)
     length, again, trigger = rng.randint(2, 15), rng.choice((0, 1)), rng.choice(("level", "edge"))
@@ -30,24 +28,22 @@ def build_pulse_stretcher(rng: random.Random) -> Design:
     )
     starts = {"the timer": "0", y: "0"} | ({f"the stored {t}": "0"} if trigger == "edge" else {})
     return s.finish(
-        "pulse_stretcher",
         ("stretcher", "one_shot", "monostable", "pulse_gen"),
         {"length": length, "again": again, "trigger": trigger},
         [*parts, s.clocked(clear, step), f"assign {y} = ({n} != {s.const(w, 0)});"],
         (
             f"One-shot: when {event}, {y} goes 1 at that clock edge for {length} clocks; triggers count {rule}.",
             f"Write a pulse generator. At a clock edge where {event}, {y} becomes 1 and stays 1 for {length} clock "
-            "cycles, then 0. A trigger "
-            f"counts {rule}.",
+            f"cycles, then 0. A trigger counts {rule}.",
             f"{y} is 1 while an internal timer is not 0. A trigger is a clock edge where {event}. It loads the timer "
-            f"with {length}, {rule}. At any "
-            f"other clock edge a timer above 0 goes down by one.",
+            f"with {length}, {rule}. At any other clock edge a timer above 0 goes down by one.",
         ),
         starts,
     )
 
 
-def build_tick_generator(rng: random.Random) -> Design:
+@family("timing")
+def tick_generator(rng: random.Random) -> DesignSpec:
     """A one-clock pulse every N clocks."""
     s = Sketch(rng, reset_one_in=96)
     period, style = rng.randint(3, 24), rng.choice(("comb", "registered"))
@@ -73,24 +69,22 @@ def build_tick_generator(rng: random.Random) -> Design:
             {"the count": "0", y: "0"},
         )
     return s.finish(
-        "tick_generator",
         ("tick_gen", "prescaler", f"every{period}"),
         {"period": period, "style": style, "enable": gate.kind},
         parts,
         (
             f"Tick generator: a counter runs 0 to {period - 1} and over again{gate.when}; {rule}.{hold}",
             f"Make a tick {y} with a period of {period} steps. An internal counter "
-            f"steps{gate.when or ' at every clock edge'} from 0 up to "
-            f"{period - 1} and back to 0; {rule}.{hold}",
+            f"steps{gate.when or ' at every clock edge'} from 0 up to {period - 1} and back to 0; {rule}.{hold}",
             f"An internal counter takes the values 0 to {period - 1} in turn, advancing by one at each active clock "
-            f"edge{gate.when} and going from "
-            f"{period - 1} to 0. As to the output, {rule}.{hold}",
+            f"edge{gate.when} and going from {period - 1} to 0. As to the output, {rule}.{hold}",
         ),
         starts,
     )
 
 
-def build_clock_divider(rng: random.Random) -> Design:
+@family("timing")
+def clock_divider(rng: random.Random) -> DesignSpec:
     """A square wave of a given high and low time."""
     s = Sketch(rng, reset_one_in=96)
     high, low = rng.randint(1, 10), rng.randint(1, 10)
@@ -103,10 +97,9 @@ def build_clock_divider(rng: random.Random) -> Design:
     test = f"{n} == {s.const(w, high - 1)}" if high == low else f"{n} == ({end})"
     step = f"if ({test}) begin\n  {n} <= {zero};\n  {y} <= ~{y};\nend else\n  {n} <= {n} + 1;"
     if gate.test:
-        step = f"if ({gate.test}) begin\n" + "\n".join("  " + x for x in step.split("\n")) + "\nend"
+        step = begin_end(f"if ({gate.test})", step.split("\n"))
     hold = " Otherwise everything holds." if gate.test else ""
     return s.finish(
-        "clock_divider",
         ("clk_div", "divider", f"div_by_{total}", "wave_gen"),
         {"high": high, "low": low, "start": start, "enable": gate.kind},
         [f"reg [{w - 1}:0] {n};" if w > 1 else f"reg {n};", s.clocked({n: zero, y: f"1'b{start}"}, step)],
@@ -118,15 +111,15 @@ def build_clock_divider(rng: random.Random) -> Design:
             f"ever{gate.when and '; an edge counts only' + gate.when}. "
             f"It begins with a whole phase of {lengths[start]} edges at {start}.{hold}",
             f"{y} is a flip-flop with an internal counter. The counter goes up at each active clock edge{gate.when}; "
-            f"at the {high}th such edge of a "
-            f"high phase or the {low}th of a low phase it returns to 0 and {y} inverts. It begins with a "
-            f"{'high' if start else 'low'} phase.{hold}",
+            f"at the {high}th such edge of a high phase or the {low}th of a low phase it returns to 0 and {y} inverts. "
+            f"It begins with a {'high' if start else 'low'} phase.{hold}",
         ),
         {y: str(start), "the counter": "0"},
     )
 
 
-def build_pwm(rng: random.Random) -> Design:
+@family("timing")
+def pwm(rng: random.Random) -> DesignSpec:
     """A counter compared with a duty input, directly or latched each period."""
     s = Sketch(rng, reset_one_in=96)
     width = rng.randint(3, 6)
@@ -152,7 +145,6 @@ def build_pwm(rng: random.Random) -> Design:
     relation = "below" if polarity else "at or above"
     hold = " Otherwise nothing changes." if gate.test else ""
     return s.finish(
-        "pwm",
         ("pwm", "pwm_gen", "duty_gen"),
         {"width": width, "period": period, "latched": latched, "polarity": polarity, "enable": gate.kind},
         parts,
@@ -160,18 +152,17 @@ def build_pwm(rng: random.Random) -> Design:
             f"PWM, {width} bits: a counter runs 0 to {period - 1} over again{gate.when}; {y} = 1 while it is "
             f"{relation} {source}.",
             f"Write a {width}-bit PWM. An internal counter steps{gate.when or ' at every clock edge'} from 0 to "
-            f"{period - 1}, then 0 again. {y} is "
-            f"combinational: 1 while the counter is {relation} {source}.{hold}",
+            f"{period - 1}, then 0 again. {y} is combinational: 1 while the counter is {relation} {source}.{hold}",
             f"The pulse-width modulator has a period of {period} steps, counted 0 to {period - 1} by an internal "
-            "counter that steps at each active clock "
-            f"edge{gate.when}. {y} is 1 exactly while the count is {relation} {source}; there is no register behind "
-            f"the comparison.{hold}",
+            f"counter that steps at each active clock edge{gate.when}. {y} is 1 exactly while the count is {relation} "
+            f"{source}; there is no register behind the comparison.{hold}",
         ),
         {"the counter": "0"} | ({"the stored copy": "0"} if latched else {}),
     )
 
 
-def build_watchdog(rng: random.Random) -> Design:
+@family("timing")
+def watchdog(rng: random.Random) -> DesignSpec:
     """Barks when nobody kicks it for N clocks."""
     s = Sketch(rng, reset_one_in=64)
     limit, kind = rng.randint(3, 20), rng.choice(("sticky", "while", "pulse"))
@@ -205,25 +196,23 @@ def build_watchdog(rng: random.Random) -> Design:
         parts.append(f"assign {y} = ({n} == {top});")
     counted = f" where {gate.test} is 1" if gate.test else ""
     return s.finish(
-        "watchdog",
         ("watchdog", "wdt", "timeout_timer"),
         {"limit": limit, "kind": kind, "enable": gate.kind},
         parts,
         (
             f"Watchdog: {kick}=1 zeroes a counter of the clock edges without {kick}{counted}; {rule}.",
             f"Count the clock edges at which {kick} is 0{' and ' + gate.test + ' is 1' if gate.test else ''}; an edge "
-            f"with {kick} = 1 sets the count to 0. "
-            f"Counting from 1, {rule}.",
+            f"with {kick} = 1 sets the count to 0. Counting from 1, {rule}.",
             f"The watchdog holds the number of active clock edges since the last {kick}. An edge with {kick} = 1 makes "
-            "it 0, whatever else; an edge with "
-            f"{kick} = 0{' and ' + gate.test + ' = 1' if gate.test else ''} adds "
+            f"it 0, whatever else; an edge with {kick} = 0{' and ' + gate.test + ' = 1' if gate.test else ''} adds "
             f"one{', any other changes nothing' if gate.test else ''}. The effect: {rule}.",
         ),
         {"the count": "0", y: "0"},
     )
 
 
-def build_down_timer(rng: random.Random) -> Design:
+@family("timing")
+def down_timer(rng: random.Random) -> DesignSpec:
     """A programmable timer that counts down and stops or reloads."""
     s = Sketch(rng, reset_one_in=64)
     width, kind, reading = rng.randint(2, 6), rng.choice(("stop", "reload")), rng.choice(("shown", "hidden"))
@@ -253,31 +242,17 @@ def build_down_timer(rng: random.Random) -> Design:
     where = f"{n}, an output," if reading == "shown" else "an internal count"
     steps = f"{gate.when or ' at every clock edge'}"
     return s.finish(
-        "down_timer",
         ("timer", "down_timer", "interval_timer"),
         {"width": width, "kind": kind, "reading": reading, "enable": gate.kind},
         [*parts, s.clocked(clear, step), f"assign {y} = ({n} == {zero});"],
         (
             f"Timer of {width} bits: {ld}=1 loads {d} into {where}; else it steps down by one{gate.when}.{extra} {y} "
-            "is 1 while it is 0 "
-            "(combinational).",
+            "is 1 while it is 0 (combinational).",
             f"Write a down-counting timer with {where} of {width} bits. {ld} = 1 loads {d} at the clock edge. "
-            "Otherwise it goes down by one"
-            f"{steps}.{extra} {y} is 1, combinationally, while {name} is 0.",
+            f"Otherwise it goes down by one{steps}.{extra} {y} is 1, combinationally, while {name} is 0.",
             f"At an active clock edge with {ld} = 1, {where.rstrip(',')} ({width} bits) takes {d}; this comes first. "
             f"With {ld} = 0 it decreases by "
             f"one{steps}.{extra} The output {y} tells, without a register, that {name} is 0.",
         ),
         {name: "0"} | ({"the value to reload": "0"} if kind == "reload" else {}),
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("pulse_stretcher", _CATEGORY, build_pulse_stretcher),
-    Family("tick_generator", _CATEGORY, build_tick_generator),
-    Family("clock_divider", _CATEGORY, build_clock_divider),
-    Family("pwm", _CATEGORY, build_pwm),
-    Family("watchdog", _CATEGORY, build_watchdog),
-    Family("down_timer", _CATEGORY, build_down_timer),
-    *timing_edges.FAMILIES,
-)

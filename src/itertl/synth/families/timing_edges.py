@@ -2,10 +2,9 @@
 
 import random
 
-from itertl.synth.design import Design, Family
+from itertl.synth.design import DesignSpec, family
 from itertl.synth.families.sequential import Sketch, bits, span
 
-_CATEGORY = "timing"
 _EDGES = {
     "rising": ("{x} & ~{p}", "is 1 and its stored sample is 0"),
     "falling": ("~{x} & {p}", "is 0 and its stored sample is 1"),
@@ -13,7 +12,8 @@ _EDGES = {
 }
 
 
-def build_edge_detector(rng: random.Random) -> Design:
+@family("timing")
+def edge_detector(rng: random.Random) -> DesignSpec:
     """One-cycle pulses on edges, combinational or registered."""
     s = Sketch(rng)
     width, kind, style = rng.choice((1, 1, 2, 3, 4, 8)), rng.choice(tuple(_EDGES)), rng.choice(("comb", "registered"))
@@ -38,7 +38,6 @@ def build_edge_detector(rng: random.Random) -> Design:
         else f"{y} is a register that becomes 1 at a clock edge exactly where, just before it,"
     )
     return s.finish(
-        "edge_detector",
         ("edge_detect", f"{kind}_edge", "edge_finder"),
         {"width": width, "kind": kind, "style": style},
         parts,
@@ -47,14 +46,14 @@ def build_edge_detector(rng: random.Random) -> Design:
             f"last clock edge.{each}",
             f"Store a sample of {x} in a register at every clock edge. {timing} {x} {_EDGES[kind][1]}, else 0.{each}",
             f"Write a detector of {what} for the synchronous input {x} ({bits(width)}). A register keeps the value {x} "
-            "had at the last active "
-            f"clock edge, its stored sample. {timing} {x} {_EDGES[kind][1]}; otherwise 0.{each}",
+            f"had at the last active clock edge, its stored sample. {timing} {x} {_EDGES[kind][1]}; otherwise 0.{each}",
         ),
         starts,
     )
 
 
-def build_edge_capture(rng: random.Random) -> Design:
+@family("timing")
+def edge_capture(rng: random.Random) -> DesignSpec:
     """Edges are remembered until cleared."""
     s = Sketch(rng)
     width, kind, first = rng.choice((1, 2, 3, 4, 6, 8)), rng.choice(tuple(_EDGES)), rng.choice(("edge", "clear"))
@@ -68,27 +67,25 @@ def build_edge_capture(rng: random.Random) -> Design:
     result = "1" if first == "edge" else "0"
     scope = f"{c} = 1 clears all bits" if one else f"a 1 in {c} clears that bit" if width > 1 else f"{c} = 1 clears it"
     return s.finish(
-        "edge_capture",
         ("edge_capture", "edge_latch", "capture"),
         {"width": width, "kind": kind, "first": first, "one_clear": one},
         [f"reg {span(width)}{p};", s.clocked({p: zero, y: zero}, f"{p} <= {x};\n{y} <= {logic};")],
         (
             f"Capture edges: {y} ({bits(width)}) becomes 1 where {x} {_EDGES[kind][1]}, taken at the edge before, and "
-            f"stays; {scope}; edge and "
-            f"clear together give {result}.",
+            f"stays; {scope}; edge and clear together give {result}.",
             f"Sample {x} ({bits(width)}) at every clock edge into a register. Where {x} {_EDGES[kind][1]} (that of the "
             f"edge before), {y} becomes "
             f"1 and stays 1. At a clock edge {scope}. If an edge is found and cleared at once, the result is {result}.",
             f"{y} ({bits(width)}) remembers edges of {x}. A register keeps the last sample of {x}; a bit of {y} is set "
-            "at the clock edge where the bit of "
-            f"{x} {_EDGES[kind][1]}. At the clock edge {scope}. Setting and clearing at one edge gives "
-            f"{result}; with neither, bits hold.",
+            f"at the clock edge where the bit of {x} {_EDGES[kind][1]}. At the clock edge {scope}. Setting and "
+            f"clearing at one edge gives {result}; with neither, bits hold.",
         ),
         {"the stored sample": "0", y: "0"},
     )
 
 
-def build_delay_line(rng: random.Random) -> Design:
+@family("timing")
+def delay_line(rng: random.Random) -> DesignSpec:
     """A tapped delay of which an input chooses the length."""
     s = Sketch(rng)
     k = rng.choice((1, 2, 2, 3))
@@ -108,27 +105,24 @@ def build_delay_line(rng: random.Random) -> Design:
     rule = f"{sel} = 0 gives {d} itself and {sel} = n the stage n" if first else f"{sel} = n gives stage n + 1"
     hold = " Otherwise the line holds." if gate.test else ""
     return s.finish(
-        "delay_line",
         ("delay_line", "tapped_delay", "var_delay"),
         {"depth": depth, "first": first, "enable": gate.kind},
         parts,
         (
             f"Variable delay: {d} enters a line of {length} flip-flop(s) that shifts{gate.when or ' each clock'}; "
-            f"{rule} (stage 1 is the newest), "
-            f"combinationally, on {y}.",
+            f"{rule} (stage 1 is the newest), combinationally, on {y}.",
             f"Make a shift line of {length} stage(s). {d} enters stage 1{gate.when or ' at every clock edge'} as the "
-            f"others move up by one.{hold} The "
-            f"output {y} is a tap: {rule}, with no register after the choice.",
+            f"others move up by one.{hold} The output {y} is a tap: {rule}, with no register after the choice.",
             f"{y} is {d} delayed by a number of steps that {sel} ({bits(k)}) chooses. The delay line has {length} "
-            "stage(s); at each active clock "
-            f"edge{gate.when} stage 1 takes {d} and each further stage takes the one before it.{hold} The choice is "
-            f"combinational: {rule}.",
+            f"stage(s); at each active clock edge{gate.when} stage 1 takes {d} and each further stage takes the one "
+            f"before it.{hold} The choice is combinational: {rule}.",
         ),
         {"all stages": "0"},
     )
 
 
-def build_vote_filter(rng: random.Random) -> Design:
+@family("timing")
+def vote_filter(rng: random.Random) -> DesignSpec:
     """Removes glitches by the last samples: majority or unanimity."""
     s = Sketch(rng)
     n, kind = rng.choice((2, 3, 3, 4, 5)), rng.choice(("majority", "unanimous"))
@@ -153,7 +147,6 @@ def build_vote_filter(rng: random.Random) -> Design:
     fill = s.const(n - 1, -start)
     hold = " Otherwise everything holds." if gate.test else ""
     return s.finish(
-        "vote_filter",
         ("glitch_filter", "vote", "input_filter"),
         {"samples": n, "kind": kind, "start": start, "enable": gate.kind},
         [*parts, s.clocked({r: fill, y: f"1'b{start}"}, gate.guard(step))],
@@ -162,16 +155,7 @@ def build_vote_filter(rng: random.Random) -> Design:
             f"Write a glitch filter. {x} is sampled{gate.when or ' at every clock edge'}, and {rule}. {y} is a "
             f"register.{hold}",
             f"The input {x} is sampled at each active clock edge{gate.when}, and earlier samples are remembered. At "
-            f"that same edge the register {y} is "
-            f"updated: {rule}.{hold}",
+            f"that same edge the register {y} is updated: {rule}.{hold}",
         ),
         {"the remembered samples": str(start) if start == 0 else "all ones", y: str(start)},
     )
-
-
-FAMILIES: tuple[Family, ...] = (
-    Family("edge_detector", _CATEGORY, build_edge_detector),
-    Family("edge_capture", _CATEGORY, build_edge_capture),
-    Family("delay_line", _CATEGORY, build_delay_line),
-    Family("vote_filter", _CATEGORY, build_vote_filter),
-)

@@ -1,18 +1,19 @@
 """A design that slang takes and Icarus or Yosys does not, written again in the Verilog that both take.
 
-``lower`` walks the design as slang elaborated it, where every width, sign, constant and conversion is known, and prints one flat
-module: packed vectors, ``assign``, ``always``, functions. What is left behind: types, packages, interfaces, generate
-constructs, hierarchy, casts, patterns, streams, ``inside``, methods of enums, ``break`` and its kin, ``foreach``.
+``lower`` walks the design as slang elaborated it, where every width, sign, constant and conversion is known, and prints
+one flat module: packed vectors, ``assign``, ``always``, functions. What is left behind: types, packages, interfaces,
+generate constructs, hierarchy, casts, patterns, streams, ``inside``, methods of enums, ``break`` and its kin,
+``foreach``.
 
-Only what is understood exactly is printed, X and Z included; anything else raises ``Refused``: delays, events, inout ports,
-primitives, real numbers, classes. It runs slang in this process: call it in a worker.
+Only what is understood exactly is printed, X and Z included; anything else raises ``Refused``: delays, events, inout
+ports, primitives, real numbers, classes. It runs slang in this process: call it in a worker.
 """
 
 import functools
 from collections.abc import Iterator, Mapping
 
 from itertl.tools import slang
-from itertl.verilog.lowering.design import Design
+from itertl.verilog.lowering.design import DesignWriter
 from itertl.verilog.lowering.names import Refused
 
 __all__ = ("Refused", "lower", "lowered", "readings")
@@ -21,17 +22,18 @@ MOST_CHARS = 1 << 20
 
 
 def lower(text: str, top: str, parameters: Mapping[str, int] | None = None, *, to_hardware: bool = False) -> str:
-    """``text``, which the gate let through, as one flat module ``top`` with the same ports, at these values of its parameters.
+    """``text``, which the gate let through, as one flat module ``top`` with the same ports, at these values of its
+    parameters.
 
-    The parameters stay, so that an instance may set them, but nothing hangs on them. ``to_hardware``: loops that are left
-    early keep constant bounds, for a synthesizer. Raises Refused, ToolMissing.
+    The parameters stay, so that an instance may set them, but nothing hangs on them. ``to_hardware``: loops that are
+    left early keep constant bounds, for a synthesizer. Raises Refused, ToolMissing.
     """
     unit = slang.parse(text)
     overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
     compilation, error = slang.elaborate(unit, top, parameters=overrides)
     if error or top not in unit.modules:
         raise Refused(error or slang.no_module(top, unit))
-    written = Design(compilation.getRoot().topInstances[0], to_hardware).text()
+    written = DesignWriter(compilation.getRoot().topInstances[0], to_hardware).text()
     if len(written) > MOST_CHARS:
         raise Refused("what was written is very long")
     again = slang.parse(written)

@@ -1,6 +1,8 @@
-"""The whole design as one module: instances, interfaces and generate blocks are dissolved, ports between them become assignments.
+"""The whole design as one module: instances, interfaces and generate blocks are dissolved, ports between them become
+assignments.
 
-The order of declarations, processes and assignments is that of the text, an instance's contents where the instance stands.
+The order of declarations, processes and assignments is that of the text, an instance's contents where the instance
+stands.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,12 +11,14 @@ from typing import Any
 from itertl.tools.slang import walk
 from itertl.verilog.lowering.expressions import CHANGING, Expressions
 from itertl.verilog.lowering.names import Names, Refused, Shape, bits, is_two_state, key, literal, shape
-from itertl.verilog.lowering.places import Place
-from itertl.verilog.lowering.statements import Body, Lines, Statements
+from itertl.verilog.lowering.places import BitPlace
+from itertl.verilog.lowering.statements import BodyScope, Lines, Statements
 
 _NOTHING = frozenset({
-    "Parameter", "TypeParameter", "Genvar", "TypeAlias", "ForwardingTypedef", "WildcardImport", "ExplicitImport", "EmptyMember",
-    "Subroutine", "StatementBlock", "Modport", "TransparentMember", "EnumValue", "Attribute", "LetDecl", "Port", "InterfacePort", "Definition",
+    "Parameter", "TypeParameter", "Genvar", "TypeAlias", "ForwardingTypedef", "WildcardImport", "ExplicitImport",
+    "EmptyMember",
+    "Subroutine", "StatementBlock", "Modport", "TransparentMember", "EnumValue", "Attribute", "LetDecl", "Port",
+    "InterfacePort", "Definition",
 })  # fmt: skip
 _NETS = {
     "wire": "wire",
@@ -29,7 +33,7 @@ _NETS = {
 _EDGES = {"PosEdge": "posedge ", "NegEdge": "negedge ", "BothEdges": "edge ", "None_": ""}
 
 
-class Design:
+class DesignWriter:
     """Writes a top instance. ``text`` raises Refused."""
 
     def __init__(self, top: Any, to_hardware: bool) -> None:
@@ -38,7 +42,7 @@ class Design:
         self.lines: Lines = []
         self.declared: Lines = []
         self.subroutines: Lines = []
-        self.places: dict[tuple[str, int], Place] = {}
+        self.places: dict[tuple[str, int], BitPlace] = {}
         self.called: dict[tuple[str, int], str] = {}
         self.written, self.driven = _targets(top)
 
@@ -58,7 +62,7 @@ class Design:
         inner = [*self.declared, *self.names.texts, *self.subroutines, *self.lines]
         return "\n".join([f"{head} ({', '.join(heads)});", *inner, "endmodule", ""])
 
-    def expressions(self, scope: Any, root: Callable[[Any], Place]) -> Expressions:
+    def expressions(self, scope: Any, root: Callable[[Any], BitPlace]) -> Expressions:
         return Expressions(self.names, scope, root, lambda subroutine: self._subroutine(subroutine, is_task=False))
 
     # ---- declarations
@@ -75,12 +79,12 @@ class Design:
             raise Refused(f"the input {port.name}, which is set inside or swallows X")
         held = "bit" if own.is_two_state else "reg"
         word = ("input", "wire") if port.direction.name == "In" else ("output", held if is_register else "wire")
-        self.places[key(symbol)] = Place(port.name, own, 0, own.width, swallows=own.is_two_state and is_register)
+        self.places[key(symbol)] = BitPlace(port.name, own, 0, own.width, swallows=own.is_two_state and is_register)
         if port.initializer is not None and word[0] == "output":
             self._first_value(self.places[key(symbol)], symbol, port.initializer, is_register)
         return f"{word[0]} {word[1]}{sign}{'' if is_scalar else ' ' + own.range} {port.name}"
 
-    def root(self, symbol: Any) -> Place:
+    def root(self, symbol: Any) -> BitPlace:
         """Where a net, a variable or a constant lies; it is declared when it is first asked for."""
         kind = symbol.kind.name
         if kind == "ModportPort":
@@ -94,7 +98,7 @@ class Design:
             digits = bits(symbol.value)
             name, own = self.names.fresh(symbol.name), Shape(len(digits), len(digits) - 1, 0)
             self.declared.append(f"  localparam {own.range} {name} = {literal(digits)};")
-            place = Place(name, own, 0, own.width, is_flat=True)
+            place = BitPlace(name, own, 0, own.width, is_flat=True)
         elif kind in ("Net", "Variable") and (kind == "Net" or symbol.lifetime.name == "Static"):
             place = self._declared(symbol, kind == "Net")
         else:
@@ -102,17 +106,17 @@ class Design:
         return self.places.setdefault(key(symbol), place)
 
     def _is_register(self, symbol: Any) -> bool:
-        """Whether it is no net and follows nothing: a process sets it, or nothing does."""
+        """Whether it is not a net and follows nothing: a process sets it, or nothing does."""
         return symbol.kind.name == "Variable" and (key(symbol) in self.written or key(symbol) not in self.driven)
 
-    def _declared(self, symbol: Any, is_net: bool) -> Place:
+    def _declared(self, symbol: Any, is_net: bool) -> BitPlace:
         own, name = shape(symbol.type), self.names.fresh(symbol.name)
         word = ("bit" if own.is_two_state else "reg") if self._is_register(symbol) else "wire"
         if is_net:
             word = _NETS.get(symbol.netType.name, "")
             if not word or symbol.delay is not None or _has_strength(symbol) or own.is_two_state:
                 raise Refused(f"the net {symbol.name} of type {symbol.netType.name}")
-        place = Place(name, own, 0, own.width, swallows=word == "bit")
+        place = BitPlace(name, own, 0, own.width, swallows=word == "bit")
         self.places[key(symbol)] = place
         at = len(self.declared)
         self.declared.insert(at, f"  {word} {own.range} {name}{own.dimensions};")
@@ -120,13 +124,13 @@ class Design:
             self._first_value(place, symbol, symbol.initializer, word in ("reg", "bit"), at)
         return place
 
-    def _first_value(self, place: Place, symbol: Any, first: Any, is_register: bool, at: int = -1) -> None:
+    def _first_value(self, place: BitPlace, symbol: Any, first: Any, is_register: bool, at: int = -1) -> None:
         if not is_register:
             self.lines.append(f"  assign {place.text()} = {self.write.value(first)};")
             return
         digits = self.write.digits(first)
         if digits is None:
-            raise Refused(f"{symbol.name} with a first value that is no constant")
+            raise Refused(f"{symbol.name} with a first value that is not a constant")
         if place.is_word and at >= 0:
             self.declared[at] = self.declared[at][:-1] + f" = {literal(digits)};"
             return
@@ -196,14 +200,14 @@ class Design:
             raise Refused("an assignment with a delay or a strength")
         self._drive(self._target(node.left), node.right)
 
-    def _target(self, left: Any) -> "Place | str":
+    def _target(self, left: Any) -> "BitPlace | str":
         if left.kind.name != "Concatenation":
             return self.write.place(left)
         if is_two_state(left.operands[0].type):
             raise Refused("a concatenation of what swallows X")
         return "{" + ", ".join(self.write.place(operand).text() for operand in left.operands) + "}"
 
-    def _drive(self, target: "Place | str", right: Any) -> None:
+    def _drive(self, target: "BitPlace | str", right: Any) -> None:
         if isinstance(target, str) or target.is_word:
             if not isinstance(target, str) and target.swallows:
                 raise Refused("a variable that a process and an assignment set")
@@ -233,20 +237,22 @@ class Design:
             head += f" @({self._events(body.timing)})"
             body = body.stmt
         looked_at = self._looked_at(body) if kind == "AlwaysComb" else []
-        write = self._statements(Body(self._local))
+        write = self._statements(BodyScope(self._local))
         lines, flags, flag = write.around("return", body)
         lines = [f"{flag} = 1'b0;", *lines] if flag in flags else lines
         self.lines.append("\n".join([f"  {head} begin", *looked_at, *lines, "  end"]))
 
     def _looked_at(self, body: Any) -> Lines:
-        """A statement that reads what the functions read that are called: always_comb, unlike ``@*``, is started by it too."""
+        """A statement that reads what the functions read that are called: always_comb, unlike ``@*``, is started by it
+        too."""
         texts = [self.root(symbol).text() for symbol in _outer_reads(body)]
         if not texts:
             return []
         return [f"{self._local(None, 'looked_at', Shape(1, 0, 0)).name} = ^{{{', '.join(texts)}}};"]
 
-    def _local(self, symbol: Any, about: str, own: Shape) -> Place:
-        """A variable of a process: there is one run of it at a time. One that is not static begins with each run, and is set there."""
+    def _local(self, symbol: Any, about: str, own: Shape) -> BitPlace:
+        """A variable of a process: there is one run of it at a time. One that is not static begins with each run, and
+        is set there."""
         is_static = symbol is not None and symbol.kind.name == "Variable" and symbol.lifetime.name == "Static"
         if is_static:
             return self.root(symbol)
@@ -254,7 +260,7 @@ class Design:
             return self.places[key(symbol)]
         name = self.names.fresh(about)
         self.declared.append(f"  reg {own.range} {name}{own.dimensions};")
-        place = Place(name, own, 0, own.width)
+        place = BitPlace(name, own, 0, own.width)
         if symbol is not None:
             self.places[key(symbol)] = place
         return place
@@ -270,7 +276,7 @@ class Design:
         return _EDGES[timing.edge.name] + self.write.place(timing.expr).text()
 
     # ---- functions and tasks
-    def _statements(self, body: Body) -> Statements:
+    def _statements(self, body: BodyScope) -> Statements:
         return Statements(
             self.names, self.write, body, self.to_hardware, lambda task: self._subroutine(task, is_task=True)
         )
@@ -286,25 +292,25 @@ class Design:
         self.names.functions.add(name)
         head, local = self._arguments(symbol, is_task), list[str]()
 
-        def declare(variable: Any, about: str, size: Shape) -> Place:
+        def declare(variable: Any, about: str, size: Shape) -> BitPlace:
             if variable is not None and key(variable) in self.places:
                 return self.places[key(variable)]
             inner = self.names.fresh(about)
             local.append(f"    reg {size.range} {inner}{size.dimensions};")
-            place = Place(inner, size, 0, size.width)
+            place = BitPlace(inner, size, 0, size.width)
             if variable is not None:
                 self.places[key(variable)] = place
             return place
 
-        result: Place | None = None
+        result: BitPlace | None = None
         if not is_task:
             size = shape(symbol.returnType)
             if size.words or (symbol.returnValVar.lifetime.name == "Static" and size.is_two_state):
                 raise Refused(f"what {symbol.name} gives back")
-            result = Place(name, size, 0, size.width)
+            result = BitPlace(name, size, 0, size.width)
             self.places[key(symbol.returnValVar)] = result
         life = " automatic" if symbol.defaultLifetime.name == "Automatic" else ""
-        write = self._statements(Body(declare, result, not is_task, "" if life else "subroutine"))
+        write = self._statements(BodyScope(declare, result, not is_task, "" if life else "subroutine"))
         lines, flags, flag = write.around("return", symbol.body)
         lines = [f"{flag} = 1'b0;", *lines] if flag in flags else lines
         if result is not None and result.shape.is_two_state:
@@ -322,7 +328,7 @@ class Design:
             if word is None or own.words or (word != "input" and not is_task):
                 raise Refused(f"the argument {formal.name} of {symbol.name}")
             name = self.names.fresh(formal.name)
-            self.places[key(formal)] = Place(name, own, 0, own.width)
+            self.places[key(formal)] = BitPlace(name, own, 0, own.width)
             texts.append(f"{word} {own.range} {name}")
         return f"({', '.join(texts)})" if texts else "()"
 
@@ -383,7 +389,8 @@ def _set_by(node: Any) -> Iterator[tuple[str, int]]:
 
 
 def _outer_reads(body: Any) -> list[Any]:
-    """What is no variable of their own, and is read in functions that a process calls; nothing that the process sets."""
+    """What is not a variable of their own, and is read in functions that a process calls; nothing that the process
+    sets."""
     found: dict[tuple[str, int], Any] = {}
     written: set[tuple[str, int]] = set()
     seen: set[tuple[str, int]] = set()

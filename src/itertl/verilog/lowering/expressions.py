@@ -1,7 +1,7 @@
 """Expressions: each is written as an unsigned one of its own width, so that nothing around it changes what it is.
 
-slang has put a conversion wherever a width or sign changes; operands of one operator are equally wide, and where signs matter
-(comparison, division, arithmetic shift) both are marked. What has a constant value is written as that value.
+slang has put a conversion wherever a width or sign changes; operands of one operator are equally wide, and where signs
+matter (comparison, division, arithmetic shift) both are marked. What has a constant value is written as that value.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,14 +9,16 @@ from typing import Any
 
 from itertl.tools import slang
 from itertl.verilog.lowering.names import MOST_EACH, Names, Refused, bits, fields, is_two_state, literal, width
-from itertl.verilog.lowering.places import Place, Places, reads_zero
+from itertl.verilog.lowering.places import BitPlace, Places, reads_zero
 
 _UNARY = {
-    "Plus": "", "Minus": "-", "BitwiseNot": "~", "LogicalNot": "!", "BitwiseAnd": "&", "BitwiseOr": "|", "BitwiseXor": "^",
+    "Plus": "", "Minus": "-", "BitwiseNot": "~", "LogicalNot": "!", "BitwiseAnd": "&", "BitwiseOr": "|",
+    "BitwiseXor": "^",
     "BitwiseNand": "~&", "BitwiseNor": "~|", "BitwiseXnor": "~^",
 }  # fmt: skip
 _ALIKE = {
-    "Add": "+", "Subtract": "-", "Multiply": "*", "Divide": "/", "Mod": "%", "BinaryAnd": "&", "BinaryOr": "|", "BinaryXor": "^",
+    "Add": "+", "Subtract": "-", "Multiply": "*", "Divide": "/", "Mod": "%", "BinaryAnd": "&", "BinaryOr": "|",
+    "BinaryXor": "^",
     "BinaryXnor": "~^", "Equality": "==", "Inequality": "!=", "CaseEquality": "===", "CaseInequality": "!==",
     "GreaterThanEqual": ">=", "GreaterThan": ">", "LessThanEqual": "<=", "LessThan": "<",
 }  # fmt: skip
@@ -36,9 +38,10 @@ CHANGING = ("Preincrement", "Predecrement", "Postincrement", "Postdecrement")
 
 
 class Expressions:
-    """Writes expressions of one module. ``root`` finds where a symbol lies, ``call`` names a function that is called."""
+    """Writes expressions of one module. ``root`` finds where a symbol lies, ``call`` names a function that is
+    called."""
 
-    def __init__(self, names: Names, scope: Any, root: Callable[[Any], Place], call: Callable[[Any], str]) -> None:
+    def __init__(self, names: Names, scope: Any, root: Callable[[Any], BitPlace], call: Callable[[Any], str]) -> None:
         self.names, self.call, self.written = names, call, 0
         self.context = slang.library().ast.EvalContext(scope)
         self.places = Places(names, root, self.value, self.number)
@@ -94,7 +97,7 @@ class Expressions:
                 return self.value(inner)
         return self.value(node)
 
-    def place(self, node: Any) -> Place:
+    def place(self, node: Any) -> BitPlace:
         return self.places.place(node)
 
     def _namedvalue(self, node: Any) -> str:
@@ -200,7 +203,7 @@ class Expressions:
 
     def _conditionalop(self, node: Any) -> str:
         if len(node.conditions) != 1 or node.conditions[0].pattern is not None or not node.type.isIntegral:
-            raise Refused("a conditional operator with a pattern, or of what is no vector")
+            raise Refused("a conditional operator with a pattern, or of what is not a vector")
         if not width(node.left.type) == width(node.right.type) == width(node.type):
             raise Refused("operands of different widths")
         return f"({self.value(node.conditions[0].expr)} ? {self.value(node.left)} : {self.value(node.right)})"
@@ -218,7 +221,7 @@ class Expressions:
     def _replication(self, node: Any) -> str:
         count = self.number(node.count)
         if count is None or count < 1:
-            raise Refused("a replication by what is no constant")
+            raise Refused("a replication by what is not a constant")
         return f"{{{count}{{{self.value(node.concat)}}}}}"
 
     # ---- patterns: the elements in order, the first leftmost, as in the vector or array that they make
@@ -270,7 +273,7 @@ class Expressions:
             text = self.names.turned(text, total, ends, f"stream_{slice_}_{total}")
         return f"{{{text}, {size - total}'b0}}" if size > total else text
 
-    def unstreamed(self, left: Any, right: Any) -> tuple[list[Place], str]:
+    def unstreamed(self, left: Any, right: Any) -> tuple[list[BitPlace], str]:
         """What a stream as a target sets, and the value for all of it, side by side."""
         targets = [self.place(stream.operand) for stream in left.streams]
         total, slice_ = sum(target.size for target in targets), int(left.sliceSize)
@@ -303,11 +306,12 @@ class Expressions:
         raise Refused(f"the call of {name}")
 
     def _step(self, arguments: list[Any], direction: int) -> str:
-        """``next`` and ``prev`` of an enum: from a value that is no member, what a variable of the type begins with."""
+        """``next`` and ``prev`` of an enum: from a value that is not a member, what a variable of the type begins
+        with."""
         type_ = arguments[0].type.canonicalType
         count = self.number(arguments[1]) if len(arguments) > 1 else 1
         if count is None:
-            raise Refused("a step in an enum by what is no constant")
+            raise Refused("a step in an enum by what is not a constant")
         values = [bits(member.value) for member in type_ if member.kind.name == "EnumValue"]
         size, step = width(type_), direction * count
         pairs = [f"{literal(one)}: $ = {literal(values[(at + step) % len(values)])};" for at, one in enumerate(values)]

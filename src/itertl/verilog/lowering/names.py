@@ -1,4 +1,5 @@
-"""What is shared by all that writes: the refusal, names, shapes of types, and functions of our own that the module needs."""
+"""What is shared by all that writes: the refusal, names, shapes of types, and functions of our own that the module
+needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ def fields(struct: Any) -> list[Any]:
 
 
 def is_two_state(type_: Any) -> bool:
-    """Whether no bit of it can be X. Raises Refused where some can and some cannot, in what is no vector."""
+    """Whether no bit of it can be X. Raises Refused where some can and some cannot, in what is not a vector."""
     type_ = type_.canonicalType
     if type_.kind.name == "FixedSizeUnpackedArrayType":
         return is_two_state(type_.elementType)
@@ -98,7 +99,7 @@ def bits(value: Any) -> str:
     if isinstance(inner, list):
         return "".join(bits(element) for element in inner)  # type: ignore[reportUnknownVariableType]
     if not hasattr(inner, "bitWidth"):
-        raise Refused("a constant that is no vector")
+        raise Refused("a constant that is not a vector")
     return "".join(str(inner[at]).lower().replace("-", "") for at in reversed(range(int(inner.bitWidth))))
 
 

@@ -1,7 +1,8 @@
 """Where a value lies: a variable or net, a word of it, and which bits of the word.
 
-An index that names nothing reads X and writes nothing in Verilog, also within a member or an element of a vector, where its
-neighbours' bits lie beside it. There the index is compared with its bounds, and one beyond them goes beyond the whole vector.
+An index that names nothing reads X and writes nothing in Verilog, also within a member or an element of a vector, where
+its neighbours' bits lie beside it. There the index is compared with its bounds, and one beyond them goes beyond the
+whole vector.
 """
 
 from collections.abc import Callable
@@ -14,8 +15,9 @@ _FLAT = ("PackedArrayType", "PredefinedIntegerType", "EnumType", "PackedStructTy
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Bits ``low + size - 1`` to ``low`` of a word, ``moved`` by an expression's value; or ``native``, a select as Verilog has it."""
+class BitPlace:
+    """Bits ``low + size - 1`` to ``low`` of a word, ``moved`` by an expression's value; or ``native``, a select as
+    Verilog has it."""
 
     name: str
     shape: Shape
@@ -46,13 +48,13 @@ class Place:
         step = 1 if left <= right else -1
         return range(left, right + step, step)
 
-    def word(self, number: int) -> "Place":
+    def word(self, number: int) -> "BitPlace":
         """An element of an unpacked array."""
         return replace(self, words=f"{self.words}[{number}]", num_words=self.num_words + 1, window=None)
 
-    def all_words(self, most: int) -> "list[Place]":
+    def all_words(self, most: int) -> "list[BitPlace]":
         """Every word, in the order of declaration. Raises Refused where there are more than ``most``."""
-        found: list[Place] = [self]
+        found: list[BitPlace] = [self]
         for _ in self.shape.words[self.num_words :]:
             found = [place.word(number) for place in found for number in place.elements]
             if len(found) > most:
@@ -79,13 +81,13 @@ class Places:
     def __init__(
         self,
         names: Names,
-        root: Callable[[Any], Place],
+        root: Callable[[Any], BitPlace],
         value: Callable[[Any], str],
         constant: Callable[[Any], int | None],
     ) -> None:
         self.names, self.root, self.value, self.constant = names, root, value, constant
 
-    def place(self, node: Any) -> Place:
+    def place(self, node: Any) -> BitPlace:
         """Of a name with selects. Raises Refused for what is none."""
         match node.kind.name:
             case "NamedValue" | "HierarchicalValue":
@@ -99,7 +101,7 @@ class Places:
             case kind:
                 raise Refused(f"a select of {kind}")
 
-    def _member(self, place: Place, node: Any) -> Place:
+    def _member(self, place: BitPlace, node: Any) -> BitPlace:
         if not place.is_word or node.member.kind.name != "Field":
             raise Refused(f"the member {node.member.name}")
         struct = node.value.type.canonicalType
@@ -109,7 +111,7 @@ class Places:
             low = sum(width(member.type) for member in behind)
         return replace(place, low=place.low + low, size=width(node.type))
 
-    def _element(self, place: Place, node: Any) -> Place:
+    def _element(self, place: BitPlace, node: Any) -> BitPlace:
         outer = node.value.type.canonicalType
         is_memory = outer.kind.name == "FixedSizeUnpackedArrayType"
         if place.window is not None:
@@ -124,7 +126,7 @@ class Places:
         left, right = self._bounds(outer)
         return self._bits(place, node.selector, node.selector, (left, right), width(node.type), node)
 
-    def _range(self, place: Place, node: Any) -> Place:
+    def _range(self, place: BitPlace, node: Any) -> BitPlace:
         outer = node.value.type.canonicalType
         left, right = self._bounds(outer)
         if outer.kind.name not in _FLAT:
@@ -146,7 +148,7 @@ class Places:
         sign = "+" if is_up else "-"
         return replace(place, native=f"[{self._index(node.left)} {sign}: {count}]", size=count, may_miss=True)
 
-    def _slice(self, place: Place, node: Any, bounds: tuple[int, int]) -> Place:
+    def _slice(self, place: BitPlace, node: Any, bounds: tuple[int, int]) -> BitPlace:
         ends = self.constant(node.left), self.constant(node.right)
         is_odd = node.selectionKind.name != "Simple" or place.is_flat or place.is_word or place.window is not None
         if is_odd or ends[0] is None or ends[1] is None:
@@ -155,7 +157,7 @@ class Places:
             raise Refused("an index out of range")
         return replace(place, window=(ends[0], ends[1]))
 
-    def _bits(self, place: Place, moving: Any, last: Any, bounds: tuple[int, int], size: int, node: Any) -> Place:
+    def _bits(self, place: BitPlace, moving: Any, last: Any, bounds: tuple[int, int], size: int, node: Any) -> BitPlace:
         """Elements of a vector from the one with the index ``last`` up: a constant, or ``moving``."""
         left, right = bounds
         outer = node.value.type.canonicalType
@@ -173,14 +175,14 @@ class Places:
             place, moved=self._moved(place, moving, bounds, each, fits), size=size, may_miss=place.may_miss or not fits
         )
 
-    def _at(self, place: Place, number: int, bounds: tuple[int, int], each: int, size: int) -> Place:
+    def _at(self, place: BitPlace, number: int, bounds: tuple[int, int], each: int, size: int) -> BitPlace:
         left, right = bounds
         position = ((number - right) if left >= right else (right - number)) * each
         if not place.is_word or not 0 <= position <= place.size - size:
             raise Refused("an index out of range")
         return replace(place, low=place.low + position, size=size)
 
-    def _moved(self, place: Place, moving: Any, bounds: tuple[int, int], each: int, fits: bool) -> str:
+    def _moved(self, place: BitPlace, moving: Any, bounds: tuple[int, int], each: int, fits: bool) -> str:
         """How far up from its lowest bit: in 32 bits, which is enough for an index that names something."""
         left, right = bounds
         bits, is_signed = int(moving.type.bitWidth), bool(moving.type.isSigned)
@@ -200,7 +202,7 @@ class Places:
         tests.append(f"{mark}({wide}) <= {_signed(max(bounds))}" if is_signed or max(bounds) >= 0 else "1'b0")
         return f"(({' && '.join(tests)}) ? {at} : 32'd{place.shape.width})"
 
-    def _is_plain(self, place: Place, outer: Any) -> bool:
+    def _is_plain(self, place: BitPlace, outer: Any) -> bool:
         """Whether a word is a vector of bits, declared as the type is, so that Verilog's own select does."""
         is_vector = outer.kind.name == "PredefinedIntegerType" or (
             outer.kind.name == "PackedArrayType" and outer.elementType.canonicalType.kind.name == "ScalarType"
@@ -230,6 +232,6 @@ def _signed(number: int) -> str:
     return f"32'sd{number}" if number >= 0 else f"(-32'sd{-number})"
 
 
-def reads_zero(place: Place, type_: Any) -> bool:
+def reads_zero(place: BitPlace, type_: Any) -> bool:
     """Whether what is read where there is nothing is 0 and not X."""
     return place.may_miss and is_two_state(type_)

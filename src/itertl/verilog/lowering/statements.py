@@ -1,7 +1,7 @@
 """Statements of processes, functions and tasks.
 
-What leaves a loop, a block or a function early sets a flag, and what comes behind it in the same run asks for the flag: a simulator and
-a synthesizer both read that. Variables of blocks are declared by whoever holds the body.
+What leaves a loop, a block or a function early sets a flag, and what comes behind it in the same run asks for the flag:
+a simulator and a synthesizer both read that. Variables of blocks are declared by whoever holds the body.
 """
 
 from collections.abc import Callable
@@ -12,21 +12,22 @@ from itertl.judging.harmless import PRINTING
 from itertl.tools.slang import walk
 from itertl.verilog.lowering.expressions import CHANGING, Expressions
 from itertl.verilog.lowering.names import Names, Refused, Shape, is_two_state, literal, shape, width
-from itertl.verilog.lowering.places import Place
+from itertl.verilog.lowering.places import BitPlace
 
 MOST_WORDS = 4096  # of an array that is set as a whole
 Lines = list[str]
 
 
 @dataclass(slots=True)
-class Body:
+class BodyScope:
     """What the variables and flags of a body are declared by, and where it can be left.
 
-    ``declare`` gives a variable (its symbol, or None for one of ours) its place; ``result`` is the name of the function, if it is one.
+    ``declare`` gives a variable (its symbol, or None for one of ours) its place; ``result`` is the name of the
+    function, if it is one.
     """
 
-    declare: Callable[[Any, str, Shape], Place]
-    result: Place | None = None
+    declare: Callable[[Any, str, Shape], BitPlace]
+    result: BitPlace | None = None
     is_function: bool = False
     is_static: str = "process"  # or "subroutine", or "" where it is automatic: what its static variables belong to
     flags: dict[str, str] = field(
@@ -38,7 +39,7 @@ class Statements:
     """Writes the statements of one body. ``call`` gives (name of the task or function, whether it is a task)."""
 
     def __init__(
-        self, names: Names, write: Expressions, body: Body, to_hardware: bool, task: Callable[[Any], str]
+        self, names: Names, write: Expressions, body: BodyScope, to_hardware: bool, task: Callable[[Any], str]
     ) -> None:
         self.names, self.write, self.body, self.to_hardware, self.task = names, write, body, to_hardware, task
 
@@ -79,7 +80,8 @@ class Statements:
         return _begun(flags, flag, lines)
 
     def around(self, what: str, node: Any) -> tuple[Lines, set[str], str]:
-        """A statement that can be left as ``what``: its lines, the flags that it may set, and of these the one that leaves it."""
+        """A statement that can be left as ``what``: its lines, the flags that it may set, and of these the one that
+        leaves it."""
         outer, self.body.flags[what] = self.body.flags.get(what), ""
         lines, flags = self.statement(node)
         flag = self.body.flags.pop(what)
@@ -173,7 +175,7 @@ class Statements:
             return [f"{{{', '.join(place.text() for place in targets)}}} {sign} {self.write.value(node.right)};"]
         return self._copied(self.write.place(node.left), node.left.type, node.right, sign)
 
-    def _copied(self, place: Place, type_: Any, right: Any, sign: str) -> Lines:
+    def _copied(self, place: BitPlace, type_: Any, right: Any, sign: str) -> Lines:
         if place.is_word:
             if width(right.type) != place.size:
                 raise Refused("an assignment of another width")
@@ -338,7 +340,7 @@ class Statements:
         lines: Lines = []
         if node.expr is not None:
             if self.body.result is None:
-                raise Refused("a value given back by what is no function")
+                raise Refused("a value given back by what is not a function")
             lines = [f"{self.body.result.text()} = {self.write.value(node.expr)};"]
         own, flags = self._raised("return")
         return lines + own, flags
@@ -384,6 +386,6 @@ def _number(value: int) -> str:
     return f"32'sd{value}" if value >= 0 else f"-32'sd{-value}"
 
 
-def _each(place: Place, text: Callable[[int], str], sign: str) -> Lines:
+def _each(place: BitPlace, text: Callable[[int], str], sign: str) -> Lines:
     """Every word of a variable set."""
     return [f"{one.text()} {sign} {text(at)};" for at, one in enumerate(place.all_words(MOST_WORDS))]

@@ -10,7 +10,7 @@ and may do the same as the original; ports keep their names, directions and widt
 | constants | a literal's value: one more, its lowest or its highest bit turned; ``'0`` and ``'1`` |
 | edges | posedge and negedge of a clock |
 | resets | edge or level turned, asynchronous to synchronous and back, one reset value |
-| widths | a declared range that is no port's, the size of a literal |
+| widths | a declared range that is not a port's, the size of a literal |
 | assignments | blocking to nonblocking and back |
 | branches | arms of if/else and ?:, bodies of neighbouring case items; an if turned round |
 | statements | an assignment, an else, a default, a continuous assignment dropped |
@@ -19,9 +19,10 @@ and may do the same as the original; ports keep their names, directions and widt
 | signedness | ``signed`` added or dropped, ``$signed`` and ``$unsigned`` exchanged |
 """
 
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 from itertl.synth import clocked_edits
@@ -70,8 +71,24 @@ def one_point_mutants(text: str) -> Iterator[Mutant]:
             yield Mutant(edit.kind, source.count(b"\n", 0, edit.start) + 1, was, edit.text, changed)
 
 
+def mutants(text: str, rng: random.Random, classes: Sequence[str] = CLASSES) -> Iterator[Mutant]:
+    """The mutants of ``one_point_mutants`` in an order drawn from ``rng``: one of each of ``classes``, then again.
+
+    Within a class the order is random; the classes take turns in the order given. Raises ToolMissing.
+    """
+    by_class: dict[str, list[Mutant]] = {kind: [] for kind in classes}
+    for mutant in one_point_mutants(text):
+        if mutant.kind in by_class:
+            by_class[mutant.kind].append(mutant)
+    for found in by_class.values():
+        rng.shuffle(found)
+    for turn in zip_longest(*by_class.values()):
+        yield from (mutant for mutant in turn if mutant is not None)
+
+
 def _edits(root: Any, source: bytes) -> list[Edit]:
-    """Every edit of the tree. A reset's value is no plain constant too, and neither is what stands in a range."""
+    """Every edit of the tree. A reset's value does not count as a plain constant too, nor does what stands in a
+    range."""
     found: list[Edit] = []
     claimed: set[tuple[int, int]] = set()
     token = slang.library().parsing.Token
@@ -157,7 +174,7 @@ def _ancestors(node: Any) -> Iterator[str]:
 
 
 def _declared_range(node: Any, source: bytes) -> Iterator[Edit]:
-    """One bit more and one less of a range that is no port's."""
+    """One bit more and one less of a range that is not a port's."""
     select = getattr(getattr(node, "specifier", None), "selector", None)
     if select is None or select.kind.name != "SimpleRangeSelect" or any(k in _PORTS for k in _ancestors(node)):
         return

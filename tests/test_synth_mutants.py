@@ -1,5 +1,6 @@
 """Mutants by class: what each class changes, on small designs, and properties of all mutants on many."""
 
+import random
 from collections import Counter
 
 import pytest
@@ -8,8 +9,8 @@ from hypothesis import strategies as st
 
 from itertl.judging import gate
 from itertl.synth.edit import other_values
-from itertl.synth.edits import CLASSES, Mutant, one_point_mutants
 from itertl.synth.generate import generate
+from itertl.synth.mutants import CLASSES, Mutant, mutants, one_point_mutants
 from itertl.tools import slang
 
 
@@ -116,3 +117,13 @@ def test_odd_text_never_raises(inside: str) -> None:
     text = f"module m(input [3:0] a, b, output [3:0] d);\n/* ü */ assign d = {inside}a; always @(*) begin {inside} end\nendmodule\n"
     for mutant in one_point_mutants(text):
         assert mutant.text != text and not slang.parse(text).error
+
+
+def test_classes_take_turns_in_the_order_given_and_the_seed_decides_within() -> None:
+    text = "module m(input [3:0] a, b, output [3:0] d, e);\nassign d = a & b;\nassign e = a + 4'd3;\nendmodule\n"
+    drawn = list(mutants(text, random.Random(1), ("statements", "operators")))
+    assert [m.kind for m in drawn[:4]] == ["statements", "operators"] * 2
+    wanted = [m for m in one_point_mutants(text) if m.kind in ("statements", "operators")]
+    assert sorted(m.text for m in drawn) == sorted(m.text for m in wanted)
+    assert drawn == list(mutants(text, random.Random(1), ("statements", "operators")))
+    assert any(drawn != list(mutants(text, random.Random(n), ("statements", "operators"))) for n in range(2, 6))

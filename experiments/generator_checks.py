@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from itertl.errors import ToolFailed
 from itertl.records import Problem, Verdict
-from itertl.synth.mutate import mutants
+from itertl.synth.mutants import mutants
 from itertl.tools import icarus, pyverilog, slang, yosys
 from itertl.work import pool
 
@@ -25,7 +25,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Examined:
     """What verification found. ``complaints`` empty: the problem is good."""
 
     complaints: tuple[str, ...]
@@ -49,7 +49,7 @@ def simulate(testbench: str, code: str) -> Trial:
     return Trial(not noise and int(found[1]) == 0 and int(found[2]) > 0, True, detail)
 
 
-def check(problem: Problem, *, num_mutants: int = 4) -> Check:
+def check(problem: Problem, *, num_mutants: int = 4) -> Examined:
     """Run all checks on one problem. Raises ToolMissing, ToolFailed.
 
     Mutants are tried in an order that the problem's id decides, until ``num_mutants`` have compiled and one was killed.
@@ -62,12 +62,12 @@ def check(problem: Problem, *, num_mutants: int = 4) -> Check:
 
 def check_all(
     problems: Sequence[Problem], *, num_mutants: int = 4, num_workers: int = 0
-) -> Iterator[tuple[int, Check]]:
+) -> Iterator[tuple[int, Examined]]:
     """``check`` of each problem on all cores, as (number, what was found): first all complaints but synthesis' are
     gathered, then Yosys runs over all references. Raises ToolMissing, ToolFailed.
     """
     function, payloads = f"{__name__}:check_without_synthesis", [(p, num_mutants) for p in problems]
-    checks: dict[int, Check] = {}
+    checks: dict[int, Examined] = {}
     for number, outcome in pool.map_unordered(function, payloads, num_workers=num_workers, timeout_s=300):
         if outcome.status != "ok":
             raise ToolFailed(
@@ -79,20 +79,20 @@ def check_all(
         yield number, _with_synthesis(checks[number], synthesis)
 
 
-def _with_synthesis(found: Check, synthesis: tuple[bool, str]) -> Check:
+def _with_synthesis(found: Examined, synthesis: tuple[bool, str]) -> Examined:
     synthesized, detail = synthesis
     return found if synthesized else replace(found, complaints=(*found.complaints, f"yosys: {detail}"))
 
 
-def check_without_synthesis(payload: tuple[Problem, int]) -> Check:
+def check_without_synthesis(payload: tuple[Problem, int]) -> Examined:
     """The part of ``check`` that is quick, for worker processes; payload: (problem, num_mutants)."""
     problem, num_mutants = payload
     if problem.reference is None or problem.testbench is None or problem.top is None:
-        return Check(("the problem lacks a reference, a testbench or the name of its module",), 0, 0)
+        return Examined(("the problem lacks a reference, a testbench or the name of its module",), 0, 0)
     complaints = _reference_complaints(problem, problem.reference, problem.testbench, problem.top)
     run = killed = 0
     for mutant in mutants(problem.reference, random.Random(problem.id)):
-        trial = simulate(problem.testbench, mutant)
+        trial = simulate(problem.testbench, mutant.text)
         if trial.compiled:
             run += 1
             killed += not trial.passed
@@ -100,12 +100,7 @@ def check_without_synthesis(payload: tuple[Problem, int]) -> Check:
             break
     if not killed:
         complaints.append(f"testbench: none of {run} mutants that compile fails")
-    return Check(tuple(complaints), run, killed)
-
-
-def verify(problem: Problem) -> list[str]:
-    """Complaints about a generated problem; empty where it is good."""
-    return list(check(problem).complaints)
+    return Examined(tuple(complaints), run, killed)
 
 
 def _reference_complaints(problem: Problem, reference: str, testbench: str, top: str) -> list[str]:
