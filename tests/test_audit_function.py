@@ -104,7 +104,10 @@ def test_reasons_are_grouped_without_names() -> None:
     )
     assert general("the sensitivity list lacks A") == general("the sensitivity list lacks b_2")
     assert general("a signal has several drivers") == "a signal has several drivers"
-    assert general("the problem's top module '' is not an identifier") == "the problem's top module '…' is not an identifier"
+    assert (
+        general("the problem's top module '' is not an identifier")
+        == "the problem's top module '…' is not an identifier"
+    )
     assert (
         general("port data is bidirectional")
         == general("port io_1 is bidirectional")
