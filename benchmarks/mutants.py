@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from itertl.model import models
 from itertl.records import Score, content_hash
+from itertl.runs.storage import cache_folder
 from itertl.scoring.engine import score_items
 from itertl.scoring.item import ScoreItem
 from itertl.work import pool
@@ -49,7 +49,7 @@ def scored(items: Sequence[ScoreItem], names: Sequence[str], arguments: argparse
     """Scores in the items' order; from ``--work``, what an earlier call has done."""
     name = content_hash([list(names), [[item.code, item.reference] for item in items]])
     log = arguments.work / f"{name}.jsonl"
-    rows = score_items(items, names, num_workers=arguments.workers, timeout_s=60, log=log, cache=models.cache_folder())
+    rows = score_items(items, names, num_workers=arguments.workers, timeout_s=60, log=log, cache=cache_folder())
     log.unlink(missing_ok=True)
     return rows
 
@@ -66,7 +66,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     arguments.work.mkdir(parents=True, exist_ok=True)
     goldens = references(arguments.data, arguments.references, arguments.seed)
     cases = compiling(
-        draw(goldens, arguments.limit, arguments.seed), arguments.limit, arguments.workers, models.cache_folder()
+        draw(goldens, arguments.limit, arguments.seed), arguments.limit, arguments.workers, cache_folder()
     )
     judged = judge(cases, arguments)
     listed = arguments.work / "mutants.md"
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=0, help="worker processes; 0: one for each core")
     parser.add_argument(
-        "--work", type=Path, default=models.cache_folder() / "benchmarks", help="folder for progress and the list"
+        "--work", type=Path, default=cache_folder() / "benchmarks", help="folder for progress and the list"
     )
     arguments = parser.parse_args()
     result = measure(arguments)

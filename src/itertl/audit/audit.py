@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from itertl.audit.report import AuditReport, BadReference, Contamination, Duplicates, Member
 from itertl.errors import ToolMissing
-from itertl.model.models import cache_folder
 from itertl.problems import normalize
 from itertl.problems.load import LoadResult, load_problems
 from itertl.problems.normalize import CODE_GRAM, TEXT_GRAM, Vocabulary
@@ -20,6 +19,7 @@ from itertl.problems.prints import CODE_OVERLAP, TEXT_OVERLAP, Prints
 from itertl.progress import QUIET, Reporter, Tracker
 from itertl.records import Problem, Verdict
 from itertl.runs import storage
+from itertl.runs.storage import cache_folder
 from itertl.work import pool
 
 if TYPE_CHECKING:

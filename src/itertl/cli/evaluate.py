@@ -83,7 +83,7 @@ def evaluate(
     reporter = Reporter(quiet=as_json)
     if samples is not None:
         from itertl.evaluation.files import RESULTS, eval_file
-        from itertl.model.models import cache_folder
+        from itertl.runs.storage import cache_folder
 
         guard = outputs.writing("eval", files=[out / RESULTS] if out else [], inputs=[samples, data], force=force)
         with guard, reporter.stage("judge", 0) as tracker:

@@ -25,6 +25,7 @@ from itertl.cli.options import (
 )
 from itertl.errors import UsageError
 from itertl.progress import Reporter
+from itertl.runs.storage import cache_folder
 
 
 @app.command()
@@ -77,7 +78,6 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score stored texts, whoever wrote them."""
-    from itertl.model import models
     from itertl.runs import outputs
     from itertl.scoring.files import score_file
 
@@ -89,7 +89,7 @@ def score(
     guard = outputs.writing("score", files=[out], folders=[vcd] if vcd else [], inputs=[file, problems], force=force)
     with guard, reporter.stage("score", 0) as tracker:
         summary = score_file(
-            file, names, out, problems=problems, num_workers=workers, timeout_s=timeout_s, cache=models.cache_folder(), vcd=vcd,
+            file, names, out, problems=problems, num_workers=workers, timeout_s=timeout_s, cache=cache_folder(), vcd=vcd,
             second_opinion=recheck, keep_going=keep_going, tracker=tracker,
         )  # fmt: skip
     print_json(summary) if as_json else print(json.dumps(summary, indent=1, ensure_ascii=False))

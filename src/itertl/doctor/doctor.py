@@ -68,7 +68,7 @@ def examine(*, cache: Path | None = None, num_workers: int = 2, timeout_s: float
     ``cache``: folder whose disk is looked at (the model cache by default). A part that does not answer within
     ``timeout_s`` is broken. Never raises for what a part does.
     """
-    from itertl.model.models import cache_folder
+    from itertl.runs.storage import cache_folder
 
     machine = [_python(), _cores_and_memory(), _disk(cache or cache_folder())]
     return machine + examine_parts(_REMEDIES, num_workers=num_workers, timeout_s=timeout_s)

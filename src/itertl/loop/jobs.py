@@ -12,13 +12,13 @@ from itertl.config import EvalConfig, Recipe
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.evaluate import EvaluationJob, evaluate_policy
 from itertl.evaluation.files import account
-from itertl.model.models import cache_folder
 from itertl.model.policy import Policy, find_policy, sampled_policy
 from itertl.model.prompt_form import with_form
 from itertl.problems.load import from_config
 from itertl.progress import Reporter
 from itertl.records import EvalRow, Problem, Scored
 from itertl.runs import storage
+from itertl.runs.storage import cache_folder
 from itertl.sampling.draw import SamplingJob, draw_candidates
 from itertl.sampling.lengths import settled
 from itertl.scoring.files import read_scored

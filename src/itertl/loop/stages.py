@@ -29,6 +29,7 @@ from itertl.records import Candidate, EvalSummary, IterationMetrics, Problem, Sc
 from itertl.report.write import make_report
 from itertl.runs import storage
 from itertl.runs.folder import RunFolder
+from itertl.runs.storage import cache_folder
 from itertl.sampling import lengths
 from itertl.sampling.draw import check_backend, draw_candidates
 from itertl.scoring.candidates import score_ahead, score_candidates
@@ -169,7 +170,7 @@ def sample(run: RunFolder, task: Task, policy: Policy, iteration: int) -> Path |
     out = folder.path / "candidates.jsonl"
 
     def ahead(some: Sequence[Candidate]) -> None:
-        score_ahead(some, task.by_id, config=run.recipe.score, cache=models.cache_folder())
+        score_ahead(some, task.by_id, config=run.recipe.score, cache=cache_folder())
 
     def work() -> dict[str, Any]:
         total = len(task.problems) * config.num_candidates
@@ -201,9 +202,7 @@ def score(run: RunFolder, task: Task, candidates: Path | None, iteration: int) -
     def work() -> dict[str, Any]:
         rows = storage.read_records(candidates, Candidate)
         with run.reporter.stage(f"{folder.name} score", len(rows)) as tracker:
-            scored = score_candidates(
-                rows, task.by_id, config=config, out=out, cache=models.cache_folder(), tracker=tracker
-            )
+            scored = score_candidates(rows, task.by_id, config=config, out=out, cache=cache_folder(), tracker=tracker)
         values = [combine(s.scores, config) for s in scored]
         unscored = sum(v is None for v in values)
         if unscored:

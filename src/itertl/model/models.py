@@ -21,7 +21,7 @@ from itertl.errors import ToolMissing, UsageError
 from itertl.model import alias as model_alias
 from itertl.model import hub as model_hub
 from itertl.records import content_hash
-from itertl.runs.storage import commit_folder, hash_file, write_text
+from itertl.runs.storage import cache_folder, commit_folder, hash_file, write_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -38,15 +38,6 @@ _CONVERSION = "v2"  # part of the cached folder's name: raise it when the conver
 _POLICY_FILE = "policy_id.txt"
 _WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pt")
 _PAD_NAMES = ("<|pad|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>", "<|endoftext|>", "<unk>")
-
-
-def cache_folder() -> Path:
-    """The folder for converted models; not made here."""
-    named = os.environ.get("ITERTL_CACHE")
-    if named:
-        return Path(named).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "itertl"
 
 
 def resolve_model(config: ModelConfig, *, cache: Path | None = None) -> Path | str:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from itertl.errors import UsageError, WriteFailed
-from itertl.model.models import cache_folder
 from itertl.records import content_hash
 from itertl.runs import storage
+from itertl.runs.storage import cache_folder
 
 MAX_NOTES = 2000
 

@@ -331,3 +331,12 @@ def recover_folder(final: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
         else:
             old.rename(final)
+
+
+def cache_folder() -> Path:
+    """The folder for what is kept across runs: converted models, answers of tools. Not made here."""
+    named = os.environ.get("ITERTL_CACHE")
+    if named:
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "itertl"

@@ -24,11 +24,10 @@ import sys
 import time
 from typing import Any
 
-from itertl.sandbox import landlock, restrictions, seccomp, spawn
+from itertl.sandbox import identity, landlock, restrictions, seccomp, spawn
 from itertl.sandbox.bubblewrap import Holder
 from itertl.sandbox.restrictions import Request, Restrictions
 from itertl.sandbox.spawn import CannotStart, ConfinementFailed
-from itertl.tools import identity
 from itertl.work.totals import descendants, folder_size, reap_all, resident_bytes, unlinked_bytes
 
 TICK_S = 0.05

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from itertl.sandbox import landlock, seccomp, spawn
+from itertl.sandbox import identity, landlock, seccomp, spawn
 from itertl.sandbox.bubblewrap import DEVICES, SYSTEM, SYSTEM_FILES
-from itertl.tools import identity
 
 _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 22, 38
 

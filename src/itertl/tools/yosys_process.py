@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from itertl.sandbox import bounds, landlock, reach, sandbox
+from itertl.sandbox import bounds, identity, landlock, reach, sandbox
 from itertl.sandbox.sandbox import Limits
-from itertl.tools import identity
 
 DETAIL_CHARS = 300
 _SCRIPT = "script.ys"

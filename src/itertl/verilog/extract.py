@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from itertl.records import Dropped
-from itertl.sampling.versions import choose_versions
 from itertl.verilog.text import is_prose, tokenize, unix_lines
 from itertl.verilog.thoughts import Span, answer_spans, has_thought
 from itertl.verilog.units import CodeUnit, find_units, looks_like_code, module_name
+from itertl.verilog.versions import choose_versions
 
 THOUGHT = "thought"
 ADDED_END = "added a missing endmodule"

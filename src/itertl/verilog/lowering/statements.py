@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from itertl.judging.harmless import PRINTING
 from itertl.tools.slang import walk
+from itertl.verilog.harmless import PRINTING
 from itertl.verilog.lowering.expressions import CHANGING, Expressions
 from itertl.verilog.lowering.names import Names, Refused, Shape, is_two_state, literal, shape, width
 from itertl.verilog.lowering.places import BitPlace
