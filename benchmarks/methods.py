@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from itertl.config import ModelConfig, TrainConfig
-from itertl.model.models import load_tokenizer, resolve_model
+from itertl.model.find import resolve_model
+from itertl.model.load import load_tokenizer
 from itertl.training.batches import Group
 from itertl.training.methods import METHODS, Method
 from itertl.training.objective import by_group

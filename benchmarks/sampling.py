@@ -20,7 +20,8 @@ from typing import Any
 import torch
 
 from itertl.config import DataConfig, ModelConfig, PromptConfig, SampleConfig
-from itertl.model.models import has_fast_bf16, load_model, load_tokenizer, resolve_model
+from itertl.model.find import resolve_model
+from itertl.model.load import has_fast_bf16, load_model, load_tokenizer
 from itertl.model.policy import Policy
 from itertl.model.prompts import encode_prompt
 from itertl.problems.load import from_config

@@ -27,7 +27,8 @@ from typing import Any
 import torch
 
 from itertl.config import ModelConfig, Recipe, ScoreConfig, TrainConfig, load_recipe
-from itertl.model.models import load_tokenizer, resolve_model
+from itertl.model.find import resolve_model
+from itertl.model.load import load_tokenizer
 from itertl.model.policy import Policy
 from itertl.records import Candidate, Problem, SamplingSettings, Scored
 from itertl.runs import storage

@@ -14,7 +14,8 @@ from torch.profiler import ProfilerActivity, profile
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from itertl.config import ModelConfig
-from itertl.model.models import end_token_ids, load_model, load_tokenizer, resolve_model
+from itertl.model.find import resolve_model
+from itertl.model.load import end_token_ids, load_model, load_tokenizer
 from itertl.model.prompts import EncodedPrompt
 from itertl.records import SamplingSettings
 from itertl.sampling.batching import SampleRequest

@@ -37,7 +37,7 @@ from itertl.export.bundle import export
 from itertl.export.gguf_check import rounding
 from itertl.export.gguf_file import reorder_rows
 from itertl.export.gguf_vocabulary import name_of_rule
-from itertl.model import gguf_conversion, models
+from itertl.model import find, gguf_conversion, load
 from itertl.records import Manifest, StageRecord, Verdict
 from itertl.runs import storage
 
@@ -49,7 +49,7 @@ ROPE = {"rope_type": "default", "rope_theta": 10000.0}
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama with two key/value heads for four heads and tied embeddings; chat template; no merges."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    models.make_tiny(folder, chat=True)
+    find.make_tiny(folder, chat=True)
     return folder
 
 
@@ -186,7 +186,7 @@ def test_every_type_holds_the_model(kind: str, tiny: Path, tmp_path: Path) -> No
     assert (check["largest_logit_difference"] < 1e-5) == (kind == "f32") and check["mean_kl"] < 1e-3
     assert done.gguf.bytes == file.stat().st_size
     loaded: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "out", gguf_file=file.name, dtype=torch.float32)
-    original = models.load_model(tiny, device="cpu")
+    original = load.load_model(tiny, device="cpu")
     ids = torch.arange(40)[None]
     assert torch.allclose(loaded(ids).logits, original(ids).logits, atol=1e-5 if kind == "f32" else 0.02)
 
@@ -453,7 +453,7 @@ def test_a_torn_file_is_noticed(tiny: Path, tmp_path: Path, monkeypatch: pytest.
 
 def test_llama_cpp_is_asked_where_it_is_installed(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in with the binding's methods: one that agrees, and one that splits text otherwise."""
-    tokenizer, model = models.load_tokenizer(tiny), models.load_model(tiny, device="cpu")
+    tokenizer, model = load.load_tokenizer(tiny), load.load_model(tiny, device="cpu")
     shift = 0
 
     class Llama:
@@ -491,7 +491,7 @@ def test_llama_cpp_is_asked_where_it_is_installed(tiny: Path, tmp_path: Path, mo
     ],
 )
 def test_models_that_gguf_would_change_are_refused(fields: dict[str, Any], words: str, tmp_path: Path) -> None:
-    source = save_model(tmp_path / "m", LlamaConfig, models.tiny_tokenizer(), **fields)
+    source = save_model(tmp_path / "m", LlamaConfig, find.tiny_tokenizer(), **fields)
     with pytest.raises(UsageError, match=words):
         export(source, tmp_path / "out", kind="f32")
 
@@ -502,7 +502,7 @@ def test_unknown_architectures_and_types_are_refused_before_any_work(tiny: Path,
     torch.manual_seed(0)
     model: Any = AutoModelForCausalLM.from_config(GPT2Config(vocab_size=260, n_embd=32, n_layer=1, n_head=2))
     model.save_pretrained(tmp_path / "gpt2")
-    models.tiny_tokenizer().save_pretrained(tmp_path / "gpt2")
+    find.tiny_tokenizer().save_pretrained(tmp_path / "gpt2")
     with pytest.raises(
         UsageError,
         match="GPT2LMHeadModel is not supported; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM",
@@ -535,7 +535,7 @@ def test_a_checkpoint_is_copied_as_it_is(tiny: Path, tmp_path: Path) -> None:
     config = json.loads((source / "config.json").read_text())
     storage.write_json(source / "config.json", {**config, "_name_or_path": "/home/somebody/models/base"})
     done = export(source, tmp_path / "out")
-    assert models.policy_id(tmp_path / "out") == models.policy_id(tiny)
+    assert load.policy_id(tmp_path / "out") == load.policy_id(tiny)
     assert set(done.files) == {p.name for p in (tmp_path / "out").iterdir()} - {"export.json"}
     assert not {"optimizer.pt", "policy_id.txt"} & set(done.files)
     loaded: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
@@ -634,7 +634,7 @@ def adapter(base: Path, folder: Path, *, named: str | None = None) -> Any:
 
     torch.manual_seed(5)
     model = get_peft_model(
-        models.load_model(base, device="cpu"), LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+        load.load_model(base, device="cpu"), LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
     )  # type: ignore[arg-type]
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
@@ -664,7 +664,7 @@ def test_a_merge_keeps_the_base_model_s_type(tiny: Path, tmp_path: Path) -> None
     adapter(tiny, tmp_path / "lora", named=str(tmp_path / "half"))
     half: Any = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.bfloat16)
     half.save_pretrained(tmp_path / "half")
-    models.load_tokenizer(tiny).save_pretrained(str(tmp_path / "half"))
+    load.load_tokenizer(tiny).save_pretrained(str(tmp_path / "half"))
     export(tmp_path / "lora", tmp_path / "out")
     assert AutoConfig.from_pretrained(tmp_path / "out").dtype == torch.bfloat16
     assert {t.dtype for t in load_file(tmp_path / "out" / "model.safetensors").values()} == {torch.bfloat16}
@@ -674,7 +674,7 @@ def test_an_adapter_without_its_base_is_refused(tiny: Path, tmp_path: Path) -> N
     adapter(tiny, tmp_path / "lora", named="/nowhere/base")
     with pytest.raises(UsageError, match="base_model_name_or_path"):
         export(tmp_path / "lora", tmp_path / "out")
-    other = save_model(tmp_path / "other", LlamaConfig, models.tiny_tokenizer(), hidden_size=32)
+    other = save_model(tmp_path / "other", LlamaConfig, find.tiny_tokenizer(), hidden_size=32)
     adapter(tiny, tmp_path / "lora", named=str(other))
     with pytest.raises(UsageError, match="does not fit"):
         export(tmp_path / "lora", tmp_path / "out")
@@ -690,7 +690,7 @@ def run_folder(folder: Path, tiny: Path, **options: Any) -> Path:
     for n, part in enumerate(sorted(folder.glob("iter-*"))):
         shutil.copytree(tiny, part / "checkpoint")
         if n:
-            models.make_tiny(part / "checkpoint", seed=n)
+            find.make_tiny(part / "checkpoint", seed=n)
     return folder
 
 
@@ -729,7 +729,7 @@ def test_the_iteration_is_chosen(tiny: Path, tmp_path: Path) -> None:
         run / "metrics.jsonl", [r if r.iterations != 2 else r.model_copy(update={"evals": (better,)}) for r in rows]
     )
     export(run, tmp_path / "best", iteration="best")
-    assert models.policy_id(tmp_path / "best") == models.policy_id(run / "iter-01" / "checkpoint")
+    assert load.policy_id(tmp_path / "best") == load.policy_id(run / "iter-01" / "checkpoint")
     assert "chosen among the iterations by its pass@1" in (tmp_path / "best" / "README.md").read_text()
     assert export(run, tmp_path / "one", iteration="1").source.iteration == 1
     for wrong in ("0", "4", "first", "-1"):
@@ -757,7 +757,7 @@ def test_weights_that_the_run_did_not_judge_are_refused(tiny: Path, tmp_path: Pa
         run / "iter-00" / "manifest.json", Manifest(iteration=0, stages={"train": stage}).to_line() + "\n"
     )
     export(run, tmp_path / "out")
-    models.make_tiny(checkpoint, seed=9)
+    find.make_tiny(checkpoint, seed=9)
     with pytest.raises(DataError, match="altered since the run trained it"):
         export(run, tmp_path / "out")
 
@@ -913,7 +913,7 @@ def test_a_failed_check_is_status_1(tiny: Path, tmp_path: Path, monkeypatch: pyt
 
 def test_the_exported_folder_and_file_are_models_for_this_project(tiny: Path, tmp_path: Path) -> None:
     export(tiny, tmp_path / "out", kind="f32")
-    assert models.resolve_model(ModelConfig(path=str(tmp_path / "out"))) == tmp_path / "out"
-    again = models.resolve_model(ModelConfig(path=str(tmp_path / "out" / "out-f32.gguf")), cache=tmp_path / "cache")
+    assert find.resolve_model(ModelConfig(path=str(tmp_path / "out"))) == tmp_path / "out"
+    again = find.resolve_model(ModelConfig(path=str(tmp_path / "out" / "out-f32.gguf")), cache=tmp_path / "cache")
     for name, value in load_file(tiny / "model.safetensors").items():
         assert torch.equal(load_file(Path(again) / "model.safetensors")[name], value)

@@ -12,7 +12,7 @@ import torch
 
 import training_cases as cases
 from itertl.config import TrainConfig
-from itertl.model.models import load_model
+from itertl.model.load import load_model
 from itertl.model.policy import Policy
 from itertl.model.prompts import EncodedPrompt
 from itertl.records import SamplingSettings

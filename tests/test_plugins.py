@@ -45,7 +45,7 @@ def test_options_are_checked_against_the_signature() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["itertl", "itertl.config", "itertl.records", "itertl.cli", "itertl.runs.folder", "itertl.model.models"]
+    "module", ["itertl", "itertl.config", "itertl.records", "itertl.cli", "itertl.runs.folder", "itertl.model.load"]
 )
 def test_light_modules_import_no_heavy_package(module: str) -> None:
     code = f"import sys, {module}; print([m for m in ('torch', 'transformers', 'pyslang', 'pyosys', 'datasets', 'matplotlib') if m in sys.modules])"

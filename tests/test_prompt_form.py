@@ -10,7 +10,8 @@ import training_cases as cases
 from itertl.config import ModelConfig, PromptConfig, build_recipe
 from itertl.errors import DataError
 from itertl.export.bundle import export
-from itertl.model.models import load_tokenizer, resolve_model, tiny_tokenizer
+from itertl.model.find import resolve_model, tiny_tokenizer
+from itertl.model.load import load_tokenizer
 from itertl.model.policy import find_policy
 from itertl.model.prompt_form import FORM_FILE, express, read_form, with_form, write_form
 from itertl.model.prompts import encode_prompt

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from itertl.config import PromptConfig, SampleConfig
 from itertl.errors import DataError, ToolFailed, UsageError
-from itertl.model.models import load_model, load_tokenizer, make_tiny, tiny_tokenizer
+from itertl.model.find import make_tiny, tiny_tokenizer
+from itertl.model.load import load_model, load_tokenizer
 from itertl.model.policy import Policy
 from itertl.model.prompts import EncodedPrompt, encode_prompt, encode_response
 from itertl.records import Candidate, Problem, SamplingSettings

@@ -29,8 +29,9 @@ from itertl.cli import app
 from itertl.config import PromptConfig, SampleConfig, build_recipe
 from itertl.errors import ToolFailed, ToolMissing, UsageError
 from itertl.loop.stages import check_recipe
-from itertl.model import models
-from itertl.model.models import load_tokenizer, tiny_tokenizer
+from itertl.model import find
+from itertl.model.find import tiny_tokenizer
+from itertl.model.load import load_tokenizer
 from itertl.model.policy import Policy
 from itertl.model.prompts import EncodedPrompt, encode_prompt
 from itertl.records import Candidate, Problem, SamplingSettings
@@ -449,7 +450,7 @@ def test_a_served_model_is_evaluated_without_one_of_ours(
     server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ITERTL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(models, "resolve_model", None)  # nothing is looked for on this machine
+    monkeypatch.setattr(find, "resolve_model", None)  # nothing is looked for on this machine
     server.reply = lambda asked, count: Reply(body=answer("module m(input a, output y);\nassign y = a;\nendmodule\n"))
     shared = ["--model", "openai:served-one", "--base-url", server.url]
     judged = CliRunner().invoke(

@@ -19,7 +19,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from itertl.cli.options import printable
 from itertl.config import PromptConfig, SampleConfig
-from itertl.model.models import end_token_ids, load_model, load_tokenizer, make_tiny
+from itertl.model.find import make_tiny
+from itertl.model.load import end_token_ids, load_model, load_tokenizer
 from itertl.model.policy import Policy
 from itertl.model.prompts import EncodedPrompt
 from itertl.records import Candidate, Problem, SamplingSettings

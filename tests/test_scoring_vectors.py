@@ -13,7 +13,7 @@ from itertl.records import Score, Verdict
 from itertl.scoring import interface
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.scorers import SCORERS, version
-from itertl.scoring.vectors import outcome, stimulus
+from itertl.scoring.vectors import drive, outcome
 from itertl.scoring.vectors.delays import step_ns
 from itertl.scoring.vectors.oracle import Oracle, Silent, consult
 from itertl.scoring.vectors.score import score
@@ -384,7 +384,7 @@ def test_inputs_and_clock_never_change_in_one_step(seed: int, width: int) -> Non
         f"module m(input clk, input rst, input [{width - 1}:0] d, input e, output reg q); "
         "always @(posedge clk or posedge rst) if (rst) q <= 0; else if (e) q <= ^d; endmodule"
     )
-    words = stimulus.make(interface.read(text, "m"), Hints((Constant(5, 3),)), seed, 600).done().words
+    words = drive.make(interface.read(text, "m"), Hints((Constant(5, 3),)), seed, 600).done().words
     for before, after in itertools.pairwise(words):
         changed = before ^ after
         if not before & 1 and after & 1:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import training_cases as cases
-from itertl.model.models import load_model
+from itertl.model.load import load_model
 from itertl.records import TrainStep
 from itertl.runs import storage
 

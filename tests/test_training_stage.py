@@ -14,7 +14,7 @@ import torch
 
 import training_cases as cases
 from itertl.errors import DataError, RecipeError, ToolMissing, TrainingDiverged
-from itertl.model.models import load_model, load_tokenizer
+from itertl.model.load import load_model, load_tokenizer
 from itertl.progress import Tracker
 from itertl.records import TrainStep
 from itertl.runs import storage

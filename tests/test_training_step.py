@@ -12,7 +12,7 @@ import torch
 import training_cases as cases
 from itertl.config import LoraConfig, TrainConfig
 from itertl.errors import TrainingDiverged
-from itertl.model.models import load_model
+from itertl.model.load import load_model
 from itertl.model.policy import Policy
 from itertl.training.batches import Group, Response, build_groups
 from itertl.training.collate import collate

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from itertl.config import ModelConfig, PromptConfig, ScoreConfig, TrainConfig
-from itertl.model.models import load_tokenizer, resolve_model
+from itertl.model.find import resolve_model
+from itertl.model.load import load_tokenizer
 from itertl.model.policy import Policy
 from itertl.model.prompts import encode_prompt, encode_response
 from itertl.progress import Reporter

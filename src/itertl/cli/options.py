@@ -87,7 +87,7 @@ def require_sandbox_level(level: str | None) -> None:
 
 def recipe_of(path: Path | None, overrides: list[str], model: str | None, base_url: str | None = None) -> Recipe:
     """The recipe with what the options say of the model; ``openai:NAME`` is asked at its endpoint."""
-    from itertl.model.models import API
+    from itertl.model.load import API
 
     given = list(overrides)
     if model is not None:

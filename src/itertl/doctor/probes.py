@@ -260,7 +260,7 @@ def vllm() -> Finding:
 
 def smollm2() -> Finding:
     """The default model's file is there and begins as a GGUF file does."""
-    from itertl.model.models import find_smollm2
+    from itertl.model.find import find_smollm2
 
     path = find_smollm2()
     with path.open("rb") as handle:

@@ -23,14 +23,13 @@ from itertl.evaluation.worker import GateTask, PrepareTask, RuleTask, RunTask, S
 from itertl.judging import strict
 from itertl.judging.bench import Template
 from itertl.judging.gate import Design, Refusal
-from itertl.judging.outcomes import Judgement
+from itertl.judging.outcomes import Judgement, blamed
 from itertl.judging.strict import Said
 from itertl.progress import SILENT, Tracker
 from itertl.records import EvalRow, Fault, Problem, Verdict, content_hash
 from itertl.sandbox import sandbox
 from itertl.sandbox.sandbox import Limits
 from itertl.tools import icarus, slang, verilator
-from itertl.verilog.harmless import blamed
 from itertl.work import faults, pool
 from itertl.work.pool import Outcome, Workers
 

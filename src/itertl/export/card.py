@@ -21,7 +21,7 @@ from itertl.errors import DataError
 from itertl.export.example import COMMAND, run_example
 from itertl.export.source import Source, front_matter, read_json
 from itertl.model import alias as model_alias
-from itertl.model import models
+from itertl.model import find
 from itertl.model.prompt_form import FORM_FILE, read_form
 from itertl.records import EvalSummary, IterationMetrics, PassAtK, Problem
 from itertl.runs import storage
@@ -53,12 +53,12 @@ def base_of(source: Source) -> Base | None:
     name = source.base_model
     if name is None:
         return None
-    if name == models.SMOLLM2:
-        return Base("SmolLM2-135M-Instruct", models.SMOLLM2_HUB, "apache-2.0")
+    if name == find.SMOLLM2:
+        return Base("SmolLM2-135M-Instruct", find.SMOLLM2_HUB, "apache-2.0")
     if name in model_alias.ALIASES:
         alias = model_alias.ALIASES[name]
         return Base(alias.title, alias.hub, alias.licence)
-    if name in models.RANDOM_TINY:
+    if name in find.RANDOM_TINY:
         return Base(f"{name} (random weights)")
     path = Path(name).expanduser()
     if path.suffix.lower() == ".gguf":

@@ -12,7 +12,7 @@ from typing import Any
 from itertl.config import ModelConfig
 from itertl.errors import DataError, UsageError
 from itertl.export.source import Source, adapter_config, read_json
-from itertl.model import models
+from itertl.model import find, load
 from itertl.model.prompt_form import FORM_FILE, express, read_form, write_form
 from itertl.runs.storage import write_json, write_text
 
@@ -33,8 +33,8 @@ def write_checkpoint(source: Source, staged: Path) -> None:
     elif any(source.folder.glob("model*.safetensors")):
         _copy(source.folder, staged)
     else:
-        models.policy_id(source.folder)  # raises UsageError where there are no weights of any kind
-        models.save_quietly(_load(source.folder), models.load_tokenizer(source.folder), staged)
+        load.policy_id(source.folder)  # raises UsageError where there are no weights of any kind
+        load.save_quietly(_load(source.folder), load.load_tokenizer(source.folder), staged)
     for name in ("config.json", "tokenizer_config.json"):
         _forget_paths(staged / name)
     _put_form(source, staged)
@@ -44,7 +44,7 @@ def write_checkpoint(source: Source, staged: Path) -> None:
 def _put_form(source: Source, staged: Path) -> None:
     """The form of the prompts as the source has it, or its run's recipe; also in the chat template, for who knows only
     that."""
-    tokenizer: Any = models.load_tokenizer(staged)
+    tokenizer: Any = load.load_tokenizer(staged)
     form = read_form(source.folder) or (source.run.recipe.prompt if source.run else None)
     if form is None:
         return
@@ -82,7 +82,7 @@ def _merge(folder: Path, staged: Path) -> None:
             f"{folder}: the adapter names no base model; set base_model_name_or_path in its adapter_config.json"
         )
     try:
-        base = models.resolve_model(ModelConfig(path=name, revision=revision))
+        base = find.resolve_model(ModelConfig(path=name, revision=revision))
     except UsageError as error:
         raise UsageError(
             f"{folder}: its base model {name!r} is not there; fix base_model_name_or_path in adapter_config.json"
@@ -94,9 +94,9 @@ def _merge(folder: Path, staged: Path) -> None:
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise UsageError(f"{folder}: the adapter does not fit {name} ({str(error).splitlines()[0]})") from error
     own_tokenizer = (folder / "tokenizer_config.json").is_file()
-    tokenizer = models.load_tokenizer(folder if own_tokenizer else base, revision=None if own_tokenizer else revision)
+    tokenizer = load.load_tokenizer(folder if own_tokenizer else base, revision=None if own_tokenizer else revision)
     merged.config.dtype = dtype
-    models.save_quietly(merged.to(dtype), tokenizer, staged)
+    load.save_quietly(merged.to(dtype), tokenizer, staged)
 
 
 def _load(path: Path | str, revision: str | None = None) -> Any:
@@ -104,7 +104,7 @@ def _load(path: Path | str, revision: str | None = None) -> Any:
     from transformers import AutoConfig
 
     stored = AutoConfig.from_pretrained(path, revision=revision or "main").dtype
-    model = models.load_model(path, device="cpu", revision=revision)
+    model = load.load_model(path, device="cpu", revision=revision)
     model.config.dtype = stored
     return model
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from itertl.config import PromptConfig
-from itertl.model import models
+from itertl.model import load
 from itertl.model.prompts import compose, encode_prompt
 from itertl.records import Problem
 from itertl.runs import wording as text
@@ -40,12 +40,12 @@ class UsageExample:
 def run_example(folder: Path, name: str, form: PromptConfig) -> UsageExample:
     """Write the program for the checkpoint in ``folder``, run it there, and show it under ``name``. Never raises for
     the model's sake."""
-    tokenizer = models.load_tokenizer(folder)
+    tokenizer = load.load_tokenizer(folder)
     lines = _prompt_lines(form, tokenizer)
     program = _program(name, lines)
     printed = io.StringIO()
     try:
-        with models.quiet(), contextlib.redirect_stdout(printed):
+        with load.quiet(), contextlib.redirect_stdout(printed):
             exec(compile(_program(str(folder), lines), "<example of the card>", "exec"), {"__name__": "__example__"})
     except Exception as error:  # a model that its own library cannot run is still exported, and the card says so
         return UsageExample(program, None, text.one_line(str(error) or type(error).__name__)[:200])

@@ -29,7 +29,7 @@ from itertl.export.checkpoint import weight_map
 from itertl.export.gguf_file import Stored, read_tensor, rope_factors, rope_type
 from itertl.export.gguf_vocabulary import READ_BACK, GgufVocabulary, read_vocabulary
 from itertl.export.source import read_json
-from itertl.model import gguf_conversion, models
+from itertl.model import gguf_conversion, load
 from itertl.runs.storage import write_json
 
 PROMPTS = (
@@ -93,7 +93,7 @@ def check_gguf(file: Path, folder: Path, planned: list[Stored]) -> GgufCheck:
             )
         largest = _compare_tensors(file, folder, back, planned)
         texts = _compare_texts(file, folder, back, vocabulary, notes)
-        ours: Any = models.load_tokenizer(folder)
+        ours: Any = load.load_tokenizer(folder)
         prompts = [ours(prompt, add_special_tokens=False).input_ids[:_HEAD] for prompt in PROMPTS]
         outcome = _compare_logits(
             file, folder, back, prompts, exact=all(s.kind == GGMLQuantizationType.F32 for s in planned)
@@ -119,7 +119,7 @@ def _read_weights(file: Path, back: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     try:
-        with models.quiet():
+        with load.quiet():
             packed: Any = AutoModelForCausalLM.from_pretrained(
                 str(file.parent), gguf_file=file.name, dtype=torch.float32
             )
@@ -131,7 +131,7 @@ def _read_weights(file: Path, back: Path) -> None:
         model: Any = AutoModelForCausalLM.from_config(type(packed.config).from_dict(tree), dtype=torch.float32)
     model.load_state_dict(packed.state_dict(), assign=True)
     model.tie_weights()
-    with models.quiet():
+    with load.quiet():
         model.save_pretrained(back)
 
 
@@ -216,8 +216,8 @@ def _compare_texts(file: Path, folder: Path, back: Path, vocabulary: GgufVocabul
     if not vocabulary.is_plain:
         notes.append("text compared by tokens and merges alone: transformers respells this file's special tokens")
         return 0
-    ours: Any = models.load_tokenizer(folder)
-    theirs: Any = models.load_tokenizer(back)
+    ours: Any = load.load_tokenizer(folder)
+    theirs: Any = load.load_tokenizer(back)
     if vocabulary.pre_tokenizer not in READ_BACK:
         theirs.backend_tokenizer.pre_tokenizer = ours.backend_tokenizer.pre_tokenizer
         rule = vocabulary.pre_tokenizer
@@ -238,8 +238,8 @@ def _normalized(tokenizer: Any, text: str) -> str:
 
 
 def _compare_logits(file: Path, folder: Path, back: Path, prompts: list[list[int]], *, exact: bool) -> dict[str, Any]:
-    original: Any = models.load_model(folder, device="cpu")
-    reloaded: Any = models.load_model(back, device="cpu")
+    original: Any = load.load_model(folder, device="cpu")
+    reloaded: Any = load.load_model(back, device="cpu")
     plain, read = _logits(original, prompts), _logits(reloaded, prompts)
     original.load_state_dict(reloaded.state_dict())
     same_weights = _logits(original, prompts)
@@ -283,7 +283,7 @@ def _check_llama_cpp(file: Path, folder: Path, prompts: list[list[int]]) -> None
         loaded: Any = Llama(model_path=str(file), n_ctx=2 * _HEAD, n_gpu_layers=0, verbose=False)
     except Exception as error:  # the binding raises whatever comes
         raise ToolFailed(f"{file.name}: llama.cpp cannot load it ({error})") from error
-    original: Any = models.load_model(folder, device="cpu")
+    original: Any = load.load_model(folder, device="cpu")
     for text, ids in zip(PROMPTS, prompts, strict=True):
         if loaded.tokenize(text.encode(), add_bos=False, special=False)[:_HEAD] != ids:
             raise ToolFailed(f"{file.name}: llama.cpp splits {text[:40]!r} into other tokens")

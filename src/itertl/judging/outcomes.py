@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from itertl.records import Verdict
 from itertl.sandbox.sandbox import Completed
+from itertl.verilog.harmless import ENDING
 
 Judgement: TypeAlias = tuple[Verdict, str]
 
@@ -63,3 +64,11 @@ def first_error(text: str) -> str:
 def cut(text: str) -> str:
     """At most a few hundred characters."""
     return text if len(text) <= _DETAIL_CHARS else text[: _DETAIL_CHARS - 1] + "…"
+
+
+def blamed(judgement: Judgement, text: str) -> Judgement:
+    """``judgement``, or GAMED where the run did not come to its end and the design holds what ends one."""
+    found = ENDING.search(text)
+    if found is None or judgement[0] is not Verdict.RUNTIME_ERROR:
+        return judgement
+    return Verdict.GAMED, cut(f"system-task: {found.group()} ended the run: {judgement[1]}")

@@ -8,7 +8,7 @@ Or they are measured (``--measure``): one batch sampled and a few micro-batches 
 
 Pairs or benchmark files that are not on this machine yet are assumed, where the recipe limits their number or the
 benchmark's is known, and the plan says so: a run can be planned before anything is fetched. So can the models that the
-recipes name (``models.configuration``).
+recipes name (``find.configuration``).
 """
 
 import dataclasses
@@ -223,9 +223,9 @@ def _shape(recipe: Recipe) -> tuple[int, int, int, int]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from itertl.model import models
+    from itertl.model import find
 
-    config = models.configuration(recipe.model)
+    config = find.configuration(recipe.model)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, trust_remote_code=recipe.model.trust_remote_code)
     return sum(p.numel() for p in model.parameters()), config.hidden_size, config.num_hidden_layers, config.vocab_size
@@ -236,11 +236,11 @@ def _matmul_speed(precision: str) -> float:
     """Operations a second of a large matrix product on the device that would be used."""
     import torch
 
-    from itertl.model import models
+    from itertl.model import load
 
-    device = models.pick_device()
+    device = load.pick_device()
     if precision == "auto":
-        precision = "bf16" if models.has_fast_bf16() else "float32"
+        precision = "bf16" if load.has_fast_bf16() else "float32"
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
     size = 1024 if device == "cpu" else 8192
     a = torch.ones(size, size, device=device, dtype=dtype)

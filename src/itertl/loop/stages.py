@@ -22,7 +22,7 @@ from itertl.evaluation.evaluate import evaluate_policy
 from itertl.evaluation.judge import choose_rule
 from itertl.loop import jobs
 from itertl.loop.telemetry import candidate_telemetry
-from itertl.model import models
+from itertl.model import load
 from itertl.model.policy import Policy
 from itertl.problems.load import LoadResult, check_source, from_config
 from itertl.records import Candidate, EvalSummary, IterationMetrics, Problem, Scored, Telemetry, content_hash
@@ -55,7 +55,7 @@ class Task:
 
 def check_recipe(recipe: Recipe) -> Method:
     """Resolve every name of the recipe and ask for every tool that it needs. Raises UsageError, RecipeError, ToolMissing."""
-    if recipe.model.path.startswith(models.API):
+    if recipe.model.path.startswith(load.API):
         raise UsageError(
             f"model.path: {recipe.model.path} is served by an endpoint and cannot be trained; give a model of files"
         )

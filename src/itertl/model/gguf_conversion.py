@@ -1,4 +1,4 @@
-"""A GGUF file as an ordinary ``save_pretrained`` folder. ``models.resolve_model`` is the door, and keeps what is made here."""
+"""A GGUF file as an ordinary ``save_pretrained`` folder. ``find.resolve_model`` is the door, and keeps what is made here."""
 
 import re
 import tempfile
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from itertl.errors import ToolFailed, UsageError
-from itertl.model import models
+from itertl.model import load
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,7 +25,7 @@ def convert_gguf(source: Path, folder: Path, *, may_tie: bool = True) -> None:
 
     try:
         # alone in a folder: a tokenizer.json beside the file would be taken in place of its own
-        with models.quiet(), tempfile.TemporaryDirectory() as alone:
+        with load.quiet(), tempfile.TemporaryDirectory() as alone:
             (Path(alone) / source.name).symlink_to(source.resolve())
             packed_tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=source.name)
             packed = AutoModelForCausalLM.from_pretrained(alone, gguf_file=source.name, dtype=torch.float32)
@@ -33,7 +33,7 @@ def convert_gguf(source: Path, folder: Path, *, may_tie: bool = True) -> None:
         raise UsageError(
             f"{source} cannot be converted ({error}); give a GGUF file of a causal language model"
         ) from error
-    tokenizer: Any = models.with_pad_token(packed_tokenizer)
+    tokenizer: Any = load.with_pad_token(packed_tokenizer)
     is_tied = may_tie and tie(packed, source)
     config = _plain_config(packed.config, tokenizer)
     with init_empty_weights(include_buffers=False):
@@ -46,7 +46,7 @@ def convert_gguf(source: Path, folder: Path, *, may_tie: bool = True) -> None:
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
-    models.save_converted(model, tokenizer, folder)
+    load.save_converted(model, tokenizer, folder)
     _check_reload(packed, folder)
 
 
@@ -134,7 +134,7 @@ def _check_reload(original: Any, folder: Path) -> None:
     """The converted folder must predict what the GGUF file predicts. Raises ToolFailed."""
     import torch
 
-    reloaded = models.load_model(folder, device="cpu")
+    reloaded = load.load_model(folder, device="cpu")
     size = original.get_input_embeddings().weight.shape[0]
     ids = torch.arange(1, 33).remainder(size)[None]
     with torch.inference_mode():

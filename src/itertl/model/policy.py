@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from itertl.config import ModelConfig, PromptConfig, Recipe
-from itertl.model import models
+from itertl.model import find, load
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -30,19 +30,19 @@ class Policy:
 
     @cached_property
     def digest(self) -> str:
-        """See ``models.policy_id``."""
-        return self.known_digest or models.policy_id(self.path, revision=self.revision)
+        """See ``load.policy_id``."""
+        return self.known_digest or load.policy_id(self.path, revision=self.revision)
 
     def load(self, *, dtype: str, device: str | None = None, quantize: str | None = None) -> "PreTrainedModel":
-        """See ``models.load_model``."""
-        return models.load_model(
+        """See ``load.load_model``."""
+        return load.load_model(
             self.path, dtype=dtype, device=device, quantize=quantize,
             trust_remote_code=self.trust_remote_code, revision=self.revision,
         )  # fmt: skip
 
     def tokenizer(self) -> "PreTrainedTokenizerBase":
-        """See ``models.load_tokenizer``."""
-        return models.load_tokenizer(self.path, trust_remote_code=self.trust_remote_code, revision=self.revision)
+        """See ``load.load_tokenizer``."""
+        return load.load_tokenizer(self.path, trust_remote_code=self.trust_remote_code, revision=self.revision)
 
     def trained(self, checkpoint: Path, digest: str, name: str) -> "Policy":
         """What became of it by a round of training."""
@@ -50,8 +50,8 @@ class Policy:
 
 
 def find_policy(config: ModelConfig, prompt: PromptConfig) -> Policy:
-    """The untouched model of a recipe, converted or fetched if need be. Raises what ``models.resolve_model`` raises."""
-    path = models.resolve_model(config)
+    """The untouched model of a recipe, converted or fetched if need be. Raises what ``find.resolve_model`` raises."""
+    path = find.resolve_model(config)
     return Policy(path, "the untouched model", config.revision, config.trust_remote_code, config.dtype, prompt)
 
 
@@ -60,8 +60,8 @@ def sampled_policy(recipe: Recipe) -> Policy:
     name, config = recipe.model.path, recipe.sample
     if config.backend != "openai":
         return find_policy(recipe.model, recipe.prompt)
-    needs_tokenizer = config.options.get("api") == "completions" and not name.startswith(models.API)
-    path = models.resolve_model(recipe.model) if needs_tokenizer else name.removeprefix(models.API)
+    needs_tokenizer = config.options.get("api") == "completions" and not name.startswith(load.API)
+    path = find.resolve_model(recipe.model) if needs_tokenizer else name.removeprefix(load.API)
     return Policy(
         path, "what the endpoint serves", recipe.model.revision, recipe.model.trust_remote_code, prompt=recipe.prompt,
         known_digest=str(config.options.get("served_model") or path),

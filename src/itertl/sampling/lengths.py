@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from itertl.config import AUTO, PromptConfig, Recipe
 from itertl.errors import UsageError
-from itertl.model.models import API
+from itertl.model.load import API
 from itertl.model.policy import find_policy
 from itertl.model.prompts import encode_prompt, encode_response
 from itertl.records import Problem

@@ -61,7 +61,7 @@ def open_backend(
     is_local_folder = api == "completions" and Path(model).is_dir()
     if not is_local_folder:
         return OpenAIBackend(endpoint)
-    from itertl.model.models import load_tokenizer
+    from itertl.model.load import load_tokenizer
 
     return OpenAIBackend(endpoint, load_tokenizer(model, trust_remote_code=trust_remote_code, revision=revision))
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from itertl.config import PromptConfig
 from itertl.errors import ToolFailed
-from itertl.model.models import end_token_ids, has_fast_bf16, load_model, load_tokenizer, pick_device
+from itertl.model.load import end_token_ids, has_fast_bf16, load_model, load_tokenizer, pick_device
 from itertl.model.prompts import EncodedPrompt, encode_prompt
 from itertl.records import FinishReason, Problem, SamplingSettings
 from itertl.sampling import graphs, shared_prompts

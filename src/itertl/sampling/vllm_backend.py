@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from itertl.config import PromptConfig
 from itertl.errors import ToolFailed, ToolMissing, UsageError
-from itertl.model.models import load_tokenizer
+from itertl.model.load import load_tokenizer
 from itertl.model.prompts import EncodedPrompt, encode_prompt
 from itertl.records import Problem, SamplingSettings
 from itertl.sampling.backend import Backend, BatchIncomplete, Generation

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from itertl.config import PromptConfig
-from itertl.model.models import save_quietly
+from itertl.model.load import save_quietly
 from itertl.model.prompt_form import express, write_form
 from itertl.runs import storage
 from itertl.training.session import Session

@@ -21,7 +21,7 @@ from torch import Tensor
 from itertl.config import TrainConfig
 from itertl.errors import RecipeError, UsageError
 from itertl.model import attention
-from itertl.model.models import has_fast_bf16
+from itertl.model.load import has_fast_bf16
 from itertl.model.policy import Policy
 from itertl.training import layout
 from itertl.training.collate import collate

@@ -11,8 +11,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from itertl.judging.outcomes import Judgement, cut
-from itertl.records import Verdict
 from itertl.tools import slang
 from itertl.tools.slang import ParsedText, walk
 
@@ -25,7 +23,7 @@ _DUMPS = frozenset(
 )
 ENDING = frozenset({"$finish", "$stop", "$fatal"})
 _ENDS = ENDING | {"$exit"}
-_ENDING = re.compile(r"\$(?:finish|stop|fatal)\b")
+ENDING = re.compile(r"\$(?:finish|stop|fatal)\b")
 _ASSERTIONS = frozenset({
     "ImmediateAssertStatement", "ImmediateAssumeStatement", "ImmediateCoverStatement", "AssertPropertyStatement",
     "AssumePropertyStatement",
@@ -57,14 +55,6 @@ def without(text: str, top: str) -> str:
         return text
     unit = slang.parse(text)
     return text if unit.error or _is_reached(unit, top) else _replaced(text, _spans(unit.tree.root)[1])
-
-
-def blamed(judgement: Judgement, text: str) -> Judgement:
-    """``judgement``, or GAMED where the run did not come to its end and the design holds what ends one."""
-    found = _ENDING.search(text)
-    if found is None or judgement[0] is not Verdict.RUNTIME_ERROR:
-        return judgement
-    return Verdict.GAMED, cut(f"system-task: {found.group()} ended the run: {judgement[1]}")
 
 
 def _replaced(text: str, spans: Sequence[Span]) -> str:

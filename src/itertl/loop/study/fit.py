@@ -234,13 +234,13 @@ def _sees_references(method: Method) -> bool:
 
 
 def _count(recipe: Recipe) -> Pass:
-    from itertl.model import models
+    from itertl.model import find
     from itertl.problems.load import from_config
     from itertl.training.batches import build_groups
 
     method, problems = resolve_method(recipe.method, recipe.train), from_config(recipe.data, recipe.seed).problems
     recipe, tokenizer = lengths.settled(recipe, lambda: problems), lengths.tokenizer_of(recipe)
-    context = getattr(models.configuration(recipe.model), "max_position_embeddings", None) or recipe.train.max_length
+    context = getattr(find.configuration(recipe.model), "max_position_embeddings", None) or recipe.train.max_length
     train = recipe.train.model_copy(update={"max_length": min(recipe.train.max_length, context)})
     groups = build_groups(
         (), problems, tokenizer, prompt=recipe.prompt, score=recipe.score, train=train, method=method

@@ -13,7 +13,7 @@ from itertl.judging import gate
 from itertl.records import Verdict, content_hash
 from itertl.scoring import interface as interfaces
 from itertl.scoring.interface import Interface, Unsupported
-from itertl.scoring.vectors import far, outcome, own, still, stimulus, testbench
+from itertl.scoring.vectors import drive, far, outcome, own, still, testbench
 from itertl.scoring.vectors.delays import step_ns
 from itertl.scoring.vectors.outcome import Expected
 from itertl.scoring.vectors.stimulus import Inputs, Stimulus
@@ -151,7 +151,7 @@ def _run(
     """The reference's own run, on fewer words where it is slow, on more where it takes long to show all that it does."""
     step = step_ns(text)
     while True:
-        inputs = stimulus.make(seen, known, seed, steps)
+        inputs = drive.make(seen, known, seed, steps)
         words = inputs.done()
         is_last = steps <= FEWEST_STEPS
         limit = RUN_LIMITS.cpu_s if is_last else REFERENCE_CPU_S

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from itertl.judging import gate
-from itertl.judging.outcomes import cut
+from itertl.judging.outcomes import blamed, cut
 from itertl.records import Fault, Score, Verdict
 from itertl.sandbox import bounds
 from itertl.scoring import interface as interfaces
@@ -14,7 +14,6 @@ from itertl.scoring.vectors import credit, outcome, testbench
 from itertl.scoring.vectors.mismatch import describe
 from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult, own_runs
 from itertl.tools import icarus
-from itertl.verilog.harmless import blamed
 from itertl.verilog.header import derive_top
 
 REVISION = 10  # of stimulus and rule: part of what a kept score depends on

@@ -16,7 +16,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from itertl.scoring.interface import Interface, Port
+from itertl.scoring.interface import Port
 from itertl.scoring.vectors.words import Hints, Words
 
 MAX_BITS = 3 << 19  # of all words together: what a simulator reads in some 20 ms
@@ -101,17 +101,3 @@ class Inputs:
         skips = tuple(self.skips.get(step, 0) for step in range(len(self.words))) if self.skips else ()
         mask = self.mask(clock) if clock is not None else 0
         return Stimulus(tuple(self.words[:count]), tuple(self.is_compared[:count]), skips, mask)
-
-
-def make(interface: Interface, known: Hints, seed: int, steps: int) -> Inputs:
-    """About ``steps`` steps for a design of that interface; ``known`` is what the reference's text suggests. Same seed, same words."""
-    from itertl.scoring.vectors import clocked, combinational
-
-    inputs = Inputs(interface.inputs, known, random.Random(seed))
-    if interface.clocks:
-        clocked.drive(inputs, interface, known, steps)
-    elif interface.has_latch or interface.has_state:
-        combinational.one_by_one(inputs, steps)
-    else:
-        combinational.drive(inputs, steps)
-    return inputs
