@@ -203,7 +203,7 @@ def test_two_at_once_make_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         time.sleep(0.3)
         make_tiny(folder, chat=chat)
 
-    monkeypatch.setattr("itertl.model.load.make_tiny", slow_tiny)
+    monkeypatch.setattr("itertl.model.find.make_tiny", slow_tiny)
     with ThreadPoolExecutor(2) as threads:
         found = list(threads.map(lambda _: resolve_model(ModelConfig(path="random:tiny"), cache=tmp_path), range(2)))
     assert len(made) == 1
