@@ -11,10 +11,10 @@ from itertl.scoring.engine import score_items
 from itertl.scoring.equivalence import proof
 from itertl.scoring.equivalence.score import score as equivalence
 from itertl.scoring.item import ScoreItem
+from itertl.scoring.lowering import Refused, lower, lowered
 from itertl.scoring.synthesis import score as synthesis
 from itertl.scoring.vectors.score import score as vectors
 from itertl.tools import icarus, slang
-from itertl.verilog.lowering import Refused, lower, lowered
 
 TYPES = """
   typedef enum logic [2:0] {A = 1, B = 4, C = 6} e_t;

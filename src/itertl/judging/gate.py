@@ -25,12 +25,12 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+from itertl.judging import harmless
+from itertl.judging.harmless import ENDING, PRINTING
 from itertl.records import Verdict
 from itertl.sandbox import bounds
 from itertl.tools import slang
 from itertl.tools.slang import ParsedText
-from itertl.verilog import harmless
-from itertl.verilog.harmless import ENDING, PRINTING
 
 MAX_BYTES = 64 * 1024
 MAX_EXPANDED_BYTES = 256 * 1024

@@ -4,9 +4,9 @@ import re
 import signal
 from typing import TypeAlias
 
+from itertl.judging.harmless import ENDING
 from itertl.records import Verdict
 from itertl.sandbox.sandbox import Completed
-from itertl.verilog.harmless import ENDING
 
 Judgement: TypeAlias = tuple[Verdict, str]
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from itertl.sandbox import spawn
 from itertl.sandbox.spawn import ConfinementFailed
-from itertl.work.totals import descendants
+from itertl.sandbox.totals import descendants
 
 # What a program needs of the system besides its own folders. Landlock's rules are made from the same list.
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")

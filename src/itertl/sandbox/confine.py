@@ -28,7 +28,7 @@ from itertl.sandbox import identity, landlock, restrictions, seccomp, spawn
 from itertl.sandbox.bubblewrap import Holder
 from itertl.sandbox.restrictions import Request, Restrictions
 from itertl.sandbox.spawn import CannotStart, ConfinementFailed
-from itertl.work.totals import descendants, folder_size, reap_all, resident_bytes, unlinked_bytes
+from itertl.sandbox.totals import descendants, folder_size, reap_all, resident_bytes, unlinked_bytes
 
 TICK_S = 0.05
 _DRAIN_S = 0.5  # for what the pipes still hold once all who could write are dead

@@ -29,10 +29,10 @@ from itertl.scoring.equivalence import rewrite
 from itertl.scoring.equivalence.checks import hazard
 from itertl.scoring.equivalence.rewrite import TOP
 from itertl.scoring.item import ScoreItem
+from itertl.scoring.lowering import readings
 from itertl.scoring.simulated import simulated
 from itertl.tools import yosys
 from itertl.verilog.header import derive_top
-from itertl.verilog.lowering import readings
 
 REVISION = 2  # of script and rule: part of what a kept score depends on
 LIMITS = Limits(wall_s=40, cpu_s=4, memory_mb=3072, file_mb=64, proc=True)

@@ -17,10 +17,10 @@ from itertl.sandbox import bounds, sandbox
 from itertl.sandbox.sandbox import Limits
 from itertl.scoring.equivalence.rewrite import TOP, for_yosys
 from itertl.scoring.item import ScoreItem, is_plain_name
+from itertl.scoring.lowering import lowered, readings
 from itertl.tools import yosys
 from itertl.tools.yosys import Ran
 from itertl.verilog.header import derive_top
-from itertl.verilog.lowering import lowered, readings
 
 REVISION = 3  # of the rules here: part of what a kept score depends on
 LIMITS = Limits(wall_s=40, cpu_s=8, memory_mb=2048, file_mb=256, proc=True)

@@ -18,7 +18,7 @@ from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
-from itertl.work.totals import descendants, resident_bytes
+from itertl.sandbox.totals import descendants, resident_bytes
 
 _IMPORT_S = 120.0  # for a fresh worker to import what it needs
 ALL = "memory of all its processes"  # how a detail begins where a look found too much

@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from itertl.judging.harmless import ENDING
 from itertl.scoring.equivalence import events
 from itertl.scoring.processes import Event, Netlist, Process, assignments, bare, read_netlist, reads
 from itertl.tools import slang
 from itertl.tools.slang import walk
 from itertl.verilog import text as verilog_text
-from itertl.verilog.harmless import ENDING
 
 _TIMED = {
     "DelayControl": "a delay", "Delay3": "a delay", "OneStepDelay": "a delay", "CycleDelay": "a delay",

@@ -17,9 +17,9 @@ from itertl.scoring.equivalence import events, flat, rewrite, script, solver
 from itertl.scoring.equivalence.checks import has_unknown_literal, hazard
 from itertl.scoring.equivalence.flat import Flat, Style, Unprovable
 from itertl.scoring.equivalence.script import CANDIDATE, MITER, REFERENCE, Start
+from itertl.scoring.lowering import lowered
 from itertl.tools import yosys
 from itertl.tools.yosys import Ran
-from itertl.verilog.lowering import lowered
 
 CPU_S = 2  # of processor time for each step of a proof
 MEMORY_MB = 3072

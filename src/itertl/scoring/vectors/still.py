@@ -18,12 +18,12 @@ from itertl.sandbox import sandbox
 from itertl.sandbox.sandbox import Limits
 from itertl.scoring.equivalence.rewrite import TOP, for_yosys
 from itertl.scoring.interface import Interface
+from itertl.scoring.lowering import readings
 from itertl.scoring.vectors.clocked import Driver
 from itertl.scoring.vectors.moves import moves, sample
 from itertl.scoring.vectors.stimulus import Inputs
 from itertl.scoring.vectors.words import Hints
 from itertl.tools import yosys
-from itertl.verilog.lowering import readings
 
 LIMITS = Limits(wall_s=20, cpu_s=20, memory_mb=2048, file_mb=64, proc=True)
 MOST_OUTPUTS = 4  # of one reference that are searched for

@@ -12,10 +12,10 @@ from itertl.judging.outcomes import Judgement, compile_failure, cut, first_error
 from itertl.records import Verdict
 from itertl.sandbox.sandbox import Limits
 from itertl.scoring.interface import Interface
+from itertl.scoring.lowering import lowered
 from itertl.scoring.vectors.delays import STEP_NS
 from itertl.scoring.vectors.stimulus import Stimulus
 from itertl.tools import icarus
-from itertl.verilog.lowering import lowered
 
 WORDS_FILE, SKIPS_FILE = "words.hex", "skips.hex"
 COMPILE_LIMITS = Limits(wall_s=20, cpu_s=5, memory_mb=2048, file_mb=64)

@@ -12,9 +12,9 @@ ports, primitives, real numbers, classes. It runs slang in this process: call it
 import functools
 from collections.abc import Iterator, Mapping
 
+from itertl.scoring.lowering.design import DesignWriter
+from itertl.scoring.lowering.names import Refused
 from itertl.tools import slang
-from itertl.verilog.lowering.design import DesignWriter
-from itertl.verilog.lowering.names import Refused
 
 __all__ = ("Refused", "lower", "lowered", "readings")
 

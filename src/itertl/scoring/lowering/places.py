@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from itertl.verilog.lowering.names import Names, Refused, Shape, fields, is_two_state, width
+from itertl.scoring.lowering.names import Names, Refused, Shape, fields, is_two_state, width
 
 _FLAT = ("PackedArrayType", "PredefinedIntegerType", "EnumType", "PackedStructType", "PackedUnionType", "ScalarType")
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from itertl.judging.harmless import PRINTING
+from itertl.scoring.lowering.expressions import CHANGING, Expressions
+from itertl.scoring.lowering.names import Names, Refused, Shape, is_two_state, literal, shape, width
+from itertl.scoring.lowering.places import BitPlace
 from itertl.tools.slang import walk
-from itertl.verilog.harmless import PRINTING
-from itertl.verilog.lowering.expressions import CHANGING, Expressions
-from itertl.verilog.lowering.names import Names, Refused, Shape, is_two_state, literal, shape, width
-from itertl.verilog.lowering.places import BitPlace
 
 MOST_WORDS = 4096  # of an array that is set as a whole
 Lines = list[str]

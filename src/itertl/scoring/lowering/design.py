@@ -8,11 +8,11 @@ stands.
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from itertl.scoring.lowering.expressions import CHANGING, Expressions
+from itertl.scoring.lowering.names import Names, Refused, Shape, bits, is_two_state, key, literal, shape
+from itertl.scoring.lowering.places import BitPlace
+from itertl.scoring.lowering.statements import BodyScope, Lines, Statements
 from itertl.tools.slang import walk
-from itertl.verilog.lowering.expressions import CHANGING, Expressions
-from itertl.verilog.lowering.names import Names, Refused, Shape, bits, is_two_state, key, literal, shape
-from itertl.verilog.lowering.places import BitPlace
-from itertl.verilog.lowering.statements import BodyScope, Lines, Statements
 
 _NOTHING = frozenset({
     "Parameter", "TypeParameter", "Genvar", "TypeAlias", "ForwardingTypedef", "WildcardImport", "ExplicitImport",

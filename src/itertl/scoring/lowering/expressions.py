@@ -7,9 +7,9 @@ matter (comparison, division, arithmetic shift) both are marked. What has a cons
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from itertl.scoring.lowering.names import MOST_EACH, Names, Refused, bits, fields, is_two_state, literal, width
+from itertl.scoring.lowering.places import BitPlace, Places, reads_zero
 from itertl.tools import slang
-from itertl.verilog.lowering.names import MOST_EACH, Names, Refused, bits, fields, is_two_state, literal, width
-from itertl.verilog.lowering.places import BitPlace, Places, reads_zero
 
 _UNARY = {
     "Plus": "", "Minus": "-", "BitwiseNot": "~", "LogicalNot": "!", "BitwiseAnd": "&", "BitwiseOr": "|",
