@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from itertl import faults
 from itertl.config import ScoreConfig, build_recipe, load_recipe
 from itertl.errors import RecipeError
 from itertl.loop.telemetry import rung_counts, share_missed, share_surrogate_wrong
@@ -17,7 +18,6 @@ from itertl.scoring.candidates import score_candidates
 from itertl.scoring.combine import climb
 from itertl.scoring.engine import score_items
 from itertl.scoring.item import ScoreItem
-from itertl.work import faults
 
 RUNGS = ["scoring_hooks:rung_0", "scoring_hooks:rung_1", "scoring_hooks:rung_2"]
 

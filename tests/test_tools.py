@@ -171,13 +171,11 @@ YOSYS_CASES = [
 
 
 def test_yosys_synthesizes() -> None:
-    """Many in warm workers, and one in a process of its own, say the same; bad designs end no worker."""
-    results = yosys.synthesizes_many([design for design, _, _ in YOSYS_CASES * 2], num_workers=1)
-    for (_, expected, detail), (answer, said) in zip(YOSYS_CASES * 2, results, strict=True):
+    """Bad designs end no worker."""
+    for design, expected, detail in YOSYS_CASES:
+        answer, said = yosys.synthesizes(*design)
         assert answer is expected, said
         assert detail in said
-    for number in (0, 3, 4, 8):
-        assert yosys.synthesizes(*YOSYS_CASES[number][0]) == results[number]
 
 
 def test_yosys_that_never_ends_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,8 +200,6 @@ def test_missing_yosys_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("ITERTL_YOSYS", "/nonexistent/yosys")
     with pytest.raises(ToolMissing, match="pip install pyosys"):
         yosys.synthesizes(GOOD, "t")
-    with pytest.raises(ToolMissing, match="pip install pyosys"):
-        yosys.synthesizes_many([(GOOD, "t")])
 
 
 def test_versions_name_their_tool() -> None:

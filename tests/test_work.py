@@ -64,7 +64,7 @@ def member(job: dict[str, Any], reporter: Reporter) -> list[int]:
     import torch
     import torch.distributed as group
 
-    from itertl.work import faults
+    from itertl import faults
 
     group.init_process_group("gloo")
     rank, saved = int(os.environ["RANK"]), Path(job["saved"])

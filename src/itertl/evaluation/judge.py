@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from itertl import faults
 from itertl.errors import DataError, UsageError
 from itertl.evaluation import function
 from itertl.evaluation.benchmarks import FUNCTION, Benchmark
@@ -30,7 +31,7 @@ from itertl.records import EvalRow, Fault, Problem, Verdict, content_hash
 from itertl.sandbox import sandbox
 from itertl.sandbox.sandbox import Limits
 from itertl.tools import icarus, slang, verilator
-from itertl.work import faults, pool
+from itertl.work import pool
 from itertl.work.pool import Outcome, Workers
 
 GATE_TIMEOUT_S = 30.0  # by the wall clock; the worker's own limit of processor time comes before

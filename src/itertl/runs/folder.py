@@ -17,13 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from itertl import faults
 from itertl.config import Recipe, build_recipe, dump_recipe, parse_yaml
 from itertl.errors import DataError, RecipeError, RunError
 from itertl.progress import QUIET, Reporter
 from itertl.records import IterationMetrics, Manifest, StageRecord
 from itertl.runs import storage
 from itertl.runs.shared_stages import SharedStages, link
-from itertl.work import faults
 
 # keys whose change makes no finished stage stale
 _HARMLESS = (

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from itertl import faults
 from itertl.errors import DataError, UsageError
 from itertl.records import Manifest, StageRecord, content_hash
 from itertl.runs import storage
-from itertl.work import faults
 
 
 class Found(NamedTuple):

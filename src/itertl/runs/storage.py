@@ -23,9 +23,9 @@ from typing import Any, BinaryIO, TypeVar
 
 from pydantic import ValidationError
 
+from itertl import faults
 from itertl.errors import DataError, WriteFailed
 from itertl.records import Record
-from itertl.work import faults
 
 R = TypeVar("R", bound=Record)
 

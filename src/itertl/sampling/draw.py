@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from itertl import plugins
+from itertl import faults, plugins
 from itertl.config import SampleConfig
 from itertl.errors import UsageError
 from itertl.model.policy import Policy
@@ -24,7 +24,7 @@ from itertl.sampling.backend import BACKENDS, Adapted, Backend, BatchIncomplete,
 from itertl.sampling.batching import SampleRequest, plan_batches, plan_requests
 from itertl.verilog.extract import extract
 from itertl.verilog.thoughts import opens_thought
-from itertl.work import devices, faults
+from itertl.work import devices
 from itertl.work.actors import run_parts
 from itertl.work.ahead import Ahead
 

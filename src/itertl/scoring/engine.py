@@ -19,6 +19,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from itertl import faults
 from itertl.errors import ToolFailed, ToolMissing
 from itertl.records import Fault, Score, Verdict, content_hash
 from itertl.runs.storage import AppendLog
@@ -30,7 +31,7 @@ from itertl.scoring.combine import is_passed_by
 from itertl.scoring.equivalence.replay import meet_all
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.worker import Unit, is_users_fault, used_up
-from itertl.work import faults, pool
+from itertl.work import pool
 from itertl.work.pool import Job, Outcome
 
 _WORKER = "itertl.scoring.worker:timed_unit"

@@ -17,14 +17,13 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from itertl.errors import ToolFailed, ToolMissing
+from itertl.errors import ToolMissing
 from itertl.sandbox import sandbox
 from itertl.sandbox.sandbox import Limits
 from itertl.tools.yosys_process import Ran, can_confine_a_fork, forked, package_roots, started
-from itertl.work import pool
 
 __all__ = (
-    "LIMITS", "Ran", "abc_program", "has_library", "package_roots", "passes", "synthesizes", "synthesizes_many",
+    "LIMITS", "Ran", "abc_program", "has_library", "package_roots", "passes", "synthesizes",
     "version",
 )  # fmt: skip
 
@@ -107,26 +106,3 @@ def synthesizes(code: str, top: str) -> tuple[bool, str]:
     if ran.error:
         return False, ran.error
     return (False, "the text holds no module") if is_empty else (True, "")
-
-
-def synthesizes_many(designs: Iterable[tuple[str, str]], *, num_workers: int = 0) -> list[tuple[bool, str]]:
-    """``synthesizes`` for each (code, top), in their order, on all cores. Raises ToolMissing, ToolFailed."""
-    rows = list(designs)
-    if not has_library() and _program() is None:
-        raise _missing()
-    results: dict[int, tuple[bool, str]] = {}
-    limit = LIMITS.wall_s + 30
-    for number, outcome in pool.map_unordered(
-        "itertl.tools.yosys:_worker", rows, num_workers=num_workers, timeout_s=limit
-    ):
-        if outcome.status == "timeout":
-            results[number] = (False, f"synthesis did not end within {limit:g} s")
-        elif outcome.status != "ok":
-            raise ToolFailed(f"Yosys worker failed on design {number}: {outcome.detail}")
-        else:
-            results[number] = outcome.value
-    return [results[number] for number in range(len(rows))]
-
-
-def _worker(design: tuple[str, str]) -> tuple[bool, str]:
-    return synthesizes(*design)

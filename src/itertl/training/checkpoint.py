@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from itertl import faults
 from itertl.config import PromptConfig
 from itertl.model.load import save_quietly
 from itertl.model.prompt_form import express, write_form
 from itertl.runs import storage
 from itertl.training.session import Session
 from itertl.training.state import stage_folder
-from itertl.work import faults
 
 
 def save_checkpoint(session: Session, tokenizer: Any, out: Path, *, dtype: str, prompt: PromptConfig) -> None:

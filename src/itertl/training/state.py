@@ -16,10 +16,10 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from itertl import faults
 from itertl.errors import DataError
 from itertl.records import TrainStep
 from itertl.runs import storage
-from itertl.work import faults
 
 _PROGRESS = "progress.json"
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from itertl import faults
 from itertl.errors import DataError, TrainingDiverged
 from itertl.progress import QUIET, Reporter, Tracker
 from itertl.records import TrainStep, content_hash
@@ -27,7 +28,6 @@ from itertl.training.session import Loaded, Session, close_session, load_policy,
 from itertl.training.shift import Shift, sampled_pieces, sequence_logprobs, shift
 from itertl.training.state import Progress, load_initial, remove_state, restore_state, save_initial, save_state
 from itertl.training.step import Initial, finite_gradients, log_row
-from itertl.work import faults
 
 
 @dataclass(slots=True)

@@ -15,8 +15,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from itertl import faults
 from itertl.errors import ToolFailed
-from itertl.work import children, faults
+from itertl.work import children
 
 _SPAWN = multiprocessing.get_context("spawn")
 _END_S = 10.0  # that an actor gets to end by itself

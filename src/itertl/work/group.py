@@ -19,9 +19,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from itertl import faults
 from itertl.errors import ItertlError, ToolFailed
 from itertl.progress import Reporter, Tracker, check
-from itertl.work import children, faults
+from itertl.work import children
 
 _LOOK_S = 0.1  # from one look at the group to the next
 _END_S = 20.0  # that a group gets to end when it is asked to

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from rich.markup import escape
 
+from itertl import faults
 from itertl.config import Recipe
 from itertl.errors import DataError, RunError, UsageError
 from itertl.loop.study.file import Arm, Study, needs
@@ -28,7 +29,7 @@ from itertl.progress import Reporter
 from itertl.runs import selection, storage
 from itertl.runs.read import Run, iteration_folders, read_run
 from itertl.sampling import lengths
-from itertl.work import children, devices, faults
+from itertl.work import children, devices
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 _NICENESS = 10
