@@ -23,7 +23,7 @@ _DUMPS = frozenset(
 )
 ENDING = frozenset({"$finish", "$stop", "$fatal"})
 _ENDS = ENDING | {"$exit"}
-ENDING = re.compile(r"\$(?:finish|stop|fatal)\b")
+ENDING_CALL = re.compile(r"\$(?:finish|stop|fatal)\b")
 _ASSERTIONS = frozenset({
     "ImmediateAssertStatement", "ImmediateAssumeStatement", "ImmediateCoverStatement", "AssertPropertyStatement",
     "AssumePropertyStatement",

@@ -4,7 +4,7 @@ import re
 import signal
 from typing import TypeAlias
 
-from itertl.judging.harmless import ENDING
+from itertl.judging.harmless import ENDING_CALL
 from itertl.records import Verdict
 from itertl.sandbox.sandbox import Completed
 
@@ -68,7 +68,7 @@ def cut(text: str) -> str:
 
 def blamed(judgement: Judgement, text: str) -> Judgement:
     """``judgement``, or GAMED where the run did not come to its end and the design holds what ends one."""
-    found = ENDING.search(text)
+    found = ENDING_CALL.search(text)
     if found is None or judgement[0] is not Verdict.RUNTIME_ERROR:
         return judgement
     return Verdict.GAMED, cut(f"system-task: {found.group()} ended the run: {judgement[1]}")
