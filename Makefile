@@ -11,7 +11,7 @@ help:
 	@echo "make setup   all the set-up, into $(VENV); a second call is instant"
 	@echo "make demo    the paper's loop on a small model, in minutes: recipes/demo.yaml"
 	@echo "make test    the test suite"
-	@echo "make check   ruff, pyright and the test suite"
+	@echo "make check   ruff (lint and format), import contracts, pyright and the test suite"
 	@echo "make bench   the benchmarks, one JSON object each"
 
 setup: $(STAMP)
@@ -33,6 +33,7 @@ test-slow: setup
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/pyright
 	@$(MAKE) test
 
