@@ -64,7 +64,8 @@ class DataConfig(_Part):
     families: tuple[str, ...] = ()  # of the generator; empty: all
     seed: int | None = None  # of generator and subset; None: the run's
     header: Literal["keep", "derive"] = "keep"  # derive: cut a missing header from the reference
-    # kept out of training, for the benchmark own-heldout: a share as 0.1, a file of pairs, or column:NAME that marks them
+    # kept out of training, for the benchmark own-heldout: a share as 0.1, a file of pairs, or column:NAME that marks
+    # them
     holdout: float | str | None = None
 
     @field_validator("holdout", mode="before")
@@ -365,7 +366,8 @@ def _apply_override(tree: dict[str, Any], override: str) -> dict[str, Any]:
             if not part.isdigit() or int(part) > len(rows):
                 where = ".".join(parts[:depth])
                 raise RecipeError(
-                    f"override {key}: {where} is a list of {len(rows)}; {part!r} is not an index of it ({where}.{len(rows)} adds one)"
+                    f"override {key}: {where} is a list of {len(rows)}; {part!r} is not an index of it "
+                    f"({where}.{len(rows)} adds one)"
                 )
             rows += [{}] if int(part) == len(rows) else []
             rows[int(part)] = value if last else _copied(rows[int(part)])

@@ -77,7 +77,8 @@ class Problem(Record):
     """One instruction, with its reference where there is one. Make it with ``Problem.create``.
 
     Example: ``Problem.create(instruction="Build a 2-to-1 mux …", header="module mux2(input a, …);\\n",
-    reference="module mux2(input a, …);\\nassign y = s ? b : a;\\nendmodule\\n", source="synth:mux", licence="Apache-2.0")``
+    reference="module mux2(input a, …);\\nassign y = s ? b : a;\\nendmodule\\n", source="synth:mux",
+    licence="Apache-2.0")``
     """
 
     schema_name: ClassVar[str] = "itertl.problem/1"

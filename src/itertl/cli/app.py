@@ -64,7 +64,8 @@ def _end(error: BaseException) -> None:
         sys.exit(1)
     elif isinstance(error, OSError):  # ordinary trouble with a path; ours are WriteFailed and DataError
         _fail(
-            f"{error.filename or 'standard output'}: {error.strerror or error}; check the path, its permissions and the space left",
+            f"{error.filename or 'standard output'}: {error.strerror or error}; check the path, its permissions and "
+            "the space left",
             1,
         )
     elif usage is not None and usage():
@@ -75,7 +76,10 @@ def _end(error: BaseException) -> None:
 
 
 def _quiet_libraries() -> None:
-    """A terminal shows our lines, not the remarks of libraries, also from processes that are started later. What the user sets stays."""
+    """A terminal shows our lines, not the remarks of libraries, also from processes that are started later.
+
+    What the user sets stays.
+    """
     for name, value in {
         "TRANSFORMERS_VERBOSITY": "error",
         "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",

@@ -77,7 +77,8 @@ def data_show(
     ] = 2,
     as_json: Json = False,
 ) -> None:
-    """Counts, lengths in the model's tokens, what would be left out and why, and the first prompts with the trained part marked."""
+    """Counts, lengths in the model's tokens, what would be left out and why, and the first prompts with the trained
+    part marked."""
     from itertl.loop.show import show as show_pairs
     from itertl.model.prompt_form import with_form
 
@@ -134,7 +135,8 @@ def data_audit(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Duplicates, near-duplicates, contamination, references that do not parse or elaborate; with --function, unsound ones."""
+    """Duplicates, near-duplicates, contamination, references that do not parse or elaborate; with --function, unsound
+    ones."""
     from itertl.audit.audit import audit_source, keep_sound
     from itertl.evaluation import benchmarks
     from itertl.runs import outputs

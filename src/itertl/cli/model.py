@@ -46,7 +46,8 @@ def generate(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Verilog for an instruction: the text as it is written on stderr, the code on stdout; status 1 where an answer holds none."""
+    """Verilog for an instruction: the text as it is written on stderr, the code on stdout; status 1 where an answer
+    holds none."""
     from itertl.runs import outputs
 
     if file is not None and (moved := as_override(instruction, overrides)):
@@ -158,6 +159,7 @@ def _generate(
             else []
         )
         warn(
-            f"no code: {which} no Verilog module; {', '.join(fixes)}, or check that the model is asked as it was trained (prompt.*)"
+            f"no code: {which} no Verilog module; {', '.join(fixes)}, or check that the model is asked as it was "
+            "trained (prompt.*)"
         )
     return rows

@@ -120,8 +120,8 @@ def train(
 
 
 def _problems_beside(out: Path) -> Path | None:
-    """Where ``sample`` puts the problems of its candidates: ``problems.jsonl`` beside them, or ``NAME.problems.jsonl`` where there
-    is one that it did not make; None where the candidates go to a device or pipe."""
+    """Where ``sample`` puts the problems of its candidates: ``problems.jsonl`` beside them, or ``NAME.problems.jsonl``
+    where there is one that it did not make; None where the candidates go to a device or pipe."""
     from itertl.runs import outputs, storage
 
     if storage.is_node(out):

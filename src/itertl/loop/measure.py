@@ -1,8 +1,8 @@
 """Rates of sampling and training on this machine, by doing a little of both with a recipe's own model and data.
 
 One batch is sampled for some tokens, the longest groups are trained on once for the memory that they take, and some
-ordinary ones for the time. Candidates are made up (the reference's tokens in another order): how many pairs the real ones
-leave active is not known before they are scored, so the rates are for groups in which every response counts.
+ordinary ones for the time. Candidates are made up (the reference's tokens in another order): how many pairs the real
+ones leave active is not known before they are scored, so the rates are for groups in which every response counts.
 """
 
 import random

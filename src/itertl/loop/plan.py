@@ -2,9 +2,10 @@
 
 The estimate counts tokens and divides them by rates. The counts are upper bounds: every sampled text as long as it may
 be, every pair active. The rates are calculated, from the arithmetic of a token (2 N operations forward, 6 N forward and
-backward for N parameters: Kaplan et al. 2020, section 2.1) and the speed of a matrix product measured here in half a second,
-at the shares of it that decoding and training reach (``_DECODE_SHARE``, ``_TRAIN_SHARE``): good to a factor of about two.
-Or they are measured (``--measure``): one batch sampled and a few micro-batches trained with the recipe's own model.
+backward for N parameters: Kaplan et al. 2020, section 2.1) and the speed of a matrix product measured here in half a
+second, at the shares of it that decoding and training reach (``_DECODE_SHARE``, ``_TRAIN_SHARE``): good to a factor of
+about two. Or they are measured (``--measure``): one batch sampled and a few micro-batches trained with the recipe's own
+model.
 
 Pairs or benchmark files that are not on this machine yet are assumed, where the recipe limits their number or the
 benchmark's is known, and the plan says so: a run can be planned before anything is fetched. So can the models that the
@@ -95,10 +96,13 @@ class Plan:
             + "".join(f"assumed: {line}\n" for line in self.assumed)
             + "".join(f"auto, by the lengths of the pairs: {line} tokens\n" for line in self.found)
             + f"{self.problems} problems, {f'{self.held_out} held out, ' if self.held_out else ''}{self.parameters / 1e6:,.0f} million parameters\n"
-            f"estimated time (upper bound of tokens, {'at measured rates' if self.is_measured else 'good to a factor of about two'}):"
+            "estimated time (upper bound of tokens, "
+            f"{'at measured rates' if self.is_measured else 'good to a factor of about two'}):"
             f"\n{times}\n"
-            f"{self.processes} {'process' if self.processes == 1 else f'processes ({self.recipe.compute.strategy})'} on {self.devices}\n"
-            f"estimated memory: {self.memory_gb:.1f} GB{'' if self.processes == 1 else ' each'}, disk: {self.disk_gb:.1f} GB"
+            f"{self.processes} {'process' if self.processes == 1 else f'processes ({self.recipe.compute.strategy})'} "
+            f"on {self.devices}\n"
+            f"estimated memory: {self.memory_gb:.1f} GB{'' if self.processes == 1 else ' each'}, disk: "
+            f"{self.disk_gb:.1f} GB"
         )
 
 
@@ -167,7 +171,8 @@ def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
 
 
 def _loaded(recipe: Recipe, assumed: list[str]) -> LoadResult:
-    """The recipe's pairs; where their file is not here, as many usual ones as the recipe takes at most, and of a share held out as many."""
+    """The recipe's pairs; where their file is not here, as many usual ones as the recipe takes at most, and of a share
+    held out as many."""
     data = recipe.data
     if data.source == "synth" or data.source.startswith("hf:") or data.limit is None or Path(data.source).exists():
         return from_config(data, recipe.seed)
@@ -258,9 +263,11 @@ def _processes(recipe: Recipe) -> int:
 
 
 def _memory_gb(recipe: Recipe, parameters: int, hidden: int, layers: int, vocabulary: int) -> float:
-    """Of one process. Weights, gradients and both Adam moments in float32 (adapters: frozen weights in the model's type); activations of
-    one micro-batch, about 34 bytes a hidden unit, layer and token at 16 bits (Korthikanti et al. 2022, eq. 2 without the
-    attention matrix); one chunk of logits and its gradient. FSDP cuts all states into pieces, ZeRO 2 gradients and moments."""
+    """Of one process. Weights, gradients and both Adam moments in float32 (adapters: frozen weights in the model's
+    type); activations of one micro-batch, about 34 bytes a hidden unit, layer and token at 16 bits (Korthikanti et al.
+    2022, eq. 2 without the attention matrix); one chunk of logits and its gradient. FSDP cuts all states into pieces,
+    ZeRO 2 gradients and
+    moments."""
     from itertl.training.response_model import HEAD_CHUNK
     from itertl.training.session import token_budget
 
@@ -279,8 +286,8 @@ def _memory_gb(recipe: Recipe, parameters: int, hidden: int, layers: int, vocabu
 
 
 def _disk_gb(recipe: Recipe, parameters: int) -> float:
-    """A checkpoint for each iteration in the model's type, and once the state that training resumes from: its float32 weights
-    and both moments (adapters: theirs alone). What is sampled and judged takes a few MB."""
+    """A checkpoint for each iteration in the model's type, and once the state that training resumes from: its float32
+    weights and both moments (adapters: theirs alone). What is sampled and judged takes a few MB."""
     width = 4 if recipe.model.dtype == "float32" else 2
     trained = parameters if recipe.train.lora is None else max(1, parameters // 100)
     return (recipe.iterations * parameters * width + trained * 12) / 1e9 + 0.05

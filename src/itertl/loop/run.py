@@ -32,8 +32,8 @@ class RunResult:
 def run(
     recipe: Recipe, out: Path, *, reporter: Reporter, resume_changed: bool = False, share_from: Path | None = None
 ) -> RunResult:
-    """Run ``recipe`` in the folder ``out``, or go on with the run that is there; one of another recipe is refused unless
-    ``resume_changed``. ``share_from``: a folder of runs whose equal stages are linked instead of made again.
+    """Run ``recipe`` in the folder ``out``, or go on with the run that is there; one of another recipe is refused
+    unless ``resume_changed``. ``share_from``: a folder of runs whose equal stages are linked instead of made again.
 
     Raises the errors of ``itertl.errors``; after any of them, or a kill, the same call goes on where it stopped.
     """

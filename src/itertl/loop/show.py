@@ -1,7 +1,8 @@
 """``itertl data show``: what a recipe makes of a source of pairs before anything is trained on it.
 
-Counts, lengths in the tokens of the recipe's model, what is left out on the way to training and why, and the first prompts
-as the model sees them. Which pairs training leaves out is asked of the code that builds its groups, one pair at a time.
+Counts, lengths in the tokens of the recipe's model, what is left out on the way to training and why, and the first
+prompts as the model sees them. Which pairs training leaves out is asked of the code that builds its groups, one pair at
+a time.
 """
 
 from collections import Counter
@@ -97,7 +98,8 @@ class Shown:
         for number, one in enumerate(self.examples, 1):
             lines += [
                 "",
-                f"--- pair {number}, {one.where}: {one.prompt_tokens} tokens, and {one.trained_tokens} trained on, between {BEGIN} and {END}",
+                f"--- pair {number}, {one.where}: {one.prompt_tokens} tokens, and {one.trained_tokens} trained on, "
+                f"between {BEGIN} and {END}",
             ]
             lines += [f"{one.prompt}{BEGIN}{one.trained}{END}"]
         return "\n".join(lines)

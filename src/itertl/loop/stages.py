@@ -54,7 +54,10 @@ class Task:
 
 
 def check_recipe(recipe: Recipe) -> Method:
-    """Resolve every name of the recipe and ask for every tool that it needs. Raises UsageError, RecipeError, ToolMissing."""
+    """Resolve every name of the recipe and ask for every tool that it needs.
+
+    Raises UsageError, RecipeError, ToolMissing.
+    """
     if recipe.model.path.startswith(load.API):
         raise UsageError(
             f"model.path: {recipe.model.path} is served by an endpoint and cannot be trained; give a model of files"
@@ -78,7 +81,8 @@ class Checked:
 
 
 def check_inputs(recipe: Recipe) -> Checked:
-    """The recipe with its lengths settled and the benchmarks of ``evals``, once names, tools and the pairs are found to be there."""
+    """The recipe with its lengths settled and the benchmarks of ``evals``, once names, tools and the pairs are found to
+    be there."""
     check_recipe(recipe)
     devices.processes(recipe.compute)
     if ":" not in recipe.data.format:  # an importer of the user's own knows what its source means
@@ -240,11 +244,13 @@ def _tell_unscored(run: RunFolder, scored: Sequence[Scored], unscored: int) -> N
     )
     if unscored == len(scored):
         raise DataError(
-            f"{run.recipe.data.source}: not one of {unscored} candidates could be scored, so that training would see references alone; the first: "
+            f"{run.recipe.data.source}: not one of {unscored} candidates could be scored, so that training would see "
+            "references alone; the first: "
             f"{reason}. Mend the references (itertl data audit --function), choose other scorers, or method=sft"
         )
     run.reporter.say(
-        f"[red]{unscored} of {len(scored)} candidates could not be scored, by our fault, and are left out[/red]; the first: {escape(reason)}"
+        f"[red]{unscored} of {len(scored)} candidates could not be scored, by our fault, and are left out[/red]; the "
+        f"first: {escape(reason)}"
     )
 
 

@@ -84,7 +84,8 @@ def rung_counts(rows: Sequence[Scored], score: ScoreConfig) -> dict[str, int]:
 
 
 def share_surrogate_wrong(rows: Sequence[Scored]) -> float | None:
-    """Of the candidates that the paper's score calls perfect, those that a scorer of function calls wrong; None for none."""
+    """Of the candidates that the paper's score calls perfect, those that a scorer of function calls wrong; None for
+    none."""
     wrong = [_is_wrong(row) for row in rows if _surrogate(row) == 1]
     judged = [answer for answer in wrong if answer is not None]
     return sum(judged) / len(judged) if judged else None
@@ -103,7 +104,8 @@ def _is_wrong(row: Scored) -> bool | None:
 
 
 def share_missed(groups: Iterable[Sequence[tuple[Scored, float | None]]], beta: float) -> float | None:
-    """Of the pairs of candidates of one problem whose z differ by more than beta, those that the paper's score does not order so.
+    """Of the pairs of candidates of one problem whose z differ by more than beta, those that the paper's score does not
+    order so.
 
     None where that score was not taken, or is all that z is made of.
     """

@@ -1,7 +1,7 @@
 """Models with a short name: on the hub, or as a GGUF file that is known by its checksum, wherever it lies.
 
-A file is looked for in the folders of ``ITERTL_MODELS`` (and the files that it names), in the cache, and in the hub's cache. Neither
-its name nor where it came from is trusted, its SHA-256 alone.
+A file is looked for in the folders of ``ITERTL_MODELS`` (and the files that it names), in the cache, and in the hub's
+cache. Neither its name nor where it came from is trusted, its SHA-256 alone.
 """
 
 import os
@@ -35,8 +35,10 @@ class Alias:
     def remedy(self) -> str:
         """How the model is had."""
         return (
-            f"where there is a network the hub has it ({self.hub}); elsewhere bring {self.file} (hf download {self.hub}-GGUF {self.file} "
-            f"--local-dir FOLDER, or any copy with SHA-256 {self.sha256}) and set ITERTL_MODELS=FOLDER, or give the file as model.path"
+            f"where there is a network the hub has it ({self.hub}); elsewhere bring {self.file} (hf download "
+            f"{self.hub}-GGUF {self.file} "
+            f"--local-dir FOLDER, or any copy with SHA-256 {self.sha256}) and set ITERTL_MODELS=FOLDER, or give the "
+            "file as model.path"
         )
 
 
@@ -64,7 +66,10 @@ def by_checksum(sha256: str) -> Alias | None:
 
 
 def find_file(alias: Alias, cache: Path) -> Path | None:
-    """The alias' file by its checksum; None where it is nowhere. Raises ToolMissing where one of its name and size is another file."""
+    """The alias' file by its checksum; None where it is nowhere.
+
+    Raises ToolMissing where one of its name and size is another file.
+    """
     wrong: list[Path] = []
     for path in _candidates(cache):
         is_named = path.name.lower() == alias.file
@@ -77,13 +82,17 @@ def find_file(alias: Alias, cache: Path) -> Path | None:
         wrong += [path] if is_named else []
     if wrong and not model_hub.is_had(alias.hub):
         raise ToolMissing(
-            f"{wrong[0]} is not {alias.title}: its SHA-256 is another (a part of the file, or another file); {alias.remedy}"
+            f"{wrong[0]} is not {alias.title}: its SHA-256 is another (a part of the file, or another file); "
+            f"{alias.remedy}"
         )
     return None
 
 
 def resolve(name: str, cache: Path) -> Path | str:
-    """The file of an alias, or its name on the hub where the file is nowhere. Raises ToolMissing where it cannot be had."""
+    """The file of an alias, or its name on the hub where the file is nowhere.
+
+    Raises ToolMissing where it cannot be had.
+    """
     alias = ALIASES[name]
     file = find_file(alias, cache)
     if file is not None:

@@ -1,9 +1,10 @@
 """Attention over packed rows, part by part: the scores that the mask would hide are never computed.
 
-With the mask alone a row of 900 tokens costs 900² scores a head; a prompt of 260 with four responses needs 0.42 of them. On a
-CPU, where that is a quarter of a step, each prompt attends to itself and each response to its prompt and itself, in calls of
-their own. It is registered with transformers under ``NAME`` and reads the parts off the mask (``mask.rows``); where the mask has
-none, or a model made another of it, this is transformers' own SDPA attention with the mask that it was given.
+With the mask alone a row of 900 tokens costs 900² scores a head; a prompt of 260 with four responses needs 0.42 of
+them. On a CPU, where that is a quarter of a step, each prompt attends to itself and each response to its prompt and
+itself, in calls of their own. It is registered with transformers under ``NAME`` and reads the parts off the mask
+(``mask.rows``); where the mask has none, or a model made another of it, this is transformers' own SDPA attention with
+the mask that it was given.
 
 Left out: GPUs, where many small calls cost more than they save; FlexAttention is their way.
 """
@@ -42,7 +43,8 @@ def attend(
         or kwargs.get("softcap")
     ):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs)
-    # keys and values stay as few as they are: copies for each query head took 0.1 of 1.9 GB in the fixed shape of the benchmark
+    # keys and values stay as few as they are: copies for each query head took 0.1 of 1.9 GB in the fixed shape of the
+    # benchmark
     options = {
         "dropout_p": dropout if module.training else 0.0,
         "scale": scaling,
@@ -58,7 +60,10 @@ def attend(
 def _row(
     query: Tensor, key: Tensor, value: Tensor, pieces: tuple[tuple[int, tuple[int, ...]], ...], options: dict[str, Any]
 ) -> Tensor:
-    """One row, [1, H, L, D]. ``split`` and ``cat`` rather than slices, whose gradients would each be as long as the row."""
+    """One row, [1, H, L, D].
+
+    ``split`` and ``cat`` rather than slices, whose gradients would each be as long as the row.
+    """
     sizes = [size for prompt, responses in pieces for size in (prompt, *responses)]
     padding = query.shape[2] - sum(sizes)
     queries, keys, values = (list(t.split([*sizes, padding], dim=2)) for t in (query, key, value))

@@ -38,9 +38,10 @@ _CONVERSION = "v2"  # part of the cached folder's name: raise it when the conver
 def resolve_model(config: ModelConfig, *, cache: Path | None = None) -> Path | str:
     """Return the ``save_pretrained`` folder that ``config.path`` means, or the hub name where it is one.
 
-    ``smollm2-135m``, the files of ``model_alias`` and ``.gguf`` files are converted on first use (10 to 30 s for 135M parameters);
-    ``random:tiny`` and ``random:tiny-chat`` are made from a fixed seed. Raises UsageError for a path that does not
-    exist or holds no model, ToolMissing where an alias is nowhere to be had. ``openai:NAME`` is given back as it is.
+    ``smollm2-135m``, the files of ``model_alias`` and ``.gguf`` files are converted on first use (10 to 30 s for 135M
+    parameters); ``random:tiny`` and ``random:tiny-chat`` are made from a fixed seed. Raises UsageError for a path that
+    does not exist or holds no model, ToolMissing where an alias is nowhere to be had. ``openai:NAME`` is given back as
+    it is.
     """
     name, models = config.path, (cache or cache_folder()) / "models"
     if name.startswith(API):

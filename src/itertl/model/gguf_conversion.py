@@ -1,4 +1,7 @@
-"""A GGUF file as an ordinary ``save_pretrained`` folder. ``find.resolve_model`` is the door, and keeps what is made here."""
+"""A GGUF file as an ordinary ``save_pretrained`` folder.
+
+``find.resolve_model`` is the door, and keeps what is made here.
+"""
 
 import re
 import tempfile
@@ -14,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def convert_gguf(source: Path, folder: Path, *, may_tie: bool = True) -> None:
-    """Turn a GGUF file into a ``save_pretrained`` folder of float32 weights with its tokenizer. ``may_tie``: see ``tie``.
+    """Turn a GGUF file into a ``save_pretrained`` folder of float32 weights with its tokenizer. ``may_tie``: see
+    ``tie``.
 
     The weights are de-quantized and moved into a model that was never marked as quantized: transformers refuses to
     save, and to train, one that was. Raises UsageError for a file that transformers cannot read.
@@ -51,11 +55,12 @@ def convert_gguf(source: Path, folder: Path, *, may_tie: bool = True) -> None:
 
 
 def tie(model: Any, source: Path) -> bool:
-    """Give a model the one matrix that its GGUF file holds twice, as output head and as token embeddings; whether it had two of one.
+    """Give a model the one matrix that its GGUF file holds twice, as output head and as token embeddings; whether it
+    had two of one.
 
-    Some files keep both of a model whose head is its embeddings, the head quantized finer, and no key says so: they were one where
-    they differ by no more than the rounding of both. The finer stays, by bits a weight, so that nothing is lost. Where the model
-    predicted otherwise with it, both stay.
+    Some files keep both of a model whose head is its embeddings, the head quantized finer, and no key says so: they
+    were one where they differ by no more than the rounding of both. The finer stays, by bits a weight, so that nothing
+    is lost. Where the model predicted otherwise with it, both stay.
     """
     import torch
 
@@ -105,7 +110,8 @@ def _kinds(source: Path) -> dict[str, tuple[int, float]]:
 
 
 def _is_one(a_V_H: Any, b_V_H: Any, digits: Sequence[int]) -> bool:
-    """Whether two matrices are roundings of one: elements apart by at most a step of each, a step being the range of a block over its levels."""
+    """Whether two matrices are roundings of one: elements apart by at most a step of each, a step being the range of a
+    block over its levels."""
     import torch
 
     if a_V_H.shape[1] % _BLOCK or min(digits) < 2:

@@ -1,7 +1,8 @@
-"""Models of the Hugging Face hub: whether they can be had, asked once and shortly, and the shapes of those that recipes name.
+"""Models of the Hugging Face hub: whether they can be had, asked once and shortly, and the shapes of those that recipes
+name.
 
-Without a network the hub's client asks again for minutes, for every file; here one question of a few seconds decides, and
-the cache on this disk is taken alone where it fails.
+Without a network the hub's client asks again for minutes, for every file; here one question of a few seconds decides,
+and the cache on this disk is taken alone where it fails.
 """
 
 import functools
@@ -19,7 +20,8 @@ from itertl.errors import UsageError
 _NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 _WAIT_S = 6.0  # the connection, and looking up the name, which has no limit of its own
 
-# Name -> class and arguments of its configuration, as its config.json says: enough for a plan on a machine without network.
+# Name -> class and arguments of its configuration, as its config.json says: enough for a plan on a machine without
+# network.
 SHAPES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "deepseek-ai/deepseek-coder-6.7b-instruct": (
         "LlamaConfig",
@@ -58,14 +60,18 @@ def is_hub_name(name: str) -> bool:
 
 
 def require(name: str, revision: str | None) -> None:
-    """Have the client use the cache alone where the hub cannot be reached. Raises UsageError where the cache has no such model."""
+    """Have the client use the cache alone where the hub cannot be reached.
+
+    Raises UsageError where the cache has no such model.
+    """
     if is_reachable() or not is_hub_name(name):
         return
     from huggingface_hub import constants
 
     if not isinstance(_cached(name, "config.json", revision), str):
         raise UsageError(
-            f"model {name}: no folder of that name here, not in the hub's cache, and {constants.ENDPOINT} cannot be reached; "
+            f"model {name}: no folder of that name here, not in the hub's cache, and {constants.ENDPOINT} cannot be "
+            "reached; "
             f"check the path, or fetch it where there is a network (hf download {name}) and give its folder as model"
         )
 

@@ -1,4 +1,7 @@
-"""Models and tokenizers loaded, named by their weights, and saved. torch and transformers are imported inside the functions."""
+"""Models and tokenizers loaded, named by their weights, and saved.
+
+torch and transformers are imported inside the functions.
+"""
 
 import contextlib
 import importlib.util
@@ -32,8 +35,9 @@ def load_model(
 ) -> "PreTrainedModel":
     """Load a causal language model in eval mode on ``device`` (None: CUDA where there is one, else CPU).
 
-    ``quantize="nf4"`` holds the weights of its linear layers in 4 bits (Dettmers et al. 2023); ``dtype`` is that of the others.
-    Raises UsageError where neither a folder nor the hub has it, ToolMissing where bitsandbytes is asked for and not there.
+    ``quantize="nf4"`` holds the weights of its linear layers in 4 bits (Dettmers et al. 2023); ``dtype`` is that of the
+    others. Raises UsageError where neither a folder nor the hub has it, ToolMissing where bitsandbytes is asked for and
+    not there.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -117,8 +121,8 @@ def pick_device(device: str | None = None) -> str:
 def has_fast_bf16(device: str | None = None) -> bool:
     """Whether bfloat16 is faster than float32 there: a GPU that has it, or a CPU with AMX or AVX512-BF16.
 
-    ``ITERTL_PRECISION`` (bf16 or float32) answers for the machine, so that results need not depend on its processor. Raises
-    UsageError for another value.
+    ``ITERTL_PRECISION`` (bf16 or float32) answers for the machine, so that results need not depend on its processor.
+    Raises UsageError for another value.
     """
     import torch
 
@@ -136,8 +140,8 @@ def has_fast_bf16(device: str | None = None) -> bool:
 def policy_id(path: Path | str, *, revision: str | None = None) -> str:
     """Sixteen hexadecimal digits that name a policy: a hash over the names and bytes of its weight files.
 
-    A hub model's is over its name and commit; what an endpoint serves has its name alone. Converted models in the cache carry theirs beside the weights.
-    Raises UsageError where the folder holds no weights.
+    A hub model's is over its name and commit; what an endpoint serves has its name alone. Converted models in the cache
+    carry theirs beside the weights. Raises UsageError where the folder holds no weights.
     """
     folder = Path(path)
     if str(path).startswith(API):
@@ -179,7 +183,8 @@ def save_converted(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase
 
 
 def save_quietly(model: Any, tokenizer: Any, folder: Path, weights: Any = None) -> None:
-    """``save_pretrained`` of both, without the library's progress bar and its remarks on tied weights. ``weights``: in place of the model's."""
+    """``save_pretrained`` of both, without the library's progress bar and its remarks on tied weights. ``weights``: in
+    place of the model's."""
     with quiet():
         model.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
@@ -190,7 +195,8 @@ def explained(path: Path | str, revision: str | None) -> Iterator[None]:
     """Turn the library's errors about a model that is not there into a UsageError."""
     if str(path).startswith(API):
         raise UsageError(
-            f"model {path} is served by an endpoint and cannot be loaded; set sample.backend=openai, or give a model of files"
+            f"model {path} is served by an endpoint and cannot be loaded; set sample.backend=openai, or give a model "
+            "of files"
         )
     model_hub.require(str(path), revision)
     try:

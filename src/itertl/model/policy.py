@@ -56,7 +56,10 @@ def find_policy(config: ModelConfig, prompt: PromptConfig) -> Policy:
 
 
 def sampled_policy(recipe: Recipe) -> Policy:
-    """The model that the recipe samples. What an endpoint serves is not looked for on this machine, except for its tokenizer."""
+    """The model that the recipe samples.
+
+    What an endpoint serves is not looked for on this machine, except for its tokenizer.
+    """
     name, config = recipe.model.path, recipe.sample
     if config.backend != "openai":
         return find_policy(recipe.model, recipe.prompt)

@@ -2,8 +2,9 @@
 
 A model asked in another form than it was trained in writes other text, often none that is Verilog, so every checkpoint
 and export carries its form, and whoever samples it takes that form unless told otherwise. What a chat template can say
-is said there too, for tools that know nothing of the file: the system message, and the whole of a plain prompt. Left out
-of the template: the header's place, and text around the instruction of a chat, which would come twice in our own prompts.
+is said there too, for tools that know nothing of the file: the system message, and the whole of a plain prompt. Left
+out of the template: the header's place, and text around the instruction of a chat, which would come twice in our own
+prompts.
 """
 
 import json
@@ -35,7 +36,8 @@ def write_form(config: PromptConfig, tokenizer: "PreTrainedTokenizerBase", folde
 
 
 def read_form(model: str | Path, revision: str | None = None) -> PromptConfig | None:
-    """The form that lies with a folder, beside a .gguf file, or in a repository of the hub, or an alias' own; None where there is none.
+    """The form that lies with a folder, beside a .gguf file, or in a repository of the hub, or an alias' own; None
+    where there is none.
 
     Raises DataError for a file that is no form.
     """
@@ -91,8 +93,8 @@ def with_form(recipe: Recipe, say: Callable[[str], object]) -> Recipe:
 def express(config: PromptConfig, tokenizer: Any) -> None:
     """Change the tokenizer's chat template so that a chat without a system message gives the prompt of the form.
 
-    A template that cannot be changed so that it does stays as it was. With "auto" a tokenizer without a template gets none:
-    it would turn plain prompts into chats.
+    A template that cannot be changed so that it does stays as it was. With "auto" a tokenizer without a template gets
+    none: it would turn plain prompts into chats.
     """
     template = tokenizer.chat_template
     if config.style == "plain":

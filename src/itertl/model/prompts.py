@@ -59,7 +59,10 @@ def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrained
 
 @dataclass(frozen=True, slots=True)
 class PromptParts:
-    """A prompt before any tokenizer. ``header`` comes after the instruction, ``opening`` and ``prefill`` start the answer."""
+    """A prompt before any tokenizer.
+
+    ``header`` comes after the instruction, ``opening`` and ``prefill`` start the answer.
+    """
 
     system: str | None
     instruction: str  # the template around it
@@ -80,7 +83,10 @@ class PromptParts:
 
 
 def compose(problem: Problem, config: PromptConfig, *, can_prefill: bool = True) -> PromptParts:
-    """The parts of a problem's prompt, as ``encode_prompt`` says. Without ``can_prefill`` nothing starts the answer, and "prefill" is "append"."""
+    """The parts of a problem's prompt, as ``encode_prompt`` says.
+
+    Without ``can_prefill`` nothing starts the answer, and "prefill" is "append".
+    """
     is_own = "system" in problem.extra
     system = str(problem.extra["system"]) if is_own else config.system
     template = "{instruction}" if is_own else clean(config.template)

@@ -30,7 +30,10 @@ class Generation:
 
 
 class BatchIncomplete(ToolFailed):
-    """Some requests of a batch could not be served; the message says why. The rest is kept, and a later call asks for what is missing."""
+    """Some requests of a batch could not be served; the message says why.
+
+    The rest is kept, and a later call asks for what is missing.
+    """
 
     def __init__(self, message: str, done: Mapping[int, Generation]) -> None:
         super().__init__(message)

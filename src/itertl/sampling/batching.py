@@ -26,7 +26,8 @@ def plan_requests(
     prompts: Sequence[tuple[str, EncodedPrompt]], num_samples: int, seed: int,
     wanted: Mapping[str, tuple[str, str | None]] = MappingProxyType({}),
 ) -> list[SampleRequest]:  # fmt: skip
-    """``num_samples`` requests for each (problem id, prompt), in that order. ``wanted``: header and top of a problem's module.
+    """``num_samples`` requests for each (problem id, prompt), in that order. ``wanted``: header and top of a problem's
+    module.
 
     A seed depends on the run's seed, the problem and the index, not on what else is sampled. Raises UsageError where
     a problem comes twice, for its samples would be twice the same.

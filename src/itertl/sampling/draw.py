@@ -2,8 +2,8 @@
 
 All requests, seeds and batches are settled before the first token. A finished batch is appended, as one line, to
 ``OUT.partial``; a batch that a kill cut short is drawn again whole, so its rows meet the same numerics and give the
-same text. A back end that could serve a part of a batch keeps that part (``BatchIncomplete``). The partial file begins with a
-hash of the plan and is thrown away where the plan has changed.
+same text. A back end that could serve a part of a batch keeps that part (``BatchIncomplete``). The partial file begins
+with a hash of the plan and is thrown away where the plan has changed.
 """
 
 import contextlib
@@ -63,10 +63,10 @@ def draw_candidates(
 ) -> list[Candidate]:
     """Draw the responses of ``job`` and write them to ``out``.
 
-    Candidates come in the order of the problems, then by index; ``out`` appears whole or not at all. A prompt that leaves no
-    room in the model's context gives an empty candidate with finish reason "length". ``ahead`` is given what is drawn while
-    the rest is being drawn, and finished work of an earlier call too, where sampling leaves these cores free. Raises
-    UsageError for an unknown back end or option, or a problem given twice.
+    Candidates come in the order of the problems, then by index; ``out`` appears whole or not at all. A prompt that
+    leaves no room in the model's context gives an empty candidate with finish reason "length". ``ahead`` is given what
+    is drawn while the rest is being drawn, and finished work of an earlier call too, where sampling leaves these cores
+    free. Raises UsageError for an unknown back end or option, or a problem given twice.
     """
     config, problems = job.config, job.problems
     count = config.num_candidates if job.num_samples is None else job.num_samples
@@ -118,7 +118,10 @@ def _tell_no_one(candidates: Sequence[Candidate]) -> None:
 
 
 def _lasting(config: SampleConfig, backend: Backend) -> dict[str, Any]:
-    """The settings that an answer depends on. How a server is reached and how often it is asked may change on the way."""
+    """The settings that an answer depends on.
+
+    How a server is reached and how often it is asked may change on the way.
+    """
     options = {name: value for name, value in config.options.items() if name not in backend.incidental_options}
     return {**config.model_dump(mode="json"), "options": options, "numerics": backend.numerics}
 

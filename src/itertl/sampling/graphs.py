@@ -1,12 +1,13 @@
-"""Decoding by a CUDA graph: a step of a small model is hundreds of kernels, and starting them takes longer than running them.
+"""Decoding by a CUDA graph: a step of a small model is hundreds of kernels, and starting them takes longer than running
+them.
 
-Each row has its prompt and its own tokens side by side in buffers of a fixed length: the prompt is padded on the right, and
-the tokens that are drawn go over the padding, so that a row's keys lie at its positions and the mask follows from them. The step
-is recorded once for a number of rows and played for each token; rows that ended stay until half have, because a step of fewer
-rows must be recorded anew and takes nearly as long.
+Each row has its prompt and its own tokens side by side in buffers of a fixed length: the prompt is padded on the right,
+and the tokens that are drawn go over the padding, so that a row's keys lie at its positions and the mask follows from
+them. The step is recorded once for a number of rows and played for each token; rows that ended stay until half have,
+because a step of fewer rows must be recorded anew and takes nearly as long.
 
-Left out: batches whose buffers would take more than a share of the card (``fits``), and models that ``works`` finds to give
-other logits than a plain pass or that cannot be recorded: they are decoded step by step.
+Left out: batches whose buffers would take more than a share of the card (``fits``), and models that ``works`` finds to
+give other logits than a plain pass or that cannot be recorded: they are decoded step by step.
 """
 
 from collections.abc import Sequence
@@ -123,7 +124,10 @@ def fits(model: Any, num_rows: int, length: int) -> bool:
 def begin(
     model: Any, prompts: Sequence[tuple[int, ...]], prompt_R: list[int], length: int
 ) -> tuple[Tensor, RecordedRows]:
-    """Put each prompt through the model once. Logits of the token after it, [U, V], and the rows that go on from them."""
+    """Put each prompt through the model once.
+
+    Logits of the token after it, [U, V], and the rows that go on from them.
+    """
     logits_U_V, found = shared_prompts.read(model, prompts, prompt_R)
     index_R = torch.tensor(prompt_R, device=model.device)
     keys, values = (_spread(layers, index_R, length) for layers in (found.keys, found.values))

@@ -53,9 +53,9 @@ def settled(recipe: Recipe, problems: Callable[[], Sequence[Problem]]) -> Recipe
     """The recipe with a number for every length that is "auto", from the problems that are trained on.
 
     ``sample.max_new_tokens``: a quarter more than the reference that 99% do not exceed; evals take the same.
-    ``train.max_length``: room for such an answer after the prompt that 99% do not exceed. Multiples of 32. Where no problem
-    has a reference, the recipe's defaults. Problems and tokenizer are asked for only where something is auto. Raises
-    UsageError for a model without a tokenizer here, and what loading one raises.
+    ``train.max_length``: room for such an answer after the prompt that 99% do not exceed. Multiples of 32. Where no
+    problem has a reference, the recipe's defaults. Problems and tokenizer are asked for only where something is auto.
+    Raises UsageError for a model without a tokenizer here, and what loading one raises.
     """
     if not has_auto(recipe):
         return recipe
@@ -81,7 +81,8 @@ def tokenizer_of(recipe: Recipe) -> "PreTrainedTokenizerBase":
     """The tokenizer of the recipe's model. Raises UsageError for one that an endpoint serves."""
     if recipe.model.path.startswith(API):
         raise UsageError(
-            f"{recipe.model.path} has no tokenizer here by which lengths are found; give numbers, for example sample.max_new_tokens=512"
+            f"{recipe.model.path} has no tokenizer here by which lengths are found; give numbers, for example "
+            "sample.max_new_tokens=512"
         )
     return find_policy(recipe.model, recipe.prompt).tokenizer()
 

@@ -1,9 +1,10 @@
 """Attention of decoding where several rows go on from one prompt: its keys and values are kept, and read, once.
 
 With K - 1 candidates a prompt, a cache that holds the prompt in every row is mostly copies, and a CPU spends more time
-reading it than on the products of a small model. Here each prompt lies in ``Prompts`` and a row's cache has its own tokens
-alone. All queries of a prompt (rows × query heads of a key head) meet it in one product, a second one meets the row's
-own tokens, and one softmax goes over both. That is the model's own attention up to rounding, in another order of sums.
+reading it than on the products of a small model. Here each prompt lies in ``Prompts`` and a row's cache has its own
+tokens alone. All queries of a prompt (rows × query heads of a key head) meet it in one product, a second one meets the
+row's own tokens, and one softmax goes over both. That is the model's own attention up to rounding, in another order of
+sums.
 
 On a CPU the prompts themselves are read side by side in rows without padding, each attending to itself
 (``training.attention``); on a GPU, where many small calls cost more than they save, padded to the longest.
@@ -37,7 +38,8 @@ _TOLERANCE = 1e-3  # of a logit, in nats: what rounding explains in float32
 _SHARE_OF_OTHER = 0.15  # in few digits: of what the other prompt would change, how much is still taken for rounding
 _MORE = ("softcap", "position_bias", "s_aux", "sliding_window")  # what attention may do besides, by transformers' names
 _ROW = 2048  # tokens of a row of prompts
-# Gives each query's log-sum-exp as well, by which two attentions are joined; half the time of products and softmax apart.
+# Gives each query's log-sum-exp as well, by which two attentions are joined; half the time of products and softmax
+# apart.
 _FUSED = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
 _DROP_AT = 1 / 4  # share of prompts without rows at which the rest moves together
 
@@ -283,7 +285,8 @@ def agrees(model: Any, begin: Begin) -> bool:
 
 @torch.inference_mode()
 def largest_differences(model: Any, begin: Begin) -> tuple[float, float]:
-    """Of any logit from a plain pass, over two prompts with two rows each, three tokens on; and what the other prompt makes of it."""
+    """Of any logit from a plain pass, over two prompts with two rows each, three tokens on; and what the other prompt
+    makes of it."""
     generator = torch.Generator().manual_seed(0)
     vocabulary = model.get_input_embeddings().num_embeddings
     low = min(vocabulary // 2, 1000)

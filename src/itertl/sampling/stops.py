@@ -1,10 +1,10 @@
 """Where a text can end before its model ends it: the wanted module is complete, or the text goes round in circles.
 
-A module is complete where extraction would keep the same code of whatever may follow: the wanted module is closed, all that
-it instantiates is there too, no conditional is open, and a character behind it shows that no label and no directive
-belongs to it. Without a name to want (a header, or the problem's ``top``) nothing is ever complete, for the next module
-could be the top; nor is anything within a thought. What this cannot know: a text that writes a module a second time, whole
-("Corrected version:"), of which extraction would take the last.
+A module is complete where extraction would keep the same code of whatever may follow: the wanted module is closed, all
+that it instantiates is there too, no conditional is open, and a character behind it shows that no label and no
+directive belongs to it. Without a name to want (a header, or the problem's ``top``) nothing is ever complete, for the
+next module could be the top; nor is anything within a thought. What this cannot know: a text that writes a module a
+second time, whole ("Corrected version:"), of which extraction would take the last.
 """
 
 import re
@@ -85,7 +85,8 @@ def is_complete(text: str, *, header: str = "", prefill: str = "", top: str | No
     if wanted not in names or len(re.findall(r"`if(?:n?def)\b", found.code)) != found.code.count("`endif"):
         return False
     if any(found.code[u.start : u.end] not in prefill + text for u in modules):
-        return False  # put together from pieces (a fence in its middle, say): the next fence may put them together otherwise
+        # put together from pieces (a fence in its middle, say): the next fence may put them together otherwise
+        return False
     words = [token.text for token in tokenize(found.code) if token.kind == "keyword"]
     if words.count("module") + words.count("macromodule") != words.count(_END):
         return False  # a module within a module, never closed: what it names may come to be kept

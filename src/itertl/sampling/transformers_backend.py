@@ -1,9 +1,9 @@
 """Sampling from a transformers model: one decode loop for a whole batch, each row with its own stream of randomness.
 
-Equal prompts are read once and their keys and values shared (``shared_prompts``; where a model's attention does not allow
-it, copied to each row); rows that have ended leave the batch when enough of them have; a row that reaches the model's
-context ends there with finish reason "length", and a prompt that leaves no room at all yields an empty text with that
-reason. Stop strings are not looked for: a response ends at an end token, or where ``stops`` says so.
+Equal prompts are read once and their keys and values shared (``shared_prompts``; where a model's attention does not
+allow it, copied to each row); rows that have ended leave the batch when enough of them have; a row that reaches the
+model's context ends there with finish reason "length", and a prompt that leaves no room at all yields an empty text
+with that reason. Stop strings are not looked for: a response ends at an end token, or where ``stops`` says so.
 """
 
 import inspect

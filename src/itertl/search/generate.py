@@ -67,7 +67,8 @@ def problems_of(instruction: str | None, file: Path | None, header: str, recipe:
         except UnicodeDecodeError as error:
             line = error.object[: error.start].count(b"\n") + 1
             raise DataError(
-                f"{file}:{line}: not UTF-8 text (byte 0x{error.object[error.start]:02x}); save it as UTF-8, for example by "
+                f"{file}:{line}: not UTF-8 text (byte 0x{error.object[error.start]:02x}); save it as UTF-8, for "
+                "example by "
                 f"iconv -f LATIN1 -t UTF-8"
             ) from error
     if file is None:
@@ -82,9 +83,11 @@ def problems_of(instruction: str | None, file: Path | None, header: str, recipe:
 def generate(
     problems: Sequence[Problem], recipe: Recipe, *, best_of: int = 1, scorer: str = "icarus", show: Show | None = None
 ) -> list[Ranked]:
-    """Draw ``best_of`` samples for each problem and rank them. ``show``: for one problem and one sample, its text as it comes.
+    """Draw ``best_of`` samples for each problem and rank them. ``show``: for one problem and one sample, its text as it
+    comes.
 
-    Raises UsageError for a scorer that needs a reference where a problem has none, ToolMissing without the scorer's tool.
+    Raises UsageError for a scorer that needs a reference where a problem has none, ToolMissing without the scorer's
+    tool.
     """
     check_scorers([scorer])
     check_tools([scorer])

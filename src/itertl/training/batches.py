@@ -51,7 +51,8 @@ class Group:
         """Indices of the responses whose log-probabilities enter the loss with a gradient, ascending; perhaps none.
 
         What is left out has a gradient of exactly zero: a candidate in no active pair, a response that has the group's
-        mean reward. With the softmax of eq. 13 all K enter the normalisation, so none is left out while a pair is active.
+        mean reward. With the softmax of eq. 13 all K enter the normalisation, so none is left out while a pair is
+        active.
         """
         found = {self.ce_target(method)} if method.uses_ce else set[int | None]()
         if method.terms in ("hinge", "rank-hinge", "dpo") and method.ranking_weight != 0:
@@ -80,7 +81,10 @@ class Group:
         return max(choices, key=lambda index: (self.responses[index].z, index), default=None)
 
     def members(self) -> tuple[int, ...]:
-        """The candidates: the group over which a policy gradient normalises its rewards. The reference is not sampled."""
+        """The candidates: the group over which a policy gradient normalises its rewards.
+
+        The reference is not sampled.
+        """
         return tuple(index for index, response in enumerate(self.responses) if not response.is_reference)
 
     def slots(self, needed: Sequence[int]) -> dict[int, int]:
@@ -155,7 +159,8 @@ def build_groups(
     """Encode every problem that has a reference, with its candidates, as a group.
 
     A method that uses no candidates gets groups of the reference alone, one of whole files gets each reference as text,
-    cut at ``max_length``. Candidates stand in the order of their index. Raises DataError for a candidate of an unknown problem, a problem given twice, or a prompt that encodes to nothing.
+    cut at ``max_length``. Candidates stand in the order of their index. Raises DataError for a candidate of an unknown
+    problem, a problem given twice, or a prompt that encodes to nothing.
     """
     counts = GroupCounts()
     by_problem = by_problem_id(scored if method.uses_candidates else (), problems)
@@ -199,7 +204,8 @@ def by_problem_id(scored: Sequence[Scored], problems: Sequence[Problem]) -> Mapp
     for row in scored:
         if row.candidate.problem_id not in table:
             raise DataError(
-                f"candidate {row.candidate.index} belongs to problem {row.candidate.problem_id}, which is not among the "
+                f"candidate {row.candidate.index} belongs to problem {row.candidate.problem_id}, which is not among "
+                "the "
                 f"{len(table)} problems given; score and train with the problems that were sampled"
             )
         table[row.candidate.problem_id].append(row)
@@ -269,7 +275,8 @@ def _candidate(
 
 
 def candidate_tokens(row: Scored, encoded: Any, tokenizer: Any, text: str) -> tuple[int, ...]:
-    """Token ids that stand for a candidate after its prompt; () where the model wrote none. An answer that ends at once is its end token.
+    """Token ids that stand for a candidate after its prompt; () where the model wrote none. An answer that ends at once
+    is its end token.
 
     Args:
         text: "code", what extraction kept, or "raw", what the model wrote. A candidate without code is trained on as

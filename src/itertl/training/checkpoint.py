@@ -17,7 +17,8 @@ from itertl.training.state import stage_folder
 
 
 def save_checkpoint(session: Session, tokenizer: Any, out: Path, *, dtype: str, prompt: PromptConfig) -> None:
-    """Write the policy as an ordinary ``save_pretrained`` folder, atomically; adapters are merged into the model they began from.
+    """Write the policy as an ordinary ``save_pretrained`` folder, atomically; adapters are merged into the model they
+    began from.
 
     ``prompt``: the form that it was trained with, which goes beside the weights.
     """

@@ -36,7 +36,10 @@ class Collated:
 
 
 def collate(batch: MicroBatch, multiple: int = 1) -> Collated:
-    """Lay a micro-batch out, its rows padded to a multiple. Raises ValueError for a prompt or response without a token."""
+    """Lay a micro-batch out, its rows padded to a multiple.
+
+    Raises ValueError for a prompt or response without a token.
+    """
     width = -(-max(row_length(row) for row in batch) // multiple) * multiple
     ids, positions, groups, responses = [torch.zeros(len(batch), width, dtype=torch.long) for _ in range(4)]
     groups.fill_(_PADDING)
@@ -77,7 +80,10 @@ def sees(group_q: Tensor, group_k: Tensor, response_k: Tensor, response_q: Tenso
 
 
 def dense_mask(batch: Collated) -> Tensor:
-    """[B, 1, L, L] bool, true where the query (third axis) sees the key (fourth). Its ``rows`` say how it is made up."""
+    """[B, 1, L, L] bool, true where the query (third axis) sees the key (fourth).
+
+    Its ``rows`` say how it is made up.
+    """
     length = batch.ids_B_L.shape[1]
     at = torch.arange(length, device=batch.ids_B_L.device)
     mask = sees(

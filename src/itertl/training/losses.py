@@ -1,7 +1,7 @@
 """The losses of the method and of those it is compared with, as pure functions of tensors; every constant is a keyword.
 
-Axis suffixes: K responses of one prompt, P active pairs, R rows (prompt + response), T response positions, V vocabulary.
-Natural logarithms throughout, so losses are in nats. Nothing here knows of models, batches or recipes.
+Axis suffixes: K responses of one prompt, P active pairs, R rows (prompt + response), T response positions, V
+vocabulary. Natural logarithms throughout, so losses are in nats. Nothing here knows of models, batches or recipes.
 
 Left out: a batched ranking loss. K differs between prompts and K² is tiny beside one forward pass. Nor have RRHF and
 SLiC a function of their own: both are ``ranking_hinges`` with other arguments.

@@ -116,7 +116,8 @@ def _cross_entropy(group: Group, rows: _Rows, method: Method) -> Tensor | None:
 
 
 def _terms(group: Group, rows: _Rows, method: Method) -> Tensor:
-    """What the method compares: one value for each active pair, or for each sampled response; [] where it compares nothing."""
+    """What the method compares: one value for each active pair, or for each sampled response; [] where it compares
+    nothing."""
     if method.terms == "none" or method.ranking_weight == 0:
         return rows.token_logp_R_T.new_zeros(0)
     if method.terms == "policy-gradient":

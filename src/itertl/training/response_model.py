@@ -1,8 +1,8 @@
 """The model as training sees it: a micro-batch in, log-probabilities of its response tokens out.
 
 The output head runs on positions that predict a response token and on no other, a chunk at a time, and never keeps
-logits: with a vocabulary of 49,152 a row of 1,000 tokens would hold 200 MB of them in float32, and their gradient as much.
-Which of the ways below a model can take is found out by trying (``layout``).
+logits: with a vocabulary of 49,152 a row of 1,000 tokens would hold 200 MB of them in float32, and their gradient as
+much. Which of the ways below a model can take is found out by trying (``layout``).
 """
 
 from collections.abc import Sequence

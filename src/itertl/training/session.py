@@ -1,8 +1,8 @@
 """A model made ready for training: accelerate, adapters, optimizer.
 
-Full weights and adapters run on one process, DDP, FSDP, or DeepSpeed (ZeRO 1 and 2), by what ``accelerate launch`` sets up;
-adapters over weights in 4 bits on one process or DDP. DeepSpeed's engine exchanges gradients, clips and steps by itself; it is
-told when. Left out: ZeRO 3 (FSDP cuts the weights in the same way).
+Full weights and adapters run on one process, DDP, FSDP, or DeepSpeed (ZeRO 1 and 2), by what ``accelerate launch`` sets
+up; adapters over weights in 4 bits on one process or DDP. DeepSpeed's engine exchanges gradients, clips and steps by
+itself; it is told when. Left out: ZeRO 3 (FSDP cuts the weights in the same way).
 """
 
 import gc
@@ -49,7 +49,8 @@ class Loaded:
 
     @property
     def state_layout(self) -> str:
-        """What a saved state can be read back by: whole weights and FSDP's pieces on any number of processes, DeepSpeed's on as many."""
+        """What a saved state can be read back by: whole weights and FSDP's pieces on any number of processes,
+        DeepSpeed's on as many."""
         if _kind(self.accelerator) == "DEEPSPEED":
             return f"DeepSpeed on {self.accelerator.num_processes}"
         return "pieces" if self.is_sharded else "whole"
@@ -118,7 +119,8 @@ class Session:
     def average_gradients(self) -> None:
         """The mean over processes, in place.
 
-        A parameter without a gradient gets one of zero: it is one, and Adam's momentum goes on, as it would had all been computed.
+        A parameter without a gradient gets one of zero: it is one, and Adam's momentum goes on, as it would had all
+        been computed.
         """
         if self.is_deepspeed:  # done in its last backward pass
             return
@@ -200,7 +202,8 @@ def load_policy(policy: Policy, config: TrainConfig, *, seed: int = 0, tracking_
     accelerator = _accelerator(config, tracking_dir)
     _refuse_unsupported(accelerator, config)
     quantize = config.lora.quantize if config.lora else None
-    # float32 master weights: steps of 1e-5 would be lost in bfloat16. Frozen weights take no steps, but FSDP wants one type.
+    # float32 master weights: steps of 1e-5 would be lost in bfloat16. Frozen weights take no steps, but FSDP wants one
+    # type.
     model: Any = policy.load(
         dtype=policy.dtype if config.lora and not _is_sharded(accelerator) else "float32",
         device=str(accelerator.device) if quantize else "cpu",  # else the accelerator moves it, each process to its own
@@ -219,8 +222,8 @@ def load_policy(policy: Policy, config: TrainConfig, *, seed: int = 0, tracking_
 def _choose_attention(model: Any, config: TrainConfig) -> None:
     """How packed rows are attended to: block masks if asked for; part by part on a CPU; else SDPA with a mask.
 
-    Never by cuDNN, which PyTorch may choose for SDPA: its backward pass gave gradients that are not numbers for packed rows
-    (bf16, H200, PyTorch 2.11), while those of the other kernels agree.
+    Never by cuDNN, which PyTorch may choose for SDPA: its backward pass gave gradients that are not numbers for packed
+    rows (bf16, H200, PyTorch 2.11), while those of the other kernels agree.
     """
     torch.backends.cuda.enable_cudnn_sdp(False)
     if config.attention == "flex":
@@ -275,7 +278,8 @@ def _accelerator(config: TrainConfig, tracking_dir: Path | None) -> Any:
     precision = {"float32": "no"}.get(name := resolve_precision(config), name)
     if config.precision == "fp16" and not torch.cuda.is_available():
         raise RecipeError("train.precision: fp16 needs a GPU; use bf16 or float32 on this machine")
-    # A process that makes more passes than another must not wait for it: buffers are constant, gradients go once a step.
+    # A process that makes more passes than another must not wait for it: buffers are constant, gradients go once a
+    # step.
     copies = DistributedDataParallelKwargs(broadcast_buffers=False)
     if tracking_dir is not None and importlib.util.find_spec("tensorboard") is not None:
         accelerator = Accelerator(
@@ -304,7 +308,8 @@ def _set_up_deepspeed(plugin: Any, config: TrainConfig) -> None:
     """Micro-batches are this loop's, so is the moment of a step; the engine clips."""
     if plugin.zero_stage not in (1, 2):
         raise UsageError(
-            f"DeepSpeed runs with ZeRO stage 1 or 2, not {plugin.zero_stage}; for weights in pieces choose FSDP in `accelerate config`"
+            f"DeepSpeed runs with ZeRO stage 1 or 2, not {plugin.zero_stage}; for weights in pieces choose FSDP in "
+            "`accelerate config`"
         )
     if config.precision == "fp16":
         raise RecipeError("train.precision: fp16 under DeepSpeed scales losses out of this loop's sight; use bf16")

@@ -106,7 +106,8 @@ def _initial_file(folder: Path) -> Path:
 
 
 def save_initial(accelerator: Any, folder: Path, digest: str, table: Mapping[tuple[int, int], Tensor]) -> None:
-    """Store token log-probabilities by (group, slot), beside the state: a state of later steps cannot be resumed without."""
+    """Store token log-probabilities by (group, slot), beside the state: a state of later steps cannot be resumed
+    without."""
     if accelerator.is_main_process:
         names = sorted(table)
         tensors = {

@@ -1,9 +1,9 @@
 """One optimizer step: gradients of the mean loss over its groups, checked, clipped, applied.
 
 The loss of a group is computed from its responses' log-probabilities as plain numbers, with its derivative by each; the
-gradient of (derivative · log-probability) then goes back through the model. By the chain rule that is the gradient of the
-loss itself. A micro-batch that holds all of its groups' responses is done in one pass; a group that is larger than the
-token budget takes two: all log-probabilities without gradient first, then piece by piece with it.
+gradient of (derivative · log-probability) then goes back through the model. By the chain rule that is the gradient of
+the loss itself. A micro-batch that holds all of its groups' responses is done in one pass; a group that is larger than
+the token budget takes two: all log-probabilities without gradient first, then piece by piece with it.
 """
 
 import dataclasses
@@ -194,7 +194,10 @@ def _accumulate(done: Accumulation, planned: PlannedStep) -> None:
 
 
 def _ran_out(session: Session, work: Callable[[], None]) -> bool:
-    """Whether memory ran out, on any process. Of a sharded model the other processes wait in vain, so there it is raised."""
+    """Whether memory ran out, on any process.
+
+    Of a sharded model the other processes wait in vain, so there it is raised.
+    """
     try:
         work()
         ran_out = False
@@ -250,7 +253,8 @@ def finite_gradients(
     names = found.bad or tuple(groups[index].problem_id for index in planned.indices)
     raise TrainingDiverged(
         f"step {planned.step}: {what} is not finite (loss {found.sums.loss / len(planned.indices)}, gradient norm "
-        f"{found.norm}); problems: {', '.join(names)}. The weights before this step are kept; lower train.learning_rate, "
+        f"{found.norm}); problems: {', '.join(names)}. The weights before this step are kept; lower "
+        "train.learning_rate, "
         "set train.max_grad_norm, or look at these problems"
     )
 

@@ -54,7 +54,8 @@ class Round:
 
 
 def train(job: TrainingJob, reporter: Reporter = QUIET) -> TrainResult:
-    """Train the policy on the groups made of the job's candidates and problems; go on where an earlier call was stopped.
+    """Train the policy on the groups made of the job's candidates and problems; go on where an earlier call was
+    stopped.
 
     Training itself keeps float32 weights (with LoRA the frozen ones have the policy's dtype).
 

@@ -1,7 +1,8 @@
 """Actors: processes that each hold something costly, such as a model on a device, and do parts of a stage in turn.
 
-Parts are planned before, so what comes of a part does not depend on the actor that does it. An actor that dies is started
-again and its part is done again; three deaths of one part end the stage. All of them end with the caller, whatever ends it.
+Parts are planned before, so what comes of a part does not depend on the actor that does it. An actor that dies is
+started again and its part is done again; three deaths of one part end the stage. All of them end with the caller,
+whatever ends it.
 """
 
 import multiprocessing
@@ -61,8 +62,8 @@ class _Actor:
 def run_parts(make: str, arguments: Sequence[Any], parts: Sequence[Any], count: int) -> Iterator[tuple[int, Any]]:
     """(number, result) of each part, as they finish, done by ``count`` actors.
 
-    ``make``: "module:function" that is called in each actor with its number and ``arguments``, and gives the function to which
-    parts are given. Raises what that function raises, and ToolFailed where one part kills three actors.
+    ``make``: "module:function" that is called in each actor with its number and ``arguments``, and gives the function
+    to which parts are given. Raises what that function raises, and ToolFailed where one part kills three actors.
     """
     waiting, deaths = deque(range(len(parts))), Counter[int]()
     with tempfile.TemporaryDirectory(prefix="itertl-actors-") as logs:
@@ -86,7 +87,8 @@ def run_parts(make: str, arguments: Sequence[Any], parts: Sequence[Any], count: 
                     deaths[part] += 1
                     if deaths[part] >= children.ATTEMPTS:
                         raise ToolFailed(
-                            f"part {part + 1} of {len(parts)} killed its worker {deaths[part]} times (the last: {value}); "
+                            f"part {part + 1} of {len(parts)} killed its worker {deaths[part]} times (the last: "
+                            f"{value}); "
                             f"its last lines:{children.last_lines(actor.log)}"
                         )
                     actor.end()

@@ -1,8 +1,9 @@
 """Scoring and judging ahead: what has been sampled is worked on while the rest is being sampled.
 
-Nothing is kept here. The work fills the caches by content, and the stage that comes after sampling finds most of its answers
-there; its result is the same as without. Where sampling runs on these processor cores itself nothing would be gained, so
-``sampling.stage`` calls no one then. Mistakes and stalls of work done ahead are of no consequence: the stage does it again.
+Nothing is kept here. The work fills the caches by content, and the stage that comes after sampling finds most of its
+answers there; its result is the same as without. Where sampling runs on these processor cores itself nothing would be
+gained, so ``sampling.stage`` calls no one then. Mistakes and stalls of work done ahead are of no consequence: the stage
+does it again.
 """
 
 import queue

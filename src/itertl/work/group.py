@@ -1,8 +1,9 @@
-"""A process group: one function on several processes that compute together (torch.distributed), for example a training round.
+"""A process group: one function on several processes that compute together (torch.distributed), for example a training
+round.
 
-The processes are started by torch's elastic launcher. One that dies ends the group, which is started again and goes on from
-what the function has saved; three deaths without progress between them end the stage. All end with the caller, whatever
-ends it. The first process sends its progress and its remarks to the caller.
+The processes are started by torch's elastic launcher. One that dies ends the group, which is started again and goes on
+from what the function has saved; three deaths without progress between them end the stage. All end with the caller,
+whatever ends it. The first process sends its progress and its remarks to the caller.
 """
 
 import contextlib
@@ -35,8 +36,8 @@ def run_group(
 ) -> Any:
     """The result of ``function(job, reporter)`` ("module:function") in the first of ``processes`` processes.
 
-    ``folder``: for what the processes exchange and log; made here and removed at the end. Raises what the function raises in
-    any of them, and ToolFailed where the group dies three times without progress in between.
+    ``folder``: for what the processes exchange and log; made here and removed at the end. Raises what the function
+    raises in any of them, and ToolFailed where the group dies three times without progress in between.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -28,8 +28,8 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one task. ``value`` holds the function's result exactly when ``status`` is "ok"; "spent": the task used
-    up the memory or the processor time that its worker had, whatever else the machine did."""
+    """What became of one task. ``value`` holds the function's result exactly when ``status`` is "ok"; "spent": the task
+    used up the memory or the processor time that its worker had, whatever else the machine did."""
 
     status: Literal["ok", "raised", "crashed", "timeout", "spent"]
     value: Any = None
@@ -67,7 +67,8 @@ class _Worker:
             self.connection.send(job.payload)
 
     def look(self) -> int:
-        """Resident memory now, in MiB, of the worker and all that it started: where the task is a long one, and not too often."""
+        """Resident memory now, in MiB, of the worker and all that it started: where the task is a long one, and not too
+        often."""
         now, pid = time.monotonic(), self.process.pid
         if self.task is None or self.task.memory_mb is None or pid is None or now < self.looked + _LOOK_S:
             return 0

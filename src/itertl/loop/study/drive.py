@@ -1,7 +1,9 @@
-"""Drives a study: each arm and seed is one ordinary ``itertl run`` in a process of its own, so that its memory is freed.
+"""Drives a study: each arm and seed is one ordinary ``itertl run`` in a process of its own, so that its memory is
+freed.
 
-Order: all arms of the first seed, then of the next, so that a stopped study already compares. On one device they run one
-after another, on several side by side. The runs end with this process, whatever ends it, and the same command goes on.
+Order: all arms of the first seed, then of the next, so that a stopped study already compares. On one device they run
+one after another, on several side by side. The runs end with this process, whatever ends it, and the same command goes
+on.
 """
 
 import contextlib
@@ -59,7 +61,8 @@ class Place:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the jobs: the finished ones, those that failed, and those left out for want of one that failed, with why."""
+    """What became of the jobs: the finished ones, those that failed, and those left out for want of one that failed,
+    with why."""
 
     done: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
@@ -109,7 +112,10 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def places(at_once: int | None) -> list[Place]:
-    """So many runs side by side; None: one for each GPU that can be seen, else one. Several share out the GPUs among them."""
+    """So many runs side by side; None: one for each GPU that can be seen, else one.
+
+    Several share out the GPUs among them.
+    """
     gpus = devices.gpus()
     count = at_once or max(1, len(gpus))
     if count == 1 or not gpus:
@@ -138,8 +144,8 @@ def is_as_asked(run: Run, recipe: Recipe) -> bool:
 
 
 def drop_checkpoints(study: Study, job: Job, out: Path) -> None:
-    """Remove the checkpoints of a finished run but its result and those that an arm starts from. `itertl run` in that folder
-    would make them again."""
+    """Remove the checkpoints of a finished run but its result and those that an arm starts from. `itertl run` in that
+    folder would make them again."""
     folder = job.folder(out)
     run = read_run(folder)
     kept = {selection.chosen(run.metrics, run.recipe.select), run.iterations_done}

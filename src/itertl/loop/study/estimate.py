@@ -1,7 +1,8 @@
-"""``itertl study --plan``: for each arm epochs and iterations, time, memory and disk, and all of it together. Runs nothing.
+"""``itertl study --plan``: for each arm epochs and iterations, time, memory and disk, and all of it together. Runs
+nothing.
 
-Each arm's estimate is that of ``itertl run --plan`` (``itertl.loop.plan``). What equal stages save is taken off the total: the
-first run of a seed that samples the untouched model does it for all whose settings are the same.
+Each arm's estimate is that of ``itertl run --plan`` (``itertl.loop.plan``). What equal stages save is taken off the
+total: the first run of a seed that samples the untouched model does it for all whose settings are the same.
 """
 
 import json
@@ -92,7 +93,8 @@ class StudyPlan:
             else []
         )
         notes += [
-            f"{one.arm.name} runs with {' and '.join(one.fitted)}, to be equal to {one.arm.equal_to} in {one.arm.equal.replace('_', ' ')}"
+            f"{one.arm.name} runs with {' and '.join(one.fitted)}, to be equal to {one.arm.equal_to} in "
+            f"{one.arm.equal.replace('_', ' ')}"
             for one in self.arms
             if one.fitted
         ]
@@ -105,7 +107,10 @@ class StudyPlan:
 
 
 def plan_study(study: Study, out: Path, only: Sequence[str] = (), *, measured: bool = False) -> StudyPlan:
-    """Plan the arms of the first seed; ``measured``: from a few steps of each arm's model. Raises what a run would raise."""
+    """Plan the arms of the first seed; ``measured``: from a few steps of each arm's model.
+
+    Raises what a run would raise.
+    """
     fitter, seed = Fitter(study, out, is_plan=True), study.seeds[0]
     fitter.check()
     done: set[str] = set()

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 CAPTIONS: Mapping[str, tuple[str, str]] = {
     "pass-rate": (
         "Pass@1 against the number of iterations",
-        "The paper's figure 2: the line is the mean over seeds, the band reaches from the lowest to the highest seed. 0 is the model that "
+        "The paper's figure 2: the line is the mean over seeds, the band reaches from the lowest to the highest seed. "
+        "0 is the model that "
         "the arm began with.",
     ),
     "loss": (
         "Loss within each iteration",
-        "The paper's figure 3, of each arm's first seed: one colour an iteration, each optimizer step light, the average dark, log scale.",
+        "The paper's figure 3, of each arm's first seed: one colour an iteration, each optimizer step light, the "
+        "average dark, log scale.",
     ),
     "softmax": (
         "With and without softmax",
@@ -35,7 +37,8 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
     ),
     "gap": (
         "The surrogate gap",
-        "Section 3.2: mean z minus pass@1 on the same held-out completions. Where it grows, the score is satisfied faster than function is learnt.",
+        "Section 3.2: mean z minus pass@1 on the same held-out completions. Where it grows, the score is satisfied "
+        "faster than function is learnt.",
     ),
     "telemetry": (
         "What the loop did",

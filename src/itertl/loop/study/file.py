@@ -10,8 +10,9 @@
       itertl: {method: itertl, train: {epochs: 1}}
       later: {method: itertl, start: {arm: sft, iteration: 1}}
 
-An arm's keys are those of a recipe, nested or dotted. Besides them an arm may say where it starts (``start``: another arm's
-checkpoint of the same seed), in what it is made equal (``equal``) and to which arm (``equal_to``, else the control).
+An arm's keys are those of a recipe, nested or dotted. Besides them an arm may say where it starts (``start``: another
+arm's checkpoint of the same seed), in what it is made equal (``equal``) and to which arm (``equal_to``, else the
+control).
 """
 
 import difflib
@@ -135,7 +136,8 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     for arm in study.arms:
         if arm.start and arm.start.iteration > (has := study.recipe(study.arm(arm.start.arm), raw.seeds[0]).iterations):
             raise RecipeError(
-                f"{path}: arms.{arm.name}.start.iteration: {arm.start.iteration}, but {arm.start.arm} has {has} iterations"
+                f"{path}: arms.{arm.name}.start.iteration: {arm.start.iteration}, but {arm.start.arm} has {has} "
+                "iterations"
             )
     return study
 
@@ -154,7 +156,8 @@ def _read(path: Path) -> _File:
     arms = tree.get("arms")
     if arms is None and "base" not in tree and tree.keys() & Recipe.model_fields.keys() - _File.model_fields.keys():
         raise RecipeError(
-            f"{path}: is a recipe, no study (it has neither base nor arms); start it with `itertl run {path}`, or name it as the base of a study (docs/studies.md)"
+            f"{path}: is a recipe, no study (it has neither base nor arms); start it with `itertl run {path}`, or "
+            "name it as the base of a study (docs/studies.md)"
         )
     if isinstance(arms, dict):  # "itertl:" alone is the base as it is
         tree["arms"] = {name: {} if own is None else own for name, own in arms.items()}
@@ -294,7 +297,8 @@ def _ordered(path: Path, arms: Sequence[Arm], control: str) -> list[Arm]:
         ready = next((arm for arm in waiting if _named(arm) <= {other.name for other in done}), None)
         if ready is None:
             raise RecipeError(
-                f"{path}: arms.{waiting[0].name}: {', '.join(arm.name for arm in waiting)} wait for each other (start, equal_to)"
+                f"{path}: arms.{waiting[0].name}: {', '.join(arm.name for arm in waiting)} wait for each other "
+                "(start, equal_to)"
             )
         done.append(ready)
         waiting.remove(ready)

@@ -1,10 +1,11 @@
-"""Arms made equal: as many reference tokens, candidate tokens or optimizer steps as the control's, by epochs or iterations.
+"""Arms made equal: as many reference tokens, candidate tokens or optimizer steps as the control's, by epochs or
+iterations.
 
-Reference tokens and steps follow from the pairs and the recipe, so they are known before anything runs: of the arm's own
-number of iterations with other epochs, and its own epochs with another number of iterations, the nearest is taken.
-Candidate tokens are known only once they are sampled, scored and trained on: the arm's iterations grow until another would
-lead further from the control's total than it comes nearer. What an arm's starting checkpoint has seen counts as seen.
-Rounding and what cannot be fitted show in the totals, which stand in the table.
+Reference tokens and steps follow from the pairs and the recipe, so they are known before anything runs: of the arm's
+own number of iterations with other epochs, and its own epochs with another number of iterations, the nearest is taken.
+Candidate tokens are known only once they are sampled, scored and trained on: the arm's iterations grow until another
+would lead further from the control's total than it comes nearer. What an arm's starting checkpoint has seen counts as
+seen. Rounding and what cannot be fitted show in the totals, which stand in the table.
 """
 
 import json
@@ -50,8 +51,8 @@ class Pass(NamedTuple):
 
 
 def nearest(target: float, each: float, own: Passes) -> Passes:
-    """The passes whose number times ``each`` is nearest to ``target``: own iterations with other epochs, or own epochs with
-    other iterations, at least one of both; of equals the own, then the own iterations."""
+    """The passes whose number times ``each`` is nearest to ``target``: own iterations with other epochs, or own epochs
+    with other iterations, at least one of both; of equals the own, then the own iterations."""
     wanted = target / each
     choices = [own]
     choices += [Passes(own.iterations, max(1, round_(wanted / own.iterations))) for round_ in (math.floor, math.ceil)]
@@ -78,7 +79,8 @@ class Fitter:
                 has := self.passes(self.study.arm(arm.start.arm), self.study.seeds[0]).iterations
             ):
                 raise RecipeError(
-                    f"{self._where(arm)}: start.iteration: {arm.start.iteration}, but {arm.start.arm}, made equal, has {has}; set equal: none there, or start earlier"
+                    f"{self._where(arm)}: start.iteration: {arm.start.iteration}, but {arm.start.arm}, made equal, "
+                    f"has {has}; set equal: none there, or start earlier"
                 )
             if arm.equal == "none" or arm is other:
                 continue
@@ -86,11 +88,13 @@ class Fitter:
                 recipe = self._own(one, self.study.seeds[0])
                 if not resolve_method(recipe.method, recipe.train).uses_candidates:
                     raise RecipeError(
-                        f"{self._where(arm)}: cannot be equal to {other.name} in candidate tokens, for {one.name} ({recipe.method}) uses none; set equal there, or another equal_to"
+                        f"{self._where(arm)}: cannot be equal to {other.name} in candidate tokens, for {one.name} "
+                        f"({recipe.method}) uses none; set equal there, or another equal_to"
                     )
             if arm.equal != "candidate_tokens" and other.equal == "candidate_tokens" and other.equal_to != other.name:
                 raise RecipeError(
-                    f"{self._where(arm)}: equal_to: how long {other.name} runs is known only when it has run; set equal_to: {other.equal_to}"
+                    f"{self._where(arm)}: equal_to: how long {other.name} runs is known only when it has run; set "
+                    f"equal_to: {other.equal_to}"
                 )
             self.overrides_before(arm)
 
@@ -123,7 +127,8 @@ class Fitter:
             each = self._each(arm, seed, arm.equal)
             if arm.start is not None and target < each / 2:
                 raise RecipeError(
-                    f"{self._where(arm)}: what it starts from has seen as much as {arm.equal_to} in all, so that nothing is left to train; set equal: none, or start earlier"
+                    f"{self._where(arm)}: what it starts from has seen as much as {arm.equal_to} in all, so that "
+                    "nothing is left to train; set equal: none, or start earlier"
                 )
             self._passes[arm.name, seed] = nearest(target, each, mine)
         return self._passes[arm.name, seed]
@@ -154,17 +159,20 @@ class Fitter:
             if not self.is_plan:
                 raise
             self.assumed[arm.name] = (
-                f"every arm's pass over the pairs is alike, for they cannot be counted here ({str(error).splitlines()[0]})"
+                "every arm's pass over the pairs is alike, for they cannot be counted here "
+                f"({str(error).splitlines()[0]})"
             )
             return 1
         each = found.reference_tokens if unit == "reference_tokens" else found.steps
         if found.steps == 0:
             raise RecipeError(
-                f"{self._where(arm)}: none of its pairs fits into train.max_length {self._own(arm, seed).train.max_length}; raise it, or shorten the pairs (data.max_chars)"
+                f"{self._where(arm)}: none of its pairs fits into train.max_length "
+                f"{self._own(arm, seed).train.max_length}; raise it, or shorten the pairs (data.max_chars)"
             )
         if each == 0:
             raise RecipeError(
-                f"{self._where(arm)}: method {self._own(arm, seed).method} does not train on references as such, so they cannot be made equal; set equal: none there, or steps"
+                f"{self._where(arm)}: method {self._own(arm, seed).method} does not train on references as such, so "
+                "they cannot be made equal; set equal: none there, or steps"
             )
         return each
 
@@ -204,7 +212,8 @@ def grown(seen: Sequence[int], target: float, most: int) -> int:
 
 
 def inherited(study: Study, arm: Arm, seed: int, out: Path) -> tuple[int, int]:
-    """Reference and candidate tokens that the checkpoint has seen from which an arm starts; (0, 0) where that is not known."""
+    """Reference and candidate tokens that the checkpoint has seen from which an arm starts; (0, 0) where that is not
+    known."""
     if arm.start is None:
         return 0, 0
     other = study.arm(arm.start.arm)

@@ -26,8 +26,9 @@ _NOTES = (
 
 
 def arm_grids(results: Results, *, narrow: bool = False) -> list[Grid]:
-    """One grid for each benchmark and temperature, the published figures below where there are some; then, where a benchmark has
-    several temperatures, the paper's own protocol, the best of them. ``narrow``: fewer columns, for a terminal."""
+    """One grid for each benchmark and temperature, the published figures below where there are some; then, where a
+    benchmark has several temperatures, the paper's own protocol, the best of them. ``narrow``: fewer columns, for a
+    terminal."""
     every = list(dict.fromkeys(row.series for row in (*results.untouched, *results.table)))
     grids = [_arm_grid(results, key, narrow=narrow) for key in every]
     for benchmark in dict.fromkeys(key.benchmark for key in every):
@@ -105,7 +106,8 @@ def _published_notes(key: Series, rows: Sequence[Row]) -> list[str]:
     if split is None:
         return []
     notes = [
-        f"published figures: {published.SOURCE}, the paper's own the best of four temperatures; models of other sizes, judged by other hands"
+        f"published figures: {published.SOURCE}, the paper's own the best of four temperatures; models of other "
+        "sizes, judged by other hands"
     ]
     full = published.FULL_SIZE[split]
     if partial := sorted({row.problems for row in rows} - {full}):

@@ -1,8 +1,9 @@
 """What a study says: rates of every arm over seeds and problems, and each arm's difference to the control.
 
-All is read from the run folders, as far as they have come. The difference is taken on the seeds and problems that both have.
-Its interval speaks of seeds and problems; its p-value of the problems alone, each with its mean over the seeds (a sign-flip
-test): with two or three seeds no test can speak of seeds. p is corrected after Holm over all comparisons of the study.
+All is read from the run folders, as far as they have come. The difference is taken on the seeds and problems that both
+have. Its interval speaks of seeds and problems; its p-value of the problems alone, each with its mean over the seeds (a
+sign-flip test): with two or three seeds no test can speak of seeds. p is corrected after Holm over all comparisons of
+the study.
 """
 
 import dataclasses
@@ -34,7 +35,8 @@ Rates = Mapping[str, Fraction]  # problem -> pass@k of one seed
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """pass@1 of the arm minus the control's, as rates, over the seeds and problems that both have; p before and after Holm."""
+    """pass@1 of the arm minus the control's, as rates, over the seeds and problems that both have; p before and after
+    Holm."""
 
     value: float
     low: float
@@ -90,8 +92,8 @@ class Results:
 
 
 def gather(study: Study, out: Path) -> Results:
-    """Read the runs of ``study`` in ``out``. Tokens count from the model that the base recipe names, what an arm's starting
-    checkpoint has seen included. Raises DataError where a file of one cannot be read."""
+    """Read the runs of ``study`` in ``out``. Tokens count from the model that the base recipe names, what an arm's
+    starting checkpoint has seen included. Raises DataError where a file of one cannot be read."""
     runs: dict[str, dict[int, Run]] = {arm.name: {} for arm in study.arms}
     notes: list[str] = []
     for arm, seed in study.jobs():
@@ -102,7 +104,8 @@ def gather(study: Study, out: Path) -> Results:
             continue
         if not run.is_finished:
             notes.append(
-                f"{arm.name}, seed {seed}: {run.iterations_done} of {run.recipe.iterations} iterations so far, and left out of the table"
+                f"{arm.name}, seed {seed}: {run.iterations_done} of {run.recipe.iterations} iterations so far, and "
+                "left out of the table"
             )
         references, candidates = inherited(study, arm, seed, out)
         since = [
@@ -154,8 +157,8 @@ def _row(
 
 
 def _judged(run: Run, key: Series, *, untouched: bool = False) -> series.Point | None:
-    """The run's result on that benchmark: of the iteration that its recipe selects, or the last judged before it. None for an
-    unfinished run, and where only the untouched model was judged."""
+    """The run's result on that benchmark: of the iteration that its recipe selects, or the last judged before it. None
+    for an unfinished run, and where only the untouched model was judged."""
     points = series.points(run.metrics, key)
     if untouched:
         return next((point for point in points if point.iterations == 0), None)
@@ -173,7 +176,8 @@ def _rates(run: Run, point: series.Point, key: Series, k: int) -> Rates:
     path = evaluation_file(folder, "eval", key.benchmark)
     if path is None:
         raise DataError(
-            f"{folder}: no verdicts on {key.benchmark}, though metrics.jsonl tells of them; start the study again, which makes them anew"
+            f"{folder}: no verdicts on {key.benchmark}, though metrics.jsonl tells of them; start the study again, "
+            "which makes them anew"
         )
     rows = [row for row in storage.read_records(path, EvalRow) if row.temperature == key.temperature]
     counts = counts_by_problem(rows, k)
