@@ -404,7 +404,8 @@ def _explain(where: str, error: Any) -> str:
         return f"{where}: {key}: takes names and values (got {error['input']!r}); write {key}={{NAME: VALUE}}"
     if error["type"] == "model_type":
         keys = _known_keys(loc)
-        return f"{where}: {key}: takes keys of its own (got {error['input']!r}): {', '.join(keys)}; for example {key}.{keys[0]}=VALUE"
+        known = f"{', '.join(keys)}; for example {key}.{keys[0]}=VALUE"
+        return f"{where}: {key}: takes keys of its own (got {error['input']!r}): {known}"
     if error["type"] == "value_error":  # of a rule of ours; of the whole recipe it says itself what it found
         return f"{where}: {key}: {error['ctx']['error']}" + (f" (got {error['input']!r})" if loc else "")
     return f"{where}: {key}: {error['msg']} (got {error['input']!r})"

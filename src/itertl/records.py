@@ -112,7 +112,7 @@ class Dropped(BaseModel):
 
 
 class SamplingSettings(BaseModel):
-    """How text was drawn. ``temperature`` 0 is greedy. Example: ``(temperature=0.5, top_p=0.95, max_new_tokens=512)``."""
+    """How text was drawn. ``temperature`` 0 is greedy. Example: ``(temperature=0.5, top_p=0.95)``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     temperature: float = Field(default=0.5, ge=0)

@@ -1,4 +1,4 @@
-"""The command line. Each command parses, calls one function of the package, and prints; imports are made when needed."""
+"""The command line. Each command parses, calls one function of the package, and prints. Imports are lazy."""
 
 from itertl.cli import data, evaluate, model, run, stages
 from itertl.cli.app import app, main

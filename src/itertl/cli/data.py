@@ -144,7 +144,8 @@ def data_audit(
     against = [p for name in benchmark or [] for p in benchmarks.load(name, data).problems]
     with outputs.writing("data audit", files=[sound] if sound else [], inputs=[Path(source), data], force=force):
         found, result, by_function = audit_source(
-            source, against, format=format, filter=named_values(filter, "--filter"), check_tools=tools, function=function,
+            source, against, format=format, filter=named_values(filter, "--filter"), check_tools=tools,
+            function=function,
             num_workers=workers, reporter=Reporter(quiet=as_json),
         )  # fmt: skip
         kept = None if sound is None else keep_sound(sound, result.problems, found, by_function)

@@ -81,7 +81,8 @@ def export(
         typer.Option(
             "--iteration",
             metavar="N",
-            help="Of a run: a number as in the report (1 is iter-00), best, or last; default: what the recipe selects, else last.",
+            help="Of a run: a number as in the report (1 is iter-00), best, or last; "
+            "default: what the recipe selects, else last.",
         ),
     ] = None,
     push: Annotated[

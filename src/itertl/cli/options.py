@@ -53,7 +53,8 @@ Rule = Annotated[
     str,
     typer.Option(
         "--rule",
-        help="Verdict rule: default (the benchmark's own), strict, upstream to compare with published numbers, or your module:function.",
+        help="Verdict rule: default (the benchmark's own), strict, upstream to compare with published numbers, "
+        "or your module:function.",
     ),
 ]
 Shots = Annotated[
@@ -106,12 +107,12 @@ _OVERRIDE = re.compile(r"[A-Za-z_]\w*(\.\w+)*=")
 
 
 def as_override(first: object, overrides: list[str] | None) -> list[str] | None:
-    """All overrides where an option takes the first argument's part and KEY=VALUE stands there; None where it does not."""
+    """All overrides where an option takes the first argument's part and KEY=VALUE stands there, else None."""
     return [str(first), *(overrides or [])] if first is not None and _OVERRIDE.match(str(first)) else None
 
 
 def printable(text: str) -> str:
-    """``text`` for a terminal: control characters, which could move its cursor or write its title, are shown as U+FFFD."""
+    """``text`` for a terminal: control characters, which could move its cursor, are shown as U+FFFD."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text.replace("\r\n", "\n"))
 
 

@@ -89,7 +89,8 @@ def score(
     guard = outputs.writing("score", files=[out], folders=[vcd] if vcd else [], inputs=[file, problems], force=force)
     with guard, reporter.stage("score", 0) as tracker:
         summary = score_file(
-            file, names, out, problems=problems, num_workers=workers, timeout_s=timeout_s, cache=cache_folder(), vcd=vcd,
+            file, names, out, problems=problems, num_workers=workers, timeout_s=timeout_s, cache=cache_folder(),
+            vcd=vcd,
             second_opinion=recheck, keep_going=keep_going, tracker=tracker,
         )  # fmt: skip
     print_json(summary) if as_json else print(json.dumps(summary, indent=1, ensure_ascii=False))

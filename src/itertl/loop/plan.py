@@ -66,7 +66,8 @@ class Plan:
             "recipe": self.recipe.model_dump(mode="json"), "run": str(self.folder), "files": self.files(),
             "problems": self.problems, "parameters": self.parameters, "estimated_seconds": self.seconds,
             "estimated_memory_gb": self.memory_gb, "estimated_disk_gb": self.disk_gb, "measured": self.is_measured,
-            "processes": self.processes, "devices": self.devices, "assumed": list(self.assumed), "held_out": self.held_out, "found": list(self.found),
+            "processes": self.processes, "devices": self.devices, "assumed": list(self.assumed),
+            "held_out": self.held_out, "found": list(self.found),
         }  # fmt: skip
 
     def files(self) -> list[str]:
@@ -95,7 +96,8 @@ class Plan:
             f"{dump_recipe(self.recipe)}\nrun folder {self.folder}\n{files}\n\n"
             + "".join(f"assumed: {line}\n" for line in self.assumed)
             + "".join(f"auto, by the lengths of the pairs: {line} tokens\n" for line in self.found)
-            + f"{self.problems} problems, {f'{self.held_out} held out, ' if self.held_out else ''}{self.parameters / 1e6:,.0f} million parameters\n"
+            + f"{self.problems} problems, {f'{self.held_out} held out, ' if self.held_out else ''}"
+            f"{self.parameters / 1e6:,.0f} million parameters\n"
             "estimated time (upper bound of tokens, "
             f"{'at measured rates' if self.is_measured else 'good to a factor of about two'}):"
             f"\n{times}\n"
@@ -266,8 +268,7 @@ def _memory_gb(recipe: Recipe, parameters: int, hidden: int, layers: int, vocabu
     """Of one process. Weights, gradients and both Adam moments in float32 (adapters: frozen weights in the model's
     type); activations of one micro-batch, about 34 bytes a hidden unit, layer and token at 16 bits (Korthikanti et al.
     2022, eq. 2 without the attention matrix); one chunk of logits and its gradient. FSDP cuts all states into pieces,
-    ZeRO 2 gradients and
-    moments."""
+    ZeRO 2 gradients and moments."""
     from itertl.training.response_model import HEAD_CHUNK
     from itertl.training.session import token_budget
 

@@ -27,28 +27,32 @@ SHAPES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "LlamaConfig",
         {
             "vocab_size": 32256, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
-            "num_attention_heads": 32, "num_key_value_heads": 32, "max_position_embeddings": 16384, "tie_word_embeddings": False,
+            "num_attention_heads": 32, "num_key_value_heads": 32, "max_position_embeddings": 16384,
+            "tie_word_embeddings": False,
         },
     ),
     "Qwen/Qwen2.5-Coder-0.5B-Instruct": (
         "Qwen2Config",
         {
             "vocab_size": 151936, "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24,
-            "num_attention_heads": 14, "num_key_value_heads": 2, "max_position_embeddings": 32768, "tie_word_embeddings": True,
+            "num_attention_heads": 14, "num_key_value_heads": 2, "max_position_embeddings": 32768,
+            "tie_word_embeddings": True,
         },
     ),
     "Qwen/Qwen2.5-Coder-1.5B-Instruct": (
         "Qwen2Config",
         {
             "vocab_size": 151936, "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28,
-            "num_attention_heads": 12, "num_key_value_heads": 2, "max_position_embeddings": 32768, "tie_word_embeddings": True,
+            "num_attention_heads": 12, "num_key_value_heads": 2, "max_position_embeddings": 32768,
+            "tie_word_embeddings": True,
         },
     ),
     "HuggingFaceTB/SmolLM2-135M-Instruct": (
         "LlamaConfig",
         {
             "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
-            "num_attention_heads": 9, "num_key_value_heads": 3, "max_position_embeddings": 8192, "tie_word_embeddings": True,
+            "num_attention_heads": 9, "num_key_value_heads": 3, "max_position_embeddings": 8192,
+            "tie_word_embeddings": True,
         },
     ),
 }  # fmt: skip

@@ -227,6 +227,7 @@ def as_candidate(request: SampleRequest, generation: Generation, settings: Sampl
     return Candidate(
         problem_id=request.problem_id, index=request.index, policy=policy, settings=settings, seed=request.seed,
         text=text, code=found.code, dropped=found.dropped, finish_reason=generation.finish_reason,
-        prompt_tokens=len(request.prompt.token_ids) or prompt_tokens, completion_tokens=len(generation.token_ids or ()) or completion_tokens,
+        prompt_tokens=len(request.prompt.token_ids) or prompt_tokens,
+        completion_tokens=len(generation.token_ids or ()) or completion_tokens,
         token_ids=generation.token_ids, token_logprobs=generation.token_logprobs,
     )  # fmt: skip

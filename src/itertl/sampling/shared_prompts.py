@@ -213,7 +213,7 @@ def _read_padded(model: Any, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor
 
 
 def can_try(model: Any) -> bool:
-    """Whether the model's attention is one that could be replaced: SDPA through transformers' interface, plain caches."""
+    """Whether the model's attention can be replaced: SDPA through transformers' interface, plain caches."""
     config = model.config.get_text_config()
     layers = DynamicCache(config=model.config).layers
     plain = bool(layers) and all(type(layer) is DynamicLayer for layer in layers)

@@ -39,8 +39,10 @@ class Ranked:
         """For ``--json`` and ``--out``: one object."""
         (best, score), *_ = self.candidates
         return {
-            "problem_id": self.problem.id, "instruction": self.problem.instruction, "policy": best.policy, "code": best.code, "text": best.text,
-            "finish_reason": best.finish_reason, "scorer": score.scorer, "score": score.value, "verdict": _verdict(score),
+            "problem_id": self.problem.id, "instruction": self.problem.instruction, "policy": best.policy,
+            "code": best.code, "text": best.text,
+            "finish_reason": best.finish_reason, "scorer": score.scorer, "score": score.value,
+            "verdict": _verdict(score),
             "detail": score.detail, "scores": [s.value for _, s in self.candidates],
         }  # fmt: skip
 

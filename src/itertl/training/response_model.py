@@ -69,7 +69,7 @@ def base_model(model: Any) -> Any:
 
 
 def head_logprobs(hidden_N_D: Tensor, weight_V_D: Tensor, bias_V: Tensor | None, targets_N: Tensor) -> Tensor:
-    """[N] float32: log-softmax of the head's output at the targets, chunk by chunk; logits are computed again backward."""
+    """[N] float32: log-softmax of the head's output at the targets, in chunks; logits are computed again backward."""
     if targets_N.shape[0] == 0:
         return hidden_N_D.new_zeros(0, dtype=torch.float32)
     kind = hidden_N_D.device.type

@@ -237,7 +237,7 @@ def _choose_attention(model: Any, config: TrainConfig) -> None:
 
 
 def open_session(loaded: Loaded, config: TrainConfig, *, longest: int, say: Callable[[object], None]) -> Session:
-    """Find out how the model can be fed, and prepare it. ``longest``: tokens of the longest prompt with its response."""
+    """Find out how the model can be fed, and prepare it. ``longest``: tokens of the longest prompt and response."""
     accelerator, policy = loaded.accelerator, loaded.policy
     if not loaded.is_sharded:  # a model that is to be sharded may be too large for one device
         policy.to(accelerator.device)
@@ -314,7 +314,8 @@ def _set_up_deepspeed(plugin: Any, config: TrainConfig) -> None:
     if config.precision == "fp16":
         raise RecipeError("train.precision: fp16 under DeepSpeed scales losses out of this loop's sight; use bf16")
     plugin.deepspeed_config |= {
-        "train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 1, "gradient_clipping": config.max_grad_norm or 0.0
+        "train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 1,
+        "gradient_clipping": config.max_grad_norm or 0.0
     }  # fmt: skip
 
 

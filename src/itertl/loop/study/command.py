@@ -31,8 +31,10 @@ class StudyResult:
     def to_json(self) -> dict[str, Any]:
         study = self.results.study
         return {
-            "study": study.name, "out": str(self.out), "control": study.control, "seeds": list(study.seeds), "arms": [arm.name for arm in study.arms],
-            "table": [row.to_json() for row in self.results.table], "untouched": [row.to_json() for row in self.results.untouched],
+            "study": study.name, "out": str(self.out), "control": study.control, "seeds": list(study.seeds),
+            "arms": [arm.name for arm in study.arms],
+            "table": [row.to_json() for row in self.results.table],
+            "untouched": [row.to_json() for row in self.results.untouched],
             "notes": list(self.results.notes), "failed": self.outcome.failed, "left_out": self.outcome.left_out,
             "report": str(self.page), "markdown": str(self.out / "table.md"), "csv": str(self.out / "table.csv"),
         }  # fmt: skip

@@ -159,7 +159,8 @@ class Driver:
     """Starts and watches the runs of one study in the folder ``out``. ``after`` is called whenever one has ended."""
 
     def __init__(
-        self, study: Study, out: Path, reporter: Reporter, after: Callable[[], object], *, at_once: int | None = None, resume_changed: bool = False,
+        self, study: Study, out: Path, reporter: Reporter, after: Callable[[], object], *, at_once: int | None = None,
+        resume_changed: bool = False,
         keep_last: bool = False,
     ) -> None:  # fmt: skip
         self.study, self.out, self.reporter, self._after, self._keep_last = study, out, reporter, after, keep_last
@@ -245,7 +246,7 @@ class Driver:
             if job.name in self.outcome.failed:
                 yield f"{told}: FAILED ({self.outcome.failed[job.name]}); what the table has of it is from before"
             elif job.name not in self.outcome.done and not self._is_as_asked(job, runs[job.arm.name][job.seed]):
-                yield f"{told}: was made with ANOTHER RECIPE than the study's file asks for now; start the study again for it"
+                yield f"{told}: was made with ANOTHER RECIPE than the study asks for now; start the study again for it"
 
     def _is_as_asked(self, job: Job, run: Run) -> bool:
         try:

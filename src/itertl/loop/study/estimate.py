@@ -54,12 +54,16 @@ class StudyPlan:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "study": self.study.name, "out": str(self.out), "seeds": list(self.study.seeds), "control": self.study.control,
+            "study": self.study.name, "out": str(self.out), "seeds": list(self.study.seeds),
+            "control": self.study.control,
             "arms": [
                 {
-                    "arm": one.arm.name, "method": one.run.recipe.method, "iterations": one.passes.iterations, "epochs": one.passes.epochs,
-                    "equal": one.arm.equal, "problems": one.run.problems, "estimated_seconds": one.seconds, "stages": one.run.seconds,
-                    "spared_seconds": one.spared_s, "estimated_memory_gb": one.run.memory_gb, "estimated_disk_gb": one.run.disk_gb,
+                    "arm": one.arm.name, "method": one.run.recipe.method, "iterations": one.passes.iterations,
+                    "epochs": one.passes.epochs,
+                    "equal": one.arm.equal, "problems": one.run.problems, "estimated_seconds": one.seconds,
+                    "stages": one.run.seconds,
+                    "spared_seconds": one.spared_s, "estimated_memory_gb": one.run.memory_gb,
+                    "estimated_disk_gb": one.run.disk_gb,
                 }
                 for one in self.arms
             ],
@@ -70,8 +74,10 @@ class StudyPlan:
         columns = ("arm", "method", "iterations x epochs", "pairs", "time of a seed", "memory", "disk of a seed")
         rows = [
             (
-                one.arm.name, one.run.recipe.method, f"{one.passes.iterations} x {one.passes.epochs}{'?' if one.arm.equal == 'candidate_tokens' else ''}",
-                str(one.run.problems), duration(one.seconds), f"{one.run.memory_gb:.1f} GB", f"{one.run.disk_gb:.1f} GB",
+                one.arm.name, one.run.recipe.method,
+                f"{one.passes.iterations} x {one.passes.epochs}{'?' if one.arm.equal == 'candidate_tokens' else ''}",
+                str(one.run.problems), duration(one.seconds), f"{one.run.memory_gb:.1f} GB",
+                f"{one.run.disk_gb:.1f} GB",
             )
             for one in self.arms
         ]  # fmt: skip

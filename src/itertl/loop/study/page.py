@@ -124,7 +124,7 @@ def _best_grid(results: Results, benchmark: str) -> Grid:
         for arm in dict.fromkeys(row.arm for row in rows)
     ]
     foreign = _published_rates(benchmark, ks)
-    note = "the paper's protocol: it chooses the temperature on the test set, so it flatters; read it beside the fixed ones"
+    note = "the paper's protocol: it chooses the temperature on the test set, so it flatters"
     muted = frozenset(range(len(lines), len(lines) + len(foreign)))
     return Grid(
         f"{benchmark.partition(' ')[0]}: best of the temperatures",
@@ -148,7 +148,8 @@ def _best(rows: Sequence[Row], k: int) -> str:
 def csv_text(results: Results) -> str:
     """One line for each arm, benchmark and temperature; rates in [0, 1], an empty cell for what was not measured."""
     columns = [
-        "arm", "method", "benchmark", "temperature", "seeds", "iterations", "problems", "reference_tokens", "candidate_tokens",
+        "arm", "method", "benchmark", "temperature", "seeds", "iterations", "problems", "reference_tokens",
+        "candidate_tokens",
         *(name for k in KS for name in (f"pass_at_{k}", f"pass_at_{k}_low", f"pass_at_{k}_high")),
         "compile_rate", "difference", "difference_low", "difference_high", "p_holm", "p_uncorrected",
     ]  # fmt: skip
@@ -159,8 +160,10 @@ def csv_text(results: Results) -> str:
         gap = row.difference
         rates = [row.pass_at.get(k, PassAtK(k=k, value=None)) for k in KS]
         writer.writerow([
-            row.arm, row.method, row.benchmark, row.series.temperature, len(row.seeds), "/".join(map(str, row.iterations)), row.problems,
-            row.reference_tokens, row.candidate_tokens, *(value for rate in rates for value in (rate.value, rate.low, rate.high)), row.compile_rate,
+            row.arm, row.method, row.benchmark, row.series.temperature, len(row.seeds),
+            "/".join(map(str, row.iterations)), row.problems,
+            row.reference_tokens, row.candidate_tokens,
+            *(value for rate in rates for value in (rate.value, rate.low, rate.high)), row.compile_rate,
             *((gap.value, gap.low, gap.high, gap.p_holm, gap.p_value) if gap else [None] * 5),
         ])  # fmt: skip
     return out.getvalue()
@@ -168,7 +171,8 @@ def csv_text(results: Results) -> str:
 
 def markdown(results: Results) -> str:
     """Every grid as Markdown, and what is missing."""
-    head = f"# {text.one_line(results.study.name)}\n\ncontrol {results.study.control}, seeds {', '.join(map(str, results.study.seeds))}\n"
+    seeds = ", ".join(map(str, results.study.seeds))
+    head = f"# {text.one_line(results.study.name)}\n\ncontrol {results.study.control}, seeds {seeds}\n"
     missing = "".join(f"- {text.one_line(note)}\n" for note in results.notes)
     return "\n".join([head, *(tables.markdown(grid) for grid in arm_grids(results)), missing])
 
