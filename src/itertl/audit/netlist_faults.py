@@ -70,8 +70,7 @@ def _initialised(module: dict[str, Any]) -> set[Any]:
 
 
 def _ranges(bits: Iterable[tuple[str, int]], widths: dict[str, int]) -> list[str]:
-    """``y[3:2]`` for bits 2 and 3 of a wider y, ``q`` for all of it. Bits are counted from the lowest, whatever the
-    declaration."""
+    """``y[3:2]`` for bits 2 and 3 of a wider y, ``q`` for all of it; the lowest bit is 0, however declared."""
     by_name: dict[str, list[int]] = {}
     for name, number in sorted(set(bits)):
         by_name.setdefault(name, []).append(number)

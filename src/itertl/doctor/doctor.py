@@ -52,8 +52,7 @@ MIN_MEMORY_GIB = 6.0
 
 @dataclass(frozen=True, slots=True)
 class PartCheck:
-    """One part. ``remedy`` is "" exactly where the part is ok; "optional-missing" is too what only the default run
-    lacks."""
+    """One part. ``remedy`` is "" where the part is ok; "optional-missing" also where only the default run lacks it."""
 
     name: str
     status: Status

@@ -29,8 +29,7 @@ COMMAND = f"itertl generate '{PROBLEM.instruction}' --header '{PROBLEM.header}' 
 
 @dataclass(frozen=True, slots=True)
 class UsageExample:
-    """``program`` with the folder's public name; ``printed``: what it printed, None where it could not be run for
-    ``reason``."""
+    """``program`` with the folder's public name; ``printed``: its output, None where it did not run for ``reason``."""
 
     program: str
     printed: str | None
@@ -38,8 +37,7 @@ class UsageExample:
 
 
 def run_example(folder: Path, name: str, form: PromptConfig) -> UsageExample:
-    """Write the program for the checkpoint in ``folder``, run it there, and show it under ``name``. Never raises for
-    the model's sake."""
+    """Write the program for ``folder``, run it there, show it under ``name``. A model that fails raises nothing."""
     tokenizer = load.load_tokenizer(folder)
     lines = _prompt_lines(form, tokenizer)
     program = _program(name, lines)
@@ -69,8 +67,7 @@ def _program(folder: str, prompt_lines: list[str]) -> str:
 
 
 def _prompt_lines(form: PromptConfig, tokenizer: Any) -> list[str]:
-    """Lines that set ``start`` and ``inputs`` as training had them: by the chat template where it gives the same, else
-    the text itself."""
+    """Lines that set ``start`` and ``inputs`` as in training: by the chat template where equal, else as text."""
     wanted = encode_prompt(PROBLEM, form, tokenizer)
     parts = compose(PROBLEM, form)
     begun = wanted.opening + wanted.prefill

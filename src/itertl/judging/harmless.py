@@ -42,8 +42,7 @@ Span = tuple[int, int, bytes]  # of the text in UTF-8, and what stands there ins
 
 
 def without(text: str, top: str) -> str:
-    """``text``, which the preprocessor has been through, without what has no effect on the outputs of its module
-    ``top``."""
+    """``text``, already preprocessed, without what has no effect on the outputs of its module ``top``."""
     if not _WORTH.search(text):
         return text
     unit = slang.parse(text)
@@ -98,8 +97,7 @@ def _spans(root: Any) -> tuple[list[Span], list[Span]]:
 
 
 def _cut(node: Any) -> Span:
-    """A node, and nothing in its place: no item of a module, but an empty block for a statement or the one item of a
-    branch."""
+    """A node, and its replacement: nothing, but an empty block for a statement or the one item of a branch."""
     member = node.parent if node.parent is not None and node.parent.kind.name.endswith("AssertionMember") else node
     is_item = member is not node or node.kind.name in ("ElabSystemTask", "FinalBlock") or node.kind.name in _DECLARED
     is_alone = member.parent is not None and member.parent.kind.name in _BRANCHES
@@ -116,8 +114,7 @@ def _called(node: Any) -> str:
 
 
 def _only_tells(assertion: Any) -> bool:
-    """Whether the actions of an assertion print and do nothing else; those of a property, which no simulator here looks
-    at, may end the run."""
+    """Whether an assertion's actions only print; a property's, which no simulator here looks at, may end the run."""
     actions: list[Any] = []
 
     def look(node: Any) -> None:
@@ -129,8 +126,7 @@ def _only_tells(assertion: Any) -> bool:
 
 
 def _tells(actions: Sequence[Any], allowed: frozenset[str]) -> bool:
-    """Whether all that these statements do is to call such tasks; one that is not a call itself stands for all that it
-    holds."""
+    """Whether these statements do nothing but call such tasks; one that is not a call stands for all it holds."""
     waiting = [action for action in actions if action is not None]
     while waiting:
         node = waiting.pop()

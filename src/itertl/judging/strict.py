@@ -31,8 +31,7 @@ _COUNTS = re.compile(r" (\d+) in (\d+) samples[ \t\r]*$", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a run said. ``stopped``: why it has no verdict; ``lines``: stdout after each nonce, to the end of the
-    line."""
+    """What a run said. ``stopped``: why it has no verdict; ``lines``: stdout after each nonce, to the line's end."""
 
     stopped: Judgement | None
     lines: tuple[str, ...] = ()

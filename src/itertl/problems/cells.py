@@ -17,8 +17,7 @@ MAX_NAMED = 200  # rows or files that are named one by one
 
 @dataclass(slots=True)
 class Counts:
-    """What an importer leaves out (``skipped``) or changes (``notes``): reason -> how often; ``dropped`` names the
-    former."""
+    """What an importer leaves out (``skipped``, named in ``dropped``) or changes (``notes``): reason -> how often."""
 
     skipped: Counter[str] = field(default_factory=Counter[str])
     notes: Counter[str] = field(default_factory=Counter[str])
@@ -69,8 +68,7 @@ def text_of(row: SourceRow, column: str, counts: Counts, *, plain: bool = False)
 
 
 def _decoded(value: bytes, where: str) -> str:
-    """Bytes that are UTF-8 as text. Raises DataError, also for a pickle, which is never opened: that would run its
-    code."""
+    """Bytes of UTF-8 as text. Raises DataError, also for a pickle: opening one would run its code."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError as error:

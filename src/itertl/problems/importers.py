@@ -163,8 +163,7 @@ def _with_nested(table: Table, wanted: Iterable[str]) -> Table:
 
 
 def nested(value: Any, keys: Sequence[str]) -> Any:
-    """What the keys lead to, None where there is nothing; keys may hold dots themselves, and indices lead into
-    lists."""
+    """What the keys lead to, or None; keys may hold dots themselves, and indices lead into lists."""
     if isinstance(value, str) and keys and value.lstrip()[:1] in ("{", "["):
         value = json.loads(value) if is_json(value) else None
     if not keys:

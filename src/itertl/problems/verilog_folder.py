@@ -66,8 +66,7 @@ def verilog_files(path: Path) -> list[Path]:
 
 
 def import_folder(request: Request, counts: Counts) -> Iterator[Problem]:
-    """One problem of each file that has whole modules and a comment on them; the others are named in
-    ``counts.dropped``."""
+    """One problem of each file with whole modules and a comment on them; ``counts.dropped`` names the others."""
     root = Path(request.source)
     if request.columns or request.filter:
         raise DataError(f"{root}: columns and filter are for tables; a folder of Verilog files has neither")
@@ -206,8 +205,7 @@ def _problem(text: str, name: str, source: str, counts: Counts, folder: _Folder)
 
 
 def _asked(text: str, design: ModuleSpan | None, words: int) -> str:
-    """What the comment on a module says of it, "" where it is of fewer words; the file's own comment stands before its
-    first module."""
+    """What the comment on a module says of it, "" where too short; the file's comment precedes its first module."""
     if design is None:
         return ""
     above = [span.end for span in modules(text) if span.end <= design.start]
@@ -219,8 +217,7 @@ def _asked(text: str, design: ModuleSpan | None, words: int) -> str:
 
 
 def _reference(text: str, spans: Sequence[ModuleSpan], designs: Sequence[ModuleSpan]) -> str:
-    """The file with its directives and declarations, without the comments around its modules, and without
-    testbenches."""
+    """The file with its directives and declarations, without testbenches and comments around its modules."""
     parts, at = [], 0
     for span in spans:
         parts.append(strip_comments(text[at : span.start]).strip())
@@ -231,8 +228,7 @@ def _reference(text: str, spans: Sequence[ModuleSpan], designs: Sequence[ModuleS
 
 
 def _with_needed(reference: str, file: str, folder: _Folder, counts: Counts) -> str:
-    """``reference``, the modules of other files that it instantiates, and that these do, behind what all of them
-    share."""
+    """What all share, ``reference``, and the modules of other files that it instantiates, directly or not."""
     known = {span.name for span in modules(reference)}
     needed: list[str] = []
     waiting = [reference]
@@ -277,8 +273,7 @@ def without_notices(comment: str) -> str:
 
 
 def _before_notice(paragraph: str) -> str:
-    """The sentences of a paragraph before the first that speaks of copyright or licence; lines that go on lose their
-    alignment."""
+    """The sentences before the first on copyright or licence; continuation lines lose their alignment."""
     sentences = re.split(r"(?<=[.!?;])(?=\s)", paragraph)
     said = "".join(itertools.takewhile(lambda sentence: not _NOTICE.search(sentence), sentences))
     return "" if said != paragraph and _PART_OF.search(said) else re.sub(r"\n[ \t]{6,}", "\n", said)

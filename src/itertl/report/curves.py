@@ -1,5 +1,4 @@
-"""The paper's figure 3: the loss curves of each iteration, raw light and exponentially smoothed dark, on a log
-scale."""
+"""The paper's figure 3: the loss curves of each iteration, raw light and smoothed dark, on a log scale."""
 
 import math
 from collections.abc import Callable, Sequence

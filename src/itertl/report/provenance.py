@@ -6,8 +6,7 @@ from itertl.runs.read import Run
 
 
 def facts_grid(run: Run) -> Grid:
-    """Versions, simulators, sandbox levels and rules, seed. Several values of one thing are all shown: the run mixes
-    them."""
+    """Versions, simulators, sandbox levels and rules, seed. Where a run mixes several values, all are shown."""
     versions: dict[str, dict[str, None]] = {}
     for manifest in run.manifests.values():
         for stage in manifest.stages.values():

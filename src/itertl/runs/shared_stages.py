@@ -40,8 +40,7 @@ class SharedStages:
 
     @contextlib.contextmanager
     def claim(self, name: str, wanted: StageRecord, wait: Callable[[], object]) -> Iterator[None]:
-        """While it is held no other run that shares this root makes an equal stage; ``wait`` is called where one is at
-        it."""
+        """While held, no other run under this root makes an equal stage; ``wait`` is called where one is at it."""
         claims = self.root / ".claims"
         with storage.writes_to(claims):
             claims.mkdir(parents=True, exist_ok=True)
@@ -87,8 +86,7 @@ def _manifest(path: Path) -> Manifest:
 
 
 def link(found: Found, folder: Path) -> None:
-    """Put the outputs of a found stage into ``folder``, as further names of the same bytes where the disk can, else as
-    copies."""
+    """Put the outputs of a found stage into ``folder``: hard links where the disk can, else copies."""
     for output in found.record.outputs:
         source, target = found.folder / output, folder / output
         staged = target.with_name(f".{target.name}.linked")

@@ -127,8 +127,7 @@ def writes_to(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def saves_to(folder: Path) -> Iterator[None]:
-    """``writes_to`` for libraries that tell of a full disk by errors of their own, which may or may not quote the
-    system's."""
+    """``writes_to`` for libraries that report a full disk by their own errors, with or without the system's number."""
     with writes_to(folder):
         try:
             yield

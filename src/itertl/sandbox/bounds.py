@@ -130,8 +130,7 @@ def within(limits: Limits) -> Limits:
 
 
 def charge(cpu_s: float, *, ran_out: bool) -> None:
-    """A tool that ``within`` gave its limits took ``cpu_s`` of processor time. Raises BoundReached where it ran out of
-    the bound's."""
+    """A tool under the limits of ``within`` took ``cpu_s`` of processor time. Raises BoundReached at the bound."""
     if _account is None:
         return
     _account.tools_s += cpu_s

@@ -111,8 +111,7 @@ def as_request(limits: Limits) -> restrictions.Request:
 
 @functools.lru_cache(maxsize=64)
 def _find(program: str, path: str) -> str:
-    """Where ``program`` lies; looked up once. Raises FileNotFoundError. A path relative to the run's folder is left as
-    it is."""
+    """Where ``program`` lies; looked up once. A relative path is left as it is. Raises FileNotFoundError."""
     if os.sep in program:
         if os.path.isabs(program) and not os.path.exists(program):  # noqa: PTH117, PTH110
             raise FileNotFoundError(2, "No such file or directory", program)
@@ -175,8 +174,7 @@ def remove_scratch(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _opened(base: str) -> Iterator[None]:
-    """Let this process change ``base``; a tool of the same user must not, and the filter keeps it from changing
-    modes."""
+    """Let this process change ``base``; a tool of the same user cannot: the filter refuses changes of modes."""
     with contextlib.suppress(OSError):
         os.chmod(base, 0o711)  # noqa: PTH101
     try:

@@ -1,5 +1,4 @@
-"""What a process is held to: limits, another user, Landlock's rules, a seccomp filter; as calls that it makes on
-itself."""
+"""What a process is held to (limits, another user, Landlock, seccomp), as calls that it makes on itself."""
 
 import os
 import re

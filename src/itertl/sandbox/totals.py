@@ -1,4 +1,5 @@
-"""What a tool and all that it started amount to at a moment, read from ``/proc`` and its folder; and the end of them."""
+"""What a tool and all that it started amount to at a moment, read from ``/proc`` and its folder; and the end of
+them."""
 
 import contextlib
 import os

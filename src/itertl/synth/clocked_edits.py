@@ -18,8 +18,7 @@ _WRAPPED = {"ParenthesizedEventExpression": "expr", "ParenthesizedExpression": "
 
 @dataclass(frozen=True, slots=True)
 class _Reset:
-    """The ``if`` that resets: its signal, whether the condition holds at 1, the condition, the statement that it
-    governs."""
+    """The ``if`` that resets: its signal, whether it resets at 1, its condition, the statement that it governs."""
 
     name: str
     is_active_high: bool

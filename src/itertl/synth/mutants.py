@@ -87,8 +87,7 @@ def mutants(text: str, rng: random.Random, classes: Sequence[str] = CLASSES) -> 
 
 
 def _edits(root: Any, source: bytes) -> list[Edit]:
-    """Every edit of the tree. A reset's value does not count as a plain constant too, nor does what stands in a
-    range."""
+    """Every edit of the tree; a reset's value and what stands in a range are not counted as constants too."""
     found: list[Edit] = []
     claimed: set[tuple[int, int]] = set()
     token = slang.library().parsing.Token

@@ -1,12 +1,12 @@
 """All families of the generator, in the order in which problems are drawn from them, and which are held out."""
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Sequence
 from functools import cache
 
 from itertl.errors import UsageError
+from itertl.plugins import nearest
 from itertl.synth import families as families_package
 from itertl.synth.design import REGISTERED, Family
 
@@ -52,9 +52,7 @@ def select(names: Sequence[str], split: str) -> list[Family]:
     known = families()
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1, 0.4)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise UsageError(f"unknown family {name!r}: {hint}known: {', '.join(sorted(known))}")
+            raise UsageError(f"unknown family {name!r}: {nearest(name, known)}known: {', '.join(sorted(known))}")
         other = _cannot_hold(name, split)
         if other:
             raise UsageError(f"family {name!r} has no problems in split {split!r}: ask for split {other}")

@@ -79,8 +79,7 @@ def _config(iverilog: str, base: Path, folder: Path) -> str | None:
 
 
 def _program(path: Path) -> str:
-    """A compiled program without addresses, the libraries it names, and source files with the numbers that refer to
-    them."""
+    """A compiled program without addresses, the libraries it names, and source files with their numbers."""
     text = re.sub(r"0x[0-9a-f]{4,}", "0x", path.read_text(encoding="utf-8", errors="replace"))
     text = re.sub(r'(%vpi_call\S*|" "\S*") \d+ (\d+)', r"\1 \2", text.partition(":file_names")[0])
     return "\n".join(line for line in text.splitlines() if not line.startswith(("#", ":vpi_module")))

@@ -102,8 +102,7 @@ class Trouble:
 
 @bounds.reading()
 def troubles(code: str, top: str | None) -> list[Trouble]:
-    """The errors of a text in order: those of the parser, or, where there are none, of elaboration from ``top``. Raises
-    ToolMissing."""
+    """The errors of a text in order: the parser's, or else those of elaboration from ``top``. Raises ToolMissing."""
     pyslang, unit = library(), parse(code)
     found = [d for d in unit.tree.diagnostics if d.isError()]
     if not found:
@@ -126,8 +125,7 @@ def troubles(code: str, top: str | None) -> list[Trouble]:
 
 
 def _is_too_large(root: Any) -> bool:
-    """Whether a design has more than ``MAX_PARTS``. Scopes are made as they are looked into, so that this looks no
-    further."""
+    """Whether a design has more than ``MAX_PARTS``. Scopes are made when looked into; it looks no further."""
     count, waiting = 0, list(root.topInstances)
     while waiting:
         scope = waiting.pop()

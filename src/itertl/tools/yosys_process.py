@@ -23,8 +23,7 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How a script ended. ``error``: its first error, "" where it came to its end. ``timed_out``: a limit of time ended
-    it."""
+    """How a script ended. ``error``: its first error, or "". ``timed_out``: a limit of time ended it."""
 
     error: str
     timed_out: bool = False

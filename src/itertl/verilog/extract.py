@@ -104,8 +104,7 @@ def extract(
 def _extract(
     text: str, spans: Sequence[Span], header: str, prefill: str, top: str | None, is_fenced: bool
 ) -> Extraction:
-    """``extract`` of one reading of the text: what lies outside of ``spans`` is thought; ``is_fenced``: it begins
-    within a fence."""
+    """``extract`` of one reading: text outside ``spans`` is thought; ``is_fenced``: it begins within a fence."""
     pieces, drops = _cut_at_marks(text, spans, is_fenced)
     chosen = _choose(text, pieces, prefill, header or prefill)
     kept = [p for p in pieces if p in chosen]
@@ -169,8 +168,7 @@ def _cut_at_marks(text: str, spans: Sequence[Span], is_fenced: bool) -> tuple[li
 
 
 def _cut_span(text: str, fenced: bool) -> tuple[list[_Piece], list[_Drop]]:
-    """Split at fences and chat markers. A fence toggles between prose and code (``fenced``: at first); an unclosed one
-    goes to the end."""
+    """Split at fences and chat markers. A fence toggles prose and code (``fenced``: at first) up to the end."""
     marks = [(m.start(), m.end(), "code fence") for m in _FENCE.finditer(text)]
     marks += [(m.start(), m.end(), "chat marker") for m in _MARKER.finditer(text)]
     pieces: list[_Piece] = []
@@ -237,8 +235,7 @@ def _goes_on(text: str, units: Sequence[CodeUnit], everything: Sequence[CodeUnit
 
 
 def _has_statement(text: str, units: Sequence[CodeUnit]) -> bool:
-    """Whether something that ends in ``;`` or ``endmodule`` stands before the first module: the inside of one that was
-    begun."""
+    """Whether ``;`` or ``endmodule`` ends something before the first module: the inside of one that was begun."""
     before = _COMMENT_OR_STRING.sub(" ", text[: min((u.lead for u in units), default=len(text))])
     return looks_like_code(before) or ";" in before or _ENDMODULE.search(before) is not None
 

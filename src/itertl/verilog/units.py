@@ -147,8 +147,7 @@ def _is_slip(code: str, stream: list[Token], index: int) -> bool:
 
 
 def _is_hollow(text: str, body: Sequence[Token]) -> bool:
-    """Whether a module does nothing yet: behind its header are declarations alone, or a comment tells where code is to
-    go."""
+    """Whether a module does nothing yet: its body is declarations, or a comment that says where code goes."""
     if _OPEN_PLACE.search(text):
         return True
     header = next((i for i, token in enumerate(body) if token.text == ";"), len(body))

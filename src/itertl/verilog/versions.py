@@ -12,14 +12,17 @@ from collections.abc import Sequence
 from itertl.verilog.units import CodeUnit
 
 _PRESENTS = re.compile(
-    r"\b(?:correct(?:ed|ion)?|right|fix(?:ed|es)?|final|finished|updated?|revised?|improved|completed?|full|rewrit\w+|working|works|proper(?:ly)?|actual(?:ly)?|"
+    r"\b(?:correct(?:ed|ion)?|right|fix(?:ed|es)?|final|finished|updated?|revised?|improved|completed?|full|rewrit\w+"
+    r"|working|works|proper(?:ly)?|actual(?:ly)?|"
     r"use (?:this|the following)|let me|let's|try)\b",
     re.IGNORECASE,
 )
 _BESIDE = re.compile(
-    r"\b(?:alternat\w+|mistakes?|wrong|incorrect\w*|bug\w*|broken|fault\w*|flawed|original\w*|previous\w*|earlier|old|avoid|instead of|"
+    r"\b(?:alternat\w+|mistakes?|wrong|incorrect\w*|bug\w*|broken|fault\w*|flawed|original\w*|previous\w*|earlier|old"
+    r"|avoid|instead of|"
     r"do not|don't|never|not (?:work|correct|right|do)\w*|fail\w*|compar\w+|bad|naive|for example|example|usage|sketch|"
-    r"another (?:way|option|version|variant|style)|other (?:way|option|version|variant|style)s?|variant|optional\w*|if you (?:want|need|prefer|would)\w*)\b",
+    r"another (?:way|option|version|variant|style)|other (?:way|option|version|variant|style)s?|variant|optional\w*|if "
+    r"you (?:want|need|prefer|would)\w*)\b",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(
@@ -30,14 +33,18 @@ _KINDS = (
     r"(?:original|previous|earlier|old|first|wrong|incorrect|bug\w*|faulty|broken|naive|bad|common|alternative|example)"
 )
 _OWN_FAULT = re.compile(  # "the previous version had an error": of what was shown, so the next is the answer
-    r"\b(?:I|there|it|that|which|above|previous|original|earlier|old|first|code|version|attempt|one|module|draft|answer|solution)"
-    r"\s+(?:is|was|were|had|has|have|made|contains|contained|fails|failed|did|does|forgot|missed|misses|lacks?|lacked|used)"
-    rf"\s+(?!(?:the|an?|my|what)?\s*{_KINDS}\s+(?:{_KINDS}\s+)*(?:code|version|one|way|module|draft|attempt)\b|the\s+{_KINDS}\b)\w",
+    r"\b(?:I|there|it|that|which|above|previous|original|earlier|old|first|code|version|attempt|one|module|draft|answer"
+    r"|solution)"
+    r"\s+(?:is|was|were|had|has|have|made|contains|contained|fails|failed|did|does|forgot|missed|misses|lacks?|lacked"
+    r"|used)"
+    rf"\s+(?!(?:the|an?|my|what)?\s*{_KINDS}\s+(?:{_KINDS}\s+)*(?:code|version|one|way|module|draft|attempt)\b"
+    rf"|the\s+{_KINDS}\b)\w",
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"[.;!?]\s+")
 _NEXT_TASK = re.compile(
-    r"<\|?(?:im_start|user|eot_id|im_end|endoftext|/s)\b|^\W*(?:instruction|question|problem|exercise|task|user|human|prompt)\b[^\n]{0,20}(?::|$)",
+    r"<\|?(?:im_start|user|eot_id|im_end|endoftext|/s)\b|^\W*(?:instruction|question|problem|exercise|task|user|human"
+    r"|prompt)\b[^\n]{0,20}(?::|$)",
     re.IGNORECASE | re.MULTILINE,
 )
 _BRANCH = re.compile(r"`(else|elsif|endif)\b")
@@ -97,7 +104,8 @@ def _of_line(line: str) -> bool | None:
 
 
 def _of_clause(clause: str) -> bool | None:
-    """The word that comes first decides: a "fixed version of the wrong code" is an answer, "the wrong one, uncorrected" none."""
+    """The word that comes first decides: a "fixed version of the wrong code" is an answer, "the wrong one, uncorrected"
+    none."""
     if _OWN_FAULT.search(clause):
         return True
     good, beside = _PRESENTS.search(clause), _BESIDE.search(clause)

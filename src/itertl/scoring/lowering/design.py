@@ -243,16 +243,14 @@ class DesignWriter:
         self.lines.append("\n".join([f"  {head} begin", *looked_at, *lines, "  end"]))
 
     def _looked_at(self, body: Any) -> Lines:
-        """A statement that reads what the functions read that are called: always_comb, unlike ``@*``, is started by it
-        too."""
+        """A statement that reads what the called functions read: unlike ``@*``, always_comb is started by it."""
         texts = [self.root(symbol).text() for symbol in _outer_reads(body)]
         if not texts:
             return []
         return [f"{self._local(None, 'looked_at', Shape(1, 0, 0)).name} = ^{{{', '.join(texts)}}};"]
 
     def _local(self, symbol: Any, about: str, own: Shape) -> BitPlace:
-        """A variable of a process: there is one run of it at a time. One that is not static begins with each run, and
-        is set there."""
+        """A variable of a process, which runs once at a time. One that is not static is set where each run begins."""
         is_static = symbol is not None and symbol.kind.name == "Variable" and symbol.lifetime.name == "Static"
         if is_static:
             return self.root(symbol)
@@ -389,8 +387,7 @@ def _set_by(node: Any) -> Iterator[tuple[str, int]]:
 
 
 def _outer_reads(body: Any) -> list[Any]:
-    """What is not a variable of their own, and is read in functions that a process calls; nothing that the process
-    sets."""
+    """What the functions that a process calls read of others' variables, and the process does not set."""
     found: dict[tuple[str, int], Any] = {}
     written: set[tuple[str, int]] = set()
     seen: set[tuple[str, int]] = set()

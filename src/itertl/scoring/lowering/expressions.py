@@ -38,8 +38,7 @@ CHANGING = ("Preincrement", "Predecrement", "Postincrement", "Postdecrement")
 
 
 class Expressions:
-    """Writes expressions of one module. ``root`` finds where a symbol lies, ``call`` names a function that is
-    called."""
+    """Writes expressions of one module. ``root`` finds where a symbol lies, ``call`` names a called function."""
 
     def __init__(self, names: Names, scope: Any, root: Callable[[Any], BitPlace], call: Callable[[Any], str]) -> None:
         self.names, self.call, self.written = names, call, 0
@@ -306,8 +305,7 @@ class Expressions:
         raise Refused(f"the call of {name}")
 
     def _step(self, arguments: list[Any], direction: int) -> str:
-        """``next`` and ``prev`` of an enum: from a value that is not a member, what a variable of the type begins
-        with."""
+        """``next`` and ``prev`` of an enum; from a value that is not a member, the initial value of the type."""
         type_ = arguments[0].type.canonicalType
         count = self.number(arguments[1]) if len(arguments) > 1 else 1
         if count is None:

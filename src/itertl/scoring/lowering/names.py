@@ -1,5 +1,4 @@
-"""What is shared by all that writes: the refusal, names, shapes of types, and functions of our own that the module
-needs."""
+"""Shared by all that writes: the refusal, names, shapes of types, and functions that the module needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

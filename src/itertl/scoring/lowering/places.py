@@ -16,8 +16,7 @@ _FLAT = ("PackedArrayType", "PredefinedIntegerType", "EnumType", "PackedStructTy
 
 @dataclass(frozen=True, slots=True)
 class BitPlace:
-    """Bits ``low + size - 1`` to ``low`` of a word, ``moved`` by an expression's value; or ``native``, a select as
-    Verilog has it."""
+    """Bits ``low + size - 1`` to ``low`` of a word, ``moved`` by a value; or ``native``, a select of Verilog's."""
 
     name: str
     shape: Shape

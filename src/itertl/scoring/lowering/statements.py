@@ -80,8 +80,7 @@ class Statements:
         return _begun(flags, flag, lines)
 
     def around(self, what: str, node: Any) -> tuple[Lines, set[str], str]:
-        """A statement that can be left as ``what``: its lines, the flags that it may set, and of these the one that
-        leaves it."""
+        """A statement that can be left as ``what``: its lines, the flags that it may set, the one that leaves it."""
         outer, self.body.flags[what] = self.body.flags.get(what), ""
         lines, flags = self.statement(node)
         flag = self.body.flags.pop(what)
