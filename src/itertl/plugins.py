@@ -6,11 +6,18 @@ Python path. Modules are imported when chosen, so that ``import itertl`` needs n
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
 from itertl.errors import UsageError
+
+
+def nearest(name: str, known: Iterable[str], *, then: str = "", otherwise: str = "") -> str:
+    """``did you mean 'NAME'?`` and ``then``, where one of ``known`` is spelled like ``name``; else ``otherwise`` or ``then``."""
+    folded = {str(one).casefold(): str(one) for one in known}
+    near = difflib.get_close_matches(name.casefold(), folded, 1, 0.5)
+    return f"did you mean {folded[near[0]]!r}? {then}".rstrip() if near else otherwise or then
 
 
 def resolve(kind: str, name: str, builtin: Mapping[str, str]) -> Callable[..., Any]:
@@ -20,11 +27,8 @@ def resolve(kind: str, name: str, builtin: Mapping[str, str]) -> Callable[..., A
     """
     target = builtin.get(name)
     if target is None and ":" not in name:
-        near = difflib.get_close_matches(name, builtin, 1, 0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UsageError(
-            f"unknown {kind} {name!r}: {hint}known: {', '.join(sorted(builtin))}; or give your own as package.module:function"
-        )
+        known = f"known: {', '.join(sorted(builtin))}; or give your own as package.module:function"
+        raise UsageError(f"unknown {kind} {name!r}: {nearest(name, builtin, then=known)}")
     module, _, attribute = (target or name).partition(":")
     try:
         found = getattr(import_module(module), attribute)
@@ -44,6 +48,5 @@ def check_arguments(kind: str, name: str, function: Callable[..., Any], given: M
         return
     for key in given:
         if key not in parameters:
-            near = difflib.get_close_matches(key, parameters, 1, 0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"it takes: {', '.join(parameters)}"
+            hint = nearest(key, parameters, otherwise=f"it takes: {', '.join(parameters)}")
             raise UsageError(f"{kind} {name!r} has no option {key!r}; {hint}")

@@ -28,10 +28,9 @@ from itertl.verilog.text import modules
 from itertl.work import pool
 from itertl.work.content_cache import ContentCache
 
-SCORERS = ("rtlcoder", "syntax", "icarus", "ast", "vectors", "equivalence", "ppa")
+SCORERS = scorers.names_where(lambda scorer: scorer.in_audit)
 INSPECT_TIMEOUT_S = 180.0  # for one reference: its own limits are far below
 SCORE_TIMEOUT_S = 60.0
-_ON_TWINS = frozenset({"equivalence"})
 _WORKER = "itertl.audit.function_checks:inspect"
 _NO_TOP = ("refused", "no module, or more than one that nothing else names")
 _Faults: TypeAlias = list[tuple[str, str]]
@@ -130,8 +129,8 @@ def _score_themselves(
     """Each reference as a candidate. A proof is given its twin, for it takes a reference's own text as proven."""
     found: dict[str, SelfScore] = {}
     for make, some in (
-        (twin, [n for n in names if n in _ON_TWINS]),
-        (lambda text: text, [n for n in names if n not in _ON_TWINS]),
+        (twin, [n for n in names if scorers.scorer_of(n).needs_twin]),
+        (lambda text: text, [n for n in names if not scorers.scorer_of(n).needs_twin]),
     ):
         items = (
             [ScoreItem(make(text), problem.header, text, problem.top or derive_top(text)) for problem, text in paired]

@@ -6,7 +6,6 @@ distinct design, and what the testbench then says is compared with what it says 
 simulator, if there is one, and otherwise all its rows are UNJUDGEABLE.
 """
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from itertl.judging.bench import Template
 from itertl.judging.gate import Design, Refusal
 from itertl.judging.outcomes import Judgement, blamed
 from itertl.judging.strict import Said
+from itertl.plugins import nearest
 from itertl.progress import SILENT, Tracker
 from itertl.records import EvalRow, Fault, Problem, Verdict, content_hash
 from itertl.sandbox import sandbox
@@ -63,9 +63,8 @@ def choose_rule(benchmark: Benchmark, rule: str | None) -> str:
     if rule is None or rule == "default":
         return benchmark.default_rule
     if rule not in benchmark.rules and (":" not in rule or FUNCTION in benchmark.rules):
-        near = difflib.get_close_matches(rule, benchmark.rules, 1, 0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UsageError(f"benchmark {benchmark.name} has no rule {rule!r}: {hint}known: {', '.join(benchmark.rules)}")
+        hint = nearest(rule, benchmark.rules, then=f"known: {', '.join(benchmark.rules)}")
+        raise UsageError(f"benchmark {benchmark.name} has no rule {rule!r}: {hint}")
     return rule
 
 
@@ -139,8 +138,8 @@ def check_tasks(benchmark: Benchmark, completions: Iterable[Completion]) -> None
     for position, completion in enumerate(completions):
         if completion.task_id in benchmark.by_id:
             continue
-        near = difflib.get_close_matches(completion.task_id, benchmark.by_id, 1, 0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"its ids are like {', '.join(list(benchmark.by_id)[:3])}"
+        like = f"its ids are like {', '.join(list(benchmark.by_id)[:3])}"
+        hint = nearest(completion.task_id, benchmark.by_id, otherwise=like)
         where = completion.where or f"completion {position}"
         raise DataError(
             f"{where}: {benchmark.name} has no task_id {completion.task_id!r}; {hint} (--benchmark names another benchmark)"

@@ -147,14 +147,11 @@ class _Climb:
 
     def _settled(self, name: str) -> Score | None:
         """The score of one that would have to do again what a text was too much for."""
-        for before, after in _RESTS_ON.items():
+        for before in scorers.scorer_of(name).repeats:
             score = self.scores.get(before)
-            if name in after and score is not None and score.verdict is Verdict.TIMEOUT:
+            if score is not None and score.verdict is Verdict.TIMEOUT:
                 return score.model_copy(update={"scorer": name})
         return None
-
-
-_RESTS_ON = {"gate": scorers.READS, "syntax": scorers.READS, "vectors": frozenset({"equivalence", "ppa"})}
 
 
 def _key(name: str, item: ScoreItem) -> str:
@@ -195,7 +192,8 @@ def _run(
     with pool.Workers(_WORKER, 1) as alone:
         for climb, unit, outcome in _asked(again, alone):
             is_stall = outcome.status == "timeout"
-            if is_stall and unit.name in scorers.STALLED_BY_TEXT | scorers.GIVES_UP and unit.name not in healthy:
+            scorer = scorers.scorer_of(unit.name)
+            if is_stall and (scorer.runs_tool or scorer.gives_up) and unit.name not in healthy:
                 healthy[unit.name] = _answers(unit, timeout_s)
             yield _take(
                 climb, unit, outcome, is_well=is_stall and healthy.get(unit.name, unit.left.seconds < timeout_s)
