@@ -25,8 +25,8 @@ from itertl.scoring.vectors.score import version as stimulus_version
 from itertl.tools import icarus, slang, yosys
 from itertl.verilog.header import derive_top
 from itertl.verilog.text import modules
-from itertl.work import pool
-from itertl.work.content_cache import ContentCache
+from itertl.work.desk import Desk, Form
+from itertl.work.pool import Outcome
 
 SCORERS = scorers.names_where(lambda scorer: scorer.in_audit)
 INSPECT_TIMEOUT_S = 180.0  # for one reference: its own limits are far below
@@ -91,28 +91,31 @@ def _inspect(
     units = {_key(part, text, top, tools): (part, text, top) for text, top in asked if top for part in PARTS}
     answers: dict[str, _Faults] = {}
     failed: dict[tuple[str, str], str] = {}
-    with ContentCache(cache, "audit") as kept:
-        for key, answer in kept.get(units).items():
-            answers[key] = [(kind, detail) for kind, detail in json.loads(answer)]
-        on_done(len(answers))
-        left = [key for key in units if key not in answers]
-        run = pool.map_unordered(
-            _WORKER, [units[key] for key in left], num_workers=num_workers, timeout_s=INSPECT_TIMEOUT_S
-        )
-        for number, outcome in run:
-            key = left[number]
-            if outcome.detail.startswith("ToolMissing"):
-                raise ToolMissing(outcome.detail.partition(": ")[2])
-            if outcome.status == "ok":
-                answers[key] = outcome.value
-                kept.put(key, json.dumps(outcome.value))
+    with Desk(_FORM, _WORKER, num_workers=num_workers, cache=cache) as desk:
+        for key, answer in desk.ask(units, _answered, timeout_s=INSPECT_TIMEOUT_S):
+            if isinstance(answer, str):
+                failed[units[key][1:]] = answer
             else:
-                failed[units[key][1:]] = f"{outcome.status}: {generalized(outcome.detail)}"
+                answers[key] = answer
             on_done(1)
     found: dict[tuple[str, str], _Faults] = {pair: [] if pair[1] else [_NO_TOP] for pair in asked if pair not in failed}
     for key, (_, text, top) in units.items():
         found.get((text, top), []).extend(answers.get(key, []))
     return found, failed
+
+
+def _answered(key: str, outcome: Outcome) -> _Faults | str:
+    """The faults, or why they are not known: our own fault, which is not kept. Raises ToolMissing."""
+    if outcome.detail.startswith("ToolMissing"):
+        raise ToolMissing(outcome.detail.partition(": ")[2])
+    return outcome.value if outcome.status == "ok" else f"{outcome.status}: {generalized(outcome.detail)}"
+
+
+_FORM: Form[_Faults | str] = Form(
+    name="audit", point="audit.item", logged=lambda answer: None, from_log=lambda entry: None,
+    kept=lambda answer: None if isinstance(answer, str) else json.dumps(answer),
+    from_cache=lambda text: [(kind, detail) for kind, detail in json.loads(text)],
+)  # fmt: skip
 
 
 def _key(part: str, text: str, top: str, tools: Mapping[str, str]) -> str:

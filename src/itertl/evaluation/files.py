@@ -17,7 +17,7 @@ from itertl.errors import DataError
 from itertl.evaluation import function
 from itertl.evaluation.benchmarks import FUNCTION, Benchmark, load, task_id
 from itertl.evaluation.judge import Completion, check_tasks, choose_rule, judge
-from itertl.evaluation.lines import flag_field, read_objects, temperature_field, text_field
+from itertl.evaluation.lines import flag_field, temperature_field, text_field
 from itertl.evaluation.passk import estimate
 from itertl.evaluation.summary import best_of_temperatures, summarize, unjudged_as_failed
 from itertl.progress import SILENT, Tracker
@@ -26,6 +26,7 @@ from itertl.runs.storage import partial_of, write_records
 from itertl.scoring.lines import begins_module
 from itertl.verilog.extract import extract, is_wrapped
 from itertl.verilog.text import is_prose, modules, strip_comments
+from itertl.work.rows import read_objects
 
 RESULTS = "results.jsonl"
 _CODE = re.compile(r"\bendmodule\b|\b(assign|always\w*|initial|reg|wire|logic|begin|case|generate|if)\b[^;]*;|=[^;]*;")

@@ -11,13 +11,14 @@ from pathlib import Path
 from itertl.errors import DataError
 from itertl.evaluation import clones, errata
 from itertl.evaluation.benchmarks import Benchmark
-from itertl.evaluation.lines import read_objects, text_field
+from itertl.evaluation.lines import text_field
 from itertl.evaluation.simulations import log_says
 from itertl.evaluation.testbenches import check_marker, design_name, top
 from itertl.judging.outcomes import Judgement
 from itertl.records import Problem
 from itertl.tools.icarus import Simulation
 from itertl.verilog.text import modules
+from itertl.work.rows import read_objects
 
 VERSION = "1"
 MARKER = "all tests passed"  # printed by every testbench behind its last check; a failed check ends the simulation

@@ -6,7 +6,7 @@ from typing import Any
 from itertl.errors import DataError
 from itertl.plugins import nearest
 from itertl.problems.cells import Counts
-from itertl.problems.rows import SourceRow, Table
+from itertl.work.rows import SourceRow, Table
 
 ANY = "any"  # a condition's value that lets every row pass: takes a default condition away
 

@@ -19,8 +19,8 @@ from itertl.problems.importers import FORMATS, nested
 from itertl.problems.normalize import CODE_GRAM, TEXT_GRAM, Vocabulary
 from itertl.problems.overlap import Grams, Link, components, containment, jaccard, near_links
 from itertl.problems.prints import CODE_OVERLAP, TEXT_OVERLAP, Prints
-from itertl.problems.rows import SourceRow
 from itertl.records import Problem
+from itertl.work.rows import SourceRow
 from itertl.work.seeds import derive_seed
 
 COLUMN = "column:"
