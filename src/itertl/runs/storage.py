@@ -14,7 +14,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, TypeVar
@@ -98,6 +98,15 @@ def partial_of(out: Path) -> Path:
     if is_node(out):
         return Path(tempfile.gettempdir()) / f"itertl-{os.getpid()}-{out.name}.partial"
     return out.with_name(out.name + ".partial")
+
+
+@contextlib.contextmanager
+def taken_up(out: Path) -> Generator[Path]:
+    """Work towards ``out``, from where a killed call left it: gives its log (``partial_of``), which goes where the block ends
+    without an error: by then ``out`` is written."""
+    partial = partial_of(out)
+    yield partial
+    partial.unlink(missing_ok=True)
 
 
 _NO_SPACE = 1 << 20  # bytes; a disk with fewer is full

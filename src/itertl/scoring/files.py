@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from itertl.errors import DataError, UsageError
 from itertl.progress import SILENT, Tracker
 from itertl.records import Candidate, Problem, Score, Scored, Verdict
-from itertl.runs.storage import parse_record, partial_of, read_records, write_text
+from itertl.runs.storage import parse_record, read_records, taken_up, write_text
 from itertl.scoring.engine import score_items
 from itertl.scoring.equivalence.recheck import recheck
 from itertl.scoring.lines import Line, Row, interpret
@@ -55,24 +55,23 @@ def score_file(
     text = read_text(path)
     lookup = once(lambda: _read_problems(path, problems))
     lines = [interpret(row, where, scorers, lookup) for where, row in objects(text, str(path), is_strict=True)]
-    partial = partial_of(out)
     items = [item for line in lines for item in line.items]
-    taken = score_items(
-        items,
-        scorers,
-        num_workers=num_workers,
-        timeout_s=timeout_s,
-        log=partial,
-        cache=cache,
-        on_done=tracker.advance,
-        keep_going=keep_going,
-    )
     checked: dict[str, Any] = {}
-    if second_opinion:
-        taken, counts = recheck(items, taken, num_workers=num_workers, timeout_s=timeout_s)
-        checked = {"recheck": counts}
-    write_text(out, _dump(_written(lines, taken), as_array=is_array(text) and out.suffix == ".json"))
-    partial.unlink(missing_ok=True)
+    with taken_up(out) as partial:
+        taken = score_items(
+            items,
+            scorers,
+            num_workers=num_workers,
+            timeout_s=timeout_s,
+            log=partial,
+            cache=cache,
+            on_done=tracker.advance,
+            keep_going=keep_going,
+        )
+        if second_opinion:
+            taken, counts = recheck(items, taken, num_workers=num_workers, timeout_s=timeout_s)
+            checked = {"recheck": counts}
+        write_text(out, _dump(_written(lines, taken), as_array=is_array(text) and out.suffix == ".json"))
     drawn = {} if vcd is None else {"vcd": _draw(lines, taken, vcd, num_workers, timeout_s)}
     return {
         "lines": len(lines),
