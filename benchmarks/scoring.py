@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+from itertl.runs.rows import objects, read_text
 from itertl.sandbox import sandbox
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.lines import interpret
 from itertl.scoring.scorers import SCORERS, get_scorer
 from itertl.tools import pyverilog
-from itertl.work.rows import objects, read_text
 
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data" / "rtlcoder_scoring_sample.jsonl"
 

@@ -12,8 +12,7 @@ import pytest
 from command_line import itertl
 from itertl import cli
 from itertl.errors import DataError, UsageError, WriteFailed
-from itertl.runs import outputs, storage
-from itertl.work import rows
+from itertl.runs import outputs, rows, storage
 
 TINY = ["--model", "random:tiny", "sample.max_new_tokens=4", "sample.num_candidates=2"]
 PAIR = {

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from itertl.errors import UsageError
-from itertl.plugins import check_arguments, nearest, resolve
+from itertl.errors import UsageError, nearest
+from itertl.plugins import check_arguments, resolve
 
 TABLE = {"rtlcoder": "json:dumps", "syntax": "json:loads"}
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from itertl.errors import DataError, WriteFailed
 from itertl.records import Dropped, Fault, Problem, Verdict, content_hash
-from itertl.runs import storage
-from itertl.work import rows
+from itertl.runs import rows, storage
 from itertl.work.seeds import derive_seed
 
 

@@ -22,8 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from itertl.errors import RecipeError
-from itertl.plugins import nearest
+from itertl.errors import RecipeError, nearest
 from itertl.records import SamplingSettings
 
 OWN_HELDOUT = "own-heldout"  # the benchmark of the pairs that data.holdout keeps out

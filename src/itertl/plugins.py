@@ -4,20 +4,12 @@ A name is one of the built-in table's (``"rtlcoder"``) or ``"package.module:func
 Python path. Modules are imported when chosen, so that ``import itertl`` needs no torch.
 """
 
-import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-from itertl.errors import UsageError
-
-
-def nearest(name: str, known: Iterable[str], *, then: str = "", otherwise: str = "") -> str:
-    """``did you mean 'NAME'?`` and ``then``, where one of ``known`` is spelled like ``name``; else ``otherwise`` or ``then``."""
-    folded = {str(one).casefold(): str(one) for one in known}
-    near = difflib.get_close_matches(name.casefold(), folded, 1, 0.5)
-    return f"did you mean {folded[near[0]]!r}? {then}".rstrip() if near else otherwise or then
+from itertl.errors import UsageError, nearest
 
 
 def resolve(kind: str, name: str, builtin: Mapping[str, str]) -> Callable[..., Any]:

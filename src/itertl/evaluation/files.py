@@ -23,11 +23,11 @@ from itertl.evaluation.passk import estimate
 from itertl.evaluation.summary import best_of_temperatures, summarize, unjudged_as_failed
 from itertl.progress import SILENT, Tracker
 from itertl.records import EvalRow, EvalSummary
+from itertl.runs.rows import read_objects
 from itertl.runs.storage import taken_up, write_records
 from itertl.scoring.lines import begins_module
 from itertl.verilog.extract import extract, is_wrapped
 from itertl.verilog.text import is_prose, modules, strip_comments
-from itertl.work.rows import read_objects
 
 RESULTS = "results.jsonl"
 _CODE = re.compile(r"\bendmodule\b|\b(assign|always\w*|initial|reg|wire|logic|begin|case|generate|if)\b[^;]*;|=[^;]*;")

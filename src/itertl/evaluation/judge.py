@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from itertl.errors import DataError, UsageError
+from itertl.errors import DataError, UsageError, nearest
 from itertl.evaluation import function
 from itertl.evaluation.benchmarks import FUNCTION, Benchmark
 from itertl.evaluation.rules import STRICT, UPSTREAM
@@ -25,7 +25,6 @@ from itertl.judging.bench import Template
 from itertl.judging.gate import Design, Refusal
 from itertl.judging.outcomes import Judgement, blamed
 from itertl.judging.strict import Said
-from itertl.plugins import nearest
 from itertl.progress import SILENT, Tracker
 from itertl.records import EvalRow, Fault, Problem, Verdict, content_hash
 from itertl.runs.storage import AppendLog

@@ -17,8 +17,8 @@ from itertl.evaluation.simulations import log_says
 from itertl.evaluation.testbenches import check_marker, declared, design_name, renamed, roots, top
 from itertl.judging.outcomes import Judgement
 from itertl.records import Problem
+from itertl.runs.rows import read_objects
 from itertl.tools.icarus import Simulation
-from itertl.work.rows import read_objects
 
 MARKER = "Your Design Passed"  # in all testbenches of both versions, printed once, by the branch that counts no error
 _DATA_SUFFIXES = (".txt", ".dat", ".hex", ".mem", ".bin")

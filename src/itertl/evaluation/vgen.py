@@ -16,9 +16,9 @@ from itertl.evaluation.simulations import log_says
 from itertl.evaluation.testbenches import check_marker, design_name, top
 from itertl.judging.outcomes import Judgement
 from itertl.records import Problem
+from itertl.runs.rows import read_objects
 from itertl.tools.icarus import Simulation
 from itertl.verilog.text import modules
-from itertl.work.rows import read_objects
 
 VERSION = "1"
 MARKER = "all tests passed"  # printed by every testbench behind its last check; a failed check ends the simulation

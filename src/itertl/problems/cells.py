@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 from itertl.errors import DataError
 from itertl.records import Problem
-from itertl.work.rows import SourceRow
+from itertl.runs.rows import SourceRow
 
 MAX_NAMED = 200  # rows or files that are named one by one
 

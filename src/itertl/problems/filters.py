@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from itertl.errors import DataError
-from itertl.plugins import nearest
+from itertl.errors import DataError, nearest
 from itertl.problems.cells import Counts
-from itertl.work.rows import SourceRow, Table
+from itertl.runs.rows import SourceRow, Table
 
 ANY = "any"  # a condition's value that lets every row pass: takes a default condition away
 

@@ -20,7 +20,7 @@ from itertl.problems.normalize import CODE_GRAM, TEXT_GRAM, Vocabulary
 from itertl.problems.overlap import Grams, Link, components, containment, jaccard, near_links
 from itertl.problems.prints import CODE_OVERLAP, TEXT_OVERLAP, Prints
 from itertl.records import Problem
-from itertl.work.rows import SourceRow
+from itertl.runs.rows import SourceRow
 from itertl.work.seeds import derive_seed
 
 COLUMN = "column:"

@@ -17,11 +17,11 @@ from itertl.problems.cells import Counts, cleaned, conversation_of, question_of,
 from itertl.problems.filters import ANY, check_filter, listed, nearest_column, passes
 from itertl.problems.hub import is_saved_dataset, read_hub
 from itertl.records import Problem
+from itertl.runs.rows import SourceRow, Table, read_table
 from itertl.runs.storage import parse_record
 from itertl.verilog.extract import extract, is_wrapped
 from itertl.verilog.header import derive_top
 from itertl.verilog.text import is_prose, modules
-from itertl.work.rows import SourceRow, Table, read_table
 
 FIELDS = (
     "instruction",

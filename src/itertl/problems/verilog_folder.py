@@ -16,9 +16,9 @@ from itertl.errors import DataError
 from itertl.problems.cells import Counts
 from itertl.problems.importers import Request
 from itertl.records import Problem
+from itertl.runs.rows import decode, read_bytes
 from itertl.verilog.header import derive_top, instances, is_testbench
 from itertl.verilog.text import ModuleSpan, comment_before, modules, strip_comments, tokenize
-from itertl.work.rows import decode, read_bytes
 
 SUFFIXES = (".v", ".sv")
 _NOTICE = re.compile(

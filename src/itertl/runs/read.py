@@ -16,8 +16,8 @@ from itertl.errors import DataError, RecipeError
 from itertl.records import IterationMetrics, Manifest, Problem, TrainStep
 from itertl.runs import storage
 from itertl.runs import wording as text
+from itertl.runs.rows import read_lines
 from itertl.runs.selection import is_exhausted
-from itertl.work.rows import read_lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from itertl import faults
 from itertl.errors import DataError, WriteFailed
 from itertl.records import Record
-from itertl.work.rows import read_lines
+from itertl.runs.rows import read_lines
 
 R = TypeVar("R", bound=Record)
 

@@ -13,10 +13,10 @@ from itertl.config import PromptConfig
 from itertl.errors import DataError, UsageError
 from itertl.model.prompts import EncodedPrompt, clean
 from itertl.records import Candidate, FinishReason, Problem, SamplingSettings
+from itertl.runs.rows import read_lines
 from itertl.runs.storage import parse_record
 from itertl.sampling.backend import Backend, Generation
 from itertl.sampling.batching import SampleRequest
-from itertl.work.rows import read_lines
 
 _TEXTS = ("text", "completion")
 _IDS = ("problem_id", "task_id")

@@ -11,13 +11,13 @@ from pydantic import ValidationError
 from itertl.errors import DataError, UsageError
 from itertl.progress import SILENT, Tracker
 from itertl.records import Candidate, Problem, Score, Scored, Verdict
+from itertl.runs.rows import is_array, objects, read_lines, read_text
 from itertl.runs.storage import parse_record, read_records, taken_up, write_text
 from itertl.scoring.engine import score_items
 from itertl.scoring.equivalence.recheck import recheck
 from itertl.scoring.lines import Line, Row, interpret
 from itertl.scoring.scorers import check_scorers
 from itertl.work.pool import map_unordered
-from itertl.work.rows import is_array, objects, read_lines, read_text
 
 
 def score_file(
