@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+from itertl.runs.rows import objects, read_text
 from itertl.sandbox import sandbox
-from itertl.scoring.files import read_rows
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.lines import interpret
 from itertl.scoring.scorers import SCORERS, get_scorer
@@ -28,7 +28,7 @@ DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data" / "rtlcoder_sc
 def load_items(data: Path, limit: int) -> tuple[list[ScoreItem], str]:
     """Up to ``limit`` items and where they come from."""
     if data.exists():
-        rows, _ = read_rows(data)
+        rows = objects(read_text(data), str(data), is_strict=True)
         items = [item for where, row in rows for item in interpret(row, where, ["rtlcoder"], dict).items]
         return items[:limit], data.name
     from itertl.synth.generate import generate

@@ -1,6 +1,7 @@
 """The audit of references by function: one small pair for each fault, the account, and what is kept."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from itertl.audit.netlist_faults import faults
 from itertl.errors import ToolMissing
 from itertl.progress import QUIET
 from itertl.records import Problem, Verdict
-from itertl.work.pool import Outcome
+from itertl.work.pool import Outcome, Workers
 
 SOUND = "module m(input clk, rst, input [3:0] d, output reg [3:0] q); always @(posedge clk) if (rst) q <= 0; else q <= d; endmodule"
 FAULTY = {
@@ -164,28 +165,28 @@ def test_what_was_inspected_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     first = audit_function(problems, names=("syntax",), cache=tmp_path, num_workers=1)
     asked: list[int] = []
 
-    def none_left(function: str, payloads: list[object], **_: object) -> Any:
+    def none_left(self: Workers, payloads: Iterable[object], **_: object) -> Any:
         asked.append(len(list(payloads)))
         return iter(())
 
-    monkeypatch.setattr(module.pool, "map_unordered", none_left)
+    monkeypatch.setattr(Workers, "map_unordered", none_left)
     assert audit_function(problems, names=("syntax",), cache=tmp_path, num_workers=1) == first
     assert set(asked) <= {0}
 
 
 def test_our_own_failures_are_not_the_references(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    real = module.pool.map_unordered
+    real = Workers.map_unordered
 
-    def crashing(function: str, payloads: list[object], **options: Any) -> Any:
-        if function.endswith(":inspect"):
+    def crashing(self: Workers, payloads: Iterable[object], **options: Any) -> Any:
+        if self.function.endswith(":inspect"):
             return iter([(0, Outcome("crashed", detail="worker ended with status -11"))])
-        return real(function, payloads, **options)
+        return real(self, payloads, **options)
 
-    monkeypatch.setattr(module.pool, "map_unordered", crashing)
+    monkeypatch.setattr(Workers, "map_unordered", crashing)
     report = audit_function([pair(SOUND, "sound")], names=("syntax",), cache=tmp_path, num_workers=1)
     assert (report.findings, report.sound, report.unjudged) == ((), 0, {"crashed: worker ended with status -11": 1})
     missing = iter([(0, Outcome("raised", detail="ToolMissing: no Yosys"))])
-    monkeypatch.setattr(module.pool, "map_unordered", lambda *_a, **_k: missing)
+    monkeypatch.setattr(Workers, "map_unordered", lambda *_a, **_k: missing)
     with pytest.raises(ToolMissing, match="no Yosys"):
         audit_function([pair(SOUND, "sound")], names=("syntax",), num_workers=1)
 

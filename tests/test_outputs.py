@@ -12,7 +12,7 @@ import pytest
 from command_line import itertl
 from itertl import cli
 from itertl.errors import DataError, UsageError, WriteFailed
-from itertl.runs import outputs, storage
+from itertl.runs import outputs, rows, storage
 
 TINY = ["--model", "random:tiny", "sample.max_new_tokens=4", "sample.num_candidates=2"]
 PAIR = {
@@ -212,16 +212,16 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_device_has_no_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for read in (storage.read_bytes, lambda path: list(storage.read_lines(path))):
+    for read in (rows.read_bytes, lambda path: list(rows.read_lines(path))):
         with pytest.raises(DataError, match="is a device"):
             read(Path("/dev/zero"))
     import gzip
 
-    monkeypatch.setattr(storage, "MAX_UNSIZED", 1 << 20)
+    monkeypatch.setattr(rows, "MAX_UNSIZED", 1 << 20)
     bomb = tmp_path / "bomb.gz"
     bomb.write_bytes(gzip.compress(bytes(3 << 20)))
     with pytest.raises(DataError, match="without an end"):
-        storage.read_bytes(bomb)
+        rows.read_bytes(bomb)
 
 
 def test_what_a_folder_of_inputs_holds_is_not_written_over(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from itertl.errors import UsageError
+from itertl.errors import UsageError, nearest
 from itertl.plugins import check_arguments, resolve
 
 TABLE = {"rtlcoder": "json:dumps", "syntax": "json:loads"}
@@ -33,6 +33,13 @@ def test_wrong_names(name: str, words: list[str]) -> None:
     with pytest.raises(UsageError) as caught:
         resolve("scorer", name, TABLE)
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_the_nearest_name() -> None:
+    assert nearest("Sintax", ["syntax", "gate"], then="known: …") == "did you mean 'syntax'? known: …"
+    assert nearest("sintax", ["Syntax"], otherwise="known: …") == "did you mean 'Syntax'?"
+    assert nearest("zzz", ["syntax"], otherwise="it takes: syntax") == "it takes: syntax"
+    assert nearest("zzz", ["syntax"], then="known: syntax") == "known: syntax"
 
 
 def test_options_are_checked_against_the_signature() -> None:

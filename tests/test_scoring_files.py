@@ -175,9 +175,11 @@ def test_usage(tmp_path: Path) -> None:
         score(path)
     with pytest.raises(UsageError, match="is a folder"):
         score_file(path, ["syntax"], tmp_path)
-    path.write_bytes(b"\xff\xfe{}")
-    with pytest.raises(DataError, match="not UTF-8"):
+    path.write_bytes(b'\n{"completion": "\xe9"}')
+    with pytest.raises(DataError, match=r"in\.jsonl:2: not utf-8 text .*save the file as UTF-8"):
         score(path, "syntax")
+    path.write_text(json.dumps(PAIR), encoding="utf-16")  # with a byte order mark
+    assert [row["completion"] for row in score(path, "rouge-l")] == [PAIR["completion"]]
 
 
 def test_empty_file(tmp_path: Path) -> None:

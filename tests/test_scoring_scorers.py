@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from itertl.config import ScoreConfig
 from itertl.records import Fault, Verdict
 from itertl.sandbox import sandbox
-from itertl.scoring import icarus, rouge_l, rtlcoder, syntax
+from itertl.scoring import icarus, rouge_l, rtlcoder, scorers, syntax
 from itertl.scoring.icarus import score as icarus_score
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.likeness import lcs_length, rouge_l_f1
@@ -205,3 +206,14 @@ def test_icarus_is_not_fooled_by_a_status_that_wraps_around(count: int) -> None:
 def test_a_warning_that_speaks_of_an_error_signal_is_no_error() -> None:
     code = "module m(output reg error); initial error = 2'b111; wire [1:0] sorry = 9'h1ff; endmodule"
     assert icarus_score(ScoreItem(code=code, top="m")).verdict is Verdict.PASSED
+
+
+def test_the_table_of_scorers_is_sound() -> None:
+    order = list(scorers.SCORERS)
+    for scorer in scorers.SCORERS.values():
+        assert callable(scorers.get_scorer(scorer.name)) and scorers.version(scorer.name)
+        named = {*scorer.repeats, *([scorer.refutes] if scorer.refutes else [])}
+        assert named <= {*order}
+        assert scorer.refutes is None or order.index(scorer.refutes) < order.index(scorer.name)
+    assert ScoreConfig().optional == scorers.names_where(lambda scorer: scorer.may_stay_open)
+    assert scorers.scorer_of("my.module:score") == scorers.Scorer("my.module:score", "my.module:score")

@@ -133,7 +133,8 @@ def test_stalls(
     hook: str, runs_a_tool: bool, value: float | None, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"scoring_hooks:{hook}"
-    monkeypatch.setattr(scorers, "STALLED_BY_TEXT", frozenset({name} if runs_a_tool else ()))
+    if runs_a_tool:
+        monkeypatch.setitem(scorers.SCORERS, name, scorers.Scorer(name, name, runs_tool=True))
     [score] = run([ScoreItem("x" * 200)], name, timeout_s=1.5)
     assert (score.value, score.verdict) == (value, verdict)
 

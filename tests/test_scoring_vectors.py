@@ -321,7 +321,7 @@ def test_the_same_seed_gives_the_same_score_and_another_other_words(monkeypatch:
 
 
 def test_a_scorer_by_name_with_a_version() -> None:
-    assert SCORERS["vectors"] == "itertl.scoring.simulated:simulated"  # which keeps its last answer
+    assert SCORERS["vectors"].function == "itertl.scoring.simulated:simulated"  # which keeps its last answer
     assert re.search(r"vectors \d+, seed 0", version("vectors"))
 
 

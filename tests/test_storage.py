@@ -1,5 +1,6 @@
 """Files are complete or absent; logs survive a torn end; folders survive a kill between renames."""
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from itertl.errors import DataError, WriteFailed
 from itertl.records import Dropped, Fault, Problem, Verdict, content_hash
-from itertl.runs import storage
+from itertl.runs import rows, storage
 from itertl.work.seeds import derive_seed
 
 
@@ -149,3 +150,42 @@ def test_a_library_that_quotes_the_system_is_understood(tmp_path: Path) -> None:
         raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
     with pytest.raises(RuntimeError, match="shape"), storage.saves_to(tmp_path / "checkpoint"):
         raise RuntimeError("a wrong shape")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            '{"a": 1}\n{"a"\n',
+            "{path}:2: not JSON (Expecting ':' delimiter, column 5); give one JSON object a line, or one",
+        ),
+        ('{"a": 1}\n3\n', "{path}:2: a int, not a JSON object; each row must map names to values"),
+        ('{"a": 1}\n' + "[" * 100_000, "{path}:2: not JSON ("),
+    ],
+)
+def test_every_reader_says_the_same_of_a_broken_file(tmp_path: Path, text: str, says: str, packed: bool) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    for read in (rows.read_lines, rows.read_objects, rows.read_table):
+        with pytest.raises(DataError) as caught:
+            list(read(path))  # type: ignore[arg-type]
+        assert str(caught.value).startswith(says.format(path=path)), read
+
+
+def test_readers_agree_on_what_is_whole(tmp_path: Path) -> None:
+    """A byte order mark, CRLF, blank lines, half a surrogate pair, gzip: the same objects with their places."""
+    path = tmp_path / "p.jsonl"
+    data = b'\xef\xbb\xbf{"a": "\xed\xa0\x80"}\r\n\r\n{"a": NaN}\n'
+    for content in (data, gzip.compress(data)):
+        path.write_bytes(content)
+        first, second = rows.read_objects(path)
+        assert first == (f"{path}:1", {"a": "\ud800"}) and second[0] == f"{path}:3"
+        assert [number for number, _ in rows.read_lines(path)] == [1, 3]
+    with pytest.raises(DataError, match=r"p:3: not JSON \(NaN is not a JSON number\)"):
+        list(rows.objects(rows.read_text(path), "p", is_strict=True))
+    path.write_text('[{"a": 1},\n {"a": 2}]')
+    assert list(rows.read_objects(path)) == [(f"{path}: item 1", {"a": 1}), (f"{path}: item 2", {"a": 2})]
+    path.write_text('[{"a": 1},\n {"a" 2}]')
+    with pytest.raises(DataError, match=r"p\.jsonl:2: not JSON"):
+        list(rows.read_objects(path))

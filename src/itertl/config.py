@@ -4,7 +4,6 @@ Unknown keys are refused with the nearest known one; ``1e-5`` is a number (YAML 
 Names of methods, scorers, back ends and benchmarks are checked by ``plugins`` when the run is planned.
 """
 
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from itertl.errors import RecipeError
+from itertl.errors import RecipeError, nearest
 from itertl.records import SamplingSettings
 
 OWN_HELDOUT = "own-heldout"  # the benchmark of the pairs that data.holdout keeps out
@@ -141,7 +140,7 @@ class ScoreConfig(_Part):
     optional: tuple[str, ...] = (
         "equivalence",
         "ppa",
-    )  # rungs that may stay open, no tool having failed: z is the height below
+    )  # rungs that may stay open, no tool having failed: z is the height below; as the table of scorers has it
     num_workers: int = Field(default=0, ge=0)  # 0: one for each core
     timeout_s: float = Field(default=30.0, gt=0)  # for each candidate and scorer
     budget_s: float = Field(default=30.0, gt=0)  # for each candidate, over all its scorers and their tools together
@@ -395,8 +394,7 @@ def _explain(where: str, error: Any) -> str:
     key = ".".join(str(p) for p in loc) or "(recipe)"
     if error["type"] == "extra_forbidden":
         known = _known_keys(loc[:-1])
-        near = difflib.get_close_matches(str(loc[-1]), known, 1, 0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        hint = nearest(str(loc[-1]), known, otherwise=f"known keys: {', '.join(known)}")
         return f"{where}: {key}: unknown key; {hint}"
     if error["type"] in ("tuple_type", "list_type"):
         return f"{where}: {key}: takes a list (got {error['input']!r}); write {key}=[{error['input']}]"

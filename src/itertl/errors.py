@@ -5,6 +5,9 @@ returns: 2 where the usage or the input is wrong, 1 where the work itself failed
 fault of this project and is shown with its traceback.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class ItertlError(Exception):
     """Base of all errors that are reported without a traceback."""
@@ -52,3 +55,10 @@ class Interrupted(ItertlError):
     """The user or the system asked to stop; all finished work is on disk."""
 
     exit_status = 130
+
+
+def nearest(name: str, known: Iterable[str], *, then: str = "", otherwise: str = "") -> str:
+    """``did you mean 'NAME'?`` and ``then``, where one of ``known`` is spelled like ``name``; else ``otherwise`` or ``then``."""
+    folded = {str(one).casefold(): str(one) for one in known}
+    near = difflib.get_close_matches(name.casefold(), folded, 1, 0.5)
+    return f"did you mean {folded[near[0]]!r}? {then}".rstrip() if near else otherwise or then

@@ -4,19 +4,12 @@ A name is one of the built-in table's (``"rtlcoder"``) or ``"package.module:func
 Python path. Modules are imported when chosen, so that ``import itertl`` needs no torch.
 """
 
-import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-from itertl.errors import UsageError
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``"did you mean 'NAME'? "`` of the known name that looks most like ``name``; "" where none does."""
-    near = difflib.get_close_matches(name, list(known), 1, 0.5)
-    return f"did you mean {near[0]!r}? " if near else ""
+from itertl.errors import UsageError, nearest
 
 
 def resolve(kind: str, name: str, builtin: Mapping[str, str]) -> Callable[..., Any]:
@@ -26,8 +19,8 @@ def resolve(kind: str, name: str, builtin: Mapping[str, str]) -> Callable[..., A
     """
     target = builtin.get(name)
     if target is None and ":" not in name:
-        known = f"{nearest(name, builtin)}known: {', '.join(sorted(builtin))}"
-        raise UsageError(f"unknown {kind} {name!r}: {known}; or give your own as package.module:function")
+        known = f"known: {', '.join(sorted(builtin))}; or give your own as package.module:function"
+        raise UsageError(f"unknown {kind} {name!r}: {nearest(name, builtin, then=known)}")
     module, _, attribute = (target or name).partition(":")
     try:
         found = getattr(import_module(module), attribute)
@@ -47,5 +40,5 @@ def check_arguments(kind: str, name: str, function: Callable[..., Any], given: M
         return
     for key in given:
         if key not in parameters:
-            hint = nearest(key, parameters) or f"it takes: {', '.join(parameters)}"
-            raise UsageError(f"{kind} {name!r} has no option {key!r}; {hint.strip()}")
+            hint = nearest(key, parameters, otherwise=f"it takes: {', '.join(parameters)}")
+            raise UsageError(f"{kind} {name!r} has no option {key!r}; {hint}")

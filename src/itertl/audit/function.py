@@ -25,13 +25,12 @@ from itertl.scoring.vectors.score import version as stimulus_version
 from itertl.tools import icarus, slang, yosys
 from itertl.verilog.header import derive_top
 from itertl.verilog.text import modules
-from itertl.work import pool
-from itertl.work.content_cache import ContentCache
+from itertl.work.desk import Desk, Form
+from itertl.work.pool import Outcome
 
-SCORERS = ("rtlcoder", "syntax", "icarus", "ast", "vectors", "equivalence", "ppa")
+SCORERS = scorers.names_where(lambda scorer: scorer.in_audit)
 INSPECT_TIMEOUT_S = 180.0  # for one reference: its own limits are far below
 SCORE_TIMEOUT_S = 60.0
-_ON_TWINS = frozenset({"equivalence"})
 _WORKER = "itertl.audit.function_checks:inspect"
 _NO_TOP = ("refused", "no module, or more than one that nothing else names")
 _Faults: TypeAlias = list[tuple[str, str]]
@@ -92,28 +91,31 @@ def _inspect(
     units = {_key(part, text, top, tools): (part, text, top) for text, top in asked if top for part in PARTS}
     answers: dict[str, _Faults] = {}
     failed: dict[tuple[str, str], str] = {}
-    with ContentCache(cache, "audit") as kept:
-        for key, answer in kept.get(units).items():
-            answers[key] = [(kind, detail) for kind, detail in json.loads(answer)]
-        on_done(len(answers))
-        left = [key for key in units if key not in answers]
-        run = pool.map_unordered(
-            _WORKER, [units[key] for key in left], num_workers=num_workers, timeout_s=INSPECT_TIMEOUT_S
-        )
-        for number, outcome in run:
-            key = left[number]
-            if outcome.detail.startswith("ToolMissing"):
-                raise ToolMissing(outcome.detail.partition(": ")[2])
-            if outcome.status == "ok":
-                answers[key] = outcome.value
-                kept.put(key, json.dumps(outcome.value))
+    with Desk(_FORM, _WORKER, num_workers=num_workers, cache=cache) as desk:
+        for key, answer in desk.ask(units, _answered, timeout_s=INSPECT_TIMEOUT_S):
+            if isinstance(answer, str):
+                failed[units[key][1:]] = answer
             else:
-                failed[units[key][1:]] = f"{outcome.status}: {generalized(outcome.detail)}"
+                answers[key] = answer
             on_done(1)
     found: dict[tuple[str, str], _Faults] = {pair: [] if pair[1] else [_NO_TOP] for pair in asked if pair not in failed}
     for key, (_, text, top) in units.items():
         found.get((text, top), []).extend(answers.get(key, []))
     return found, failed
+
+
+def _answered(key: str, outcome: Outcome) -> _Faults | str:
+    """The faults, or why they are not known: our own fault, which is not kept. Raises ToolMissing."""
+    if outcome.detail.startswith("ToolMissing"):
+        raise ToolMissing(outcome.detail.partition(": ")[2])
+    return outcome.value if outcome.status == "ok" else f"{outcome.status}: {generalized(outcome.detail)}"
+
+
+_FORM: Form[_Faults | str] = Form(
+    name="audit", point="audit.item", logged=lambda answer: None, from_log=lambda entry: None,
+    kept=lambda answer: None if isinstance(answer, str) else json.dumps(answer),
+    from_cache=lambda text: [(kind, detail) for kind, detail in json.loads(text)],
+)  # fmt: skip
 
 
 def _key(part: str, text: str, top: str, tools: Mapping[str, str]) -> str:
@@ -130,8 +132,8 @@ def _score_themselves(
     """Each reference as a candidate. A proof is given its twin, for it takes a reference's own text as proven."""
     found: dict[str, SelfScore] = {}
     for make, some in (
-        (twin, [n for n in names if n in _ON_TWINS]),
-        (lambda text: text, [n for n in names if n not in _ON_TWINS]),
+        (twin, [n for n in names if scorers.scorer_of(n).needs_twin]),
+        (lambda text: text, [n for n in names if not scorers.scorer_of(n).needs_twin]),
     ):
         items = (
             [ScoreItem(make(text), problem.header, text, problem.top or derive_top(text)) for problem, text in paired]

@@ -6,6 +6,7 @@ upstream does it. Only where no text of the file is a body (each begins a module
 code at all, and no row says otherwise) is it judged so, and ``notes`` says that; where some rows are, ``notes`` warns.
 """
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -17,12 +18,13 @@ from itertl.errors import DataError
 from itertl.evaluation import function
 from itertl.evaluation.benchmarks import FUNCTION, Benchmark, load, task_id
 from itertl.evaluation.judge import Completion, check_tasks, choose_rule, judge
-from itertl.evaluation.lines import flag_field, read_objects, temperature_field, text_field
+from itertl.evaluation.lines import flag_field, temperature_field, text_field
 from itertl.evaluation.passk import estimate
 from itertl.evaluation.summary import best_of_temperatures, summarize, unjudged_as_failed
 from itertl.progress import SILENT, Tracker
 from itertl.records import EvalRow, EvalSummary
-from itertl.runs.storage import partial_of, write_records
+from itertl.runs.rows import read_objects
+from itertl.runs.storage import taken_up, write_records
 from itertl.scoring.lines import begins_module
 from itertl.verilog.extract import extract, is_wrapped
 from itertl.verilog.text import is_prose, modules, strip_comments
@@ -82,13 +84,12 @@ def eval_file(
     completions = read_completions(samples)
     check_tasks(benchmark, completions)
     completions, notes = recognised(completions, benchmark)
-    partial = _partial(out)
-    rows = judge(
-        benchmark, completions, rule=rule, num_workers=num_workers, partial=partial, cache=cache, tracker=tracker
-    )
-    if out is not None and partial is not None:
-        write_records(out / RESULTS, rows)
-        partial.unlink(missing_ok=True)
+    with contextlib.nullcontext(None) if out is None else taken_up(_results_in(out)) as partial:
+        rows = judge(
+            benchmark, completions, rule=rule, num_workers=num_workers, partial=partial, cache=cache, tracker=tracker
+        )
+        if out is not None:
+            write_records(out / RESULTS, rows)
     return {
         **account(benchmark, rows, ks=ks, seed=seed),
         "notes": notes,
@@ -169,17 +170,15 @@ def _taken_out(completion: Completion, benchmark: Benchmark) -> Completion:
     return replace(completion, text=code, full_module=True)
 
 
-def _partial(out: Path | None) -> Path | None:
-    """Where the log of work in progress lies. Raises DataError where ``out`` can be no folder."""
-    if out is None:
-        return None
+def _results_in(out: Path) -> Path:
+    """The file of results. Raises DataError where ``out`` cannot be a folder."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
             f"{out}: no folder for results can be made here ({error.strerror}); choose another --out"
         ) from error
-    return partial_of(out / RESULTS)
+    return out / RESULTS
 
 
 def account(benchmark: Benchmark, rows: Sequence[EvalRow], *, ks: Sequence[int], seed: int) -> dict[str, Any]:

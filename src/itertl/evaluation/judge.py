@@ -6,20 +6,19 @@ distinct design, and what the testbench then says is compared with what it says 
 simulator, if there is one, and otherwise all its rows are UNJUDGEABLE.
 """
 
-import difflib
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from itertl import faults
-from itertl.errors import DataError, UsageError
+from itertl.errors import DataError, UsageError, nearest
 from itertl.evaluation import function
 from itertl.evaluation.benchmarks import FUNCTION, Benchmark
 from itertl.evaluation.rules import STRICT, UPSTREAM
-from itertl.evaluation.verdicts import VerdictCache
+from itertl.evaluation.verdicts import FORM, Answer
 from itertl.evaluation.worker import GateTask, PrepareTask, RuleTask, RunTask, Simulator, Task, with_header
 from itertl.judging import strict
 from itertl.judging.bench import Template
@@ -28,11 +27,12 @@ from itertl.judging.outcomes import Judgement, blamed
 from itertl.judging.strict import Said
 from itertl.progress import SILENT, Tracker
 from itertl.records import EvalRow, Fault, Problem, Verdict, content_hash
+from itertl.runs.storage import AppendLog
 from itertl.sandbox import sandbox
 from itertl.sandbox.sandbox import Limits
 from itertl.tools import icarus, slang, verilator
-from itertl.work import pool
-from itertl.work.pool import Outcome, Workers
+from itertl.work.desk import Desk
+from itertl.work.pool import Outcome
 
 GATE_TIMEOUT_S = 30.0  # by the wall clock; the worker's own limit of processor time comes before
 VERILATOR_TIMEOUT_S = 600.0  # it compiles through C++
@@ -63,9 +63,8 @@ def choose_rule(benchmark: Benchmark, rule: str | None) -> str:
     if rule is None or rule == "default":
         return benchmark.default_rule
     if rule not in benchmark.rules and (":" not in rule or FUNCTION in benchmark.rules):
-        near = difflib.get_close_matches(rule, benchmark.rules, 1, 0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UsageError(f"benchmark {benchmark.name} has no rule {rule!r}: {hint}known: {', '.join(benchmark.rules)}")
+        hint = nearest(rule, benchmark.rules, then=f"known: {', '.join(benchmark.rules)}")
+        raise UsageError(f"benchmark {benchmark.name} has no rule {rule!r}: {hint}")
     return rule
 
 
@@ -99,17 +98,19 @@ def judge(
     icarus.find("vvp")
     if rule == STRICT:
         slang.library()
-    with VerdictCache(cache, partial) as known, pool.Workers(_WORKER, num_workers) as workers:
-        desk = _Desk(benchmark, rule, known, workers, limits, second_simulator)
-        keys = [desk.key(c) for c in completions]
+    with contextlib.ExitStack() as stack:
+        journal = stack.enter_context(AppendLog(partial)) if partial is not None else None
+        desk = stack.enter_context(Desk(FORM, _WORKER, num_workers=num_workers, cache=cache, journal=journal))
+        call = _Call(benchmark, rule, desk, limits, second_simulator)
+        keys = [call.key(c) for c in completions]
         found = {
             key: at_sight for key, c in zip(keys, completions, strict=True) if (at_sight := _at_sight(benchmark, c))
         }
         counts = Counter(keys)
-        desk.judge(
+        call.judge(
             {key: c for key, c in zip(keys, completions, strict=True) if key not in found}, found, counts, tracker
         )
-    return [desk.row(c, found[key]) for key, c in zip(keys, completions, strict=True)]
+    return [call.row(c, found[key]) for key, c in zip(keys, completions, strict=True)]
 
 
 def _row(
@@ -139,8 +140,8 @@ def check_tasks(benchmark: Benchmark, completions: Iterable[Completion]) -> None
     for position, completion in enumerate(completions):
         if completion.task_id in benchmark.by_id:
             continue
-        near = difflib.get_close_matches(completion.task_id, benchmark.by_id, 1, 0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"its ids are like {', '.join(list(benchmark.by_id)[:3])}"
+        like = f"its ids are like {', '.join(list(benchmark.by_id)[:3])}"
+        hint = nearest(completion.task_id, benchmark.by_id, otherwise=like)
         where = completion.where or f"completion {position}"
         raise DataError(
             f"{where}: {benchmark.name} has no task_id {completion.task_id!r}; {hint} (--benchmark names another benchmark)"
@@ -159,9 +160,6 @@ def _at_sight(benchmark: Benchmark, completion: Completion) -> Judgement | None:
     return None
 
 
-Name = TypeVar("Name")
-
-
 @dataclass(frozen=True, slots=True)
 class _Measure:
     """How a problem is judged here: on which simulator, and what its reference says there; or why not at all."""
@@ -172,21 +170,20 @@ class _Measure:
     failed_run: bool = False  # broken, and another simulator may do better
 
 
-class _Desk:
+class _Call:
     """One call of ``judge``: the tools' versions, what is known already, and the work in its order."""
 
     def __init__(
         self,
         benchmark: Benchmark,
         rule: str,
-        known: VerdictCache,
-        workers: Workers,
+        desk: Desk[Answer],
         limits: Limits,
         second_simulator: bool,
     ) -> None:
-        self.benchmark, self.rule, self.known = benchmark, rule, known
+        self.benchmark, self.rule, self.desk = benchmark, rule, desk
         self.function = benchmark.upstream_rule if rule == UPSTREAM else rule
-        self.workers, self.limits, self.second_simulator = workers, limits, second_simulator and rule == STRICT
+        self.limits, self.second_simulator = limits, second_simulator and rule == STRICT
         self.simulators: dict[Simulator, str] = {"icarus": icarus.version()}
         second = verilator.version_if_found() if self.second_simulator else None
         if second is not None:
@@ -211,15 +208,14 @@ class _Desk:
     ) -> None:
         """Fill ``found`` for every key of ``completions``; the tracker counts completions."""
         tracker.advance(sum(counts[key] for key in found))
-        before = self.known.verdicts(completions)
+        before = {k: a for k, a in self.desk.known(completions).items() if not isinstance(a, Said)}
         found |= before
         tracker.advance(sum(counts[key] for key in before))
         left = {key: completion for key, completion in completions.items() if key not in before}
         tasks = {c.task_id for c in completions.values()}
         for key, judgement in self._strict(tasks, left) if self.rule == STRICT else self._by_rule(tasks, left):
             found[key] = judgement
-            self.known.put_verdict(key, judgement)
-            faults.point("judge.item")
+            self.desk.keep(key, judgement)
             tracker.advance(counts[key])
         for key, completion in completions.items():
             broken = self.measures[completion.task_id].broken
@@ -232,9 +228,7 @@ class _Desk:
         simulator = self.simulators[measure.simulator if measure else "icarus"]
         return _row(self.benchmark, self.rule, completion, found, simulator, self.sandbox)
 
-    def _measured(self, simulator: Simulator, said: Said | Judgement | None) -> _Measure:
-        if said is None:
-            return _Measure(simulator, None)
+    def _measured(self, simulator: Simulator, said: Answer) -> _Measure:
         if isinstance(said, Said):
             if strict.is_sound(said):
                 return _Measure(simulator, said)
@@ -255,33 +249,26 @@ class _Desk:
     def _by_rule(self, tasks: set[str], completions: Mapping[str, Completion]) -> Iterator[tuple[str, Judgement]]:
         """References, then completions of the problems whose reference passes."""
         references: dict[str, Task] = {}
-        for task, problem in self._problems(tasks).items():
-            said = self.known.said(self._reference_key(task, "icarus"))
-            self.measures[task] = self._measured("icarus", said)
-            if said is None and problem.reference is not None:
+        for task, problem in self._unmeasured(self._problems(tasks), "icarus").items():
+            self.measures[task] = _Measure("icarus", None)
+            if problem.reference is not None:
                 references[task] = RuleTask(problem, problem.reference, self.benchmark.judge, self.function)
-        for task, outcome in self._outcomes(references, self._timeout("icarus")):
+        for task, outcome in self.desk.outcomes(references, timeout_s=self._timeout("icarus")):
             self._note_reference(task, "icarus", outcome.value if outcome.status == "ok" else _failed(outcome))
         works: dict[str, Task] = {
             key: RuleTask(self.benchmark.by_id[c.task_id], self._code(c), self.benchmark.judge, self.function)
             for key, c in completions.items()
             if self.measures[c.task_id].broken is None
         }
-        for key, outcome in self._outcomes(works, self._timeout("icarus")):
+        for key, outcome in self.desk.outcomes(works, timeout_s=self._timeout("icarus")):
             yield key, outcome.value if outcome.status == "ok" else _failed(outcome)
 
     def _strict(self, tasks: set[str], completions: Mapping[str, Completion]) -> Iterator[tuple[str, Judgement]]:
         """Templates, gate, and then references and designs in one queue, each distinct design of a problem once."""
         problems = self._problems(tasks)
-        known = {
-            task: said
-            for task in problems
-            if (said := self.known.said(self._reference_key(task, "icarus"))) is not None
-        }
-        for task, said in known.items():
-            self.measures[task] = self._measured("icarus", said)
-        self._prepare({*(c.task_id for c in completions.values()), *(problems.keys() - known.keys())})
-        runs = self._gated_references({t: p for t, p in problems.items() if t not in known}, "icarus")
+        unmeasured = self._unmeasured(problems, "icarus")
+        self._prepare({*(c.task_id for c in completions.values()), *unmeasured})
+        runs = self._gated_references(unmeasured, "icarus")
         designs: dict[tuple[str, str], list[str]] = {}
         texts = {(task, key): run.design for task, (key, run) in runs.items()}
         for key, outcome in self._gated({k: c for k, c in completions.items() if not self._is_broken(c.task_id)}):
@@ -299,14 +286,7 @@ class _Desk:
             if self.measures[task].failed_run and task not in self.benchmark.four_state
         }
         if again and "verilator" in self.simulators:
-            remembered = {
-                task: said
-                for task in again
-                if (said := self.known.said(self._reference_key(task, "verilator"))) is not None
-            }
-            for task, said in remembered.items():
-                self.measures[task] = self._measured("verilator", said)
-            runs = self._gated_references({t: p for t, p in again.items() if t not in remembered}, "verilator")
+            runs = self._gated_references(self._unmeasured(again, "verilator"), "verilator")
             of_again = {k: v for k, v in designs.items() if k[0] in again}
             yield from self._run({task: run for task, (_, run) in runs.items()}, of_again, "verilator")
 
@@ -323,7 +303,7 @@ class _Desk:
             if (task, text) not in themselves:
                 runs[task, text] = self._run_task(task, text, simulator)
         waiting: dict[str, list[tuple[list[str], str, Outcome]]] = {task: [] for task in references}
-        for name, outcome in self._outcomes(runs, self._timeout(simulator)):
+        for name, outcome in self.desk.outcomes(runs, timeout_s=self._timeout(simulator)):
             if isinstance(name, str):
                 self._note_reference(name, simulator, outcome.value if outcome.status == "ok" else _failed(outcome))
                 ready, task = waiting.pop(name), name
@@ -346,16 +326,25 @@ class _Desk:
     def _problems(self, tasks: set[str]) -> dict[str, Problem]:
         return {task: problem for task, problem in self.benchmark.by_id.items() if task in tasks}
 
+    def _unmeasured(self, problems: Mapping[str, Problem], simulator: Simulator) -> dict[str, Problem]:
+        """Those of which it is not known what their reference says; of the others it is noted."""
+        keys = {task: self._reference_key(task, simulator) for task in problems}
+        known = self.desk.known(keys.values())
+        for task, key in keys.items():
+            if key in known:
+                self.measures[task] = self._measured(simulator, known[key])
+        return {task: problem for task, problem in problems.items() if keys[task] not in known}
+
     def _is_broken(self, task: str) -> bool:
         return task in self.measures and self.measures[task].broken is not None
 
     def _reference_key(self, task: str, simulator: Simulator) -> str:
         return content_hash([*self.basis, self.simulators[simulator], _asked(self.benchmark.by_id[task])], 32)
 
-    def _note_reference(self, task: str, simulator: Simulator, said: Said | Judgement) -> None:
+    def _note_reference(self, task: str, simulator: Simulator, said: Answer) -> None:
         """What a reference said, or why not; a failure on the second simulator changes nothing."""
-        self.known.put_said(self._reference_key(task, simulator), said)
-        faults.point("judge.item")
+        if isinstance(said, Said) or said[0] is Verdict.PASSED:
+            self.desk.keep(self._reference_key(task, simulator), said)
         measure = self._measured(simulator, said)
         if simulator == "icarus" or measure.broken is None:
             self.measures[task] = measure
@@ -375,7 +364,7 @@ class _Desk:
             else:
                 self._note_reference(task, simulator, prepared)
         runs: dict[str, tuple[str, RunTask]] = {}
-        for task, outcome in self._outcomes(gates, GATE_TIMEOUT_S):
+        for task, outcome in self.desk.outcomes(gates, timeout_s=GATE_TIMEOUT_S):
             passed = outcome.value if outcome.status == "ok" else Refusal(*_failed(outcome))
             if isinstance(passed, Design):
                 runs[task] = passed.key, self._run_task(task, passed.text, simulator)
@@ -386,7 +375,7 @@ class _Desk:
     def _prepare(self, tasks: Iterable[str]) -> None:
         """Make the templates of these problems, or note why one cannot be made."""
         wanted: dict[str, Task] = {t: PrepareTask(self.benchmark.by_id[t]) for t in tasks if t not in self.templates}
-        for task, outcome in self._outcomes(wanted, GATE_TIMEOUT_S):
+        for task, outcome in self.desk.outcomes(wanted, timeout_s=GATE_TIMEOUT_S):
             made = outcome.value if outcome.status == "ok" else Refusal(*_failed(outcome))
             self.templates[task] = made if isinstance(made, Template) else (made.verdict, made.detail)
 
@@ -407,19 +396,9 @@ class _Desk:
             prepared = self.templates[completion.task_id]
             names = prepared.names if isinstance(prepared, Template) else frozenset[str]()
             tasks[key] = GateTask(self.benchmark.by_id[completion.task_id], self._code(completion), names)
-        again: dict[str, Task] = {}
-        for key, outcome in self._outcomes(tasks, GATE_TIMEOUT_S):
-            if outcome.status == "ok" or _hit_limit(outcome):
-                yield key, outcome
-            else:
-                again[key] = tasks[key]
-        for key, task in again.items():
-            yield from self._outcomes({key: task}, GATE_TIMEOUT_S)
-
-    def _outcomes(self, tasks: Mapping[Name, Task], timeout_s: float) -> Iterator[tuple[Name, Outcome]]:
-        keys = list(tasks)
-        for number, outcome in self.workers.map_unordered(tasks.values(), timeout_s=timeout_s):
-            yield keys[number], outcome
+        return self.desk.outcomes(
+            tasks, timeout_s=GATE_TIMEOUT_S, again=lambda outcome: outcome.status != "ok" and not _hit_limit(outcome)
+        )
 
     def _timeout(self, simulator: Simulator) -> float:
         return (2 * self.limits.wall_s if simulator == "icarus" else VERILATOR_TIMEOUT_S) + _GRACE_S

@@ -1,44 +1,8 @@
-"""JSON Lines or one JSON array with places in the file, plain or gzipped, and their fields, checked."""
+"""The fields of a benchmark's or a samples' row, checked."""
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from itertl.errors import DataError
-from itertl.runs.storage import read_bytes
-
-
-def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield ("file:line", object). Blank lines are skipped; a byte order mark and CRLF do no harm.
-
-    Raises DataError, naming file and line, for what is no JSON object, and for a file that cannot be read.
-    """
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder; give a JSON Lines file")
-    data = read_bytes(path)
-    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
-        yield from (
-            (f"{path}: item {number}", _object(value, f"{path}: item {number}"))
-            for number, value in enumerate(_parsed(data, f"{path}:1"), 1)
-        )
-        return
-    for number, raw in enumerate(data.split(b"\n"), 1):
-        if raw.strip():
-            yield f"{path}:{number}", _object(_parsed(raw, f"{path}:{number}"), f"{path}:{number}")
-
-
-def _parsed(raw: bytes, where: str) -> Any:
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON ({error}); give one JSON object a line, or one array of objects") from error
-
-
-def _object(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise DataError(f"{where}: a {type(value).__name__}, not a JSON object; put one object a line")
-    return value
 
 
 def text_field(row: dict[str, Any], key: str, where: str) -> str:

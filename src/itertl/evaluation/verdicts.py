@@ -1,87 +1,42 @@
-"""Verdicts and references' runs that are known already: from the log of a call that was stopped, or from other runs."""
+"""What is kept of verdicts and of references' runs, in the log of a call and in the cache that other runs read.
 
-import contextlib
+The log keeps all that is not a fault of ours, the cache leaves out timeouts too. What a reference said is kept where it was
+right; what went wrong is tried again by the next call.
+"""
+
 import json
-from collections.abc import Iterable
-from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 from itertl.judging.outcomes import Judgement
 from itertl.judging.strict import Said
 from itertl.records import Fault, Verdict
-from itertl.runs.storage import AppendLog
-from itertl.work.content_cache import ContentCache
+from itertl.work.desk import Form
+
+Answer: TypeAlias = Judgement | Said
 
 
-class VerdictCache:
-    """``folder/verdicts.sqlite`` and the log ``partial``, either of them None for none. Used as a context manager.
+def _logged(answer: Answer) -> dict[str, Any] | None:
+    if isinstance(answer, Said):
+        return {"found": {"lines": list(answer.lines)}} if answer.stopped is None and answer.lines else None
+    verdict, detail = answer
+    return {"found": [verdict.value, detail]} if verdict.fault is not Fault.OURS else None
 
-    The log keeps every verdict that is no fault of ours; the cache, which other runs read, also leaves out timeouts.
-    """
 
-    def __init__(self, folder: Path | None, partial: Path | None) -> None:
-        self._texts = ContentCache(folder, "verdicts")
-        self._log = AppendLog(partial) if partial is not None else None
-        self._logged: dict[str, Any] = {}
-        for entry in self._log.existing if self._log is not None else []:
-            with contextlib.suppress(KeyError, TypeError):
-                self._logged[str(entry["key"])] = entry["found"]
-
-    def verdicts(self, keys: Iterable[str]) -> dict[str, Judgement]:
-        """The verdicts that are known, by key. What has another shape is not known."""
-        asked = list(keys)
-        found: dict[str, Judgement] = {}
-        for source in (self._from_cache(asked), self._logged):
-            for key in asked:
-                with contextlib.suppress(KeyError, TypeError, ValueError):
-                    verdict, detail = source[key]
-                    found[key] = (Verdict(verdict), str(detail))
-        return found
-
-    def put_verdict(self, key: str, judgement: Judgement) -> None:
-        """Keep a verdict, if it is not our fault."""
-        verdict, detail = judgement
-        if verdict.fault is not Fault.OURS:
-            self._put(key, [verdict.value, detail], is_lasting=verdict is not Verdict.TIMEOUT)
-
-    def said(self, key: str) -> Said | Judgement | None:
-        """What a reference said, or the judgement on it under a rule without a run of its own; None: not known."""
-        known = self._logged.get(key, self._from_cache([key]).get(key))
-        with contextlib.suppress(KeyError, TypeError, ValueError):
-            if isinstance(known, dict):
-                return Said(None, tuple(str(line) for line in known["lines"]))
-            if known is not None:
-                verdict, detail = known
-                return Verdict(verdict), str(detail)
+def _kept(answer: Answer) -> str | None:
+    entry = _logged(answer)
+    if entry is None or (not isinstance(answer, Said) and answer[0] is Verdict.TIMEOUT):
         return None
+    return json.dumps(entry["found"], ensure_ascii=False)
 
-    def put_said(self, key: str, said: Said | Judgement | None) -> None:
-        """Keep what a reference said where that was right; what went wrong is tried again by the next call."""
-        if isinstance(said, Said):
-            if said.stopped is None and said.lines:
-                self._put(key, {"lines": list(said.lines)}, is_lasting=True)
-        elif said is not None and said[0] is Verdict.PASSED:
-            self._put(key, [said[0].value, said[1]], is_lasting=True)
 
-    def _from_cache(self, keys: Iterable[str]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, text in self._texts.get(keys).items():
-            with contextlib.suppress(ValueError):
-                found[key] = json.loads(text)
-        return found
+def _read(found: Any) -> Answer:
+    if isinstance(found, dict):
+        return Said(None, tuple(str(line) for line in found["lines"]))
+    verdict, detail = found
+    return Verdict(verdict), str(detail)
 
-    def _put(self, key: str, found: Any, *, is_lasting: bool) -> None:
-        if self._log is not None:
-            self._log.append([{"key": key, "found": found}])
-        if is_lasting:
-            self._texts.put(key, json.dumps(found, ensure_ascii=False))
 
-    def __enter__(self) -> "VerdictCache":
-        self._texts.__enter__()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._texts.__exit__(kind, error, tb)
-        if self._log is not None:
-            self._log.close()
+FORM: Form[Answer] = Form(
+    name="verdicts", point="judge.item", logged=_logged, from_log=lambda entry: _read(entry["found"]),
+    kept=_kept, from_cache=lambda text: _read(json.loads(text)),
+)  # fmt: skip

@@ -11,8 +11,9 @@ from typing import Any
 from itertl.errors import DataError
 from itertl.evaluation import errata
 from itertl.evaluation.benchmarks import Benchmark
-from itertl.evaluation.lines import read_objects, text_field
+from itertl.evaluation.lines import text_field
 from itertl.records import Problem
+from itertl.runs.rows import read_objects
 
 VERSION = "1.0.0"
 _FETCH = "git clone --branch release/1.0.0 https://github.com/NVlabs/verilog-eval, then --data verilog-eval"

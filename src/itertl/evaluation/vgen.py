@@ -11,11 +11,12 @@ from pathlib import Path
 from itertl.errors import DataError
 from itertl.evaluation import clones, errata
 from itertl.evaluation.benchmarks import Benchmark
-from itertl.evaluation.lines import read_objects, text_field
+from itertl.evaluation.lines import text_field
 from itertl.evaluation.simulations import log_says
 from itertl.evaluation.testbenches import check_marker, design_name, top
 from itertl.judging.outcomes import Judgement
 from itertl.records import Problem
+from itertl.runs.rows import read_objects
 from itertl.tools.icarus import Simulation
 from itertl.verilog.text import modules
 

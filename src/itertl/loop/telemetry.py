@@ -9,14 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertl.config import ScoreConfig
 from itertl.records import Problem, Scored, Telemetry, Verdict
 from itertl.scoring.combine import climb, combine
+from itertl.scoring.scorers import names_where
 from itertl.training.round import TrainResult
 from itertl.verilog.text import strip_comments
 
 _PARSES = (Verdict.PASSED, Verdict.SCORED)
-_SYNTAX_SCORERS = ("rtlcoder", "syntax", "icarus")
+_SYNTAX_SCORERS = names_where(lambda scorer: scorer.tells_syntax)
 SURROGATE = "rtlcoder"
-_FUNCTION_SCORERS = ("equivalence", "vectors")
-_BELOW_FUNCTION = ("gate", "text", "syntax", "synthesis")
+_FUNCTION_SCORERS = names_where(lambda scorer: scorer.tells_function)[::-1]  # a proof before a simulation
+_BELOW_FUNCTION = names_where(lambda scorer: scorer.bars_function)
 
 
 def candidate_telemetry(

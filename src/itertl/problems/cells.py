@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from itertl.errors import DataError
-from itertl.problems.rows import SourceRow
 from itertl.records import Problem
+from itertl.runs.rows import SourceRow
 
 MAX_NAMED = 200  # rows or files that are named one by one
 

@@ -1,12 +1,11 @@
 """Which rows of a table are kept, and what to say of a column that it does not have."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from itertl.errors import DataError
+from itertl.errors import DataError, nearest
 from itertl.problems.cells import Counts
-from itertl.problems.rows import SourceRow, Table
+from itertl.runs.rows import SourceRow, Table
 
 ANY = "any"  # a condition's value that lets every row pass: takes a default condition away
 
@@ -16,10 +15,8 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    folded = {str(k).casefold(): str(k) for k in known}
-    near = difflib.get_close_matches(name.casefold(), folded, 1, 0.5)
-    return (f"did you mean {folded[near[0]]!r}? " if near else "") + f"it has: {listed(known)}"
+def nearest_column(name: str, known: Sequence[str]) -> str:
+    return nearest(name, known, then=f"it has: {listed(known)}")
 
 
 def check_filter(table: Table, conditions: Mapping[str, object]) -> None:
@@ -28,7 +25,7 @@ def check_filter(table: Table, conditions: Mapping[str, object]) -> None:
         if column not in table.columns:
             raise DataError(
                 f"{table.name}: the filter's column is not one of the table: {column!r}; "
-                f"{nearest(column, table.columns)}"
+                f"{nearest_column(column, table.columns)}"
             )
 
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from itertl.errors import DataError
 from itertl.problems import normalize
 from itertl.problems.cells import Counts
-from itertl.problems.filters import nearest
+from itertl.problems.filters import nearest_column
 from itertl.problems.importers import FORMATS, nested
 from itertl.problems.normalize import CODE_GRAM, TEXT_GRAM, Vocabulary
 from itertl.problems.overlap import Grams, Link, components, containment, jaccard, near_links
 from itertl.problems.prints import CODE_OVERLAP, TEXT_OVERLAP, Prints
-from itertl.problems.rows import SourceRow
 from itertl.records import Problem
+from itertl.runs.rows import SourceRow
 from itertl.work.seeds import derive_seed
 
 COLUMN = "column:"
@@ -241,7 +241,7 @@ def _no_such(of: str, name: str, source: str, columns: set[str]) -> str:
         if of.startswith(COLUMN)
         else "there is no such file" + ("" if is_file else ", and no pair has such a column")
     )
-    hint = "" if is_file or not columns else f" {nearest(name, sorted(columns))};"
+    hint = "" if is_file or not columns else f" {nearest_column(name, sorted(columns))};"
     return f"{source}: data.holdout is {of!r}, but {what};{hint} give a share as 0.1, a file of pairs, or column:NAME"
 
 

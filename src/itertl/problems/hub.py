@@ -5,7 +5,7 @@ from typing import Any
 
 from itertl.errors import DataError, ToolMissing
 from itertl.model import hub as model_hub
-from itertl.problems.rows import SourceRow, Table
+from itertl.runs.rows import SourceRow, Table
 
 
 def is_saved_dataset(path: Path) -> bool:

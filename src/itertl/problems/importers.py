@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from itertl.errors import DataError
 from itertl.problems.cells import Counts, cleaned, conversation_of, question_of, reference_of, repaired, text_of
-from itertl.problems.filters import ANY, check_filter, listed, nearest, passes
+from itertl.problems.filters import ANY, check_filter, listed, nearest_column, passes
 from itertl.problems.hub import is_saved_dataset, read_hub
-from itertl.problems.rows import SourceRow, Table, read_table
 from itertl.records import Problem
+from itertl.runs.rows import SourceRow, Table, read_table
 from itertl.runs.storage import parse_record
 from itertl.verilog.extract import extract, is_wrapped
 from itertl.verilog.header import derive_top
@@ -206,9 +206,9 @@ def _resolve_columns(table: Table, known: Format, given: Mapping[str, str]) -> d
     """Our field -> column of this table: what the format finds, then what the user says."""
     for ours, theirs in given.items():
         if ours not in FIELDS:
-            raise DataError(f"columns: {ours!r} is not a field of a problem; {nearest(ours, FIELDS)}")
+            raise DataError(f"columns: {ours!r} is not a field of a problem; {nearest_column(ours, FIELDS)}")
         if theirs not in table.columns:
-            raise DataError(f"{table.name}: no column {theirs!r} (for {ours}); {nearest(theirs, table.columns)}")
+            raise DataError(f"{table.name}: no column {theirs!r} (for {ours}); {nearest_column(theirs, table.columns)}")
     found = {ours: column for ours in known.columns if (column := _find(table.columns, known, ours)) is not None}
     mapping = {ours: column for ours, column in found.items() if column not in given.values()} | dict(given)
     if "messages" not in mapping:
@@ -216,7 +216,7 @@ def _resolve_columns(table: Table, known: Format, given: Mapping[str, str]) -> d
             if wanted not in mapping:
                 names = known.columns.get(wanted, (wanted,))
                 raise DataError(
-                    f"{table.name}: no column {names[0]!r} (for {wanted}); {nearest(names[0], table.columns)}; "
+                    f"{table.name}: no column {names[0]!r} (for {wanted}); {nearest_column(names[0], table.columns)}; "
                     f"say which with columns: {wanted}=NAME"
                 )
     return mapping

@@ -15,9 +15,8 @@ from pathlib import Path, PurePath
 from itertl.errors import DataError
 from itertl.problems.cells import Counts
 from itertl.problems.importers import Request
-from itertl.problems.rows import decode
 from itertl.records import Problem
-from itertl.runs.storage import read_bytes
+from itertl.runs.rows import decode, read_bytes
 from itertl.verilog.header import derive_top, instances, is_testbench
 from itertl.verilog.text import ModuleSpan, comment_before, modules, strip_comments, tokenize
 

@@ -16,6 +16,7 @@ from itertl.errors import DataError, RecipeError
 from itertl.records import IterationMetrics, Manifest, Problem, TrainStep
 from itertl.runs import storage
 from itertl.runs import wording as text
+from itertl.runs.rows import read_lines
 from itertl.runs.selection import is_exhausted
 
 
@@ -51,7 +52,7 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     done = max((m.iterations for m in metrics), default=0)
     train = _read_train(folder, done, notes)
     problems = folder / "problems.jsonl"
-    num_problems = sum(1 for _ in storage.read_lines(problems)) if problems.exists() else None
+    num_problems = sum(1 for _ in read_lines(problems)) if problems.exists() else None
     return Run(
         folder=folder,
         name=text.one_line(name or recipe.name, 80) or "run",

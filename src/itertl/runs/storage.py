@@ -7,7 +7,6 @@ file and removes it.
 
 import contextlib
 import errno
-import gzip
 import hashlib
 import json
 import os
@@ -15,8 +14,7 @@ import shutil
 import stat
 import sys
 import tempfile
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, TypeVar
@@ -26,6 +24,7 @@ from pydantic import ValidationError
 from itertl import faults
 from itertl.errors import DataError, WriteFailed
 from itertl.records import Record
+from itertl.runs.rows import read_lines
 
 R = TypeVar("R", bound=Record)
 
@@ -101,6 +100,15 @@ def partial_of(out: Path) -> Path:
     return out.with_name(out.name + ".partial")
 
 
+@contextlib.contextmanager
+def taken_up(out: Path) -> Generator[Path]:
+    """Work towards ``out``, from where a killed call left it: gives its log (``partial_of``), which goes where the block ends
+    without an error: by then ``out`` is written."""
+    partial = partial_of(out)
+    yield partial
+    partial.unlink(missing_ok=True)
+
+
 _NO_SPACE = 1 << 20  # bytes; a disk with fewer is full
 _FIXES = {
     errno.ENOSPC: "the disk is full: free some space, and the same command goes on",
@@ -150,69 +158,6 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write one JSON value, indented, atomically."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-MAX_UNSIZED = 4 << 30  # bytes taken from a pipe or unpacked from gzip before it counts as endless
-
-
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a file or pipe, unpacked where they are gzip. Raises DataError (path and fix), also for a device,
-    which has no end, and for more than ``MAX_UNSIZED`` bytes of a pipe or packed file."""
-    try:
-        check_readable(path)
-        with path.open("rb") as handle:
-            if handle.peek(2)[:2] == b"\x1f\x8b":
-                with gzip.open(handle) as unpacked:
-                    return _bounded(unpacked, path)
-            return handle.read() if path.is_file() else _bounded(handle, path)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: cannot be read ({reason}); check the path and that the file is whole") from error
-
-
-def check_readable(path: Path) -> None:
-    """Raise DataError for a device: it has no end. Raises OSError where there is nothing."""
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise DataError(f"{path}: is a folder; give a file of it")
-    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        raise DataError(f"{path}: is a device, not a file; give a file, a folder or a pipe")
-
-
-def _bounded(handle: BinaryIO | gzip.GzipFile, path: Path) -> bytes:
-    parts: list[bytes] = []
-    taken = 0
-    while block := handle.read(1 << 20):
-        taken += len(block)
-        if taken > MAX_UNSIZED:
-            raise DataError(
-                f"{path}: more than {MAX_UNSIZED >> 30} GiB came without an end; give a file, in parts if need be"
-            )
-        parts.append(block)
-    return b"".join(parts)
-
-
-def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (1-based line number, object) of a JSON Lines file; blank lines are skipped.
-
-    Raises DataError, naming file and line, where the file is absent or a line is no JSON object.
-    """
-    try:
-        check_readable(path)
-        handle = path.open("rb")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    with handle:
-        for number, raw in enumerate(handle, 1):
-            if not raw.strip():
-                continue
-            try:
-                value = json.loads(raw)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{path}:{number}: not JSON ({error}); each line must be one JSON object") from error
-            if not isinstance(value, dict):
-                raise DataError(f"{path}:{number}: a {type(value).__name__}, not a JSON object; put one object a line")
-            yield number, value
 
 
 def parse_record(kind: type[R], value: dict[str, Any], where: str) -> R:

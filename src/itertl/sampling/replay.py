@@ -13,7 +13,8 @@ from itertl.config import PromptConfig
 from itertl.errors import DataError, UsageError
 from itertl.model.prompts import EncodedPrompt, clean
 from itertl.records import Candidate, FinishReason, Problem, SamplingSettings
-from itertl.runs.storage import parse_record, read_lines
+from itertl.runs.rows import read_lines
+from itertl.runs.storage import parse_record
 from itertl.sampling.backend import Backend, Generation
 from itertl.sampling.batching import SampleRequest
 

@@ -8,7 +8,7 @@ from itertl.config import ScoreConfig
 from itertl.errors import DataError
 from itertl.progress import SILENT, Tracker
 from itertl.records import Candidate, Problem, Scored
-from itertl.runs.storage import partial_of, write_records
+from itertl.runs.storage import taken_up, write_records
 from itertl.sandbox.bounds import Bound
 from itertl.scoring.combine import check_combination
 from itertl.scoring.engine import score_items
@@ -59,17 +59,16 @@ def score_candidates(
         raise DataError(
             f"candidates for {out}: problem {missing!r} is not among the {len(problems)} problems of the run"
         )
-    partial = partial_of(out)
-    rows = score_items(
-        [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates],
-        config.scorers,
-        log=partial,
-        cache=cache,
-        on_done=tracker.advance,
-        keep_going=config.keep_going,
-        **_settings(config),
-    )
-    scored = [Scored(candidate=c, scores=scores) for c, scores in zip(candidates, rows, strict=True)]
-    write_records(out, scored)
-    partial.unlink(missing_ok=True)
+    with taken_up(out) as partial:
+        rows = score_items(
+            [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates],
+            config.scorers,
+            log=partial,
+            cache=cache,
+            on_done=tracker.advance,
+            keep_going=config.keep_going,
+            **_settings(config),
+        )
+        scored = [Scored(candidate=c, scores=scores) for c, scores in zip(candidates, rows, strict=True)]
+        write_records(out, scored)
     return scored

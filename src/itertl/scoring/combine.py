@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertl.config import ScoreConfig
 from itertl.errors import RecipeError
 from itertl.records import Fault, Score, Verdict
+from itertl.scoring.scorers import scorer_of
 
 _RAN_BADLY = (Verdict.RUNTIME_ERROR, Verdict.TIMEOUT)
-_REFUTES = {"equivalence": "vectors"}  # whose wrong output shows that the rung below said too much
 _MAY_STAY = (Verdict.UNDECIDED, Verdict.UNJUDGEABLE)
 _RAN = (Verdict.PASSED, Verdict.WRONG_OUTPUT, Verdict.SCORED)
 
@@ -158,7 +158,7 @@ class Climb:
 
 def is_passed_by(score: Score) -> bool:
     """Whether a climb goes on above a rung that has no answer: hardware that Yosys cannot make may still do what it should."""
-    return score.scorer == "synthesis" and score.verdict is Verdict.UNDECIDED
+    return scorer_of(score.scorer).is_passed and score.verdict is Verdict.UNDECIDED
 
 
 def climb(scores: Sequence[Score], config: ScoreConfig) -> Climb:
@@ -176,7 +176,7 @@ def climb(scores: Sequence[Score], config: ScoreConfig) -> Climb:
         if score.value is None:
             may_stay = name in config.optional and score.verdict in _MAY_STAY
             return Climb(reached / top if may_stay else None, held)
-        if score.verdict is Verdict.WRONG_OUTPUT and _REFUTES.get(name) == held:
+        if score.verdict is Verdict.WRONG_OUTPUT and scorer_of(name).refutes == held:
             return taken_back
         if score.value < 1:
             return Climb((reached + max(0.0, score.value) * (partial - reached)) / top, held)

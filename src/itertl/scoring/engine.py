@@ -13,25 +13,23 @@ See docs/scoring.md.
 
 import contextlib
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
-from pydantic import ValidationError
-
-from itertl import faults
 from itertl.errors import ToolFailed, ToolMissing
 from itertl.records import Fault, Score, Verdict, content_hash
 from itertl.runs.storage import AppendLog
 from itertl.sandbox import bounds
 from itertl.sandbox.bounds import Bound
 from itertl.scoring import scorers
-from itertl.scoring.cache import ScoreCache
 from itertl.scoring.combine import is_passed_by
 from itertl.scoring.equivalence.replay import meet_all
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.worker import Unit, is_users_fault, used_up
 from itertl.work import pool
+from itertl.work.desk import Desk, Form
 from itertl.work.pool import Job, Outcome
 
 _WORKER = "itertl.scoring.worker:timed_unit"
@@ -39,6 +37,7 @@ _TRIVIAL = "module probe(output y);\nassign y = 1'b1;\nendmodule\n"
 _PROBE = ScoreItem(code=_TRIVIAL, reference=_TRIVIAL)
 BOUND = Bound()
 _PATIENCE = 1.5  # of ``timeout_s``, until a worker that does not end itself is ended
+_Answer: TypeAlias = tuple[Score, float]  # and the seconds that it took
 _LEAST_S = 0.01  # of a bound: with less no scorer begins
 
 
@@ -68,8 +67,8 @@ def score_items(
     order = [*rungs, *(name for name in names if name not in rungs)]
     counts = Counter(items)
     with contextlib.ExitStack() as stack:
-        remembered = stack.enter_context(ScoreCache(cache))
         journal = stack.enter_context(AppendLog(log)) if log is not None else None
+        desk = stack.enter_context(Desk(_FORM, _WORKER, num_workers=num_workers, cache=cache, journal=journal))
         climbs = {
             item: _Climb(
                 item,
@@ -81,20 +80,16 @@ def score_items(
             )
             for item, count in counts.items()
         }
-        known = _known([key for climb in climbs.values() for key in climb.keys.values()], remembered, journal)
+        known = desk.known(key for climb in climbs.values() for key in climb.keys.values())
         for climb in climbs.values():
             climb.known = known
-        run = stack.enter_context(contextlib.closing(_run(list(climbs.values()), num_workers, timeout_s)))
+        run = stack.enter_context(contextlib.closing(_run(list(climbs.values()), desk.workers, timeout_s)))
         for key, score, seconds in run:
             if not keep_going and is_users_fault(score):
                 raise ToolFailed(
                     f"the scorer {score.scorer}: {score.detail}; mend it, or go on without these candidates by --keep-going"
                 )
-            if journal is not None:
-                journal.append([{"key": key, "score": score.model_dump(mode="json"), "seconds": seconds}])
-                faults.point("score.item")
-            if score.scorer in scorers.SCORERS:
-                remembered.put(key, score)
+            desk.keep(key, (score, seconds))
     taken = [tuple(climbs[item].scores[name] for name in names if name in climbs[item].scores) for item in items]
     return meet_all(items, taken, num_workers=num_workers, timeout_s=timeout_s)
 
@@ -109,7 +104,7 @@ class _Climb:
     bound: Bound
     timeout_s: float
     tell: Callable[[], None]  # once, when nothing is left to take
-    known: Mapping[str, tuple[Score, float]] = field(default_factory=dict[str, tuple[Score, float]])
+    known: Mapping[str, _Answer] = field(default_factory=dict[str, _Answer])
     scores: dict[str, Score] = field(default_factory=dict[str, Score])
     spent_s: float = 0.0
     is_stuck: bool = False  # it has to be tried once more
@@ -147,14 +142,11 @@ class _Climb:
 
     def _settled(self, name: str) -> Score | None:
         """The score of one that would have to do again what a text was too much for."""
-        for before, after in _RESTS_ON.items():
+        for before in scorers.scorer_of(name).repeats:
             score = self.scores.get(before)
-            if name in after and score is not None and score.verdict is Verdict.TIMEOUT:
+            if score is not None and score.verdict is Verdict.TIMEOUT:
                 return score.model_copy(update={"scorer": name})
         return None
-
-
-_RESTS_ON = {"gate": scorers.READS, "syntax": scorers.READS, "vectors": frozenset({"equivalence", "ppa"})}
 
 
 def _key(name: str, item: ScoreItem) -> str:
@@ -166,28 +158,41 @@ def _key(name: str, item: ScoreItem) -> str:
     return content_hash([name, scorers.REVISION, version, *asdict(item).values()], 32)
 
 
-def _known(keys: Iterable[str], remembered: ScoreCache, journal: AppendLog | None) -> dict[str, tuple[Score, float]]:
-    """Scores of earlier calls, and of an interrupted one with the time that each took. Tools that were missing or broken then are
-    asked again."""
-    found: dict[str, tuple[Score, float]] = {}
-    for entry in journal.existing if journal is not None else []:
-        with contextlib.suppress(ValidationError, KeyError, TypeError, ValueError):
-            score = Score.model_validate(entry["score"])
-            if score.verdict not in (Verdict.TOOL_MISSING, Verdict.TOOL_FAILED):
-                found[entry["key"]] = score, float(entry["seconds"])
-    return found | {key: (score, 0.0) for key, score in remembered.get(keys).items()}
+def _logged(answer: _Answer) -> dict[str, Any]:
+    score, seconds = answer
+    return {"score": score.model_dump(mode="json"), "seconds": seconds}
+
+
+def _from_log(entry: dict[str, Any]) -> _Answer | None:
+    """A score of a call that was stopped, with the time that it took. Tools that were missing or broken then are asked again."""
+    score = Score.model_validate(entry["score"])
+    is_broken = score.verdict in (Verdict.TOOL_MISSING, Verdict.TOOL_FAILED)
+    return None if is_broken else (score, float(entry["seconds"]))
+
+
+def _kept(answer: _Answer) -> str | None:
+    """Where the same item would get the same score on a less busy machine, and of our own scorers, whose versions are known."""
+    score, _ = answer
+    is_lasting = score.verdict.fault is not Fault.OURS and score.verdict is not Verdict.TIMEOUT
+    return score.model_dump_json() if is_lasting and score.scorer in scorers.SCORERS else None
+
+
+_FORM: Form[_Answer] = Form(
+    name="scores", point="score.item", logged=_logged, from_log=_from_log,
+    kept=_kept, from_cache=lambda text: (Score.model_validate_json(text), 0.0),
+)  # fmt: skip
 
 
 def _run(
-    climbs: Sequence[_Climb], num_workers: int, timeout_s: float
+    climbs: Sequence[_Climb], workers: pool.Workers, timeout_s: float
 ) -> Generator[tuple[str, Score, float], None, None]:
     """Take all scorers of all items in workers; what stalls or crashes once more, alone, and with a bound of its own."""
-    with pool.Workers(_WORKER, num_workers) as workers:
-        for climb, unit, outcome in _asked(climbs, workers):
-            is_cut = outcome.status == "timeout" and unit.left.seconds < timeout_s  # by what was left of the bound
-            climb.is_stuck = outcome.status not in ("ok", "spent") and not is_cut
-            if not climb.is_stuck:
-                yield _take(climb, unit, outcome, is_well=is_cut)
+    for climb, unit, outcome in _asked(climbs, workers):
+        is_cut = outcome.status == "timeout" and unit.left.seconds < timeout_s  # by what was left of the bound
+        climb.is_stuck = outcome.status not in ("ok", "spent") and not is_cut
+        if not climb.is_stuck:
+            yield _take(climb, unit, outcome, is_well=is_cut)
+    workers.close()
     again = [climb for climb in climbs if climb.is_stuck]
     for climb in again:
         climb.is_stuck, climb.spent_s = False, 0.0
@@ -195,7 +200,8 @@ def _run(
     with pool.Workers(_WORKER, 1) as alone:
         for climb, unit, outcome in _asked(again, alone):
             is_stall = outcome.status == "timeout"
-            if is_stall and unit.name in scorers.STALLED_BY_TEXT | scorers.GIVES_UP and unit.name not in healthy:
+            scorer = scorers.scorer_of(unit.name)
+            if is_stall and (scorer.runs_tool or scorer.gives_up) and unit.name not in healthy:
                 healthy[unit.name] = _answers(unit, timeout_s)
             yield _take(
                 climb, unit, outcome, is_well=is_stall and healthy.get(unit.name, unit.left.seconds < timeout_s)

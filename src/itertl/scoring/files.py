@@ -1,7 +1,6 @@
 """``itertl score``: any file of candidates in, the same lines with their scores out."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from functools import cache as once
 from pathlib import Path
@@ -12,7 +11,8 @@ from pydantic import ValidationError
 from itertl.errors import DataError, UsageError
 from itertl.progress import SILENT, Tracker
 from itertl.records import Candidate, Problem, Score, Scored, Verdict
-from itertl.runs.storage import parse_record, partial_of, read_bytes, read_lines, read_records, write_text
+from itertl.runs.rows import is_array, objects, read_lines, read_text
+from itertl.runs.storage import parse_record, read_records, taken_up, write_text
 from itertl.scoring.engine import score_items
 from itertl.scoring.equivalence.recheck import recheck
 from itertl.scoring.lines import Line, Row, interpret
@@ -52,27 +52,26 @@ def score_file(
         raise UsageError("--recheck looks again at what the scorer equivalence proves: add it to --scorer")
     if out.is_dir():
         raise UsageError(f"{out}: is a folder; give the name of the file to write")
-    rows, is_array = read_rows(path)
+    text = read_text(path)
     lookup = once(lambda: _read_problems(path, problems))
-    lines = [interpret(row, where, scorers, lookup) for where, row in rows]
-    partial = partial_of(out)
+    lines = [interpret(row, where, scorers, lookup) for where, row in objects(text, str(path), is_strict=True)]
     items = [item for line in lines for item in line.items]
-    taken = score_items(
-        items,
-        scorers,
-        num_workers=num_workers,
-        timeout_s=timeout_s,
-        log=partial,
-        cache=cache,
-        on_done=tracker.advance,
-        keep_going=keep_going,
-    )
     checked: dict[str, Any] = {}
-    if second_opinion:
-        taken, counts = recheck(items, taken, num_workers=num_workers, timeout_s=timeout_s)
-        checked = {"recheck": counts}
-    write_text(out, _dump(_written(lines, taken), as_array=is_array and out.suffix == ".json"))
-    partial.unlink(missing_ok=True)
+    with taken_up(out) as partial:
+        taken = score_items(
+            items,
+            scorers,
+            num_workers=num_workers,
+            timeout_s=timeout_s,
+            log=partial,
+            cache=cache,
+            on_done=tracker.advance,
+            keep_going=keep_going,
+        )
+        if second_opinion:
+            taken, counts = recheck(items, taken, num_workers=num_workers, timeout_s=timeout_s)
+            checked = {"recheck": counts}
+        write_text(out, _dump(_written(lines, taken), as_array=is_array(text) and out.suffix == ".json"))
     drawn = {} if vcd is None else {"vcd": _draw(lines, taken, vcd, num_workers, timeout_s)}
     return {
         "lines": len(lines),
@@ -99,44 +98,6 @@ def _draw(
     folder.mkdir(parents=True, exist_ok=True)
     done = map_unordered("itertl.scoring.vectors.vcd:draw", wrong, num_workers=num_workers, timeout_s=timeout_s)
     return sum(outcome.status == "ok" and bool(outcome.value) for _, outcome in done)
-
-
-def read_rows(path: Path) -> tuple[list[tuple[str, Row]], bool]:
-    """(where, object) of each line of a JSON Lines file or element of a JSON array, and whether it is an array.
-
-    ``where`` is "FILE:LINE" or "FILE: item N" (1-based). Raises DataError.
-    """
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
-    if text.lstrip().startswith("["):
-        elements = _parse(text, str(path))
-        return [(f"{path}: item {n}", _object(v, f"{path}: item {n}")) for n, v in enumerate(elements, 1)], True
-    numbered = ((f"{path}:{n}", line) for n, line in enumerate(text.split("\n"), 1) if line.strip())
-    return [(where, _object(_parse(line, where), where)) for where, line in numbered], False
-
-
-def _parse(text: str, where: str) -> Any:
-    try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON ({error}); put one JSON object a line, or one array of objects") from error
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no JSON number")
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    return value if math.isfinite(value) else _refuse(number)
-
-
-def _object(value: object, where: str) -> Row:
-    if not isinstance(value, dict):
-        raise DataError(f"{where}: a {type(value).__name__}, not a JSON object; put one object a line")
-    return cast("Row", value)
 
 
 def _read_problems(path: Path, problems: Path | None) -> Mapping[str, Problem]:

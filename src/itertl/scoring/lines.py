@@ -17,7 +17,7 @@ from itertl.records import Candidate, Problem, Score
 from itertl.runs.storage import parse_record
 from itertl.scoring.candidates import item_of
 from itertl.scoring.item import ScoreItem
-from itertl.scoring.scorers import NEEDS_REFERENCE
+from itertl.scoring.scorers import scorer_of
 from itertl.verilog import text as verilog_text
 from itertl.verilog.extract import extract, is_wrapped
 from itertl.verilog.text import unix_lines
@@ -85,7 +85,7 @@ def _completion(row: Row, where: str, scorers: Sequence[str]) -> Line:
     completion = _text(row, "completion", where)
     header = _text(row, "header", where, default="")
     top = _text(row, "top", where, default="") or None
-    if "reference" not in row and (needing := [name for name in scorers if name in NEEDS_REFERENCE]):
+    if "reference" not in row and (needing := [name for name in scorers if scorer_of(name).needs_reference]):
         raise DataError(f"{where}: field reference is missing; {', '.join(needing)} compares with it")
     reference = None if row.get("reference") is None else unix_lines(_text(row, "reference", where))
     is_whole = row.get("full_module")

@@ -12,6 +12,11 @@ from itertl.scoring.likeness import rouge_l_f1
 from itertl.verilog import text as verilog_text
 
 
+def rapidfuzz_version() -> str:
+    """What a score depends on beside the item."""
+    return f"rapidfuzz {version('rapidfuzz')}"
+
+
 def characters(item: ScoreItem) -> Score:
     """Rouge-L F1 over characters, comments and white space included."""
     return _likeness("rouge-l", item.code, item.reference)

@@ -4,10 +4,20 @@ RTLCoder has not released its scorer; the rule here reproduces the 30 candidate 
 carries. Blind to function: a module with an empty body that parses scores as high as the reference.
 """
 
+from itertl.errors import ToolMissing
 from itertl.records import Score, Verdict
 from itertl.scoring.item import ScoreItem, has_module
 from itertl.scoring.likeness import rouge_l_f1
-from itertl.tools import pyverilog
+from itertl.tools import icarus, pyverilog
+
+
+def version() -> str:
+    """What a score depends on beside the item: Pyverilog preprocesses by Icarus, so both count. Raises ToolMissing."""
+    try:
+        preprocessor = icarus.version()
+    except ToolMissing:
+        preprocessor = "no Icarus Verilog"
+    return f"{pyverilog.version()}, {preprocessor}"
 
 
 def score(item: ScoreItem) -> Score:
@@ -19,9 +29,9 @@ def score(item: ScoreItem) -> Score:
     """
 
     def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
-        version = pyverilog.version().rsplit(" ", 1)[-1]
+        used = pyverilog.version().rsplit(" ", 1)[-1]
         return Score(
-            scorer="rtlcoder", value=value, verdict=verdict, detail=detail, tool="pyverilog", tool_version=version
+            scorer="rtlcoder", value=value, verdict=verdict, detail=detail, tool="pyverilog", tool_version=used
         )
 
     if item.reference is None:

@@ -1,52 +1,115 @@
-"""The scorers by name, the version of the tool behind each, and what a call that does not end means."""
+"""The scorers, one record each: a scorer is its module and its row here."""
 
 import functools
 import hashlib
-import importlib
-import importlib.metadata
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from itertl import plugins
-from itertl.errors import ToolMissing, UsageError
+from itertl.errors import UsageError
 from itertl.records import Score
 from itertl.scoring.item import ScoreItem
-from itertl.tools import icarus, pyverilog, slang, yosys
 
-Scorer = Callable[[ScoreItem], Score]
-
-SCORERS: dict[str, str] = {
-    "rtlcoder": "itertl.scoring.rtlcoder:score",
-    "syntax": "itertl.scoring.syntax:score",
-    "rouge-l": "itertl.scoring.rouge_l:characters",
-    "rouge-l-tokens": "itertl.scoring.rouge_l:tokens",
-    "icarus": "itertl.scoring.icarus:score",
-    "gate": "itertl.scoring.gate_and_text:gate",
-    "text": "itertl.scoring.gate_and_text:text",
-    "synthesis": "itertl.scoring.synthesis:score",
-    "vectors": "itertl.scoring.simulated:simulated",
-    "ast": "itertl.scoring.ast_likeness:score",
-    "equivalence": "itertl.scoring.equivalence.score:score",
-    "ppa": "itertl.scoring.ppa:score",
-    "repair": "itertl.scoring.repair:score",
-}
-NEEDS_REFERENCE = frozenset(
-    {"rtlcoder", "rouge-l", "rouge-l-tokens", "text", "ast", "vectors", "equivalence", "ppa", "repair"}
-)
-STALLED_BY_TEXT = frozenset(
-    {"rtlcoder", "syntax", "icarus", "gate", "text", "synthesis", "ast", "vectors", "repair"}
-)  # they run a tool on the candidate: it may not end
-GIVES_UP = frozenset({"synthesis", "equivalence", "ppa"})  # whose tools' limits are no verdict on a candidate
-READS = frozenset(
-    {"gate", "syntax", "ast", "synthesis", "vectors", "equivalence", "ppa", "repair"}
-)  # they have slang elaborate the candidate
 REVISION = 4  # of the rules here; a change of what a scorer returns raises it, and cached scores go stale
 
 
-def get_scorer(name: str) -> Scorer:
-    """The scorer of that name, or the user's own "package.module:function". Raises UsageError."""
-    return plugins.resolve("scorer", name, SCORERS)
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """What is known of a scorer beside its code. One of the user's own has a name alone.
+
+    Example: ``Scorer("syntax", "itertl.scoring.syntax:score", "itertl.tools.slang:version", runs_tool=True)``.
+    """
+
+    name: str
+    function: str  # "module:function", ScoreItem -> Score
+    version: str = ""  # "module:function" that names the tools and rules behind a score; "": the function's file counts
+    needs_reference: bool = False
+    runs_tool: bool = False  # on the candidate: that it does not end may be the text's doing
+    gives_up: bool = False  # its tools' limits are no verdict on a candidate
+    repeats: tuple[str, ...] = ()  # scorers whose work it does again: where a text was too much for one, it is here too
+    refutes: str | None = None  # the scorer that said too much where this one finds a wrong output
+    is_passed: bool = False  # a ladder goes on above it where it is undecided
+    may_stay_open: bool = False  # a rung that needs no answer: the default of ``score.optional``
+    tells_syntax: bool = False  # its verdict says whether the text parses
+    tells_function: bool = False  # its value says whether the text does what it should
+    bars_function: bool = False  # what it gives less than 1 cannot do what it should
+    in_audit: bool = False  # references are scored against themselves by it
+    needs_twin: bool = False  # there it takes a reference's own text as right without a look
+
+
+_READ = ("gate", "syntax")  # of scorers that have slang elaborate the candidate
+_SIMULATED = (*_READ, "vectors")
+_SLANG = "itertl.tools.slang:version"
+_TABLE = (
+    Scorer(
+        "rtlcoder", "itertl.scoring.rtlcoder:score", "itertl.scoring.rtlcoder:version", needs_reference=True,
+        runs_tool=True, tells_syntax=True, in_audit=True,
+    ),
+    Scorer(
+        "syntax", "itertl.scoring.syntax:score", _SLANG, runs_tool=True, repeats=_READ, tells_syntax=True,
+        bars_function=True, in_audit=True,
+    ),
+    Scorer(
+        "rouge-l", "itertl.scoring.rouge_l:characters", "itertl.scoring.rouge_l:rapidfuzz_version", needs_reference=True
+    ),
+    Scorer(
+        "rouge-l-tokens", "itertl.scoring.rouge_l:tokens", "itertl.scoring.rouge_l:rapidfuzz_version",
+        needs_reference=True,
+    ),
+    Scorer(
+        "icarus", "itertl.scoring.icarus:score", "itertl.tools.icarus:version", runs_tool=True, tells_syntax=True,
+        in_audit=True,
+    ),
+    Scorer(
+        "gate", "itertl.scoring.gate_and_text:gate", _SLANG, runs_tool=True, repeats=_READ, bars_function=True
+    ),
+    Scorer(
+        "text", "itertl.scoring.gate_and_text:text", _SLANG, needs_reference=True, runs_tool=True, bars_function=True
+    ),
+    Scorer(
+        "synthesis", "itertl.scoring.synthesis:score", "itertl.scoring.synthesis:version", runs_tool=True,
+        gives_up=True, repeats=_READ, is_passed=True, bars_function=True,
+    ),
+    Scorer(
+        "ast", "itertl.scoring.ast_likeness:score", _SLANG, needs_reference=True, runs_tool=True, repeats=_READ,
+        in_audit=True,
+    ),
+    Scorer(
+        "vectors", "itertl.scoring.simulated:simulated", "itertl.scoring.vectors.score:version", needs_reference=True,
+        runs_tool=True, repeats=_READ, tells_function=True, in_audit=True,
+    ),
+    Scorer(
+        "equivalence", "itertl.scoring.equivalence.score:score", "itertl.scoring.equivalence.score:version",
+        needs_reference=True, gives_up=True, repeats=_SIMULATED, refutes="vectors", may_stay_open=True,
+        tells_function=True, in_audit=True, needs_twin=True,
+    ),
+    Scorer(
+        "ppa", "itertl.scoring.ppa:score", "itertl.scoring.ppa:version", needs_reference=True, gives_up=True,
+        repeats=_SIMULATED, may_stay_open=True, in_audit=True,
+    ),
+    Scorer(
+        "repair", "itertl.scoring.repair:score", "itertl.scoring.repair:version", needs_reference=True, runs_tool=True,
+        repeats=_READ,
+    ),
+)  # fmt: skip
+SCORERS = {scorer.name: scorer for scorer in _TABLE}
+
+
+def scorer_of(name: str) -> Scorer:
+    """The record of that name; of the user's own "package.module:function", of which nothing is known, a bare one."""
+    return SCORERS.get(name) or Scorer(name, name)
+
+
+def names_where(holds: Callable[[Scorer], bool]) -> tuple[str, ...]:
+    """Names of the scorers of which that holds, in the order of the table: what rests on another comes after it."""
+    return tuple(scorer.name for scorer in SCORERS.values() if holds(scorer))
+
+
+def get_scorer(name: str) -> Callable[[ScoreItem], Score]:
+    """The scorer's function, or the user's own "package.module:function". Raises UsageError."""
+    return plugins.resolve("scorer", name, {scorer.name: scorer.function for scorer in SCORERS.values()})
 
 
 def check_scorers(names: Sequence[str]) -> None:
@@ -68,33 +131,11 @@ def check_tools(names: Sequence[str]) -> dict[str, str]:
 def version(name: str) -> str:
     """What a score of that name depends on, beside the item. Raises ToolMissing, UsageError.
 
-    Pyverilog preprocesses by Icarus, so both count. A user's own function counts by its file's content.
+    A user's own function counts by its file's content.
     """
-    if name == "rtlcoder":
-        return f"{pyverilog.version()}, {_icarus_or_none()}"
-    if name in ("syntax", "gate", "text", "ast"):
-        return slang.version()
-    if name == "synthesis":
-        from itertl.scoring import synthesis
-
-        return f"{yosys.version()}, {slang.version()}, synthesis {synthesis.REVISION}"
-    if name == "icarus":
-        return icarus.version()
-    if name == "vectors":
-        from itertl.scoring.vectors import score
-
-        return score.version()
-    if name in ("equivalence", "ppa", "repair"):
-        return importlib.import_module(SCORERS[name].partition(":")[0]).version()
-    if name in SCORERS:
-        return f"rapidfuzz {importlib.metadata.version('rapidfuzz')}"
+    named = scorer_of(name).version
+    if named:
+        return str(plugins.resolve("version", named, {})())
     function = inspect.unwrap(get_scorer(name))
     file = inspect.getsourcefile(function) if inspect.isroutine(function) else None
     return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else "unknown"
-
-
-def _icarus_or_none() -> str:
-    try:
-        return icarus.version()
-    except ToolMissing:
-        return "no Icarus Verilog"

@@ -18,7 +18,7 @@ from itertl.sandbox.sandbox import Limits
 from itertl.scoring.equivalence.rewrite import TOP, for_yosys
 from itertl.scoring.item import ScoreItem, is_plain_name
 from itertl.scoring.lowering import lowered, readings
-from itertl.tools import yosys
+from itertl.tools import slang, yosys
 from itertl.tools.yosys import Ran
 from itertl.verilog.header import derive_top
 
@@ -46,15 +46,18 @@ class Substance:
     outputs: frozenset[str]
 
 
+def version() -> str:
+    """What a score depends on beside the item. Raises ToolMissing."""
+    return f"{yosys.version()}, {slang.version()}, synthesis {REVISION}"
+
+
 def score(item: ScoreItem) -> Score:
     """See the module. What Yosys cannot read though slang does, or not within its limits, is UNDECIDED, and so is what it does not make of
     the reference's own text. Raises ToolMissing."""
-    version = yosys.version().split(" ")[1]
+    used = yosys.version().split(" ")[1]
 
     def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
-        return Score(
-            scorer="synthesis", value=value, verdict=verdict, detail=detail, tool="yosys", tool_version=version
-        )
+        return Score(scorer="synthesis", value=value, verdict=verdict, detail=detail, tool="yosys", tool_version=used)
 
     top = item.top or (derive_top(item.reference) if item.reference is not None else derive_top(item.code))
     if top is None or not is_plain_name(top):

@@ -9,9 +9,8 @@ from itertl.errors import ToolFailed, ToolMissing
 from itertl.records import Fault, Score, Verdict
 from itertl.sandbox import bounds
 from itertl.sandbox.bounds import Bound, BoundReached
-from itertl.scoring import scorers
 from itertl.scoring.item import ScoreItem
-from itertl.scoring.scorers import SCORERS, get_scorer
+from itertl.scoring.scorers import SCORERS, get_scorer, scorer_of
 
 RAISED, WRONG_KIND = "raised", "scorer"  # how the detail begins where a scorer of the user's own is at fault
 
@@ -66,9 +65,8 @@ def used_up(unit: Unit, what: str, *, is_in_process: bool = False) -> Score:
 
     ``is_in_process``: while the text was read, and not in a tool that may give up on a text.
     """
-    is_stall = (
-        unit.is_ample and unit.name in scorers.STALLED_BY_TEXT and (is_in_process or unit.name not in scorers.GIVES_UP)
-    )
+    scorer = scorer_of(unit.name)
+    is_stall = unit.is_ample and scorer.runs_tool and (is_in_process or not scorer.gives_up)
     verdict = Verdict.TIMEOUT if is_stall else Verdict.UNDECIDED
     return Score(scorer=unit.name, value=0.0 if is_stall else None, verdict=verdict, detail=what[:500])
 

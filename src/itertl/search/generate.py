@@ -22,7 +22,7 @@ from itertl.sampling.draw import SamplingJob, as_candidate, open_backend
 from itertl.sandbox.bounds import Bound
 from itertl.scoring.engine import score_items
 from itertl.scoring.item import ScoreItem
-from itertl.scoring.scorers import NEEDS_REFERENCE, check_scorers, check_tools
+from itertl.scoring.scorers import check_scorers, check_tools, scorer_of
 from itertl.work.seeds import derive_seed
 
 Show = Callable[[str], None]  # told of each new stretch of the first sample's text
@@ -93,7 +93,7 @@ def generate(
     """
     check_scorers([scorer])
     check_tools([scorer])
-    if scorer in NEEDS_REFERENCE and not all(p.reference for p in problems):
+    if scorer_of(scorer).needs_reference and not all(p.reference for p in problems):
         raise UsageError(f"scorer {scorer!r} compares with a reference, and there is none; use icarus or syntax")
     drawn = _draw(problems, recipe, best_of, show)
     items = [ScoreItem(code=c.code, header=p.header, reference=p.reference, top=p.top) for p, c in drawn]

@@ -5,8 +5,7 @@ import pkgutil
 from collections.abc import Sequence
 from functools import cache
 
-from itertl.errors import UsageError
-from itertl.plugins import nearest
+from itertl.errors import UsageError, nearest
 from itertl.synth import families as families_package
 from itertl.synth.design import REGISTERED, Family
 
@@ -52,7 +51,9 @@ def select(names: Sequence[str], split: str) -> list[Family]:
     known = families()
     for name in names:
         if name not in known:
-            raise UsageError(f"unknown family {name!r}: {nearest(name, known)}known: {', '.join(sorted(known))}")
+            raise UsageError(
+                f"unknown family {name!r}: {nearest(name, known, then='known: ' + ', '.join(sorted(known)))}"
+            )
         other = _cannot_hold(name, split)
         if other:
             raise UsageError(f"family {name!r} has no problems in split {split!r}: ask for split {other}")

@@ -1,6 +1,6 @@
 """Answers kept across runs, by content: what was asked of a tool once is not asked again on the same machine.
 
-One SQLite file, safe with several runs at once. It is only ever a saving: a file that is corrupt is put aside and begun
+One SQLite file, safe with several runs at once. It is only ever a saving: a file that is corrupt is dropped and begun
 anew, one that cannot be opened or written is done without, and either is said on the log. Callers keep only what the
 same question will get again: no faults of ours and no timeouts.
 """
