@@ -51,9 +51,8 @@ def select(names: Sequence[str], split: str) -> list[Family]:
     known = families()
     for name in names:
         if name not in known:
-            raise UsageError(
-                f"unknown family {name!r}: {nearest(name, known, then='known: ' + ', '.join(sorted(known)))}"
-            )
+            hint = nearest(name, known, then=f"known: {', '.join(sorted(known))}")
+            raise UsageError(f"unknown family {name!r}: {hint}")
         other = _cannot_hold(name, split)
         if other:
             raise UsageError(f"family {name!r} has no problems in split {split!r}: ask for split {other}")
