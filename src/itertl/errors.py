@@ -58,7 +58,8 @@ class Interrupted(ItertlError):
 
 
 def nearest(name: str, known: Iterable[str], *, then: str = "", otherwise: str = "") -> str:
-    """``did you mean 'NAME'?`` and ``then``, where one of ``known`` is spelled like ``name``; else ``otherwise`` or ``then``."""
+    """``did you mean 'NAME'?`` and ``then``, where one of ``known`` is spelled like ``name``; else ``otherwise`` or
+    ``then``."""
     folded = {str(one).casefold(): str(one) for one in known}
     near = difflib.get_close_matches(name.casefold(), folded, 1, 0.5)
     return f"did you mean {folded[near[0]]!r}? {then}".rstrip() if near else otherwise or then

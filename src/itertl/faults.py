@@ -1,7 +1,8 @@
 """Fault injection for the kill tests: named points at which a process can be made to die as by kill -9.
 
 ``ITERTL_KILL_AT="train.step:3"`` kills the process the third time that it passes the point ``train.step``; with
-``ITERTL_KILL_ONCE=FILE`` only the first process that comes there, which makes the file. Unset, a point costs one look-up.
+``ITERTL_KILL_ONCE=FILE`` only the first process that comes there, which makes the file. Unset, a point costs one
+look-up.
 """
 
 import os

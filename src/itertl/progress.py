@@ -1,7 +1,8 @@
 """Progress of a stage on stderr: a bar with time left on a terminal, a line now and then elsewhere, nothing if quiet.
 
-Here a stage also learns that it shall end: a Ctrl-C that arrives inside a library's C code or lazy import can be swallowed there, or
-come out as that import's failure. ``interrupt`` notes it, and the next unit of work raises it again.
+Here a stage also learns that it shall end: a Ctrl-C that arrives inside a library's C code or lazy import can be
+swallowed there, or come out as that import's failure. ``interrupt`` notes it, and the next unit of work raises it
+again.
 """
 
 import sys
@@ -17,7 +18,10 @@ _asked: list[int] = []  # signals that asked this process to end
 
 
 def interrupt(number: int, _frame: FrameType | None) -> None:
-    """Handler of SIGINT and SIGTERM for the command line. Raises KeyboardInterrupt, here and, where that gets lost, in ``check``."""
+    """Handler of SIGINT and SIGTERM for the command line.
+
+    Raises KeyboardInterrupt, here and, where that gets lost, in ``check``.
+    """
     _asked.append(number)
     raise KeyboardInterrupt
 
@@ -27,7 +31,8 @@ def is_interrupted() -> bool:
 
 
 def check() -> None:
-    """Raise a KeyboardInterrupt that was asked for and got lost; not where one is being handled, such as by saving what is done."""
+    """Raise a KeyboardInterrupt that was asked for and got lost; not where one is being handled, such as by
+    saving what is done."""
     if _asked and sys.exc_info()[1] is None:
         raise KeyboardInterrupt
 

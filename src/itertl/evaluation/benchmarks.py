@@ -2,8 +2,8 @@
 
 To add one, write a function ``(data, *, limit, seed) -> Benchmark`` (with ``shots``, where it has in-context examples)
 and name it in ``BENCHMARKS``; users name theirs as ``package.module:function``. For the strict rule a problem may tell
-in ``extra``: ``marker`` (text in the string by which its testbench announces success), ``data_files`` (name -> text, laid
-beside the simulation) and ``testbench_top``.
+in ``extra``: ``marker`` (text in the string by which its testbench announces success), ``data_files`` (name -> text,
+laid beside the simulation) and ``testbench_top``.
 """
 
 import functools
@@ -42,9 +42,9 @@ ONE_FILE = "itertl.evaluation.simulations:one_file"  # testbench, header and com
 class Benchmark:
     """Problems with testbenches, and the rules by which a simulation of them becomes a verdict.
 
-    Each problem has ``upstream_id`` (the task_id that completions name) and ``testbench`` (``reference``, under the rule
-    ``FUNCTION``); ``header`` is what comes before a completion that is no whole module. Raises DataError where one lacks
-    them or two share a task_id.
+    Each problem has ``upstream_id`` (the task_id that completions name) and ``testbench`` (``reference``, under the
+    rule ``FUNCTION``); ``header`` is what comes before a completion that is no whole module. Raises DataError where one
+    lacks them or two share a task_id.
     """
 
     name: str

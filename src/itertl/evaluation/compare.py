@@ -198,7 +198,10 @@ def _side(results: Results, counts: Mapping[str, Counts]) -> Side:
 
 
 def _difference(a: Sequence[EvalRow], b: Sequence[EvalRow], k: int, seed: int) -> Difference:
-    """pass@k over the problems that enter it on both sides. Unknown where the protocol gave one fewer than k samples."""
+    """pass@k over the problems that enter it on both sides.
+
+    Unknown where the protocol gave one fewer than k samples.
+    """
     counts_a, counts_b = counts_by_problem(a, k), counts_by_problem(b, k)
     shared = [task for task in counts_a if task in counts_b]
     if not shared or any(n < k for task in shared for n, _ in (counts_a[task], counts_b[task])):
@@ -242,7 +245,8 @@ def _warnings(
     """What a reader must know before trusting the difference."""
     a, b = sides
     said = [
-        f"{what} differs: A {before or 'not recorded'}, B {after or 'not recorded'}; part of the difference may be the judge's"
+        f"{what} differs: A {before or 'not recorded'}, B {after or 'not recorded'}; part of the difference may be "
+        "the judge's"
         for what, before, after in (
             ("verdict rule", a.rule, b.rule),
             ("simulator", a.simulator, b.simulator),

@@ -38,7 +38,8 @@ class Erratum:
 _CAST = Erratum(Kind.SIMULATOR, "its testbench casts to a type, which Icarus 11 cannot; Icarus 12 can, and Verilator")
 _CAST_AND_UNDEFINED = Erratum(
     Kind.FOUR_STATE,
-    "its testbench casts to a type, which Icarus 11 cannot, and it leaves an output free at times, which Verilator cannot "
+    "its testbench casts to a type, which Icarus 11 cannot, and it leaves an output free at times, which Verilator "
+    "cannot "
     "express: it needs Icarus 12 or newer",
 )
 _NEVER_DEFINED = Erratum(
@@ -56,7 +57,8 @@ _RTLLM = {
     "asyn_fifo": Erratum(Kind.SIMULATOR, "its testbench has a break statement, which Icarus 11 cannot; Verilator can"),
     "radix2_div": Erratum(
         Kind.SIMULATOR,
-        "its testbench changes inputs at the clock's edge: in the order of Icarus its reference fails, in Verilator's it passes",
+        "its testbench changes inputs at the clock's edge: in the order of Icarus its reference fails, in Verilator's "
+        "it passes",
     ),
 }
 

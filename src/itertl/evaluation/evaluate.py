@@ -91,7 +91,8 @@ def _draw_samples(
         asked = {"temperature": temperature, "top_p": config.top_p, "max_new_tokens": config.max_new_tokens}
         sampling = SamplingJob(
             job.benchmark.problems, job.policy, job.sample, derive_seed(job.seed, f"{temperature:g}"),
-            num_samples=config.num_samples if temperature > 0 else 1, settings=job.sample.settings.model_copy(update=asked), processes=job.processes,
+            num_samples=config.num_samples if temperature > 0 else 1,
+            settings=job.sample.settings.model_copy(update=asked), processes=job.processes,
         )  # fmt: skip
         parts.append(part := out.with_name(f"{out.stem}-t{temperature:g}.jsonl"))
         if (found := _drawn_before(part, sampling)) is not None:
@@ -107,7 +108,10 @@ def _draw_samples(
 
 
 def _drawn_before(part: Path, job: SamplingJob) -> list[Candidate] | None:
-    """What an earlier call drew of exactly this; None where there is no such file. (A problem's id stands for its prompt's text.)"""
+    """What an earlier call drew of exactly this; None where there is no such file.
+
+    (A problem's id stands for its prompt's text.)
+    """
     if not part.exists():
         return None
     found = storage.read_records(part, Candidate)

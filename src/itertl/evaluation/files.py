@@ -2,8 +2,9 @@
 
 A line is ``{"task_id", "completion"[, "full_module"][, "temperature"][, "truncated"]}``; other fields are ignored.
 Completions are judged as they are stored. Without ``"full_module": true`` the problem's header goes before the text, as
-upstream does it. Only where no text of the file is a body (each begins a module, stands in fences, prose or behind a thought, or holds no
-code at all, and no row says otherwise) is it judged so, and ``notes`` says that; where some rows are, ``notes`` warns.
+upstream does it. Only where no text of the file is a body (each begins a module, stands in fences, prose or behind a
+thought, or holds no code at all, and no row says otherwise) is it judged so, and ``notes`` says that; where some rows
+are, ``notes`` warns.
 """
 
 import contextlib
@@ -77,7 +78,8 @@ def eval_file(
     """Judge the completions of ``samples`` and return a JSON-able account (see ``account``).
 
     ``shots`` goes to ``benchmarks.load``. With ``out`` the rows go to ``out/results.jsonl`` (complete or absent), and a
-    call that was killed is taken up from ``out/results.jsonl.partial``. ``cache``: folder of verdicts kept across calls. Raises DataError, UsageError, ToolMissing.
+    call that was killed is taken up from ``out/results.jsonl.partial``. ``cache``: folder of verdicts kept across
+    calls. Raises DataError, UsageError, ToolMissing.
     """
     benchmark = load(benchmark_name, data, shots=shots)
     choose_rule(benchmark, rule)
@@ -100,8 +102,9 @@ def eval_file(
 def recognised(completions: Sequence[Completion], benchmark: Benchmark) -> tuple[list[Completion], list[str]]:
     """The completions in the shape that the whole file has, and what is to be told of it.
 
-    A file of bodies is judged as it is stored, as its benchmark's own harness would, with a word on rows that look otherwise; a
-    file without bodies is one of whole modules, or of a model's answers. Rows without code (refusals) tell nothing.
+    A file of bodies is judged as it is stored, as its benchmark's own harness would, with a word on rows that look
+    otherwise; a file without bodies is one of whole modules, or of a model's answers. Rows without code (refusals) tell
+    nothing.
     """
     rows: dict[str, list[Completion]] = {shape: [] for shape in ("answer", "whole", "body", "none")}
     for completion in completions:
@@ -110,7 +113,8 @@ def recognised(completions: Sequence[Completion], benchmark: Benchmark) -> tuple
     answers, whole = rows["answer"], [c for c in rows["whole"] if not c.full_module]
     is_said = rows["whole"] and all(c.is_stated for c in answers)  # that the rows are whole modules, fences or not
     if answers and not rows["body"] and not is_said:
-        note = f"{_share(answers, number)} fences or thoughts, or prose around a module: the code is taken out of them, as from a model's answers"
+        what = "fences or thoughts, or prose around a module"
+        note = f"{_share(answers, number)} {what}: the code is taken out of them, as from a model's answers"
         return [_taken_out(c, benchmark) for c in completions], [note]
     if whole and not rows["body"]:
         note = f"{_share(whole, number, 'begin')} a module: each is judged as a whole module (full_module)"
@@ -149,7 +153,8 @@ def _share(some: Sequence[Completion], number: int, verb: str = "hold") -> str:
 
 
 def _shape(completion: Completion) -> str:
-    """What a completion looks like: "answer" (code between other things), "whole" (modules), "body", or "none" (no code)."""
+    """What a completion looks like: "answer" (code between other things), "whole" (modules), "body", or "none" (no
+    code)."""
     text = completion.text
     if is_wrapped(text):
         return "answer"

@@ -20,7 +20,9 @@ PROBES: Mapping[str, str] = {
     "enum": 'typedef enum logic [1:0] {A, B = 2} t; t e = B; initial $display("%0d %s", e, e.name());',
     "foreach": "int a[3]; int s; initial begin foreach (a[i]) a[i] = i * i; s = a[0] + a[1] + a[2]; $display(s); end",
     "inside": 'reg [3:0] a = 5; initial $display("%b", a inside {1, [4:6]});',
-    "interface": "interface bus; logic v; endinterface\nmodule probe; bus b(); initial begin b.v = 1; $display(b.v); end",
+    "interface": (
+        "interface bus; logic v; endinterface\nmodule probe; bus b(); initial begin b.v = 1; $display(b.v); end"
+    ),
     "order of processes": 'reg a = 0; always @(a) $display("p"); always @(a) $display("q"); initial #1 a = 1;',
     "power": 'initial $display("%0d %0d %0d", 2 ** -1, (-2) ** 3, 0 ** 0);',
     "queue": "int q[$]; initial begin q.push_back(4); q.push_front(2); $display(q.size(), q[0]); end",
@@ -32,7 +34,10 @@ PROBES: Mapping[str, str] = {
     "string": 'string s = "ab"; initial begin s = {s, "c"}; $display("%s %0d", s, s.len()); end',
     "struct": 'typedef struct packed {logic [1:0] x; logic y;} t; t v = 3\'b101; initial $display("%b %b", v.x, v.y);',
     "unique case": 'reg [1:0] a = 3; initial unique case (a) 0: $display("0"); 1: $display("1"); endcase',
-    "unknown condition": 'reg a; initial begin if (a) $display("t"); else $display("f"); $display("%b", a ? 2\'b10 : 2\'b11); end',
+    "unknown condition": (
+        'reg a; initial begin if (a) $display("t"); else $display("f"); '
+        "$display(\"%b\", a ? 2'b10 : 2'b11); end"
+    ),
     "unpacked array port": "sub s(.a('{1, 2})); endmodule\nmodule sub(input int a[2]); initial #1 $display(a[1]);",
     "unsized constant": "initial $display(\"%b %b\", 'bx, 'hz);",
     "zero replication": "initial $display(\"%b\", {{0{1'b1}}, 2'b01});",

@@ -1,9 +1,9 @@
 """The rule ``function``: a completion is right where it does what the problem's reference does; no testbench is needed.
 
 It is simulated beside the reference first (the scorer ``vectors``), and where no output differs a proof is tried
-(``equivalence``). Right is what agrees on every word and is not refuted; ``detail`` begins with ``PROVEN`` or ``AGREES``,
-so that the two are told apart. Where a scorer has no answer, because the reference cannot serve, say, the completion is
-unjudged.
+(``equivalence``). Right is what agrees on every word and is not refuted; ``detail`` begins with ``PROVEN`` or
+``AGREES``, so that the two are told apart. Where a scorer has no answer, because the reference cannot serve, say, the
+completion is unjudged.
 """
 
 from collections import Counter

@@ -44,7 +44,8 @@ def _draw(name: str, split: str, data: Path | None, limit: int | None, seed: int
 
     if data is not None:
         raise UsageError(
-            f"benchmark {name} is generated and reads no data; leave out {data}, or name by --benchmark the one that it belongs to"
+            f"benchmark {name} is generated and reads no data; leave out {data}, or name by --benchmark the one that "
+            "it belongs to"
         )
     drawn = synth.generate(derive_seed(seed, "benchmark", split), limit or DEFAULT_COUNT, split=split)
     return Benchmark(

@@ -2,8 +2,9 @@
 
 Under the strict rule a text goes through the gate (``judging.gate``), what comes out of it is simulated once for each
 distinct design, and what the testbench then says is compared with what it says of the problem's own reference
-(``judging.strict``). The rule ``function`` has no testbench and asks the scorers (``evaluation.function``). A problem whose reference does not pass here says nothing about a model: it is tried on the second
-simulator, if there is one, and otherwise all its rows are UNJUDGEABLE.
+(``judging.strict``). The rule ``function`` has no testbench and asks the scorers (``evaluation.function``). A problem
+whose reference does not pass here says nothing about a model: it is tried on the second simulator, if there is one, and
+otherwise all its rows are UNJUDGEABLE.
 """
 
 import contextlib
@@ -144,7 +145,8 @@ def check_tasks(benchmark: Benchmark, completions: Iterable[Completion]) -> None
         hint = nearest(completion.task_id, benchmark.by_id, otherwise=like)
         where = completion.where or f"completion {position}"
         raise DataError(
-            f"{where}: {benchmark.name} has no task_id {completion.task_id!r}; {hint} (--benchmark names another benchmark)"
+            f"{where}: {benchmark.name} has no task_id {completion.task_id!r}; {hint} (--benchmark names another "
+            "benchmark)"
         )
 
 

@@ -3,7 +3,8 @@
 A reference is broken in two ways: its body is taken out (what is left drives no output), and one place of it is changed
 at a time. Such a change may change nothing (``a | b`` of bits that are never both set), so that of a problem's mutants
 one that the testbench catches is enough; an emptied body must be caught. A testbench that misses them has no teeth:
-that is a finding about the benchmark, and reported separately from a reference that fails, which is one about this machine.
+that is a finding about the benchmark, and reported separately from a reference that fails, which is one about this
+machine.
 """
 
 import itertools

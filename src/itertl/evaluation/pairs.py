@@ -1,7 +1,7 @@
 """Any pairs with references as a benchmark, judged by function: ``pairs`` of a file, ``own-heldout`` of a recipe.
 
-A task_id is the pair's id in its source, or its line (row, item) from 1, or its file's name. Rows that say the same stay
-apart, so that each can be named; conditions by which a layout chooses pairs to train on are not asked for.
+A task_id is the pair's id in its source, or its line (row, item) from 1, or its file's name. Rows that say the same
+stay apart, so that each can be named; conditions by which a layout chooses pairs to train on are not asked for.
 """
 
 import re
@@ -30,14 +30,16 @@ def own_heldout(data: Path | None, *, limit: int | None = None, seed: int = 0) -
 
 
 def of_recipe(config: EvalConfig, loaded: Callable[[], LoadResult]) -> Benchmark:
-    """The benchmark of one of a recipe's ``evals``; ``loaded`` gives the recipe's pairs, where it judges those held out."""
+    """The benchmark of one of a recipe's ``evals``; ``loaded`` gives the recipe's pairs, where it judges those held
+    out."""
     if config.benchmark == OWN_HELDOUT and config.data is None:
         return held_out(loaded(), limit=config.limit)
     return load(config.benchmark, Path(config.data) if config.data else None, limit=config.limit)
 
 
 def held_out(found: LoadResult, *, limit: int | None = None) -> Benchmark:
-    """``own-heldout`` of the pairs that were held out; ``limit`` draws as many, the same ones whatever the run's seed."""
+    """``own-heldout`` of the pairs that were held out; ``limit`` draws as many, the same ones whatever the run's
+    seed."""
     problems = found.held
     ids = [_task_id(problem, found.places.get(problem.id, "")) for problem in problems]
     if len(set(ids)) < len(ids):
@@ -61,7 +63,8 @@ def _of_file(name: str, data: Path | None, limit: int | None, fix: str) -> Bench
         ident = _task_id(problem, where or str(number))
         if ident in where_of:
             raise DataError(
-                f"{where}: has the id {ident!r}, as {where_of[ident]} has; make ids differ, or leave them out: then the line's number is the id"
+                f"{where}: has the id {ident!r}, as {where_of[ident]} has; make ids differ, or leave them out: then "
+                "the line's number is the id"
             )
         where_of[ident] = where
         if not (problem.reference and problem.reference.strip()):

@@ -1,7 +1,7 @@
 """pass@k: the unbiased estimator (paper, eq. 12) and its interval over problems.
 
-The interval speaks of the choice of problems alone: the samples within a problem are taken as given. Where every problem
-is plainly right or wrong it is Clopper and Pearson's; else a bootstrap's, which would call 0 of 36 certain.
+The interval speaks of the choice of problems alone: the samples within a problem are taken as given. Where every
+problem is plainly right or wrong it is Clopper and Pearson's; else a bootstrap's, which would call 0 of 36 certain.
 """
 
 import math
@@ -56,8 +56,10 @@ def estimate(
 
 
 def clopper_pearson(successes: int, trials: int, *, level: float = 0.95) -> tuple[float, float]:
-    """The exact interval of a rate (Clopper and Pearson 1934): the rates at which so many successes, or more extreme ones, have
-    at least (1 - level)/2. Example: 0 of 36 gives (0.0, 0.0974). Raises ValueError for counts or a level out of range."""
+    """The exact interval of a rate (Clopper and Pearson 1934): the rates at which so many successes, or more extreme
+    ones, have at least (1 - level)/2. Example: 0 of 36 gives (0.0, 0.0974). Raises ValueError for counts or a level out
+    of
+    range."""
     if not (0 <= successes <= trials and trials >= 1 and 0 < level < 1):
         raise ValueError(
             f"an interval needs 0 <= successes <= trials and 0 < level < 1, got {successes} of {trials}, level={level}"

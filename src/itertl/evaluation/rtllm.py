@@ -2,7 +2,8 @@
 
 Nothing of it is bundled. A data path is the clone (branch v1.1, or main for 2.0); for 1.1 also a JSON Lines file
 ``rtllm_v1_1.jsonl`` (name, description, testbench, reference, data_files) or its folder. A clone of 2.0 that lacks
-some of its 50 designs is taken as it is, and its version says so. Upstream runs a commercial simulator; here it is Icarus.
+some of its 50 designs is taken as it is, and its version says so. Upstream runs a commercial simulator; here it is
+Icarus.
 """
 
 from collections.abc import Iterable, Mapping

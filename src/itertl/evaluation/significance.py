@@ -82,8 +82,10 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values of several tests after Holm (1979), in the order given: the r-th smallest of m (from 0) times m - r, never below one
-    that came before it, at most 1. To reject where the result is at most 0.05 keeps the chance of any false rejection there."""
+    """p-values of several tests after Holm (1979), in the order given: the r-th smallest of m (from 0) times m - r,
+    never below one that came before it, at most 1. To reject where the result is at most 0.05 keeps the chance of any
+    false rejection
+    there."""
     adjusted, largest = [0.0] * len(p_values), 0.0
     for rank, place in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
         largest = max(largest, (len(p_values) - rank) * p_values[place])

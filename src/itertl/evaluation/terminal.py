@@ -35,7 +35,8 @@ def show_account(account: Mapping[str, Any]) -> Group:
     if overall.correct and (support := account.get("support")):
         parts += _lines(
             [
-                f"of {overall.correct} right: {', '.join(f'{number} {name}' for name, number in support.items() if number)}"
+                f"of {overall.correct} right: "
+                f"{', '.join(f'{number} {name}' for name, number in support.items() if number)}"
             ]
         )
     if overall.gamed_by:
@@ -169,7 +170,8 @@ def _difference_cells(row: Difference) -> Sequence[str]:
 
 
 def p_value(value: float) -> str:
-    """Three digits, and a bound rather than a row of zeros: 0.0412 -> "0.041", 0.00123 -> "0.0012", 3e-9 -> "< 0.0001"."""
+    """Three digits, and a bound rather than a row of zeros: 0.0412 -> "0.041", 0.00123 -> "0.0012", 3e-9 -> "<
+    0.0001"."""
     return "< 0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.01 else f"{value:.3f}"
 
 

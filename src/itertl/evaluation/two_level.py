@@ -1,8 +1,8 @@
 """Intervals over training seeds and problems: both were drawn, so both are drawn again.
 
-A crossed bootstrap: seeds and problems are resampled independently of each other, and a resample's mean is taken over the
-drawn seeds × drawn problems (the "multi-way" bootstrap of Owen 2007). With few seeds it is too narrow: two drawn of two are
-the same one half of the time. With one seed it is the bootstrap over problems alone, and says nothing of seeds.
+A crossed bootstrap: seeds and problems are resampled independently of each other, and a resample's mean is taken over
+the drawn seeds × drawn problems (the "multi-way" bootstrap of Owen 2007). With few seeds it is too narrow: two drawn of
+two are the same one half of the time. With one seed it is the bootstrap over problems alone, and says nothing of seeds.
 """
 
 import math
@@ -25,8 +25,8 @@ def mean(values: Sequence[Mapping[str, float]]) -> float | None:
 def interval(
     values: Sequence[Mapping[str, float]], *, seed: int, resamples: int = RESAMPLES, level: float = 0.95
 ) -> tuple[float, float] | None:
-    """Percentile bounds of ``mean``. A problem that a seed lacks (it could not be judged) weighs nothing there. None where
-    there is no value."""
+    """Percentile bounds of ``mean``. A problem that a seed lacks (it could not be judged) weighs nothing there. None
+    where there is no value."""
     values = [of_seed for of_seed in values if of_seed]
     problems = list(dict.fromkeys(problem for of_seed in values for problem in of_seed))
     if not problems:
@@ -45,8 +45,9 @@ def interval(
 
 
 def estimate(values: Sequence[Mapping[str, float]], k: int, *, seed: int) -> PassAtK:
-    """Mean pass@k with its interval. Where all seeds agree on every problem and each is plainly right or wrong, there are no
-    more than so many problems to learn from, and the interval is Clopper and Pearson's: 0 of 36 is not certain."""
+    """Mean pass@k with its interval. Where all seeds agree on every problem and each is plainly right or wrong, there
+    are no more than so many problems to learn from, and the interval is Clopper and Pearson's: 0 of 36 is not
+    certain."""
     average = mean(values)
     if average is None:
         return PassAtK(k=k, value=None)

@@ -1,7 +1,7 @@
 """What is kept of verdicts and of references' runs, in the log of a call and in the cache that other runs read.
 
-The log keeps all that is not a fault of ours, the cache leaves out timeouts too. What a reference said is kept where it was
-right; what went wrong is tried again by the next call.
+The log keeps all that is not a fault of ours, the cache leaves out timeouts too. What a reference said is kept where it
+was right; what went wrong is tried again by the next call.
 """
 
 import json

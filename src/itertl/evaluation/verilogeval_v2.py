@@ -92,7 +92,8 @@ def spec_prompt(prompt: str) -> tuple[str, str]:
 
 
 def complete_prompt(prompt: str) -> tuple[str, str]:
-    """The user's message after the examples, parted before its module header (``sv-generate``, code-complete-iccad2023).
+    """The user's message after the examples, parted before its module header (``sv-generate``,
+    code-complete-iccad2023).
 
     The description becomes comments; instruction and header together are upstream's message, character by character.
     """
@@ -139,7 +140,10 @@ _COMPILER_SIGNS = (
 
 
 def _examples(name: str, task: str, folder: Path, shots: int) -> str:
-    """The text of upstream's in-context examples, "" for none. Raises UsageError, and DataError where the clone lacks them."""
+    """The text of upstream's in-context examples, "" for none.
+
+    Raises UsageError, and DataError where the clone lacks them.
+    """
     if shots == 0:
         return ""
     if not 0 < shots <= MAX_SHOTS:

@@ -1,8 +1,9 @@
 """VGen (Thakur et al., 2023): 17 problems at three levels of detail, read from a clone of shailja-thakur/VGen.
 
 Nothing of it is bundled. A data path is the clone, its ``prompts-and-testbenches`` folder, a JSON Lines file
-``vgen.jsonl`` (task_id, prompt1 to prompt3, answer, testbench), or its folder. A prompt is the beginning of a file, which
-the model continues: comment, module header, more comments. It is kept in two parts, with the header where the module begins.
+``vgen.jsonl`` (task_id, prompt1 to prompt3, answer, testbench), or its folder. A prompt is the beginning of a file,
+which the model continues: comment, module header, more comments. It is kept in two parts, with the header where the
+module begins.
 """
 
 from collections.abc import Mapping
@@ -66,7 +67,8 @@ def _by_difficulty(item: tuple[str, object]) -> tuple[int, str]:
 
 
 def _read(place: Path) -> dict[str, dict[str, str]]:
-    """task_id -> its texts: prompt1, prompt2, prompt3, answer ("" where there is none), testbench, and where they are."""
+    """task_id -> its texts: prompt1, prompt2, prompt3, answer ("" where there is none), testbench, and where
+    they are."""
     lines = place if place.is_file() else place / "vgen.jsonl"
     if lines.is_file():
         keys = ("prompt1", "prompt2", "prompt3", "answer", "testbench")

@@ -65,7 +65,10 @@ def with_header(problem: Problem, text: str, full_module: bool) -> str:
 
 
 def work(task: Task) -> Answer:
-    """A template, a gate's finding, what a run said, or a rule's judgement. A tool that is missing is a judgement of ours."""
+    """A template, a gate's finding, what a run said, or a rule's judgement.
+
+    A tool that is missing is a judgement of ours.
+    """
     try:
         match task:
             case PrepareTask():

@@ -49,8 +49,8 @@ class Table:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file or pipe, unpacked where they are gzip. Raises DataError (path and fix), also for a device, which
-    has no end, and for more than ``MAX_UNSIZED`` bytes of a pipe or packed file."""
+    """The bytes of a file or pipe, unpacked where they are gzip. Raises DataError (path and fix), also for a device,
+    which has no end, and for more than ``MAX_UNSIZED`` bytes of a pipe or packed file."""
     with _opened(path) as (handle, has_size):
         if has_size:
             return handle.read()
@@ -103,7 +103,8 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in which JSON stands: half a surrogate pair, as this project's own files may hold, is read too."""
+    """The text of a file in which JSON stands: half a surrogate pair, as this project's own files may hold, is read
+    too."""
     return decode(read_bytes(path), str(path), "surrogatepass")
 
 
@@ -115,8 +116,8 @@ def is_array(text: str) -> bool:
 def objects(text: str, name: str, *, is_strict: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (where, object) of each line of JSON Lines, or of each element of one JSON array.
 
-    ``where`` is "FILE:LINE" or "FILE: item N" (1-based). ``is_strict``: numbers that JSON does not have, NaN and those out
-    of range, are refused. Raises DataError.
+    ``where`` is "FILE:LINE" or "FILE: item N" (1-based). ``is_strict``: numbers that JSON does not have, NaN and those
+    out of range, are refused. Raises DataError.
     """
     if is_array(text):
         numbered = (

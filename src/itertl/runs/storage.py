@@ -102,8 +102,8 @@ def partial_of(out: Path) -> Path:
 
 @contextlib.contextmanager
 def taken_up(out: Path) -> Generator[Path]:
-    """Work towards ``out``, from where a killed call left it: gives its log (``partial_of``), which goes where the block ends
-    without an error: by then ``out`` is written."""
+    """Work towards ``out``, from where a killed call left it: gives its log (``partial_of``), which goes where the
+    block ends without an error: by then ``out`` is written."""
     partial = partial_of(out)
     yield partial
     partial.unlink(missing_ok=True)

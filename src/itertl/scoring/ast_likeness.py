@@ -2,12 +2,12 @@
 
 Both texts become trees without names, numbers and arbitrary order (``ast_tree``). The value is the Dice coefficient of
 the two multisets of subtrees, 2·|A ∩ B| / (|A| + |B|): a subtree counts as often as it occurs and matches an equal one
-of the other design, each once; names and numbers alone do not count, and a module's ports count as one. It is symmetric,
-in [0, 1], and 1 for designs whose trees are equal. (The normalised subtree kernel of Vishwanathan and Smola, 2002, with
-the minimum of the counts in place of their product.)
+of the other design, each once; names and numbers alone do not count, and a module's ports count as one. It is
+symmetric, in [0, 1], and 1 for designs whose trees are equal. (The normalised subtree kernel of Vishwanathan and Smola,
+2002, with the minimum of the counts in place of their product.)
 
-In the spirit of VeriSeek's reward: -10 without code, -5 for a syntax error, else 10 times an AST similarity that ignores
-names and integers. Here text that is no design scores 0 and the verdict tells why.
+In the spirit of VeriSeek's reward: -10 without code, -5 for a syntax error, else 10 times an AST similarity that
+ignores names and integers. Here text that is no design scores 0 and the verdict tells why.
 
 Blind to function: a wrong constant, width or operand changes nothing; a right design built another way scores low.
 """
@@ -56,7 +56,8 @@ def dice(a: Counter[bytes], b: Counter[bytes]) -> float:
 
 @functools.lru_cache(maxsize=64)
 def _subtrees(code: str, top: str) -> "Counter[bytes] | gate.Refusal":
-    """The multiset of a design's subtrees, or why it is none. Kept: a problem's reference is asked for again and again."""
+    """The multiset of a design's subtrees, or why it is none. Kept: a problem's reference is asked for again and
+    again."""
     design = gate.examine(code, top, with_variants=True)
     if isinstance(design, gate.Refusal):
         return design

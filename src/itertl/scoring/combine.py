@@ -67,7 +67,8 @@ def _check_floor(config: ScoreConfig) -> None:
             )
         if not 0 <= low <= high <= top:
             raise RecipeError(
-                f"score.floor.{name} is [{low:g}, {high:g}]: two heights from 0 to the ladder's top ({top:g}), the lower one first"
+                f"score.floor.{name} is [{low:g}, {high:g}]: two heights from 0 to the ladder's top ({top:g}), the "
+                "lower one first"
             )
 
 
@@ -78,16 +79,17 @@ def combine(scores: Sequence[Score], config: ScoreConfig) -> float | None:
     in order while their value is 1; z is the height reached, plus the share of the way to the first rung not held that
     its value is, over the top height. A rung above that one is not needed, and an optional one may be undecided. A
     confirmed counterexample of ``equivalence`` takes back the rung ``vectors`` below it: what is left is what a value
-    just under 1 reaches there (where that is the rung's height too, what the rung before it reached). A scorer of ``floor`` with
-    a value above 0 holds z at least that far between its two heights; one that is undecided holds nothing.
-    ``coderl``, ``rltf``: ``shaped_reward`` of the last scorer, in [-1, 1]. Raises RecipeError.
+    just under 1 reaches there (where that is the rung's height too, what the rung before it reached). A scorer of
+    ``floor`` with a value above 0 holds z at least that far between its two heights; one that is undecided holds
+    nothing. ``coderl``, ``rltf``: ``shaped_reward`` of the last scorer, in [-1, 1]. Raises RecipeError.
     """
     check_combination(config)
     if config.combine in ("coderl", "rltf"):
         last = next((score for score in scores if score.scorer == config.scorers[-1]), None)
         if last is None:
             raise RecipeError(
-                f"the recipe's z needs the score {config.scorers[-1]!r}, which was not taken; score the candidates again"
+                f"the recipe's z needs the score {config.scorers[-1]!r}, which was not taken; score the candidates "
+                "again"
             )
         return shaped_reward(last, partial=config.combine == "rltf")
     if config.combine == "ladder":
@@ -121,9 +123,9 @@ def _not_taken(name: str) -> RecipeError:
 def shaped_reward(score: Score, *, partial: bool) -> float | None:
     """A reward for what became of a candidate, in [-1, 1]; None where the fault is ours.
 
-    -1 where there is nothing to run, -0.6 where it ran badly or without end, -0.3 where it is wrong, 1 where it is right
-    (CodeRL, Le et al. 2022, eq. 3); ``partial``: a wrong one gets -0.3 + 1.3 times the scorer's value (RLTF, Liu et al. 2023,
-    section 3.3). A scorer that knows no wrong and right, but measures, is right where its value is 1.
+    -1 where there is nothing to run, -0.6 where it ran badly or without end, -0.3 where it is wrong, 1 where it is
+    right (CodeRL, Le et al. 2022, eq. 3); ``partial``: a wrong one gets -0.3 + 1.3 times the scorer's value (RLTF, Liu
+    et al. 2023, section 3.3). A scorer that knows no wrong and right, but measures, is right where its value is 1.
     """
     if score.value is None or score.verdict.fault is Fault.OURS:
         return None
@@ -157,7 +159,8 @@ class Climb:
 
 
 def is_passed_by(score: Score) -> bool:
-    """Whether a climb goes on above a rung that has no answer: hardware that Yosys cannot make may still do what it should."""
+    """Whether a climb goes on above a rung that has no answer: hardware that Yosys cannot make may still do what it
+    should."""
     return scorer_of(score.scorer).is_passed and score.verdict is Verdict.UNDECIDED
 
 

@@ -56,12 +56,12 @@ def score_items(
 ) -> list[tuple[Score, ...]]:
     """Score each item by each scorer; returns, for each item, its scores in the order of ``names``.
 
-    ``rungs``: those of ``names`` that are a ladder, the lowest first: one is taken of an item only where the value of the
-    one below is 1. ``bound``: of each item, over all its scorers; one that would begin beyond it is UNDECIDED.
+    ``rungs``: those of ``names`` that are a ladder, the lowest first: one is taken of an item only where the value of
+    the one below is 1. ``bound``: of each item, over all its scorers; one that would begin beyond it is UNDECIDED.
     ``log``: progress file, from which a killed call goes on; the caller removes it once the result is on disk.
     ``cache``: folder of scores kept across runs. ``on_done`` is told how many items became complete since its last
-    call. ``keep_going`` False: a scorer of the user's own that raises ends the call. Raises UsageError for an unknown scorer,
-    ToolFailed where workers cannot start, and with a user's scorer's own error and line.
+    call. ``keep_going`` False: a scorer of the user's own that raises ends the call. Raises UsageError for an unknown
+    scorer, ToolFailed where workers cannot start, and with a user's scorer's own error and line.
     """
     scorers.check_scorers(names)
     order = [*rungs, *(name for name in names if name not in rungs)]
@@ -87,7 +87,8 @@ def score_items(
         for key, score, seconds in run:
             if not keep_going and is_users_fault(score):
                 raise ToolFailed(
-                    f"the scorer {score.scorer}: {score.detail}; mend it, or go on without these candidates by --keep-going"
+                    f"the scorer {score.scorer}: {score.detail}; mend it, or go on without these candidates by "
+                    "--keep-going"
                 )
             desk.keep(key, (score, seconds))
     taken = [tuple(climbs[item].scores[name] for name in names if name in climbs[item].scores) for item in items]
@@ -133,7 +134,8 @@ class _Climb:
         self.spent_s += seconds
 
     def _is_wanted(self, name: str) -> bool:
-        """Whether an item is still on the ladder below a rung: its score there is 1, or the climb goes on without it."""
+        """Whether an item is still on the ladder below a rung: its score there is 1, or the climb goes on
+        without it."""
         place = self.rungs.index(name) if name in self.rungs else 0
         below = self.scores.get(self.rungs[place - 1]) if place else None
         return not place or (
@@ -164,14 +166,18 @@ def _logged(answer: _Answer) -> dict[str, Any]:
 
 
 def _from_log(entry: dict[str, Any]) -> _Answer | None:
-    """A score of a call that was stopped, with the time that it took. Tools that were missing or broken then are asked again."""
+    """A score of a call that was stopped, with the time that it took.
+
+    Tools that were missing or broken then are asked again.
+    """
     score = Score.model_validate(entry["score"])
     is_broken = score.verdict in (Verdict.TOOL_MISSING, Verdict.TOOL_FAILED)
     return None if is_broken else (score, float(entry["seconds"]))
 
 
 def _kept(answer: _Answer) -> str | None:
-    """Where the same item would get the same score on a less busy machine, and of our own scorers, whose versions are known."""
+    """Where the same item would get the same score on a less busy machine, and of our own scorers, whose versions are
+    known."""
     score, _ = answer
     is_lasting = score.verdict.fault is not Fault.OURS and score.verdict is not Verdict.TIMEOUT
     return score.model_dump_json() if is_lasting and score.scorer in scorers.SCORERS else None
@@ -186,7 +192,8 @@ _FORM: Form[_Answer] = Form(
 def _run(
     climbs: Sequence[_Climb], workers: pool.Workers, timeout_s: float
 ) -> Generator[tuple[str, Score, float], None, None]:
-    """Take all scorers of all items in workers; what stalls or crashes once more, alone, and with a bound of its own."""
+    """Take all scorers of all items in workers; what stalls or crashes once more, alone, and with a bound of its
+    own."""
     for climb, unit, outcome in _asked(climbs, workers):
         is_cut = outcome.status == "timeout" and unit.left.seconds < timeout_s  # by what was left of the bound
         climb.is_stuck = outcome.status not in ("ok", "spent") and not is_cut
@@ -233,7 +240,8 @@ def _job(number: int, unit: Unit, timeout_s: float) -> Job:
 
 
 def _take(climb: _Climb, unit: Unit, outcome: Outcome, *, is_well: bool = False) -> tuple[str, Score, float]:
-    """Note the score, and give it back with its key and its seconds. ``is_well``: of a stall, that the tool is not to blame."""
+    """Note the score, and give it back with its key and its seconds. ``is_well``: of a stall, that the tool is not to
+    blame."""
     if outcome.status == "ok":
         score, seconds = outcome.value
     elif outcome.status == "spent":

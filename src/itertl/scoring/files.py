@@ -38,12 +38,12 @@ def score_file(
 
     Kinds of line: see ``lines``; they may be mixed. Order and unknown fields stay. ``out`` is JSON Lines, or an array
     if the input is one and ``out`` ends in ".json". Candidates find their problems in ``problems``, else in
-    ``NAME.problems.jsonl`` beside the file ``NAME.jsonl``, else in ``problems.jsonl`` beside it or up to two folders above. Nothing is scored if a line is wrong, and ``out``
-    is written whole or not at all; a killed call goes on from ``out`` + ".partial".
-    ``keep_going``: lines on which a scorer of the user's own raises are left without a value, else they end the call.
-    ``second_opinion``: what ``equivalence`` proves is checked by two other routes (``equivalence.recheck``).
-    ``vcd``: folder for a waveform around the first mismatch of each item that ``vectors`` finds wrong.
-    Returns counts and, for each scorer, mean value and verdicts. Raises DataError, UsageError, ToolFailed.
+    ``NAME.problems.jsonl`` beside the file ``NAME.jsonl``, else in ``problems.jsonl`` beside it or up to two folders
+    above. Nothing is scored if a line is wrong, and ``out`` is written whole or not at all; a killed call goes on from
+    ``out`` + ".partial". ``keep_going``: lines on which a scorer of the user's own raises are left without a value,
+    else they end the call. ``second_opinion``: what ``equivalence`` proves is checked by two other routes
+    (``equivalence.recheck``). ``vcd``: folder for a waveform around the first mismatch of each item that ``vectors``
+    finds wrong. Returns counts and, for each scorer, mean value and verdicts. Raises DataError, UsageError, ToolFailed.
     """
     check_scorers(scorers)
     if vcd is not None and "vectors" not in scorers:
@@ -86,7 +86,8 @@ def score_file(
 def _draw(
     lines: Sequence[Line], taken: Sequence[tuple[Score, ...]], folder: Path, num_workers: int, timeout_s: float
 ) -> int:
-    """A file ``line-N.vcd`` (``line-N-M.vcd`` for the M-th response of a line with several) of each mismatch; how many."""
+    """A file ``line-N.vcd`` (``line-N-M.vcd`` for the M-th response of a line with several) of each mismatch;
+    how many."""
     names = [
         (item, f"line-{number}.vcd" if len(line.items) == 1 else f"line-{number}-{place}.vcd")
         for number, line in enumerate(lines, 1) for place, item in enumerate(line.items, 1)
@@ -146,7 +147,8 @@ def _summary(names: Sequence[str], taken: Sequence[tuple[Score, ...]]) -> dict[s
             verdicts[score.verdict.value] = verdicts.get(score.verdict.value, 0) + 1
         mean = sum(values) / len(values) if values else None
         table[name] = {
-            "mean": mean, "scored": len(values), "unscored": len(column) - len(values), "by_verdict": dict(sorted(verdicts.items())),
+            "mean": mean, "scored": len(values), "unscored": len(column) - len(values),
+            "by_verdict": dict(sorted(verdicts.items())),
         }  # fmt: skip
         first = next((score.detail for score in column if score.verdict is Verdict.TOOL_FAILED), None)
         table[name] |= {} if first is None else {"first_failure": first}

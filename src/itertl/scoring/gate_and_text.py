@@ -1,6 +1,7 @@
 """``gate`` and ``text``: the lowest rungs of a ladder, on which a text becomes code, honest, and readable.
 
-Blind to function; their point is an order among what does not run, so that a model that writes none of it yet is told apart.
+Blind to function; their point is an order among what does not run, so that a model that writes none of it yet is told
+apart.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,8 @@ GAMED = 0.5
 
 
 def gate(item: ScoreItem) -> Score:
-    """0 where there is no module, 0.5 where the judge's gate refuses it as gamed, else 1, also where it does not parse."""
+    """0 where there is no module, 0.5 where the judge's gate refuses it as gamed, else 1, also where it does not
+    parse."""
     result = _results("gate")
     if not has_module(item.code):
         return result(0.0, Verdict.NO_CODE, "the text holds no module")
@@ -31,7 +33,8 @@ def gate(item: ScoreItem) -> Score:
 
 
 def text(item: ScoreItem) -> Score:
-    """1 where slang parses the code, else character Rouge-L F1 to the reference: the paper's score with slang as its parser."""
+    """1 where slang parses the code, else character Rouge-L F1 to the reference: the paper's score with slang as its
+    parser."""
     result = _results("text")
     if item.reference is None:
         return result(None, Verdict.UNJUDGEABLE, "no reference")

@@ -22,8 +22,8 @@ _BROKEN = re.compile(
 def score(item: ScoreItem) -> Score:
     """1 where ``iverilog`` compiles the code from ``item.top``, else 0.
 
-    Running out of time, memory or output is the model's (TIMEOUT, 0), and so is an error that the compiler names before it crashes; an
-    assertion or a crash alone tells nothing of the text (UNDECIDED, None). Raises ToolMissing.
+    Running out of time, memory or output is the model's (TIMEOUT, 0), and so is an error that the compiler names before
+    it crashes; an assertion or a crash alone tells nothing of the text (UNDECIDED, None). Raises ToolMissing.
     """
     version = icarus.version().rsplit(" ", 1)[-1]
 

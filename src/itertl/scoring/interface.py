@@ -27,7 +27,8 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 
 class Unsupported(Exception):
-    """A design that cannot be driven from outside, or not by two-valued inputs; the text names what stands in the way."""
+    """A design that cannot be driven from outside, or not by two-valued inputs; the text names what stands in
+    the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,8 @@ def read(text: str, top: str, parameters: Mapping[str, int] | None = None) -> In
 
     ``parameters``: values in place of the defaults.
 
-    Raises Unsupported for bidirectional, unpacked, real or unnamed ports, interfaces, and a text that does not elaborate;
-    ToolMissing. It runs slang in this process: call it in a worker.
+    Raises Unsupported for bidirectional, unpacked, real or unnamed ports, interfaces, and a text that does not
+    elaborate; ToolMissing. It runs slang in this process: call it in a worker.
     """
     return _read(text, top, tuple(f"{name}={value}" for name, value in (parameters or {}).items()))
 
@@ -174,7 +175,8 @@ def _words(port: Any) -> list[str]:
 
 
 def same_ports(a: Interface, b: Interface) -> str:
-    """Empty where ``a`` has the ports of ``b`` (names, directions, widths; order and sign are free), else the first difference.
+    """Empty where ``a`` has the ports of ``b`` (names, directions, widths; order and sign are free), else the first
+    difference.
 
     ``b`` is the reference. Example: ``"port q: 4 bits, the reference has 8"``.
     """

@@ -3,7 +3,8 @@
 - a candidate of a run (schema ``itertl.candidate/1``), whose problem holds header and reference;
 - an RTLCoder record: ``Input`` (header; optional), ``Response`` (a text or a list); the last response is the reference,
   as in RTLCoder's released sample, where it has score 1 in every record;
-- ``{"reference", "completion"[, "header", "top", "full_module"]}``; of a completion in fences or behind a thought the code is taken.
+- ``{"reference", "completion"[, "header", "top", "full_module"]}``; of a completion in fences or behind a thought the
+code is taken.
 
 Fields that are not named here are kept as they are.
 """

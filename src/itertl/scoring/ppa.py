@@ -1,13 +1,13 @@
 """``ppa``: how large and how deep is a right candidate, next to the reference?
 
-Both are synthesized by the same generic script (Yosys with ABC): cells, transistors (``stat -tech cmos``), and the longest path
-through logic (``ltp``), registers apart; with ``ITERTL_LIBERTY`` set to a Liberty file both are mapped to its cells, and its
-area takes the place of the transistors. The value is the geometric mean of (reference + 1) / (candidate + 1) over these
-figures, each at most 1: 1 where the candidate is as good or better in all, in (0, 1] else.
+Both are synthesized by the same generic script (Yosys with ABC): cells, transistors (``stat -tech cmos``), and the
+longest path through logic (``ltp``), registers apart; with ``ITERTL_LIBERTY`` set to a Liberty file both are mapped to
+its cells, and its area takes the place of the transistors. The value is the geometric mean of (reference + 1) /
+(candidate + 1) over these figures, each at most 1: 1 where the candidate is as good or better in all, in (0, 1] else.
 
-Only right designs have a value: where ``vectors`` finds a difference its verdict stands, with 0. Texts of which synthesis
-makes something else than a simulator (delays, say) are not measured: they could be small by doing nothing. What it is
-blind to: timing and power, and the sense of a specification that asks for a slow or a large design.
+Only right designs have a value: where ``vectors`` finds a difference its verdict stands, with 0. Texts of which
+synthesis makes something else than a simulator (delays, say) are not measured: they could be small by doing nothing.
+What it is blind to: timing and power, and the sense of a specification that asks for a slow or a large design.
 """
 
 import functools
@@ -41,11 +41,13 @@ _REGISTER = re.compile(r"\$_(S?DFF|ALDFF|DFFSR|SDFFCE|FF)")
 _LATCH = re.compile(r"\$_(DLATCH|SR)")
 _KNOWN_REGISTERS = frozenset({"$_DFF_P_", "$_DFF_N_"})  # to ``stat -tech cmos``, at 16 transistors
 _LENGTH = re.compile(r"\(length=(\d+)\)")
-_READ = f"read_verilog -sv -noassert -noassume -norestrict -nodisplay -noblackbox design.v; hierarchy -check -top {TOP}".split(
+_OPTIONS = "-sv -noassert -noassume -norestrict -nodisplay -noblackbox"
+_READ = f"read_verilog {_OPTIONS} design.v; hierarchy -check -top {TOP}".split(
     "; "
 )
 _SYNTHESIZE = (
-    *_READ, "proc", "flatten", "opt_expr", "opt_clean", "opt -nodffe -nosdff", "wreduce", "peepopt", "opt_clean", "alumacc",
+    *_READ, "proc", "flatten", "opt_expr", "opt_clean", "opt -nodffe -nosdff", "wreduce", "peepopt", "opt_clean",
+    "alumacc",
     "share", "opt", "memory -nomap", "opt_clean", "memory_map", "dffunmap", "opt -nodffe -nosdff -full", "techmap",
     "opt -nodffe -nosdff -fast",
 )  # fmt: skip
@@ -53,7 +55,8 @@ _SYNTHESIZE = (
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One synthesized design. ``size``: transistors, or area in the library's unit. ``depth``: cells on the longest path."""
+    """One synthesized design. ``size``: transistors, or area in the library's unit. ``depth``: cells on the longest
+    path."""
 
     cells: float
     size: float
@@ -189,7 +192,8 @@ def _read(folder: Path, has_library: bool) -> Figures:
 
 
 def _transistors(module: dict[str, dict[str, int]]) -> float:
-    """Those that Yosys estimates, and for what it has no number: 24 for a register with asynchronous controls, 12 for a latch."""
+    """Those that Yosys estimates, and for what it has no number: 24 for a register with asynchronous controls, 12 for a
+    latch."""
     counted = float(str(module["estimated_num_transistors"]).rstrip("+"))
     for kind, count in module["num_cells_by_type"].items():
         if _LATCH.match(kind):

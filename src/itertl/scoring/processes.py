@@ -48,7 +48,8 @@ class Driver:
 
 @dataclass(slots=True)
 class Netlist:
-    """``loops``: whether some continuous assignment reads what it drives. ``has_udp``: a sequential primitive of the user's."""
+    """``loops``: whether some continuous assignment reads what it drives. ``has_udp``: a sequential primitive of the
+    user's."""
 
     processes: list[Process] = field(default_factory=list[Process])
     drivers: dict[str, list[Driver]] = field(default_factory=dict[str, list[Driver]])
@@ -204,7 +205,8 @@ def _process(block: Any, found: Netlist) -> None:
 
 
 def _first_timed(body: Any) -> list[Any]:
-    """In a list, the first statement under an event control (not a delay), which is the body itself in nearly every process."""
+    """In a list, the first statement under an event control (not a delay), which is the body itself in nearly every
+    process."""
     found: list[Any] = []
 
     def look(node: Any) -> None:

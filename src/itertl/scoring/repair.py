@@ -1,14 +1,16 @@
-"""``repair``: what a text that does not compile, or has a port wrong, would be worth with one token, one name or one range set right.
+"""``repair``: what a text that does not compile, or has a port wrong, would be worth with one token, one name or one
+range set right.
 
-One change is tried at a time, where slang's first complaints point: the token that it misses, what closes a block put before the statements above,
-a token left out or put for one that is easily taken for it, a misspelt keyword, a name that nothing declares given the nearest declared one or
-declared, a net that a process sets made a variable, the module or a port given the reference's name or width. What then compiles is a
-candidate like any other: the gate reads it and ``vectors`` says what it is worth. The best of ``TRIES`` counts. 0 where the
-text compiles with the reference's ports, and where no change mends it.
+One change is tried at a time, where slang's first complaints point: the token that it misses, what closes a block put
+before the statements above, a token left out or put for one that is easily taken for it, a misspelt keyword, a name
+that nothing declares given the nearest declared one or declared, a net that a process sets made a variable, the module
+or a port given the reference's name or width. What then compiles is a candidate like any other: the gate reads it and
+``vectors`` says what it is worth. The best of ``TRIES`` counts. 0 where the text compiles with the reference's ports,
+and where no change mends it.
 
-Blind to two mistakes at once, but for tokens that the parser itself asks for one after the other: up to ``CHAIN`` of these are put in, and each beyond the
-first halves the value. Which changes are tried depends on the text alone, and so does how many: ``CHECKS`` are parsed at
-most, and ``ELABORATIONS`` elaborated.
+Blind to two mistakes at once, but for tokens that the parser itself asks for one after the other: up to ``CHAIN`` of
+these are put in, and each beyond the first halves the value. Which changes are tried depends on the text alone, and so
+does how many: ``CHECKS`` are parsed at most, and ``ELABORATIONS`` elaborated.
 """
 
 import difflib
@@ -53,15 +55,18 @@ _SMALL = (
     "@",
 )
 _ITEMS = frozenset(
-    "assign always always_comb always_ff always_latch initial endmodule end else endcase wire reg logic generate function".split()
+    "assign always always_comb always_ff always_latch initial endmodule end else endcase wire reg logic generate "
+    "function".split()
 )
 _TAKEN_FOR = {
-    "=": ("==", "<="), "<=": ("=",), "==": ("=",), ":": (";",), ";": (",", ":"), ",": (";",), "&&": ("&",), "{": ("(",), "}": (")", "end"), ")": ("]", "}"),
+    "=": ("==", "<="), "<=": ("=",), "==": ("=",), ":": (";",), ";": (",", ":"), ",": (";",), "&&": ("&",), "{": ("(",),
+    "}": (")", "end"), ")": ("]", "}"),
     "]": (")",), "(": ("{", "["), "'": ("",),
 }  # fmt: skip
 _KEYWORDS = tuple(
-    """always always_comb always_ff always_latch and assign begin buf case casex casez default edge else end endcase endfunction endgenerate
-    endmodule endtask for function generate genvar if initial inout input integer localparam logic module negedge not or output parameter posedge reg
+    """always always_comb always_ff always_latch and assign begin buf case casex casez default edge else end endcase
+    endfunction endgenerate endmodule endtask for function generate genvar if initial inout input integer localparam
+    logic module negedge not or output parameter posedge reg
     repeat signed task while wire xor""".split()
 )
 
@@ -85,9 +90,11 @@ def version() -> str:
 
 
 def score(item: ScoreItem) -> Score:
-    """SCORED and the value of ``vectors`` for the best mended text; the complaint's verdict and 0 where there is none. Raises ToolMissing.
+    """SCORED and the value of ``vectors`` for the best mended text; the complaint's verdict and 0 where there is none.
+    Raises ToolMissing.
 
-    UNJUDGEABLE and None without a reference that can serve; what stops the simulation by our fault is passed on, unless another change serves.
+    UNJUDGEABLE and None without a reference that can serve; what stops the simulation by our fault is passed on, unless
+    another change serves.
     """
 
     def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
@@ -239,7 +246,8 @@ class _Text:
 
 
 def _token_changes(text: _Text, trouble: slang.Trouble) -> Iterator[Mend]:
-    """What a parser's complaint suggests: the token it names, one of those that go missing, or a token too many or wrong."""
+    """What a parser's complaint suggests: the token it names, one of those that go missing, or a token too many or
+    wrong."""
     at = text.after(trouble.offset)
     near = [n for n in (at, at - 1) if 0 <= n < len(text.tokens)]
     if trouble.kind == "ExpectedToken" and trouble.word:

@@ -1,8 +1,9 @@
 """Which input of a design is a clock, a reset or an enable: by use first, by name where use does not tell.
 
 A clock is an input whose edge starts a process that does not test it; an asynchronous reset stands in the same list of
-edges and is tested. A synchronous reset is tested by a clocked process that assigns only constants where it holds; other
-inputs that such a process tests alone are enables. Signals are followed through aliases, inverters, gates and instances.
+edges and is tested. A synchronous reset is tested by a clocked process that assigns only constants where it holds;
+other inputs that such a process tests alone are enables. Signals are followed through aliases, inverters, gates and
+instances.
 
 What it does not: prove anything. A role decides how often an input changes and when, never what is right.
 """
@@ -58,7 +59,8 @@ class Roles:
 
 
 def find(net: Netlist, inputs: Mapping[str, int], prefix: str) -> Roles:
-    """Roles of ``inputs`` (name -> width) of the design of which ``net`` was read; ``prefix`` is its path with a dot."""
+    """Roles of ``inputs`` (name -> width) of the design of which ``net`` was read; ``prefix`` is its path with a
+    dot."""
     search = _Search(net, inputs, prefix)
     clocked = [process for process in net.processes if process.is_clocked]
     edges: dict[str, set[str]] = {}
@@ -191,7 +193,8 @@ def _is_first(statement: Any, node: Any) -> bool:
 
 
 def _is_constant(node: Any) -> bool:
-    """Whether a branch assigns nothing but constants, and no matter what (``x <= 0``, ``for … mem[i] <= 0``), or an arm is one."""
+    """Whether a branch assigns nothing but constants, and no matter what (``x <= 0``, ``for … mem[i] <= 0``), or an arm
+    is one."""
     kind = node.kind.name
     if kind in ("Conditional", "Case") or (kind in ("Block", "List") and _branches(node)):
         return False

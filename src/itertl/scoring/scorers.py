@@ -123,7 +123,8 @@ def check_scorers(names: Sequence[str]) -> None:
 
 
 def check_tools(names: Sequence[str]) -> dict[str, str]:
-    """Version of the tools behind each scorer. Raises ToolMissing: for planning, so that a run does not end unscored."""
+    """Version of the tools behind each scorer. Raises ToolMissing: for planning, so that a run does not end
+    unscored."""
     return {name: version(name) for name in names}
 
 

@@ -1,4 +1,5 @@
-"""The scorer ``vectors``, its last answer kept: ``equivalence`` and ``ppa`` rest on it, and a worker takes all of one candidate."""
+"""The scorer ``vectors``, its last answer kept: ``equivalence`` and ``ppa`` rest on it, and a worker takes all of one
+candidate."""
 
 from itertl.records import Score
 from itertl.scoring.item import ScoreItem

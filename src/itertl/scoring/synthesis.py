@@ -1,7 +1,8 @@
 """``synthesis``: does Yosys make hardware of the candidate, and is there any in it? 1, 0.5 or 0.
 
-Stubs stop here: 0 for an output that hangs on nothing, where the reference drives it, 0.5 for outputs that are all constants where the
-reference's are not: a constant is right now and then, what nothing drives never. Blind to function otherwise: outputs that follow the wrong input are hardware.
+Stubs stop here: 0 for an output that hangs on nothing, where the reference drives it, 0.5 for outputs that are all
+constants where the reference's are not: a constant is right now and then, what nothing drives never. Blind to function
+otherwise: outputs that follow the wrong input are hardware.
 """
 
 import functools
@@ -25,13 +26,16 @@ from itertl.verilog.header import derive_top
 REVISION = 3  # of the rules here: part of what a kept score depends on
 LIMITS = Limits(wall_s=40, cpu_s=8, memory_mb=2048, file_mb=256, proc=True)
 _SCRIPT = (
-    "read_verilog -sv -noassert -noassume -norestrict -nodisplay design.v", f"hierarchy -check -top {TOP}", "proc", "flatten",
+    "read_verilog -sv -noassert -noassume -norestrict -nodisplay design.v", f"hierarchy -check -top {TOP}", "proc",
+    "flatten",
     "opt_expr", "opt_dff", "opt_expr", "opt_clean", "write_json design.json",
 )  # fmt: skip
 _NOT_READ = (  # what Yosys says of legal code that it does not know, and of its own limits
-    "syntax error", "supported", "Don't know how to", "Can't resolve function name", "Can't resolve task name", "only allowed in constant functions",
+    "syntax error", "supported", "Don't know how to", "Can't resolve function name", "Can't resolve task name",
+    "only allowed in constant functions",
     "of procedural for-loop is not constant", "Multiple edge sensitive events", "bad_alloc", "emory",
-    "Failed to evaluate system function", "Failed to get a constant init value", "event on a signal that is not 1 bit wide", "ended with status -",
+    "Failed to evaluate system function", "Failed to get a constant init value",
+    "event on a signal that is not 1 bit wide", "ended with status -",
 )  # fmt: skip
 
 _METHOD = re.compile(r"\.\s*(?:next|prev|first|last|num)\b")
@@ -52,8 +56,8 @@ def version() -> str:
 
 
 def score(item: ScoreItem) -> Score:
-    """See the module. What Yosys cannot read though slang does, or not within its limits, is UNDECIDED, and so is what it does not make of
-    the reference's own text. Raises ToolMissing."""
+    """See the module. What Yosys cannot read though slang does, or not within its limits, is UNDECIDED, and so is what
+    it does not make of the reference's own text. Raises ToolMissing."""
     used = yosys.version().split(" ")[1]
 
     def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:

@@ -17,7 +17,8 @@ RAISED, WRONG_KIND = "raised", "scorer"  # how the detail begins where a scorer 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One scorer on one candidate, and what is left of the candidate's bound. ``is_ample``: enough to blame the text where it is used up."""
+    """One scorer on one candidate, and what is left of the candidate's bound. ``is_ample``: enough to blame the text
+    where it is used up."""
 
     name: str
     item: ScoreItem
@@ -36,7 +37,10 @@ def timed_unit(unit: Unit) -> tuple[Score, float]:
 
 
 def score_unit(unit: Unit) -> Score:
-    """Take one score. An exception of the scorer is a fault of ours: the score says so, with value None. Raises MemoryError."""
+    """Take one score. An exception of the scorer is a fault of ours: the score says so, with value None.
+
+    Raises MemoryError.
+    """
     name = unit.name
     try:
         found: object = get_scorer(name)(unit.item)
@@ -61,7 +65,8 @@ def score_unit(unit: Unit) -> Score:
 
 
 def used_up(unit: Unit, what: str, *, is_in_process: bool = False) -> Score:
-    """Where the candidate's bound ended a scorer: the text's doing if it had enough and the scorer says so of stalls, else undecided.
+    """Where the candidate's bound ended a scorer: the text's doing if it had enough and the scorer says so of stalls,
+    else undecided.
 
     ``is_in_process``: while the text was read, and not in a tool that may give up on a text.
     """

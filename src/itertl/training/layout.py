@@ -77,7 +77,8 @@ def _cannot_pack(model: Any, longest: int) -> str:
 
 
 def _pieces(vocabulary: int) -> list[Piece]:
-    """Two groups whose prompts and responses have different lengths; ids that few vocabularies use for special tokens."""
+    """Two groups whose prompts and responses have different lengths; ids that few vocabularies use for special
+    tokens."""
     generator = torch.Generator().manual_seed(0)
 
     def ids(count: int) -> tuple[int, ...]:

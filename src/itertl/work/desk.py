@@ -101,7 +101,10 @@ class Desk(Generic[Answer]):
     def outcomes(
         self, tasks: Mapping[Name, Any], *, timeout_s: float, again: Callable[[Outcome], bool] = lambda outcome: False
     ) -> Iterator[tuple[Name, Outcome]]:
-        """What came of each task, in the order in which they end. Where ``again`` says so, a task has a second try, alone."""
+        """What came of each task, in the order in which they end.
+
+        Where ``again`` says so, a task has a second try, alone.
+        """
         names, twice = list(tasks), list[Name]()
         for number, outcome in self.workers.map_unordered(tasks.values(), timeout_s=timeout_s):
             if again(outcome):

@@ -18,7 +18,8 @@ _FRAMES, _WIDTH = 48, 128
 
 @dataclass(frozen=True, slots=True)
 class Aig:
-    """``latches``: (next literal, first value, where None is any). ``gates``: pairs of literals; literal 2v + 1 is not v.
+    """``latches``: (next literal, first value, where None is any). ``gates``: pairs of literals; literal 2v + 1 is not
+    v.
 
     ``names``: number of each output that the file names.
     """
@@ -31,7 +32,10 @@ class Aig:
 
 
 def read(path: Path) -> Aig:
-    """Read ``aig M I L O A`` with latches, outputs, gates and names of outputs; other sections are left alone. Raises ValueError."""
+    """Read ``aig M I L O A`` with latches, outputs, gates and names of outputs; other sections are left alone.
+
+    Raises ValueError.
+    """
     data = path.read_bytes()
     header, at = _line(data, 0)
     if header[:1] != ["aig"] or len(header) < 6:
@@ -77,7 +81,8 @@ def _delta(data: bytes, at: int) -> tuple[int, int]:
 
 
 def exhausted(network: Aig, output: int) -> list[str] | None:
-    """On a network without registers: an input on which that output is 1, as a list of one line of bits; [] if there is none.
+    """On a network without registers: an input on which that output is 1, as a list of one line of bits; [] if there is
+    none.
 
     None where there are too many inputs to try.
     """
@@ -97,7 +102,8 @@ def exhausted(network: Aig, output: int) -> list[str] | None:
 
 
 def explored(network: Aig, output: int) -> bool | None:
-    """Whether that output is 1 in some state that can be reached, for some input; None where there are too many to try."""
+    """Whether that output is 1 in some state that can be reached, for some input; None where there are too many
+    to try."""
     count, following = network.num_inputs, [literal for literal, _ in network.latches]
     if count > 8 or any(first is None for _, first in network.latches):
         return None
@@ -128,7 +134,10 @@ def _column(number: int, count: int) -> int:
 
 
 def reached(network: Aig, outputs: Sequence[int], seed: int = 0) -> bool:
-    """Whether random inputs make each of these outputs 1 at some time within some dozens of steps. False tells nothing."""
+    """Whether random inputs make each of these outputs 1 at some time within some dozens of steps.
+
+    False tells nothing.
+    """
     missing = {network.outputs[output] for output in outputs} - {1}
     if not missing or 0 in missing or len(network.gates) > MAX_SIMULATED_GATES:
         return not missing

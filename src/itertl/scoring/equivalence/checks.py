@@ -1,9 +1,9 @@
 """What a simulator does and a synthesizer leaves out: designs of which a netlist says nothing reliable are named here.
 
 Delays, lists of sensitivity that lack a signal, processes that nothing starts, functions that read more than their
-arguments, variables that one clocked process sets at once and another reads at the same edge, nets with a resolution or a
-pull, names that lead into an instance: in each a proof on the netlist may hold and the simulation differ. What it does
-not look for: what only shows as an X, which the proof models, and what Yosys refuses by itself.
+arguments, variables that one clocked process sets at once and another reads at the same edge, nets with a resolution or
+a pull, names that lead into an instance: in each a proof on the netlist may hold and the simulation differ. What it
+does not look for: what only shows as an X, which the proof models, and what Yosys refuses by itself.
 """
 
 import functools
@@ -20,7 +20,8 @@ from itertl.verilog import text as verilog_text
 
 _TIMED = {
     "DelayControl": "a delay", "Delay3": "a delay", "OneStepDelay": "a delay", "CycleDelay": "a delay",
-    "WaitStatement": "wait", "WaitForkStatement": "wait", "WaitOrderStatement": "wait", "EventTriggerStatement": "an event",
+    "WaitStatement": "wait", "WaitForkStatement": "wait", "WaitOrderStatement": "wait",
+    "EventTriggerStatement": "an event",
     "RepeatedEventControl": "repeated events", "ProceduralAssignStatement": "a procedural assign",
     "ProceduralDeassignStatement": "a procedural assign", "DisableStatement": "disable", "PullStrength": "a pull",
     "DriveStrength": "a drive strength", "SpecifyBlock": "a specify block", "UdpDeclaration": "a primitive of its own",
@@ -143,7 +144,8 @@ def _written(body: Any, *, is_blocking: bool = False) -> set[str]:
 
 
 def _targets(expression: Any) -> set[str]:
-    """The signals that an assignment to this expression changes; those that only select a part of one are none of them."""
+    """The signals that an assignment to this expression changes; those that only select a part of one are none
+    of them."""
     expression = bare(expression)
     match expression.kind.name:
         case "NamedValue":
@@ -168,7 +170,8 @@ def _is_timed(statement: Any) -> bool:
 
 
 def _race(bodies: list[Any], netlist: Netlist) -> Iterator[str]:
-    """Variables that a clocked process sets by ``=`` and another clocked process reads, itself or through wires and ports."""
+    """Variables that a clocked process sets by ``=`` and another clocked process reads, itself or through wires and
+    ports."""
     for body in bodies:
         for path in sorted(_written(body, is_blocking=True)):
             hanging = events.downstream([path], netlist)

@@ -1,7 +1,9 @@
-"""What hangs on the order of events within one instant, of which a netlist knows nothing; each finding names its construct.
+"""What hangs on the order of events within one instant, of which a netlist knows nothing; each finding names its
+construct.
 
 Variables read before they are set, static locals that keep a value, edges and latches behind logic, copies by ``<=`` of
-what makes an edge, races through wires and ports, registers of two states, which swallow an X, comparisons with X, parameters that a proof at their defaults says nothing of.
+what makes an edge, races through wires and ports, registers of two states, which swallow an X, comparisons with X,
+parameters that a proof at their defaults says nothing of.
 """
 
 from collections.abc import Iterable, Iterator
@@ -190,7 +192,8 @@ def _two_states(instance: Any, netlist: Netlist) -> Iterator[str]:
 
 
 def late_data(text: str, top: str) -> str:
-    """What logic sets by ``<=`` and a clocked process reads, or "": one step late where two clocks move in one instant."""
+    """What logic sets by ``<=`` and a clocked process reads, or "": one step late where two clocks move in one
+    instant."""
     compilation, error = slang.elaborate(slang.parse(text), top)
     if error:
         return ""
@@ -217,7 +220,8 @@ def downstream(paths: Iterable[str], netlist: Netlist) -> set[str]:
 
 
 def x_test(text: str, top: str) -> str:
-    """What tells X from 0 and 1, or makes a 0 of it, on more than inputs, or "": comparisons, ``casex``, variables and casts of two states."""
+    """What tells X from 0 and 1, or makes a 0 of it, on more than inputs, or "": comparisons, ``casex``, variables and
+    casts of two states."""
     compilation, error = slang.elaborate(slang.parse(text), top)
     if error:
         return ""
@@ -236,7 +240,8 @@ def x_test(text: str, top: str) -> str:
 
 
 def _swallows_x(instance: Any) -> str:
-    """A variable, a port or a cast of a type without X, other than one that a loop declares: an X that comes to it is 0 from there on."""
+    """A variable, a port or a cast of a type without X, other than one that a loop declares: an X that comes to it is 0
+    from there on."""
     found: list[str] = []
     counted: set[str] = set()
 
@@ -268,7 +273,8 @@ def _swallows_x(instance: Any) -> str:
 
 
 def parameters(wanted: Interface) -> str:
-    """A parameter that a user of the reference would set: a proof at its default tells nothing of its other values, or ""."""
+    """A parameter that a user of the reference would set: a proof at its default tells nothing of its other values, or
+    ""."""
     return (
         f"parameter {wanted.tunable[0]} of the reference may be set, and a proof speaks of one value"
         if wanted.tunable

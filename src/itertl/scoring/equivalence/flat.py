@@ -1,11 +1,13 @@
 """A design as Yosys flattened it (its JSON netlist): how it keeps time, what it remembers, and what no proof can take.
 
-Bits are Yosys's numbers, or "0", "1", "x", "z". The way in which time is modelled (``Style``) follows from both designs:
+Bits are Yosys's numbers, or "0", "1", "x", "z". The way in which time is modelled (``Style``) follows from both
+designs:
 
 - COMBINATIONAL: neither holds a state.
 - CLOCKED: all registers of both hang on the same edge of the same input, which is read as a clock alone: a step of the
   proof is a cycle, and the clock itself is left out.
-- FREE: latches, several clocks, both edges, a clock that is also data, asynchronous resets of some registers only: a step is
+- FREE: latches, several clocks, both edges, a clock that is also data, asynchronous resets of some registers only: a
+step is
   any change of any input, clocks included (``clk2fflogic``).
 """
 
@@ -62,7 +64,8 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class Flat:
-    """One design. ``state``: bits that it remembers. ``trigger``: its one clock, where it has one and no other use of it."""
+    """One design. ``state``: bits that it remembers. ``trigger``: its one clock, where it has one and no other use of
+    it."""
 
     ports: tuple[FlatPort, ...]
     state: tuple[int, ...]
@@ -122,7 +125,10 @@ def style(a: Flat, b: Flat) -> Style:
 
 
 def decide(path: Path, attribute: str) -> None:
-    """Let each multiplexer with that attribute select by ``=== 1``: an ``if`` on an X is not taken. The file is written anew."""
+    """Let each multiplexer with that attribute select by ``=== 1``: an ``if`` on an X is not taken.
+
+    The file is written anew.
+    """
     content = json.loads(path.read_text(encoding="utf-8", errors="replace"))
     [module] = content["modules"].values()
     cells: dict[str, Any] = module["cells"]
@@ -212,7 +218,8 @@ def _trigger(module: _Module, memory: list[Cell]) -> Trigger | None:
         bit for bit, place in module.inputs.items() if place == (trigger.port, trigger.index)
     }
     readers = sum(
-        bit in nets for cell in module.cells for port, bits in _pins(cell, "input") if port != "CLK" or not _is(cell, _REGISTERS)
+        bit in nets for cell in module.cells for port,
+        bits in _pins(cell, "input") if port != "CLK" or not _is(cell, _REGISTERS)
         for bit in bits
     )  # fmt: skip
     inverters = len(nets) - 1
@@ -289,7 +296,8 @@ def _has_open_bits(module: _Module) -> bool:
 
 
 def _open(module: _Module, content: Any) -> str:
-    """The name of a signal that some cell reads and nothing drives: high impedance in a simulator, an X in a netlist."""
+    """The name of a signal that some cell reads and nothing drives: high impedance in a simulator, an X in a
+    netlist."""
     read = {bit for cell in module.cells for _, bits in _pins(cell, "input") for bit in bits if isinstance(bit, int)}
     lacking = read - module.inputs.keys() - module.drivers.keys()
     return (

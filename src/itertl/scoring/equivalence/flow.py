@@ -1,7 +1,7 @@
 """What one run of a process or function sets and reads, in order and bit by bit: what it reads before it has set it.
 
-Loops with constant bounds are unrolled. An index that is no constant sets nothing for sure and reads everything; so does
-what is not understood, so that doubt makes a read look early.
+Loops with constant bounds are unrolled. An index that is no constant sets nothing for sure and reads everything; so
+does what is not understood, so that doubt makes a read look early.
 """
 
 from collections.abc import Callable, Iterator

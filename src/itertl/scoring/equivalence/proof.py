@@ -1,6 +1,7 @@
 """One proof: two texts that the gate let through, made flat by Yosys, compared by ABC; no simulation here.
 
-Every step runs in a process of its own, under limits of processor time that do not depend on what else the machine does.
+Every step runs in a process of its own, under limits of processor time that do not depend on what else the machine
+does.
 """
 
 import json
@@ -54,7 +55,8 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """``outcome``: PROVEN, UNKNOWN, TIMEOUT, UNSUPPORTED or PORTS; UNKNOWN with a ``trace`` is a counterexample not yet tried.
+    """``outcome``: PROVEN, UNKNOWN, TIMEOUT, UNSUPPORTED or PORTS; UNKNOWN with a ``trace`` is a counterexample not yet
+    tried.
 
     ``is_references``: the reference alone stands in the way.
     """
@@ -127,7 +129,8 @@ def _attempt(designs: Designs, begin: Start, cpu_s: int) -> tuple[Proof, str]:
 
 
 def _write(folder: Path, name: str, design: Design, text: str) -> str:
-    """Lay out what Yosys reads, or say why it must not: for what the design's own text holds, or ``text``, as which it is given."""
+    """Lay out what Yosys reads, or say why it must not: for what the design's own text holds, or ``text``, as which it
+    is given."""
     why = hazard(design.text, design.top) or hazard(text, design.top)
     if why:
         return why

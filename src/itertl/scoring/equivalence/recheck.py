@@ -1,9 +1,9 @@
 """A second opinion on what was proven, by two routes that share nothing with the proof but the gate and Yosys's reader.
 
-Simulation: the texts as they are, under other seeds, without netlist or solver. Induction: Yosys's own ``miter`` and ``sat``
-(temporal induction from registers that are X, base case and step), with no network, model of X, or ABC of ours in between.
-What either contradicts is undecided; a proof is ``confirmed`` where both agree, ``simulated`` where the induction comes to
-no end (deep state, limits) and the simulation agrees.
+Simulation: the texts as they are, under other seeds, without netlist or solver. Induction: Yosys's own ``miter`` and
+``sat`` (temporal induction from registers that are X, base case and step), with no network, model of X, or ABC of ours
+in between. What either contradicts is undecided; a proof is ``confirmed`` where both agree, ``simulated`` where the
+induction comes to no end (deep state, limits) and the simulation agrees.
 """
 
 import os
@@ -36,7 +36,10 @@ _SIDES = ("gold", "gate")
 
 
 def again(item: ScoreItem) -> tuple[str, str]:
-    """("confirmed", "simulated", "contradicted" or "open", the difference in words or ""). In a worker. Raises ToolMissing."""
+    """("confirmed", "simulated", "contradicted" or "open", the difference in words or ""). In a worker.
+
+    Raises ToolMissing.
+    """
     agreed, difference = simulated(item)
     if difference:
         return "contradicted", f"simulated anew: {difference}"
@@ -72,7 +75,8 @@ def induced(item: ScoreItem) -> str:
 
 
 def _script(*, is_plain: bool) -> list[str]:
-    """``is_plain``: one clock, of the same edges in both, so that a step is a cycle; else a step is any change of any input."""
+    """``is_plain``: one clock, of the same edges in both, so that a step is a cycle; else a step is any change of any
+    input."""
     lines: list[str] = []
     for side in _SIDES:
         lines += [
@@ -85,7 +89,8 @@ def _script(*, is_plain: bool) -> list[str]:
     lines += [f"design -copy-from {side} -as {side} {side}" for side in _SIDES]
     lines += ["miter -equiv -flatten -ignore_gold_x gold gate miter", "hierarchy -check -top miter"]
     lines += ["async2sync" if is_plain else "clk2fflogic", "dffunmap", "opt_clean"]
-    asked = f"-tempinduct -seq 1 -maxsteps {_MOST_STEPS} -set-init-undef -set-def-inputs -timeout {_SOLVE_S} -prove trigger 0"
+    start = f"-tempinduct -seq 1 -maxsteps {_MOST_STEPS} -set-init-undef -set-def-inputs"
+    asked = f"{start} -timeout {_SOLVE_S} -prove trigger 0"
     return [*lines, f"tee -q -o said.txt sat {asked} miter"]
 
 

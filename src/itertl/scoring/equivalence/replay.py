@@ -5,9 +5,9 @@ change after the other, clocks first, so that no two signals race; there, where 
 depends on an order that Verilog leaves open, an X of the candidate does not count. Testbench, names and nonce are those
 of ``vectors``.
 
-A counterexample that held is kept with the score as text, and every other candidate of the problem that no proof decides
-meets it too (``meet_all``): a rare input that a proof finds in one candidate counts for those on which no proof can speak.
-What comes of it depends on the candidates that are scored together, not on their order.
+A counterexample that held is kept with the score as text, and every other candidate of the problem that no proof
+decides meets it too (``meet_all``): a rare input that a proof finds in one candidate counts for those on which no proof
+can speak. What comes of it depends on the candidates that are scored together, not on their order.
 """
 
 import contextlib
@@ -41,8 +41,8 @@ _MEET_S = 10.0  # of processor time, for one candidate to meet them
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A counterexample as it is played: the input word of each step (the first port in the lowest bits), the first step that is
-    compared, and whether an X of the candidate is overlooked."""
+    """A counterexample as it is played: the input word of each step (the first port in the lowest bits), the first step
+    that is compared, and whether an X of the candidate is overlooked."""
 
     words: tuple[int, ...]
     begun: int
@@ -70,7 +70,8 @@ def example(interface: Interface, trace: Trace) -> Example:
 def replay(reference: str, candidate: str, interface: Interface, shown: Example) -> str:
     """The difference in words, or "" where the simulator shows none (or does not come to its end).
 
-    ``reference`` and ``candidate`` are texts that the gate let through, ``interface`` the reference's. Raises ToolMissing.
+    ``reference`` and ``candidate`` are texts that the gate let through, ``interface`` the reference's. Raises
+    ToolMissing.
     """
     stimulus = Stimulus(shown.words, tuple(step >= shown.begun for step in range(len(shown.words))))
     bench = testbench.prepare(stimulus, interface)
@@ -88,8 +89,8 @@ def replay(reference: str, candidate: str, interface: Interface, shown: Example)
 def meet_all(
     items: Sequence[ScoreItem], taken: Sequence[tuple[Score, ...]], *, num_workers: int, timeout_s: float
 ) -> list[tuple[Score, ...]]:
-    """The scores, where a candidate that no proof decides is refuted if a counterexample of another one to the same reference is one
-    to it. Raises ToolMissing, ToolFailed."""
+    """The scores, where a candidate that no proof decides is refuted if a counterexample of another one to the same
+    reference is one to it. Raises ToolMissing, ToolFailed."""
     examples: dict[tuple[str | None, str | None], dict[str, None]] = {}
     for item, scores in zip(items, taken, strict=True):
         for score in scores:
@@ -115,7 +116,10 @@ def meet_all(
 
 
 def meet(asked: tuple[ScoreItem, tuple[str, ...]]) -> tuple[str, str] | None:
-    """(difference in words, counterexample) of the first one that holds for the item; None for none. In a worker. Raises ToolMissing."""
+    """(difference in words, counterexample) of the first one that holds for the item; None for none. In a worker.
+
+    Raises ToolMissing.
+    """
     with contextlib.suppress(BoundReached), bounds.held(Bound(_MEET_S)):
         return _meet(*asked)
     return None

@@ -1,8 +1,8 @@
 """A design's text made fit for Yosys: the top module under a name of ours, and nothing that Yosys takes on trust.
 
-Attributes (``full_case``, ``parallel_case``) and ``unique``/``priority`` are promises to a synthesizer that a simulator does
-not look at: believed, they make designs equal that are not. ``always_comb`` becomes ``always @*`` since Yosys refuses a
-latch in it that a simulator simulates. Everything else stays, character for character.
+Attributes (``full_case``, ``parallel_case``) and ``unique``/``priority`` are promises to a synthesizer that a simulator
+does not look at: believed, they make designs equal that are not. ``always_comb`` becomes ``always @*`` since Yosys
+refuses a latch in it that a simulator simulates. Everything else stays, character for character.
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
 """The scorer ``equivalence``: 1 where the candidate is proven equal to the reference, 0 where a difference is shown.
 
-Simulation comes first (``vectors``): it is cheap, it ends most wrong candidates, and nothing is called proven that it does not
-agree with. Where it finds no difference, a proof is tried; a proof's counterexample counts only if the simulator
-confirms it. The outcome's name stands first in ``detail``.
+Simulation comes first (``vectors``): it is cheap, it ends most wrong candidates, and nothing is called proven that it
+does not agree with. Where it finds no difference, a proof is tried; a proof's counterexample counts only if the
+simulator confirms it. The outcome's name stands first in ``detail``.
 """
 
 import functools
@@ -37,8 +37,8 @@ def version() -> str:
 def score(item: ScoreItem) -> Score:
     """PASSED and 1 (proven), WRONG_OUTPUT and 0 (refuted), UNDECIDED and None (unknown, timeout, unsupported).
 
-    What the simulation finds before (no code, gamed, other ports, a run that does not end …) is the verdict as it stands,
-    a reference that it or Yosys cannot use is UNJUDGEABLE. Raises ToolMissing, ToolFailed.
+    What the simulation finds before (no code, gamed, other ports, a run that does not end …) is the verdict as it
+    stands, a reference that it or Yosys cannot use is UNJUDGEABLE. Raises ToolMissing, ToolFailed.
     """
     used = yosys.version().split(" ")[1]
 

@@ -2,9 +2,10 @@
 
 The miter is Verilog around the two flattened designs, whose ports it names; it is read from a file. ``differs`` is 1
 where a bit of an output that the reference defines is not the same in the candidate; ``known`` tells of each bit of its
-outputs and of what it remembers whether the reference has it defined, ``settled`` whether all are. Registers without an initial value start as X, as in simulation:
-``xprop`` puts beside each signal one that tells whether it is X, so that what is left is two-valued. An ``if`` or ``case`` on an X takes the
-other branch, as in simulation (``flat.decide``); a ``?:`` on an X gives X where its sides differ.
+outputs and of what it remembers whether the reference has it defined, ``settled`` whether all are. Registers without an
+initial value start as X, as in simulation: ``xprop`` puts beside each signal one that tells whether it is X, so that
+what is left is two-valued. An ``if`` or ``case`` on an X takes the other branch, as in simulation (``flat.decide``); a
+``?:`` on an X gives X where its sides differ.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,8 @@ class Start:
     """How a run begins where the reference has resets: they hold through an edge, and nothing is compared before.
 
     ``resets``: (input, whether it is active high). ``clocks``: inputs whose edges are made where steps are free.
-    ``is_late``: nothing is fixed, and outputs are compared once a reset has been held so, whenever that is: what came before may not tell.
+    ``is_late``: nothing is fixed, and outputs are compared once a reset has been held so, whenever that is: what came
+    before may not tell.
     """
 
     resets: tuple[tuple[str, bool], ...] = ()
@@ -53,7 +55,8 @@ class Start:
 
 
 def start(reference: Interface) -> Start:
-    """The start that the reference asks for: the one reset that ``vectors`` holds at the beginning, where there is one."""
+    """The start that the reference asks for: the one reset that ``vectors`` holds at the beginning, where there
+    is one."""
     resets = (reset for reset in reference.resets if reset.is_async or roles.is_reset_name(reset.name))
     first = next(resets, None)
     held = ((first.name, first.is_active_high),) if first is not None else ()
@@ -120,7 +123,10 @@ def miter(reference: Flat, may_be_x: bool, style: Style, begin: Start) -> str:
 
 
 def _begun(inputs: Sequence[FlatPort], style: Style, begin: Start) -> list[str]:
-    """``begun``, and the designs' inputs: fixed until then where the start fixes them. ``t0`` is 1 in the first step alone."""
+    """``begun``, and the designs' inputs: fixed until then where the start fixes them.
+
+    ``t0`` is 1 in the first step alone.
+    """
     if begin.is_late and begin.resets and style is not Style.COMBINATIONAL:
         return [
             *(f"wire [{port.width - 1}:0] j{number} = i{number};" for number, port in enumerate(inputs)),
@@ -145,7 +151,8 @@ def _begun(inputs: Sequence[FlatPort], style: Style, begin: Start) -> list[str]:
 
 
 def _after_a_reset(inputs: Sequence[FlatPort], style: Style, begin: Start) -> list[str]:
-    """``begun``: a reset has been held for a step; where steps are free, while the clocks went low, high and low again."""
+    """``begun``: a reset has been held for a step; where steps are free, while the clocks went low, high and low
+    again."""
     places = {port.name: number for number, port in enumerate(inputs)}
     held = " & ".join(f"(&j{places[name]})" if is_high else f"(~|j{places[name]})" for name, is_high in begin.resets)
     clocks = "{" + ", ".join(f"j{places[name]}" for name in begin.clocks) + "}"

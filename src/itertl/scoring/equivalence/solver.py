@@ -1,8 +1,9 @@
 """The miter's question: is ``differs`` ever 1, and was there anything to compare?
 
-What simulation alone can settle (``aig``) needs no solver; the rest goes to ABC. A network without registers goes to ABC's combinational engine, one with registers through its sequential ones (register
-correspondence and induction, bounded search, property-directed reachability) in one process. What it says counts only
-as a status that it prints after a number of ours.
+What simulation alone can settle (``aig``) needs no solver; the rest goes to ABC. A network without registers goes to
+ABC's combinational engine, one with registers through its sequential ones (register correspondence and induction,
+bounded search, property-directed reachability) in one process. What it says counts only as a status that it prints
+after a number of ours.
 """
 
 import re
@@ -73,7 +74,8 @@ def _asked(folder: Path, commands: list[str], has_state: bool, limits: Limits) -
 
 
 def _trace(path: Path, has_state: bool) -> tuple[str, ...]:
-    """The lines of inputs of what ABC wrote, one a step; before them stands one of the registers' first values, if there are any."""
+    """The lines of inputs of what ABC wrote, one a step; before them stands one of the registers' first values, if
+    there are any."""
     text = path.read_text(encoding="ascii", errors="replace") if path.exists() else ""
     lines = [line for line in text.split("\n") if line and not line.startswith("#")]
     return tuple(lines[1:] if has_state else lines)

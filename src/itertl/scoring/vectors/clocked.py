@@ -1,9 +1,10 @@
 """Stimulus for clocked designs: resets, then sequences that differ in how often each control is asserted.
 
-A sequence gives every one-bit input a habit (often, seldom, hardly ever, sticky, a bit pattern of the reference's constants),
-every wider one a rate of change, and the resets a rate, which is 0 in most sequences so that state goes far. In half of the sequences
-inputs also change while the clock is active, which tells an edge from a level and one edge from the other; there,
-resets are also pulsed between edges, which tells an asynchronous reset from a synchronous one.
+A sequence gives every one-bit input a habit (often, seldom, hardly ever, sticky, a bit pattern of the reference's
+constants), every wider one a rate of change, and the resets a rate, which is 0 in most sequences so that state goes
+far. In half of the sequences inputs also change while the clock is active, which tells an edge from a level and one
+edge from the other; there, resets are also pulsed between edges, which tells an asynchronous reset from a synchronous
+one.
 """
 
 import random
@@ -88,8 +89,8 @@ class Driver:
             self._cycle(is_dense=False, may_reset=False)
 
     def sequence(self, cycles: int, *, is_dense: bool, from_reset: bool = False, may_begin: bool = True) -> None:
-        """Habits for every input, a reset at the beginning of most (``from_reset``: of this; without ``may_begin`` of none, nor
-        later), then so many cycles of a clock."""
+        """Habits for every input, a reset at the beginning of most (``from_reset``: of this; without ``may_begin`` of
+        none, nor later), then so many cycles of a clock."""
         rng = self.rng
         self.habits = {name: self._habit(self.inputs.ports[name].width) for name in (*self.data, *self.gates)}
         self.reset_rate = rng.choice(_RESET_RATES) if cycles < 200 and may_begin else 0.0
@@ -106,7 +107,8 @@ class Driver:
                 return
 
     def hold(self, is_reset: bool, values: Mapping[str, int]) -> None:
-        """Go to where the clock can run on: after a reset, or after a random sequence; inputs at ``values``, the clock idle."""
+        """Go to where the clock can run on: after a reset, or after a random sequence; inputs at ``values``, the clock
+        idle."""
         if is_reset and self.resets:
             self._set(self.resets[0], True)
             self.inputs.step()

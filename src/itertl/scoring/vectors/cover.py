@@ -1,8 +1,9 @@
 """Sequences that lead a reference into each of its branches: cover queries to Yosys's solver.
 
-The conditions of a flattened netlist are what its multiplexers select by. For each of them, true and false, the solver is asked for inputs
-from a reset on that bring it about (base case of temporal induction, 24 cycles). The longest answers are the rarest states. What it
-does not: memories of many words, several clocks, latches, or conditions that take more cycles.
+The conditions of a flattened netlist are what its multiplexers select by. For each of them, true and false, the solver
+is asked for inputs from a reset on that bring it about (base case of temporal induction, 24 cycles). The longest
+answers are the rarest states. What it does not: memories of many words, several clocks, latches, or conditions that
+take more cycles.
 """
 
 import json
@@ -21,14 +22,16 @@ _DEPTH, _SOLVE_S = 24, 1
 _MOST_ASKED, _MOST_KEPT = 48, 16
 _MODULE = "itertl_cover"
 _FLATTEN = (
-    "read_verilog -sv -noassert -noassume -norestrict -nodisplay design.v", f"hierarchy -check -top {TOP}", "proc", "flatten", "opt_expr",
+    "read_verilog -sv -noassert -noassume -norestrict -nodisplay design.v", f"hierarchy -check -top {TOP}", "proc",
+    "flatten", "opt_expr",
     "opt_clean", "memory_map", "async2sync", "dffunmap", "opt_expr", "opt_clean", "write_json flat.json",
 )  # fmt: skip
 
 
 def sequences(text: str, interface: Interface) -> list[tuple[Cycle, ...]]:
-    """Inputs, cycle by cycle, after which a condition of the reference holds (or does not); the longest first. ``text``: as the gate
-    printed it. The same arguments give the same sequences, but for the solver's limit of time. Raises ToolMissing."""
+    """Inputs, cycle by cycle, after which a condition of the reference holds (or does not); the longest first.
+    ``text``: as the gate printed it. The same arguments give the same sequences, but for the solver's limit of time.
+    Raises ToolMissing."""
     if len(interface.clocks) != 1 or interface.has_latch or not interface.has_state:
         return []
     try:
@@ -52,7 +55,8 @@ def sequences(text: str, interface: Interface) -> list[tuple[Cycle, ...]]:
 
 
 def _with_conditions(folder: Path, interface: Interface) -> int:
-    """Write ``cover.json``: the flattened module under names of ours, its conditions as one more output; how many there are."""
+    """Write ``cover.json``: the flattened module under names of ours, its conditions as one more output; how many there
+    are."""
     [module] = json.loads((folder / "flat.json").read_text(encoding="utf-8", errors="replace"))["modules"].values()
     ports: dict[str, Any] = module["ports"]
     taken = {bit for port in ports.values() for bit in port["bits"]}

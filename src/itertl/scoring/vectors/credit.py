@@ -3,14 +3,16 @@
 Three parts, each a count of what is right on a scale on which guesses have 0 (``_above``):
 
 - 0.50: steps at which all outputs are right;
-- 0.35: the mean over outputs that move of their own credit, half of it for bits, half for whole words, so that each is judged over its own activity;
+- 0.35: the mean over outputs that move of their own credit, half of it for bits, half for whole words, so that each is
+judged over its own activity;
 - 0.15: the plain share of the steps at which all outputs are right, which orders what is no better than a guess.
 
-Guesses are the best constant, and, for a bit, the best input bit, inverted or not, as it is or in a register (for a word: the best input
-of its width); of these no more than half of the way above the constant counts, and none that is the reference itself. Outputs that never
-change are worth 0. Of a clocked reference outputs that are late or early by up to ``LAGS`` cycles, or right only just before the edges,
-have ``LATE`` of their credit for each cycle; where the reference has no inputs but clocks, resets and enables, a one-bit output that is
-always inverted, in the other phase, has ``INVERTED`` of it.
+Guesses are the best constant, and, for a bit, the best input bit, inverted or not, as it is or in a register (for a
+word: the best input of its width); of these no more than half of the way above the constant counts, and none that is
+the reference itself. Outputs that never change are worth 0. Of a clocked reference outputs that are late or early by up
+to ``LAGS`` cycles, or right only just before the edges, have ``LATE`` of their credit for each cycle; where the
+reference has no inputs but clocks, resets and enables, a one-bit output that is always inverted, in the other phase,
+has ``INVERTED`` of it.
 """
 
 import functools
@@ -75,7 +77,8 @@ class View:
 
 
 def value(run: Run, outputs: Sequence[str]) -> float:
-    """The credit of a candidate's samples in a run; at most that of all steps but one, 0 where no compared output changes."""
+    """The credit of a candidate's samples in a run; at most that of all steps but one, 0 where no compared output
+    changes."""
     compared = [sample for sample, counts in zip(outputs, run.stimulus.is_compared, strict=True) if counts]
     if _is_constant(compared):
         return 0.0
@@ -108,7 +111,8 @@ def _is_constant(samples: Sequence[str]) -> bool:
 
 
 def _credit(view: View, text: str, lag: int = 0, *, or_inverted: bool = False) -> tuple[dict[int, float], float, float]:
-    """(credit of each output by its lowest bit, credit for whole steps, plain share of right steps) of samples that come ``lag`` samples late."""
+    """(credit of each output by its lowest bit, credit for whole steps, plain share of right steps) of samples that
+    come ``lag`` samples late."""
     ones, zeros = _shifted(view, _number(text, ONES), lag), _shifted(view, _number(text, ZEROS), lag)
     wrong = (view.ones & ~ones) | (view.zeros & ~zeros)
     opposite = (view.ones & ~zeros) | (view.zeros & ~ones)
@@ -152,7 +156,8 @@ def _views(run: Run) -> tuple[View, View | None, tuple[int, ...]]:
 
 
 def _edges(run: Run) -> dict[str, set[int]]:
-    """Edge of the first clock that counts -> the steps after which it comes; none where the clock is one bit of a vector."""
+    """Edge of the first clock that counts -> the steps after which it comes; none where the clock is one bit of a
+    vector."""
     clock, at = run.interface.clocks[0], 0
     for port in run.interface.inputs:
         if port.name == clock.name and port.width == 1:

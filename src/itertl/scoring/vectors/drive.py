@@ -9,7 +9,10 @@ from itertl.scoring.vectors.words import Hints
 
 
 def make(interface: Interface, known: Hints, seed: int, steps: int) -> Inputs:
-    """About ``steps`` steps for a design of that interface; ``known`` is what the reference's text suggests. Same seed, same words."""
+    """About ``steps`` steps for a design of that interface; ``known`` is what the reference's text suggests.
+
+    Same seed, same words.
+    """
     inputs = Inputs(interface.inputs, known, random.Random(seed))
     if interface.clocks:
         clocked.drive(inputs, interface, known, steps)

@@ -1,9 +1,10 @@
-"""Where state takes long to get: the clock runs on with all other inputs held, and outputs are looked at when they should change.
+"""Where state takes long to get: the clock runs on with all other inputs held, and outputs are looked at when they
+should change.
 
-Counters and dividers do something only after hundreds or thousands of cycles. Where some output bit of the reference has not
-risen and fallen yet, the reference is run on from a few settings of its inputs; from the best two, farther and farther while that
-shows something new, to the last horizon from the best one. The cycles at which its outputs do what they had not done before go into the stimulus, with the cycles around
-them; those between are skipped.
+Counters and dividers do something only after hundreds or thousands of cycles. Where some output bit of the reference
+has not risen and fallen yet, the reference is run on from a few settings of its inputs; from the best two, farther and
+farther while that shows something new, to the last horizon from the best one. The cycles at which its outputs do what
+they had not done before go into the stimulus, with the cycles around them; those between are skipped.
 
 What it does not: find a setting that random sequences and the roles of the inputs do not suggest, or go beyond
 ``HORIZONS[-1]`` cycles.
@@ -54,7 +55,8 @@ def extend(inputs: Inputs, design: str, interface: Interface, known: Hints, outp
 def _follow(
     scanner: "_Scanner", inputs: Inputs, setting: Setting, seen: Moves, full: int, horizons: Sequence[int]
 ) -> list[Change]:
-    """What the outputs do after all that is in ``inputs`` and a setting, farther and farther while that may show more."""
+    """What the outputs do after all that is in ``inputs`` and a setting, farther and farther while that may show
+    more."""
     found = [change for changes in scanner.scan(inputs, [setting], horizons[0], full) for change in changes]
     for before, horizon in itertools.pairwise(horizons):
         still = full & ~(seen | moves(outputs for _, outputs in found)).complete
@@ -133,7 +135,8 @@ class _Scanner:
 
 
 def _rank(changes: Sequence[Change], seen: Moves, number: int) -> tuple[int, int, int]:
-    """The more bits do something new, the better; then the more different outputs there are; then the earlier setting."""
+    """The more bits do something new, the better; then the more different outputs there are; then the earlier
+    setting."""
     done = moves(outputs for _, outputs in changes)
     new = (done.rises & ~seen.rises).bit_count() + (done.falls & ~seen.falls).bit_count()
     return new, len({outputs for _, outputs in changes}), -number

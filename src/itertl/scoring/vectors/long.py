@@ -1,8 +1,10 @@
-"""A long look, for a candidate that agrees on all common words and on which no proof speaks: what fails late shows late.
+"""A long look, for a candidate that agrees on all common words and on which no proof speaks: what fails late shows
+late.
 
-Thousands of cycles without a reset, so that history grows; then more than a thousand resets; then the clock running on with inputs held,
-looked at every few hundred cycles; then the sequences that lead into each branch of the reference (``cover``). Without a clock: tens of
-thousands of changes. What it does not: go beyond about 250,000 cycles, or suggest rare words; a reference or a candidate that simulates too slowly for it has no long look.
+Thousands of cycles without a reset, so that history grows; then more than a thousand resets; then the clock running on
+with inputs held, looked at every few hundred cycles; then the sequences that lead into each branch of the reference
+(``cover``). Without a clock: tens of thousands of changes. What it does not: go beyond about 250,000 cycles, or suggest
+rare words; a reference or a candidate that simulates too slowly for it has no long look.
 """
 
 import functools
@@ -29,8 +31,8 @@ _LOOKS, _FARTHEST = 180, 2800  # looks with inputs held, and about the most cycl
 
 
 def difference(oracle: Oracle, design: str) -> str:
-    """The first difference in words, or "" where there is none or a run does not come to its end. ``design``: as the gate printed it, with
-    the reference's ports. The same arguments give the same answer. Raises ToolMissing."""
+    """The first difference in words, or "" where there is none or a run does not come to its end. ``design``: as the
+    gate printed it, with the reference's ports. The same arguments give the same answer. Raises ToolMissing."""
     with bounds.apart():
         run = _long(oracle)
     if run is None:

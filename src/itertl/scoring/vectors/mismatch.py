@@ -11,7 +11,8 @@ _VALUE_CHARS = 40
 
 
 def describe(run: Run, outputs: Sequence[str], found: Outcome) -> str:
-    """For example ``share 0.9731; output q: 4'b0011, the reference has 4'b0010, at step 17 of 4000 (clk=1'b1, d=8'h0a)``."""
+    """For example ``share 0.9731; output q: 4'b0011, the reference has 4'b0010, at step 17 of 4000 (clk=1'b1,
+    d=8'h0a)``."""
     assert found.first is not None
     step = found.first
     settings = "".join(f"with {name} = {value}: " for name, value in run.parameters.items())

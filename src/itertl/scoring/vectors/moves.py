@@ -1,4 +1,5 @@
-"""What the outputs of a reference do over time: which bits have risen and fallen, and when something happens for the first time."""
+"""What the outputs of a reference do over time: which bits have risen and fallen, and when something happens for the
+first time."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,8 @@ Change = tuple[int, Sample]  # (cycle, outputs from then on)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A cycle at which the reference's outputs do something new. ``is_first``: a bit rises or falls for the first time."""
+    """A cycle at which the reference's outputs do something new. ``is_first``: a bit rises or falls for the
+    first time."""
 
     cycle: int
     is_first: bool
@@ -58,7 +60,8 @@ def moves(samples: Iterable[Sample]) -> Moves:
 
 
 def events(changes: Sequence[Change], seen: Moves) -> list[Event]:
-    """What is new among the changes: first moves of a bit, and first occurrences of a set of bits that change together."""
+    """What is new among the changes: first moves of a bit, and first occurrences of a set of bits that change
+    together."""
     found: list[Event] = []
     done = Moves(seen.rises, seen.falls)
     patterns: set[Sample] = set()

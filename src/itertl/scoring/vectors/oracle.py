@@ -1,7 +1,7 @@
 """The reference as an oracle: its interface, the stimulus made for it, and its own outputs, kept for all candidates.
 
-A reference says nothing (``Silent``) where the gate refuses it, its ports cannot be driven, it has no outputs, it does not
-compile or come to its end in the simulator, or no bit of its outputs is ever known.
+A reference says nothing (``Silent``) where the gate refuses it, its ports cannot be driven, it has no outputs, it does
+not compile or come to its end in the simulator, or no bit of its outputs is ever known.
 """
 
 import contextlib
@@ -86,8 +86,8 @@ def consult(reference: str, top: str, seed: str) -> Oracle | Silent:
 
 @functools.lru_cache(maxsize=KEPT)
 def own_runs(oracle: Oracle, candidate: str) -> tuple[Run, ...]:
-    """The reference's runs on what a candidate's text suggests beside its own: words, and values of parameters. None where it
-    suggests nothing; those that do not come to their end are left out. Raises ToolMissing."""
+    """The reference's runs on what a candidate's text suggests beside its own: words, and values of parameters. None
+    where it suggests nothing; those that do not come to their end are left out. Raises ToolMissing."""
     numbers, known = own.unlike(candidate, oracle.text), hints(candidate)
     runs = [_own_words(oracle, candidate, numbers)] if numbers else []
     theirs = {constant.value for constant in hints(oracle.text).constants} if oracle.interface.tunable else set[int]()
@@ -148,7 +148,8 @@ def _seed(*parts: str) -> int:
 def _run(
     text: str, seen: Interface, parameters: Mapping[str, int], known: Hints, seed: int, steps: int
 ) -> Run | Silent:
-    """The reference's own run, on fewer words where it is slow, on more where it takes long to show all that it does."""
+    """The reference's own run, on fewer words where it is slow, on more where it takes long to show all that it
+    does."""
     step = step_ns(text)
     while True:
         inputs = drive.make(seen, known, seed, steps)

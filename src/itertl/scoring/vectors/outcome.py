@@ -1,7 +1,7 @@
 """Outputs against expected outputs, bit by bit: the rule and the share.
 
-The rule is VerilogEval's: a bit that the reference has as X or Z matches anything; where it is 0 or 1, only the same matches. A run
-is one string of samples, and a string is compared as two whole numbers, so that long runs cost little.
+The rule is VerilogEval's: a bit that the reference has as X or Z matches anything; where it is 0 or 1, only the same
+matches. A run is one string of samples, and a string is compared as two whole numbers, so that long runs cost little.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ ZEROS = str.maketrans("01xXzZ", "100000")
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a reference's run says. Bits stand as in the samples' text: the first sample's first character is the highest."""
+    """What a reference's run says. Bits stand as in the samples' text: the first sample's first character is the
+    highest."""
 
     width: int  # bits of a sample
     length: int  # samples

@@ -1,8 +1,9 @@
 """What a candidate tests for is what it may treat differently: a run on words that its own text suggests.
 
-A design that agrees with the reference on the common words is asked once more where it holds numbers that the reference does
-not: these numbers on every input that takes them, several at once; in clocked designs also one after the other in the order of the
-text, as bit patterns, and as counts of cycles with all other inputs held. What it does not: states that no number of the text speaks of.
+A design that agrees with the reference on the common words is asked once more where it holds numbers that the reference
+does not: these numbers on every input that takes them, several at once; in clocked designs also one after the other in
+the order of the text, as bit patterns, and as counts of cycles with all other inputs held. What it does not: states
+that no number of the text speaks of.
 """
 
 import functools
@@ -81,7 +82,8 @@ def _clocked(inputs: Inputs, interface: Interface, known: Hints) -> None:
 
 
 def _one_after_another(driver: Driver, data: Sequence[str], numbers: Sequence[Constant], fill: int) -> None:
-    """The numbers in their order on all wider inputs, each for a cycle; one-bit inputs at ``fill``; a reset and idle cycles around."""
+    """The numbers in their order on all wider inputs, each for a cycle; one-bit inputs at ``fill``; a reset and idle
+    cycles around."""
     for name in data:
         driver.inputs.values[name] = fill if driver.inputs.ports[name].width == 1 else 0
     for reset in driver.resets:
@@ -115,8 +117,8 @@ def _in_pieces(driver: Driver, name: str, number: Constant, fill: int) -> None:
 
 
 def _mix(inputs: Inputs, names: Sequence[str], known: Hints) -> None:
-    """A number on each input that takes it, three times in four: itself, its negative, or in a part of the word, one that the text
-    selects, from the top or at a multiple of its width; else a new word."""
+    """A number on each input that takes it, three times in four: itself, its negative, or in a part of the word, one
+    that the text selects, from the top or at a multiple of its width; else a new word."""
     rng = inputs.rng
     for name in names:
         width = inputs.ports[name].width

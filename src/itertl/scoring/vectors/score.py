@@ -1,4 +1,5 @@
-"""The scorer ``vectors``: 1 where a candidate's outputs agree with the reference's on every word, else how far they do."""
+"""The scorer ``vectors``: 1 where a candidate's outputs agree with the reference's on every word, else how far
+they do."""
 
 import os
 from collections.abc import Iterator, Sequence

@@ -1,12 +1,12 @@
 """Outputs of a reference that never move in the stimulus: what would move them, or that nothing can.
 
-Agreement on an output that stays as it is proves nothing: a lock that never opens agrees with one that nobody opened. So for
-each such output Yosys' solver is asked for inputs after which it is something else (temporal induction from a reset: base case
-and step). What it answers is played, with variants in which one cycle differs; where it proves that there are none, the output
-is a constant, and staying as it is all there is to see.
+Agreement on an output that stays as it is proves nothing: a lock that never opens agrees with one that nobody opened.
+So for each such output Yosys' solver is asked for inputs after which it is something else (temporal induction from a
+reset: base case and step). What it answers is played, with variants in which one cycle differs; where it proves that
+there are none, the output is a constant, and staying as it is all there is to see.
 
-What it does not: look at single bits of an output that moves, or go beyond ``_DEPTH`` cycles. A design that Yosys does not
-read, or with several clocks or latches, has what the words of ``stimulus`` show and no more.
+What it does not: look at single bits of an output that moves, or go beyond ``_DEPTH`` cycles. A design that Yosys does
+not read, or with several clocks or latches, has what the words of ``stimulus`` show and no more.
 """
 
 import re
@@ -32,7 +32,8 @@ _SOLVE_S = 4  # for one output
 _VARIANTS = 96
 _WRAPPER = "itertl_wake"
 _PREPARE = (
-    "read_verilog -sv -noassert -noassume -norestrict -nodisplay design.v wrapper.v", f"hierarchy -check -top {_WRAPPER}", "proc",
+    "read_verilog -sv -noassert -noassume -norestrict -nodisplay design.v wrapper.v",
+    f"hierarchy -check -top {_WRAPPER}", "proc",
     "flatten", "opt_expr", "opt_clean", "memory_map", "async2sync", "dffunmap", "opt_expr", "opt_clean",
 )  # fmt: skip
 _PROVEN = re.compile(r"Induction step proven: SUCCESS|SAT proof finished - no model found: SUCCESS")
@@ -43,7 +44,8 @@ Cycle = dict[str, int]  # input -> its value; clocks are no part of it
 
 @dataclass(frozen=True, slots=True)
 class Waking:
-    """What the solver says of one output: the inputs, cycle by cycle, that move it; or that it ``is_constant``; or neither."""
+    """What the solver says of one output: the inputs, cycle by cycle, that move it; or that it ``is_constant``; or
+    neither."""
 
     cycles: tuple[Cycle, ...] = ()
     is_constant: bool = False
@@ -94,7 +96,8 @@ def search(text: str, interface: Interface, still: dict[str, str]) -> dict[str, 
 
 
 def play(inputs: Inputs, interface: Interface, known: Hints, cycles: Sequence[Cycle], most: int = _VARIANTS) -> None:
-    """The cycles, what may follow, and variants: without one of the cycles, with another word before it, with a bit of its word turned."""
+    """The cycles, what may follow, and variants: without one of the cycles, with another word before it, with a bit of
+    its word turned."""
     driver = Driver(inputs, interface, known)
     rng, data = inputs.rng, [name for name in cycles[0] if name not in {reset.name for reset in interface.resets}]
     plans = [list(cycles), list(cycles)]
@@ -139,13 +142,15 @@ def resets_held(interface: Interface) -> str:
 
 
 def _check(interface: Interface, number: int, bits: str) -> str:
-    """The command that looks for inputs by which output ``number`` is not ``bits``; resets are asserted in the first cycle."""
+    """The command that looks for inputs by which output ``number`` is not ``bits``; resets are asserted in the first
+    cycle."""
     depth = (
         f"-tempinduct -seq 1 -maxsteps {_DEPTH} {resets_held(interface)}"
         if interface.has_state
         else "-tempinduct -seq 0 -maxsteps 1"
     )
-    return f"tee -q -o said{number}.txt sat {depth} -timeout {_SOLVE_S} -prove o{number} {len(bits)}'b{bits} -show-inputs {_WRAPPER}"
+    proved = f"-prove o{number} {len(bits)}'b{bits} -show-inputs {_WRAPPER}"
+    return f"tee -q -o said{number}.txt sat {depth} -timeout {_SOLVE_S} {proved}"
 
 
 def _answer(interface: Interface, said: str, is_plain: bool) -> Waking:
@@ -153,7 +158,10 @@ def _answer(interface: Interface, said: str, is_plain: bool) -> Waking:
 
 
 def read_cycles(interface: Interface, said: str) -> tuple[Cycle, ...]:
-    """The inputs of the model that the solver printed, cycle by cycle; none where it printed none. Inputs are called i0, i1 …."""
+    """The inputs of the model that the solver printed, cycle by cycle; none where it printed none.
+
+    Inputs are called i0, i1 ….
+    """
     ports, clocks = interface.inputs, {clock.name for clock in interface.clocks}
     cycles: dict[int, Cycle] = {}
     for time, number, bits in _ROW.findall(said):

@@ -3,7 +3,8 @@
 A word holds all inputs, the first port in its lowest bits. Clocks are bits like others: what an edge is and when inputs
 change around it is decided here, so that one testbench serves every kind of design. Rules kept throughout:
 
-- inputs never change in the step in which a clock has an edge that counts, and whatever can make an edge (asynchronous resets,
+- inputs never change in the step in which a clock has an edge that counts, and whatever can make an edge (asynchronous
+resets,
   what gates a clock) changes in a step of its own: two right designs that resolve a race differently must agree;
 - outputs are compared after every step: before an edge with fresh inputs, after it, with inputs changed while the clock
   is active, and after the other edge;
@@ -26,8 +27,8 @@ MAX_BITS = 3 << 19  # of all words together: what a simulator reads in some 20 m
 class Stimulus:
     """``words[i]`` is what the inputs are in step i; outputs are compared where ``is_compared[i]``.
 
-    Before step i the clock goes through ``skips[i]`` whole cycles while all else stays as it was; ``skips`` is empty where
-    no step has any. ``clock`` is the mask of the clock's bit in a word.
+    Before step i the clock goes through ``skips[i]`` whole cycles while all else stays as it was; ``skips`` is empty
+    where no step has any. ``clock`` is the mask of the clock's bit in a word.
     """
 
     words: tuple[int, ...]

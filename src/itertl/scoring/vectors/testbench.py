@@ -1,7 +1,7 @@
 """The testbench: it applies a list of words to the inputs of one design and prints its outputs after each.
 
-It knows nothing of the design but its ports, and nothing of what is right. Names and nonce are drawn for each run (64 and 128 bits): a
-line that does not begin with the nonce is the design's own talk. Each input hangs on a one-way net.
+It knows nothing of the design but its ports, and nothing of what is right. Names and nonce are drawn for each run (64
+and 128 bits): a line that does not begin with the nonce is the design's own talk. Each input hangs on a one-way net.
 """
 
 import secrets
@@ -24,7 +24,8 @@ RUN_LIMITS = Limits(wall_s=20, cpu_s=3, memory_mb=2048, file_mb=64, output_kb=10
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What a run printed. ``outputs[i]``: all outputs after step i in binary, the last port first; ``stopped``: why it is no whole run."""
+    """What a run printed. ``outputs[i]``: all outputs after step i in binary, the last port first; ``stopped``: why it
+    is no whole run."""
 
     stopped: Judgement | None
     outputs: tuple[str, ...] = ()
@@ -58,7 +59,8 @@ def prepare(stimulus: Stimulus, interface: Interface, step: int = STEP_NS) -> Be
 def run(
     design: str, bench: Bench, parameters: Mapping[str, int] | None = None, cpu_s: int = RUN_LIMITS.cpu_s
 ) -> Samples:
-    """Simulate a text that the gate let through and that has the bench's ports, for at most ``cpu_s`` of processor time.
+    """Simulate a text that the gate let through and that has the bench's ports, for at most ``cpu_s`` of processor
+    time.
 
     ``parameters`` of the design's top module are set to these values. Raises ToolMissing.
     """
@@ -80,9 +82,11 @@ def run(
 
 
 def scan(design: str, bench: Bench, mask: int, most_kb: int) -> list[tuple[int, int, str]] | None:
-    """(step, cycle, outputs) of every change of an output bit of ``mask`` in skipped cycles, for a design that is trusted.
+    """(step, cycle, outputs) of every change of an output bit of ``mask`` in skipped cycles, for a design that is
+    trusted.
 
-    Before the first cycle, as cycle -1, stands what the outputs are. None where the run did not come to its end or said more than ``most_kb``.
+    Before the first cycle, as cycle -1, stands what the outputs are. None where the run did not come to its end or said
+    more than ``most_kb``.
     """
     nonce = secrets.token_hex(4)
     ran = _simulate(design, bench, {}, nonce, replace(RUN_LIMITS, output_kb=most_kb), scanned=mask).ran
@@ -99,14 +103,16 @@ def scan(design: str, bench: Bench, mask: int, most_kb: int) -> list[tuple[int, 
 def _simulate(
     design: str, bench: Bench, parameters: Mapping[str, int], nonce: str, limits: Limits, *, scanned: int
 ) -> icarus.Simulation:
-    """What Icarus cannot compile though slang elaborates it is run as what it is written as in plain Verilog, where that is possible."""
+    """What Icarus cannot compile though slang elaborates it is run as what it is written as in plain Verilog, where
+    that is possible."""
     top = f"n{secrets.token_hex(8)}"
     bench_text = _render(bench, parameters, top, nonce, scanned)
 
     def simulate(text: str) -> icarus.Simulation:
         return icarus.simulate(
             {"tb.sv": bench_text, "design.sv": text},
-            top=top, data_files=bench.files, dump=False, is_expanded=True, compile_limits=COMPILE_LIMITS, run_limits=limits,
+            top=top, data_files=bench.files, dump=False, is_expanded=True, compile_limits=COMPILE_LIMITS,
+            run_limits=limits,
         )  # fmt: skip
 
     if "foreach" in design:  # Icarus 11 walks a descending range upwards, and the standard (12.7.3) from its left bound
@@ -120,7 +126,8 @@ def _simulate(
 
 
 def _render(bench: Bench, parameters: Mapping[str, int], top: str, nonce: str, scanned: int) -> str:
-    """The testbench's text. ``scanned``: bits of the outputs whose changes in skipped cycles it prints, in place of samples."""
+    """The testbench's text. ``scanned``: bits of the outputs whose changes in skipped cycles it prints, in place of
+    samples."""
     interface, steps = bench.interface, bench.steps
     width = max(1, sum(port.width for port in interface.inputs))
     n = f"n{secrets.token_hex(8)}"
@@ -139,7 +146,8 @@ def _render(bench: Bench, parameters: Mapping[str, int], top: str, nonce: str, s
     sample = f'#{bench.step} $display("{nonce}%b", {outputs});' if not scanned else f"#{bench.step};"
     return "\n".join([
         "`timescale 1ns/1ps", f"module {top};", f"  reg [{width - 1}:0] {n}_word, {n}_words [0:{steps - 1}];",
-        f"  reg [31:0] {n}_skips [0:{steps - 1}];", f"  reg [{bench.width - 1}:0] {n}_last;", f"  integer {n}_step, {n}_skip;", *nets,
+        f"  reg [31:0] {n}_skips [0:{steps - 1}];", f"  reg [{bench.width - 1}:0] {n}_last;",
+        f"  integer {n}_step, {n}_skip;", *nets,
         f"  \\{interface.top} {f'#({values}) ' if values else ''}{n}_dut ({', '.join(links)});",
         "  initial begin", f'    $readmemh("{WORDS_FILE}", {n}_words);',
         *([f'    $readmemh("{SKIPS_FILE}", {n}_skips);'] if SKIPS_FILE in bench.files else []),
@@ -158,6 +166,7 @@ def _skipping(n: str, bench: Bench, nonce: str, outputs: str, scanned: int) -> l
     return [
         f"      {n}_skip = -1;", f"      {n}_last = {outputs};", f"      if ({n}_skips[{n}_step] > 0) {say}",
         f"      for ({n}_skip = 0; {n}_skip < {n}_skips[{n}_step]; {n}_skip = {n}_skip + 1) begin", f"        {turn}",
-        f"        if ((({n}_last ^ {outputs}) & {bench.width}'h{scanned:x}) !== 0) begin", f"          {n}_last = {outputs};",
+        f"        if ((({n}_last ^ {outputs}) & {bench.width}'h{scanned:x}) !== 0) begin",
+        f"          {n}_last = {outputs};",
         f"          {say}", "        end", f"        {turn}", "      end",
     ]  # fmt: skip

@@ -18,7 +18,8 @@ BEFORE, AFTER = 32, 8  # steps
 
 
 def write_vcd(item: ScoreItem, path: Path, *, before: int = BEFORE, after: int = AFTER) -> bool:
-    """Simulate again, and write what happens from ``before`` steps before the first mismatch to ``after`` steps after it.
+    """Simulate again, and write what happens from ``before`` steps before the first mismatch to ``after`` steps after
+    it.
 
     Scopes ``inputs``, ``candidate``, ``reference``; one step is one unit of time. False, and no file, where there is no
     mismatch. Raises DataError where there is nothing to compare (no reference that serves, a candidate refused or

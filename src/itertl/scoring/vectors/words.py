@@ -1,4 +1,5 @@
-"""Input words worth trying: corners, walking bits, the constants of the reference and their neighbours, random words."""
+"""Input words worth trying: corners, walking bits, the constants of the reference and their neighbours, random
+words."""
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,8 @@ _BASES = {"b": 2, "o": 8, "d": 10, "h": 16}
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A number that stands in a text. ``width`` is 0 where it gives none. Example: ``Constant(13, 4)`` for ``4'b1101``."""
+    """A number that stands in a text. ``width`` is 0 where it gives none. Example: ``Constant(13, 4)`` for
+    ``4'b1101``."""
 
     value: int
     width: int
@@ -20,7 +22,8 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What the text of a reference says of words that matter to it: its constants, and the parts of names that it selects."""
+    """What the text of a reference says of words that matter to it: its constants, and the parts of names that it
+    selects."""
 
     constants: tuple[Constant, ...] = ()
     fields: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict[str, Sequence[tuple[int, int]]])
@@ -32,7 +35,8 @@ def hints(text: str) -> Hints:
 
 
 def constants(text: str) -> list[Constant]:
-    """The distinct whole numbers of a text, those with a width first, in order of appearance; X, Z and ``?`` are read as 0."""
+    """The distinct whole numbers of a text, those with a width first, in order of appearance; X, Z and ``?`` are read
+    as 0."""
     found = dict.fromkeys(
         _constant(token.canonical)
         for token in verilog_text.tokenize(text)
