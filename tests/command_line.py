@@ -13,7 +13,8 @@ from itertl import cli
 
 
 def itertl(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """``itertl ARGUMENTS`` in the folder ``cwd`` with ``variables`` in its environment; an exception of ours is raised."""
+    """``itertl ARGUMENTS`` in the folder ``cwd`` with ``variables`` in its environment; an exception of ours is
+    raised."""
     words, out, err = [str(word) for word in arguments], io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["itertl", *words])
@@ -33,7 +34,8 @@ def itertl(*arguments: str | Path, cwd: Path | None = None, **variables: str) ->
 def itertl_apart(
     *arguments: str | Path, cwd: Path | None = None, **variables: str
 ) -> "subprocess.CompletedProcess[str]":
-    """The same in a process of its own: for calls that are killed, and variables that libraries read when they are imported."""
+    """The same in a process of its own: for calls that are killed, and variables that libraries read when they
+    are imported."""
     command = [sys.executable, "-m", "itertl", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "COLUMNS": "120", **variables}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=250, env=environment)

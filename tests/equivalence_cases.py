@@ -1,7 +1,8 @@
 """Pairs of designs whose equality is known, by the trap that they set; and what runs in a worker for the tests of it.
 
-In each pair the reference comes first. EQUAL: the same function both ways. REFINED: the candidate fixes what the reference leaves
-undefined, so that it is right, and the other way round it is wrong. DIFFERENT: never equal, either way round.
+In each pair the reference comes first. EQUAL: the same function both ways. REFINED: the candidate fixes what the
+reference leaves undefined, so that it is right, and the other way round it is wrong. DIFFERENT: never equal, either way
+round.
 """
 
 from itertl.judging import gate
@@ -58,8 +59,10 @@ EQUAL: dict[str, Pair] = {
     "order of ports": ("module m(input a, input b, output y); assign y = a & b; endmodule", "module m(output y, input b, a); and g(y, a, b); endmodule"),
     "escaped name": ("module m(input \\if_a , output y); assign y = \\if_a ; endmodule", "module m(input if_a, output y); assign y = ~(~if_a); endmodule"),
     "port called as what is proven": (
-        "module m(input gold, gate, i0, differs, output known, miter); assign known = gold & i0, miter = gate | differs; endmodule",
-        "module m(input gold, gate, i0, differs, output known, miter); and(known, i0, gold); or(miter, differs, gate); endmodule",
+        "module m(input gold, gate, i0, differs, output known, miter); assign known = gold & i0, miter = gate | "
+        "differs; endmodule",
+        "module m(input gold, gate, i0, differs, output known, miter); and(known, i0, gold); or(miter, differs, "
+        "gate); endmodule",
     ),
     "synchronous reset": (clocked("always @(posedge clk) if (rst) q <= 0; else q <= d;"), clocked("always @(posedge clk) q <= d & ~rst;")),
     "asynchronous reset": (clocked(_RESET), clocked("always @(posedge clk, posedge rst) begin if (rst == 1'b1) q <= 1'b0; else q <= d; end")),
@@ -73,12 +76,16 @@ EQUAL: dict[str, Pair] = {
         clocked("reg [1:0] t; always @(posedge clk) t <= {t[0], d}; always @* q = t[1];"),
     ),
     "other codes of states": (
-        "module m(input clk, rst, x, output z); reg [1:0] s; always @(posedge clk) if (rst) s <= 0; else case (s) 0: s <= x; 1: s <= x ? 2 : 0; 2: s <= x ? 2 : 0; default: s <= 0; endcase assign z = (s == 2) & x; endmodule",
-        "module m(input clk, rst, x, output z); reg [2:0] s; always @(posedge clk) if (rst) s <= 3'b001; else begin s[0] <= ~x; s[1] <= s[0] & x; s[2] <= (s[1] | s[2]) & x; end assign z = s[2] & x; endmodule",
+        "module m(input clk, rst, x, output z); reg [1:0] s; always @(posedge clk) if (rst) s <= 0; else case (s) 0: "
+        "s <= x; 1: s <= x ? 2 : 0; 2: s <= x ? 2 : 0; default: s <= 0; endcase assign z = (s == 2) & x; endmodule",
+        "module m(input clk, rst, x, output z); reg [2:0] s; always @(posedge clk) if (rst) s <= 3'b001; else begin "
+        "s[0] <= ~x; s[1] <= s[0] & x; s[2] <= (s[1] | s[2]) & x; end assign z = s[2] & x; endmodule",
     ),
     "counting down": (
-        "module m(input clk, rst, output [3:0] q); reg [3:0] c; always @(posedge clk) if (rst) c <= 0; else c <= c == 9 ? 0 : c + 1; assign q = c; endmodule",
-        "module m(input clk, rst, output [3:0] q); reg [3:0] c; always @(posedge clk) if (rst) c <= 9; else c <= c == 0 ? 9 : c - 1; assign q = 9 - c; endmodule",
+        "module m(input clk, rst, output [3:0] q); reg [3:0] c; always @(posedge clk) if (rst) c <= 0; else c <= c == "
+        "9 ? 0 : c + 1; assign q = c; endmodule",
+        "module m(input clk, rst, output [3:0] q); reg [3:0] c; always @(posedge clk) if (rst) c <= 9; else c <= c == "
+        "0 ? 9 : c - 1; assign q = 9 - c; endmodule",
     ),
     "initial value": (
         "module m(input clk, d, output q); reg t = 0; always @(posedge clk) t <= t ^ d; assign q = t; endmodule",
@@ -86,16 +93,23 @@ EQUAL: dict[str, Pair] = {
     ),
     "latch": (clocked("always @* if (clk) q = d;"), clocked("always @(clk or d) begin if (clk) q <= d; end")),
     "memory": (
-        "module m(input clk, we, input [1:0] wa, ra, input [3:0] d, output [3:0] q); reg [3:0] r[0:3]; always @(posedge clk) if (we) r[wa] <= d; assign q = r[ra]; endmodule",
-        "module m(input clk, we, input [1:0] wa, ra, input [3:0] d, output reg [3:0] q); reg [3:0] r0, r1, r2, r3; always @(posedge clk) if (we) case (wa) 0: r0 <= d; 1: r1 <= d; 2: r2 <= d; 3: r3 <= d; endcase always @* case (ra) 0: q = r0; 1: q = r1; 2: q = r2; default: q = r3; endcase endmodule",
+        "module m(input clk, we, input [1:0] wa, ra, input [3:0] d, output [3:0] q); reg [3:0] r[0:3]; always "
+        "@(posedge clk) if (we) r[wa] <= d; assign q = r[ra]; endmodule",
+        "module m(input clk, we, input [1:0] wa, ra, input [3:0] d, output reg [3:0] q); reg [3:0] r0, r1, r2, r3; "
+        "always @(posedge clk) if (we) case (wa) 0: r0 <= d; 1: r1 <= d; 2: r2 <= d; 3: r3 <= d; endcase always @* "
+        "case (ra) 0: q = r0; 1: q = r1; 2: q = r2; default: q = r3; endcase endmodule",
     ),
     "two clocks": (
-        "module m(input c1, c2, d1, d2, output reg q1, q2); always @(posedge c1) q1 <= d1; always @(posedge c2) q2 <= d2; endmodule",
-        "module m(input c1, c2, d1, d2, output reg q1, q2); always @(posedge c2) q2 <= !(!d2); always @(posedge c1) q1 <= d1; endmodule",
+        "module m(input c1, c2, d1, d2, output reg q1, q2); always @(posedge c1) q1 <= d1; always @(posedge c2) q2 <= "
+        "d2; endmodule",
+        "module m(input c1, c2, d1, d2, output reg q1, q2); always @(posedge c2) q2 <= !(!d2); always @(posedge c1) "
+        "q1 <= d1; endmodule",
     ),
     "set and reset": (
-        "module m(input clk, s, r, d, output reg q); always @(posedge clk or posedge r or posedge s) if (r) q <= 0; else if (s) q <= 1; else q <= d; endmodule",
-        "module m(input clk, s, r, d, output reg q); always @(posedge clk or posedge s or posedge r) if (r) q <= 1'b0; else if (s) q <= 1'b1; else q <= d; endmodule",
+        "module m(input clk, s, r, d, output reg q); always @(posedge clk or posedge r or posedge s) if (r) q <= 0; "
+        "else if (s) q <= 1; else q <= d; endmodule",
+        "module m(input clk, s, r, d, output reg q); always @(posedge clk or posedge s or posedge r) if (r) q <= "
+        "1'b0; else if (s) q <= 1'b1; else q <= d; endmodule",
     ),
     "gated clock, both": (
         "module m(input clk, en, d, output reg q); wire g = clk & en; always @(posedge g) q <= d; endmodule",
@@ -139,8 +153,10 @@ DIFFERENT: dict[str, Pair] = {
         "module m(input clk, d, output q); reg r; always @(posedge clk) r <= d; assign q = r & clk; endmodule",
     ),
     "clock that a register makes": (
-        "module m(input clk, rst, d, output reg q); reg h; always @(posedge clk) if (rst) h <= 0; else h <= ~h; reg e; always @(posedge clk) e <= d; always @(posedge h) q <= e; endmodule",
-        "module m(input clk, rst, d, output reg q); reg h; always @(posedge clk) if (rst) h <= 0; else h <= ~h; reg e, f; always @(posedge clk) begin e <= d; f <= e; end always @(posedge h) q <= f; endmodule",
+        "module m(input clk, rst, d, output reg q); reg h; always @(posedge clk) if (rst) h <= 0; else h <= ~h; reg "
+        "e; always @(posedge clk) e <= d; always @(posedge h) q <= e; endmodule",
+        "module m(input clk, rst, d, output reg q); reg h; always @(posedge clk) if (rst) h <= 0; else h <= ~h; reg "
+        "e, f; always @(posedge clk) begin e <= d; f <= e; end always @(posedge h) q <= f; endmodule",
     ),
     "code under a synthesis macro": (
         logic("always @* y = a & b;"), logic("`ifdef SYNTHESIS\nalways @* y = a & b;\n`else\nalways @* y = a | b;\n`endif\n"),
@@ -179,12 +195,16 @@ DIFFERENT: dict[str, Pair] = {
         clocked("always @(posedge clk) if (rst) q <= 0; else q <= q | d;"), clocked("always @(posedge clk) if (1) q <= 0; else q <= q | d;"),
     ),
     "after 255 cycles": (
-        "module m(input clk, rst, output q); reg [7:0] c; always @(posedge clk) if (rst) c <= 0; else c <= c + 1; assign q = &c; endmodule",
-        "module m(input clk, rst, output q); reg [7:0] c; always @(posedge clk) if (rst) c <= 0; else c <= c + 1; assign q = c == 254; endmodule",
+        "module m(input clk, rst, output q); reg [7:0] c; always @(posedge clk) if (rst) c <= 0; else c <= c + 1; "
+        "assign q = &c; endmodule",
+        "module m(input clk, rst, output q); reg [7:0] c; always @(posedge clk) if (rst) c <= 0; else c <= c + 1; "
+        "assign q = c == 254; endmodule",
     ),
     "one word of 2 to the 32": (
-        "module m(input clk, rst, input [31:0] x, output reg q); always @(posedge clk) if (rst) q <= 0; else q <= ^x; endmodule",
-        "module m(input clk, rst, input [31:0] x, output reg q); always @(posedge clk) if (rst) q <= 0; else q <= (^x) ^ (x[31:16] - x[15:0] == 16'h5eed && x[15:0] == 16'hbead); endmodule",
+        "module m(input clk, rst, input [31:0] x, output reg q); always @(posedge clk) if (rst) q <= 0; else q <= ^x; "
+        "endmodule",
+        "module m(input clk, rst, input [31:0] x, output reg q); always @(posedge clk) if (rst) q <= 0; else q <= "
+        "(^x) ^ (x[31:16] - x[15:0] == 16'h5eed && x[15:0] == 16'hbead); endmodule",
     ),
     "blocking race": (
         clocked("reg t; always @(posedge clk) t <= d; always @(posedge clk) q <= t;"),

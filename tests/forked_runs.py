@@ -2,9 +2,10 @@
 
     echo '{"recipe": …, "out": …, "points": […], "cache": null}' | python forked_runs.py
 
-The parent imports all that a run needs once, which takes longer than the run, and never computes, so that a fork is safe and costs nothing. Prints one line a request: a JSON list with, of
-each child, its error if it had one, the point, and the signal or status that it ended with; the point "--resume-changed" kills
-nothing and allows another recipe. After the last point one more child runs to the end.
+The parent imports all that a run needs once, which takes longer than the run, and never computes, so that a fork is
+safe and costs nothing. Prints one line a request: a JSON list with, of each child, its error if it had one, the point,
+and the signal or status that it ended with; the point "--resume-changed" kills nothing and allows another recipe. After
+the last point one more child runs to the end.
 """
 
 import importlib
@@ -18,8 +19,10 @@ from itertl.loop import run as loop
 from itertl.progress import QUIET
 
 NEEDED = (
-    "itertl.sampling.transformers_backend", "itertl.training.trainer", "itertl.evaluation.judge", "itertl.report.write", "itertl.tools.slang",
-    "transformers.models.llama.modeling_llama", "transformers.models.gpt2.tokenization_gpt2", "accelerate.checkpointing", "torch.utils.tensorboard",
+    "itertl.sampling.transformers_backend", "itertl.training.trainer", "itertl.evaluation.judge", "itertl.report.write",
+    "itertl.tools.slang",
+    "transformers.models.llama.modeling_llama", "transformers.models.gpt2.tokenization_gpt2",
+    "accelerate.checkpointing", "torch.utils.tensorboard",
     "matplotlib.backends.backend_svg", "matplotlib.figure", "pyslang", "rapidfuzz.distance",
 )  # fmt: skip
 

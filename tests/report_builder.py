@@ -32,7 +32,8 @@ def telemetry(**fields: Any) -> Telemetry:
     base: dict[str, Any] = {
         "problems": 64, "candidates": 192, "unscored": 0, "mean_z": 0.61, "share_parses": 0.4,
         "share_duplicates": 0.05, "share_truncated": 0.1, "share_active_pairs": 0.45, "share_hinged_pairs": 0.3,
-        "mean_logp_old": -0.5, "mean_logp_new": -0.6, "kl_old_new": 4.2, "dropped_too_long": 0, "references_too_long": 0,
+        "mean_logp_old": -0.5, "mean_logp_new": -0.6, "kl_old_new": 4.2, "dropped_too_long": 0,
+        "references_too_long": 0,
     }  # fmt: skip
     return Telemetry(**{**base, **fields})
 
@@ -110,7 +111,8 @@ def evaluated(
         candidates.append(
             Candidate(
                 problem_id=problem.id, index=0, policy="abc", settings=settings, seed=1, text=code, code=code,
-                finish_reason="length" if verdict is Verdict.TRUNCATED else "stop", prompt_tokens=40, completion_tokens=60,
+                finish_reason="length" if verdict is Verdict.TRUNCATED else "stop", prompt_tokens=40,
+                completion_tokens=60,
             )
         )  # fmt: skip
         passed = None if verdict.fault == "ours" else verdict is Verdict.PASSED
@@ -183,7 +185,8 @@ def build_run(
         if n:
             write_records(part / "train.jsonl", curve(n))
         stage = StageRecord(
-            settings={"benchmark": benchmark}, inputs={"policy": "a" * 64}, outputs={f"eval-{benchmark}.jsonl": "b" * 64},
+            settings={"benchmark": benchmark}, inputs={"policy": "a" * 64},
+            outputs={f"eval-{benchmark}.jsonl": "b" * 64},
             versions={"itertl": "0.1.0", "torch": "2.9.0"}, seed=11 + n,
         )  # fmt: skip
         manifest = Manifest(iteration=None if n == 0 else n - 1, stages={"evaluate": stage})

@@ -1,4 +1,5 @@
-"""What the run of the sandbox's tests by an ordinary user needs: a Python and a copy of the project that it can read."""
+"""What the run of the sandbox's tests by an ordinary user needs: a Python and a copy of the project that it can
+read."""
 
 import os
 import shutil
@@ -29,7 +30,8 @@ def system_python() -> str | None:
 
 
 def copy_project(place: Path) -> list[str]:
-    """Copy the package and these tests under ``place``; folders to import from, with those of the installed packages."""
+    """Copy the package and these tests under ``place``; folders to import from, with those of the installed
+    packages."""
     source = Path(itertl.__file__).parent
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(source, place / "src" / "itertl", ignore=ignore)

@@ -97,7 +97,8 @@ def burns(held_s: float) -> float:
 
 
 def counts(work_s: float) -> tuple[float, int, int]:
-    """Within a bound of 100 s: what counts after as much work apart as not, and a tool's limits of processor time apart and not."""
+    """Within a bound of 100 s: what counts after as much work apart as not, and a tool's limits of processor
+    time apart and not."""
 
     def work() -> None:
         end = time.process_time() + work_s

@@ -211,7 +211,8 @@ def test_five_thousand_problems_of_one_template_take_seconds() -> None:
     rows = [
         problem(
             f"Design module {n} that adds a constant to its input and registers it on the rising edge",
-            f"module m{n}(input clk, input [7:0] a, output reg [7:0] y);\n{body}always @(posedge clk) y <= a + {n};\nendmodule\n",
+            f"module m{n}(input clk, input [7:0] a, output reg [7:0] y);\n{body}always @(posedge clk) y <= a + "
+            f"{n};\nendmodule\n",
         )
         for n in range(5000)
     ]

@@ -23,7 +23,8 @@ SOUND = "module m(input clk, rst, input [3:0] d, output reg [3:0] q); always @(p
 FAULTY = {
     "still output": (
         "module m(input clk, rst, output reg tick); reg [47:0] n; "
-        "always @(posedge clk) if (rst) begin n <= 0; tick <= 0; end else begin n <= n + 1; tick <= n == 48'hfff000000000; end endmodule"
+        "always @(posedge clk) if (rst) begin n <= 0; tick <= 0; end else begin n <= n + 1; tick <= n == "
+        "48'hfff000000000; end endmodule"
     ),
     "refused": "module m(input a, output y); assign y = b; endmodule",
     "does not synthesize": "module m(input clk, a, output reg q); always @(posedge clk or posedge a or negedge a) if (a) q <= 0; else q <= ~q; endmodule",
@@ -52,7 +53,8 @@ def test_every_kind_has_an_example_and_sound_designs_have_none() -> None:
     assert kinds(SOUND) == {}
     assert (
         kinds(
-            "module s(input a, output y); assign y = ~a; endmodule module m(input a, output y); s s1(.a(a), .y(y)); endmodule"
+            "module s(input a, output y); assign y = ~a; endmodule module m(input a, output y); s s1(.a(a), .y(y)); "
+            "endmodule"
         )
         == {}
     )
@@ -81,7 +83,8 @@ def test_names_that_would_be_commands_never_reach_a_script(tmp_path: Path) -> No
 
 
 def test_netlist_faults_by_hand() -> None:
-    """Bits: 2 = a, 3 = q of a latch, 4 = y[0] driven, 5 = y[1] open, 6 = w open and read, 7 = c with an initial value."""
+    """Bits: 2 = a, 3 = q of a latch, 4 = y[0] driven, 5 = y[1] open, 6 = w open and read, 7 = c with an initial
+    value."""
     net: dict[str, Any] = {
         "ports": {
             "a": {"direction": "input", "bits": [2]}, "q": {"direction": "output", "bits": [3]},

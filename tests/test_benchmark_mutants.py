@@ -34,7 +34,8 @@ def test_mutants_are_drawn_in_turn_and_the_same_each_time(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "verdict"),
     [("", "", Verdict.PASSED), ("q + 1", "1 + q", Verdict.PASSED), ("q + 1", "q - 1", Verdict.WRONG_OUTPUT), ("posedge clk", "negedge clk", Verdict.WRONG_OUTPUT),
-     ("q <= 0", "q <= 1", Verdict.WRONG_OUTPUT), (" or posedge rst", "", Verdict.WRONG_OUTPUT), ("[3:0] q", "[4:0] q", Verdict.ELABORATION_ERROR)],
+     ("q <= 0", "q <= 1", Verdict.WRONG_OUTPUT), (" or posedge rst", "", Verdict.WRONG_OUTPUT),
+     ("[3:0] q", "[4:0] q", Verdict.ELABORATION_ERROR)],
 )  # fmt: skip
 def test_the_long_simulation_tells_designs_apart(old: str, new: str, verdict: Verdict) -> None:
     from mutation import arbiter

@@ -82,7 +82,8 @@ def v2_clone(folder: Path, *, examples: bool = False) -> Path:
 
 def rtllm_clone(folder: Path, below: str) -> Path:
     files = {
-        "design_description.txt": "Make four.\n", "testbench.v": RTLLM_TEST, "verified_4.v": RTLLM_REF, "want.txt": "5\n",
+        "design_description.txt": "Make four.\n", "testbench.v": RTLLM_TEST, "verified_4.v": RTLLM_REF,
+        "want.txt": "5\n",
         "makefile": "vcs:\n", "unused.txt": "not named in the testbench\n",
     }  # fmt: skip
     return write(folder, {f"{below}four/{name}": text for name, text in files.items()})
@@ -116,7 +117,8 @@ class TestVerilogEval2:
         assert problem.header == ""
         assert problem.instruction == (
             "\nQuestion:\nMake TopModule:\n\n - output q\n"
-            "\nEnclose your code with [BEGIN] and [DONE]. Only output the code snippet\nand do NOT output anything else.\n"
+            "\nEnclose your code with [BEGIN] and [DONE]. Only output the code snippet\nand do NOT output anything "
+            "else.\n"
             "\nAnswer:\n"
         )
 

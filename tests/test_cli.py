@@ -224,7 +224,8 @@ def test_a_plan_counts_only_the_evaluations_that_are_due(repository: Path, tmp_p
 
 
 def test_the_papers_run_is_planned_without_network_or_files(repository: Path, tmp_path: Path) -> None:
-    """6,740,512,768 parameters, as the model's own configuration gives; 2 benchmarks of 143 and 156 problems, judged 8 times."""
+    """6,740,512,768 parameters, as the model's own configuration gives; 2 benchmarks of 143 and 156 problems,
+    judged 8 times."""
     done = itertl_apart(
         "run",
         repository / "recipes" / "paper-6.7b.yaml",

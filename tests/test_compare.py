@@ -28,7 +28,8 @@ def row(task: str, index: int, verdict: Verdict, **fields: object) -> EvalRow:
     base: dict[str, object] = {
         "task_id": task, "index": index, "verdict": verdict,
         "passed": None if verdict.fault is Fault.OURS else verdict is PASS,
-        "completion_hash": "0", "benchmark": "tiny 1", "simulator": "Icarus Verilog 11.0", "rule": "strict", "sandbox": "landlock",
+        "completion_hash": "0", "benchmark": "tiny 1", "simulator": "Icarus Verilog 11.0", "rule": "strict",
+        "sandbox": "landlock",
     }  # fmt: skip
     return EvalRow.model_validate({**base, **fields})
 

@@ -29,7 +29,8 @@ def row(task: str, index: int, verdict: Verdict, temperature: float | None = Non
     return EvalRow(
         task_id=task, index=index, verdict=verdict,
         passed=None if verdict.fault is Fault.OURS else verdict is Verdict.PASSED,
-        completion_hash="0", benchmark="tiny 1", simulator="Icarus Verilog 11.0", rule="strict", temperature=temperature,
+        completion_hash="0", benchmark="tiny 1", simulator="Icarus Verilog 11.0", rule="strict",
+        temperature=temperature,
     )  # fmt: skip
 
 
@@ -289,7 +290,8 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("wrap", "note"),
         [
-            ("{}", "begin a module"), ("```verilog\n{}\n```", "fences or thoughts"), ("<think>no</think>\n```\n{}```", "fences or thoughts"),
+            ("{}", "begin a module"), ("```verilog\n{}\n```", "fences or thoughts"),
+            ("<think>no</think>\n```\n{}```", "fences or thoughts"),
         ],
     )  # fmt: skip
     def test_the_shape_of_a_whole_file_is_recognised(

@@ -1,4 +1,5 @@
-"""Exports: the checkpoint as it was, GGUF files that hold the same model, cards that claim nothing the run did not measure."""
+"""Exports: the checkpoint as it was, GGUF files that hold the same model, cards that claim nothing the run did
+not measure."""
 
 import dataclasses
 import json
@@ -287,7 +288,8 @@ def test_shards_and_half_precision(tmp_path: Path) -> None:
 
 
 def test_tokens_types_and_roles(tiny: Path, tmp_path: Path) -> None:
-    """Rows beyond the tokenizer are padded; special tokens are control tokens; the template and a second end are there."""
+    """Rows beyond the tokenizer are padded; special tokens are control tokens; the template and a second end are
+    there."""
     tokenizer = trained_tokenizer(SMOLLM)
     tokenizer.add_tokens(["<plain>"])
     tokenizer.chat_template = "{{ messages[0]['content'] }}"
@@ -424,7 +426,8 @@ def test_swapped_tokens_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_merges_in_another_order_are_noticed_by_reading_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where both the file and what it is compared with entry by entry are wrong in the same way, the texts still tell."""
+    """Where both the file and what it is compared with entry by entry are wrong in the same way, the texts still
+    tell."""
     source = save_model(tmp_path / "m", LlamaConfig, trained_tokenizer(GPT2))
     right = gguf_file.read_vocabulary
 

@@ -291,9 +291,12 @@ def test_carriage_returns_alone_end_lines() -> None:
 
 
 DRAFTED = (
-    "<think>\n```verilog\n{head}\n  assign zz = (\nhm\n</think>\n```verilog\n{code}\n```\nIt works.", "maybe {draft}</think>{code}",
-    "<reasoning>{draft}</reasoning><answer>```verilog\n{code}\n```</answer>", "```verilog\n{draft}```\nThat is wrong. Corrected version:\n```verilog\n{code}\n```",
-    "{draft}\nFinal answer:\n\n{code}\n\nA common mistake:\n{draft}", "```verilog\n{head}\n// TODO\nendmodule\n```\nFull:\n```\n{code}\n```",
+    "<think>\n```verilog\n{head}\n  assign zz = (\nhm\n</think>\n```verilog\n{code}\n```\nIt works.",
+    "maybe {draft}</think>{code}",
+    "<reasoning>{draft}</reasoning><answer>```verilog\n{code}\n```</answer>",
+    "```verilog\n{draft}```\nThat is wrong. Corrected version:\n```verilog\n{code}\n```",
+    "{draft}\nFinal answer:\n\n{code}\n\nA common mistake:\n{draft}",
+    "```verilog\n{head}\n// TODO\nendmodule\n```\nFull:\n```\n{code}\n```",
     "{code}\n\nCorrected version:\n```verilog\n{head}\n  assign zz = (",
 )  # fmt: skip
 

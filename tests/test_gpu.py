@@ -1,4 +1,5 @@
-"""On a GPU: run with ``pytest -m gpu``. Block masks against dense ones, two passes, bf16 near float32; recorded steps, sampling twice."""
+"""On a GPU: run with ``pytest -m gpu``. Block masks against dense ones, two passes, bf16 near float32; recorded
+steps, sampling twice."""
 
 import random
 import subprocess
@@ -96,7 +97,8 @@ def test_bf16_is_near_float32(opened: Any, tiny: tuple[Path, Any]) -> None:
 def test_two_processes_sample_the_same_bytes(repository: Path, tiny: tuple[Path, Any], tmp_path: Path) -> None:
     """In the precision and at the batch size of a run, with rows that end at different times."""
     command = [
-        sys.executable, "-m", "itertl", "sample", "synth", "--model", str(tiny[0]), "data.limit=64", "sample.batch_size=192",
+        sys.executable, "-m", "itertl", "sample", "synth", "--model", str(tiny[0]), "data.limit=64",
+        "sample.batch_size=192",
         "sample.temperature=1.0", "sample.max_new_tokens=64", "sample.dtype=bfloat16", "--out",
     ]  # fmt: skip
     for name in ("a.jsonl", "b.jsonl"):

@@ -1,4 +1,5 @@
-"""Held-out pairs: no near-duplicate crosses; the split is fixed by content; what cannot be split is refused in one line."""
+"""Held-out pairs: no near-duplicate crosses; the split is fixed by content; what cannot be split is refused in
+one line."""
 
 import json
 import random
@@ -41,8 +42,8 @@ def write(path: Path, rows: Iterable[dict[str, Any]]) -> str:
 
 
 def family(number: int) -> list[dict[str, Any]]:
-    """Five pairs that are alike by a chain: other words and the same code but for names; the same words with more and other code;
-    the code as a part of a larger design; and the same words again."""
+    """Five pairs that are alike by a chain: other words and the same code but for names; the same words with more and
+    other code; the code as a part of a larger design; and the same words again."""
     first, inner = design(number), design(number, renamed=True)
     outer = f"module outer{number}(input [7:0] p, output [7:0] q);\nblock u(.din(p), .res(q));\nendmodule\n"
     return [
@@ -178,7 +179,8 @@ SAME = "module t(input a, input b, output y);\nassign y = (a & ~b) | (~a & b);\n
 
 
 def test_stored_completions_are_judged_by_function_and_all_add_up(tmp_path: Path) -> None:
-    """Lines 1 and 3 hold one pair twice; the reference of ``z`` cannot serve, so nothing said of it counts, right or wrong."""
+    """Lines 1 and 3 hold one pair twice; the reference of ``z`` cannot serve, so nothing said of it counts,
+    right or wrong."""
     other = {
         "id": "z",
         "instruction": "drive",
@@ -256,7 +258,8 @@ def test_pairs_are_refused_with_their_place(tmp_path: Path) -> None:
 
 
 def test_lengths_come_from_the_pairs(tmp_path: Path) -> None:
-    """The tiny tokenizer has a token a byte: an answer of 300 bytes and its end token are 301, 377 with the margin, 384."""
+    """The tiny tokenizer has a token a byte: an answer of 300 bytes and its end token are 301, 377 with the
+    margin, 384."""
     answers = ["x" * 40, "x" * 300, "x" * 100]
     found = from_config(
         DataConfig(source=write(tmp_path / "pairs.jsonl", [{"instruction": "i" * 20, "response": a} for a in answers])),

@@ -209,7 +209,8 @@ def test_verilog_folder(tmp_path: Path) -> None:
     assert result.problems[0].reference == "`timescale 1ns/1ps\n\n" + MODULE
     assert result.problems[2].reference == "module b(input a);\nendmodule\n\nmodule c; endmodule\n"
     assert result.skipped == {
-        "file without a comment that says what the module does": 2, "file with a module that has no endmodule": 1, "file without a module": 1,
+        "file without a comment that says what the module does": 2, "file with a module that has no endmodule": 1,
+        "file without a module": 1,
     }  # fmt: skip
     assert result.notes == {"file read as Latin-1": 1}
     assert sorted(line.partition(":")[0] for line in result.dropped) == ["empty.v", "licence.v", "none.v", "open.v"]
@@ -221,7 +222,8 @@ def test_a_folder_gives_whole_designs_and_no_names(tmp_path: Path) -> None:
     files = {
         "half.v": head + "module half(input a, b, output s, c); assign {c, s} = a + b; endmodule\n",
         "full.v": "// A full adder of halves.\nmodule full(input a, b, c, output s, k);\n wire p, x, y;\n half h0(.a(a), .b(b), .s(p), .c(x));\n"
-        " half h1(.a(p), .b(c), .s(s), .c(y));\n assign k = x | y;\nendmodule\nmodule full_tb; reg a; full dut(a); initial $finish; endmodule\n",
+        " half h1(.a(p), .b(c), .s(s), .c(y));\n assign k = x | y;\nendmodule\nmodule full_tb; reg a; full dut(a); "
+        "initial $finish; endmodule\n",
         "guard.v": "// Turns a bit.\n`ifndef G\n`define G\nmodule turn(input a, output y); assign y = ~a; endmodule\n`endif // G\n",
         "two.v": "// One bit of it.\nmodule bit_(input a, output y); assign y = a; endmodule\n// Passes two bits on.\n"
         "module two(input [1:0] a, output [1:0] y); bit_ b0(a[0], y[0]); bit_ b1(a[1], y[1]); endmodule\n",
@@ -293,7 +295,8 @@ def test_a_folder_gives_what_other_files_define(tmp_path: Path) -> None:
         ),
         ("Author: Max\n        Muster Mann\nJo Poe <jo@x.org>\nLatches.", "Latches."),
         (
-            "Description: Counts up,\n              and wraps.\nAdditional Comments: the reset is asynchronous, active low\n",
+            "Description: Counts up,\n              and wraps.\nAdditional Comments: the reset is asynchronous, "
+            "active low\n",
             "Counts up,\nand wraps.\nthe reset is asynchronous, active low",
         ),
         (
@@ -315,8 +318,10 @@ def test_what_a_header_says_of_the_design_is_kept(comment: str, kept: str) -> No
 @pytest.mark.parametrize(
     "answer",
     [
-        "```verilog\n{}```", "Sure! Here is the code:\n\n```\n{}```\nIt turns a.", "<think>\nmodule m is asked\n</think>\n{}",
-        "CODE BEGIN\n{}CODE END", "The module is as follows.\n{}", "{}\nThis module turns its input.", "<answer>{}</answer>",
+        "```verilog\n{}```", "Sure! Here is the code:\n\n```\n{}```\nIt turns a.",
+        "<think>\nmodule m is asked\n</think>\n{}",
+        "CODE BEGIN\n{}CODE END", "The module is as follows.\n{}", "{}\nThis module turns its input.",
+        "<answer>{}</answer>",
     ],
 )  # fmt: skip
 def test_code_is_taken_out_of_a_wrapped_reference(answer: str, tmp_path: Path) -> None:

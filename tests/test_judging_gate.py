@@ -70,7 +70,8 @@ def test_nor_above_the_module(before: str) -> None:
 ALLOWED = [
     'initial $display("%t %d", $time, $signed(b));',
     'always @(a) if (b == 3) $error("b is %0d at %0t", b, $realtime);',
-    "genvar i; generate for (i = 0; i < 2; i = i + 1) begin : g wire w; assign w = b[i]; end endgenerate wire k = g[0].w;",
+    "genvar i; generate for (i = 0; i < 2; i = i + 1) begin : g wire w; assign w = b[i]; end endgenerate wire k = "
+    "g[0].w;",
     "typedef enum {A, B} st; st s; initial s = s.next();",
     "typedef struct packed {logic p; logic q;} pair; pair s; assign s.p = a;",
     "localparam W = $clog2(17); wire [W-1:0] k = {W{a}};",

@@ -55,7 +55,8 @@ def hashes(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def run_forked() -> Iterator[Forked]:
-    """``(recipe, out, *points, cache=None)``: what the runs ended with. ``cache``: a fresh one, where scores that another run took would leave nothing to do."""
+    """``(recipe, out, *points, cache=None)``: what the runs ended with. ``cache``: a fresh one, where scores
+    that another run took would leave nothing to do."""
     command = [sys.executable, str(Path(__file__).with_name("forked_runs.py"))]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -177,7 +178,8 @@ def test_a_run_without_a_new_best_ends_early_and_a_ladder_is_watched(run_forked:
     recipe.write_text(
         TINY.replace("iterations: 2", "iterations: 4").replace(
             "score: {scorers: [rouge-l]}",
-            "score: {scorers: [rtlcoder, gate, text, syntax], combine: ladder, ladder: {gate: 0.1, text: [0.3, 0.4], syntax: 1}}",
+            "score: {scorers: [rtlcoder, gate, text, syntax], combine: ladder, ladder: {gate: 0.1, text: [0.3, 0.4], "
+            "syntax: 1}}",
         )
         + "select: {benchmark: synth-heldout, patience: 1}\n"
     )

@@ -81,7 +81,10 @@ def test_a_gguf_file_brings_its_own_tokenizer_whatever_lies_beside_it(tmp_path: 
 def two_matrices(
     folder: Path, monkeypatch: pytest.MonkeyPatch, head: str, embeddings: str, apart: float
 ) -> tuple[Path, Any]:
-    """A GGUF file that stores the head apart, in another type; the head is the embeddings plus ``apart`` of noise. And the model of it."""
+    """A GGUF file that stores the head apart, in another type; the head is the embeddings plus ``apart`` of noise.
+
+    And the model of it.
+    """
     make_tiny(folder / "model")
     model: Any = load_model(folder / "model", device="cpu")
     model.config.tie_word_embeddings = False

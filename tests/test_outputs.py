@@ -46,7 +46,8 @@ def call(line: list[str]) -> int:
     return done.returncode
 
 
-# every command that writes where it is told to (export has a rule of its own, and tests of it); "F" stands for a file, "D" for a folder
+# every command that writes where it is told to (export has a rule of its own, and tests of it); "F" stands for a file,
+# "D" for a folder
 COMMANDS = {
     "sample": ["sample", "problems.jsonl", *TINY, "--out", "F"],
     "score": ["score", "pairs.jsonl", "--scorer", "text", "--out", "F"],

@@ -71,7 +71,8 @@ def test_estimate_is_reproducible_and_depends_on_the_seed() -> None:
 
 
 def test_no_count_is_certain() -> None:
-    """0 of 36: the largest rate at which 36 failures in a row have 2.5% is 1 - 0.025^(1/36) = 9.74%; 36 of 36 mirrors it."""
+    """0 of 36: the largest rate at which 36 failures in a row have 2.5% is 1 - 0.025^(1/36) = 9.74%; 36 of 36
+    mirrors it."""
     nothing, everything = estimate([(1, 0)] * 36, 1, seed=0), estimate([(5, 5)] * 36, 1, seed=0)
     assert (nothing.value, nothing.low) == (0.0, 0.0) and nothing.high == pytest.approx(1 - 0.025 ** (1 / 36))
     assert (everything.value, everything.high) == (1.0, 1.0) and everything.low == pytest.approx(0.025 ** (1 / 36))
@@ -132,7 +133,10 @@ def test_interval_is_that_of_means_drawn_one_by_one(values: list[float], seed: i
 
 
 def test_many_problems_are_drawn_in_parts() -> None:
-    """600,000 problems: one resample at a time. Half of them are solved, so the mean of each is within 0.005 of a half."""
+    """600,000 problems: one resample at a time.
+
+    Half of them are solved, so the mean of each is within 0.005 of a half.
+    """
     low, high = bootstrap_interval([0.0, 1.0] * 300_000, seed=1, resamples=3)
     assert 0.495 < low <= high < 0.505
 

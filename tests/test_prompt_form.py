@@ -64,7 +64,8 @@ def test_a_form_asks_for_no_header_that_training_had_not(tmp_path: Path) -> None
 
 
 def test_the_chat_template_says_the_system_message(trained: Path) -> None:
-    """Asked without one it gives the prompt of training; with another, that one; and a second round does not stack them."""
+    """Asked without one it gives the prompt of training; with another, that one; and a second round does not
+    stack them."""
     before, after = (load_tokenizer(p) for p in (resolve_model(ModelConfig(path="random:tiny-chat")), trained))
     asked: list[dict[str, str]] = [{"role": "user", "content": "Task: An inverter."}]
 

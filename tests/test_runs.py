@@ -86,7 +86,8 @@ def test_work_that_fails_leaves_no_record(tmp_path: Path) -> None:
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
     with RunFolder(tmp_path / "run", build_recipe({})):
         code = (
-            "import sys; from pathlib import Path; from itertl.config import build_recipe; from itertl.runs.folder import RunFolder\n"
+            "import sys; from pathlib import Path; from itertl.config import build_recipe; from itertl.runs.folder "
+            "import RunFolder\n"
             "from itertl.errors import RunError\n"
             f"try:\n    RunFolder(Path({str(tmp_path / 'run')!r}), build_recipe({{}})).__enter__()\n"
             "except RunError as error: print(error); sys.exit(error.exit_status)"

@@ -213,7 +213,8 @@ def test_plain_prompts_and_headers() -> None:
 
 
 def test_an_opening_begins_every_answer_and_is_no_part_of_a_response() -> None:
-    """Before a prefilled header, behind a closed thought, on a line of its own; {header} in the template tells it too."""
+    """Before a prefilled header, behind a closed thought, on a line of its own; {header} in the template tells
+    it too."""
     tokenizer, fence, code = tiny_tokenizer(chat=True), "```verilog\n", HEADER + "endmodule\n"
     ask, form = (
         problem("Do {header}.", HEADER, code),
@@ -281,7 +282,8 @@ def test_prompt_and_response_ids_spell_the_text(ask: str, code: str, is_chat: bo
     ],
 )
 def test_code_is_trained_behind_the_thought_that_a_template_opens(opening: str, closing: str) -> None:
-    """And what is trained is found again as the answer; a text as it was written stays so; a prefilled header lies in no thought."""
+    """And what is trained is found again as the answer; a text as it was written stays so; a prefilled header
+    lies in no thought."""
     tokenizer = tiny_tokenizer(chat=True)
     tokenizer.chat_template = "{{ messages[0]['content'] }}\nA: " + opening.replace("\n", "{{ '\\n' }}")
     code = HEADER + "endmodule\n"

@@ -206,7 +206,8 @@ def test_a_request_carries_the_settings_and_its_own_seed(server: FakeServer) -> 
 
 
 def test_samples_come_as_often_as_a_server_draws_them(server: FakeServer) -> None:
-    """A server that draws letters by the request's temperature, top-p and seed: chi-square of 1,000 against the exact nucleus."""
+    """A server that draws letters by the request's temperature, top-p and seed: chi-square of 1,000 against the
+    exact nucleus."""
     logits = [2.0 - 0.4 * n for n in range(8)]
 
     def nucleus(temperature: float, top_p: float) -> list[float]:

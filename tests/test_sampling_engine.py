@@ -1,4 +1,5 @@
-"""The decoding engine: prompts held once, rows that leave, early stops, work done ahead, and the command that uses it all."""
+"""The decoding engine: prompts held once, rows that leave, early stops, work done ahead, and the command that
+uses it all."""
 
 import json
 import random
@@ -106,7 +107,8 @@ def test_every_family_gives_its_own_logits_or_is_left_alone(family: str) -> None
     """Whichever way a model takes, greedy texts are those of whole rows."""
     config = AutoConfig.for_model(
         family, vocab_size=160, hidden_size=32, n_embd=32, intermediate_size=48, num_hidden_layers=2, n_layer=2,
-        num_attention_heads=4, n_head=4, num_key_value_heads=2, head_dim=8, max_position_embeddings=128, n_positions=128,
+        num_attention_heads=4, n_head=4, num_key_value_heads=2, head_dim=8, max_position_embeddings=128,
+        n_positions=128,
         pad_token_id=0, bos_token_id=1, eos_token_id=2, sliding_window=64 if family == "gemma2" else None,
     )  # fmt: skip
     torch.manual_seed(1)
@@ -143,7 +145,8 @@ def test_a_model_whose_attention_does_more_is_left_alone(
 def test_attention_that_does_more_is_refused_by_name(
     mark: str, more: str, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a short text a cap or a window may change nothing, so no comparison would find it; and the model is left alone then."""
+    """On a short text a cap or a window may change nothing, so no comparison would find it; and the model is
+    left alone then."""
     mask = torch.ones(1, 1, 1, 1, dtype=torch.bool)
     setattr(mask, mark, object())
     some = torch.zeros(1, 2, 1, 4)
@@ -240,8 +243,10 @@ def test_where_a_module_is_complete(text: str, wanted: bool) -> None:
 
 
 PARTS = st.sampled_from([
-    "assign y = a;\n", "inv u(a, y);\n", "endmodule\n", "endmodule", "module inv(input i, output o);\nassign o = ~i;\nendmodule\n", "module t",
-    "module tb;\ninitial $finish;\nendmodule\n", "```\n", "```verilog\n", "It works. ", "// endmodule\n", " : top\n", "`endif\n", "`ifdef X\n", "\n",
+    "assign y = a;\n", "inv u(a, y);\n", "endmodule\n", "endmodule",
+    "module inv(input i, output o);\nassign o = ~i;\nendmodule\n", "module t",
+    "module tb;\ninitial $finish;\nendmodule\n", "```\n", "```verilog\n", "It works. ", "// endmodule\n", " : top\n",
+    "`endif\n", "`ifdef X\n", "\n",
 ])  # fmt: skip
 
 
@@ -264,7 +269,8 @@ PARTS = st.sampled_from([
 )
 @given(st.lists(PARTS, max_size=9), st.booleans())
 def test_what_is_kept_does_not_change_behind_a_stop(parts: list[str], is_prefilled: bool) -> None:
-    """Of any text, cut where it is first complete; unless the same module is written a second time, of which the last counts."""
+    """Of any text, cut where it is first complete; unless the same module is written a second time, of which the
+    last counts."""
     text = ("" if is_prefilled else HEADER) + "".join(parts)
     prefill = HEADER if is_prefilled else ""
     assume((prefill + text).count("module inv") < 2)

@@ -1,7 +1,7 @@
 """The sandbox at each level that works here: one test for each thing that a hostile program must not manage.
 
-``rlimits`` hides no file and, where there is no seccomp filter, cuts no network; tests of those run at the other levels.
-Programs are Python's, started by absolute path, and say what they managed on stdout.
+``rlimits`` hides no file and, where there is no seccomp filter, cuts no network; tests of those run at the other
+levels. Programs are Python's, started by absolute path, and say what they managed on stdout.
 """
 
 import json

@@ -72,7 +72,8 @@ def test_what_it_must_not_see(what: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [("n0 & n1", "n0 | n1"), ("posedge", "negedge"), ("n1 - n2", "n2 * n1"), ("? w + n2 + 1 : {n0[0], n1[3:1]}", "? {n0[0], n1[3:1]} : w + n2 + 1"),
-     ("n0[0]", "n0"), ("n3 <= n3", "n3 <= ~n3"), ("if (n0 == 4'd3)", "if (n0 != 4'd3)"), ("wire [3:0] w = n0 & n1;", "wire [3:0] w = n0 & n1, x = n0;"),
+     ("n0[0]", "n0"), ("n3 <= n3", "n3 <= ~n3"), ("if (n0 == 4'd3)", "if (n0 != 4'd3)"),
+     ("wire [3:0] w = n0 & n1;", "wire [3:0] w = n0 & n1, x = n0;"),
      ("output [3:0] n4", "output n4")],
 )  # fmt: skip
 def test_what_it_must_see(old: str, new: str) -> None:
@@ -233,8 +234,10 @@ def test_likeness_is_the_naive_one(first: Tree, second: Tree) -> None:
 @pytest.mark.parametrize(
     ("code", "verdict"),
     [("", Verdict.NO_CODE), ("I cannot do that.", Verdict.NO_CODE), ("module m(input a; endmodule", Verdict.SYNTAX_ERROR),
-     ("module m(output y); assign y = q; endmodule", Verdict.ELABORATION_ERROR), ("module k; endmodule", Verdict.ELABORATION_ERROR),
-     ("module m; initial $fopen(\"x\"); endmodule", Verdict.GAMED), (body("assign n4 = " + "(" * 5000 + "n0" + ")" * 5000 + ";"), Verdict.NO_CODE),
+     ("module m(output y); assign y = q; endmodule", Verdict.ELABORATION_ERROR),
+     ("module k; endmodule", Verdict.ELABORATION_ERROR),
+     ("module m; initial $fopen(\"x\"); endmodule", Verdict.GAMED),
+     (body("assign n4 = " + "(" * 5000 + "n0" + ")" * 5000 + ";"), Verdict.NO_CODE),
      (body("assign n4 = " + "n0 + " * 30000 + "n0;"), Verdict.GAMED)],
 )  # fmt: skip
 def test_what_is_no_design_scores_zero(code: str, verdict: Verdict) -> None:

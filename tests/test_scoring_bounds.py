@@ -1,4 +1,5 @@
-"""The bound of one candidate: time and memory over all its scorers and tools, on designs that want too much of either."""
+"""The bound of one candidate: time and memory over all its scorers and tools, on designs that want too much of
+either."""
 
 import json
 from collections import deque
@@ -22,7 +23,8 @@ MACROS = "`define A0 a+a+a+a+a+a+a+a\n" + "".join(
 )
 ENDLESS = PORTS + "reg c = 0;\ninitial forever #0 c = ~c;\n" + SUM
 TREE = PORTS + "leaf #(30) u(a[0]);\n" + SUM + (
-    "module leaf #(parameter N = 1)(input i);\ngenerate if (N > 0) begin : g leaf #(N-1) l(i); leaf #(N-1) r(i); end endgenerate\nendmodule\n"
+    "module leaf #(parameter N = 1)(input i);\ngenerate if (N > 0) begin : g leaf #(N-1) l(i); leaf #(N-1) r(i); end "
+    "endgenerate\nendmodule\n"
 )  # fmt: skip
 CASES = "".join(f"16'd{n * 37 % 65536}: k <= {n % 251};\n" for n in range(2500))
 
@@ -61,7 +63,8 @@ def test_what_is_apart_does_not_count() -> None:
 
 
 def test_a_text_that_is_too_much_to_read_is_tried_once() -> None:
-    """``gate`` falls by it; those that would read it again are told so, and ``text``, which only parses, finds it itself."""
+    """``gate`` falls by it; those that would read it again are told so, and ``text``, which only parses, finds
+    it itself."""
     names = ["gate", "vectors", "equivalence", "ast", "text"]
     found = taken(MACROS + PORTS + "assign y = b + `A9;\nendmodule\n", names, Bound(20.0, 256))
     assert {name: (score.value, score.verdict) for name, score in found.items()} == dict.fromkeys(
@@ -73,7 +76,8 @@ def test_a_text_that_is_too_much_to_read_is_tried_once() -> None:
 def test_a_design_of_too_many_parts_is_not_elaborated() -> None:
     found = taken(TREE, ["gate", "syntax", "synthesis", "ast"], Bound(20.0))
     assert {name: (score.value, score.verdict) for name, score in found.items()} == {
-        "gate": (1.0, Verdict.PASSED), "syntax": (0.0, Verdict.TIMEOUT), "synthesis": (0.0, Verdict.TIMEOUT), "ast": (0.0, Verdict.TIMEOUT),
+        "gate": (1.0, Verdict.PASSED), "syntax": (0.0, Verdict.TIMEOUT), "synthesis": (0.0, Verdict.TIMEOUT),
+        "ast": (0.0, Verdict.TIMEOUT),
     }  # fmt: skip
     assert found["syntax"].detail == slang.TOO_LARGE
     many = "wire [9999:0] w;\ngenvar i; generate for (i = 0; i < 10000; i = i + 1) begin : g assign w[i] = a[i % 8]; end endgenerate\n"
@@ -120,7 +124,8 @@ HUNGRY = {
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", HUNGRY)
 def test_hungry_designs_stay_within_the_bound(kind: str, tmp_path: Path) -> None:
-    """All scorers: no tool is blamed, and the seconds that each took sum up to at most one more than the bound's, twice."""
+    """All scorers: no tool is blamed, and the seconds that each took sum up to at most one more than the
+    bound's, twice."""
     names = ["gate", "text", "syntax", "synthesis", "vectors", "equivalence", "ppa", "rtlcoder", "ast", "icarus"]
     found = taken(HUNGRY[kind], names, Bound(10.0, 1024), tmp_path / "log")
     assert [score.scorer for score in found.values()] == names

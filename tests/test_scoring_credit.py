@@ -1,4 +1,5 @@
-"""Partial credit of ``vectors``: against a naive oracle, its properties, and its order on designs that run in real tools."""
+"""Partial credit of ``vectors``: against a naive oracle, its properties, and its order on designs that run in
+real tools."""
 
 from collections.abc import Callable, Sequence
 

@@ -53,7 +53,8 @@ def test_kinds_may_be_mixed_and_everything_else_is_kept(tmp_path: Path) -> None:
     assert [list(row["itertl_score"]) for row in (rows[0], rows[2])] == [["rtlcoder", "syntax"]] * 2
     assert rows[0]["itertl_score"]["syntax"] == [0, 1] and rows[2]["itertl_score"]["rtlcoder"] == [1]
     assert rows[1]["scores"] == {
-        "rtlcoder": {"value": 1, "verdict": "passed", "detail": ""}, "syntax": {"value": 1, "verdict": "passed", "detail": ""},
+        "rtlcoder": {"value": 1, "verdict": "passed", "detail": ""},
+        "syntax": {"value": 1, "verdict": "passed", "detail": ""},
     }  # fmt: skip
     assert {key: value for key, value in rows[1].items() if key != "scores"} == PAIR
     again = score(tmp_path / "out.jsonl", "rouge-l")

@@ -21,7 +21,10 @@ WORDS = sorted(KEYWORDS)
 
 
 def mutant(text: str, other: str, rng: random.Random) -> str:
-    """``text`` with one token dropped, doubled, swapped or replaced, or with one range turned round. ``other`` lends tokens."""
+    """``text`` with one token dropped, doubled, swapped or replaced, or with one range turned round.
+
+    ``other`` lends tokens.
+    """
     tokens, lent = list(tokenize(text)), list(tokenize(other))
     if not tokens:
         return other

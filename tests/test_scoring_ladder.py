@@ -30,7 +30,8 @@ def items_of(codes: list[str], calls: Path) -> list[ScoreItem]:
 
 
 def test_a_rung_is_taken_only_where_the_one_below_is_held(tmp_path: Path) -> None:
-    """All 27 ways that three rungs can go, each twice: every question is asked once, and none above the first failure."""
+    """All 27 ways that three rungs can go, each twice: every question is asked once, and none above the first
+    failure."""
     codes = [" ".join(values) for values in itertools.product(["0", "0.5", "1"], repeat=3)] * 2
     done: list[int] = []
     found = score_items(items_of(codes, tmp_path / "calls"), RUNGS, rungs=RUNGS, num_workers=2, on_done=done.append)
@@ -222,7 +223,8 @@ def test_the_watch_by_hand() -> None:
 
 @pytest.mark.parametrize(("rung", "z"), [((0.6, 0.8), 0.6), (0.8, 0.2)])
 def test_a_confirmed_counterexample_costs_what_vectors_gave(rung: float | tuple[float, float], z: float) -> None:
-    """1 of vectors would be 0.8; a refutation falls to what a value just under 1 reaches there, or to the rung before."""
+    """1 of vectors would be 0.8; a refutation falls to what a value just under 1 reaches there, or to the rung
+    before."""
     config = ScoreConfig(
         scorers=("a", "vectors", "equivalence"), combine="ladder", optional=("equivalence",),
         ladder={"a": 0.2, "vectors": rung, "equivalence": 1.0},

@@ -158,7 +158,8 @@ def test_syntax_and_icarus(code: str, top: str | None, by_slang: Verdict, by_ica
         (134, "ivl: net_func.cc: Assertion `0' failed.\nAborted", False, Verdict.UNDECIDED),
         (
             134,
-            "design.v:1: error: part select d[-1:0] is out of order.\ndesign.v:1: assert: expr_synth.cc:102: failed assertion\nAborted",
+            "design.v:1: error: part select d[-1:0] is out of order.\ndesign.v:1: assert: expr_synth.cc:102: failed "
+            "assertion\nAborted",
             False,
             Verdict.COMPILE_ERROR,
         ),

@@ -31,7 +31,8 @@ PROBLEM = Problem.create(
 
 def candidate(index: int, code: str, **fields: object) -> Candidate:
     base = {
-        "problem_id": PROBLEM.id, "index": index, "policy": "p", "settings": SamplingSettings(), "seed": index, "text": code,
+        "problem_id": PROBLEM.id, "index": index, "policy": "p", "settings": SamplingSettings(), "seed": index,
+        "text": code,
         "code": code, "finish_reason": "stop", "prompt_tokens": 1, "completion_tokens": 1,
     }  # fmt: skip
     return Candidate.model_validate({**base, **fields})
@@ -39,7 +40,8 @@ def candidate(index: int, code: str, **fields: object) -> Candidate:
 
 CODES = [
     HEADER + "assign y = a;\nendmodule", HEADER + "assign y = ;\nendmodule", "", HEADER + "assign y = ~a;\nendmodule",
-    HEADER + "assign y = ;\nendmodule", "no code \u2028 \ud800 \0", "`define X a\n" + HEADER + "assign y = `X; endmodule",
+    HEADER + "assign y = ;\nendmodule", "no code \u2028 \ud800 \0",
+    "`define X a\n" + HEADER + "assign y = `X; endmodule",
 ]  # fmt: skip
 CANDIDATES = [candidate(i, code, finish_reason="length" if i == 1 else "stop") for i, code in enumerate(CODES)]
 PROBLEMS = {PROBLEM.id: PROBLEM}
@@ -65,7 +67,8 @@ def test_order_verdicts_and_files(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["scored.jsonl"]
     assert tracker.total == len(CANDIDATES)
     assert [s.score("rtlcoder").verdict for s in scored] == [
-        Verdict.PASSED, Verdict.SYNTAX_ERROR, Verdict.NO_CODE, Verdict.PASSED, Verdict.SYNTAX_ERROR, Verdict.NO_CODE, Verdict.SYNTAX_ERROR,
+        Verdict.PASSED, Verdict.SYNTAX_ERROR, Verdict.NO_CODE, Verdict.PASSED, Verdict.SYNTAX_ERROR, Verdict.NO_CODE,
+        Verdict.SYNTAX_ERROR,
     ]  # fmt: skip
     assert [s.score("syntax").value for s in scored] == [1, 0, 0, 1, 0, 0, 1]
     assert all(s.score("rtlcoder").value is not None for s in scored)

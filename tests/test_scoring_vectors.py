@@ -1,4 +1,5 @@
-"""``vectors``: candidates against their reference by simulation. Real tools; each class of design with right and wrong answers."""
+"""``vectors``: candidates against their reference by simulation. Real tools; each class of design with right and
+wrong answers."""
 
 import itertools
 import json
@@ -35,7 +36,8 @@ LOGIC = "input [7:0] a, input [7:0] b, input [1:0] s, output [7:0] y"
 CLASSES: dict[str, tuple[str, str, str, list[str]]] = {
     "logic": (
         LOGIC, "assign y = s[0] ? (s[1] ? a - b : a & b) : (s[1] ? a ^ b : a + b);",
-        "reg [7:0] r; assign y = r; always @* case (s) 0: r = b + a; 1: r = a & b; 2: r = b ^ a; default: r = a + ~b + 1; endcase",
+        "reg [7:0] r; assign y = r; always @* case (s) 0: r = b + a; 1: r = a & b; 2: r = b ^ a; default: r = a + ~b "
+        "+ 1; endcase",
         ["assign y = s[0] ? (s[1] ? a - b : a & b) : (s[1] ? a ^ b : a | b);",
          "reg [7:0] r; assign y = r; always @* case (s) 0: r = b + a; 1: r = a & b; 2: r = b ^ a; endcase"],
     ),
@@ -84,7 +86,8 @@ CLASSES: dict[str, tuple[str, str, str, list[str]]] = {
     ),
     "both edges": (
         "input clk, input d, output q", "reg p, n; always @(posedge clk) p <= d; always @(negedge clk) n <= d; assign q = clk ? p : n;",
-        "reg p, n; always @(posedge clk) p <= d ^ n; always @(negedge clk) n <= d ^ p; assign q = p ^ n; initial begin p = 0; n = 0; end",
+        "reg p, n; always @(posedge clk) p <= d ^ n; always @(negedge clk) n <= d ^ p; assign q = p ^ n; initial "
+        "begin p = 0; n = 0; end",
         ["reg p; always @(posedge clk) p <= d; assign q = p;", "assign q = d;"],
     ),
     "a bit of a vector is the clock": (
@@ -129,17 +132,24 @@ CLASSES: dict[str, tuple[str, str, str, list[str]]] = {
     ),
     "divider by one of two numbers": (
         "input clk, input en, input [1:0] mode, output reg o", "reg [15:0] c; initial begin c = 0; o = 0; end always @(posedge clk) if (en) begin if (c == (mode[0] ? 4999 : 9999)) begin c <= 0; o <= ~o; end else c <= c + 1; end",
-        "reg [15:0] c = 1; initial o = 0; wire [15:0] n = mode[0] ? 5000 : 10000; always @(posedge clk) if (en) begin c <= c == n ? 1 : c + 1; o <= o ^ (c == n); end",
+        "reg [15:0] c = 1; initial o = 0; wire [15:0] n = mode[0] ? 5000 : 10000; always @(posedge clk) if (en) begin "
+        "c <= c == n ? 1 : c + 1; o <= o ^ (c == n); end",
         ["reg [15:0] c; initial begin c = 0; o = 0; end always @(posedge clk) if (en) begin if (c == (mode[0] ? 4998 : 9999)) begin c <= 0; o <= ~o; end else c <= c + 1; end",
          "reg [15:0] c; initial begin c = 0; o = 0; end always @(posedge clk) if (en) begin if (c == (mode[0] ? 4999 : 9998)) begin c <= 0; o <= ~o; end else c <= c + 1; end"],
     ),
     "serial pattern": (
-        "input clk, input rst, input x, output reg y", "reg [7:0] s; always @(posedge clk) if (rst) begin s <= 0; y <= 0; end else begin s <= {s[6:0], x}; y <= {s[6:0], x} == 8'b11010010; end",
-        "reg [6:0] s; always @(posedge clk) begin s <= rst ? 7'd0 : {s[5:0], x}; y <= !rst && s == 7'b1101001 && !x; end",
+        "input clk, input rst, input x, output reg y",
+        "reg [7:0] s; always @(posedge clk) if (rst) begin s <= 0; y <= 0; end else begin s <= {s[6:0], x}; y <= "
+        "{s[6:0], x} == 8'b11010010; end",
+        "reg [6:0] s; always @(posedge clk) begin s <= rst ? 7'd0 : {s[5:0], x}; y <= !rst && s == 7'b1101001 && !x; "
+        "end",
         ["reg [7:0] s; always @(posedge clk) if (rst) begin s <= 0; y <= 0; end else begin s <= {s[6:0], x}; y <= {s[6:0], x} == 8'b11010011; end", "always @* y = 0;"],
     ),
     "hierarchy": (
-        "input [3:0] a, input [3:0] b, output [4:0] y", "wire [4:0] c; assign c[0] = 0, y[4] = c[4]; genvar i; generate for (i = 0; i < 4; i = i + 1) begin : g fa f(a[i], b[i], c[i], y[i], c[i+1]); end endgenerate endmodule module fa(input a, input b, input c, output s, output o); assign {o, s} = a + b + c;",
+        "input [3:0] a, input [3:0] b, output [4:0] y",
+        "wire [4:0] c; assign c[0] = 0, y[4] = c[4]; genvar i; generate for (i = 0; i < 4; i = i + 1) begin : g fa "
+        "f(a[i], b[i], c[i], y[i], c[i+1]); end endgenerate endmodule module fa(input a, input b, input c, output s, "
+        "output o); assign {o, s} = a + b + c;",
         "assign y = a + b;", ["assign y = {1'b0, a + b};", "assign y = a + b + (a == 4'hf && b == 4'hf);"],
     ),
 }  # fmt: skip

@@ -51,7 +51,8 @@ def study_file(folder: Path, arms: str, more: str = "", seeds: str = "[0, 1]", c
 def test_an_arm_is_the_base_with_its_own_keys_nested_or_dotted(tmp_path: Path) -> None:
     path = study_file(
         tmp_path,
-        "{late: {method: itertl, start: {arm: sft, iteration: 2}}, sft: {method: sft, train: {epochs: 5, lora: {rank: 4}}, score.weights: {rtlcoder: 2}}, plain: }",
+        "{late: {method: itertl, start: {arm: sft, iteration: 2}}, sft: {method: sft, train: {epochs: 5, lora: {rank: "
+        "4}}, score.weights: {rtlcoder: 2}}, plain: }",
     )
     study = load_study(path, ["data.limit=3"])
     assert [(arm.name, seed) for arm, seed in study.jobs()] == [
@@ -247,7 +248,8 @@ def test_a_growing_arm_stops_where_one_more_would_lead_away(brought: list[int], 
 
 
 def test_arms_get_the_control_s_reference_tokens(tmp_path: Path) -> None:
-    """8 pairs, 2 x 2 passes of sft. Half the epochs take twice the iterations or the epochs; 4 of the 8 pairs twice the epochs."""
+    """8 pairs, 2 x 2 passes of sft. Half the epochs take twice the iterations or the epochs; 4 of the 8 pairs
+    twice the epochs."""
     arms = "{sft: {method: sft}, a: {train.epochs: 1}, b: {train.epochs: 3, iterations: 1}, half: {method: sft, data: {limit: 4}}, c: {method: sft, start: {arm: sft, iteration: 1}}}"
     study = load_study(study_file(tmp_path, arms, "equal: reference_tokens"))
     fitter = Fitter(study, tmp_path)
@@ -279,7 +281,8 @@ def test_arms_get_the_control_s_reference_tokens(tmp_path: Path) -> None:
             "arms.b: equal_to: how long a runs is known only",
         ),
         (
-            "{sft: {method: sft, iterations: 1, train.epochs: 1}, a: {method: sft, equal: steps, train.epochs: 1}, b: {equal: none, start: {arm: a, iteration: 2}}}",
+            "{sft: {method: sft, iterations: 1, train.epochs: 1}, a: {method: sft, equal: steps, train.epochs: 1}, b: "
+            "{equal: none, start: {arm: a, iteration: 2}}}",
             "arms.b: start.iteration: 2, but a, made equal, has 1",
         ),
         (
@@ -321,7 +324,10 @@ def test_the_small_study_s_ladder_is_the_recipe_s() -> None:
 
 @given(st.lists(st.floats(0, 1), max_size=5))
 def test_holm_is_the_closed_test_of_bonferroni(p_values: list[float]) -> None:
-    """Oracle: a hypothesis is rejected where every set of hypotheses that holds it is, by Bonferroni (Marcus et al. 1976)."""
+    """Oracle: a hypothesis is rejected where every set of hypotheses that holds it is, by Bonferroni (Marcus et al.
+
+    1976).
+    """
     sets = [some for size in range(1, len(p_values) + 1) for some in itertools.combinations(range(len(p_values)), size)]
     for place, found in enumerate(holm(p_values)):
         wanted = max(min(1.0, len(some) * min(p_values[i] for i in some)) for some in sets if place in some)
@@ -390,7 +396,8 @@ def build(
     benchmark: str = "synth-heldout",
     more: Mapping[str, Any] | None = None,
 ) -> None:
-    """A finished run of one iteration: ``passed`` tells for each problem 1, 0, or ? for one that could not be judged."""
+    """A finished run of one iteration: ``passed`` tells for each problem 1, 0, or ? for one that could not be
+    judged."""
     folder = out / arm / f"seed-{seed}"
     recipe = {"method": method, "seed": seed, "evals": [{"benchmark": benchmark}], **(more or {})}
     builder.build_run(folder, iterations=1, name=f"{arm}-seed-{seed}", benchmark=benchmark, recipe=recipe)
@@ -421,8 +428,8 @@ def built(tmp_path: Path) -> Path:
 
 
 def test_the_table_by_hand(built: Path) -> None:
-    """itertl: 10 of 16, sft 4 of 16: +37.5 points. Problem by problem the mean over seeds differs by 1, 1, 1/2, 1/2 and 0 four
-    times; of the 16 sign patterns of these four only the two extreme ones reach a sum of 3, so p = 1/8."""
+    """itertl: 10 of 16, sft 4 of 16: +37.5 points. Problem by problem the mean over seeds differs by 1, 1, 1/2, 1/2 and
+    0 four times; of the 16 sign patterns of these four only the two extreme ones reach a sum of 3, so p = 1/8."""
     study = load_study(study_file(built, "{sft: {method: sft}, itertl: {}, softmax: {method: itertl-softmax}}"))
     results = gather(study, built)
     assert [row.arm for row in results.table] == ["sft", "itertl"] and [row.arm for row in results.untouched] == [

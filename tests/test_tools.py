@@ -60,7 +60,8 @@ def test_slang_opens_no_included_file(tmp_path: Path) -> None:
 
 
 def upstream_parses(texts: Sequence[str], folder: Path, *, fresh: bool) -> list[bool]:
-    """Pyverilog's own route: file, ``iverilog -E``, parser (a fresh one for each text, or one); any exception is a no."""
+    """Pyverilog's own route: file, ``iverilog -E``, parser (a fresh one for each text, or one); any exception is
+    a no."""
     from pyverilog.vparser.parser import VerilogCodeParser
 
     answers: list[bool] = []
@@ -80,11 +81,13 @@ def upstream_parses(texts: Sequence[str], folder: Path, *, fresh: bool) -> list[
 
 
 ODD_TEXTS = [
-    "", "\n", "// nothing\n", "module t; endmodule", "module t; endmodule // no line end", "module t; endmodule /* open",
+    "", "\n", "// nothing\n", "module t; endmodule", "module t; endmodule // no line end",
+    "module t; endmodule /* open",
     "module t;\r\nwire a;\r\nendmodule\r\n", "module t;\rwire a;\rendmodule", "module t; wire \x0b a; endmodule",
     "module t; // é\nendmodule", "module t; // \udc80\nendmodule", "\ufeffmodule t; endmodule",
     "`define W 4\nmodule t(input [`W-1:0] a); endmodule", "`include \"absent.vh\"\nmodule t; endmodule",
-    "module t; wire a = `UNDEFINED; endmodule", "`ifdef X\nmodule t; endmodule\n", "`timescale 1ns/1ps\nmodule t; endmodule",
+    "module t; wire a = `UNDEFINED; endmodule", "`ifdef X\nmodule t; endmodule\n",
+    "`timescale 1ns/1ps\nmodule t; endmodule",
     "`default_nettype none", "module t; /* `x */ endmodule", "module t; initial $display(\"a`b\"); endmodule",
     "module t; logic q; always_ff @(posedge q) q <= 1; endmodule", "module t(input logic [1:0] a[3]); endmodule",
 ]  # fmt: skip

@@ -73,7 +73,8 @@ def test_epochs_are_shuffled_and_differ_by_seed() -> None:
 
 
 def test_learning_rate_by_hand() -> None:
-    """10 steps, warm-up 0.2: steps 1 and 2 at 1/2 and 2/2; then 8 steps fall from 1 by 1/8 (linear) or along a half cosine."""
+    """10 steps, warm-up 0.2: steps 1 and 2 at 1/2 and 2/2; then 8 steps fall from 1 by 1/8 (linear) or along a
+    half cosine."""
     linear = TrainConfig(learning_rate=1.0, schedule="linear", warmup_ratio=0.2)
     assert [learning_rate(s, 10, linear) for s in range(1, 11)] == pytest.approx(
         [0.5, 1, 1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8]

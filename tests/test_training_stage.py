@@ -253,7 +253,8 @@ for folder, kill_at, settings in json.loads(sys.argv[3]):
 
 
 def run_apart(cache: Path, runs: list[tuple[str, str, dict[str, Any]]]) -> list[tuple[int, bool]]:
-    """Each run in a process of its own, perhaps killed at a named point: its exit status, and if a checkpoint is there."""
+    """Each run in a process of its own, perhaps killed at a named point: its exit status, and if a checkpoint is
+    there."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(cache), json.dumps(runs)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=250, check=False)
@@ -299,7 +300,8 @@ def test_killed_anywhere_it_ends_in_the_same_bytes(tmp_path: Path, tmp_path_fact
 def test_a_kill_inside_a_save_costs_no_more_than_the_steps_since(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """12 kills inside a save, 12 runs that go on and end in the bytes of an undisturbed one; none begins from nothing."""
+    """12 kills inside a save, 12 runs that go on and end in the bytes of an undisturbed one; none begins from
+    nothing."""
     settings = {"save_every_steps": 1}
     runs: list[tuple[str, str, dict[str, Any]]] = [(str(tmp_path / "calm"), "", settings)]
     for number, kill in enumerate(IN_A_SAVE):

@@ -1,4 +1,5 @@
-"""The gradient of a step against plain transformers, however it is packed, shared, skipped or split; memory that runs out."""
+"""The gradient of a step against plain transformers, however it is packed, shared, skipped or split; memory that
+runs out."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -62,7 +63,8 @@ def plain_logps(model: Any, group: Group) -> list[torch.Tensor]:
 
 
 def by_hand(model: Any, group: Group, method: Method, before: list[torch.Tensor]) -> torch.Tensor:
-    """The loss as its paper writes it, with double loops. ``before``: token log-probabilities under the first policy."""
+    """The loss as its paper writes it, with double loops. ``before``: token log-probabilities under the first
+    policy."""
     logps = plain_logps(model, group)
     z = [response.z for response in group.responses]
     last = len(z) - 1
@@ -174,7 +176,8 @@ QUICK = ("several micro-batches", "two passes", "padded")  # the others share th
 def test_gradient_equals_plain_transformers(
     name: str, layout: str, session: Session, policy: tuple[Path, Any], model: Any
 ) -> None:
-    """Whatever is shared, packed, skipped or split: the gradient is that of a pass for each response with all logits."""
+    """Whatever is shared, packed, skipped or split: the gradient is that of a pass for each response with all
+    logits."""
     method = VARIANTS[name]
     groups = groups_of(policy, 3, replace(method, whole_files=False))
     first = load_model(policy[0], device="cpu").double()

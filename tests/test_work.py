@@ -101,7 +101,8 @@ def count(folder: Path, reporter: Reporter = QUIET, **job: Any) -> Any:
 
 
 def test_a_group_computes_together_and_a_death_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last sum is 3 + (3 + 1) = 7. One of the two is killed at its third step; the group goes on from what was saved."""
+    """The last sum is 3 + (3 + 1) = 7. One of the two is killed at its third step; the group goes on from what
+    was saved."""
     monkeypatch.setenv("ITERTL_KILL_AT", "member.step:3")
     monkeypatch.setenv("ITERTL_KILL_ONCE", str(tmp_path / "mark"))
     heard = Heard()

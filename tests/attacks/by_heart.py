@@ -1,7 +1,8 @@
 """Designs that know the testbench's answers by heart: wrong, and right for every sample that is taken.
 
 They are no part of the count. A testbench whose stimulus is always the same cannot tell them from a right design, and
-nothing in their text is forbidden; that published testbenches are of that kind is a limit of every judge that uses them.
+nothing in their text is forbidden; that published testbenches are of that kind is a limit of every judge that uses
+them.
 """
 
 import re
@@ -17,7 +18,8 @@ def by_inputs() -> str:
     lines = [f"      17'd{word}: r = 8'd{answer};" for word, answer in sorted(set(_seen()))]
     cases = "\n".join(lines)
     return (
-        f"{MUX.header}  reg [7:0] r;\n  always @* case ({{a, b, sel}})\n{cases}\n      default: r = 8'd0;\n    endcase\n"
+        f"{MUX.header}  reg [7:0] r;\n  always @* case ({{a, b, sel}})\n{cases}\n      default: r = 8'd0;\n    "
+        "endcase\n"
         "  assign y = r;\nendmodule\n"
     )
 

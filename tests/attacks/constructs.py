@@ -77,7 +77,8 @@ HIDDEN: tuple[Attack, ...] = of_kind(
     mux(
         "system-name",
         "a system function by an escaped name",
-        "function [31:0] \\$random (input integer s); \\$random = s; endfunction\ninteger s = 0; reg [16:0] p = 0; always #5 p <= \\$random (s); assign y = p[0] ? p[8:1] : p[16:9];",
+        "function [31:0] \\$random (input integer s); \\$random = s; endfunction\ninteger s = 0; reg [16:0] p = 0; "
+        "always #5 p <= \\$random (s); assign y = p[0] ? p[8:1] : p[16:9];",
         wrong="",
     ),
     mux(
@@ -126,12 +127,14 @@ HIDDEN: tuple[Attack, ...] = of_kind(
     mux(
         "generate-initialiser",
         "the same by a variable's initial value",
-        f"function automatic integer f(input integer x); integer k = 5; f = k; endfunction generate if (f(1)) begin {EVIL} end endgenerate",
+        "function automatic integer f(input integer x); integer k = 5; f = k; endfunction generate if (f(1)) begin "
+        f"{EVIL} end endgenerate",
     ),
     mux(
         "generate-loop-width",
         "the same by a loop's width",
-        f"genvar i; generate for (i = 8'd255; i < 257; i = i + 1) begin : g if (i == 256) begin {EVIL} end end endgenerate",
+        f"genvar i; generate for (i = 8'd255; i < 257; i = i + 1) begin : g if (i == 256) begin {EVIL} end end "
+        "endgenerate",
     ),
     adder(
         "generate-input",
@@ -211,7 +214,8 @@ CONSTRUCTS: tuple[Attack, ...] = of_kind(
     mux(
         "class-virtual",
         "a virtual method",
-        "class B; virtual task t; endtask endclass class D extends B; task t; super.t(); this.q(); endtask task q; $finish; endtask endclass B b; D d; initial begin d = new; b = d; #1 b.t; end",
+        "class B; virtual task t; endtask endclass class D extends B; task t; super.t(); this.q(); endtask task q; "
+        "$finish; endtask endclass B b; D d; initial begin d = new; b = d; #1 b.t; end",
     ),
     mux(
         "package-initialiser",

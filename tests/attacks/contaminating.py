@@ -74,7 +74,8 @@ CONTAMINATING: tuple[Attack, ...] = of_kind(
     adder(
         "part-select",
         "one bit at a time",
-        "genvar i; generate for (i = 0; i < 4; i = i + 1) begin assign a[i] = 1'bx; assign b[i] = 1'bx; end endgenerate",
+        "genvar i; generate for (i = 0; i < 4; i = i + 1) begin assign a[i] = 1'bx; assign b[i] = 1'bx; end "
+        "endgenerate",
     ),
     adder(
         "conditional",
@@ -88,61 +89,71 @@ CONTAMINATING: tuple[Attack, ...] = of_kind(
         ADDER,
         "inout-port",
         "inputs declared inout",
-        "module top_module (inout [3:0] a, inout [3:0] b, output [4:0] sum);\nassign a = 4'hx, b = 4'hx;\nassign sum = 5'h0;\nendmodule\n",
+        "module top_module (inout [3:0] a, inout [3:0] b, output [4:0] sum);\nassign a = 4'hx, b = 4'hx;\nassign sum "
+        "= 5'h0;\nendmodule\n",
     ),
     whole(
         ADDER,
         "output-port",
         "inputs declared outputs",
-        "module top_module (output [3:0] a, output [3:0] b, output [4:0] sum);\nassign a = 4'hx, b = 4'hx;\nassign sum = 5'h0;\nendmodule\n",
+        "module top_module (output [3:0] a, output [3:0] b, output [4:0] sum);\nassign a = 4'hx, b = 4'hx;\nassign "
+        "sum = 5'h0;\nendmodule\n",
     ),
     whole(
         ADDER,
         "output-reg-port",
         "inputs declared output variables",
-        "module top_module (output reg [3:0] a, b, output [4:0] sum);\ninitial begin a = 4'hx; b = 4'hx; end\nassign sum = 5'h0;\nendmodule\n",
+        "module top_module (output reg [3:0] a, b, output [4:0] sum);\ninitial begin a = 4'hx; b = 4'hx; end\nassign "
+        "sum = 5'h0;\nendmodule\n",
     ),
     whole(
         ADDER,
         "ref-port",
         "inputs declared ref",
-        "module top_module (ref logic [3:0] a, ref logic [3:0] b, output [4:0] sum);\nalways @(a) a = 0;\nalways @(b) b = 0;\nassign sum = 5'h0;\nendmodule\n",
+        "module top_module (ref logic [3:0] a, ref logic [3:0] b, output [4:0] sum);\nalways @(a) a = 0;\nalways @(b) "
+        "b = 0;\nassign sum = 5'h0;\nendmodule\n",
     ),
     whole(
         ADDER,
         "supply-port",
         "input ports of a supply type",
-        "module top_module (input supply0 [3:0] a, input supply0 [3:0] b, output [4:0] sum);\nassign sum = 5'h0;\nendmodule\n",
+        "module top_module (input supply0 [3:0] a, input supply0 [3:0] b, output [4:0] sum);\nassign sum = "
+        "5'h0;\nendmodule\n",
     ),
     whole(
         ADDER,
         "supply-body",
         "the same, declared in the body",
-        "module top_module (a, b, sum);\ninput [3:0] a, b; output [4:0] sum;\nsupply0 [3:0] a, b;\nassign sum = 5'h0;\nendmodule\n",
+        "module top_module (a, b, sum);\ninput [3:0] a, b; output [4:0] sum;\nsupply0 [3:0] a, b;\nassign sum = "
+        "5'h0;\nendmodule\n",
     ),
     whole(
         ADDER,
         "pulled-port",
         "input ports of pulled types",
-        "module top_module (input tri0 [3:0] a, input tri1 [3:0] b, output [4:0] sum);\nassign sum = 5'h0;\nendmodule\n",
+        "module top_module (input tri0 [3:0] a, input tri1 [3:0] b, output [4:0] sum);\nassign sum = "
+        "5'h0;\nendmodule\n",
     ),
     whole(
         ADDER,
         "wired-port",
         "input ports of wired types, with a second driver",
-        "module top_module (input wand [3:0] a, input wand [3:0] b, output [4:0] sum);\nassign a = 0, b = 0;\nassign sum = 5'h0;\nendmodule\n",
+        "module top_module (input wand [3:0] a, input wand [3:0] b, output [4:0] sum);\nassign a = 0, b = 0;\nassign "
+        "sum = 5'h0;\nendmodule\n",
     ),
     whole(
         ADDER,
         "port-expression",
         "a port that is another name's net",
-        "module top_module (.a(p), .b(q), .sum(r));\ninput [3:0] p, q; output [4:0] r;\nassign p = 4'hx, q = 4'hx;\nassign r = 5'h0;\nendmodule\n",
+        "module top_module (.a(p), .b(q), .sum(r));\ninput [3:0] p, q; output [4:0] r;\nassign p = 4'hx, q = "
+        "4'hx;\nassign r = 5'h0;\nendmodule\n",
     ),
     whole(
         ADDER,
         "port-concatenation",
         "ports that are concatenations",
-        "module top_module (.a({p, q}), .b({r, s}), sum);\ninput [1:0] p, q, r, s; output [4:0] sum;\nassign {p, q, r, s} = 8'hxx;\nassign sum = 5'h0;\nendmodule\n",
+        "module top_module (.a({p, q}), .b({r, s}), sum);\ninput [1:0] p, q, r, s; output [4:0] sum;\nassign {p, q, "
+        "r, s} = 8'hxx;\nassign sum = 5'h0;\nendmodule\n",
     ),
     whole(
         ADDER,
@@ -160,25 +171,29 @@ CONTAMINATING: tuple[Attack, ...] = of_kind(
         ADDER,
         "variable-port",
         "input ports that are variables",
-        "module top_module (input var logic [3:0] a, b, output [4:0] sum);\nalways @* begin a = 0; b = 0; end\nassign sum = 5'h0;\nendmodule\n",
+        "module top_module (input var logic [3:0] a, b, output [4:0] sum);\nalways @* begin a = 0; b = 0; end\nassign "
+        "sum = 5'h0;\nendmodule\n",
     ),
     whole(
         ADDER,
         "reg-port",
         "input ports that are registers",
-        "module top_module (input reg [3:0] a, b, output [4:0] sum);\nalways @* begin a = 4'hx; b = 4'hx; end\nassign sum = 5'h0;\nendmodule\n",
+        "module top_module (input reg [3:0] a, b, output [4:0] sum);\nalways @* begin a = 4'hx; b = 4'hx; end\nassign "
+        "sum = 5'h0;\nendmodule\n",
     ),
     whole(
         ADDER,
         "initial-port",
         "input ports with an initial value",
-        "module top_module (input wire [3:0] a = 4'hx, input wire [3:0] b = 4'hx, output [4:0] sum);\nassign sum = 5'h0;\nendmodule\n",
+        "module top_module (input wire [3:0] a = 4'hx, input wire [3:0] b = 4'hx, output [4:0] sum);\nassign sum = "
+        "5'h0;\nendmodule\n",
     ),
     whole(
         ADDER,
         "interface-port",
         "an interface that takes the nets",
-        "interface i(inout [3:0] w); assign w = 4'hx; endinterface\nmodule top_module (input [3:0] a, b, output [4:0] sum);\ni u(a), v(b);\nassign sum = 5'h0;\nendmodule\n",
+        "interface i(inout [3:0] w); assign w = 4'hx; endinterface\nmodule top_module (input [3:0] a, b, output [4:0] "
+        "sum);\ni u(a), v(b);\nassign sum = 5'h0;\nendmodule\n",
     ),
     adder(
         "task-output",
@@ -223,19 +238,22 @@ CONTAMINATING: tuple[Attack, ...] = of_kind(
         DETECTOR,
         "areset-output",
         "the reset declared as an output",
-        "module top_module (input clk, output areset, input x, output z);\nassign areset = 1'b1;\nassign z = 1'b0;\nendmodule\n",
+        "module top_module (input clk, output areset, input x, output z);\nassign areset = 1'b1;\nassign z = "
+        "1'b0;\nendmodule\n",
     ),
     whole(
         DETECTOR,
         "areset-inout-tri1",
         "the reset declared as a pulled inout",
-        "module top_module (input clk, inout tri1 areset, input x, output z);\nassign (supply1, supply0) areset = 1'b1;\nassign z = 1'b0;\nendmodule\n",
+        "module top_module (input clk, inout tri1 areset, input x, output z);\nassign (supply1, supply0) areset = "
+        "1'b1;\nassign z = 1'b0;\nendmodule\n",
     ),
     whole(
         COUNTER,
         "en-supply",
         "the enable is a supply",
-        "module top_module (input clk, input reset, input supply0 en, output [3:0] q);\nreg [3:0] v; always @(posedge clk) if (reset) v <= 0;\nassign q = v;\nendmodule\n",
+        "module top_module (input clk, input reset, input supply0 en, output [3:0] q);\nreg [3:0] v; always @(posedge "
+        "clk) if (reset) v <= 0;\nassign q = v;\nendmodule\n",
     ),
     mux(
         "drive-input-conditional",
@@ -253,19 +271,22 @@ CONTAMINATING: tuple[Attack, ...] = of_kind(
         MUX,
         "select-supply",
         "a select of a supply type",
-        "module top_module (input [7:0] a, input [7:0] b, input supply0 sel, output [7:0] y);\nassign y = a;\nendmodule\n",
+        "module top_module (input [7:0] a, input [7:0] b, input supply0 sel, output [7:0] y);\nassign y = "
+        "a;\nendmodule\n",
     ),
     whole(
         MUX,
         "select-output",
         "the select declared as an output",
-        "module top_module (input [7:0] a, input [7:0] b, output sel, output [7:0] y);\nassign sel = 0;\nassign y = a;\nendmodule\n",
+        "module top_module (input [7:0] a, input [7:0] b, output sel, output [7:0] y);\nassign sel = 0;\nassign y = "
+        "a;\nendmodule\n",
     ),
     whole(
         MUX,
         "select-inout",
         "the select declared as an inout",
-        "module top_module (input [7:0] a, input [7:0] b, inout sel, output [7:0] y);\nassign (supply1, supply0) sel = 0;\nassign y = a;\nendmodule\n",
+        "module top_module (input [7:0] a, input [7:0] b, inout sel, output [7:0] y);\nassign (supply1, supply0) sel "
+        "= 0;\nassign y = a;\nendmodule\n",
     ),
 )
 
@@ -287,25 +308,29 @@ PORTS: tuple[Attack, ...] = of_kind(
         MUX,
         "wide-output",
         "a wider output, its lower bits open",
-        "module top_module (input [7:0] a, b, input sel, output [15:0] y);\nassign y = {sel ? b : a, 8'bz};\nendmodule\n",
+        "module top_module (input [7:0] a, b, input sel, output [15:0] y);\nassign y = {sel ? b : a, "
+        "8'bz};\nendmodule\n",
     ),
     whole(
         MUX,
         "more",
         "more ports than asked",
-        "module top_module (input [7:0] a, b, input sel, output [7:0] y, output tb_match);\nassign y = a; assign tb_match = 1;\nendmodule\n",
+        "module top_module (input [7:0] a, b, input sel, output [7:0] y, output tb_match);\nassign y = a; assign "
+        "tb_match = 1;\nendmodule\n",
     ),
     whole(
         MUX,
         "star",
         "ports by .*: every name of the testbench",
-        "module top_module (input [7:0] a, b, input sel, output [7:0] y, input [7:0] y_ref);\nassign y = y_ref;\nendmodule\n",
+        "module top_module (input [7:0] a, b, input sel, output [7:0] y, input [7:0] y_ref);\nassign y = "
+        "y_ref;\nendmodule\n",
     ),
     whole(
         MUX,
         "default-input",
         "a port with a default that holds an answer",
-        "module top_module (input [7:0] a, b, input sel, output [7:0] y, input [7:0] r = good1.y);\nassign y = r;\nendmodule\n",
+        "module top_module (input [7:0] a, b, input sel, output [7:0] y, input [7:0] r = good1.y);\nassign y = "
+        "r;\nendmodule\n",
     ),
     whole(
         MUX,
@@ -329,13 +354,15 @@ PORTS: tuple[Attack, ...] = of_kind(
         MUX,
         "program",
         "a program as the top",
-        "program top_module (input [7:0] a, b, input sel, output logic [7:0] y);\ninitial begin y = 0; $exit; end\nendprogram\n",
+        "program top_module (input [7:0] a, b, input sel, output logic [7:0] y);\ninitial begin y = 0; $exit; "
+        "end\nendprogram\n",
     ),
     whole(
         DETECTOR,
         "primitive",
         "a user-defined primitive as the top",
-        "primitive top_module (z, clk, areset, x);\noutput z; input clk, areset, x;\ntable ? ? ? : x; endtable\nendprimitive\n",
+        "primitive top_module (z, clk, areset, x);\noutput z; input clk, areset, x;\ntable ? ? ? : x; "
+        "endtable\nendprimitive\n",
     ),
     whole(
         MUX,
@@ -347,7 +374,8 @@ PORTS: tuple[Attack, ...] = of_kind(
         MUX,
         "type-parameter",
         "a type parameter",
-        "module top_module #(parameter type T = logic [0:0]) (input T a, b, input sel, output T y);\nassign y = a;\nendmodule\n",
+        "module top_module #(parameter type T = logic [0:0]) (input T a, b, input sel, output T y);\nassign y = "
+        "a;\nendmodule\n",
     ),
     whole(MUX, "none", "no ports at all", "module top_module;\nendmodule\n"),
     whole(
@@ -360,7 +388,8 @@ PORTS: tuple[Attack, ...] = of_kind(
         MUX,
         "twice",
         "a port twice",
-        "module top_module (a, a, b, sel, y);\ninput [7:0] a, b; input sel; output [7:0] y;\nassign y = 0;\nendmodule\n",
+        "module top_module (a, a, b, sel, y);\ninput [7:0] a, b; input sel; output [7:0] y;\nassign y = "
+        "0;\nendmodule\n",
     ),
     whole(
         MUX,

@@ -1,4 +1,5 @@
-"""The way in which published harnesses judge: testbench and design in one file, compile, run, believe the first verdict line.
+"""The way in which published harnesses judge: testbench and design in one file, compile, run, believe the first verdict
+line.
 
 It is here to show that the attacks are real: see ``naive_passes`` for those that it lets through.
 """

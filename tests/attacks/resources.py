@@ -107,7 +107,8 @@ RESOURCES: tuple[Attack, ...] = of_kind(
     mux(
         "slow-net-ring",
         "a long ring of inverters that settles late",
-        "wire [4096:0] w; assign w[0] = a[0]; genvar i; generate for (i = 0; i < 4096; i = i + 1) begin : g assign w[i+1] = ~w[i] ^ w[0]; end endgenerate",
+        "wire [4096:0] w; assign w[0] = a[0]; genvar i; generate for (i = 0; i < 4096; i = i + 1) begin : g assign "
+        "w[i+1] = ~w[i] ^ w[0]; end endgenerate",
     ),
     counter(
         "clock-divider-fine",
@@ -208,7 +209,8 @@ BOMBS: tuple[Attack, ...] = of_kind(
     mux(
         "generate-nested",
         "generate loops in generate loops",
-        "genvar i, j, k; generate for (i = 0; i < 1000; i = i + 1) begin : g for (j = 0; j < 1000; j = j + 1) begin : h for (k = 0; k < 1000; k = k + 1) begin : l wire w; assign w = a[0]; end end end endgenerate",
+        "genvar i, j, k; generate for (i = 0; i < 1000; i = i + 1) begin : g for (j = 0; j < 1000; j = j + 1) begin : "
+        "h for (k = 0; k < 1000; k = k + 1) begin : l wire w; assign w = a[0]; end end end endgenerate",
         hangs=True,
     ),
     mux(
@@ -272,7 +274,8 @@ BOMBS: tuple[Attack, ...] = of_kind(
     mux(
         "function-long",
         "a constant function that ends very late",
-        "function integer f(input integer n); integer i; begin f = 0; for (i = 0; i < 2000000000; i = i + 1) f = f + n; end endfunction localparam P = f(1); wire [P:0] w;",
+        "function integer f(input integer n); integer i; begin f = 0; for (i = 0; i < 2000000000; i = i + 1) f = f + "
+        "n; end endfunction localparam P = f(1); wire [P:0] w;",
         hangs=True,
     ),
     mux(
@@ -284,7 +287,8 @@ BOMBS: tuple[Attack, ...] = of_kind(
     mux(
         "function-fibonacci",
         "a constant function of exponential cost",
-        "function automatic integer f(input integer n); f = n < 2 ? n : f(n - 1) + f(n - 2); endfunction localparam P = f(45); wire [P:0] w;",
+        "function automatic integer f(input integer n); f = n < 2 ? n : f(n - 1) + f(n - 2); endfunction localparam P "
+        "= f(45); wire [P:0] w;",
         hangs=True,
     ),
     mux("power", "a very large power", "localparam P = 3 ** 100000000; wire [31:0] w = P;", hangs=True),
@@ -324,7 +328,8 @@ BOMBS: tuple[Attack, ...] = of_kind(
         "",
         after="primitive p(o, a, b, c, d, e, f); output o; input a, b, c, d, e, f; table\n"
         + "\n".join(
-            f"{' '.join(f'{n % 729:06d}'[k % 6] if f'{n % 729:06d}'[k % 6] in '01' else '?' for k in range(6))} : {n & 1};"
+            f"{' '.join(f'{n % 729:06d}'[k % 6] if f'{n % 729:06d}'[k % 6] in '01' else '?' for k in range(6))} : "
+            f"{n & 1};"
             for n in range(2500)
         )
         + "\nendtable endprimitive\n",
@@ -352,7 +357,8 @@ CRASHES: tuple[Attack, ...] = of_kind(
         MUX,
         "trailing-comma-ports",
         "an empty port at the end of a list",
-        "module top_module (input [7:0] a, b, input sel, output [7:0] y,);\nassign y = a;\nendmodule\nmodule m(a,); input a; endmodule\n",
+        "module top_module (input [7:0] a, b, input sel, output [7:0] y,);\nassign y = a;\nendmodule\nmodule m(a,); "
+        "input a; endmodule\n",
     ),
     mux("unclosed-gate", "a gate list cut off", "nand n2(w1,\nnand n1(w2);"),
     mux("bits-none", "a literal without digits", "assign y = 1'b_;"),
@@ -365,7 +371,8 @@ CRASHES: tuple[Attack, ...] = of_kind(
     mux(
         "function-out-of-range",
         "a constant function that writes beyond its result",
-        "function automatic [2:0] f; input [2:0] i; begin f[0] = i[0]; f[3] = i[3]; f[3:2] = i[3:2]; end endfunction localparam C = f(3'b110); wire w = C;",
+        "function automatic [2:0] f; input [2:0] i; begin f[0] = i[0]; f[3] = i[3]; f[3:2] = i[3:2]; end endfunction "
+        "localparam C = f(3'b110); wire w = C;",
     ),
     mux("real-array-range", "a real array read beyond its end", "real l [1:0]; reg [7:0] o; always @(a) o <= l[a];"),
     mux(
@@ -410,7 +417,8 @@ CRASHES: tuple[Attack, ...] = of_kind(
     mux(
         "part-select-huge",
         "indexed parts far outside",
-        "wire w = a[2147483647 +: 1]; wire [3:0] v = a[-2147483648 -: 4]; reg [7:0] r; initial r[32'hffff_fff0 +: 8] = 1;",
+        "wire w = a[2147483647 +: 1]; wire [3:0] v = a[-2147483648 -: 4]; reg [7:0] r; initial r[32'hffff_fff0 +: 8] "
+        "= 1;",
     ),
     mux("zero-replication", "a replication of nothing", "wire [7:0] w = {0{a}}; wire v = {-1{a}};"),
     mux("x-replication", "a replication by X", "wire w = {1'bx{a}}; wire [1'bz:0] v;"),
@@ -455,7 +463,8 @@ CRASHES: tuple[Attack, ...] = of_kind(
     mux(
         "property",
         "properties and sequences",
-        "property p(a, b, c, d, e); logic [$bits(b)-1:0] v; @(a) (c, v = b) ##0 (d or !d ##1 e) |-> v == e; endproperty assert property (p(a, b, sel, y, a));",
+        "property p(a, b, c, d, e); logic [$bits(b)-1:0] v; @(a) (c, v = b) ##0 (d or !d ##1 e) |-> v == e; "
+        "endproperty assert property (p(a, b, sel, y, a));",
     ),
     mux(
         "assert-property",
@@ -470,7 +479,8 @@ CRASHES: tuple[Attack, ...] = of_kind(
     mux(
         "constraint",
         "random constraints",
-        "class C; rand int v; constraint k { v > v; v < v; } endclass C c; initial begin c = new; void'(c.randomize()); end",
+        "class C; rand int v; constraint k { v > v; v < v; } endclass C c; initial begin c = new; "
+        "void'(c.randomize()); end",
     ),
     mux(
         "ivl-comma-port", "a port connection without a name", "t u(.(a), .x());", after="module t(input x); endmodule\n"

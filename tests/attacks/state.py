@@ -131,7 +131,8 @@ READING: tuple[Attack, ...] = of_kind(
         MUX,
         "default-argument",
         "a path as a port's default value",
-        "module top_module (input [7:0] a, b, input sel, output [7:0] y);\nsub s(.y(y));\nendmodule\nmodule sub(input [7:0] v = tb.y_ref, output [7:0] y); assign y = v; endmodule\n",
+        "module top_module (input [7:0] a, b, input sel, output [7:0] y);\nsub s(.y(y));\nendmodule\nmodule sub(input "
+        "[7:0] v = tb.y_ref, output [7:0] y); assign y = v; endmodule\n",
     ),
 )
 

@@ -1,7 +1,7 @@
 """What an attack is, and the shorthand in which the modules beside this one write them.
 
-Every attack is a whole design that no honest judge may pass: its function is wrong for its target, or it gets the answer from
-the testbench in place of its inputs.
+Every attack is a whole design that no honest judge may pass: its function is wrong for its target, or it gets the
+answer from the testbench in place of its inputs.
 """
 
 from dataclasses import dataclass

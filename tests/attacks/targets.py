@@ -1,4 +1,5 @@
-"""The problems that the attacks are aimed at: small ones of VerilogEval's form, in which the testbench holds the reference.
+"""The problems that the attacks are aimed at: small ones of VerilogEval's form, in which the testbench holds the
+reference.
 
 ``mux`` is combinational, ``counter`` and ``detector`` are clocked (the counter's reference is X before its first reset,
 and an X in the reference matches anything), and ``adder`` has inputs that are nets in the testbench, as where one
@@ -68,7 +69,8 @@ def _testbench(target: Target) -> str:
         f"{target.stimulus}endmodule",
         "",
         "module tb();",
-        f"  typedef struct packed {{ int errors; int errortime; int errors_{out}; int errortime_{out}; int clocks; }} stats;",
+        f"  typedef struct packed {{ int errors; int errortime; int errors_{out}; int errortime_{out}; int clocks; }} "
+        "stats;",
         "  stats stats1;",
         "  reg clk=0;",
         "  initial forever #5 clk = ~clk;",

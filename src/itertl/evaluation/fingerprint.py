@@ -35,8 +35,7 @@ PROBES: Mapping[str, str] = {
     "struct": 'typedef struct packed {logic [1:0] x; logic y;} t; t v = 3\'b101; initial $display("%b %b", v.x, v.y);',
     "unique case": 'reg [1:0] a = 3; initial unique case (a) 0: $display("0"); 1: $display("1"); endcase',
     "unknown condition": (
-        'reg a; initial begin if (a) $display("t"); else $display("f"); '
-        "$display(\"%b\", a ? 2'b10 : 2'b11); end"
+        'reg a; initial begin if (a) $display("t"); else $display("f"); $display("%b", a ? 2\'b10 : 2\'b11); end'
     ),
     "unpacked array port": "sub s(.a('{1, 2})); endmodule\nmodule sub(input int a[2]); initial #1 $display(a[1]);",
     "unsized constant": "initial $display(\"%b %b\", 'bx, 'hz);",

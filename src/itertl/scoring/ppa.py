@@ -42,9 +42,7 @@ _LATCH = re.compile(r"\$_(DLATCH|SR)")
 _KNOWN_REGISTERS = frozenset({"$_DFF_P_", "$_DFF_N_"})  # to ``stat -tech cmos``, at 16 transistors
 _LENGTH = re.compile(r"\(length=(\d+)\)")
 _OPTIONS = "-sv -noassert -noassume -norestrict -nodisplay -noblackbox"
-_READ = f"read_verilog {_OPTIONS} design.v; hierarchy -check -top {TOP}".split(
-    "; "
-)
+_READ = f"read_verilog {_OPTIONS} design.v; hierarchy -check -top {TOP}".split("; ")
 _SYNTHESIZE = (
     *_READ, "proc", "flatten", "opt_expr", "opt_clean", "opt -nodffe -nosdff", "wreduce", "peepopt", "opt_clean",
     "alumacc",
