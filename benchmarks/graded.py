@@ -22,7 +22,7 @@ from pathlib import Path
 
 from itertl.config import ScoreConfig, load_recipe
 from itertl.scoring.combine import combine
-from itertl.scoring.engine import score_items
+from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.interface import Port, read
 from itertl.scoring.item import ScoreItem
 
@@ -146,7 +146,9 @@ def spearman(a: Sequence[float], b: Sequence[float]) -> float:
 def taken(found: Sequence[Design], score: ScoreConfig, workers: int) -> tuple[list[float], list[float]]:
     """(z, the paper's score) of each design. What is open by a fault of ours counts as 0."""
     rungs = tuple(score.ladder)
-    rows = score_items([d.item for d in found], score.scorers, rungs=rungs, num_workers=workers, timeout_s=120)
+    rows = score_items(
+        [d.item for d in found], score.scorers, rungs=rungs, effort=Effort(num_workers=workers, timeout_s=120)
+    )
     paper = [next((s.value for s in row if s.scorer == "rtlcoder"), None) for row in rows]
     return [combine(row, score) or 0.0 for row in rows], [value or 0.0 for value in paper]
 

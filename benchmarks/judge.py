@@ -27,7 +27,7 @@ from pathlib import Path
 
 from itertl.evaluation.benchmarks import Benchmark, load, task_id
 from itertl.evaluation.files import read_completions
-from itertl.evaluation.judge import Completion, judge
+from itertl.evaluation.judge import Completion, Conditions, judge
 from itertl.records import EvalRow
 from itertl.sandbox import sandbox
 from itertl.tools import icarus
@@ -116,7 +116,7 @@ def run_theirs(benchmark: Benchmark, completions: Sequence[Completion]) -> tuple
 
 def run_ours(benchmark: Benchmark, completions: Sequence[Completion]) -> tuple[float, list[EvalRow]]:
     start = time.perf_counter()
-    rows = judge(benchmark, completions, second_simulator=False)  # theirs has none
+    rows = judge(benchmark, completions, conditions=Conditions(second_simulator=False))  # theirs has none
     return time.perf_counter() - start, rows
 
 

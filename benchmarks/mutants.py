@@ -21,7 +21,7 @@ from pathlib import Path
 
 from itertl.records import Score, content_hash
 from itertl.runs.storage import cache_folder
-from itertl.scoring.engine import score_items
+from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.item import ScoreItem
 from itertl.work import pool
 from mutation.account import Judged, listing, rejections, table, verdicts
@@ -49,7 +49,9 @@ def scored(items: Sequence[ScoreItem], names: Sequence[str], arguments: argparse
     """Scores in the items' order; from ``--work``, what an earlier call has done."""
     name = content_hash([list(names), [[item.code, item.reference] for item in items]])
     log = arguments.work / f"{name}.jsonl"
-    rows = score_items(items, names, num_workers=arguments.workers, timeout_s=60, log=log, cache=cache_folder())
+    rows = score_items(
+        items, names, log=log, effort=Effort(num_workers=arguments.workers, timeout_s=60, cache=cache_folder())
+    )
     log.unlink(missing_ok=True)
     return rows
 

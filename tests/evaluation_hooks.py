@@ -30,7 +30,9 @@ def dies_on_inverter(problem: Problem, code: str) -> Simulation:
 
 def hurried(problem: Problem, code: str) -> Simulation:
     limits = Limits(wall_s=1.0)
-    return icarus.simulate({"d.sv": f"{problem.testbench}\n{code}"}, top="tb", flags=FLAGS, run_limits=limits)
+    return icarus.simulate(
+        {"d.sv": f"{problem.testbench}\n{code}"}, top="tb", flags=FLAGS, limits=(icarus.COMPILE_LIMITS, limits)
+    )
 
 
 def everything_passes(simulation: Simulation) -> tuple[Verdict, str]:

@@ -204,7 +204,7 @@ class TestFiles:
             {"task_id": "broken", "completion": INVERT},
         ]
         samples = write_lines(tmp_path / "s.jsonl", lines)
-        found = eval_file(samples, tiny_by_name, out=tmp_path / "new/out")
+        found = eval_file(samples, load(tiny_by_name), out=tmp_path / "new/out")
         rows = [json.loads(line) for line in (tmp_path / "new/out/results.jsonl").read_text().splitlines()]
         assert [(r["task_id"], r["index"], r["verdict"], r["passed"]) for r in rows] == [
             ("both", 0, "wrong_output", False), ("invert", 0, "passed", True),
@@ -223,7 +223,7 @@ class TestFiles:
             {"task_id": "invert", "completion": c, "temperature": t}
             for c, t in ((INVERT, 0.8), (wrong, 0), (wrong, 0.8), (wrong, 0.0))
         ]
-        found = eval_file(write_lines(tmp_path / "s.jsonl", lines), tiny_by_name, ks=(1, 2))
+        found = eval_file(write_lines(tmp_path / "s.jsonl", lines), load(tiny_by_name), ks=(1, 2))
         assert [s["temperature"] for s in found["by_temperature"]] == [0.0, 0.8]
         assert [s["pass_at_k"][0]["value"] for s in found["by_temperature"]] == [0.0, 0.5]
         assert found["best_of_temperatures"]["pass_at_k"]["1"]["temperature"] == 0.8
@@ -281,11 +281,11 @@ class TestFiles:
             (".", "is a folder"),
         ):
             with pytest.raises(DataError, match=message):
-                eval_file(tmp_path / name, tiny_by_name)
+                eval_file(tmp_path / name, load(tiny_by_name))
         (tmp_path / "file").write_text("")
         write_lines(tmp_path / "s.jsonl", [{"task_id": "invert", "completion": INVERT}])
         with pytest.raises(DataError, match="choose another --out"):
-            eval_file(tmp_path / "s.jsonl", tiny_by_name, out=tmp_path / "file/out")
+            eval_file(tmp_path / "s.jsonl", load(tiny_by_name), out=tmp_path / "file/out")
 
     @pytest.mark.parametrize(
         ("wrap", "note"),
@@ -300,15 +300,15 @@ class TestFiles:
         header = load(tiny_by_name, None).by_id["invert"].header
         text = wrap.format(f"{header}\n{INVERT}")
         write_lines(tmp_path / "s.jsonl", [{"task_id": "invert", "completion": text}] * 2)
-        found = eval_file(tmp_path / "s.jsonl", tiny_by_name)
+        found = eval_file(tmp_path / "s.jsonl", load(tiny_by_name))
         assert found["pass_at_k"]["1"] == 1.0 and note in found["notes"][0]
         (tmp_path / "s.json").write_text(json.dumps([{"task_id": "invert", "completion": INVERT}]))
-        assert eval_file(tmp_path / "s.json", tiny_by_name)["notes"] == []
+        assert eval_file(tmp_path / "s.json", load(tiny_by_name))["notes"] == []
         write_lines(
             tmp_path / "s.jsonl",
             [{"task_id": "invert", "completion": text}, {"task_id": "invert", "completion": INVERT}],
         )
-        assert "1 of 2 completions" in eval_file(tmp_path / "s.jsonl", tiny_by_name)["notes"][0]
+        assert "1 of 2 completions" in eval_file(tmp_path / "s.jsonl", load(tiny_by_name))["notes"][0]
 
     def test_rows_of_several_shapes(self, tmp_path: Path, tiny_by_name: str) -> None:
         """Fences, prose, a plain module and a refusal in one file: the code is taken out; beside a body nothing is."""
@@ -321,17 +321,17 @@ class TestFiles:
         ]
         lines = [{"task_id": "invert", "completion": text} for text in rows]
         write_lines(tmp_path / "s.jsonl", lines)
-        found = eval_file(tmp_path / "s.jsonl", tiny_by_name)
+        found = eval_file(tmp_path / "s.jsonl", load(tiny_by_name))
         assert found["pass_at_k"]["1"] == 0.75 and "2 of 4 completions hold" in found["notes"][0]
         write_lines(
             tmp_path / "s.jsonl",
             [*lines, {"task_id": "invert", "completion": INVERT + "\nThis module turns its input."}],
         )
-        found = eval_file(tmp_path / "s.jsonl", tiny_by_name)
+        found = eval_file(tmp_path / "s.jsonl", load(tiny_by_name))
         assert found["pass_at_k"]["1"] == 0.0
         assert [note.split(" completions ")[0] for note in found["notes"]] == ["2 of 5", "1 of 5", "1 of 5", "1 of 5"]
         write_lines(tmp_path / "s.jsonl", [{**line, "full_module": False} for line in lines[2:3]])
-        assert "say true" in eval_file(tmp_path / "s.jsonl", tiny_by_name)["notes"][0]
+        assert "say true" in eval_file(tmp_path / "s.jsonl", load(tiny_by_name))["notes"][0]
 
     def test_nothing_is_judged_or_written_for_an_unknown_task(self, tmp_path: Path, tiny_by_name: str) -> None:
         write_lines(
@@ -339,5 +339,5 @@ class TestFiles:
             [{"task_id": "invert", "completion": INVERT}, {"task_id": "Invert", "completion": INVERT}],
         )
         with pytest.raises(DataError, match=r"s\.jsonl:2: .*did you mean 'invert'"):
-            eval_file(tmp_path / "s.jsonl", tiny_by_name, out=tmp_path / "out")
+            eval_file(tmp_path / "s.jsonl", load(tiny_by_name), out=tmp_path / "out")
         assert not (tmp_path / "out").exists()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from evaluation_cases import HEADER, INVERT, WHOLE_INVERTER, tiny
 from itertl.errors import DataError, ToolMissing, UsageError
-from itertl.evaluation.judge import Completion, judge
+from itertl.evaluation.judge import Completion, Conditions, judge
 from itertl.evaluation.worker import RunTask
 from itertl.progress import Tracker
 from itertl.records import EvalRow, Verdict, content_hash
@@ -106,7 +106,10 @@ def test_rules_differ_on_a_forged_verdict_and_on_a_warning() -> None:
 
 def test_a_design_that_never_ends_is_timed_out() -> None:
     limits = Limits(wall_s=4, cpu_s=1)
-    assert judge(tiny(), [whole(ENDLESS)], limits=limits, num_workers=1)[0].verdict is Verdict.TIMEOUT
+    assert (
+        judge(tiny(), [whole(ENDLESS)], conditions=Conditions(limits=limits), num_workers=1)[0].verdict
+        is Verdict.TIMEOUT
+    )
     plain = tiny(judge="evaluation_hooks:hurried")
     assert judge(plain, [whole(ENDLESS)], rule="upstream", num_workers=1)[0].verdict is Verdict.TIMEOUT
 

@@ -38,7 +38,7 @@ def replay(
     chosen = range(len(lines)) if count is None else sorted(random.Random(which).sample(range(len(lines)), count))
     samples = tmp_path / "samples.jsonl"
     samples.write_text("".join(lines[i] + "\n" for i in chosen), encoding="utf-8")
-    found = eval_file(samples, f"verilogeval-v1-{which}", data=shared_data, out=tmp_path / "out", rule=rule)
+    found = eval_file(samples, load(f"verilogeval-v1-{which}", shared_data), out=tmp_path / "out", rule=rule)
     rows = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
     return found, rows, [json.loads(lines[i]) for i in chosen]
 

@@ -13,7 +13,7 @@ from command_line import itertl
 from itertl.audit.audit import audit
 from itertl.config import OWN_HELDOUT, DataConfig, build_recipe
 from itertl.errors import DataError, RecipeError
-from itertl.evaluation import function, pairs
+from itertl.evaluation import benchmarks, function, pairs
 from itertl.evaluation.files import eval_file
 from itertl.model.find import tiny_tokenizer
 from itertl.problems.load import LoadResult, from_config
@@ -200,7 +200,9 @@ def test_stored_completions_are_judged_by_function_and_all_add_up(tmp_path: Path
         {"task_id": task, "completion": text, "full_module": True, "truncated": n == 4}
         for n, (task, text) in enumerate(texts)
     ]
-    found = eval_file(Path(write(tmp_path / "samples.jsonl", rows)), "pairs", data=Path(data), out=tmp_path / "out")
+    found = eval_file(
+        Path(write(tmp_path / "samples.jsonl", rows)), benchmarks.load("pairs", Path(data)), out=tmp_path / "out"
+    )
     verdicts = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
     assert [row["verdict"] for row in verdicts] == [
         "passed",

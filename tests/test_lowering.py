@@ -7,7 +7,7 @@ import pytest
 
 from itertl.judging.gate import Design
 from itertl.records import Verdict
-from itertl.scoring.engine import score_items
+from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.equivalence import proof
 from itertl.scoring.equivalence.score import score as equivalence
 from itertl.scoring.item import ScoreItem
@@ -228,6 +228,6 @@ def test_a_descending_foreach_and_a_method_without_parentheses_mean_what_the_sta
     asked = [ScoreItem(code=walked, reference=r, top="t") for r in (reference, last)] + [
         ScoreItem(code=following, reference=inverter, top="t")
     ]
-    said = score_items(asked, ["synthesis", "vectors"], num_workers=2, timeout_s=60)
+    said = score_items(asked, ["synthesis", "vectors"], effort=Effort(num_workers=2, timeout_s=60))
     assert [scores[1].value == 1 for scores in said] == [True, False, True]
     assert [scores[0].value for scores in said] == [1.0, 1.0, 1.0]

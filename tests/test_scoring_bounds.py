@@ -9,7 +9,7 @@ import pytest
 
 from itertl.records import Score, Verdict
 from itertl.sandbox.bounds import Bound
-from itertl.scoring.engine import score_items
+from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.item import ScoreItem
 from itertl.tools import slang
 from itertl.work import pool
@@ -31,7 +31,9 @@ CASES = "".join(f"16'd{n * 37 % 65536}: k <= {n % 251};\n" for n in range(2500))
 
 def taken(code: str, names: list[str], bound: Bound, log: Path | None = None) -> dict[str, Score]:
     reference = CLOCKED + "endmodule\n" if "posedge clk" in code else PORTS + SUM
-    [row] = score_items([ScoreItem(code, "", reference, "t")], names, bound=bound, num_workers=1, log=log)
+    [row] = score_items(
+        [ScoreItem(code, "", reference, "t")], names, log=log, effort=Effort(bound=bound, num_workers=1)
+    )
     return {score.scorer: score for score in row}
 
 

@@ -17,7 +17,7 @@ from itertl.evaluation.benchmarks import load
 from itertl.judging import gate
 from itertl.records import Score, Verdict
 from itertl.scoring import interface
-from itertl.scoring.engine import score_items
+from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.equivalence import aig, checks, flat, proof, recheck, rewrite, score, script, solver
 from itertl.scoring.equivalence.flat import Style
 from itertl.scoring.equivalence.proof import Outcome, Proof
@@ -529,7 +529,7 @@ def test_proofs_of_the_generator_are_confirmed_by_the_second_opinion() -> None:
     asked = [
         ScoreItem(code=mine, reference=theirs, top=p.top) for (theirs, mine), p in zip(pairs, problems, strict=True)
     ]
-    taken = score_items(asked, ["equivalence"], num_workers=2, timeout_s=60)
+    taken = score_items(asked, ["equivalence"], effort=Effort(num_workers=2, timeout_s=60))
     _, counts = recheck.recheck(asked, taken, num_workers=2, timeout_s=60)
     assert counts["proven"] >= 9 and counts["confirmed"] >= 9, counts
     assert counts["contradicted"] == counts["open"] == 0, counts
@@ -549,14 +549,16 @@ def test_a_counterexample_is_one_for_the_other_candidates_of_its_problem() -> No
     other = "module m(input a, output y);\nassign #1 y = ~a;\nendmodule\n"
     asked = [ScoreItem(code=code, reference=reference, top="m") for code in (hidden, right, found_out)]
     asked.append(ScoreItem(code=other, reference=other.replace("#1", ""), top="m"))
-    said = [scores[0] for scores in score_items(asked, ["equivalence"], num_workers=2, timeout_s=60)]
+    said = [scores[0] for scores in score_items(asked, ["equivalence"], effort=Effort(num_workers=2, timeout_s=60))]
     assert [s.value for s in said] == [0.0, None, 0.0, None]
     assert (
         said[0].detail.startswith("refuted: by the counterexample of another candidate: ")
         and said[0].verdict is Verdict.WRONG_OUTPUT
     )
     assert said[0].counterexample == said[2].counterexample != "" == said[1].counterexample
-    alone = [scores[0] for scores in score_items(asked[:2], ["equivalence"], num_workers=2, timeout_s=60)]
+    alone = [
+        scores[0] for scores in score_items(asked[:2], ["equivalence"], effort=Effort(num_workers=2, timeout_s=60))
+    ]
     assert [s.value for s in alone] == [None, None]
     kept = Score.model_validate_json(said[0].model_dump_json())
     assert kept == said[0] and "counterexample" not in json.loads(said[1].model_dump_json())
@@ -586,7 +588,9 @@ def test_what_fails_late_is_seen_where_no_proof_speaks(reference: str, wrong: st
     said = [
         scores[0]
         for scores in score_items(
-            [ScoreItem(code=c, reference=plain, top="m") for c in codes], ["equivalence"], num_workers=2, timeout_s=60
+            [ScoreItem(code=c, reference=plain, top="m") for c in codes],
+            ["equivalence"],
+            effort=Effort(num_workers=2, timeout_s=60),
         )
     ]
     assert said[0].value is None and said[0].detail.startswith("unsupported: a delay"), said[0]

@@ -9,6 +9,7 @@ import pytest
 from itertl.errors import DataError, UsageError
 from itertl.records import Candidate, Problem, SamplingSettings
 from itertl.runs.storage import write_records
+from itertl.scoring.engine import Effort
 from itertl.scoring.files import score_file
 from itertl.scoring.lines import whole_code
 
@@ -32,7 +33,7 @@ def write(path: Path, *rows: object) -> Path:
 
 def score(path: Path, *scorers: str, **options: Any) -> list[dict[str, Any]]:
     out = path.with_name("out.jsonl")
-    score_file(path, scorers, out, num_workers=1, **options)
+    score_file(path, scorers, out, effort=Effort(num_workers=1), **options)
     return [json.loads(line) for line in out.read_text("utf-8").splitlines()]
 
 
@@ -86,7 +87,7 @@ def test_waveforms_of_what_is_wrong_by_function(tmp_path: Path) -> None:
     several = {**RTLCODER, "Response": [wrong, HEADER + BODY, HEADER + BODY]}
     path = write(tmp_path / "in.jsonl", PAIR, {**PAIR, "completion": "assign y = 1;\nendmodule\n"}, several)
     out = tmp_path / "out.jsonl"
-    summary = score_file(path, ["vectors"], out, num_workers=1, vcd=tmp_path / "waves")
+    summary = score_file(path, ["vectors"], out, vcd=tmp_path / "waves", effort=Effort(num_workers=1))
     assert summary["vcd"] == 2
     assert sorted(file.name for file in (tmp_path / "waves").iterdir()) == ["line-2.vcd", "line-3-1.vcd"]
     assert "$scope module reference $end" in (tmp_path / "waves" / "line-2.vcd").read_text()
@@ -98,7 +99,7 @@ def test_json_array_in_and_out(tmp_path: Path) -> None:
     path = tmp_path / "in.json"
     path.write_text("\ufeff" + json.dumps([RTLCODER, RTLCODER], indent=2), encoding="utf-8")
     assert [row["itertl_score"] for row in score(path, "syntax")] == [[0, 1]] * 2
-    score_file(path, ["syntax"], tmp_path / "out.json", num_workers=1)
+    score_file(path, ["syntax"], tmp_path / "out.json", effort=Effort(num_workers=1))
     assert [row["itertl_score"] for row in json.loads((tmp_path / "out.json").read_text())] == [[0, 1]] * 2
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from itertl.evaluation.benchmarks import load
 from itertl.records import Verdict
-from itertl.scoring.engine import score_items
+from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.scorers import SCORERS
 from itertl.synth import generate
@@ -78,7 +78,7 @@ def mutants(pairs: Sequence[tuple[str, str, str]], count: int, seed: int) -> lis
 
 def faults(items: Sequence[ScoreItem], workers: int = 2) -> list[tuple[str, str, str]]:
     """(scorer, detail, code) of every score that is a tool's fault."""
-    rows = score_items(items, list(SCORERS), num_workers=workers, timeout_s=120)
+    rows = score_items(items, list(SCORERS), effort=Effort(num_workers=workers, timeout_s=120))
     ours = (Verdict.TOOL_FAILED, Verdict.TOOL_MISSING)
     return [
         (s.scorer, s.detail, item.code) for item, row in zip(items, rows, strict=True) for s in row if s.verdict in ours

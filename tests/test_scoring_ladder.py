@@ -16,7 +16,7 @@ from itertl.scoring import gate_and_text as first_rungs
 from itertl.scoring import synthesis
 from itertl.scoring.candidates import score_candidates
 from itertl.scoring.combine import climb
-from itertl.scoring.engine import score_items
+from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.item import ScoreItem
 
 RUNGS = ["scoring_hooks:rung_0", "scoring_hooks:rung_1", "scoring_hooks:rung_2"]
@@ -34,7 +34,9 @@ def test_a_rung_is_taken_only_where_the_one_below_is_held(tmp_path: Path) -> Non
     failure."""
     codes = [" ".join(values) for values in itertools.product(["0", "0.5", "1"], repeat=3)] * 2
     done: list[int] = []
-    found = score_items(items_of(codes, tmp_path / "calls"), RUNGS, rungs=RUNGS, num_workers=2, on_done=done.append)
+    found = score_items(
+        items_of(codes, tmp_path / "calls"), RUNGS, rungs=RUNGS, on_done=done.append, effort=Effort(num_workers=2)
+    )
     expected: Counter[str] = Counter()
     for code, row in zip(codes, found, strict=True):
         values = [float(v) for v in code.split()]
@@ -49,14 +51,14 @@ def test_a_rung_is_taken_only_where_the_one_below_is_held(tmp_path: Path) -> Non
 def test_scorers_beside_the_ladder_are_taken_of_all(tmp_path: Path) -> None:
     names = [RUNGS[1], "scoring_hooks:length", RUNGS[0]]
     found = score_items(
-        items_of(["0 1", "1 0.25"], tmp_path / "calls"), names, rungs=[RUNGS[0], RUNGS[1]], num_workers=1
+        items_of(["0 1", "1 0.25"], tmp_path / "calls"), names, rungs=[RUNGS[0], RUNGS[1]], effort=Effort(num_workers=1)
     )
     assert [[s.scorer for s in row] for row in found] == [["scoring_hooks:length", RUNGS[0]], names]
 
 
 def test_a_killed_climb_goes_on_and_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = [" ".join(values) for values in itertools.product(["0.5", "1"], repeat=3)]
-    whole = score_items(items_of(codes, tmp_path / "calls"), RUNGS, rungs=RUNGS, num_workers=1)
+    whole = score_items(items_of(codes, tmp_path / "calls"), RUNGS, rungs=RUNGS, effort=Effort(num_workers=1))
     (tmp_path / "calls").unlink()
     log = tmp_path / "log"
     for after in (3, 5, 4):
@@ -73,16 +75,22 @@ def test_a_killed_climb_goes_on_and_ends_the_same(tmp_path: Path, monkeypatch: p
 
         monkeypatch.setattr(faults, "point", point)
         with pytest.raises(Stop):
-            score_items(items_of(codes, tmp_path / "calls"), RUNGS, rungs=RUNGS, num_workers=1, log=log)
+            score_items(items_of(codes, tmp_path / "calls"), RUNGS, rungs=RUNGS, log=log, effort=Effort(num_workers=1))
     monkeypatch.setattr(faults, "point", lambda name: None)
-    assert score_items(items_of(codes, tmp_path / "calls"), RUNGS, rungs=RUNGS, num_workers=1, log=log) == whole
+    assert (
+        score_items(items_of(codes, tmp_path / "calls"), RUNGS, rungs=RUNGS, log=log, effort=Effort(num_workers=1))
+        == whole
+    )
     most = Counter((tmp_path / "calls").read_text().splitlines()).most_common()
     assert sum(count - 1 for _, count in most) <= 3  # a kill may lose the one answer that was not yet written
 
 
 def test_what_is_left_of_the_bound_ends_a_rung(tmp_path: Path) -> None:
     [slow, quick] = score_items(
-        items_of(["-1 -2 1", "1 1 1"], tmp_path / "calls"), RUNGS, rungs=RUNGS, bound=Bound(1.5), num_workers=1
+        items_of(["-1 -2 1", "1 1 1"], tmp_path / "calls"),
+        RUNGS,
+        rungs=RUNGS,
+        effort=Effort(bound=Bound(1.5), num_workers=1),
     )
     assert [s.value for s in quick] == [1, 1, 1]
     assert [(s.value, s.verdict) for s in slow] == [(1, Verdict.SCORED), (None, Verdict.UNDECIDED)]

@@ -19,7 +19,7 @@ from itertl.records import Candidate, Fault, Problem, SamplingSettings, Score, S
 from itertl.runs.storage import read_records
 from itertl.scoring import scorers
 from itertl.scoring.candidates import score_candidates
-from itertl.scoring.engine import score_items
+from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.files import score_file
 from itertl.scoring.item import ScoreItem
 
@@ -88,7 +88,7 @@ def test_unknown_problem_or_scorer_stops_before_any_work(tmp_path: Path) -> None
 
 
 def run(items: Sequence[ScoreItem], name: str, timeout_s: float = 20) -> list[Score]:
-    return [row[0] for row in score_items(items, [name], num_workers=1, timeout_s=timeout_s)]
+    return [row[0] for row in score_items(items, [name], effort=Effort(num_workers=1, timeout_s=timeout_s))]
 
 
 def test_duplicates_are_scored_once(tmp_path: Path) -> None:
@@ -167,9 +167,9 @@ def test_cache_serves_a_second_run_with_the_same_bytes(tmp_path: Path, monkeypat
 
 def test_cache_of_another_version_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     items = [ScoreItem(CODES[0])]
-    score_items(items, ["syntax"], num_workers=1, cache=tmp_path)
+    score_items(items, ["syntax"], effort=Effort(num_workers=1, cache=tmp_path))
     monkeypatch.setattr(scorers, "REVISION", 999)
-    score_items(items, ["syntax"], num_workers=1, cache=tmp_path)
+    score_items(items, ["syntax"], effort=Effort(num_workers=1, cache=tmp_path))
     with sqlite3.connect(tmp_path / "scores.sqlite") as database:
         assert database.execute("SELECT count(*) FROM answers").fetchone() == (2,)
 
@@ -177,7 +177,7 @@ def test_cache_of_another_version_is_not_used(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize("damage", ["garbage", "page", "entry"])
 def test_a_corrupt_cache_is_dropped(damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     items = [ScoreItem(code, HEADER, PROBLEM.reference) for code in CODES]
-    expected = score_items(items, ["rouge-l"], num_workers=1, cache=tmp_path)
+    expected = score_items(items, ["rouge-l"], effort=Effort(num_workers=1, cache=tmp_path))
     file = tmp_path / "scores.sqlite"
     if damage == "garbage":
         file.write_bytes(b"not a database at all" * 100)
@@ -187,15 +187,15 @@ def test_a_corrupt_cache_is_dropped(damage: str, tmp_path: Path, caplog: pytest.
         with sqlite3.connect(file) as database:
             database.execute("UPDATE answers SET text = '{}'")
     with caplog.at_level(logging.WARNING):
-        assert score_items(items, ["rouge-l"], num_workers=1, cache=tmp_path) == expected
+        assert score_items(items, ["rouge-l"], effort=Effort(num_workers=1, cache=tmp_path)) == expected
     assert ("corrupt" in caplog.text) == (damage != "entry")
-    assert score_items(items, ["rouge-l"], num_workers=1, cache=tmp_path) == expected
+    assert score_items(items, ["rouge-l"], effort=Effort(num_workers=1, cache=tmp_path)) == expected
 
 
 def test_a_cache_that_cannot_be_made_is_done_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
-    [(score,)] = score_items([ScoreItem(CODES[0])], ["syntax"], num_workers=1, cache=blocked / "cache")
+    [(score,)] = score_items([ScoreItem(CODES[0])], ["syntax"], effort=Effort(num_workers=1, cache=blocked / "cache"))
     assert score.value == 1
     assert "not used" in caplog.text
 
@@ -236,11 +236,11 @@ def test_kill_and_resume_end_in_the_same_bytes(tmp_path: Path) -> None:
 def test_resuming_asks_a_broken_tool_again_and_nothing_else(tmp_path: Path) -> None:
     calls, log = tmp_path / "calls", tmp_path / "log"
     items = [ScoreItem(code, header=str(calls)) for code in ("a", "bb")]
-    score_items(items, ["scoring_hooks:counted"], num_workers=1, log=log)
+    score_items(items, ["scoring_hooks:counted"], log=log, effort=Effort(num_workers=1))
     log.write_text(
         log.read_text().replace('"value": 0.01, "verdict": "scored"', '"value": null, "verdict": "tool_failed"')
     )
-    rows = score_items(items, ["scoring_hooks:counted"], num_workers=1, log=log)
+    rows = score_items(items, ["scoring_hooks:counted"], log=log, effort=Effort(num_workers=1))
     assert [row[0].value for row in rows] == [0.01, 0.02]
     assert sorted(calls.read_text().split()) == ["a", "a", "bb"]
     assert all(row[0].verdict.fault is Fault.NONE for row in rows)
@@ -262,9 +262,9 @@ def test_a_users_scorer_that_raises_stops_the_call_with_its_line(
     with pytest.raises(
         ToolFailed, match=r"own_scorer:score: (raised ValueError: odd \(.*own_scorer\.py:3\)|scorer .* returned a int)"
     ):
-        score_file(source, ["own_scorer:score"], tmp_path / "out.jsonl", num_workers=1)
+        score_file(source, ["own_scorer:score"], tmp_path / "out.jsonl", effort=Effort(num_workers=1, keep_going=False))
     assert not (tmp_path / "out.jsonl").exists()
-    found = score_file(source, ["own_scorer:score"], tmp_path / "out.jsonl", num_workers=1, keep_going=True)["scorers"][
-        "own_scorer:score"
-    ]
+    found = score_file(
+        source, ["own_scorer:score"], tmp_path / "out.jsonl", effort=Effort(num_workers=1, keep_going=True)
+    )["scorers"]["own_scorer:score"]
     assert found["unscored"] == 2 and "own_scorer.py:3" in found["first_failure"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from itertl.evaluation.benchmarks import load, task_id
 from itertl.judging import gate
 from itertl.records import Verdict
-from itertl.scoring.engine import score_items
+from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.item import ScoreItem
 from itertl.synth.generate import generate
 from itertl.synth.mutants import CLASSES, Mutant, mutants
@@ -95,7 +95,9 @@ def _in_turn(golden: Golden, seed: int, number: int) -> Iterator[Case]:
 
 def compiling(cases: Sequence[Case], count: int, num_workers: int, cache: Path | None) -> list[Case]:
     """The first ``count`` that gate and Icarus take."""
-    rows = score_items([case.item for case in cases], ["syntax", "ast", "icarus"], num_workers=num_workers, cache=cache)
+    rows = score_items(
+        [case.item for case in cases], ["syntax", "ast", "icarus"], effort=Effort(num_workers=num_workers, cache=cache)
+    )
     good = [
         c for c, row in zip(cases, rows, strict=True) if all(s.verdict in (Verdict.PASSED, Verdict.SCORED) for s in row)
     ]

@@ -6,6 +6,7 @@ Guard's limits: an instruction said in other words, and a design built another w
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,26 +31,32 @@ EVIDENCE_CHARS = 200
 NEAR = 0.8  # likeness from which texts are near-duplicates
 
 
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """From where pairs are called alike."""
+
+    near: float = NEAR  # Jaccard of two problems that are near-duplicates
+    text: float = TEXT_OVERLAP  # 8-grams in common, as a share of the shorter instruction's, that are contamination
+    code: float = CODE_OVERLAP  # Jaccard of code for the same, of the whole reference or of one of its larger modules
+
+
 def audit(
     problems: Sequence[Problem],
     *,
     benchmarks: Sequence[Problem] = (),
     check_tools: bool = True,
     num_workers: int = 0,
-    near: float = NEAR,
-    text_overlap: float = TEXT_OVERLAP,
-    code_overlap: float = CODE_OVERLAP,
+    alike: "Alike | None" = None,
     places: Mapping[str, str] = {},
     reporter: Reporter = QUIET,
 ) -> AuditReport:
     """Audit ``problems``, against ``benchmarks`` (tasks as problems: description, and solution with its header).
 
-    ``near``: Jaccard from which two problems are near-duplicates. ``text_overlap``: 8-grams in common, as a share of
-    the shorter instruction's, from which it is contamination; ``code_overlap``: Jaccard of code for the same, of the
-    whole reference or of one of its larger modules. ``places``: a problem's id -> where it came from, by which findings
-    name it. ``check_tools``: parse and elaborate every reference in worker processes. Raises ToolMissing without
-    pyslang.
+    ``alike``: what counts as such; None: the defaults. ``places``: a problem's id -> where it came from, by which
+    findings name it. ``check_tools``: parse and elaborate every reference in worker processes. Raises ToolMissing
+    without pyslang.
     """
+    alike = alike or Alike()
     with reporter.stage("audit: read", len(problems)) as tracker:
         prints = Prints.of(problems, tracker)
     bad, passed, unjudged = [], None, {}
@@ -57,9 +64,9 @@ def audit(
         with reporter.stage("audit: elaborate", sum(p.reference is not None for p in problems)) as tracker:
             bad, passed, unjudged = _check_references(problems, num_workers, places, tracker)
     with reporter.stage("audit: compare with benchmarks", len(problems)) as tracker:
-        overlaps = tuple(_contamination(problems, prints, benchmarks, text_overlap, code_overlap, places, tracker))
+        overlaps = tuple(_contamination(problems, prints, benchmarks, alike, places, tracker))
     with reporter.stage("audit: compare with one another", 0):
-        duplicates = tuple(_duplicates(problems, prints, near, places))
+        duplicates = tuple(_duplicates(problems, prints, alike.near, places))
     return AuditReport(
         problems=len(problems),
         with_reference=sum(p.reference is not None for p in problems),
@@ -69,7 +76,7 @@ def audit(
         bad_references=tuple(bad),
         references_passed=passed,
         unjudged=unjudged,
-        thresholds={"near": near, "text_overlap": text_overlap, "code_overlap": code_overlap},
+        thresholds={"near": alike.near, "text_overlap": alike.text, "code_overlap": alike.code},
     )
 
 
@@ -116,9 +123,8 @@ def _members(problems: Sequence[Problem], numbers: Sequence[int], places: Mappin
 
 
 def _contamination(
-    problems: Sequence[Problem], prints: Prints, benchmarks: Sequence[Problem], text_overlap: float,
-    code_overlap: float,
-    places: Mapping[str, str], tracker: Tracker,
+    problems: Sequence[Problem], prints: Prints, benchmarks: Sequence[Problem], alike: Alike, places: Mapping[str, str],
+    tracker: Tracker,
 ) -> Iterator[Contamination]:  # fmt: skip
     """Findings in the order of problems; of one problem and task, the strongest of text and of code."""
     theirs = Prints.of(benchmarks)
@@ -128,12 +134,12 @@ def _contamination(
     for number, problem in enumerate(problems):
         words, code, anonymous = prints.words[number], prints.code[number], prints.renamed[number]
         tracker.advance(1)
-        for task, value in text.near(words, text_overlap):
+        for task, value in text.near(words, alike.text):
             shared = normalize.longest_shared_run(words, theirs.words[task], TEXT_GRAM)
             yield _overlap("instruction", Member.of(problem, places), benchmarks[task], value, shared)
         near: dict[int, float] = {}
         for written, anonymized in [(code, anonymous), *prints.parts[number]]:
-            for task, value in (*renamed.near(anonymized, code_overlap), *plain.near(written, code_overlap)):
+            for task, value in (*renamed.near(anonymized, alike.code), *plain.near(written, alike.code)):
                 near[task] = max(value, near.get(task, 0.0))
         for task, value in near.items():
             if code == theirs.code[task]:

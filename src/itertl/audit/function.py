@@ -19,7 +19,7 @@ from itertl.errors import ToolMissing
 from itertl.records import Problem, Score, content_hash
 from itertl.sandbox.bounds import Bound
 from itertl.scoring import scorers
-from itertl.scoring.engine import score_items
+from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.vectors.score import version as stimulus_version
 from itertl.tools import icarus, slang, yosys
@@ -145,11 +145,8 @@ def _score_themselves(
             score_items(
                 items,
                 some,
-                bound=bound,
-                num_workers=num_workers,
-                timeout_s=SCORE_TIMEOUT_S,
-                cache=cache,
                 on_done=on_done,
+                effort=Effort(bound=bound, num_workers=num_workers, timeout_s=SCORE_TIMEOUT_S, cache=cache),
             )
             if items
             else []

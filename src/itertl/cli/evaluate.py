@@ -81,6 +81,7 @@ def evaluate(
         )
     require_sandbox_level(require_sandbox)
     reporter = Reporter(quiet=as_json)
+    bench = benchmarks.load(benchmark, data, limit=limit if model else None, shots=shots)
     if samples is not None:
         from itertl.evaluation.files import RESULTS, eval_file
         from itertl.runs.storage import cache_folder
@@ -88,9 +89,8 @@ def evaluate(
         guard = outputs.writing("eval", files=[out / RESULTS] if out else [], inputs=[samples, data], force=force)
         with guard, reporter.stage("judge", 0) as tracker:
             result = eval_file(
-                samples, benchmark, data=data, out=out, rule=rule, num_workers=workers, cache=cache_folder(),
-                shots=shots, tracker=tracker,
-            )  # fmt: skip
+                samples, bench, out=out, rule=rule, num_workers=workers, cache=cache_folder(), tracker=tracker
+            )
     else:
         from itertl.loop import jobs
         from itertl.model.prompt_form import with_form
@@ -105,7 +105,7 @@ def evaluate(
             num_samples=num_samples or _by_hand(settings, by_hand, "num_candidates", 1),
             max_new_tokens=max_new_tokens or _by_hand(settings, by_hand, "max_new_tokens", 512),
         )  # fmt: skip
-        bench, folder = benchmarks.load(benchmark, data, limit=limit, shots=shots), out or Path("eval")
+        folder = out or Path("eval")
         files = [folder / f"{kind}-{bench.name}.jsonl" for kind in ("samples", "eval")]
         with outputs.writing("eval", files=files, inputs=[data], force=force):
             folder.mkdir(parents=True, exist_ok=True)

@@ -79,6 +79,7 @@ def score(
 ) -> None:
     """Score stored texts, whoever wrote them."""
     from itertl.runs import outputs
+    from itertl.scoring.engine import Effort
     from itertl.scoring.files import score_file
 
     names = tuple(name.strip() for name in scorer.split(",") if name.strip())
@@ -88,11 +89,10 @@ def score(
     reporter = Reporter(quiet=as_json)
     guard = outputs.writing("score", files=[out], folders=[vcd] if vcd else [], inputs=[file, problems], force=force)
     with guard, reporter.stage("score", 0) as tracker:
+        effort = Effort(num_workers=workers, timeout_s=timeout_s, cache=cache_folder(), keep_going=keep_going)
         summary = score_file(
-            file, names, out, problems=problems, num_workers=workers, timeout_s=timeout_s, cache=cache_folder(),
-            vcd=vcd,
-            second_opinion=recheck, keep_going=keep_going, tracker=tracker,
-        )  # fmt: skip
+            file, names, out, problems=problems, effort=effort, vcd=vcd, second_opinion=recheck, tracker=tracker
+        )
     print_json(summary) if as_json else print(json.dumps(summary, indent=1, ensure_ascii=False))
 
 

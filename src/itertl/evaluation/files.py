@@ -17,7 +17,7 @@ from typing import Any
 
 from itertl.errors import DataError
 from itertl.evaluation import function
-from itertl.evaluation.benchmarks import FUNCTION, Benchmark, load, task_id
+from itertl.evaluation.benchmarks import FUNCTION, Benchmark, task_id
 from itertl.evaluation.judge import Completion, check_tasks, choose_rule, judge
 from itertl.evaluation.lines import flag_field, temperature_field, text_field
 from itertl.evaluation.passk import estimate
@@ -63,25 +63,21 @@ def read_completions(samples: Path) -> list[Completion]:
 
 def eval_file(
     samples: Path,
-    benchmark_name: str,
+    benchmark: Benchmark,
     *,
-    data: Path | None = None,
     out: Path | None = None,
     rule: str | None = None,
     num_workers: int = 0,
     cache: Path | None = None,
     ks: Sequence[int] = (1, 5, 10),
-    seed: int = 0,
-    shots: int = 0,
     tracker: Tracker = SILENT,
 ) -> dict[str, Any]:
     """Judge the completions of ``samples`` and return a JSON-able account (see ``account``).
 
-    ``shots`` goes to ``benchmarks.load``. With ``out`` the rows go to ``out/results.jsonl`` (complete or absent), and a
+    With ``out`` the rows go to ``out/results.jsonl`` (complete or absent), and a
     call that was killed is taken up from ``out/results.jsonl.partial``. ``cache``: folder of verdicts kept across
     calls. Raises DataError, UsageError, ToolMissing.
     """
-    benchmark = load(benchmark_name, data, shots=shots)
     choose_rule(benchmark, rule)
     completions = read_completions(samples)
     check_tasks(benchmark, completions)
@@ -93,7 +89,7 @@ def eval_file(
         if out is not None:
             write_records(out / RESULTS, rows)
     return {
-        **account(benchmark, rows, ks=ks, seed=seed),
+        **account(benchmark, rows, ks=ks, seed=0),
         "notes": notes,
         "results": None if out is None else str(out / RESULTS),
     }

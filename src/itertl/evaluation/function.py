@@ -15,7 +15,7 @@ from itertl.evaluation.benchmarks import Benchmark
 from itertl.judging.outcomes import Judgement, cut
 from itertl.progress import Tracker
 from itertl.records import EvalRow, Fault, Score, Verdict
-from itertl.scoring.engine import score_items
+from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.scorers import check_tools
 from itertl.tools import icarus, yosys
@@ -55,11 +55,9 @@ def by_function(
         items,
         SCORERS,
         rungs=SCORERS,
-        num_workers=num_workers,
-        timeout_s=TIMEOUT_S,
         log=partial,
-        cache=cache,
         on_done=tracker.advance,
+        effort=Effort(num_workers=num_workers, timeout_s=TIMEOUT_S, cache=cache),
     )
     return [judgement({score.scorer: score for score in scores}) for scores in taken]
 

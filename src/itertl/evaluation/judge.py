@@ -69,6 +69,16 @@ def choose_rule(benchmark: Benchmark, rule: str | None) -> str:
     return rule
 
 
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Under which a design is simulated."""
+
+    limits: Limits = strict.LIMITS  # of compiler and simulator each
+    second_simulator: bool = (
+        True  # problems whose reference fails on Icarus are judged on Verilator, where it is installed
+    )
+
+
 def judge(
     benchmark: Benchmark,
     completions: Sequence[Completion],
@@ -77,15 +87,13 @@ def judge(
     num_workers: int = 0,
     partial: Path | None = None,
     cache: Path | None = None,
-    limits: Limits = strict.LIMITS,
-    second_simulator: bool = True,
+    conditions: "Conditions | None" = None,
     tracker: Tracker = SILENT,
 ) -> list[EvalRow]:
     """Judge every completion; rows come in input order.
 
     ``partial`` names a log that a killed call left and this one goes on from; the caller removes it when the rows are
-    safe. ``cache``: folder of verdicts kept across runs. ``limits``: of compiler and simulator each, strict rule.
-    ``second_simulator``: judge problems whose reference fails on Icarus on Verilator, where that is installed.
+    safe. ``cache``: folder of verdicts kept across runs. ``conditions``: None: those of the strict rule.
     Raises DataError for an unknown task_id, UsageError for an unknown rule, ToolMissing without a simulator.
     """
     rule = choose_rule(benchmark, rule)
@@ -102,7 +110,8 @@ def judge(
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(AppendLog(partial)) if partial is not None else None
         desk = stack.enter_context(Desk(FORM, _WORKER, num_workers=num_workers, cache=cache, journal=journal))
-        call = _Call(benchmark, rule, desk, limits, second_simulator)
+        conditions = conditions or Conditions()
+        call = _Call(benchmark, rule, desk, conditions.limits, conditions.second_simulator)
         keys = [call.key(c) for c in completions]
         found = {
             key: at_sight for key, c in zip(keys, completions, strict=True) if (at_sight := _at_sight(benchmark, c))

@@ -31,7 +31,7 @@ def two_files(problem: Problem, code: str) -> Simulation:
 
 def _simulate(problem: Problem, sources: Mapping[str, str]) -> Simulation:
     top, files = str(problem.extra.get("testbench_top", "tb")), problem.extra.get("data_files")
-    return icarus.simulate(sources, top=top, flags=FLAGS, data_files=files, compile_limits=LIMITS, run_limits=LIMITS)
+    return icarus.simulate(sources, top=top, flags=FLAGS, data_files=files, limits=(LIMITS, LIMITS))
 
 
 def log_says(simulation: Simulation, *texts: str) -> Judgement:

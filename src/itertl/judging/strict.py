@@ -71,8 +71,7 @@ def run(
         data_files=files,
         dump=False,
         is_expanded=True,
-        compile_limits=limits,
-        run_limits=limits,
+        limits=(limits, limits),
     )
     return read(done, drawn.nonce)
 

@@ -1,9 +1,12 @@
 """Pairs in, from wherever they are: choose the importer, merge duplicates, draw the subset, account for every row."""
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from itertl.config import DataConfig
 from itertl.errors import DataError, UsageError
@@ -56,40 +59,32 @@ def from_config(data: DataConfig, run_seed: int) -> LoadResult:
 
     What is held out does not depend on the run's seed, so that runs are compared on the same pairs.
     """
-    return load_problems(
-        data.source, format=data.format, columns=data.columns, filter=data.filter, limit=data.limit,
-        seed=run_seed if data.seed is None else data.seed, families=data.families, header=data.header,
-        max_chars=data.max_chars, holdout=None if data.holdout is None else Holdout(data.holdout, data.seed or 0),
-    )  # fmt: skip
+    seed = run_seed if data.seed is None else data.seed
+    holdout = None if data.holdout is None else Holdout(data.holdout, data.seed or 0)
+    return _load(data, seed, holdout)
 
 
-def load_problems(
-    source: str,
-    *,
-    format: str = "auto",
-    columns: Mapping[str, str] = {},
-    filter: Mapping[str, object] = {},
-    limit: int | None = None,
-    seed: int = 0,
-    families: Sequence[str] = (),
-    header: str = "keep",
-    max_chars: int | None = None,
-    holdout: Holdout | None = None,
-) -> LoadResult:
+def load_problems(source: str, *, seed: int = 0, holdout: Holdout | None = None, **options: Any) -> LoadResult:
     """Load problems from a file, a folder, ``hf:NAME[:split]`` or the generator (``synth``).
 
-    ``format`` is a name of ``IMPORTERS``, the user's own ``package.module:function(request, counts)``, or "auto".
-    ``limit`` draws a random subset fixed by ``seed``, from the problems of at most ``max_chars`` characters
-    (instruction, header where the reference lacks it, and reference). ``header`` "derive" cuts a missing header from
-    the reference. ``holdout`` keeps a part out, which ``limit`` does not touch. Raises DataError (file, row, column,
-    fix), also where nothing is left; UsageError for a wrong argument.
+    ``options`` are those of a recipe's ``data``. ``format`` is a name of ``IMPORTERS``, the user's own
+    ``package.module:function(request, counts)``, or "auto". ``limit`` draws a random subset fixed by ``seed``, from the
+    problems of at most ``max_chars`` characters (instruction, header where the reference lacks it, and reference).
+    ``header`` "derive" cuts a missing header from the reference. ``holdout`` keeps a part out, which ``limit`` does not
+    touch. Raises DataError (file, row, column, fix), also where nothing is left; UsageError for a wrong option.
     """
-    if header not in ("keep", "derive"):
-        raise UsageError(f"header is {header!r}; it is keep or derive")
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit is {limit}; it is at least 1, or left out")
+    try:
+        data = DataConfig(source=source, **options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}") from error
+    return _load(data, seed, holdout)
+
+
+def _load(data: DataConfig, seed: int, holdout: Holdout | None) -> LoadResult:
+    source, columns, header, limit, max_chars = data.source, data.columns, data.header, data.limit, data.max_chars
     counts = Counts()
-    request = _recognised(Request(source, columns, filter, limit, seed, families, format))
+    request = _recognised(Request(source, columns, data.filter, limit, seed, data.families, data.format))
     problems = _distinct(_imported(request, header, counts), counts)
     if max_chars is not None:
         short = [problem for problem in problems if length(problem) <= max_chars]

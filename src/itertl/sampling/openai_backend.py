@@ -41,7 +41,7 @@ _LONGEST_RETRY_AFTER_S = 600.0  # an endpoint that asks for more (a day's quota)
 _FULL = re.compile(r"context[ _](length|size|window)|max_model_len", re.I)
 
 
-def open_backend(
+def open_backend(  # noqa: PLR0913 (options of a recipe, by name)
     model: str | Path, *, dtype: str = "", trust_remote_code: bool = False, revision: str | None = None,
     base_url: str | None = None, served_model: str | None = None, api: Literal["chat", "completions"] = "chat",
     api_key_env: str = "OPENAI_API_KEY", max_concurrency: int = 16, timeout_s: float = 120.0, max_retries: int = 6,

@@ -64,7 +64,7 @@ while True:
 """
 
 
-def open_backend(
+def open_backend(  # noqa: PLR0913 (options of a recipe, by name)
     model: str | Path, *, dtype: str = "bfloat16", trust_remote_code: bool = False, revision: str | None = None,
     python: str | None = None, command: Sequence[str] | None = None, port: int = 0, data_parallel: int = 1,
     tensor_parallel: int = 1, max_model_len: int | None = None, gpu_memory_utilization: float = 0.9,

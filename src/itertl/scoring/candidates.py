@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from itertl.config import ScoreConfig
 from itertl.errors import DataError
@@ -11,7 +10,7 @@ from itertl.records import Candidate, Problem, Scored
 from itertl.runs.storage import taken_up, write_records
 from itertl.sandbox.bounds import Bound
 from itertl.scoring.combine import check_combination
-from itertl.scoring.engine import score_items
+from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.item import ScoreItem
 
 
@@ -20,15 +19,13 @@ def item_of(candidate: Candidate, problem: Problem) -> ScoreItem:
     return ScoreItem(code=candidate.code, header=problem.header, reference=problem.reference, top=problem.top)
 
 
-def _settings(config: ScoreConfig) -> dict[str, Any]:
-    """Of the recipe, for ``score_items``. A rung of a ladder is taken only where the one below is held."""
-    rungs = tuple(config.ladder) if config.combine == "ladder" else ()
-    return {
-        "rungs": rungs,
-        "bound": Bound(config.budget_s, config.memory_mb),
-        "num_workers": config.num_workers,
-        "timeout_s": config.timeout_s,
-    }
+def _effort(config: ScoreConfig, cache: Path | None) -> Effort:
+    bound = Bound(config.budget_s, config.memory_mb)
+    return Effort(bound, config.num_workers, config.timeout_s, cache, config.keep_going)
+
+
+def _rungs(config: ScoreConfig) -> tuple[str, ...]:
+    return tuple(config.ladder) if config.combine == "ladder" else ()
 
 
 def score_ahead(
@@ -36,7 +33,7 @@ def score_ahead(
 ) -> None:
     """Fill the cache with scores of these candidates, so that ``score_candidates`` finds them there."""
     items = [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates]
-    score_items(items, config.scorers, cache=cache, **_settings(config))
+    score_items(items, config.scorers, rungs=_rungs(config), effort=_effort(config, cache))
 
 
 def score_candidates(
@@ -61,14 +58,9 @@ def score_candidates(
         )
     with taken_up(out) as partial:
         rows = score_items(
-            [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates],
-            config.scorers,
-            log=partial,
-            cache=cache,
-            on_done=tracker.advance,
-            keep_going=config.keep_going,
-            **_settings(config),
-        )
+            [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates], config.scorers,
+            rungs=_rungs(config), effort=_effort(config, cache), log=partial, on_done=tracker.advance,
+        )  # fmt: skip
         scored = [Scored(candidate=c, scores=scores) for c, scores in zip(candidates, rows, strict=True)]
         write_records(out, scored)
     return scored

@@ -41,34 +41,40 @@ _Answer: TypeAlias = tuple[Score, float]  # and the seconds that it took
 _LEAST_S = 0.01  # of a bound: with less no scorer begins
 
 
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How scores are taken, whatever they are."""
+
+    bound: Bound = BOUND  # of each item, over all its scorers; one that would begin beyond it is UNDECIDED
+    num_workers: int = 0  # processes; 0: one for each core
+    timeout_s: float = 30.0  # of one scorer on one item
+    cache: Path | None = None  # folder of scores kept across runs
+    keep_going: bool = True  # False: a scorer of the user's own that raises ends the call
+
+
 def score_items(
     items: Sequence[ScoreItem],
     names: Sequence[str],
     *,
     rungs: Sequence[str] = (),
-    bound: Bound = BOUND,
-    num_workers: int = 0,
-    timeout_s: float = 30.0,
+    effort: Effort = Effort(),
     log: Path | None = None,
-    cache: Path | None = None,
     on_done: Callable[[int], None] = lambda count: None,
-    keep_going: bool = True,
 ) -> list[tuple[Score, ...]]:
     """Score each item by each scorer; returns, for each item, its scores in the order of ``names``.
 
     ``rungs``: those of ``names`` that are a ladder, the lowest first: one is taken of an item only where the value of
-    the one below is 1. ``bound``: of each item, over all its scorers; one that would begin beyond it is UNDECIDED.
-    ``log``: progress file, from which a killed call goes on; the caller removes it once the result is on disk.
-    ``cache``: folder of scores kept across runs. ``on_done`` is told how many items became complete since its last
-    call. ``keep_going`` False: a scorer of the user's own that raises ends the call. Raises UsageError for an unknown
-    scorer, ToolFailed where workers cannot start, and with a user's scorer's own error and line.
+    the one below is 1. ``log``: progress file, from which a killed call goes on; the caller removes it once the result
+    is on disk. ``on_done`` is called with how many items became complete since its last call. Raises UsageError for an
+    unknown scorer, ToolFailed where workers cannot start, and with a user's scorer's own error and line.
     """
+    bound, num_workers, timeout_s = effort.bound, effort.num_workers, effort.timeout_s
     scorers.check_scorers(names)
     order = [*rungs, *(name for name in names if name not in rungs)]
     counts = Counter(items)
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(AppendLog(log)) if log is not None else None
-        desk = stack.enter_context(Desk(_FORM, _WORKER, num_workers=num_workers, cache=cache, journal=journal))
+        desk = stack.enter_context(Desk(_FORM, _WORKER, num_workers=num_workers, cache=effort.cache, journal=journal))
         climbs = {
             item: _Climb(
                 item,
@@ -85,7 +91,7 @@ def score_items(
             climb.known = known
         run = stack.enter_context(contextlib.closing(_run(list(climbs.values()), desk.workers, timeout_s)))
         for key, score, seconds in run:
-            if not keep_going and is_users_fault(score):
+            if not effort.keep_going and is_users_fault(score):
                 raise ToolFailed(
                     f"the scorer {score.scorer}: {score.detail}; mend it, or go on without these candidates by "
                     "--keep-going"

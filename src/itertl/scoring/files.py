@@ -13,7 +13,7 @@ from itertl.progress import SILENT, Tracker
 from itertl.records import Candidate, Problem, Score, Scored, Verdict
 from itertl.runs.rows import is_array, objects, read_lines, read_text
 from itertl.runs.storage import parse_record, read_records, taken_up, write_text
-from itertl.scoring.engine import score_items
+from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.equivalence.recheck import recheck
 from itertl.scoring.lines import Line, Row, interpret
 from itertl.scoring.scorers import check_scorers
@@ -26,12 +26,9 @@ def score_file(
     out: Path,
     *,
     problems: Path | None = None,
-    num_workers: int = 0,
-    timeout_s: float = 30.0,
-    cache: Path | None = None,
+    effort: Effort = Effort(keep_going=False),  # noqa: B008
     vcd: Path | None = None,
     second_opinion: bool = False,
-    keep_going: bool = False,
     tracker: Tracker = SILENT,
 ) -> dict[str, Any]:
     """Score each line of ``path`` (JSON Lines, or one JSON array) and write it back to ``out`` with its scores.
@@ -40,8 +37,8 @@ def score_file(
     if the input is one and ``out`` ends in ".json". Candidates find their problems in ``problems``, else in
     ``NAME.problems.jsonl`` beside the file ``NAME.jsonl``, else in ``problems.jsonl`` beside it or up to two folders
     above. Nothing is scored if a line is wrong, and ``out`` is written whole or not at all; a killed call goes on from
-    ``out`` + ".partial". ``keep_going``: lines on which a scorer of the user's own raises are left without a value,
-    else they end the call. ``second_opinion``: what ``equivalence`` proves is checked by two other routes
+    ``out`` + ".partial". With ``effort.keep_going`` lines on which a scorer of the user's own raises are left without a
+    value, else they end the call. ``second_opinion``: what ``equivalence`` proves is checked by two other routes
     (``equivalence.recheck``). ``vcd``: folder for a waveform around the first mismatch of each item that ``vectors``
     finds wrong. Returns counts and, for each scorer, mean value and verdicts. Raises DataError, UsageError, ToolFailed.
     """
@@ -58,21 +55,12 @@ def score_file(
     items = [item for line in lines for item in line.items]
     checked: dict[str, Any] = {}
     with taken_up(out) as partial:
-        taken = score_items(
-            items,
-            scorers,
-            num_workers=num_workers,
-            timeout_s=timeout_s,
-            log=partial,
-            cache=cache,
-            on_done=tracker.advance,
-            keep_going=keep_going,
-        )
+        taken = score_items(items, scorers, effort=effort, log=partial, on_done=tracker.advance)
         if second_opinion:
-            taken, counts = recheck(items, taken, num_workers=num_workers, timeout_s=timeout_s)
+            taken, counts = recheck(items, taken, num_workers=effort.num_workers, timeout_s=effort.timeout_s)
             checked = {"recheck": counts}
         write_text(out, _dump(_written(lines, taken), as_array=is_array(text) and out.suffix == ".json"))
-    drawn = {} if vcd is None else {"vcd": _draw(lines, taken, vcd, num_workers, timeout_s)}
+    drawn = {} if vcd is None else {"vcd": _draw(lines, taken, vcd, effort)}
     return {
         "lines": len(lines),
         "items": len(items),
@@ -83,9 +71,7 @@ def score_file(
     }
 
 
-def _draw(
-    lines: Sequence[Line], taken: Sequence[tuple[Score, ...]], folder: Path, num_workers: int, timeout_s: float
-) -> int:
+def _draw(lines: Sequence[Line], taken: Sequence[tuple[Score, ...]], folder: Path, effort: Effort) -> int:
     """A file ``line-N.vcd`` (``line-N-M.vcd`` for the M-th response of a line with several) of each mismatch;
     how many."""
     names = [
@@ -97,7 +83,9 @@ def _draw(
         if any(score.scorer == "vectors" and score.verdict is Verdict.WRONG_OUTPUT for score in scores)
     ]  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    done = map_unordered("itertl.scoring.vectors.vcd:draw", wrong, num_workers=num_workers, timeout_s=timeout_s)
+    done = map_unordered(
+        "itertl.scoring.vectors.vcd:draw", wrong, num_workers=effort.num_workers, timeout_s=effort.timeout_s
+    )
     return sum(outcome.status == "ok" and bool(outcome.value) for _, outcome in done)
 
 

@@ -20,7 +20,7 @@ from itertl.sampling.backend import Backend
 from itertl.sampling.batching import plan_batches, plan_requests
 from itertl.sampling.draw import SamplingJob, as_candidate, open_backend
 from itertl.sandbox.bounds import Bound
-from itertl.scoring.engine import score_items
+from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.scorers import check_scorers, check_tools, scorer_of
 from itertl.work.seeds import derive_seed
@@ -99,7 +99,9 @@ def generate(
     items = [ScoreItem(code=c.code, header=p.header, reference=p.reference, top=p.top) for p, c in drawn]
     config = recipe.score
     bound = Bound(config.budget_s, config.memory_mb)
-    scores = score_items(items, [scorer], bound=bound, num_workers=config.num_workers, timeout_s=config.timeout_s)
+    scores = score_items(
+        items, [scorer], effort=Effort(bound=bound, num_workers=config.num_workers, timeout_s=config.timeout_s)
+    )
     by_problem: dict[str, list[tuple[Candidate, Score]]] = {p.id: [] for p in problems}
     for (problem, candidate), (score,) in zip(drawn, scores, strict=True):
         by_problem[problem.id].append((candidate, score))

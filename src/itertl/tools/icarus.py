@@ -68,16 +68,16 @@ def simulate(
     run: bool = True,
     dump: bool = True,
     is_expanded: bool = False,
-    compile_limits: Limits = COMPILE_LIMITS,
-    run_limits: Limits = RUN_LIMITS,
+    limits: tuple[Limits, Limits] = (COMPILE_LIMITS, RUN_LIMITS),
 ) -> Simulation:
     """Compile ``sources`` (file name -> text, compiled in this order) in a private folder and run the result.
 
     ``data_files`` are laid beside them but not compiled. ``run=False`` only elaborates (``-t null``). ``dump=False``:
     ``$dumpvars`` and its kin write no waveform, which can take longer than the simulation. ``is_expanded``: the sources
     hold no macro, condition or include, so that the compiler is called without its preprocessor, where that works.
-    Raises ToolMissing; never raises for what the design does.
+    ``limits``: of the compiler, and of the simulation. Raises ToolMissing; never raises for what the design does.
     """
+    compile_limits, run_limits = limits
     short = ivl.call(find()) if is_expanded and run and top and tuple(flags) == ("-g2012",) else None
     if short is not None and top is not None:
         sources = {"all.sv": "".join(f'`line 1 "{name}" 0\n{text}\n' for name, text in sources.items())}

@@ -111,8 +111,7 @@ def _simulate(
     def simulate(text: str) -> icarus.Simulation:
         return icarus.simulate(
             {"tb.sv": bench_text, "design.sv": text},
-            top=top, data_files=bench.files, dump=False, is_expanded=True, compile_limits=COMPILE_LIMITS,
-            run_limits=limits,
+            top=top, data_files=bench.files, dump=False, is_expanded=True, limits=(COMPILE_LIMITS, limits),
         )  # fmt: skip
 
     if "foreach" in design:  # Icarus 11 walks a descending range upwards, and the standard (12.7.3) from its left bound
