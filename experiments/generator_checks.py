@@ -3,7 +3,7 @@
 import random
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from itertl.errors import ToolFailed
 from itertl.records import Problem, Verdict
@@ -54,39 +54,6 @@ def check(problem: Problem, *, num_mutants: int = 4) -> Examined:
 
     Mutants are tried in an order that the problem's id decides, until ``num_mutants`` have compiled and one was killed.
     """
-    found = check_without_synthesis((problem, num_mutants))
-    if problem.reference is None or problem.top is None:
-        return found
-    return _with_synthesis(found, yosys.synthesizes(problem.reference, problem.top))
-
-
-def check_all(
-    problems: Sequence[Problem], *, num_mutants: int = 4, num_workers: int = 0
-) -> Iterator[tuple[int, Examined]]:
-    """``check`` of each problem on all cores, as (number, what was found): first all complaints but synthesis' are
-    gathered, then Yosys runs over all references. Raises ToolMissing, ToolFailed.
-    """
-    function, payloads = f"{__name__}:check_without_synthesis", [(p, num_mutants) for p in problems]
-    checks: dict[int, Examined] = {}
-    for number, outcome in pool.map_unordered(function, payloads, num_workers=num_workers, timeout_s=300):
-        if outcome.status != "ok":
-            raise ToolFailed(
-                f"checking problem {problems[number].id} ({problems[number].family}) failed: {outcome.detail}"
-            )
-        checks[number] = outcome.value
-    designs = [(p.reference or "", p.top or "") for p in problems]
-    for number, synthesis in enumerate(yosys.synthesizes_many(designs, num_workers=num_workers)):
-        yield number, _with_synthesis(checks[number], synthesis)
-
-
-def _with_synthesis(found: Examined, synthesis: tuple[bool, str]) -> Examined:
-    synthesized, detail = synthesis
-    return found if synthesized else replace(found, complaints=(*found.complaints, f"yosys: {detail}"))
-
-
-def check_without_synthesis(payload: tuple[Problem, int]) -> Examined:
-    """The part of ``check`` that is quick, for worker processes; payload: (problem, num_mutants)."""
-    problem, num_mutants = payload
     if problem.reference is None or problem.testbench is None or problem.top is None:
         return Examined(("the problem lacks a reference, a testbench or the name of its module",), 0, 0)
     complaints = _reference_complaints(problem, problem.reference, problem.testbench, problem.top)
@@ -100,7 +67,27 @@ def check_without_synthesis(payload: tuple[Problem, int]) -> Examined:
             break
     if not killed:
         complaints.append(f"testbench: none of {run} mutants that compile fails")
+    synthesized, detail = yosys.synthesizes(problem.reference, problem.top)
+    complaints += [] if synthesized else [f"yosys: {detail}"]
     return Examined(tuple(complaints), run, killed)
+
+
+def check_all(
+    problems: Sequence[Problem], *, num_mutants: int = 4, num_workers: int = 0
+) -> Iterator[tuple[int, Examined]]:
+    """``check`` of each problem on all cores, as (number, what was found). Raises ToolMissing, ToolFailed."""
+    payloads = [(problem, num_mutants) for problem in problems]
+    for number, outcome in pool.map_unordered(f"{__name__}:checked", payloads, num_workers=num_workers, timeout_s=300):
+        if outcome.status != "ok":
+            raise ToolFailed(
+                f"checking problem {problems[number].id} ({problems[number].family}) failed: {outcome.detail}"
+            )
+        yield number, outcome.value
+
+
+def checked(payload: tuple[Problem, int]) -> Examined:
+    """``check`` in a worker; payload: (problem, num_mutants)."""
+    return check(payload[0], num_mutants=payload[1])
 
 
 def _reference_complaints(problem: Problem, reference: str, testbench: str, top: str) -> list[str]:
