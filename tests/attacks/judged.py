@@ -54,7 +54,8 @@ def through_judge(level: str, attacks: Sequence[Attack]) -> Batch:
     with _surroundings(level, attacks) as (batch, texts):
         completions = [judge.Completion(a.target, n, texts[a.name], full_module=True) for n, a in enumerate(attacks)]
         with _watched(batch, {(a.target, texts[a.name]): a.name for a in attacks}):
-            rows = judge.judge(_BENCHMARK, completions, rule="strict", limits=LIMITS, num_workers=2)
+            conditions = judge.Conditions(limits=LIMITS)
+            rows = judge.judge(_BENCHMARK, completions, rule="strict", conditions=conditions, num_workers=2)
         batch.rows.update({a.name: row for a, row in zip(attacks, rows, strict=True)})
     return batch
 
