@@ -26,6 +26,7 @@ from itertl.work import pool
 from mutation.golden import draw, references
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+# as recipes/itertl-function.yaml has it
 LADDER = (
     "gate",
     "text",
@@ -34,7 +35,7 @@ LADDER = (
     "vectors",
     "equivalence",
     "ppa",
-)  # as recipes/itertl-function.yaml has it
+)
 BESIDE = ("repair",)  # taken of every candidate
 WARM = ScoreItem(
     "module warm(input a, output y); assign y = a; endmodule",

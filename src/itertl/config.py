@@ -70,9 +70,8 @@ class DataConfig(_Part):
     @field_validator("holdout", mode="before")
     @classmethod
     def _a_share(cls, value: Any) -> Any:
-        if isinstance(value, dict) and list(cast("dict[str, Any]", value)) == [
-            "column"
-        ]:  # column: NAME, as YAML reads it
+        # column: NAME, as YAML reads it
+        if isinstance(value, dict) and list(cast("dict[str, Any]", value)) == ["column"]:
             value = f"column:{value['column'] or ''}"
         try:
             share = float(value) if isinstance(value, int | float | str) else None
@@ -137,10 +136,11 @@ class ScoreConfig(_Part):
     ladder: dict[str, float | tuple[float, float]] = Field(default_factory=dict)
     # scorer beside the ladder -> heights that a value just above 0 and one of 1 hold z at least at: [0.3, 0.45]
     floor: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    # rungs that may stay open, no tool having failed: z is the height below; as the table of scorers has it
     optional: tuple[str, ...] = (
         "equivalence",
         "ppa",
-    )  # rungs that may stay open, no tool having failed: z is the height below; as the table of scorers has it
+    )
     num_workers: int = Field(default=0, ge=0)  # 0: one for each core
     timeout_s: float = Field(default=30.0, gt=0)  # for each candidate and scorer
     budget_s: float = Field(default=30.0, gt=0)  # for each candidate, over all its scorers and their tools together
@@ -232,18 +232,16 @@ class SelectConfig(_Part):
     """Which checkpoint is the run's result, and when more iterations are of no use."""
 
     benchmark: str | None = None  # of ``evals``, by its pass@1; None: the last checkpoint
-    patience: int | None = Field(
-        default=None, ge=1
-    )  # judgements without a new best after which the run ends; None: never
+    # judgements without a new best after which the run ends; None: never
+    patience: int | None = Field(default=None, ge=1)
 
 
 class ComputeConfig(_Part):
     """Where the work is done. Results do not depend on it, but for the order of sums in training."""
 
     engine: Literal["local"] = "local"  # this machine
-    processes: int | None = Field(
-        default=None, ge=1
-    )  # that sample, and that train together; None: one for each GPU, else one
+    # that sample, and that train together; None: one for each GPU, else one
+    processes: int | None = Field(default=None, ge=1)
     strategy: Literal["ddp", "fsdp", "deepspeed"] = (
         "ddp"  # of training on several: copies of the model, pieces of it, or ZeRO 2
     )

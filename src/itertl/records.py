@@ -161,9 +161,8 @@ class Score(BaseModel):
     detail: str = ""  # first error message, cut to a few hundred characters
     tool: str = ""  # "pyverilog", "slang", "iverilog", "rapidfuzz"
     tool_version: str = ""
-    counterexample: str = Field(
-        default="", exclude_if=lambda text: not text
-    )  # inputs that show it wrong: ``equivalence.replay``
+    # inputs that show it wrong: ``equivalence.replay``
+    counterexample: str = Field(default="", exclude_if=lambda text: not text)
 
 
 class Scored(Record):

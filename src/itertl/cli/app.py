@@ -50,9 +50,8 @@ def main() -> None:
 
 def _end(error: BaseException) -> None:
     """Tell what ended the command, in one line, and end with its status; a fault of ours is raised."""
-    usage: Callable[[], str] | None = getattr(
-        error, "format_message", None
-    )  # a usage error of the command-line library
+    # a usage error of the command-line library
+    usage: Callable[[], str] | None = getattr(error, "format_message", None)
     if isinstance(error, ItertlError):
         _fail(str(error), error.exit_status)
     elif isinstance(error, KeyboardInterrupt):

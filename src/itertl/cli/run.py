@@ -1,6 +1,5 @@
 """``itertl run``, ``study`` and ``report``."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -55,8 +54,9 @@ def run(
 ) -> None:
     """The loop: sample, score, train, evaluate, again. The same command goes on with an interrupted run."""
     from itertl.model.prompt_form import with_form
+    from itertl.work import devices
 
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if devices.is_member():
         raise UsageError(
             "itertl run starts its own processes: call it once, without `accelerate launch` or `torchrun`, and set "
             "compute.processes and compute.strategy (default: one process for each GPU, ddp)"

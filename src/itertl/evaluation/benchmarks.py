@@ -54,9 +54,8 @@ class Benchmark:
     rules: tuple[str, ...] = ("strict", "upstream")
     default_rule: str = "strict"
     upstream_rule: str = "itertl.evaluation.rules:upstream"  # "module:function" that the name "upstream" stands for
-    errata: Mapping[str, str] = field(
-        default_factory=dict[str, str]
-    )  # task_id -> why no completion of it can be judged
+    # task_id -> why no completion of it can be judged
+    errata: Mapping[str, str] = field(default_factory=dict[str, str])
     four_state: frozenset[str] = frozenset()  # task_ids that a simulator without X would judge wrongly
     notes: Mapping[str, str] = field(default_factory=dict[str, str])  # task_id -> a weakness that does not stop judging
 

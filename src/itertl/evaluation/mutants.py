@@ -53,9 +53,8 @@ class SelfTest:
     errata: dict[str, str] = field(default_factory=dict[str, str])  # known to be unjudgeable, and not tried
     broken: dict[str, str] = field(default_factory=dict[str, str])  # the reference fails, and nothing is known of it
     known: dict[str, str] = field(default_factory=dict[str, str])  # the reference fails, as is known
-    toothless: dict[str, str] = field(
-        default_factory=dict[str, str]
-    )  # a design without a body, or every mutant, passes
+    # a design without a body, or every mutant, passes
+    toothless: dict[str, str] = field(default_factory=dict[str, str])
     untried: dict[str, str] = field(default_factory=dict[str, str])  # the emptied design was refused before it ran
 
     @property

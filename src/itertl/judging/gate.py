@@ -218,9 +218,8 @@ def _print_used(unit: ParsedText, top: str) -> str:
     kept, todo = {top}, [top]
     bodies = {name: set(_WORD.findall(text)) for name, text in members if name}
     shared: set[str] = set().union(*(set(_WORD.findall(text)) for name, text in members if name is None))
-    todo += [
-        name for name in bodies if name in shared or not _WORD.fullmatch(name)
-    ]  # what is escaped is not looked for
+    # what is escaped is not looked for
+    todo += [name for name in bodies if name in shared or not _WORD.fullmatch(name)]
     kept.update(todo)
     while todo:
         for name in bodies.get(todo.pop(), set()) & bodies.keys() - kept:
@@ -259,9 +258,8 @@ def _constructs(member: Any, words: list[str]) -> Refusal | None:
             found.append(_gamed("attribute", node.name.valueText))
         elif kind in ("RootScope", "UnitScope"):
             found.append(_gamed("hierarchy", str(node).strip()))
-        elif (
-            kind == "ScopedName" and node.separator.rawText == "." and "::" not in str(node)
-        ):  # a member of a package's constant is not a path
+        elif kind == "ScopedName" and node.separator.rawText == "." and "::" not in str(node):
+            # a member of a package's constant is not a path
             dotted.append((_leftmost(node), "".join(str(node).split())))
         elif kind in ("Declarator", "InstanceName", "NamedBlockClause"):
             declared.add(node.name.valueText)

@@ -27,9 +27,8 @@ class Alias:
     file: str
     sha256: str
     bytes: int | None = None  # of the file: others of that name are not read
-    prompt: Mapping[str, Any] = field(
-        default_factory=dict[str, Any]
-    )  # the form of its prompts where a recipe says none (docs/sampling.md)
+    # the form of its prompts where a recipe says none (docs/sampling.md)
+    prompt: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def remedy(self) -> str:
@@ -42,11 +41,12 @@ class Alias:
         )
 
 
+# the best of the forms measured for the untouched model (docs/sampling.md)
 _PREFILLED = {
     "style": "chat",
     "system": "",
     "header": "prefill",
-}  # the best of the forms measured for the untouched model (docs/sampling.md)
+}
 
 ALIASES: Mapping[str, Alias] = {
     "qwen2.5-coder-0.5b": Alias(

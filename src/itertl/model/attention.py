@@ -19,9 +19,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 NAME = "itertl_rows"
-Rows = tuple[
-    tuple[tuple[int, tuple[int, ...]], ...], ...
-]  # of each row, its pieces: tokens of prompt, of each response
+# of each row, its pieces: tokens of prompt, of each response
+Rows = tuple[tuple[tuple[int, tuple[int, ...]], ...], ...]
 
 
 def register() -> None:

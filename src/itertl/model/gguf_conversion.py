@@ -102,10 +102,11 @@ def _kinds(source: Path) -> dict[str, tuple[int, float]]:
         if name in types:
             elements, size = GGML_QUANT_SIZES[types[name]]
             digits = re.match(r"I?Q(\d)", types[name].name)
+            # floats have at least 8, relative to each
             found[name] = (
                 int(digits.group(1)) if digits else 8,
                 8 * size / elements,
-            )  # floats have at least 8, relative to each
+            )
     return found
 
 

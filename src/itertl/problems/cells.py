@@ -22,13 +22,11 @@ class Counts:
     skipped: Counter[str] = field(default_factory=Counter[str])
     notes: Counter[str] = field(default_factory=Counter[str])
     dropped: list[str] = field(default_factory=list[str])  # "where: reason", the first MAX_NAMED
-    blank: list[SourceRow] = field(
-        default_factory=list[SourceRow]
-    )  # rows left out because they lack an instruction or a reference
+    # rows left out because they lack an instruction or a reference
+    blank: list[SourceRow] = field(default_factory=list[SourceRow])
     order: list[str] = field(default_factory=list[str])  # where each problem came from, those that say the same too
-    places: dict[str, str] = field(
-        default_factory=dict[str, str]
-    )  # a problem's id -> the file and line, or file, that it came from
+    # a problem's id -> the file and line, or file, that it came from
+    places: dict[str, str] = field(default_factory=dict[str, str])
 
     def skip(self, reason: str, where: str) -> None:
         self.skipped[reason] += 1

@@ -43,15 +43,12 @@ class LoadResult:
     skipped: dict[str, int]  # reason -> rows left out
     format: str  # the importer that was used
     notes: dict[str, int] = field(default_factory=dict)  # what was changed in kept rows -> how often
-    dropped: list[str] = field(
-        default_factory=list
-    )  # "row or file: reason" of what an importer left out, the first 200
-    places: Mapping[str, str] = field(
-        default_factory=dict[str, str]
-    )  # a problem's id -> file and line, or file, where it is known
-    held: list[Problem] = field(
-        default_factory=list[Problem]
-    )  # held out; of the source's own, they are counted in ``skipped`` too
+    # "row or file: reason" of what an importer left out, the first 200
+    dropped: list[str] = field(default_factory=list)
+    # a problem's id -> file and line, or file, where it is known
+    places: Mapping[str, str] = field(default_factory=dict[str, str])
+    # held out; of the source's own, they are counted in ``skipped`` too
+    held: list[Problem] = field(default_factory=list[Problem])
 
 
 def from_config(data: DataConfig, run_seed: int) -> LoadResult:

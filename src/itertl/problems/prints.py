@@ -21,9 +21,8 @@ class Prints:
     words: list[tuple[str, ...]]
     code: list[tuple[str, ...]]
     renamed: list[tuple[str, ...]]
-    parts: list[
-        list[tuple[tuple[str, ...], tuple[str, ...]]]
-    ]  # the larger modules of code that has several: as written, and renamed
+    # the larger modules of code that has several: as written, and renamed
+    parts: list[list[tuple[tuple[str, ...], tuple[str, ...]]]]
 
     @staticmethod
     def of(problems: Sequence[Problem], tracker: Tracker = SILENT) -> "Prints":

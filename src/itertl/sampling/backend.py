@@ -1,5 +1,6 @@
 """What a sampling back end is, and the names by which a recipe chooses one."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,7 @@ class BatchIncomplete(ToolFailed):
         self.done = dict(done)  # by place in the batch
 
 
-class Backend:
+class Backend(ABC):
     """Draws responses. Made by a function ``(model, *, dtype, trust_remote_code, revision, **options)``.
 
     Making one is cheap: a model is loaded when the first batch asks for it, so that a finished stage never loads it.
@@ -48,23 +49,22 @@ class Backend:
     """
 
     uses_these_cores: bool = False  # whether other work would slow it: it computes on this machine's processor
-    incidental_options: frozenset[str] = (
-        frozenset()
-    )  # options on which no answer depends, such as how a server is reached
+    # options on which no answer depends, such as how a server is reached
+    incidental_options: frozenset[str] = frozenset()
     numerics: str | None = None  # type of the weights, where the machine decides it; part of what an answer depends on
     one_per_device: bool = False  # whether several, each with a device of its own, are faster than one
     can_show: bool = False  # whether it calls ``show``
     show: Callable[[str], None] | None = None  # gets the first row's text as it grows
 
+    @abstractmethod
     def encode(self, problem: Problem, config: PromptConfig) -> EncodedPrompt:
         """The problem's prompt."""
-        raise NotImplementedError
 
+    @abstractmethod
     def __call__(self, batch: Sequence[SampleRequest], settings: SamplingSettings) -> list[Generation]:
         """One generation a request, in their order; the same batch gives the same result on the same machine."""
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (optional)
         """Release what it holds, for example a server."""
 
 

@@ -7,7 +7,7 @@ with a hash of the plan and is thrown away where the plan has changed.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,18 +167,19 @@ def _draw_all(
     known = {(c.problem_id, c.index) for c in done}
     left = [[r for r in batch if (r.problem_id, r.index) not in known] for batch in batches]
     left = [batch for batch in left if batch]
-    for number, drawn in _answers(backend, left, job):
-        if isinstance(drawn, BatchIncomplete):
-            keep({place: left[number][place] for place in drawn.done}, drawn.done)
-            raise drawn
-        keep(dict(enumerate(left[number])), dict(enumerate(drawn)))
-        faults.point("sample.batch")
+    with contextlib.closing(_answers(backend, left, job)) as answers:
+        for number, drawn in answers:
+            if isinstance(drawn, BatchIncomplete):
+                keep({place: left[number][place] for place in drawn.done}, drawn.done)
+                raise drawn
+            keep(dict(enumerate(left[number])), dict(enumerate(drawn)))
+            faults.point("sample.batch")
     return done
 
 
 def _answers(
     backend: Backend, batches: Sequence[Sequence[SampleRequest]], job: SamplingJob
-) -> Iterator[tuple[int, list[Generation] | BatchIncomplete]]:
+) -> Generator[tuple[int, list[Generation] | BatchIncomplete]]:
     """(number, responses) of each batch as they come, drawn here or by one actor for each device."""
     if backend.one_per_device and min(job.processes, len(batches)) > 1:
         parts = [(batch, job.asked) for batch in batches]

@@ -26,9 +26,8 @@ _END = "endmodule"
 _SLIPS = ("endmoduleendmodule", "endmodulemodule")  # extraction reads them as one word, an end and a repetition
 _LOOP_TOKENS, _LONGEST_PERIOD = 192, 24
 _LOOP_EVERY = 16  # tokens between two looks
-_UNDECIDED = re.compile(
-    r"\s*(?:[A-Za-z_]\w*|[/(]|`{1,2})?\Z", re.ASCII
-)  # the word behind an endmodule is still being written
+# the word behind an endmodule is still being written
+_UNDECIDED = re.compile(r"\s*(?:[A-Za-z_]\w*|[/(]|`{1,2})?\Z", re.ASCII)
 _GOES_ON = re.compile(r"\s*(?::|`(?!``)|//|/\*|\(\*|module\b|macromodule\b)", re.ASCII)
 
 

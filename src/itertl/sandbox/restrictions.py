@@ -91,11 +91,8 @@ def _resource_limits(limits: Request, processes: int | None) -> list[tuple[int, 
         (resource.RLIMIT_CPU, limits["cpu_s"], limits["cpu_s"] + 1),
         (resource.RLIMIT_FSIZE, largest, largest),
         (resource.RLIMIT_NOFILE, limits["open_files"], limits["open_files"]),
-        (
-            resource.RLIMIT_CORE,
-            1,
-            1,
-        ),  # too small for a file; and, unlike 0, it keeps a core from being piped to a program
+        # too small for a file; and, unlike 0, it keeps a core from being piped to a program
+        (resource.RLIMIT_CORE, 1, 1),
     ]
     if processes is not None:
         wanted.append((resource.RLIMIT_NPROC, processes, processes))

@@ -47,10 +47,11 @@ class Ranked:
         }  # fmt: skip
 
 
+# what they find says nothing of function, so it is not called "passed"
 _WORDS = {
     "icarus": "compiles",
     "syntax": "parses",
-}  # what they find says nothing of function, so it is not called "passed"
+}
 
 
 def _verdict(score: Score) -> str:

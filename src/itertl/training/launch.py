@@ -1,7 +1,5 @@
 """A round of training where the recipe wants it: in this process, or on a group of them."""
 
-import os
-
 from itertl.config import ComputeConfig
 from itertl.progress import Reporter
 from itertl.training.round import TrainingJob, TrainResult
@@ -11,7 +9,7 @@ from itertl.work.group import run_group
 
 def train(job: TrainingJob, compute: ComputeConfig, reporter: Reporter) -> TrainResult:
     """See ``trainer.train``. A process that is a member of a group already trains as one."""
-    count = 1 if "RANK" in os.environ else devices.processes(compute)
+    count = 1 if devices.is_member() else devices.processes(compute)
     if count == 1:
         from itertl.training import trainer
 

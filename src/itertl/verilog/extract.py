@@ -194,16 +194,14 @@ def _choose(text: str, pieces: list[_Piece], prefill: str, header: str) -> list[
     whole = [p for p in pieces if any(u.is_closed for u in units[p])]
     everything = [u for p in pieces for u in units[p]]
     goes_on = [p for p in pieces[:1] if header and _goes_on(shown[p], units[p], everything, module_name(header))]
-    if prefill and not any(
-        u.is_closed and u.name == module_name(prefill) for u in everything
-    ):  # its own end is missing or a slip
+    # its own end is missing or a slip
+    if prefill and not any(u.is_closed and u.name == module_name(prefill) for u in everything):
         goes_on = [p for p in pieces[:1] if _has_statement(text[p.start : p.end], find_units(text[p.start : p.end]))]
     if whole or goes_on:
         return list(dict.fromkeys([*goes_on, *whole]))
     for group in ([p for p in pieces if p.is_fenced], pieces):
-        begun = [
-            p for p in group if units[p] and text[p.start : p.end].strip()
-        ]  # a prefill with nothing behind it is not an answer
+        # a prefill with nothing behind it is not an answer
+        begun = [p for p in group if units[p] and text[p.start : p.end].strip()]
         if begun:
             return begun[:1]
         bodies = [

@@ -168,9 +168,8 @@ def _module(code: str, stream: list[Token], index: int, free: int, name: str) ->
     if is_closed:
         end = stream[last].end
         label = stream[after : after + 2]
-        is_beside = (
-            len(label) == 2 and "\n" not in code[end : label[0].start]
-        )  # on a line of its own it may be of what a fence cut off
+        # on a line of its own it may be of what a fence cut off
+        is_beside = len(label) == 2 and "\n" not in code[end : label[0].start]
         if is_beside and label[0].text == ":" and label[1].text.removeprefix("\\") == name:
             after, end = after + 2, label[1].end
     else:

@@ -19,6 +19,11 @@ def gpus() -> list[str]:
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
+def is_member() -> bool:
+    """Whether a launcher of several processes has started this one."""
+    return os.environ.get("WORLD_SIZE", "1") not in ("", "1")
+
+
 def processes(config: ComputeConfig) -> int:
     """Processes that train, and that sample: those of the recipe, else one for each GPU, else one.
 

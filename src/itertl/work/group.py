@@ -109,9 +109,8 @@ class _Events:
         self._path, self._reporter, self._read = path, reporter, 0
         self._stack = contextlib.ExitStack()
         self._tracker: Tracker | None = None
-        self.furthest: dict[
-            str, int
-        ] = {}  # stage -> units of work that were ever reported done; what is done again does not count
+        # stage -> units of work that were ever reported done; what is done again does not count
+        self.furthest: dict[str, int] = {}
         self._name, self._done = "", 0
 
     def pass_on(self) -> None:

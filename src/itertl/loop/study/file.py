@@ -29,9 +29,8 @@ from itertl.config import Recipe, build_recipe, load_recipe, parse_yaml
 from itertl.errors import RecipeError
 
 Equal = Literal["reference_tokens", "candidate_tokens", "steps", "none"]
-RESERVED = frozenset(
-    {"figures", "logs", "study.yaml", "study.json", "report.html", "table.md", "table.csv"}
-)  # the study's own
+# the study's own
+RESERVED = frozenset({"figures", "logs", "study.yaml", "study.json", "report.html", "table.md", "table.csv"})
 _OF_STUDY = {"seed": "the study gives it (seeds)", "name": "the study gives it (the arm's)"}
 
 

@@ -77,9 +77,8 @@ def prove(reference: Design, candidate: Design, *, cpu_s: int = CPU_S) -> Proof:
     begin = script.start(wanted)
     found = _prove(reference, candidate, replace(begin, is_late=True), cpu_s)
     if found.outcome is not Outcome.PROVEN and begin.resets:
-        held = _prove(
-            reference, candidate, begin, cpu_s
-        )  # its counterexample begins with the reset, as a simulation does
+        # its counterexample begins with the reset, as a simulation does
+        held = _prove(reference, candidate, begin, cpu_s)
         if held.outcome is not Outcome.PROVEN:
             return held
         if not found.is_references:

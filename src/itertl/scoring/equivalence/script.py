@@ -17,10 +17,11 @@ from itertl.scoring.equivalence.rewrite import TOP
 from itertl.scoring.interface import Interface
 
 REFERENCE, CANDIDATE, MITER, STATE = "gold", "gate", "miter", "itertl_state"
+# attributes of multiplexers: of a ``?:``, and of an ``if`` or ``case``
 ASKED, DECIDED = (
     "itertl_asked",
     "itertl_decided",
-)  # attributes of multiplexers: of a ``?:``, and of an ``if`` or ``case``
+)
 CONFLICT = "multiple conflicting drivers"  # as Yosys's check says it
 DIFFERS, KNOWN, SETTLED = "differs", "known", "settled"  # the miter's outputs
 # an X in a & ~a stays one until it is encoded: opt_expr would make it a 0

@@ -47,13 +47,8 @@ def lower(text: str, top: str, parameters: Mapping[str, int] | None = None, *, t
 def _kept(text: str, top: str, parameters: tuple[tuple[str, int], ...], to_hardware: bool) -> str | None:
     try:
         return lower(text, top, dict(parameters), to_hardware=to_hardware)
-    except (
-        Refused,
-        AttributeError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-    ):  # what slang's library does not hand over is refused too
+    except (Refused, AttributeError, TypeError, ValueError, RuntimeError):
+        # what slang's library does not hand over is refused too
         return None
 
 

@@ -30,9 +30,8 @@ class BodyScope:
     result: BitPlace | None = None
     is_function: bool = False
     is_static: str = "process"  # or "subroutine", or "" where it is automatic: what its static variables belong to
-    flags: dict[str, str] = field(
-        default_factory=dict[str, str]
-    )  # what can be left here -> its flag, "" as long as none is needed
+    # what can be left here -> its flag, "" as long as none is needed
+    flags: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class Statements:

@@ -79,9 +79,8 @@ def judge(design: str, seen: Interface, oracle: Oracle) -> tuple[float | None, V
         done = testbench.run(design, run.bench, run.parameters)
         if done.stopped is not None:
             verdict, detail = blamed(done.stopped, design)
-            if verdict is not Verdict.RUNTIME_ERROR and icarus.LACKS.match(
-                detail
-            ):  # what a design prints while it runs is its own
+            # what a design prints while it runs is its own
+            if verdict is not Verdict.RUNTIME_ERROR and icarus.LACKS.match(detail):
                 return None, Verdict.UNDECIDED, f"Icarus Verilog lacks what this design uses, and slang takes: {detail}"
             return (None if verdict.fault is Fault.OURS else 0.0), verdict, detail
         compared = outcome.compare(run.expected, done.outputs)
