@@ -189,3 +189,23 @@ def test_processes_are_those_of_the_recipe_or_one_for_each_gpu(monkeypatch: pyte
     assert devices.processes(ComputeConfig()) == 2
     with pytest.raises(RecipeError, match=r"compute.processes: 3, but there are 2 GPUs"):
         devices.processes(ComputeConfig(processes=3))
+
+
+def test_the_group_s_environment_makes_the_strategy_that_is_tested_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On GPUs accelerate takes its plugins from the environment: they come out as test_training_processes puts them in."""
+    from accelerate.utils import DeepSpeedPlugin, FullyShardedDataParallelPlugin
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    for name, value in devices.group_environment(ComputeConfig(strategy="fsdp")).items():
+        monkeypatch.setenv(name, value)
+    by_hand = FullyShardedDataParallelPlugin(
+        fsdp_version=2, auto_wrap_policy="transformer_based_wrap", state_dict_type="SHARDED_STATE_DICT",
+        cpu_ram_efficient_loading=False, reshard_after_forward=True,
+    )  # fmt: skip
+    made = FullyShardedDataParallelPlugin()
+    for name in ("fsdp_version", "auto_wrap_policy", "state_dict_type", "reshard_after_forward"):
+        assert getattr(made, name) == getattr(by_hand, name), name
+    assert str(made.cpu_ram_efficient_loading).lower() == "false"
+    for name, value in devices.group_environment(ComputeConfig(strategy="deepspeed")).items():
+        monkeypatch.setenv(name, value)
+    assert DeepSpeedPlugin().zero_stage == 2

@@ -69,7 +69,12 @@ def evaluate(
 ) -> None:
     """Judge stored completions, or sample a model and judge it."""
     from itertl.evaluation import benchmarks, terminal
+    from itertl.evaluation.files import RESULTS, eval_file
+    from itertl.loop import jobs
+    from itertl.model.prompt_form import with_form
     from itertl.runs import outputs
+    from itertl.runs.storage import cache_folder
+    from itertl.sampling.lengths import settled
 
     if model is not None and (moved := as_override(samples, overrides)):
         samples, overrides = None, moved
@@ -83,21 +88,13 @@ def evaluate(
     reporter = Reporter(quiet=as_json)
     bench = benchmarks.load(benchmark, data, limit=limit if model else None, shots=shots)
     if samples is not None:
-        from itertl.evaluation.files import RESULTS, eval_file
-        from itertl.runs.storage import cache_folder
-
         guard = outputs.writing("eval", files=[out / RESULTS] if out else [], inputs=[samples, data], force=force)
         with guard, reporter.stage("judge", 0) as tracker:
             result = eval_file(
                 samples, bench, out=out, rule=rule, num_workers=workers, cache=cache_folder(), tracker=tracker
             )
     else:
-        from itertl.loop import jobs
-        from itertl.model.prompt_form import with_form
-        from itertl.sampling.lengths import settled
-
-        asked = recipe_of(recipe, overrides or [], model, base_url)
-        settings = settled(with_form(asked, warn), lambda: ())
+        settings = settled(with_form(recipe_of(recipe, overrides or [], model, base_url), warn), lambda: ())
         by_hand = {override.partition("=")[0] for override in overrides or []}  # a recipe's own are for training
         config = EvalConfig(
             benchmark=benchmark, data=str(data) if data else None, limit=limit, rule=rule, top_p=settings.sample.top_p,
