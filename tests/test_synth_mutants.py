@@ -127,3 +127,10 @@ def test_classes_take_turns_in_the_order_given_and_the_seed_decides_within() -> 
     assert sorted(m.text for m in drawn) == sorted(m.text for m in wanted)
     assert drawn == list(mutants(text, random.Random(1), ("statements", "operators")))
     assert any(drawn != list(mutants(text, random.Random(n), ("statements", "operators"))) for n in range(2, 6))
+
+
+def test_the_step_of_a_loop_stays() -> None:
+    """What bounds the loop and what it does are changed, its step is not: a loop without end tells nothing of a test."""
+    text = "module m(input [3:0] a, output reg y);\ninteger i;\nalways @* begin\n  y = 0;\n  for (i = 0; i < 4; i = i + 1)\n    y = y ^ a[i];\nend\nendmodule\n"
+    heads = {line for mutant in one_point_mutants(text) for line in mutant.text.splitlines() if "for (" in line}
+    assert len(heads) > 3 and all(head.endswith("; i = i + 1)") for head in heads)

@@ -1,8 +1,9 @@
 """One-point mutants of any design, by class: what a good test of function has to notice.
 
 Each mutant changes one place of the text, found in slang's syntax tree, so that any code style will do. Macros are not
-looked into: hand over expanded text (``judging.gate`` prints it) to reach what they hold. A mutant need not compile,
-and may do the same as the original; ports keep their names, directions and widths.
+looked into: hand over expanded text (``judging.gate`` prints it) to reach what they hold. The step of a ``for`` stays:
+another one mostly gives a loop without end, which tells nothing of a test. A mutant need not compile, and may do the
+same as the original; ports keep their names, directions and widths.
 
 | class | what is changed |
 |---|---|
@@ -90,6 +91,7 @@ def _edits(root: Any, source: bytes) -> list[Edit]:
     """Every edit of the tree; a reset's value and what stands in a range are not counted as constants too."""
     found: list[Edit] = []
     claimed: set[tuple[int, int]] = set()
+    steps: list[tuple[int, int]] = []
     token = slang.library().parsing.Token
     later: list[Any] = []
 
@@ -103,6 +105,8 @@ def _edits(root: Any, source: bytes) -> list[Edit]:
             found.extend(edits)
         elif kind in ("IntegerLiteralExpression", "IntegerVectorExpression", "UnbasedUnsizedLiteralExpression"):
             later.append(node)
+        elif kind == "ForLoopStatement":
+            steps.extend(span(step) for step in parts(node.steps))
         elif kind in _PLAIN:
             found.extend(_PLAIN[kind](node, source))
         elif kind.endswith("Expression") and hasattr(node, "operatorToken"):
@@ -115,7 +119,11 @@ def _edits(root: Any, source: bytes) -> list[Edit]:
         if node.kind.name == "IntegerVectorExpression":
             found.extend(_literal_size(node, source))
     length = len(source)
-    return [edit for edit in found if 0 <= edit.start <= edit.end <= length]
+    return [
+        edit
+        for edit in found
+        if 0 <= edit.start <= edit.end <= length and not any(a <= edit.start and edit.end <= b for a, b in steps)
+    ]
 
 
 def _operator(node: Any, kind: str, source: bytes) -> Iterator[Edit]:
