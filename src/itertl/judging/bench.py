@@ -21,7 +21,7 @@ from typing import Any
 
 from itertl.errors import DataError
 from itertl.tools import slang
-from itertl.tools.slang import Edit, ParsedText
+from itertl.tools.slang import ParsedText, TextEdit
 
 MISMATCHES = "Mismatches:"
 _PLACE = re.compile("\x01(\\d+)\x02")
@@ -76,7 +76,7 @@ def prepare(testbench: str, *, design: str, top: str, root: str = "tb", marker: 
     return Template(slang.edited(text, edits), frozenset(names), numbers[root])
 
 
-def _isolate(text: str, design: str, top: str) -> list[Edit]:
+def _isolate(text: str, design: str, top: str) -> list[TextEdit]:
     """Give each integral input of each instance of ``top`` in ``text`` a net of its own.
 
     ``wire [W-1:0] iso = EXPRESSION;`` goes before the instance, and the port is connected to ``iso`` by name; W is the
@@ -103,7 +103,7 @@ def _ports(instance: Any) -> set[tuple[str, str]]:
     return {(c.port.name, c.port.direction.name) for c in instance.portConnections}
 
 
-def _isolated(instance: Any, number: int) -> list[Edit]:
+def _isolated(instance: Any, number: int) -> list[TextEdit]:
     written = _connections(instance.syntax)
     wires: list[str] = []
     links: list[str] = []
@@ -140,13 +140,13 @@ def _connections(syntax: Any) -> dict[str | int, str]:
     return found
 
 
-def _announcement(unit: ParsedText, marker: str) -> list[Edit]:
+def _announcement(unit: ParsedText, marker: str) -> list[TextEdit]:
     """Put the nonce before the marker in every string that holds it. Raises DataError where none does.
 
     A testbench that counts (``MISMATCHES``) also gets a process that ends the run at the first mismatch, with a verdict
     of its own: the design is wrong, and the rest of the run, which takes seconds for some problems, adds nothing.
     """
-    found: list[Edit] = []
+    found: list[TextEdit] = []
     watches: dict[int, str] = {}  # where a module ends -> the process for it
     for module in unit.items:
         for node in slang.nodes(module, "StringLiteral", "InvocationExpression"):

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from itertl.tools import slang
-from itertl.tools.slang import Edit, ParsedText, walk
+from itertl.tools.slang import ParsedText, TextEdit, walk
 
 PRINTING = frozenset(
     f"${task}{base}" for task in ("display", "write", "strobe", "monitor") for base in ("", "b", "o", "h")
@@ -54,10 +54,10 @@ def without(text: str, top: str) -> str:
     return text if unit.error or _is_reached(unit, top) else slang.edited(text, _edits(unit.tree.root)[1])
 
 
-def _edits(root: Any) -> tuple[list[Edit], list[Edit]]:
+def _edits(root: Any) -> tuple[list[TextEdit], list[TextEdit]]:
     """What goes in any case, and what ends the run."""
-    gone: list[Edit] = []
-    ends: list[Edit] = []
+    gone: list[TextEdit] = []
+    ends: list[TextEdit] = []
     for node in slang.nodes(root, "Identifier", "ExpressionStatement", "ElabSystemTask", *_DECLARED, *_OBSERVING):
         kind = node.kind.name
         if kind == "Identifier":
@@ -76,7 +76,7 @@ def _edits(root: Any) -> tuple[list[Edit], list[Edit]]:
     return gone, ends
 
 
-def _removed(node: Any) -> Edit:
+def _removed(node: Any) -> TextEdit:
     """A node's span, and its replacement: nothing, but an empty block for a statement or the one item of a branch."""
     member = node.parent if node.parent is not None and node.parent.kind.name.endswith("AssertionMember") else node
     is_item = member is not node or node.kind.name in ("ElabSystemTask", "FinalBlock") or node.kind.name in _DECLARED

@@ -66,7 +66,7 @@ class ParsedText:
         return list(root.members) if root.kind.name == "CompilationUnit" else [root]
 
 
-Edit: TypeAlias = tuple[int, int, str]  # the bytes (UTF-8) from the first to before the second become the text
+TextEdit: TypeAlias = tuple[int, int, str]  # the bytes (UTF-8) from the first to before the second become the text
 
 
 @bounds.reading()
@@ -221,25 +221,25 @@ def nodes(root: Any, *kinds: str) -> list[Any]:
     ``root`` is a syntax node, whose tokens count as nodes, or an elaborated symbol, statement or expression.
     """
     found: list[Any] = []
-
-    def look(node: Any) -> None:
-        if not kinds or node.kind.name in kinds:
-            found.append(node)
-
-    root.visit(look)
+    root.visit(_collect(found, kinds))
     return found
 
 
 def live_nodes(root: Any, *kinds: str) -> list[Any]:
     """As ``nodes``, of elaborated slang and without what ``walk`` leaves out."""
     found: list[Any] = []
+    walk(root, _collect(found, kinds))
+    return found
+
+
+def _collect(found: list[Any], kinds: Iterable[str]) -> Callable[[Any], None]:
+    wanted = frozenset(kinds)
 
     def look(node: Any) -> None:
-        if not kinds or node.kind.name in kinds:
+        if not wanted or node.kind.name in wanted:
             found.append(node)
 
-    walk(root, look)
-    return found
+    return look
 
 
 def span(node: Any) -> tuple[int, int]:
@@ -248,7 +248,7 @@ def span(node: Any) -> tuple[int, int]:
     return where.start.offset, where.end.offset
 
 
-def edited(text: str, edits: Iterable[Edit]) -> str:
+def edited(text: str, edits: Iterable[TextEdit]) -> str:
     """Make all edits. One inside another is left out; insertions at one place keep their order."""
     data, at, parts = text.encode("utf-8", "replace"), 0, list[bytes]()
     for start, end, new in sorted(edits, key=lambda edit: edit[:2]):
