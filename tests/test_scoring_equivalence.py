@@ -20,7 +20,7 @@ from itertl.scoring import interface
 from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.equivalence import aig, checks, flat, proof, recheck, rewrite, score, script, solver
 from itertl.scoring.equivalence.flat import Style
-from itertl.scoring.equivalence.proof import ProofOutcome, Proof
+from itertl.scoring.equivalence.proof import Proof, ProofOutcome
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.vectors import cover
 from itertl.synth.mutants import mutants

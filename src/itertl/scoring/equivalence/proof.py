@@ -75,9 +75,8 @@ def prove(reference: Design, candidate: Design, *, cpu_s: int = CPU_S) -> Proof:
         if held.outcome is not ProofOutcome.PROVEN:
             return held
         if not found.is_references:
-            return Proof(
-                ProofOutcome.UNKNOWN, "what comes before the first reset: no proof that it leaves nothing behind"
-            )
+            why = "what comes before the first reset: no proof that it leaves nothing behind"
+            return Proof(ProofOutcome.UNKNOWN, why)
         found = held
     if found.outcome is ProofOutcome.PROVEN and begin.resets and found.has_init:
         first = _prove(reference, candidate, ProofStart((), begin.clocks), cpu_s)
@@ -125,8 +124,7 @@ def _attempt(designs: Designs, begin: ProofStart, cpu_s: int) -> tuple[Proof, st
 
 
 def _write(folder: Path, name: str, design: Design, text: str) -> str:
-    """Lay out what Yosys reads, or say why it must not: for what the design's own text holds, or ``text``, as which it
-    is given."""
+    """Write the file that Yosys reads, or say why it must not: for the design's own text or for ``text``, its form."""
     why = hazard(design.text, design.top) or hazard(text, design.top)
     if why:
         return why
@@ -146,7 +144,7 @@ def _unsupported(name: str, why: str) -> Proof:
 
 
 def _parts(folder: Path, begin: ProofStart, designs: Designs) -> Iterator[list[str]]:
-    """Yosys's scripts, and between them, in its process, the look at what the first one made.
+    """Yosys's scripts, and between them, in its process, the checks of what the first one made.
 
     Where the candidate's text names an X and Yosys makes a latch, it takes any value for the X, and the candidate would
     be right by it.
@@ -196,7 +194,7 @@ def _read(folder: Path, name: str) -> Flat:
 
 
 def _end(folder: Path, proof: Proof) -> None:
-    """Leave for the caller why there is nothing to solve."""
+    """Write for the caller why there is nothing to solve."""
     (folder / _ENDED).write_text(json.dumps([proof.outcome, proof.detail, proof.is_references]), encoding="utf-8")
 
 
@@ -209,7 +207,7 @@ def _ended(folder: Path) -> Proof | None:
 
 
 def _stopped(folder: Path, ran: Ran) -> Proof:
-    """A script's error, put down to the design at which it happened."""
+    """A script's error, attributed to the design at which it happened."""
     outcome = ProofOutcome.TIMEOUT if ran.timed_out else ProofOutcome.UNSUPPORTED
     if not (folder / f"{REFERENCE}.json").exists():
         return Proof(outcome, f"the reference: {ran.error}", is_references=True)
@@ -237,7 +235,7 @@ def _solved(folder: Path, begin: ProofStart, cpu_s: int) -> Proof:
 
 
 def _ports(mine: Flat, theirs: Flat) -> str:
-    """The first difference of two lists of ports, order aside, or ""."""
+    """The first difference of two lists of ports, whatever their order, or ""."""
     own, wanted = ({port.name: port for port in side.ports} for side in (mine, theirs))
     for name in sorted(own.keys() | wanted.keys()):
         if own.get(name) != wanted.get(name):

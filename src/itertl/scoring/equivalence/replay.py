@@ -1,9 +1,9 @@
-"""A counterexample shown to the simulator: only what differs there, on the texts themselves, refutes a candidate.
+"""A counterexample run in the simulator: only what differs there, on the texts themselves, refutes a candidate.
 
-A step of a clocked proof is played as fresh inputs, the edge, and the other edge. A step of a free one is played as one
-change after the other, clocks first, so that no two signals race; there, where what a register takes at the very start
-depends on an order that Verilog leaves open, an X of the candidate does not count. Testbench, names and nonce are those
-of ``vectors``.
+A step of a clocked proof becomes new inputs, the edge, and the other edge. A step of a free one becomes one change
+after the other, clocks first, so that no two signals race; there an X of the candidate does not count, since what a
+register takes at the very start depends on an order that Verilog leaves open. Testbench, names and nonce are those of
+``vectors``.
 
 A counterexample that held is kept with the score as text, and every other candidate of the problem that no proof
 decides meets it too (``meet_all``): a rare input that a proof finds in one candidate counts for those that no proof can
@@ -62,7 +62,7 @@ def counterexample(interface: Interface, trace: Trace) -> Counterexample:
 
 
 def replay(reference: str, candidate: str, interface: Interface, shown: Counterexample) -> str:
-    """The difference in words, or "" where the simulator shows none (or does not come to its end).
+    """The difference in words, or "" where the simulator shows none (or does not finish).
 
     ``reference`` and ``candidate`` are texts that the gate let through, ``interface`` the reference's. Raises
     ToolMissing.

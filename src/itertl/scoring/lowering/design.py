@@ -26,7 +26,7 @@ _EDGES = {"PosEdge": "posedge ", "NegEdge": "negedge ", "BothEdges": "edge ", "N
 
 
 class DesignWriter:
-    """Writes a top instance. ``text`` raises Refused."""
+    """Writes a top instance as one module. ``text`` raises Refused."""
 
     def __init__(self, top: Any, to_hardware: bool) -> None:
         self.top, self.to_hardware = top, to_hardware
@@ -73,7 +73,7 @@ class DesignWriter:
         return f"{word[0]} {word[1]}{sign}{'' if is_scalar else ' ' + own.range} {port.name}"
 
     def root(self, symbol: Any) -> BitPlace:
-        """Where a net, a variable or a constant lies; it is declared when it is first asked for."""
+        """Where a net, a variable or a constant lies; it is declared at its first use."""
         kind = symbol.kind.name
         if kind == "ModportPort":
             if symbol.internalSymbol is None:
@@ -290,14 +290,8 @@ class DesignWriter:
         if result is not None and result.shape.is_two_state:
             lines = [f"{name} = {literal('0' * result.shape.width)};", *lines]
         kind = f"task{life}" if is_task else f"function{life} {result.shape.range if result is not None else ''}"
-        text = [
-            f"  {kind} {name}{head};",
-            *(f"  {line}" for line in local),
-            "    begin",
-            *lines,
-            "    end",
-            f"  end{kind.split()[0]}",
-        ]
+        declared = [f"  {line}" for line in local]
+        text = [f"  {kind} {name}{head};", *declared, "    begin", *lines, "    end", f"  end{kind.split()[0]}"]
         self.subroutines.append("\n".join(text))
         return name
 
