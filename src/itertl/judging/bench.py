@@ -5,10 +5,10 @@ print.
 
 - modules, instances, tasks and blocks of the testbench get random names, so that no path of a design leads to them and
   no module of a design replaces them;
-- each input of the design hangs on a net of its own that the testbench's signal drives through a one-way assignment:
+- each input of the design is a net of its own that the testbench's signal drives through a one-way assignment:
   what a design does to its input ports does not reach the reference;
 - a run ends at the first mismatch, where the testbench counts them;
-- the nonce stands before the marker in the string by which the testbench announces its verdict, so that only lines of
+- the nonce comes before the marker in the string by which the testbench announces its verdict, so that only lines of
   the testbench count.
 
 Macros are expanded as Icarus would (``__ICARUS__`` is defined). What it does not: change what the testbench checks.

@@ -88,13 +88,13 @@ class Design:
     variants: tuple[str, ...] = ()  # what it is where a tool's own macro is defined, where that changes it
 
 
-Found: TypeAlias = Design | Refusal
+GateResult: TypeAlias = Design | Refusal
 
 
 def examine(
     code: str, top: str, *, testbench_names: frozenset[str] = frozenset(), with_variants: bool = False
-) -> Found:
-    """Read ``code`` as a compilation unit of its own and give back what may be simulated of it as module ``top``.
+) -> GateResult:
+    """Read ``code`` as a compilation unit of its own and return what may be simulated of it as module ``top``.
 
     ``testbench_names``: modules and instances of the testbench; a design that asks for them does not just have a
     mistake. ``with_variants``: a text that a tool's own macro changes does not count as gaming, and its caller judges
@@ -106,7 +106,7 @@ def examine(
 
 @functools.lru_cache(maxsize=_KEPT)
 @bounds.reading()
-def _examined(code: str, top: str, testbench_names: frozenset[str], with_variants: bool) -> Found:
+def _examined(code: str, top: str, testbench_names: frozenset[str], with_variants: bool) -> GateResult:
     text = code.replace("\r\n", "\n").removeprefix("\ufeff").translate(_PLAIN_SPACE)
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         return _gamed("text", f"longer than {MAX_BYTES >> 10} KiB")
@@ -148,7 +148,7 @@ def _gamed(rule: str, what: str) -> Refusal:
     return Refusal(Verdict.GAMED, f"{rule}: {what}"[:_DETAIL_CHARS])
 
 
-def _examine_printed(text: str, top: str, original: ParsedText, testbench_names: frozenset[str]) -> Found:
+def _examine_printed(text: str, top: str, original: ParsedText, testbench_names: frozenset[str]) -> GateResult:
     """Every check on the text that will be simulated. ``original`` serves only to place an error in the user's text."""
     invisible = _INVISIBLE.search(text)
     if invisible is not None:
@@ -183,7 +183,7 @@ def _placed(error: str, original: ParsedText, top: str) -> str:
 
 def _directive(root: Any) -> tuple[Refusal | None, dict[str, str]]:
     """The first active directive that a design may not use, and the tools' macros on which a condition depends, with
-    the directive that names each. What a false condition leaves out is not looked at."""
+    the directive that names each. What a false condition leaves out is ignored."""
     macros: dict[str, str] = {}
     for trivia in (trivia for token in slang.nodes(root) for trivia in getattr(token, "trivia", ())):
         syntax = trivia.syntax()

@@ -74,7 +74,7 @@ def _semantic(instance: Any) -> Iterator[str]:
             case "Subroutine":
                 outer = {path for path in reads(node.body) if not path.startswith(f"{node.hierarchicalPath}.")}
                 if outer:
-                    yield f"{node.name} reads {min(outer)}, which is no argument"
+                    yield f"{node.name} reads {min(outer)}, which is not an argument"
             case _:
                 yield f"a name that leads into an instance ({node.symbol.hierarchicalPath})"
     netlist = read_netlist(instance)

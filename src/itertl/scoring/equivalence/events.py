@@ -107,7 +107,7 @@ def _inputs(instance: Any) -> set[str]:
 
 
 def _root(path: str, netlist: Netlist, ends: set[str]) -> tuple[str, set[str]] | None:
-    """(the end that a signal is a copy of, all names on the way); None where logic stands between."""
+    """(the end that a signal is a copy of, all names on the way); None where logic lies between."""
     seen: set[str] = set()
     while path not in ends:
         drivers = netlist.drivers.get(path, [])

@@ -263,7 +263,7 @@ def _controls(cell: Cell, module: _Module) -> tuple[Trigger, ...]:
 
 
 def _may_make_x(cell: Cell) -> bool:
-    """Whether a cell can put out an X though its inputs hold none."""
+    """Whether a cell can output an X though its inputs hold none."""
     if cell["type"] == "$shiftx" and not _is_one(cell, "B_SIGNED"):
         pins = cell["connections"]
         if len(pins["A"]) >= (1 << min(len(pins["B"]), 24)) - 1 + len(pins["Y"]):

@@ -15,8 +15,8 @@ MAX_STEPS = 20_000  # statements of one run, loops unrolled
 _SELECTS = ("ElementSelect", "RangeSelect", "MemberAccess")
 _VALUES = ("NamedValue", "HierarchicalValue")
 _FIXED = ("Parameter", "EnumValue", "Specparam", "Genvar")
-_ARITHMETIC: dict[str, Callable[..., int]] = {
-    "Minus": lambda a: -a, "LogicalNot": lambda a: not a,
+_ARITHMETIC: dict[str, Callable[[int, int], int]] = {
+    "Minus": lambda a, _: -a, "LogicalNot": lambda a, _: not a,
     "Add": lambda a, b: a + b, "Subtract": lambda a, b: a - b, "Multiply": lambda a, b: a * b,
     "Divide": lambda a, b: a // b if b else 0, "Mod": lambda a, b: a % b if b else 0,
     "LessThan": lambda a, b: a < b, "LessThanEqual": lambda a, b: a <= b, "GreaterThan": lambda a, b: a > b,
@@ -162,8 +162,8 @@ class _Run:
         for _, early, _ in ends:
             for path, bits in early.items():
                 self.early[path] = self.early.get(path, 0) | bits
-        same = set.intersection(*(set(numbers.items()) for _, _, numbers in ends))
-        self.numbers = dict(same)
+        every = [numbers for _, _, numbers in ends]
+        self.numbers = {path: value for path, value in every[0].items() if all(one.get(path) == value for one in every)}
 
     def loop(self, node: Any, kind: str) -> None:
         outer, self.breaks = self.breaks, []
@@ -293,7 +293,7 @@ class _Run:
         return base.symbol.hierarchicalPath, bits, bits
 
     def offset(self, node: Any) -> tuple[int, int] | None:
-        """(lowest bit, bits) within the variable; None where an index is no constant."""
+        """(lowest bit, bits) within the variable; None where an index is not constant."""
         width = int(getattr(node.type, "bitstreamWidth", 0) or 0)
         kind = node.kind.name
         if kind in _VALUES:
@@ -333,7 +333,7 @@ class _Run:
             parts = [self.number(part) for part in ((node.left, node.right) if kind == "BinaryOp" else (node.operand,))]
             known = [part for part in parts if part is not None]
             apply = _ARITHMETIC.get(node.op.name)
-            return None if apply is None or len(known) < len(parts) else int(apply(*known))
+            return None if apply is None or len(known) < len(parts) else int(apply(known[0], known[-1]))
         value: Any = node.constant if node.constant is not None else getattr(node, "value", None)
         if kind in _VALUES:
             value = node.symbol.value

@@ -49,7 +49,7 @@ def again(item: ScoreItem) -> tuple[str, str]:
 
 
 def induced(item: ScoreItem) -> str:
-    """What Yosys's induction says of the two texts: "proven", "differs" or "open". Raises ToolMissing."""
+    """The result of Yosys's induction on the two texts: "proven", "differs" or "open". Raises ToolMissing."""
     top = item.top or derive_top(item.reference or "") or ""
     with sandbox.scratch() as folder:
         clocks: list[object] = []

@@ -6,8 +6,8 @@ register takes at the very start depends on an order that Verilog leaves open. T
 ``vectors``.
 
 A counterexample that held is kept with the score as text, and every other candidate of the problem that no proof
-decides meets it too (``meet_all``): a rare input that a proof finds in one candidate counts for those that no proof can
-handle. The result depends on the candidates that are scored together, not on their order.
+decides is tried on it too (``meet_all``): a rare input that a proof finds in one candidate counts for those that no
+proof can handle. The result depends on the candidates that are scored together, not on their order.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ from itertl.work.pool import map_unordered
 
 Values = dict[str, str]
 _MOST_EXAMPLES = 16  # of one problem
-_MEET_S = 10.0  # of processor time, for one candidate to meet them
+_MEET_S = 10.0  # of processor time, for all of them on one candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,8 @@ def meet_all(
     result = list(taken)
     if not asked:
         return result
-    payloads, meet_one = list(asked), "itertl.scoring.equivalence.replay:meet"
-    for place, done in map_unordered(meet_one, payloads, num_workers=num_workers, timeout_s=timeout_s):
+    payloads, try_one = list(asked), "itertl.scoring.equivalence.replay:meet"
+    for place, done in map_unordered(try_one, payloads, num_workers=num_workers, timeout_s=timeout_s):
         for number in asked[payloads[place]] if done.status == "ok" and done.value else ():
             result[number] = tuple(
                 _refuted(score, *done.value) if _is_open(score) else score for score in taken[number]

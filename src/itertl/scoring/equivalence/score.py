@@ -2,7 +2,7 @@
 
 Simulation comes first (``vectors``): it is cheap, it ends most wrong candidates, and nothing is called proven that it
 does not agree with. Where it finds no difference, a proof is tried; a proof's counterexample counts only if the
-simulator confirms it. The outcome's name stands first in ``detail``.
+simulator confirms it. ``detail`` begins with the outcome's name.
 """
 
 import functools
@@ -108,6 +108,6 @@ def _named(found: Score) -> str:
 
 
 @functools.lru_cache(maxsize=32)
-def _examined(reference: str, top: str) -> gate.Found:
+def _examined(reference: str, top: str) -> gate.GateResult:
     with bounds.apart():
         return gate.examine(reference, top)

@@ -21,7 +21,7 @@ ASKED, DECIDED = (
     "itertl_asked",
     "itertl_decided",
 )  # attributes of multiplexers: of a ``?:``, and of an ``if`` or ``case``
-CONFLICT = "multiple conflicting drivers"  # as Yosys's check says it
+CONFLICT = "multiple conflicting drivers"  # as Yosys's check reports it
 DIFFERS, KNOWN, SETTLED = "differs", "known", "settled"  # the miter's outputs
 # an X in a & ~a stays one until it is encoded: opt_expr would make it a 0
 _LOWERED = ("setundef -undriven -undef", "dffunmap", "opt_merge", "wreduce -keepdc", "opt_merge", "opt_clean")

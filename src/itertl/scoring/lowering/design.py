@@ -280,7 +280,7 @@ class DesignWriter:
         if not is_task:
             size = shape(symbol.returnType)
             if size.words or (symbol.returnValVar.lifetime.name == "Static" and size.is_two_state):
-                raise Refused(f"what {symbol.name} gives back")
+                raise Refused(f"what {symbol.name} returns")
             result = BitPlace(name, size, 0, size.width)
             self.places[key(symbol.returnValVar)] = result
         life = " automatic" if symbol.defaultLifetime.name == "Automatic" else ""

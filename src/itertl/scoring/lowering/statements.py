@@ -5,7 +5,7 @@ simulator and a synthesizer both read that. Variables of blocks are declared by 
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,7 +82,7 @@ class Statements:
             return _begun(flags, flag(), lines)
 
     @contextlib.contextmanager
-    def _left_as(self, what: str) -> Iterator[Callable[[], str]]:
+    def _left_as(self, what: str) -> Generator[Callable[[], str]]:
         """What is written meanwhile can be left as ``what``; gives the flag for that, "" as long as none is needed."""
         outer, self.body.flags[what] = self.body.flags.get(what), ""
         yield lambda: self.body.flags[what]
