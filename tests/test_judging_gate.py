@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from itertl.judging.gate import MAX_BYTES, Design, Found, Refusal, examine
+from itertl.judging.gate import MAX_BYTES, Design, GateResult, Refusal, examine
 from itertl.records import Verdict
 
 NAMES = frozenset({"tb", "good1", "reference_module", "stim1"})
@@ -14,7 +14,7 @@ def module(body: str, before: str = "") -> str:
     return f"{before}module top_module(input a, input [3:0] b, output y);\n{body}\nassign y = a;\nendmodule\n"
 
 
-def found(code: str) -> Found:
+def found(code: str) -> GateResult:
     return examine(code, "top_module", testbench_names=NAMES)
 
 

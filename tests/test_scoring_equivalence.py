@@ -20,7 +20,7 @@ from itertl.scoring import interface
 from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.equivalence import aig, checks, flat, proof, recheck, rewrite, score, script, solver
 from itertl.scoring.equivalence.flat import Style
-from itertl.scoring.equivalence.proof import Outcome, Proof
+from itertl.scoring.equivalence.proof import Proof, ProofOutcome
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.vectors import cover
 from itertl.synth.mutants import mutants
@@ -90,7 +90,7 @@ def test_different_designs_are_refuted(name: str, scores: dict[str, Score]) -> N
 
 @pytest.mark.parametrize("name", OTHER)
 def test_no_false_proof_even_without_simulation(name: str, proofs: dict[str, Proof]) -> None:
-    assert proofs[name].outcome is not Outcome.PROVEN, proofs[name]
+    assert proofs[name].outcome is not ProofOutcome.PROVEN, proofs[name]
 
 
 def test_most_different_pairs_are_refuted(scores: dict[str, Score]) -> None:
@@ -105,7 +105,7 @@ def test_most_different_pairs_are_refuted(scores: dict[str, Score]) -> None:
     ],
 )  # fmt: skip
 def test_how_time_is_modelled(name: str, style: Style, proofs: dict[str, Proof]) -> None:
-    assert proofs[name].outcome is Outcome.PROVEN
+    assert proofs[name].outcome is ProofOutcome.PROVEN
     assert proofs[name].detail.endswith(f"({style})")
 
 
@@ -125,7 +125,7 @@ def test_a_reference_without_a_defined_output_proves_nothing() -> None:
         assert (found.verdict, found.value) == (Verdict.UNJUDGEABLE, None), found
     for found in run_all("equivalence_cases:prove_texts", list(pairs)):
         assert isinstance(found, Proof)
-        assert found.outcome is not Outcome.PROVEN, found
+        assert found.outcome is not ProofOutcome.PROVEN, found
 
 
 def test_state_that_is_never_defined_proves_nothing() -> None:
@@ -137,7 +137,7 @@ def test_state_that_is_never_defined_proves_nothing() -> None:
         "equivalence_cases:prove_texts", [(hidden, clocked("always @(posedge clk) if (rst) q <= 0; else q <= q & d;"))]
     )
     assert isinstance(found, Proof)
-    assert found.outcome is Outcome.UNKNOWN
+    assert found.outcome is ProofOutcome.UNKNOWN
     assert found.is_references
 
 
@@ -250,10 +250,10 @@ def test_no_reference_is_no_fault_of_the_candidate() -> None:
 @pytest.mark.parametrize(
     ("found", "verdict", "value"),
     [
-        (Proof(Outcome.PROVEN, ""), Verdict.PASSED, 1.0), (Proof(Outcome.REFUTED, ""), Verdict.WRONG_OUTPUT, 0.0),
-        (Proof(Outcome.UNKNOWN, ""), Verdict.UNDECIDED, None), (Proof(Outcome.TIMEOUT, ""), Verdict.UNDECIDED, None),
-        (Proof(Outcome.UNSUPPORTED, ""), Verdict.UNDECIDED, None), (Proof(Outcome.PORTS, ""), Verdict.ELABORATION_ERROR, 0.0),
-        (Proof(Outcome.UNSUPPORTED, "", is_references=True), Verdict.UNJUDGEABLE, None),
+        (Proof(ProofOutcome.PROVEN, ""), Verdict.PASSED, 1.0), (Proof(ProofOutcome.REFUTED, ""), Verdict.WRONG_OUTPUT, 0.0),
+        (Proof(ProofOutcome.UNKNOWN, ""), Verdict.UNDECIDED, None), (Proof(ProofOutcome.TIMEOUT, ""), Verdict.UNDECIDED, None),
+        (Proof(ProofOutcome.UNSUPPORTED, ""), Verdict.UNDECIDED, None), (Proof(ProofOutcome.PORTS, ""), Verdict.ELABORATION_ERROR, 0.0),
+        (Proof(ProofOutcome.UNSUPPORTED, "", is_references=True), Verdict.UNJUDGEABLE, None),
     ],
 )  # fmt: skip
 def test_every_outcome_has_its_verdict(
@@ -277,7 +277,7 @@ def test_a_counterexample_that_the_simulator_does_not_confirm_refutes_nothing(mo
     )
     trace = proof.Trace(Style.COMBINATIONAL, gold, ({"a": "0101", "b": "0000", "s": "00"},))
     monkeypatch.setattr(
-        score.proof, "prove", lambda reference, candidate: Proof(Outcome.UNKNOWN, "a counterexample", trace)
+        score.proof, "prove", lambda reference, candidate: Proof(ProofOutcome.UNKNOWN, "a counterexample", trace)
     )
     got = score.score(ScoreItem(code=logic("always @* y = ~(~a);"), reference=logic("always @* y = a;"), top="m"))
     assert (got.verdict, got.value) == (Verdict.UNDECIDED, None)
@@ -309,7 +309,7 @@ def test_a_proof_that_takes_too_long_ends() -> None:
     )
     [found] = run_all("equivalence_cases:prove_texts", [pair])
     assert isinstance(found, Proof)
-    assert found.outcome in (Outcome.TIMEOUT, Outcome.UNKNOWN)
+    assert found.outcome in (ProofOutcome.TIMEOUT, ProofOutcome.UNKNOWN)
 
 
 @pytest.mark.parametrize("name", ["equal: counting down", "equal: mux", "different: changed edge"])
@@ -429,7 +429,9 @@ def test_no_mutant_that_differs_is_proven(shared_data: Path) -> None:
     assert len(pairs) >= 700
     found = run_all("equivalence_cases:prove_texts", list(pairs))
     proven = [
-        pair for pair, one in zip(pairs, found, strict=True) if isinstance(one, Proof) and one.outcome is Outcome.PROVEN
+        pair
+        for pair, one in zip(pairs, found, strict=True)
+        if isinstance(one, Proof) and one.outcome is ProofOutcome.PROVEN
     ]
     scores = run_all("itertl.scoring.vectors.score:score", items(proven))
     wrong = [
@@ -474,8 +476,8 @@ def test_data_that_comes_a_step_late_beside_several_clocks_is_not_proven() -> No
     ]
     several, alone = run_all("equivalence_cases:prove_texts", pairs)
     assert isinstance(several, Proof) and isinstance(alone, Proof)
-    assert several.outcome is Outcome.UNSUPPORTED and "w" in several.detail, several
-    assert alone.outcome is Outcome.PROVEN, alone
+    assert several.outcome is ProofOutcome.UNSUPPORTED and "w" in several.detail, several
+    assert alone.outcome is ProofOutcome.PROVEN, alone
 
 
 def test_loops_and_parts_that_are_set_in_order_are_let_through() -> None:
@@ -638,9 +640,9 @@ RARE_WORD = "h * h == 16'h8e61 && h[7]"
 def test_what_an_x_or_a_late_reset_hides_is_not_proven(reference: str, wrong: str) -> None:
     """Each differs in a plain simulation, behind a rare word or before the first reset; the reference against itself stays proven, where it may."""
     asked = [f"{CLOCKED_HEAD}{body}\nendmodule\n" for body in (reference, wrong)]
-    assert prove_pair(asked[0], asked[1]).outcome is not Outcome.PROVEN
+    assert prove_pair(asked[0], asked[1]).outcome is not ProofOutcome.PROVEN
     assert (
-        prove_pair(asked[0], asked[0].replace("endmodule", "wire more = d;\nendmodule")).outcome is Outcome.PROVEN
+        prove_pair(asked[0], asked[0].replace("endmodule", "wire more = d;\nendmodule")).outcome is ProofOutcome.PROVEN
         or "casex" in reference
     )
 
@@ -649,7 +651,7 @@ def test_the_proof_of_one_value_of_a_parameter_is_none() -> None:
     reference = "module m #(parameter W = 4)(input [W-1:0] a, output [W-1:0] y);\nassign y = ~a;\nendmodule\n"
     wrong = reference.replace("~a", "W == 13 ? a : ~a")
     assert [prove_pair(reference, text).outcome for text in (wrong, reference.replace("~a", "a ^ {W{1'b1}}"))] == [
-        Outcome.UNSUPPORTED
+        ProofOutcome.UNSUPPORTED
     ] * 2
     assert prove_pair(reference, reference.replace("~a", "a")).trace is not None
 

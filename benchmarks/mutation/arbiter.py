@@ -14,8 +14,8 @@ from typing import Any
 from itertl.judging import gate
 from itertl.records import Score, Verdict
 from itertl.scoring import interface as interfaces
-from itertl.scoring.equivalence.proof import Outcome, prove
-from itertl.scoring.equivalence.replay import example, replay
+from itertl.scoring.equivalence.proof import ProofOutcome, prove
+from itertl.scoring.equivalence.replay import counterexample, replay
 from itertl.scoring.interface import Interface, Unsupported, same_ports
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.vectors import testbench
@@ -63,8 +63,8 @@ def proof(item: ScoreItem) -> Score:
     difference = ""
     if said.trace is not None:
         wanted = interfaces.read(expected.text, expected.top)
-        difference = replay(expected.text, found.text, wanted, example(wanted, said.trace))
-    verdict = {Outcome.PROVEN: Verdict.PASSED, Outcome.PORTS: Verdict.ELABORATION_ERROR}.get(
+        difference = replay(expected.text, found.text, wanted, counterexample(wanted, said.trace))
+    verdict = {ProofOutcome.PROVEN: Verdict.PASSED, ProofOutcome.PORTS: Verdict.ELABORATION_ERROR}.get(
         said.outcome, Verdict.UNDECIDED
     )
     verdict = Verdict.WRONG_OUTPUT if difference else verdict

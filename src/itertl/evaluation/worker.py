@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 from itertl.errors import DataError, ToolMissing
 from itertl.judging import gate, strict
 from itertl.judging.bench import Template
-from itertl.judging.gate import Found
+from itertl.judging.gate import GateResult
 from itertl.judging.outcomes import Judgement
 from itertl.judging.strict import Said
 from itertl.plugins import resolve
@@ -56,7 +56,7 @@ class RuleTask:
 
 
 Task: TypeAlias = PrepareTask | GateTask | RunTask | RuleTask
-Answer: TypeAlias = Template | Found | Said | Judgement
+Answer: TypeAlias = Template | GateResult | Said | Judgement
 
 
 def with_header(problem: Problem, text: str, full_module: bool) -> str:
@@ -91,6 +91,6 @@ def _ours(task: Task, verdict: Verdict, detail: str) -> Answer:
     return Said((verdict, detail)) if isinstance(task, RunTask) else (verdict, detail)
 
 
-def _gate(task: GateTask) -> Found:
+def _gate(task: GateTask) -> GateResult:
     with bounds.held(Bound(bounds.READING_CPU_S, bounds.READING_MB)):
         return gate.examine(task.code, strict.design_name(task.problem) or "", testbench_names=task.testbench_names)

@@ -5,10 +5,10 @@ print.
 
 - modules, instances, tasks and blocks of the testbench get random names, so that no path of a design leads to them and
   no module of a design replaces them;
-- each input of the design hangs on a net of its own that the testbench's signal drives through a one-way assignment:
+- each input of the design is a net of its own that the testbench's signal drives through a one-way assignment:
   what a design does to its input ports does not reach the reference;
 - a run ends at the first mismatch, where the testbench counts them;
-- the nonce stands before the marker in the string by which the testbench announces its verdict, so that only lines of
+- the nonce comes before the marker in the string by which the testbench announces its verdict, so that only lines of
   the testbench count.
 
 Macros are expanded as Icarus would (``__ICARUS__`` is defined). What it does not: change what the testbench checks.
@@ -16,13 +16,12 @@ Macros are expanded as Icarus would (``__ICARUS__`` is defined). What it does no
 
 import re
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from itertl.errors import DataError
 from itertl.tools import slang
-from itertl.tools.slang import ParsedText
+from itertl.tools.slang import ParsedText, TextEdit
 
 MISMATCHES = "Mismatches:"
 _PLACE = re.compile("\x01(\\d+)\x02")
@@ -38,19 +37,14 @@ _SCOPES = ("InstanceName", "NamedBlockClause")
 class Template:
     """A testbench with open places. ``names``: what its modules and instances are called in the original."""
 
-    pieces: tuple[str, ...]  # text between places; place i lies between pieces i and i + 1
-    places: tuple[int, ...]  # which name goes there; 0 is the nonce
-    num_names: int
-    top: int  # number of the name of its root module
+    text: str  # \x01N\x02 is the place of name N, or of the nonce, which is number 0
     names: frozenset[str]
+    top: int  # number of the name of its root module
 
     def render(self) -> "Rendered":
         """The testbench with fresh names and nonce (128 bits from the system's source)."""
-        drawn = [secrets.token_hex(16), *(f"n{secrets.token_hex(8)}" for _ in range(self.num_names))]
-        parts = [self.pieces[0]]
-        for place, piece in zip(self.places, self.pieces[1:], strict=True):
-            parts += (drawn[place], piece)
-        return Rendered("".join(parts), drawn[self.top], drawn[0])
+        drawn = [secrets.token_hex(16), *(f"n{secrets.token_hex(8)}" for _ in self.names)]
+        return Rendered(_PLACE.sub(lambda place: drawn[int(place[1])], self.text), drawn[self.top], drawn[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,53 +68,30 @@ def prepare(testbench: str, *, design: str, top: str, root: str = "tb", marker: 
         raise DataError(f"the testbench cannot be read: {unit.error}")
     if root not in unit.modules:
         raise DataError(f"the testbench has no module {root!r}; it has {', '.join(unit.modules)}")
-    edits = [*_isolate(text, design, top), *_announcement(unit, marker)]
     names = _names(unit, top)
     numbers = {name: number for number, name in enumerate(sorted(names), 1)}
-    edits += [(start, end, f"\x01{numbers[name]}\x02") for name, start, end in _uses(unit, names)]
-    marked = _apply(text, edits)
-    parts = _PLACE.split(marked)
-    return Template(tuple(parts[::2]), tuple(int(p) for p in parts[1::2]), len(names), numbers[root], frozenset(names))
+    uses = (node for node in slang.nodes(unit.tree.root, "Identifier") if node.valueText in names)
+    edits = [*_isolate(text, design, top), *_announcement(unit, marker)]
+    edits += [(*slang.span(node), f"\x01{numbers[node.valueText]}\x02") for node in uses]
+    return Template(slang.edited(text, edits), frozenset(names), numbers[root])
 
 
-Edit = tuple[int, int, str]
-
-
-def _apply(text: str, edits: Sequence[Edit]) -> str:
-    """Replace the spans, which do not overlap; insertions at one place keep their order."""
-    parts: list[str] = []
-    at = 0
-    for start, end, new in sorted(edits, key=lambda e: e[:2]):
-        parts += (text[at:start], new)
-        at = end
-    return "".join([*parts, text[at:]])
-
-
-def _offsets(node: Any) -> tuple[int, int]:
-    span = node.sourceRange if hasattr(node, "sourceRange") else node.range
-    return span.start.offset, span.end.offset
-
-
-def _isolate(text: str, design: str, top: str) -> list[Edit]:
+def _isolate(text: str, design: str, top: str) -> list[TextEdit]:
     """Give each integral input of each instance of ``top`` in ``text`` a net of its own.
 
     ``wire [W-1:0] iso = EXPRESSION;`` goes before the instance, and the port is connected to ``iso`` by name; W is the
     width of the port in ``design``. Other ports stay as they are, also connected by name. The testbench's own reference
     (instances of a module with the same ports) gets the same, so that both see every change at the same moment: some
-    testbenches change inputs at the very edge at which they are taken. Raises DataError where the testbench has no
+    testbenches change inputs at the very edge at which they are sampled. Raises DataError where the testbench has no
     instance of ``top``.
     """
     unit = slang.parse(f"{text}\n{design}")
-    instances: dict[int, Any] = {}
-
-    def look(node: Any) -> None:
-        if node.kind.name == "Instance" and node.syntax is not None:
-            start = _offsets(node.syntax)[0]
-            if start < len(text):
-                instances.setdefault(start, node)
-
+    length = len(text.encode())
     compilation, _ = slang.elaborate(unit, None)  # owns the symbols: it must outlive their use
-    compilation.getRoot().visit(look)
+    instances: dict[int, Any] = {}
+    for node in slang.nodes(compilation.getRoot(), "Instance"):
+        if node.syntax is not None and (start := slang.span(node.syntax)[0]) < length:
+            instances.setdefault(start, node)
     ports = next((_ports(node) for node in instances.values() if node.definition.name == top), None)
     if ports is None:
         raise DataError(f"the testbench has no instance of {top!r}")
@@ -132,7 +103,7 @@ def _ports(instance: Any) -> set[tuple[str, str]]:
     return {(c.port.name, c.port.direction.name) for c in instance.portConnections}
 
 
-def _isolated(instance: Any, number: int) -> list[Edit]:
+def _isolated(instance: Any, number: int) -> list[TextEdit]:
     written = _connections(instance.syntax)
     wires: list[str] = []
     links: list[str] = []
@@ -145,10 +116,10 @@ def _isolated(instance: Any, number: int) -> list[Edit]:
             wires.append(f"wire [{port.type.bitWidth - 1}:0] itertl_iso_{number}_{position} = {expression}; ")
             expression = f"itertl_iso_{number}_{position}"
         links.append(f".{port.name}({expression})")
-    first, last = instance.syntax.openParen, instance.syntax.closeParen
-    statement = instance.syntax.parent
-    place = _offsets(statement)[0]
-    return [(place, place, "".join(wires)), (_offsets(first)[1], _offsets(last)[0], ", ".join(links))]
+    syntax = instance.syntax
+    place = slang.span(syntax.parent)[0]
+    inside = slang.span(syntax.openParen)[1], slang.span(syntax.closeParen)[0]
+    return [(place, place, "".join(wires)), (*inside, ", ".join(links))]
 
 
 def _connections(syntax: Any) -> dict[str | int, str]:
@@ -169,67 +140,37 @@ def _connections(syntax: Any) -> dict[str | int, str]:
     return found
 
 
-def _announcement(unit: ParsedText, marker: str) -> list[Edit]:
+def _announcement(unit: ParsedText, marker: str) -> list[TextEdit]:
     """Put the nonce before the marker in every string that holds it. Raises DataError where none does.
 
     A testbench that counts (``MISMATCHES``) also gets a process that ends the run at the first mismatch, with a verdict
-    of its own: the design is wrong, and what is left of the run, which takes seconds for some problems, tells nothing
-    more.
+    of its own: the design is wrong, and the rest of the run, which takes seconds for some problems, adds nothing.
     """
-    found: list[Edit] = []
-    watched: dict[int, tuple[str, str]] = {}  # where a module ends -> its counters
-
-    def look(module: Any, node: Any) -> None:
-        kind = node.kind.name
-        if kind == "StringLiteral" and marker in node.rawText:
-            at = _offsets(node)[0] + node.rawText.index(marker)
-            found.append((at, at, _NONCE))
-        elif kind == "InvocationExpression" and marker == MISMATCHES and marker in str(node):
-            counters = _counters(node)
-            if counters is not None:
-                watched[_offsets(module.endmodule)[0]] = counters
-
-    for module in unit.tree.root.members if unit.tree.root.kind.name == "CompilationUnit" else [unit.tree.root]:
-        module.visit(lambda node, module=module: look(module, node))
+    found: list[TextEdit] = []
+    watches: dict[int, str] = {}  # where a module ends -> the process for it
+    for module in unit.items:
+        for node in slang.nodes(module, "StringLiteral", "InvocationExpression"):
+            if node.kind.name == "StringLiteral":
+                before, has_marker, _ = node.rawText.partition(marker)
+                at = slang.span(node)[0] + len(before.encode())
+                found += [(at, at, _NONCE)] if has_marker else []
+            elif marker == MISMATCHES and marker in str(node) and node.arguments is not None:
+                given = [str(a).strip() for a in node.arguments.parameters if a.kind.name == "OrderedArgument"]
+                if len(given) == 3:  # $display("Mismatches: %1d in %1d samples", …, …)
+                    watches[slang.span(module.endmodule)[0]] = _WATCH.format(errors=given[1], samples=given[2])
     if not found:
         raise DataError(f"the testbench never prints its verdict: no string in it holds {marker!r}")
-    return found + [
-        (at, at, _WATCH.format(errors=errors, samples=samples)) for at, (errors, samples) in watched.items()
-    ]
-
-
-def _counters(call: Any) -> tuple[str, str] | None:
-    """The expressions of mismatches and samples in ``$display("Mismatches: %1d in %1d samples", …, …)``; else None."""
-    if call.arguments is None:
-        return None
-    given = [str(a).strip() for a in call.arguments.parameters if a.kind.name == "OrderedArgument"]
-    return (given[1], given[2]) if len(given) == 3 else None
+    return found + [(at, at, watch) for at, watch in watches.items()]
 
 
 def _names(unit: ParsedText, top: str) -> set[str]:
     """Names of the scopes of the testbench that are safe to change: not a port's or member's name as well."""
     found = set(unit.modules)
     taken = {top}
-
-    def look(node: Any) -> None:
-        kind = node.kind.name
-        if kind in _SCOPES:
-            found.add(node.name.valueText)
-        elif kind == "FunctionPrototype" and node.name.kind.name == "IdentifierName":
+    connections = ("NamedPortConnection", "NamedParamAssignment", "Declarator")
+    for node in slang.nodes(unit.tree.root, *_SCOPES, *connections, "FunctionPrototype"):
+        if node.kind.name != "FunctionPrototype":
+            (found if node.kind.name in _SCOPES else taken).add(node.name.valueText)
+        elif node.name.kind.name == "IdentifierName":
             found.add(node.name.identifier.valueText)
-        elif kind in ("NamedPortConnection", "NamedParamAssignment", "Declarator"):
-            taken.add(node.name.valueText)
-
-    unit.tree.root.visit(look)
     return {name for name in found - taken if not name.startswith("\\")}
-
-
-def _uses(unit: ParsedText, names: set[str]) -> list[tuple[str, int, int]]:
-    found: list[tuple[str, int, int]] = []
-
-    def look(node: Any) -> None:
-        if node.kind.name == "Identifier" and node.valueText in names:
-            found.append((node.valueText, *_offsets(node)))
-
-    unit.tree.root.visit(look)
-    return found

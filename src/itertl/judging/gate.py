@@ -4,9 +4,9 @@
 rest; every check is on that printed text, and the simulator gets that text, so that nothing hides behind a
 preprocessor, a comment or a character that two tools read differently. What is refused, with the rule's name:
 
-- ``text``: longer than 64 KiB; control, bidirectional or other invisible characters in code; escaped names that are no
-  plain ones (Icarus takes ``\\$finish`` for a system task, and its preprocessor obeys a directive inside a name) where
-  ``harmless`` gave them no other.
+- ``text``: longer than 64 KiB; control, bidirectional or other invisible characters in code; escaped names that are not
+  plain ones (Icarus takes ``\\$finish`` for a system task, and its preprocessor obeys a directive inside a name) unless
+  ``harmless`` renamed them.
 - ``directive``: ``include``, and directives that change how later text is read; conditions on a tool's own macro,
   unless the text is the same with and without it, or its caller judges it both ways.
 - ``system-task``: any that is not in ``TASKS`` and that ``harmless`` leaves, but for what ends the run, which shows
@@ -22,6 +22,7 @@ It runs in the calling process: a text that makes slang crash or hang ends that 
 import functools
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -87,17 +88,17 @@ class Design:
     variants: tuple[str, ...] = ()  # what it is where a tool's own macro is defined, where that changes it
 
 
-Found: TypeAlias = Design | Refusal
+GateResult: TypeAlias = Design | Refusal
 
 
 def examine(
     code: str, top: str, *, testbench_names: frozenset[str] = frozenset(), with_variants: bool = False
-) -> Found:
-    """Read ``code`` as a compilation unit of its own and give back what may be simulated of it as module ``top``.
+) -> GateResult:
+    """Read ``code`` as a compilation unit of its own and return what may be simulated of it as module ``top``.
 
-    ``testbench_names``: modules and instances of the testbench, to tell a design that asks for them from one with a
-    plain mistake. ``with_variants``: a text that a tool's own macro changes does not count as gaming, and its caller
-    judges it both ways. Refusals are GAMED, or NO_CODE, SYNTAX_ERROR, ELABORATION_ERROR and TIMEOUT as ``slang.check``
+    ``testbench_names``: modules and instances of the testbench; a design that asks for them does not just have a
+    mistake. ``with_variants``: a text that a tool's own macro changes does not count as gaming, and its caller judges
+    it both ways. Refusals are GAMED, or NO_CODE, SYNTAX_ERROR, ELABORATION_ERROR and TIMEOUT as ``slang.check``
     has them. Raises ToolMissing.
     """
     return _examined(code, top, testbench_names, with_variants)
@@ -105,7 +106,7 @@ def examine(
 
 @functools.lru_cache(maxsize=_KEPT)
 @bounds.reading()
-def _examined(code: str, top: str, testbench_names: frozenset[str], with_variants: bool) -> Found:
+def _examined(code: str, top: str, testbench_names: frozenset[str], with_variants: bool) -> GateResult:
     text = code.replace("\r\n", "\n").removeprefix("\ufeff").translate(_PLAIN_SPACE)
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         return _gamed("text", f"longer than {MAX_BYTES >> 10} KiB")
@@ -147,7 +148,7 @@ def _gamed(rule: str, what: str) -> Refusal:
     return Refusal(Verdict.GAMED, f"{rule}: {what}"[:_DETAIL_CHARS])
 
 
-def _examine_printed(text: str, top: str, original: ParsedText, testbench_names: frozenset[str]) -> Found:
+def _examine_printed(text: str, top: str, original: ParsedText, testbench_names: frozenset[str]) -> GateResult:
     """Every check on the text that will be simulated. ``original`` serves only to place an error in the user's text."""
     invisible = _INVISIBLE.search(text)
     if invisible is not None:
@@ -155,20 +156,19 @@ def _examine_printed(text: str, top: str, original: ParsedText, testbench_names:
     unit = slang.parse(text)
     if unit.error or top not in unit.modules:
         return Refusal(Verdict.SYNTAX_ERROR, unit.error or "cannot be read once its macros are expanded")
-    twice = sorted(name for name, count in Counter(unit.modules).items() if count > 1)
+    twice = min((name for name, count in Counter(unit.modules).items() if count > 1), default="")
     if twice:
-        return Refusal(Verdict.ELABORATION_ERROR, f"module {twice[0]} is defined twice")
-    root = unit.tree.root
+        return Refusal(Verdict.ELABORATION_ERROR, f"module {twice} is defined twice")
     words: list[str] = []
-    for member in root.members if root.kind.name == "CompilationUnit" else [root]:
-        refused = _constructs(member, words)
+    for item in unit.items:
+        refused = next(_constructs(item, words), None)
         if refused is not None:
             return refused
     error = slang.elaborate(unit, top)[1]
     if error:
-        foreign = sorted(testbench_names.intersection(_WORD.findall(text)))
+        foreign = min(testbench_names.intersection(_WORD.findall(text)), default="")
         if foreign:
-            return _gamed("testbench-name", f"{foreign[0]}; {error}")
+            return _gamed("testbench-name", f"{foreign}; {error}")
         if error == slang.TOO_LARGE:
             return Refusal(Verdict.TIMEOUT, error)
         return Refusal(Verdict.ELABORATION_ERROR, _placed(error, original, top))
@@ -177,35 +177,26 @@ def _examine_printed(text: str, top: str, original: ParsedText, testbench_names:
 
 def _placed(error: str, original: ParsedText, top: str) -> str:
     """The same error with its line in the user's text, which differs where comments or conditions were dropped."""
-    message = error.partition(": ")[2] or error
-    in_original = slang.elaborate(original, top)[1]
+    message, in_original = error.partition(": ")[2] or error, slang.elaborate(original, top)[1]
     return in_original if in_original.endswith(message) else message
 
 
 def _directive(root: Any) -> tuple[Refusal | None, dict[str, str]]:
-    """The first active directive that a design may not use, and the tools' macros that it asks for, with the directive
-    that does. What a false condition leaves out is not looked at."""
-    found: list[Refusal] = []
+    """The first active directive that a design may not use, and the tools' macros on which a condition depends, with
+    the directive that names each. What a false condition leaves out is ignored."""
     macros: dict[str, str] = {}
-
-    def look(node: Any) -> None:
-        if found or not hasattr(node, "trivia"):
-            return
-        for trivia in node.trivia:
-            syntax = trivia.syntax()
-            if syntax is None:
-                continue
-            kind, text = syntax.kind.name, str(syntax).strip()
-            name = text.split(None, 1)[0] if text else kind
-            if kind.endswith("Directive") and kind not in _DIRECTIVES:
-                found.append(_gamed("directive", name))
-            elif kind in ("IfDefDirective", "IfNDefDirective", "ElsIfDirective"):
-                for word in _WORD.findall(text):
-                    if _TOOL_MACRO.match(word):
-                        macros.setdefault(word, f"{name} {word}")
-
-    root.visit(look)
-    return (found[0] if found else None), macros
+    for trivia in (trivia for token in slang.nodes(root) for trivia in getattr(token, "trivia", ())):
+        syntax = trivia.syntax()
+        if syntax is None:
+            continue
+        kind, text = syntax.kind.name, str(syntax).strip()
+        name = text.split(None, 1)[0] if text else kind
+        if kind.endswith("Directive") and kind not in _DIRECTIVES:
+            return _gamed("directive", name), macros
+        if kind in ("IfDefDirective", "IfNDefDirective", "ElsIfDirective"):
+            for word in filter(_TOOL_MACRO.match, _WORD.findall(text)):
+                macros.setdefault(word, f"{name} {word}")
+    return None, macros
 
 
 def _print_used(unit: ParsedText, top: str) -> str:
@@ -217,69 +208,55 @@ def _print_used(unit: ParsedText, top: str) -> str:
     members = slang.members(unit)
     kept, todo = {top}, [top]
     bodies = {name: set(_WORD.findall(text)) for name, text in members if name}
-    shared: set[str] = set().union(*(set(_WORD.findall(text)) for name, text in members if name is None))
-    # what is escaped is not looked for
+    shared = {word for name, text in members if name is None for word in _WORD.findall(text)}
+    # uses of escaped names are not looked for
     todo += [name for name in bodies if name in shared or not _WORD.fullmatch(name)]
     kept.update(todo)
     while todo:
-        for name in bodies.get(todo.pop(), set()) & bodies.keys() - kept:
-            kept.add(name)
-            todo.append(name)
+        used = bodies.get(todo.pop(), set()) & bodies.keys() - kept
+        kept |= used
+        todo += used
     return "\n".join(text for name, text in members if name is None or name in kept) + "\n"
 
 
-def _constructs(member: Any, words: list[str]) -> Refusal | None:
-    """The first thing in one module (or other outermost item) that a design has no business with.
-
-    The texts of its tokens are added to ``words``.
-    """
-    found: list[Refusal] = []
-    dotted: list[tuple[str, str]] = []  # (first name, whole name)
+def _constructs(item: Any, words: list[str]) -> Iterator[Refusal]:
+    """What one module (or other outermost item) must not hold. The texts of its tokens are added to ``words``."""
+    paths: list[tuple[str, str]] = []  # (first name, whole name)
     declared: set[str] = set()
     printing: list[tuple[int, int]] = []  # spans of the arguments of printing tasks
     times: list[tuple[str, int]] = []
     token = slang.library().parsing.Token
-
-    def look(node: Any) -> None:
+    nodes = slang.nodes(item)
+    words += [node.rawText for node in nodes if isinstance(node, token)]
+    for node in nodes:
         kind = node.kind.name
-        if isinstance(node, token):
-            words.append(node.rawText)
         if kind == "Identifier" and node.rawText.startswith("\\") and not _WORD.fullmatch(node.valueText):
-            found.append(_gamed("text", f"the escaped name {node.rawText}"))
+            yield _gamed("text", f"the escaped name {node.rawText}")
         elif kind == "SystemName":
-            _system_name(node, found, times)
+            name = node.systemIdentifier.valueText
+            if name in TIME:
+                times.append((name, slang.span(node)[0]))
+            elif name not in TASKS and name not in PRINTING and name not in ENDING:
+                yield _gamed("system-task", name)
         elif kind == "InvocationExpression" and str(node.left).strip() in PRINTING:
-            printing.append((node.sourceRange.start.offset, node.sourceRange.end.offset))
+            printing.append(slang.span(node))
         elif kind in _FORBIDDEN:
-            found.append(_gamed("construct", _FORBIDDEN[kind]))
+            yield _gamed("construct", _FORBIDDEN[kind])
         elif kind == "PrimitiveInstantiation" and node.type.valueText in _SWITCHES:
-            found.append(_gamed("construct", node.type.valueText))
+            yield _gamed("construct", node.type.valueText)
         elif kind == "AttributeSpec" and "ivl_" in node.name.valueText:
-            found.append(_gamed("attribute", node.name.valueText))
+            yield _gamed("attribute", node.name.valueText)
         elif kind in ("RootScope", "UnitScope"):
-            found.append(_gamed("hierarchy", str(node).strip()))
+            yield _gamed("hierarchy", str(node).strip())
         elif kind == "ScopedName" and node.separator.rawText == "." and "::" not in str(node):
             # a member of a package's constant is not a path
-            dotted.append((_leftmost(node), "".join(str(node).split())))
+            paths.append((_leftmost(node), "".join(str(node).split())))
         elif kind in ("Declarator", "InstanceName", "NamedBlockClause"):
             declared.add(node.name.valueText)
-
-    member.visit(look)
-    found += [
-        _gamed("system-task", f"{name} outside the arguments of a printing task")
-        for name, at in times
-        if not any(start <= at < end for start, end in printing)
-    ]
-    found += [_gamed("hierarchy", whole) for first, whole in dotted if first not in declared]
-    return found[0] if found else None
-
-
-def _system_name(node: Any, found: list[Refusal], times: list[tuple[str, int]]) -> None:
-    name = node.systemIdentifier.valueText
-    if name in TIME:
-        times.append((name, node.sourceRange.start.offset))
-    elif name not in TASKS and name not in PRINTING and name not in ENDING:
-        found.append(_gamed("system-task", name))
+    for name, at in times:
+        if not any(start <= at < end for start, end in printing):
+            yield _gamed("system-task", f"{name} outside the arguments of a printing task")
+    yield from (_gamed("hierarchy", whole) for first, whole in paths if first not in declared)
 
 
 def _leftmost(node: Any) -> str:

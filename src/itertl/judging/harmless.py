@@ -1,18 +1,17 @@
 """What a design may hold without effect on its outputs, taken out of its text before it is judged.
 
 Waveform dumps and time formats; assertions, assumptions and covers whose actions only print (or end the run, where no
-simulator here would look at them), with the properties and sequences that they name; ``$finish`` and its kin where no
-run gets to them, under a condition that is constant. Where one may be reached it stays, for a run that it ends is not
-whole, and ``blamed`` says so. A name that is escaped for its characters gets a plain one. What is left of such things
-is for the gate to refuse.
+simulator here would evaluate them), with the properties and sequences that they name; ``$finish`` and similar tasks
+that no run reaches, under a constant condition. One that may be reached stays, since a run that it ends is not
+complete, and ``blamed`` reports it. An escaped name that needs its escape gets a plain one. The gate refuses what is
+left of such things.
 """
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from itertl.tools import slang
-from itertl.tools.slang import ParsedText, walk
+from itertl.tools.slang import ParsedText, TextEdit, walk
 
 PRINTING = frozenset(
     f"${task}{base}" for task in ("display", "write", "strobe", "monitor") for base in ("", "b", "o", "h")
@@ -24,12 +23,12 @@ _DUMPS = frozenset(
 ENDING = frozenset({"$finish", "$stop", "$fatal"})
 _ENDS = ENDING | {"$exit"}
 ENDING_CALL = re.compile(r"\$(?:finish|stop|fatal)\b")
-_ASSERTIONS = frozenset({
+_DECLARED = ("PropertyDeclaration", "SequenceDeclaration")
+_OBSERVING = (
     "ImmediateAssertStatement", "ImmediateAssumeStatement", "ImmediateCoverStatement", "AssertPropertyStatement",
-    "AssumePropertyStatement",
-    "CoverPropertyStatement", "CoverSequenceStatement", "RestrictPropertyStatement",
-})  # fmt: skip
-_DECLARED = frozenset({"PropertyDeclaration", "SequenceDeclaration"})
+    "AssumePropertyStatement", "CoverPropertyStatement", "CoverSequenceStatement", "RestrictPropertyStatement",
+    "FinalBlock",
+)  # fmt: skip
 _WORTH = re.compile(
     r"\\|\b(assert|assume|cover|restrict|property|sequence|final)\b|\$(dump|timeformat|printtimescale|monitoro|finish"
     r"|stop|fatal|exit)"
@@ -38,7 +37,6 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 _BRANCHES = frozenset(
     {"IfGenerate", "LoopGenerate", "ElseClause", "CaseGenerate", "StandardCaseItem", "DefaultCaseItem"}
 )
-Span = tuple[int, int, bytes]  # of the text in UTF-8, and what stands there instead
 
 
 def without(text: str, top: str) -> str:
@@ -48,60 +46,42 @@ def without(text: str, top: str) -> str:
     unit = slang.parse(text)
     if unit.error or top not in unit.modules:
         return text
-    gone, ends = _spans(unit.tree.root)
-    text = _replaced(text, gone)
+    gone, ends = _edits(unit.tree.root)
+    text = slang.edited(text, gone)
     if not ends:
         return text
     unit = slang.parse(text)
-    return text if unit.error or _is_reached(unit, top) else _replaced(text, _spans(unit.tree.root)[1])
+    return text if unit.error or _is_reached(unit, top) else slang.edited(text, _edits(unit.tree.root)[1])
 
 
-def _replaced(text: str, spans: Sequence[Span]) -> str:
-    data, at, parts = text.encode("utf-8", "replace"), 0, list[bytes]()
-    for start, end, instead in sorted(spans):
-        if start >= at:  # else it lies in one that is gone already
-            parts += [data[at:start], instead]
-            at = end
-    return b"".join([*parts, data[at:]]).decode("utf-8")
-
-
-def _spans(root: Any) -> tuple[list[Span], list[Span]]:
+def _edits(root: Any) -> tuple[list[TextEdit], list[TextEdit]]:
     """What goes in any case, and what ends the run."""
-    gone: list[Span] = []
-    ends: list[Span] = []
-    token = slang.library().parsing.Token
-
-    def look(node: Any) -> None:
+    gone: list[TextEdit] = []
+    ends: list[TextEdit] = []
+    for node in slang.nodes(root, "Identifier", "ExpressionStatement", "ElabSystemTask", *_DECLARED, *_OBSERVING):
         kind = node.kind.name
-        if isinstance(node, token):
-            if kind == "Identifier" and node.rawText.startswith("\\") and not _PLAIN.fullmatch(node.valueText):
+        if kind == "Identifier":
+            if node.rawText.startswith("\\") and not _PLAIN.fullmatch(node.valueText):
                 at = node.location.offset
                 plain = f"esc_{node.valueText.encode('utf-8', 'replace').hex()}"
-                gone.append((at, at + len(node.rawText.encode("utf-8", "replace")), plain.encode()))
-            return
-        if (
-            (kind in _ASSERTIONS and _only_tells(node))
-            or kind in _DECLARED
-            or (kind == "FinalBlock" and _tells([node.statement], PRINTING))
-        ):
-            gone.append(_cut(node))
+                gone.append((at, at + len(node.rawText.encode("utf-8", "replace")), plain))
         elif kind in ("ExpressionStatement", "ElabSystemTask"):
             name = _called(node)
             if name in _DUMPS:
-                gone.append(_cut(node))
+                gone.append(_removed(node))
             elif name in _ENDS or (kind == "ElabSystemTask" and name in PRINTING):
-                ends.append(_cut(node))
-
-    root.visit(look)
+                ends.append(_removed(node))
+        elif kind in _DECLARED or _only_prints(node):
+            gone.append(_removed(node))
     return gone, ends
 
 
-def _cut(node: Any) -> Span:
-    """A node, and its replacement: nothing, but an empty block for a statement or the one item of a branch."""
+def _removed(node: Any) -> TextEdit:
+    """A node's span, and its replacement: nothing, but an empty block for a statement or the one item of a branch."""
     member = node.parent if node.parent is not None and node.parent.kind.name.endswith("AssertionMember") else node
     is_item = member is not node or node.kind.name in ("ElabSystemTask", "FinalBlock") or node.kind.name in _DECLARED
     is_alone = member.parent is not None and member.parent.kind.name in _BRANCHES
-    return node.sourceRange.start.offset, node.sourceRange.end.offset, b"" if is_item and not is_alone else b"begin end"
+    return *slang.span(node), "" if is_item and not is_alone else "begin end"
 
 
 def _called(node: Any) -> str:
@@ -113,32 +93,27 @@ def _called(node: Any) -> str:
     return str(called.systemIdentifier.valueText) if called is not None and called.kind.name == "SystemName" else ""
 
 
-def _only_tells(assertion: Any) -> bool:
-    """Whether an assertion's actions only print; a property's, which no simulator here looks at, may end the run."""
-    actions: list[Any] = []
-
-    def look(node: Any) -> None:
-        if node.kind.name == "ActionBlock":
-            actions.extend([node.statement, node.elseClause.clause if node.elseClause is not None else None])
-
-    assertion.visit(look)
-    return _tells(actions, PRINTING if assertion.kind.name.startswith("Immediate") else PRINTING | _ENDS)
-
-
-def _tells(actions: Sequence[Any], allowed: frozenset[str]) -> bool:
-    """Whether these statements do nothing but call such tasks; one that is not a call stands for all it holds."""
-    waiting = [action for action in actions if action is not None]
+def _only_prints(node: Any) -> bool:
+    """Whether the actions of an assertion or final block only print; those of a property, which no simulator here
+    evaluates, may end the run."""
+    if node.kind.name == "FinalBlock":
+        waiting, allowed = [node.statement], PRINTING
+    else:
+        blocks = slang.nodes(node, "ActionBlock")
+        waiting = [block.statement for block in blocks if block.statement is not None]
+        waiting += [block.elseClause.clause for block in blocks if block.elseClause is not None]
+        allowed = PRINTING if node.kind.name.startswith("Immediate") else PRINTING | _ENDS
     while waiting:
-        node = waiting.pop()
-        if node.kind.name == "SequentialBlockStatement":
-            waiting.extend(node.items)
-        elif node.kind.name != "EmptyStatement" and _called(node) not in allowed:
+        action = waiting.pop()
+        if action.kind.name == "SequentialBlockStatement":
+            waiting.extend(action.items)
+        elif action.kind.name != "EmptyStatement" and _called(action) not in allowed:
             return False
     return True
 
 
 def _is_reached(unit: ParsedText, top: str) -> bool:
-    """Whether a run may get to what ends it; branches of constant conditions that are not taken are left out."""
+    """Whether a run may reach what ends it; branches of constant conditions that are not taken are left out."""
     compilation, error = slang.elaborate(unit, top)
     if error:
         return True

@@ -1,4 +1,4 @@
-"""What ended a compilation or a simulation, recognized by what the programs left behind: shared by all rules."""
+"""What ended a compilation or a simulation, by the status and output of the programs: shared by all rules."""
 
 import re
 import signal
@@ -20,7 +20,7 @@ _DETAIL_CHARS = 300
 def compile_failure(compiled: Completed) -> Judgement:
     """Why there is no program to simulate.
 
-    The status alone does not tell: Icarus returns its number of errors modulo 256, so 256 errors look like success.
+    The status alone is not enough: Icarus returns its number of errors modulo 256, so 256 errors look like success.
     A compiler that the text makes crash has refused it: the problem's reference went through the same program.
     """
     stopped = limit_or_kill(compiled)
@@ -40,7 +40,7 @@ def compile_failure(compiled: Completed) -> Judgement:
 
 
 def limit_or_kill(done: Completed) -> Judgement | None:
-    """TIMEOUT where a limit of ours ended the program, TOOL_FAILED where somebody else killed it, otherwise None."""
+    """TIMEOUT where one of the limits ended the program, TOOL_FAILED where something else killed it, else None."""
     if done.flooded:
         return Verdict.TIMEOUT, "wrote more output than allowed"
     if done.timed_out or done.returncode in _LIMIT_SIGNALS:
@@ -53,12 +53,12 @@ def limit_or_kill(done: Completed) -> Judgement | None:
 
 
 def first_error(text: str) -> str:
-    """The first line that says what is wrong: an error or "sorry" (not supported), not a warning and not the count of
-    errors at the end; otherwise the first line that is not blank; "" where there is none.
+    """The first line with an error or "sorry" (not supported) that is not a warning or the count of errors at the end;
+    otherwise the first line that is not blank; "" where there is none.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = (line for line in lines if _ERROR.search(line) and not _ERROR_COUNT.match(line))
-    return next(telling, lines[0] if lines else "")
+    errors = (line for line in lines if _ERROR.search(line) and not _ERROR_COUNT.match(line))
+    return next(errors, lines[0] if lines else "")
 
 
 def cut(text: str) -> str:
@@ -67,7 +67,7 @@ def cut(text: str) -> str:
 
 
 def blamed(judgement: Judgement, text: str) -> Judgement:
-    """``judgement``, or GAMED where the run did not come to its end and the design holds what ends one."""
+    """``judgement``, or GAMED where the run did not finish and the design holds what ends one."""
     found = ENDING_CALL.search(text)
     if found is None or judgement[0] is not Verdict.RUNTIME_ERROR:
         return judgement

@@ -1,6 +1,6 @@
-"""The strict verdict: the gate's text against a freshly named testbench, believed only line by line.
+"""The strict verdict: the gate's text against a freshly named testbench, read line by line.
 
-A run *says* what stood after its nonce on stdout. The problem's reference says what a right design must say: for a
+A run *says* what follows its nonce on stdout. The problem's reference says what a right design must say: for a
 testbench of VerilogEval's kind one ``Mismatches: 0 in N samples``, for others the success text as often as the
 reference's run has it. A design passes if its simulation ended by itself with status 0 and said the same: no mismatch,
 the same number of samples, nothing more and nothing less.
@@ -65,19 +65,13 @@ def run(
         from itertl.tools import verilator
 
         return read(verilator.simulate(sources, top=drawn.top, data_files=files), drawn.nonce)
-    done = icarus.simulate(
-        sources,
-        top=drawn.top,
-        data_files=files,
-        dump=False,
-        is_expanded=True,
-        limits=(limits, limits),
-    )
+    both = limits, limits
+    done = icarus.simulate(sources, top=drawn.top, data_files=files, dump=False, is_expanded=True, limits=both)
     return read(done, drawn.nonce)
 
 
 def read(done: Simulation, nonce: str) -> Said:
-    """What the run said after ``nonce``; ``stopped`` where it did not come to its end."""
+    """What the run said after ``nonce``; ``stopped`` where it did not finish."""
     ran = done.ran
     if ran is None or done.compiled.returncode != 0:
         return Said(compile_failure(done.compiled))
@@ -106,15 +100,13 @@ def verdict(said: Said, expected: Said) -> Judgement:
     if len(mine) != 1 or mine[0] is None:
         return _unclear(said)
     if int(mine[0][2]) != samples:
-        return (
-            Verdict.RUNTIME_ERROR,
-            f"{mine[0][2]} samples were compared, the reference's run has {samples}: it ended early or late",
-        )
+        why = f"{mine[0][2]} samples were compared, the reference's run has {samples}: it ended early or late"
+        return Verdict.RUNTIME_ERROR, why
     return Verdict.PASSED, ""
 
 
 def is_sound(said: Said) -> bool:
-    """Whether the reference's own run can serve as the measure: it came to its end, and said that it is right."""
+    """Whether other runs can be compared with the reference's own: it finished, and said that it is right."""
     if said.stopped is not None or not said.lines:
         return False
     counts = _counts(said)

@@ -7,9 +7,9 @@ or judge whether the design does what was asked.
 
 import functools
 import importlib.metadata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from itertl.errors import ToolMissing
 from itertl.records import Verdict
@@ -58,6 +58,15 @@ class ParsedText:
     source: Any  # pyslang.SourceManager
     modules: tuple[str, ...]  # names of the modules at the outermost level, in order of appearance
     error: str  # the first error of lexer, preprocessor or parser as "line N: message", or ""
+
+    @property
+    def items(self) -> list[Any]:
+        """The syntax nodes at the outermost level: modules, packages …"""
+        root = self.tree.root
+        return list(root.members) if root.kind.name == "CompilationUnit" else [root]
+
+
+TextEdit: TypeAlias = tuple[int, int, str]  # the bytes (UTF-8) from the first to before the second become the text
 
 
 @bounds.reading()
@@ -173,12 +182,10 @@ def members(unit: ParsedText) -> list[tuple[str | None, str]]:
     Macros are expanded; comments and what a condition leaves out are gone. The time scale and default net type that
     hold for an item stand before it as directives: nothing else of the preprocessor is left.
     """
-    root = unit.tree.root
-    items = list(root.members) if root.kind.name == "CompilationUnit" else [root]
     printer = library().syntax.SyntaxPrinter
     found: list[tuple[str | None, str]] = []
     held: dict[str, str] = {}
-    for item in items:
+    for item in unit.items:
         _hold(item.getFirstToken(), held)
         one = printer(unit.source).setExpandMacros(True).setIncludeDirectives(False)
         text = one.setIncludeComments(False).setIncludeSkipped(False).print(item).str()
@@ -206,6 +213,49 @@ def walk(node: Any, look: Callable[[Any], Any]) -> None:
         return advance if found is None else found
 
     node.visit(visit)
+
+
+def nodes(root: Any, *kinds: str) -> list[Any]:
+    """All nodes of these kinds (of any kind, where none is given) at and below ``root``, in order.
+
+    ``root`` is a syntax node, whose tokens count as nodes, or an elaborated symbol, statement or expression.
+    """
+    found: list[Any] = []
+    root.visit(_collect(found, kinds))
+    return found
+
+
+def live_nodes(root: Any, *kinds: str) -> list[Any]:
+    """As ``nodes``, of elaborated slang and without what ``walk`` leaves out."""
+    found: list[Any] = []
+    walk(root, _collect(found, kinds))
+    return found
+
+
+def _collect(found: list[Any], kinds: Iterable[str]) -> Callable[[Any], None]:
+    wanted = frozenset(kinds)
+
+    def look(node: Any) -> None:
+        if not wanted or node.kind.name in wanted:
+            found.append(node)
+
+    return look
+
+
+def span(node: Any) -> tuple[int, int]:
+    """Of a syntax node or token: the offset of its first byte, and of the one after its last."""
+    where = node.sourceRange if hasattr(node, "sourceRange") else node.range
+    return where.start.offset, where.end.offset
+
+
+def edited(text: str, edits: Iterable[TextEdit]) -> str:
+    """Make all edits. One inside another is left out; insertions at one place keep their order."""
+    data, at, parts = text.encode("utf-8", "replace"), 0, list[bytes]()
+    for start, end, new in sorted(edits, key=lambda edit: edit[:2]):
+        if start >= at:
+            parts += (data[at:start], new.encode())
+            at = end
+    return b"".join([*parts, data[at:]]).decode()
 
 
 def _hold(token: Any, held: dict[str, str]) -> None:

@@ -1,8 +1,8 @@
 """A binary AIGER network, simulated on many inputs at once: one Python integer holds a signal's value in all of them.
 
-This settles what needs no solver: a network without registers and with few inputs is tried on all of them, which is a
-proof; so is a walk through all states, where they are few; and random runs show what can be reached. Format: Biere,
-AIGER 1.9.
+This decides the simple cases without a solver: a network without registers and with few inputs is tried on all of them,
+which is a proof; so is a walk through all states, where they are few; and random runs show what can be reached. Format:
+Biere, AIGER 1.9.
 """
 
 import random
@@ -18,17 +18,13 @@ _FRAMES, _WIDTH = 48, 128
 
 @dataclass(frozen=True, slots=True)
 class Aig:
-    """``latches``: (next literal, first value, where None is any). ``gates``: pairs of literals; literal 2v + 1 is not
-    v.
-
-    ``names``: number of each output that the file names.
-    """
+    """A network of variables; literal 2v is variable v, and 2v + 1 its negation."""
 
     num_inputs: int
-    latches: tuple[tuple[int, int | None], ...]
+    latches: tuple[tuple[int, int | None], ...]  # (next literal, first value, where None is any)
     outputs: tuple[int, ...]
-    gates: tuple[tuple[int, int], ...]
-    names: dict[str, int]
+    gates: tuple[tuple[int, int], ...]  # pairs of literals
+    names: dict[str, int]  # number of each output that the file names
 
 
 def read(path: Path) -> Aig:
@@ -81,8 +77,7 @@ def _delta(data: bytes, at: int) -> tuple[int, int]:
 
 
 def exhausted(network: Aig, output: int) -> list[str] | None:
-    """On a network without registers: an input on which that output is 1, as a list of one line of bits; [] if there is
-    none.
+    """On a network without registers: an input on which that output is 1, as a list of one line of bits, or of none.
 
     None where there are too many inputs to try.
     """
@@ -134,10 +129,7 @@ def _column(number: int, count: int) -> int:
 
 
 def reached(network: Aig, outputs: Sequence[int], seed: int = 0) -> bool:
-    """Whether random inputs make each of these outputs 1 at some time within some dozens of steps.
-
-    False tells nothing.
-    """
+    """Whether random inputs make each of these outputs 1 within some dozens of steps. False proves nothing."""
     missing = {network.outputs[output] for output in outputs} - {1}
     if not missing or 0 in missing or len(network.gates) > MAX_SIMULATED_GATES:
         return not missing

@@ -1,30 +1,29 @@
-"""What a simulator does and a synthesizer leaves out: designs of which a netlist says nothing reliable are named here.
+"""What a simulator does and a synthesizer ignores: designs whose netlist does not say how they simulate.
 
-Delays, lists of sensitivity that lack a signal, processes that nothing starts, functions that read more than their
-arguments, variables that one clocked process sets at once and another reads at the same edge, nets with a resolution or
-a pull, names that lead into an instance: in each a proof on the netlist may hold and the simulation differ. What it
-does not look for: what only shows as an X, which the proof models, and what Yosys refuses by itself.
+Delays, incomplete sensitivity lists, processes that nothing starts, functions that read more than their arguments,
+variables that one clocked process sets at once and another reads at the same edge, nets with a resolution or a pull,
+hierarchical names: in each a proof on the netlist may hold and the simulation differ. Not looked for: what only shows
+as an X, which the proof models, and what Yosys refuses by itself.
 """
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from itertl.judging.harmless import ENDING
 from itertl.scoring.equivalence import events
-from itertl.scoring.processes import Event, Netlist, Process, assignments, bare, read_netlist, reads
+from itertl.scoring.processes import Netlist, Process, assignments, bare, read_netlist, reads
 from itertl.tools import slang
-from itertl.tools.slang import walk
 from itertl.verilog import text as verilog_text
 
 _TIMED = {
     "DelayControl": "a delay", "Delay3": "a delay", "OneStepDelay": "a delay", "CycleDelay": "a delay",
     "WaitStatement": "wait", "WaitForkStatement": "wait", "WaitOrderStatement": "wait",
-    "EventTriggerStatement": "an event",
-    "RepeatedEventControl": "repeated events", "ProceduralAssignStatement": "a procedural assign",
-    "ProceduralDeassignStatement": "a procedural assign", "DisableStatement": "disable", "PullStrength": "a pull",
-    "DriveStrength": "a drive strength", "SpecifyBlock": "a specify block", "UdpDeclaration": "a primitive of its own",
+    "EventTriggerStatement": "an event", "RepeatedEventControl": "repeated events",
+    "ProceduralAssignStatement": "a procedural assign", "ProceduralDeassignStatement": "a procedural assign",
+    "DisableStatement": "disable", "PullStrength": "a pull", "DriveStrength": "a drive strength",
+    "SpecifyBlock": "a specify block", "UdpDeclaration": "a primitive of its own",
 }  # fmt: skip
 _UNKNOWN_DIGIT = re.compile(r"'.*[xXzZ?]")
 _NETS = frozenset({
@@ -36,7 +35,7 @@ _NETS = frozenset({
 
 @functools.lru_cache(maxsize=64)
 def hazard(text: str, top: str) -> str:
-    """Why a netlist of ``text`` (as the gate printed it) may differ from its simulation, or "" where nothing tells so.
+    """Why a netlist of ``text`` (as the gate printed it) may differ from its simulation, or "" where nothing is found.
 
     Example: ``"the sensitivity list lacks b"``. Runs slang in this process. Raises ToolMissing.
     """
@@ -57,36 +56,27 @@ def has_unknown_literal(text: str) -> bool:
 
 
 def _syntactic(root: Any) -> Iterator[str]:
-    found: list[str] = []
-
-    def look(node: Any) -> None:
+    for node in slang.nodes(root, *_TIMED, *_NETS, "SystemName"):
         kind = node.kind.name
         if kind in _TIMED:
-            found.append(f"{_TIMED[kind]} ({' '.join(str(node).split())[:40]})")
+            yield f"{_TIMED[kind]} ({' '.join(str(node).split())[:40]})"
         elif kind in _NETS:
-            found.append(f"a net with a resolution, a pull or a strength ({node.rawText})")
-        elif kind == "SystemName" and node.systemIdentifier.valueText in ENDING:
-            found.append(f"what ends the run ({node.systemIdentifier.valueText})")
-
-    root.visit(look)
-    return iter(found)
+            yield f"a net with a resolution, a pull or a strength ({node.rawText})"
+        elif node.systemIdentifier.valueText in ENDING:
+            yield f"what ends the run ({node.systemIdentifier.valueText})"
 
 
 def _semantic(instance: Any) -> Iterator[str]:
-    found: list[str] = []
-
-    def look(node: Any) -> None:
-        kind = node.kind.name
-        if kind == "ProceduralBlock":
-            found.extend(_block(node))
-        elif kind == "Subroutine":
-            outer = {path for path in reads(node.body) if not path.startswith(f"{node.hierarchicalPath}.")}
-            found.extend(f"{node.name} reads {path}, which is no argument" for path in sorted(outer)[:1])
-        elif kind == "HierarchicalValue":
-            found.append(f"a name that leads into an instance ({node.symbol.hierarchicalPath})")
-
-    walk(instance, look)
-    yield from found
+    for node in slang.live_nodes(instance, "ProceduralBlock", "Subroutine", "HierarchicalValue"):
+        match node.kind.name:
+            case "ProceduralBlock":
+                yield from _block(node)
+            case "Subroutine":
+                outer = {path for path in reads(node.body) if not path.startswith(f"{node.hierarchicalPath}.")}
+                if outer:
+                    yield f"{node.name} reads {min(outer)}, which is not an argument"
+            case _:
+                yield f"a name that leads into an instance ({node.symbol.hierarchicalPath})"
     netlist = read_netlist(instance)
     yield from (why for process in netlist.processes if (why := _start(process)))
     yield from _race([process.body for process in netlist.processes if process.is_clocked], netlist)
@@ -94,13 +84,12 @@ def _semantic(instance: Any) -> Iterator[str]:
 
 
 def _block(block: Any) -> Iterator[str]:
-    """What is wrong with a procedural block as it stands."""
+    """What is wrong with a procedural block as it is written."""
     kind, body = block.procedureKind.name, block.body
-    is_initial = kind in ("Initial", "Final")
-    if _is_timed(body.stmt if body.kind.name == "Timed" and not is_initial else body):
+    is_timed = body.kind.name == "Timed"
+    if slang.live_nodes(body.stmt if is_timed and kind not in ("Initial", "Final") else body, "Timed", "Wait"):
         yield "a process that waits inside"
-    is_implicit = body.kind.name == "Timed" and body.timing.kind.name == "ImplicitEvent"
-    if kind == "Always" and is_implicit and not _needed(body.stmt):
+    if kind == "Always" and is_timed and body.timing.kind.name == "ImplicitEvent" and not _needed(body.stmt):
         yield "a process without inputs, which never starts"
 
 
@@ -113,27 +102,18 @@ def _start(process: Process) -> str:
         return "a process at both edges of a signal" if any(event.edge == "both" for event in edges) else ""
     if not process.events:
         return ""
-    return events.lacking(process, _listed(process.events))
-
-
-def _listed(events: Iterable[Event]) -> set[str]:
-    """Signals that a list of levels names whole: a select of one misses the rest of it."""
-    named = [bare(event.expression) for event in events]
-    return {expression.symbol.hierarchicalPath for expression in named if expression.kind.name == "NamedValue"}
+    # a select of a signal misses the rest of it
+    levels = [bare(event.expression) for event in process.events]
+    return events.lacking(
+        process, {level.symbol.hierarchicalPath for level in levels if level.kind.name == "NamedValue"}
+    )
 
 
 def _needed(body: Any) -> set[str]:
     """Signals from outside that a process without edges depends on."""
-    local: set[str] = set()
-
-    def look(node: Any) -> None:
-        if (
-            node.kind.name == "NamedValue"
-            and getattr(getattr(node.symbol, "lifetime", None), "name", "") == "Automatic"
-        ):
-            local.add(node.symbol.hierarchicalPath)
-
-    walk(body, look)
+    symbols = [node.symbol for node in slang.live_nodes(body, "NamedValue")]
+    lifetimes = {symbol.hierarchicalPath: getattr(symbol, "lifetime", None) for symbol in symbols}
+    local = {path for path, lifetime in lifetimes.items() if getattr(lifetime, "name", "") == "Automatic"}
     return reads(body) - _written(body) - local
 
 
@@ -144,8 +124,7 @@ def _written(body: Any, *, is_blocking: bool = False) -> set[str]:
 
 
 def _targets(expression: Any) -> set[str]:
-    """The signals that an assignment to this expression changes; those that only select a part of one are none
-    of them."""
+    """The signals that an assignment to this expression changes, without those that index it."""
     expression = bare(expression)
     match expression.kind.name:
         case "NamedValue":
@@ -158,17 +137,6 @@ def _targets(expression: Any) -> set[str]:
             return set()
 
 
-def _is_timed(statement: Any) -> bool:
-    found: list[str] = []
-
-    def look(node: Any) -> None:
-        if node.kind.name in ("Timed", "Wait"):
-            found.append(node.kind.name)
-
-    walk(statement, look)
-    return bool(found)
-
-
 def _race(bodies: list[Any], netlist: Netlist) -> Iterator[str]:
     """Variables that a clocked process sets by ``=`` and another clocked process reads, itself or through wires and
     ports."""
@@ -176,34 +144,20 @@ def _race(bodies: list[Any], netlist: Netlist) -> Iterator[str]:
         for path in sorted(_written(body, is_blocking=True)):
             hanging = events.downstream([path], netlist)
             if any(hanging & (reads(other) - _only_written(other)) for other in bodies if other is not body):
-                yield f"{path.rsplit('.', 1)[-1]} is set by = in one clocked process and read in another"
+                yield f"{events.plain(path)} is set by = in one clocked process and read in another"
 
 
 def _only_written(body: Any) -> set[str]:
-    """Signals that stand in a statement only to be set."""
-    right: set[str] = set()
-    for assignment in assignments(body):
-        right |= reads(assignment.right)
-    return set() if not assignments(body) else _written(body) - right - _tested(body)
-
-
-def _tested(body: Any) -> set[str]:
-    """Signals that conditions, cases and loops of a statement read."""
-    found: set[str] = set()
-
-    def look(node: Any) -> None:
+    """Signals that a statement only sets: no right side, condition, case, loop or index reads them."""
+    readers = [assignment.right for assignment in assignments(body)]
+    for node in slang.live_nodes(body, "Conditional", "Case", "ForLoop", "ElementSelect"):
         match node.kind.name:
             case "Conditional":
-                for condition in node.conditions:
-                    found.update(reads(condition.expr))
+                readers += [condition.expr for condition in node.conditions]
             case "Case":
-                found.update(reads(node.expr))
-            case "ForLoop" if node.stopExpr is not None:
-                found.update(reads(node.stopExpr))
-            case "ElementSelect":
-                found.update(reads(node.selector))
+                readers.append(node.expr)
+            case "ForLoop":
+                readers += [node.stopExpr] if node.stopExpr is not None else []
             case _:
-                pass
-
-    walk(body, look)
-    return found
+                readers.append(node.selector)
+    return _written(body).difference(*map(reads, readers))

@@ -1,9 +1,7 @@
-"""What hangs on the order of events within one instant, of which a netlist knows nothing; each finding names its
-construct.
+"""What depends on the order of events within one instant, which a netlist lacks; each finding names its construct.
 
 Variables read before they are set, static locals that keep a value, edges and latches behind logic, copies by ``<=`` of
-what makes an edge, races through wires and ports, registers of two states, which swallow an X, comparisons with X,
-parameters that a proof at their defaults says nothing of.
+what makes an edge, races through wires and ports, registers of two states, which make 0 of an X, comparisons with X.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,10 +9,8 @@ from typing import Any
 
 from itertl.scoring.equivalence import flow
 from itertl.scoring.equivalence.flow import Flow
-from itertl.scoring.interface import Interface
 from itertl.scoring.processes import Netlist, Process, literal_test, read_netlist, reads
 from itertl.tools import slang
-from itertl.tools.slang import walk
 
 _X_TESTS = ("CaseEquality", "CaseInequality", "WildcardEquality", "WildcardInequality")
 _X_CALLS = ("$isunknown", "$countbits", "$countones", "$onehot", "$onehot0")
@@ -25,26 +21,32 @@ def plain(path: str) -> str:
 
 
 def found(instance: Any, netlist: Netlist) -> Iterator[str]:
-    """Every such construct below an elaborated instance but comparisons with X and parameters."""
+    """Every such construct below an elaborated instance but comparisons with X."""
     yield from _subroutines(instance)
-    logic = [(process, _followed(process)) for process in netlist.processes if not process.is_clocked]
-    for process, run in logic:
-        if run is None:
-            yield "a process of too many steps"
-        else:
+    runs = [(process, _followed(process)) for process in netlist.processes]
+    clocked = [run for process, run in runs if process.is_clocked and run is not None]
+    logic: list[Flow] = []
+    for process, run in runs:
+        if run is not None and not process.is_clocked:
             yield from _stale(process, run)
-    delayed = {path for _, run in logic if run is not None for path in run.delayed}
+            logic.append(run)
+        elif not process.is_clocked:
+            yield "a process of too many steps"
+    delayed = set[str]().union(*(run.delayed for run in logic))
     inputs = _inputs(instance)
     roots: set[str] = set()
     for process in netlist.processes:
         for event in process.events if process.is_clocked else ():
             yield from _edge(event.expression, netlist, inputs, delayed, roots)
-    settled = inputs | {path for process in netlist.processes if process.is_clocked for path in _set_in(process)}
-    for _, run in logic:
-        if run is not None and _holds(run):
-            yield from _latch(run, netlist, settled)
-    yield from _late_copies(netlist, delayed, roots)
-    yield from _two_states(instance, netlist)
+    settled = inputs.union(*(run.written for run in clocked))
+    yield from (why for run in logic if _holds(run) for why in _latch(run, netlist, settled))
+    for path in sorted(delayed & downstream(roots, netlist)):
+        yield f"{plain(path)}, a copy by <= of what makes an edge"
+    kept = set[str]().union(*(run.delayed for run in clocked))
+    for node in slang.live_nodes(instance, "Variable"):
+        # its first value is 0 in a simulator and anything in a netlist
+        if node.hierarchicalPath in kept and not node.type.isFourState:
+            yield f"{node.name}, a register of two states"
 
 
 def _followed(process: Process) -> Flow | None:
@@ -72,16 +74,10 @@ def _stale(process: Process, run: Flow) -> Iterator[str]:
 def _subroutines(instance: Any) -> Iterator[str]:
     """Static locals and results that keep what the last call left."""
     seen: dict[str, Any] = {}
-
-    def look(node: Any) -> None:
-        if node.kind.name == "Subroutine":
-            seen.setdefault(node.hierarchicalPath, node)
-        elif node.kind.name == "Call":
-            called: Any = getattr(node, "subroutine", None)
-            if called is not None and getattr(getattr(called, "kind", None), "name", "") == "Subroutine":
-                seen.setdefault(called.hierarchicalPath, called)
-
-    walk(instance, look)
+    for node in slang.live_nodes(instance, "Subroutine", "Call"):
+        routine: Any = node if node.kind.name == "Subroutine" else getattr(node, "subroutine", None)
+        if getattr(getattr(routine, "kind", None), "name", "") == "Subroutine":
+            seen.setdefault(routine.hierarchicalPath, routine)
     for routine in seen.values():
         if routine.defaultLifetime.name == "Static":
             yield from _kept(routine)
@@ -99,9 +95,7 @@ def _kept(routine: Any) -> Iterator[str]:
         if path.startswith(own) and path in run.written:
             yield f"the static local {plain(path)} of {routine.name} is read before it is set"
     results = [a for a in routine.arguments if a.direction.name == "Out"]
-    if routine.returnValVar is not None:
-        results.append(routine.returnValVar)
-    for result in results:
+    for result in [*results, routine.returnValVar] if routine.returnValVar is not None else results:
         is_set = run.at_end.get(result.hierarchicalPath, 0) == flow.full(result)
         if not is_set and result.hierarchicalPath in run.written:
             yield f"{routine.name} keeps its last result where it sets none"
@@ -113,7 +107,7 @@ def _inputs(instance: Any) -> set[str]:
 
 
 def _root(path: str, netlist: Netlist, ends: set[str]) -> tuple[str, set[str]] | None:
-    """(the end that a signal is a copy of, all names on the way); None where logic stands between."""
+    """(the end that a signal is a copy of, all names on the way); None where logic lies between."""
     seen: set[str] = set()
     while path not in ends:
         drivers = netlist.drivers.get(path, [])
@@ -136,11 +130,6 @@ def _edge(expression: Any, netlist: Netlist, inputs: set[str], delayed: set[str]
         roots.add(root[0])
 
 
-def _set_in(process: Process) -> set[str]:
-    run = _followed(process)
-    return set(run.written) if run is not None else set()
-
-
 def _holds(run: Flow) -> bool:
     """Whether the process is a latch: there is a way through it that leaves a bit as it was."""
     return any(
@@ -155,45 +144,8 @@ def _latch(run: Flow, netlist: Netlist, settled: set[str]) -> Iterator[str]:
             yield f"a latch behind logic ({plain(path)})"
 
 
-def _upstream(path: str, netlist: Netlist) -> set[str]:
-    seen: set[str] = set()
-    todo = [path]
-    while todo:
-        here = todo.pop()
-        if here not in seen:
-            seen.add(here)
-            todo.extend(source for driver in netlist.drivers.get(here, []) for source in driver.sources)
-    return seen
-
-
-def _late_copies(netlist: Netlist, delayed: set[str], roots: set[str]) -> Iterator[str]:
-    """Data of a register that comes by ``<=`` from what makes edges itself."""
-    for path in sorted(delayed):
-        if _upstream(path, netlist) & roots:
-            yield f"{plain(path)}, a copy by <= of what makes an edge"
-
-
-def _two_states(instance: Any, netlist: Netlist) -> Iterator[str]:
-    """Registers of a type without X, whose first value is 0 in a simulator and anything in a netlist."""
-    kept = {
-        path
-        for process in netlist.processes
-        if process.is_clocked and (run := _followed(process))
-        for path in run.delayed
-    }
-    found: list[str] = []
-
-    def look(node: Any) -> None:
-        if node.kind.name == "Variable" and node.hierarchicalPath in kept and not node.type.isFourState:
-            found.append(f"{node.name}, a register of two states")
-
-    walk(instance, look)
-    yield from found
-
-
 def late_data(text: str, top: str) -> str:
-    """What logic sets by ``<=`` and a clocked process reads, or "": one step late where two clocks move in one
-    instant."""
+    """What logic sets by ``<=`` and a clocked process reads, or "": late where two clocks change in one instant."""
     compilation, error = slang.elaborate(slang.parse(text), top)
     if error:
         return ""
@@ -205,78 +157,50 @@ def late_data(text: str, top: str) -> str:
 
 
 def downstream(paths: Iterable[str], netlist: Netlist) -> set[str]:
-    """These signals and all that hang on them through logic, wires and ports."""
+    """These signals and all that depend on them through logic, wires and ports."""
     reached = set(paths)
-    grown = True
-    while grown:
-        more = {
-            t
-            for t, drivers in netlist.drivers.items()
-            if t not in reached and any(d.sources & reached for d in drivers)
-        }
+    drivers = netlist.drivers.items()
+    while more := {path for path, own in drivers if path not in reached and any(d.sources & reached for d in own)}:
         reached |= more
-        grown = bool(more)
     return reached
 
 
 def x_test(text: str, top: str) -> str:
-    """What tells X from 0 and 1, or makes a 0 of it, on more than inputs, or "": comparisons, ``casex``, variables and
-    casts of two states."""
+    """What distinguishes X from 0 and 1, or makes 0 of it, on more than inputs (``===``, ``casex``, types …), or ""."""
     compilation, error = slang.elaborate(slang.parse(text), top)
     if error:
         return ""
     instance = compilation.getRoot().topInstances[0]
-    netlist, inputs, seen = read_netlist(instance), _inputs(instance), list[str]()
+    netlist, inputs = read_netlist(instance), _inputs(instance)
+    tests = filter(_is_x_test, slang.live_nodes(instance, "BinaryOp", "Inside", "Call", "Case"))
+    seen = (path for node in tests for path in sorted(reads(node)) if _root(path, netlist, inputs) is None)
+    path = next(seen, None)
+    return f"a comparison with X ({plain(path)})" if path is not None else _swallows_x(instance)
 
-    def look(node: Any) -> None:
-        kind = node.kind.name
-        is_test = (kind == "BinaryOp" and node.op.name in _X_TESTS) or kind == "Inside"
-        is_test = is_test or (kind == "Call" and str(getattr(node, "subroutineName", "")) in _X_CALLS)
-        if is_test or (kind == "Case" and node.condition.name == "WildcardXOrZ"):
-            seen.extend(plain(path) for path in sorted(reads(node)) if _root(path, netlist, inputs) is None)
 
-    walk(instance, look)
-    return f"a comparison with X ({seen[0]})" if seen else _swallows_x(instance)
+def _is_x_test(node: Any) -> bool:
+    match node.kind.name:
+        case "BinaryOp":
+            return node.op.name in _X_TESTS
+        case "Call":
+            return str(getattr(node, "subroutineName", "")) in _X_CALLS
+        case "Case":
+            return node.condition.name == "WildcardXOrZ"
+        case _:
+            return True
 
 
 def _swallows_x(instance: Any) -> str:
-    """A variable, a port or a cast of a type without X, other than one that a loop declares: an X that comes to it is 0
-    from there on."""
-    found: list[str] = []
-    counted: set[str] = set()
-
-    def loops(node: Any) -> None:
-        if node.kind.name == "ForLoop":
-            counted.update(variable.hierarchicalPath for variable in node.loopVars)
-
-    def look(node: Any) -> None:
-        kind = node.kind.name
-        if (
-            kind in ("Variable", "FormalArgument", "Net")
-            and node.type.isIntegral
-            and not node.type.isFourState
-            and node.hierarchicalPath not in counted
-        ):
-            found.append(f"{node.name}, of a type without X")
-        elif (
-            kind == "Conversion"
-            and node.type.isIntegral
-            and not node.type.isFourState
-            and node.operand.type.isFourState
-            and reads(node.operand) - counted
-        ):
-            found.append("a cast to a type without X")
-
-    walk(instance, loops)
-    walk(instance, look)
-    return found[0] if found else ""
-
-
-def parameters(wanted: Interface) -> str:
-    """A parameter that a user of the reference would set: a proof at its default tells nothing of its other values, or
-    ""."""
-    return (
-        f"parameter {wanted.tunable[0]} of the reference may be set, and a proof speaks of one value"
-        if wanted.tunable
-        else ""
-    )
+    """A variable, port or cast of a type without X, which makes 0 of an X; loop variables aside."""
+    counted = {
+        variable.hierarchicalPath for loop in slang.live_nodes(instance, "ForLoop") for variable in loop.loopVars
+    }
+    for node in slang.live_nodes(instance, "Variable", "FormalArgument", "Net", "Conversion"):
+        if not node.type.isIntegral or node.type.isFourState:
+            continue
+        if node.kind.name != "Conversion":
+            if node.hierarchicalPath not in counted:
+                return f"{node.name}, of a type without X"
+        elif node.operand.type.isFourState and reads(node.operand) - counted:
+            return "a cast to a type without X"
+    return ""

@@ -1,14 +1,13 @@
-"""A design as Yosys flattened it (its JSON netlist): how it keeps time, what it remembers, and what no proof can take.
+"""A design as Yosys flattened it (its JSON netlist): its clocks, its state, and what a proof cannot handle.
 
 Bits are Yosys's numbers, or "0", "1", "x", "z". The way in which time is modelled (``Style``) follows from both
 designs:
 
 - COMBINATIONAL: neither holds a state.
-- CLOCKED: all registers of both hang on the same edge of the same input, which is read as a clock alone: a step of the
+- CLOCKED: all registers of both wait for the same edge of the same input, which is read as a clock alone: a step of the
   proof is a cycle, and the clock itself is left out.
 - FREE: latches, several clocks, both edges, a clock that is also data, asynchronous resets of some registers only: a
-step is
-  any change of any input, clocks included (``clk2fflogic``).
+  step is any change of any input, clocks included (``clk2fflogic``).
 """
 
 import json
@@ -27,17 +26,14 @@ _ASYNC = {"ARST": "ARST_POLARITY", "SET": "SET_POLARITY", "CLR": "CLR_POLARITY",
 _INVERTERS = ("$not", "$logic_not", "$_NOT_")
 _BUFFERS = ("$reduce_or", "$reduce_and", "$reduce_bool", "$pos", "$buf")
 _REFUSED = {
-    "$tribuf": "a tristate driver",
-    "$_TBUF_": "a tristate driver",
-    "$mem_v2": "a memory",
-    "$print": "a printing task",
-}
+    "$tribuf": "a tristate driver", "$_TBUF_": "a tristate driver", "$mem_v2": "a memory", "$print": "a printing task",
+}  # fmt: skip
 _MAKES_X = frozenset({"$div", "$mod", "$divfloor", "$modfloor", "$pow", "$shiftx"})
 MAX_CELLS = 60_000
 
 
 class Unprovable(Exception):
-    """A netlist of which no proof speaks; the text names what is in it."""
+    """A netlist that a proof cannot handle; the text names what is in it."""
 
 
 class Style(StrEnum):
@@ -64,11 +60,10 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class Flat:
-    """One design. ``state``: bits that it remembers. ``trigger``: its one clock, where it has one and no other use of
-    it."""
+    """One design. ``trigger``: its one clock, where it has one that nothing else reads."""
 
     ports: tuple[FlatPort, ...]
-    state: tuple[int, ...]
+    state: tuple[int, ...]  # bits that it remembers
     has_state: bool
     has_latch: bool
     trigger: Trigger | None
@@ -80,16 +75,14 @@ class Flat:
 
 @dataclass(frozen=True, slots=True)
 class _Module:
-    """A flattened module as Yosys wrote it, with its tables. ``drivers``: bit -> the cell whose output it is."""
+    """A flattened module as Yosys wrote it, with its tables."""
 
     ports: dict[str, Any]
+    nets: dict[str, Any]
     cells: list[Cell]
-    inputs: dict[Bit, tuple[str, int]]
-    drivers: dict[Bit, Cell]
-
-    @property
-    def memory(self) -> list[Cell]:
-        return [cell for cell in self.cells if _is(cell, _LATCHES + _REGISTERS)]
+    inputs: dict[Bit, tuple[str, int]]  # bit -> the input port and the index in it
+    outputs: list[Bit]  # bits of all output ports
+    drivers: dict[Bit, Cell]  # bit -> the cell whose output it is
 
 
 def read(path: Path) -> Flat:
@@ -97,9 +90,14 @@ def read(path: Path) -> Flat:
     modules = json.loads(path.read_text(encoding="utf-8", errors="replace"))["modules"]
     if len(modules) != 1:
         raise Unprovable(f"{len(modules)} modules are left after flattening")
-    [content] = modules.values()
-    module = _tables(content)
-    memory = module.memory
+    module = _tables(*modules.values())
+    memory = [cell for cell in module.cells if _is(cell, _LATCHES + _REGISTERS)]
+    state = {bit for cell in memory for bit in cell["connections"]["Q"]}
+    pins = {bit for cell in module.cells for _, bits in _pins(cell, "input") for bit in bits}
+    driven = module.inputs.keys() | module.drivers.keys()
+    open_bits = {bit for bit in pins - driven if isinstance(bit, int)}
+    named = (name for name, net in module.nets.items() if open_bits.intersection(net["bits"]))
+    has_x = bool(pins.union(module.outputs) - {"0", "1"} - driven)
     return Flat(
         ports=tuple(
             FlatPort(name, port["direction"] == "input", len(port["bits"])) for name, port in module.ports.items()
@@ -109,14 +107,14 @@ def read(path: Path) -> Flat:
         has_latch=any(_is(cell, _LATCHES) for cell in memory),
         trigger=_trigger(module, memory),
         resets=frozenset(_controls(cell, module) for cell in memory),
-        may_be_x=bool(memory) or any(map(_may_make_x, module.cells)) or _has_open_bits(module),
-        open=_open(module, content),
-        has_init=_has_init(memory, content),
+        may_be_x=bool(memory) or has_x or any(map(_may_make_x, module.cells)),
+        open=next(named, "a signal") if open_bits else "",
+        has_init=any("init" in net["attributes"] and state.intersection(net["bits"]) for net in module.nets.values()),
     )
 
 
 def style(a: Flat, b: Flat) -> Style:
-    """How time is modelled for both."""
+    """How time is modelled for both designs."""
     if not a.has_state and not b.has_state:
         return Style.COMBINATIONAL
     triggers = {flat.trigger for flat in (a, b) if flat.has_state}
@@ -132,11 +130,9 @@ def decide(path: Path, attribute: str) -> None:
     content = json.loads(path.read_text(encoding="utf-8", errors="replace"))
     [module] = content["modules"].values()
     cells: dict[str, Any] = module["cells"]
-    nets = [*module["ports"].values(), *module["netnames"].values()]
-    pins = [bits for cell in cells.values() for bits in cell["connections"].values()]
-    free = 1 + max(
-        (bit for bits in (*(net["bits"] for net in nets), *pins) for bit in bits if isinstance(bit, int)), default=1
-    )
+    used = [net["bits"] for net in (*module["ports"].values(), *module["netnames"].values())]
+    used += [bits for cell in cells.values() for bits in cell["connections"].values()]
+    free = 1 + max((bit for bits in used for bit in bits if isinstance(bit, int)), default=1)
     for number, cell in enumerate([cell for cell in cells.values() if attribute in cell["attributes"]]):
         select = cell["connections"]["S"]
         chosen = list(range(free, free + len(select)))
@@ -182,22 +178,21 @@ def _tables(content: Any) -> _Module:
     for name, port in ports.items():
         if port["direction"] == "inout":
             raise Unprovable(f"port {name} is bidirectional")
-    inputs = {
-        bit: (name, index)
+    places = [
+        (bit, (name, index), port["direction"])
         for name, port in ports.items()
-        if port["direction"] == "input"
         for index, bit in enumerate(port["bits"])
-    }
-    from_outside = [bit for port in ports.values() if port["direction"] == "input" for bit in port["bits"]]
-    driven = [*from_outside, *(bit for cell in cells for _, bits in _pins(cell, "output") for bit in bits)]
+    ]
+    inputs = [(bit, place) for bit, place, direction in places if direction == "input"]
+    driving = [(bit, cell) for cell in cells for _, bits in _pins(cell, "output") for bit in bits]
+    driven = [bit for bit, _ in (*inputs, *driving)]
     if len(set(driven)) < len(driven) or any(isinstance(bit, str) for bit in driven):
         raise Unprovable("a signal with several drivers")
-    if any("z" in bits for cell in cells for bits in cell["connections"].values()) or any(
-        "z" in p["bits"] for p in ports.values()
-    ):
+    bits_of = [*(bits for cell in cells for bits in cell["connections"].values()), *(p["bits"] for p in ports.values())]
+    if any("z" in bits for bits in bits_of):
         raise Unprovable("a value of high impedance")
-    drivers = {bit: cell for cell in cells for _, bits in _pins(cell, "output") for bit in bits}
-    return _Module(ports, cells, inputs, drivers)
+    outputs = [bit for bit, _, direction in places if direction == "output"]
+    return _Module(ports, content["netnames"], cells, dict(inputs), outputs, dict(driving))
 
 
 def _trigger(module: _Module, memory: list[Cell]) -> Trigger | None:
@@ -214,19 +209,12 @@ def _trigger(module: _Module, memory: list[Cell]) -> Trigger | None:
         return None
     [trigger] = followed
     assert trigger is not None
-    nets = {bit for bit, _ in clocks} | {
-        bit for bit, place in module.inputs.items() if place == (trigger.port, trigger.index)
-    }
-    readers = sum(
-        bit in nets for cell in module.cells for port,
-        bits in _pins(cell, "input") if port != "CLK" or not _is(cell, _REGISTERS)
-        for bit in bits
-    )  # fmt: skip
+    place = trigger.port, trigger.index
+    nets = {bit for bit, _ in clocks} | {bit for bit, own in module.inputs.items() if own == place}
+    data = [bits for c in module.cells for port, bits in _pins(c, "input") if port != "CLK" or not _is(c, _REGISTERS)]
     inverters = len(nets) - 1
-    is_output = any(
-        bit in nets for port in module.ports.values() if port["direction"] == "output" for bit in port["bits"]
-    )
-    return None if readers > inverters or is_output else trigger
+    is_read = sum(bit in nets for bits in data for bit in bits) > inverters
+    return None if is_read or not nets.isdisjoint(module.outputs) else trigger
 
 
 def _is_one(cell: Cell, parameter: str) -> bool:
@@ -234,7 +222,7 @@ def _is_one(cell: Cell, parameter: str) -> bool:
 
 
 def _followed(bit: Bit, level: bool, module: _Module) -> Trigger | None:
-    """The input that a net is, as it is or through inverters and what changes nothing in one bit."""
+    """The input that a net is a copy of, directly or through inverters and buffers of one bit."""
     for _ in range(16):
         if bit in module.inputs:
             return Trigger(*module.inputs[bit], level)
@@ -250,7 +238,7 @@ def _followed(bit: Bit, level: bool, module: _Module) -> Trigger | None:
 
 
 def _refuse_made_clock(bit: Bit, module: _Module) -> None:
-    """Raise Unprovable for a clock that hangs on a register.
+    """Raise Unprovable for a clock that depends on a register.
 
     A simulator lets what it triggers see the other registers' new values, a netlist their old ones.
     """
@@ -258,55 +246,26 @@ def _refuse_made_clock(bit: Bit, module: _Module) -> None:
     todo: list[Bit] = [bit]
     while todo:
         here = todo.pop()
-        driver = module.drivers.get(here) if here not in seen else None
-        seen.add(here)
-        if driver is None:
+        driver = module.drivers.get(here)
+        if driver is None or here in seen:
             continue
+        seen.add(here)
         if _is(driver, _LATCHES + _REGISTERS):
             raise Unprovable("a clock that a register makes")
-        for _, bits in _pins(driver, "input"):
-            todo.extend(bits)
+        todo += [bit for _, bits in _pins(driver, "input") for bit in bits]
 
 
 def _controls(cell: Cell, module: _Module) -> tuple[Trigger, ...]:
-    """The asynchronous controls of a register; one that is no plain input counts as unlike any other's."""
-    found: list[Trigger] = []
-    for port, polarity in _ASYNC.items():
-        bits: list[Bit] = cell["connections"].get(port, [])
-        for bit in bits:
-            level = _is_one(cell, polarity)
-            found.append(_followed(bit, level, module) or Trigger(f"net {bit}", id(cell), level))
-    return tuple(found)
+    """The asynchronous controls of a register; one that is not a plain input counts as different from all others."""
+    pins = cell["connections"]
+    found = [(bit, _is_one(cell, polarity)) for port, polarity in _ASYNC.items() for bit in pins.get(port, ())]
+    return tuple(_followed(bit, level, module) or Trigger(f"net {bit}", id(cell), level) for bit, level in found)
 
 
 def _may_make_x(cell: Cell) -> bool:
-    """Whether a cell can put out an X though its inputs hold none."""
+    """Whether a cell can output an X though its inputs hold none."""
     if cell["type"] == "$shiftx" and not _is_one(cell, "B_SIGNED"):
         pins = cell["connections"]
         if len(pins["A"]) >= (1 << min(len(pins["B"]), 24)) - 1 + len(pins["Y"]):
             return "x" in pins["A"]
     return cell["type"] in _MAKES_X or any("x" in bits for bits in cell["connections"].values())
-
-
-def _has_open_bits(module: _Module) -> bool:
-    """Whether something is read that nothing drives, or an output is an X."""
-    read = {bit for cell in module.cells for _, bits in _pins(cell, "input") for bit in bits}
-    read.update(bit for port in module.ports.values() if port["direction"] == "output" for bit in port["bits"])
-    return bool(read - {"0", "1"} - module.inputs.keys() - module.drivers.keys())
-
-
-def _open(module: _Module, content: Any) -> str:
-    """The name of a signal that some cell reads and nothing drives: high impedance in a simulator, an X in a
-    netlist."""
-    read = {bit for cell in module.cells for _, bits in _pins(cell, "input") for bit in bits if isinstance(bit, int)}
-    lacking = read - module.inputs.keys() - module.drivers.keys()
-    return (
-        next((name for name, net in content["netnames"].items() if lacking.intersection(net["bits"])), "a signal")
-        if lacking
-        else ""
-    )
-
-
-def _has_init(memory: list[Cell], content: Any) -> bool:
-    state = {bit for cell in memory for bit in cell["connections"]["Q"]}
-    return any("init" in net["attributes"] and state.intersection(net["bits"]) for net in content["netnames"].values())

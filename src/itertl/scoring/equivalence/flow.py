@@ -1,7 +1,7 @@
 """What one run of a process or function sets and reads, in order and bit by bit: what it reads before it has set it.
 
-Loops with constant bounds are unrolled. An index that is no constant sets nothing for sure and reads everything; so
-does what is not understood, so that doubt makes a read look early.
+Loops with constant bounds are unrolled. An index that is not constant sets nothing for sure and reads everything, as
+does what is not understood: in doubt a read counts as early.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,6 +16,7 @@ _SELECTS = ("ElementSelect", "RangeSelect", "MemberAccess")
 _VALUES = ("NamedValue", "HierarchicalValue")
 _FIXED = ("Parameter", "EnumValue", "Specparam", "Genvar")
 _ARITHMETIC: dict[str, Callable[[int, int], int]] = {
+    "Minus": lambda a, _: -a, "LogicalNot": lambda a, _: not a,
     "Add": lambda a, b: a + b, "Subtract": lambda a, b: a - b, "Multiply": lambda a, b: a * b,
     "Divide": lambda a, b: a // b if b else 0, "Mod": lambda a, b: a % b if b else 0,
     "LessThan": lambda a, b: a < b, "LessThanEqual": lambda a, b: a <= b, "GreaterThan": lambda a, b: a > b,
@@ -60,14 +61,14 @@ def full(symbol: Any) -> int:
 
 def _both(states: list[Bits]) -> Bits:
     """Bits set in every state."""
-    first, *rest = states
-    return {path: bits for path, own in first.items() if (bits := _common(own, [state.get(path, 0) for state in rest]))}
-
-
-def _common(bits: int, others: list[int]) -> int:
-    for other in others:
-        bits &= other
-    return bits
+    first, *others = states
+    found: Bits = {}
+    for path, bits in first.items():
+        for other in others:
+            bits &= other.get(path, 0)
+        if bits:
+            found[path] = bits
+    return found
 
 
 class _Run:
@@ -115,55 +116,54 @@ class _Run:
 
     def declared(self, symbol: Any) -> None:
         """A static variable keeps its value; an automatic one begins anew at each run."""
-        is_static = getattr(symbol.lifetime, "name", "") == "Static"
         if symbol.initializer is not None:
             self.expression(symbol.initializer)
-        if not is_static:
+        if getattr(symbol.lifetime, "name", "") != "Static":
             self.known[symbol.hierarchicalPath] = full(symbol)
             value = None if symbol.initializer is None else self.number(symbol.initializer)
-            self.note(symbol.hierarchicalPath, value)
+            self.numbers.pop(symbol.hierarchicalPath, None)
+            if value is not None:
+                self.numbers[symbol.hierarchicalPath] = value
 
     def conditional(self, node: Any) -> None:
         for condition in node.conditions:
             self.expression(condition.expr)
         value = self.number(node.conditions[0].expr) if len(node.conditions) == 1 else None
-        if value is not None:
-            chosen = node.ifTrue if value else node.ifFalse
-            if chosen is not None:
-                self.statement(chosen)
-            return
-        self.branches([node.ifTrue, node.ifFalse])
+        chosen = node.ifTrue if value else node.ifFalse
+        if value is None:
+            self.branches([node.ifTrue, node.ifFalse])
+        elif chosen is not None:
+            self.statement(chosen)
 
     def case(self, node: Any) -> None:
         self.expression(node.expr)
         bodies: list[Any] = []
-        labels: set[int] = set()
+        labels: set[int | None] = set()
         for item in node.items:
             for expression in getattr(item, "expressions", ()):
                 self.expression(expression)
-                value = self.number(expression)
-                labels |= {value} if value is not None else set()
+                labels.add(self.number(expression))
             bodies.append(item.stmt)
         width = int(bare(node.expr).type.bitWidth)
-        is_whole = width <= 12 and len({label % (1 << width) for label in labels}) == 1 << width
+        values = {label % (1 << width) for label in labels if label is not None} if width <= 12 else set[int]()
+        is_whole = len(values) == 1 << width
         self.branches([*bodies, node.defaultCase] if node.defaultCase is not None or not is_whole else bodies)
 
     def branches(self, bodies: list[Any]) -> None:
         known, early, numbers = self.known, self.early, self.numbers
-        ends: list[tuple[Bits, Bits, dict[str, int]]] = []
+        ends: list[tuple[Bits, Bits, dict[str, int]]] = []  # the same three, after each body
         for body in bodies:
             self.known, self.early, self.numbers = dict(known), dict(early), dict(numbers)
             if body is not None:
                 self.statement(body)
             ends.append((self.known, self.early, self.numbers))
-        self.known = _both([end[0] for end in ends])
+        self.known = _both([known for known, _, _ in ends])
         self.early = Bits()
-        for _, read, _ in ends:
-            for path, bits in read.items():
+        for _, early, _ in ends:
+            for path, bits in early.items():
                 self.early[path] = self.early.get(path, 0) | bits
-        self.numbers = {
-            name: value for name, value in ends[0][2].items() if all(end[2].get(name) == value for end in ends)
-        }
+        every = [numbers for _, _, numbers in ends]
+        self.numbers = {path: value for path, value in every[0].items() if all(one.get(path) == value for one in every)}
 
     def loop(self, node: Any, kind: str) -> None:
         outer, self.breaks = self.breaks, []
@@ -206,13 +206,10 @@ class _Run:
             if kind == "Assignment":
                 self.assignment(inner)
             elif kind == "UnaryOp" and "crement" in inner.op.name:
-                value = self.number(inner.operand)
+                value, change = self.number(inner.operand), 1 if "ncrement" in inner.op.name else -1
                 self.read(inner.operand)
                 self.write(inner.operand, is_delayed=False)
-                if value is not None and bare(inner.operand).kind.name in _VALUES:
-                    self.note(
-                        bare(inner.operand).symbol.hierarchicalPath, value + (1 if "ncrement" in inner.op.name else -1)
-                    )
+                self.note(inner.operand, None if value is None else value + change)
             elif kind in _VALUES or kind in _SELECTS:
                 self.read(inner)
             else:
@@ -226,15 +223,17 @@ class _Run:
             self.expression(node.right)
         if node.isCompound:
             self.read(node.left)
-        value = self.number(node.right) if not node.isCompound and bare(node.left).kind.name in _VALUES else None
+        is_known = not node.isCompound and not node.isNonBlocking and bare(node.left).kind.name in _VALUES
+        value = self.number(node.right) if is_known else None
         self.write(node.left, is_delayed=node.isNonBlocking)
-        if bare(node.left).kind.name in _VALUES:
-            self.note(bare(node.left).symbol.hierarchicalPath, None if node.isNonBlocking else value)
+        self.note(node.left, value)
 
-    def note(self, path: str, value: int | None) -> None:
-        self.numbers.pop(path, None)
-        if value is not None:
-            self.numbers[path] = value
+    def note(self, node: Any, value: int | None) -> None:
+        """A whole variable has this value, or (None) one that is not known."""
+        if bare(node).kind.name in _VALUES:
+            self.numbers.pop(bare(node).symbol.hierarchicalPath, None)
+            if value is not None:
+                self.numbers[bare(node).symbol.hierarchicalPath] = value
 
     def read(self, node: Any) -> None:
         for selector in self.selectors(node):
@@ -294,7 +293,7 @@ class _Run:
         return base.symbol.hierarchicalPath, bits, bits
 
     def offset(self, node: Any) -> tuple[int, int] | None:
-        """(lowest bit, bits) within the variable; None where an index is no constant."""
+        """(lowest bit, bits) within the variable; None where an index is not constant."""
         width = int(getattr(node.type, "bitstreamWidth", 0) or 0)
         kind = node.kind.name
         if kind in _VALUES:
@@ -332,13 +331,9 @@ class _Run:
             return self.numbers.get(node.symbol.hierarchicalPath)
         if kind in ("BinaryOp", "UnaryOp"):
             parts = [self.number(part) for part in ((node.left, node.right) if kind == "BinaryOp" else (node.operand,))]
-            if any(part is None for part in parts):
-                return None
-            if kind == "UnaryOp":
-                only = int(parts[0] or 0)
-                return {"Minus": -only, "LogicalNot": int(not only)}.get(node.op.name)
+            known = [part for part in parts if part is not None]
             apply = _ARITHMETIC.get(node.op.name)
-            return None if apply is None else int(apply(parts[0], parts[1]))  # type: ignore[arg-type]
+            return None if apply is None or len(known) < len(parts) else int(apply(known[0], known[-1]))
         value: Any = node.constant if node.constant is not None else getattr(node, "value", None)
         if kind in _VALUES:
             value = node.symbol.value

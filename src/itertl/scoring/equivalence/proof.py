@@ -17,7 +17,7 @@ from itertl.scoring import interface
 from itertl.scoring.equivalence import events, flat, rewrite, script, solver
 from itertl.scoring.equivalence.checks import has_unknown_literal, hazard
 from itertl.scoring.equivalence.flat import Flat, Style, Unprovable
-from itertl.scoring.equivalence.script import CANDIDATE, MITER, REFERENCE, Start
+from itertl.scoring.equivalence.script import CANDIDATE, MITER, REFERENCE, ProofStart
 from itertl.scoring.lowering import lowered
 from itertl.tools import yosys
 from itertl.tools.yosys import Ran
@@ -29,42 +29,35 @@ Designs = dict[str, tuple[Design, str]]  # name -> the design, and the text as w
 _ENDED, _STYLE = "ended.json", "style.txt"
 
 
-class Outcome(StrEnum):
+class ProofOutcome(StrEnum):
     """What came of a proof; a score's detail begins with it."""
 
     PROVEN = "proven"  # the same outputs in every state that can be reached, for every input
     REFUTED = "refuted"  # a counterexample, which the simulator confirms
     UNKNOWN = "unknown"  # neither a proof nor a counterexample that the simulator confirms
     TIMEOUT = "timeout"  # a step did not end within its limits
-    UNSUPPORTED = "unsupported"  # Yosys does not read it, or a netlist would not tell what a simulator does
+    UNSUPPORTED = "unsupported"  # Yosys does not read it, or its netlist may differ from the simulation
     PORTS = "ports"  # other ports than the reference
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A counterexample: for each step, the value of each input as bits, the highest first. ``flat``: whose inputs.
-
-    ``begun``: the first step at which outputs are compared.
-    """
+    """A counterexample."""
 
     style: Style
-    flat: Flat
-    steps: tuple[dict[str, str], ...]
-    begun: int = 0
+    flat: Flat  # whose inputs
+    steps: Steps  # for each step, the value of each input as bits, the highest first
+    begun: int = 0  # the first step at which outputs are compared
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """``outcome``: PROVEN, UNKNOWN, TIMEOUT, UNSUPPORTED or PORTS; UNKNOWN with a ``trace`` is a counterexample not yet
-    tried.
+    """UNKNOWN with a ``trace`` is a counterexample that the simulator has not yet seen."""
 
-    ``is_references``: the reference alone stands in the way.
-    """
-
-    outcome: Outcome
+    outcome: ProofOutcome
     detail: str
     trace: Trace | None = None
-    is_references: bool = False
+    is_references: bool = False  # the reference alone prevents a proof
     has_init: bool = False  # of a proof: the reference's registers have first values
 
 
@@ -76,23 +69,26 @@ def prove(reference: Design, candidate: Design, *, cpu_s: int = CPU_S) -> Proof:
         return _unsupported(REFERENCE, str(error))
     begin = script.start(wanted)
     found = _prove(reference, candidate, replace(begin, is_late=True), cpu_s)
-    if found.outcome is not Outcome.PROVEN and begin.resets:
+    if found.outcome is not ProofOutcome.PROVEN and begin.resets:
         # its counterexample begins with the reset, as a simulation does
         held = _prove(reference, candidate, begin, cpu_s)
-        if held.outcome is not Outcome.PROVEN:
+        if held.outcome is not ProofOutcome.PROVEN:
             return held
         if not found.is_references:
-            return Proof(Outcome.UNKNOWN, "what comes before the first reset: no proof that it leaves nothing behind")
+            why = "what comes before the first reset: no proof that it leaves nothing behind"
+            return Proof(ProofOutcome.UNKNOWN, why)
         found = held
-    if found.outcome is Outcome.PROVEN and begin.resets and found.has_init:
-        first = _prove(reference, candidate, Start((), begin.clocks), cpu_s)
-        if first.outcome is not Outcome.PROVEN:
-            return Proof(Outcome.UNKNOWN, "initial values beside a reset: not proven before the first reset")
-    why = events.parameters(wanted)
-    return _unsupported(CANDIDATE, why) if why and found.outcome is Outcome.PROVEN else found
+    if found.outcome is ProofOutcome.PROVEN and begin.resets and found.has_init:
+        first = _prove(reference, candidate, ProofStart((), begin.clocks), cpu_s)
+        if first.outcome is not ProofOutcome.PROVEN:
+            return Proof(ProofOutcome.UNKNOWN, "initial values beside a reset: not proven before the first reset")
+    if found.outcome is ProofOutcome.PROVEN and wanted.tunable:
+        why = f"parameter {wanted.tunable[0]} of the reference may be set, and a proof speaks of one value"
+        return _unsupported(CANDIDATE, why)
+    return found
 
 
-def _prove(reference: Design, candidate: Design, begin: Start, cpu_s: int) -> Proof:
+def _prove(reference: Design, candidate: Design, begin: ProofStart, cpu_s: int) -> Proof:
     """The proof from one start.
 
     A design that Yosys cannot read is given to it as plain Verilog, where it can be written so.
@@ -109,7 +105,7 @@ def _prove(reference: Design, candidate: Design, begin: Start, cpu_s: int) -> Pr
     return found
 
 
-def _attempt(designs: Designs, begin: Start, cpu_s: int) -> tuple[Proof, str]:
+def _attempt(designs: Designs, begin: ProofStart, cpu_s: int) -> tuple[Proof, str]:
     """As ``_prove``, and the design that Yosys does not read, or ""."""
     limits = Limits(wall_s=5.0 * cpu_s, cpu_s=cpu_s, memory_mb=MEMORY_MB, proc=True)
     with sandbox.scratch() as folder:
@@ -128,8 +124,7 @@ def _attempt(designs: Designs, begin: Start, cpu_s: int) -> tuple[Proof, str]:
 
 
 def _write(folder: Path, name: str, design: Design, text: str) -> str:
-    """Lay out what Yosys reads, or say why it must not: for what the design's own text holds, or ``text``, as which it
-    is given."""
+    """Write the file that Yosys reads, or say why it must not: for the design's own text or for ``text``, its form."""
     why = hazard(design.text, design.top) or hazard(text, design.top)
     if why:
         return why
@@ -143,38 +138,33 @@ def _write(folder: Path, name: str, design: Design, text: str) -> str:
 
 def _unsupported(name: str, why: str) -> Proof:
     is_references = name == REFERENCE
-    return Proof(Outcome.UNSUPPORTED, f"the reference: {why}" if is_references else why, is_references=is_references)
+    return Proof(
+        ProofOutcome.UNSUPPORTED, f"the reference: {why}" if is_references else why, is_references=is_references
+    )
 
 
-def _parts(folder: Path, begin: Start, designs: Designs) -> Iterator[list[str]]:
-    """Yosys's scripts, and between them, in its process, the look at what the first one made.
+def _parts(folder: Path, begin: ProofStart, designs: Designs) -> Iterator[list[str]]:
+    """Yosys's scripts, and between them, in its process, the checks of what the first one made.
 
-    Where the candidate's text names an X and Yosys makes a latch, it takes that for "whatever is handy", so that a
-    candidate would be right by an X.
+    Where the candidate's text names an X and Yosys makes a latch, it takes any value for the X, and the candidate would
+    be right by it.
     """
     yield [*script.flatten(REFERENCE), *script.flatten(CANDIDATE)]
-    try:
-        gold = _read(folder, REFERENCE)
-    except Unprovable as error:
-        return _end(folder, _unsupported(REFERENCE, str(error)))
-    try:
-        gate = _read(folder, CANDIDATE)
-    except Unprovable as error:
-        return _end(folder, _unsupported(CANDIDATE, str(error)))
+    sides: dict[str, Flat] = {}
+    for name in designs:
+        try:
+            sides[name] = _read(folder, name)
+        except Unprovable as error:
+            return _end(folder, _unsupported(name, str(error)))
+    gold, gate = sides[REFERENCE], sides[CANDIDATE]
     if gate.has_latch and any(has_unknown_literal(text) for text in _texts(designs[CANDIDATE])):
         return _end(folder, _unsupported(CANDIDATE, "latches beside the literal X"))
     difference = _ports(gate, gold)
     if difference:
-        return _end(folder, Proof(Outcome.PORTS, difference))
-    for name, side in ((REFERENCE, gold), (CANDIDATE, gate)):
-        tests = (events.x_test(text, designs[name][0].top) for text in _texts(designs[name]))
-        why = (
-            f"{side.open} is read and nothing drives it"
-            if side.open
-            else next(filter(None, tests), "")
-            if side.may_be_x
-            else ""
-        )
+        return _end(folder, Proof(ProofOutcome.PORTS, difference))
+    for name, side in sides.items():
+        tests = (events.x_test(text, designs[name][0].top) for text in _texts(designs[name]) if side.may_be_x)
+        why = f"{side.open} is read and nothing drives it" if side.open else next(filter(None, tests), "")
         if why:
             return _end(folder, _unsupported(name, why))
     style, may_be_x = flat.style(gold, gate), gold.may_be_x or gate.may_be_x
@@ -204,7 +194,7 @@ def _read(folder: Path, name: str) -> Flat:
 
 
 def _end(folder: Path, proof: Proof) -> None:
-    """Leave for the caller why there is nothing to solve."""
+    """Write for the caller why there is nothing to solve."""
     (folder / _ENDED).write_text(json.dumps([proof.outcome, proof.detail, proof.is_references]), encoding="utf-8")
 
 
@@ -212,39 +202,40 @@ def _ended(folder: Path) -> Proof | None:
     if not (folder / _ENDED).exists():
         return None
     outcome, detail, is_references = json.loads((folder / _ENDED).read_text(encoding="utf-8"))
-    known = Outcome(outcome) if outcome in (Outcome.PORTS, Outcome.UNSUPPORTED) else Outcome.UNKNOWN
+    known = ProofOutcome(outcome) if outcome in (ProofOutcome.PORTS, ProofOutcome.UNSUPPORTED) else ProofOutcome.UNKNOWN
     return Proof(known, str(detail)[:300], is_references=bool(is_references))
 
 
 def _stopped(folder: Path, ran: Ran) -> Proof:
-    """A script's error, put down to the design at which it happened."""
-    outcome = Outcome.TIMEOUT if ran.timed_out else Outcome.UNSUPPORTED
+    """A script's error, attributed to the design at which it happened."""
+    outcome = ProofOutcome.TIMEOUT if ran.timed_out else ProofOutcome.UNSUPPORTED
     if not (folder / f"{REFERENCE}.json").exists():
         return Proof(outcome, f"the reference: {ran.error}", is_references=True)
     is_candidates = not (folder / f"{CANDIDATE}.json").exists()
     return Proof(outcome, ran.error if is_candidates else f"no common netlist: {ran.error}")
 
 
-def _solved(folder: Path, begin: Start, cpu_s: int) -> Proof:
+def _solved(folder: Path, begin: ProofStart, cpu_s: int) -> Proof:
     style = Style((folder / _STYLE).read_text(encoding="ascii"))
     solved = solver.solve(folder, cpu_s=cpu_s)
     if solved.differs == "ever":
         gold = flat.read(folder / f"{REFERENCE}.json")
-        steps = _begun(_steps(solved.trace, folder / f"{MITER}.map", gold), gold, begin, style)
-        trace = Trace(style, gold, steps, begin.steps(style))
-        return Proof(Outcome.UNKNOWN, f"a counterexample of {len(trace.steps)} steps ({style})", trace)
+        trace = Trace(
+            style, gold, _steps(solved.trace, folder / f"{MITER}.map", gold, begin, style), begin.steps(style)
+        )
+        return Proof(ProofOutcome.UNKNOWN, f"a counterexample of {len(trace.steps)} steps ({style})", trace)
     if solved.differs == "timeout":
-        return Proof(Outcome.TIMEOUT, f"no proof within the limits ({style})")
+        return Proof(ProofOutcome.TIMEOUT, f"no proof within the limits ({style})")
     if solved.differs == "unknown":
-        return Proof(Outcome.UNKNOWN, f"neither a proof nor a counterexample ({style})")
+        return Proof(ProofOutcome.UNKNOWN, f"neither a proof nor a counterexample ({style})")
     if not solved.is_defined:
-        return Proof(Outcome.UNKNOWN, "something of the reference was never seen defined", is_references=True)
+        return Proof(ProofOutcome.UNKNOWN, "something of the reference was never seen defined", is_references=True)
     has_init = flat.read(folder / f"{REFERENCE}.json").has_init
-    return Proof(Outcome.PROVEN, f"for every input and state that can be reached ({style})", has_init=has_init)
+    return Proof(ProofOutcome.PROVEN, f"for every input and state that can be reached ({style})", has_init=has_init)
 
 
 def _ports(mine: Flat, theirs: Flat) -> str:
-    """The first difference of two lists of ports, order aside, or ""."""
+    """The first difference of two lists of ports, whatever their order, or ""."""
     own, wanted = ({port.name: port for port in side.ports} for side in (mine, theirs))
     for name in sorted(own.keys() | wanted.keys()):
         if own.get(name) != wanted.get(name):
@@ -256,8 +247,8 @@ def _shown(port: flat.FlatPort | None) -> str:
     return "none" if port is None else f"an {'input' if port.is_input else 'output'} of {port.width} bits"
 
 
-def _steps(lines: tuple[str, ...], names: Path, gold: Flat) -> Steps:
-    """ABC's trace by the reference's inputs. The map has lines "input NUMBER BIT iN"."""
+def _steps(lines: tuple[str, ...], names: Path, gold: Flat, begin: ProofStart, style: Style) -> Steps:
+    """ABC's trace by the reference's inputs, with what the start fixes. The map has lines "input NUMBER BIT iN"."""
     places: dict[int, tuple[int, int]] = {}
     for line in names.read_text(encoding="utf-8", errors="replace").splitlines():
         words = line.split()
@@ -265,23 +256,14 @@ def _steps(lines: tuple[str, ...], names: Path, gold: Flat) -> Steps:
             places[int(words[1])] = (int(words[3][1:]), int(words[2]))
     inputs = [port for port in gold.ports if port.is_input]
     found: list[dict[str, str]] = []
-    for line in lines:
+    for number, line in enumerate(lines):
         bits = [["0"] * port.width for port in inputs]
         for place, (port, bit) in places.items():
             if place < len(line) and line[place] == "1":
                 bits[port][-1 - bit] = "1"
-        found.append({port.name: "".join(values) for port, values in zip(inputs, bits, strict=True)})
+        step = {port.name: "".join(values) for port, values in zip(inputs, bits, strict=True)}
+        if number < begin.steps(style):
+            fixed = {port.name: begin.value(port.name, port.width, number, style) for port in inputs}
+            step = {name: fixed[name] or bits for name, bits in step.items()}
+        found.append(step)
     return tuple(found)
-
-
-def _begun(steps: Steps, gold: Flat, begin: Start, style: Style) -> Steps:
-    """The steps with what the start fixes."""
-    widths = {port.name: port.width for port in gold.ports}
-    fixed = begin.steps(style)
-    return tuple(
-        {
-            name: (begin.value(name, widths[name], number, style) if number < fixed else None) or bits
-            for name, bits in step.items()
-        }
-        for number, step in enumerate(steps)
-    )

@@ -1,15 +1,14 @@
-"""A second opinion on what was proven, by two routes that share nothing with the proof but the gate and Yosys's reader.
+"""A second check of what was proven, by two ways that share only the gate and Yosys's reader with the proof.
 
 Simulation: the texts as they are, under other seeds, without netlist or solver. Induction: Yosys's own ``miter`` and
-``sat`` (temporal induction from registers that are X, base case and step), with no network, model of X, or ABC of ours
-in between. What either contradicts is undecided; a proof is ``confirmed`` where both agree, ``simulated`` where the
-induction comes to no end (deep state, limits) and the simulation agrees.
+``sat`` (temporal induction from registers that are X, base case and step), without this package's model of X, and
+without ABC. What either contradicts is undecided; a proof is ``confirmed`` where both agree, ``simulated`` where the
+induction does not end (deep state, limits) and the simulation agrees.
 """
 
 import os
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from itertl.judging import gate
 from itertl.judging.gate import Design
@@ -29,9 +28,7 @@ _SEED = "ITERTL_VECTORS_SEED"
 _SOLVE_S, _MOST_STEPS = 8, 40
 _LIMITS = Limits(wall_s=60, cpu_s=20, memory_mb=3072, file_mb=64, proc=True)
 _PROVEN = re.compile(r"Induction step proven: SUCCESS|SAT proof finished - no model found: SUCCESS")
-_DIFFERS = re.compile(
-    r"SAT temporal induction proof finished - model found for base case: FAIL|SAT proof finished - model found: FAIL"
-)
+_DIFFERS = re.compile(r"SAT (temporal induction )?proof finished - model found( for base case)?: FAIL")
 _SIDES = ("gold", "gate")
 
 
@@ -52,12 +49,12 @@ def again(item: ScoreItem) -> tuple[str, str]:
 
 
 def induced(item: ScoreItem) -> str:
-    """What Yosys's induction says of the two texts: "proven", "differs" or "open". Raises ToolMissing."""
+    """The result of Yosys's induction on the two texts: "proven", "differs" or "open". Raises ToolMissing."""
     top = item.top or derive_top(item.reference or "") or ""
-    designs = [gate.examine(text, top) for text in (item.reference or "", item.code)]
     with sandbox.scratch() as folder:
         clocks: list[object] = []
-        for side, design in zip(_SIDES, designs, strict=True):
+        for side, code in zip(_SIDES, (item.reference or "", item.code), strict=True):
+            design = gate.examine(code, top)
             if not isinstance(design, Design):
                 return "open"
             try:
@@ -65,9 +62,8 @@ def induced(item: ScoreItem) -> str:
                 (folder / f"{side}.v").write_text(for_yosys(design.text, top), encoding="utf-8", errors="replace")
             except (interface.Unsupported, ValueError):
                 return "open"
-            clocks.append(
-                None if seen.has_latch or len(seen.clocks) > 1 else [(clock.name, clock.edges) for clock in seen.clocks]
-            )
+            is_plain = not seen.has_latch and len(seen.clocks) <= 1
+            clocks.append([(clock.name, clock.edges) for clock in seen.clocks] if is_plain else None)
         yosys.passes(folder, [_script(is_plain=clocks[0] is not None and clocks[0] == clocks[1])], _LIMITS)
         path = folder / "said.txt"
         said = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
@@ -80,18 +76,14 @@ def _script(*, is_plain: bool) -> list[str]:
     lines: list[str] = []
     for side in _SIDES:
         lines += [
-            f"read_verilog -sv -noassert -noassume -norestrict -nodisplay {side}.v",
-            f"hierarchy -check -top {TOP}",
-            "proc",
-            "flatten",
-        ]
-        lines += ["memory_map", "opt_clean", f"rename {TOP} {side}", f"design -stash {side}"]
+            f"read_verilog -sv -noassert -noassume -norestrict -nodisplay {side}.v", f"hierarchy -check -top {TOP}",
+            "proc", "flatten", "memory_map", "opt_clean", f"rename {TOP} {side}", f"design -stash {side}",
+        ]  # fmt: skip
     lines += [f"design -copy-from {side} -as {side} {side}" for side in _SIDES]
     lines += ["miter -equiv -flatten -ignore_gold_x gold gate miter", "hierarchy -check -top miter"]
     lines += ["async2sync" if is_plain else "clk2fflogic", "dffunmap", "opt_clean"]
     start = f"-tempinduct -seq 1 -maxsteps {_MOST_STEPS} -set-init-undef -set-def-inputs"
-    asked = f"{start} -timeout {_SOLVE_S} -prove trigger 0"
-    return [*lines, f"tee -q -o said.txt sat {asked} miter"]
+    return [*lines, f"tee -q -o said.txt sat {start} -timeout {_SOLVE_S} -prove trigger 0 miter"]
 
 
 def simulated(item: ScoreItem) -> tuple[int, str]:
@@ -114,17 +106,13 @@ def simulated(item: ScoreItem) -> tuple[int, str]:
 def recheck(
     items: Sequence[ScoreItem], taken: Sequence[tuple[Score, ...]], *, num_workers: int, timeout_s: float
 ) -> tuple[list[tuple[Score, ...]], dict[str, int]]:
-    """The scores, where a proof that a simulation contradicts is undecided; and counts of what came of the proofs."""
+    """The scores, where a proof that is contradicted becomes undecided; and how many proofs had which result."""
     proven = [number for number, scores in enumerate(taken) if any(_is_proof(score) for score in scores)]
     counts = {"proven": len(proven), "confirmed": 0, "simulated": 0, "contradicted": 0, "open": 0}
     result = list(taken)
     payloads = [items[number] for number in proven]
-    for place, outcome in map_unordered(
-        "itertl.scoring.equivalence.recheck:again",
-        payloads,
-        num_workers=num_workers,
-        timeout_s=len(SEEDS) * timeout_s + _LIMITS.wall_s,
-    ):
+    again_one, longest_s = "itertl.scoring.equivalence.recheck:again", len(SEEDS) * timeout_s + _LIMITS.wall_s
+    for place, outcome in map_unordered(again_one, payloads, num_workers=num_workers, timeout_s=longest_s):
         said, difference = outcome.value if outcome.status == "ok" else ("open", "")
         counts[said] += 1
         if difference:
@@ -140,9 +128,5 @@ def _is_proof(score: Score) -> bool:
 
 
 def _contradicted(score: Score, difference: str) -> Score:
-    changed: dict[str, Any] = {
-        "value": None,
-        "verdict": Verdict.UNDECIDED,
-        "detail": cut(f"unknown: proven, but {difference}"),
-    }
-    return score.model_copy(update=changed)
+    detail = cut(f"unknown: proven, but {difference}")
+    return score.model_copy(update={"value": None, "verdict": Verdict.UNDECIDED, "detail": detail})

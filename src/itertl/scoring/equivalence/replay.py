@@ -1,20 +1,20 @@
-"""A counterexample shown to the simulator: only what differs there, on the texts themselves, refutes a candidate.
+"""A counterexample run in the simulator: only what differs there, on the texts themselves, refutes a candidate.
 
-A step of a clocked proof is played as fresh inputs, the edge, and the other edge. A step of a free one is played as one
-change after the other, clocks first, so that no two signals race; there, where what a register takes at the very start
-depends on an order that Verilog leaves open, an X of the candidate does not count. Testbench, names and nonce are those
-of ``vectors``.
+A step of a clocked proof becomes new inputs, the edge, and the other edge. A step of a free one becomes one change
+after the other, clocks first, so that no two signals race; there an X of the candidate does not count, since what a
+register takes at the very start depends on an order that Verilog leaves open. Testbench, names and nonce are those of
+``vectors``.
 
 A counterexample that held is kept with the score as text, and every other candidate of the problem that no proof
-decides meets it too (``meet_all``): a rare input that a proof finds in one candidate counts for those on which no proof
-can speak. What comes of it depends on the candidates that are scored together, not on their order.
+decides is tried on it too (``meet_all``): a rare input that a proof finds in one candidate counts for those that no
+proof can handle. The result depends on the candidates that are scored together, not on their order.
 """
 
 import contextlib
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from itertl.judging import gate
 from itertl.judging.gate import Design
@@ -36,39 +36,33 @@ from itertl.work.pool import map_unordered
 
 Values = dict[str, str]
 _MOST_EXAMPLES = 16  # of one problem
-_MEET_S = 10.0  # of processor time, for one candidate to meet them
+_MEET_S = 10.0  # of processor time, for all of them on one candidate
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """A counterexample as it is played: the input word of each step (the first port in the lowest bits), the first step
-    that is compared, and whether an X of the candidate is overlooked."""
+class Counterexample:
+    """A counterexample as it is played."""
 
-    words: tuple[int, ...]
-    begun: int
-    overlooks_x: bool
+    words: tuple[int, ...]  # the inputs at each step as one number, the first port in the lowest bits
+    begun: int  # the first step that is compared
+    overlooks_x: bool  # an X of the candidate counts as equal
 
     def text(self) -> str:
-        return json.dumps(
-            {"words": [f"{word:x}" for word in self.words], "begun": self.begun, "overlooks_x": self.overlooks_x}
-        )
+        words = [f"{word:x}" for word in self.words]
+        return json.dumps({"words": words, "begun": self.begun, "overlooks_x": self.overlooks_x})
 
 
-def read_example(text: str) -> Example:
-    """The reverse of ``Example.text``. Raises ValueError, KeyError, TypeError."""
-    row = json.loads(text)
-    return Example(tuple(int(word, 16) for word in row["words"]), int(row["begun"]), bool(row["overlooks_x"]))
-
-
-def example(interface: Interface, trace: Trace) -> Example:
+def counterexample(interface: Interface, trace: Trace) -> Counterexample:
     """The counterexample of a proof, change by change. ``interface``: the reference's."""
     played = list(_played(interface, trace))
     begun = sum(step < trace.begun for step, _ in played)
-    return Example(tuple(_word(interface, values) for _, values in played), begun, trace.style is Style.FREE)
+    # all inputs as one string of bits, the first port on the right
+    words = ["".join(values[port.name] for port in reversed(interface.inputs)) for _, values in played]
+    return Counterexample(tuple(int(f"0{word}", 2) for word in words), begun, trace.style is Style.FREE)
 
 
-def replay(reference: str, candidate: str, interface: Interface, shown: Example) -> str:
-    """The difference in words, or "" where the simulator shows none (or does not come to its end).
+def replay(reference: str, candidate: str, interface: Interface, shown: Counterexample) -> str:
+    """The difference in words, or "" where the simulator shows none (or does not finish).
 
     ``reference`` and ``candidate`` are texts that the gate let through, ``interface`` the reference's. Raises
     ToolMissing.
@@ -91,23 +85,19 @@ def meet_all(
 ) -> list[tuple[Score, ...]]:
     """The scores, where a candidate that no proof decides is refuted if a counterexample of another one to the same
     reference is one to it. Raises ToolMissing, ToolFailed."""
-    examples: dict[tuple[str | None, str | None], dict[str, None]] = {}
+    examples = defaultdict[tuple[str | None, str | None], set[str]](set)
     for item, scores in zip(items, taken, strict=True):
-        for score in scores:
-            if score.counterexample:
-                examples.setdefault((item.reference, item.top), {})[score.counterexample] = None
-    asked: dict[tuple[ScoreItem, tuple[str, ...]], list[int]] = {}
+        examples[item.reference, item.top].update(score.counterexample for score in scores if score.counterexample)
+    asked = defaultdict[tuple[ScoreItem, tuple[str, ...]], list[int]](list)
     for number, (item, scores) in enumerate(zip(items, taken, strict=True)):
-        shown = examples.get((item.reference, item.top))
+        shown = tuple(sorted(examples[item.reference, item.top])[:_MOST_EXAMPLES])
         if shown and any(_is_open(score) for score in scores):
-            asked.setdefault((item, tuple(sorted(shown)[:_MOST_EXAMPLES])), []).append(number)
+            asked[item, shown].append(number)
     result = list(taken)
-    payloads = list(asked)
-    for place, done in (
-        map_unordered("itertl.scoring.equivalence.replay:meet", payloads, num_workers=num_workers, timeout_s=timeout_s)
-        if asked
-        else ()
-    ):
+    if not asked:
+        return result
+    payloads, try_one = list(asked), "itertl.scoring.equivalence.replay:meet"
+    for place, done in map_unordered(try_one, payloads, num_workers=num_workers, timeout_s=timeout_s):
         for number in asked[payloads[place]] if done.status == "ok" and done.value else ():
             result[number] = tuple(
                 _refuted(score, *done.value) if _is_open(score) else score for score in taken[number]
@@ -135,7 +125,9 @@ def _meet(item: ScoreItem, examples: tuple[str, ...]) -> tuple[str, str] | None:
     except Unsupported:
         return None
     for text in examples if not same_ports(own, wanted) else ():
-        difference = replay(reference.text, candidate.text, wanted, read_example(text))
+        row = json.loads(text)
+        shown = Counterexample(tuple(int(word, 16) for word in row["words"]), row["begun"], row["overlooks_x"])
+        difference = replay(reference.text, candidate.text, wanted, shown)
         if difference:
             return difference, text
     return None
@@ -146,10 +138,9 @@ def _is_open(score: Score) -> bool:
 
 
 def _refuted(score: Score, difference: str, shown: str) -> Score:
-    changed: dict[str, Any] = {"value": 0.0, "verdict": Verdict.WRONG_OUTPUT, "counterexample": shown}
-    return score.model_copy(
-        update={**changed, "detail": cut(f"refuted: by the counterexample of another candidate: {difference}")}
-    )
+    detail = cut(f"refuted: by the counterexample of another candidate: {difference}")
+    changed = {"value": 0.0, "verdict": Verdict.WRONG_OUTPUT, "counterexample": shown, "detail": detail}
+    return score.model_copy(update=changed)
 
 
 def _overlooked(wanted: tuple[str, ...], found: tuple[str, ...]) -> tuple[str, ...]:
@@ -183,12 +174,3 @@ def _with_clock(values: Values, trigger: Trigger, level: bool) -> Values:
     bits = values[trigger.port]
     place = len(bits) - 1 - trigger.index
     return {**values, trigger.port: f"{bits[:place]}{int(level)}{bits[place + 1 :]}"}
-
-
-def _word(interface: Interface, values: Values) -> int:
-    """All inputs as one number, the first port in the lowest bits."""
-    word = at = 0
-    for port in interface.inputs:
-        word |= int(values[port.name], 2) << at
-        at += port.width
-    return word

@@ -1,23 +1,18 @@
-"""A design's text made fit for Yosys: the top module under a name of ours, and nothing that Yosys takes on trust.
+"""A design's text made fit for Yosys: the top module under a fixed name, and no promises that Yosys would believe.
 
 Attributes (``full_case``, ``parallel_case``) and ``unique``/``priority`` are promises to a synthesizer that a simulator
-does not look at: believed, they make designs equal that are not. ``always_comb`` becomes ``always @*`` since Yosys
-refuses a latch in it that a simulator simulates. Everything else stays, character for character.
+ignores: believed, they make designs equal that are not. ``always_comb`` becomes ``always @*`` since Yosys refuses a
+latch in it that a simulator simulates. Everything else stays, character for character.
 """
-
-from typing import Any
 
 from itertl.tools import slang
 
 TOP = "itertl_top"  # what the top module is called in every text that Yosys is given
-_PROMISES = frozenset({"UniqueKeyword", "Unique0Keyword", "PriorityKeyword"})
-_PROCESSES = {
-    "AlwaysCombKeyword": "always @*",
-    "AlwaysLatchKeyword": "always @*",
-    "AlwaysFFKeyword": "always",
-}
-
-Edit = tuple[int, int, str]
+_REPLACED = {
+    "AttributeInstance": "", "UniqueKeyword": "", "Unique0Keyword": "", "PriorityKeyword": "",
+    "AlwaysCombKeyword": "always @*", "AlwaysLatchKeyword": "always @*", "AlwaysFFKeyword": "always",
+}  # fmt: skip
+_NAMING = ("ModuleHeader", "NamedBlockClause", "HierarchyInstantiation")  # what holds a module's name
 
 
 def for_yosys(text: str, top: str, name: str = TOP) -> str:
@@ -28,39 +23,14 @@ def for_yosys(text: str, top: str, name: str = TOP) -> str:
     unit = slang.parse(text)
     if name in unit.modules and name != top:
         raise ValueError(f"a module is called {name}")
-    edits: list[Edit] = []
-
-    def look(node: Any) -> None:
+    edits: list[slang.TextEdit] = []
+    for node in slang.nodes(unit.tree.root, *_NAMING, *_REPLACED):
         kind = node.kind.name
-        if kind in ("ModuleHeader", "NamedBlockClause"):
-            is_end = (
-                kind == "NamedBlockClause" and node.parent is not None and node.parent.kind.name == "ModuleDeclaration"
-            )
-            if node.name.valueText == top and (kind == "ModuleHeader" or is_end):
-                edits.append((*_span(node.name), name))
-        elif kind == "HierarchyInstantiation" and node.type.valueText == top:
-            edits.append((*_span(node.type), name))
-        elif kind == "AttributeInstance" or kind in _PROMISES:
-            edits.append((*_span(node), ""))
-        elif kind in _PROCESSES:
-            edits.append((*_span(node), _PROCESSES[kind]))
-
-    unit.tree.root.visit(look)
-    return _apply(text, edits)
-
-
-def _span(node: Any) -> tuple[int, int]:
-    """Offsets of a node, or of a token."""
-    span = node.sourceRange if hasattr(node, "sourceRange") else node.range
-    return span.start.offset, span.end.offset
-
-
-def _apply(text: str, edits: list[Edit]) -> str:
-    """Replace the spans; one inside another that goes is left out."""
-    parts: list[str] = []
-    at = 0
-    for start, end, new in sorted(edits):
-        if start >= at:
-            parts += (text[at:start], new)
-            at = end
-    return "".join([*parts, text[at:]])
+        if kind in _REPLACED:
+            edits.append((*slang.span(node), _REPLACED[kind]))
+            continue
+        named = node.type if kind == "HierarchyInstantiation" else node.name
+        is_label = kind == "NamedBlockClause" and (node.parent is None or node.parent.kind.name != "ModuleDeclaration")
+        if named.valueText == top and not is_label:
+            edits.append((*slang.span(named), name))
+    return slang.edited(text, edits)

@@ -1,11 +1,11 @@
-"""What Yosys is told, and the miter that it is given: in the scripts stand names of ours alone.
+"""The scripts for Yosys, in which no name of a design appears, and the miter that it reads from a file.
 
-The miter is Verilog around the two flattened designs, whose ports it names; it is read from a file. ``differs`` is 1
-where a bit of an output that the reference defines is not the same in the candidate; ``known`` tells of each bit of its
-outputs and of what it remembers whether the reference has it defined, ``settled`` whether all are. Registers without an
-initial value start as X, as in simulation: ``xprop`` puts beside each signal one that tells whether it is X, so that
-what is left is two-valued. An ``if`` or ``case`` on an X takes the other branch, as in simulation (``flat.decide``); a
-``?:`` on an X gives X where its sides differ.
+The miter is Verilog around the two flattened designs, whose ports it names. ``differs`` is 1 where a bit of an output
+that the reference defines is not the same in the candidate; ``known`` has a bit for each bit of the reference's outputs
+and state, which is 1 where it is defined; ``settled`` is 1 where all are. Registers without an initial value start as
+X, as in simulation: ``xprop`` adds to each signal one that is 1 where it is X, so that the result is two-valued. An
+``if`` or ``case`` on an X takes the other branch, as in simulation (``flat.decide``); a ``?:`` on an X gives X where
+its sides differ.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,11 @@ from itertl.scoring.equivalence.rewrite import TOP
 from itertl.scoring.interface import Interface
 
 REFERENCE, CANDIDATE, MITER, STATE = "gold", "gate", "miter", "itertl_state"
-# attributes of multiplexers: of a ``?:``, and of an ``if`` or ``case``
 ASKED, DECIDED = (
     "itertl_asked",
     "itertl_decided",
-)
-CONFLICT = "multiple conflicting drivers"  # as Yosys's check says it
+)  # attributes of multiplexers: of a ``?:``, and of an ``if`` or ``case``
+CONFLICT = "multiple conflicting drivers"  # as Yosys's check reports it
 DIFFERS, KNOWN, SETTLED = "differs", "known", "settled"  # the miter's outputs
 # an X in a & ~a stays one until it is encoded: opt_expr would make it a 0
 _LOWERED = ("setundef -undriven -undef", "dffunmap", "opt_merge", "wreduce -keepdc", "opt_merge", "opt_clean")
@@ -31,12 +30,12 @@ _MAPPED = ("formalff -clk2ff", "opt_expr", "opt_merge", "opt_clean", "techmap", 
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class ProofStart:
     """How a run begins where the reference has resets: they hold through an edge, and nothing is compared before.
 
     ``resets``: (input, whether it is active high). ``clocks``: inputs whose edges are made where steps are free.
     ``is_late``: nothing is fixed, and outputs are compared once a reset has been held so, whenever that is: what came
-    before may not tell.
+    before must not matter.
     """
 
     resets: tuple[tuple[str, bool], ...] = ()
@@ -55,13 +54,11 @@ class Start:
         return ("1" if step == 1 else "0") * width if name in self.clocks and style is Style.FREE else None
 
 
-def start(reference: Interface) -> Start:
-    """The start that the reference asks for: the one reset that ``vectors`` holds at the beginning, where there
-    is one."""
-    resets = (reset for reset in reference.resets if reset.is_async or roles.is_reset_name(reset.name))
-    first = next(resets, None)
-    held = ((first.name, first.is_active_high),) if first is not None else ()
-    return Start(held, tuple(clock.name for clock in reference.clocks))
+def start(reference: Interface) -> ProofStart:
+    """The start that the reference asks for: the first reset, if any, that ``vectors`` holds at the beginning."""
+    resets = [reset for reset in reference.resets if reset.is_async or roles.is_reset_name(reset.name)]
+    held = tuple((reset.name, reset.is_active_high) for reset in resets[:1])
+    return ProofStart(held, tuple(clock.name for clock in reference.clocks))
 
 
 def flatten(name: str) -> list[str]:
@@ -103,7 +100,7 @@ def to_aiger(style: Style, may_be_x: bool) -> list[str]:
     ]
 
 
-def miter(reference: Flat, may_be_x: bool, style: Style, begin: Start) -> str:
+def miter(reference: Flat, may_be_x: bool, style: Style, begin: ProofStart) -> str:
     """The module that holds both. Inputs are ``i0``, ``i1`` … in the order of the reference's inputs."""
     inputs = [port for port in reference.ports if port.is_input]
     outputs = [port for port in reference.ports if not port.is_input]
@@ -123,7 +120,7 @@ def miter(reference: Flat, may_be_x: bool, style: Style, begin: Start) -> str:
     return "\n".join([*lines, "endmodule", ""])
 
 
-def _begun(inputs: Sequence[FlatPort], style: Style, begin: Start) -> list[str]:
+def _begun(inputs: Sequence[FlatPort], style: Style, begin: ProofStart) -> list[str]:
     """``begun``, and the designs' inputs: fixed until then where the start fixes them.
 
     ``t0`` is 1 in the first step alone.
@@ -134,12 +131,11 @@ def _begun(inputs: Sequence[FlatPort], style: Style, begin: Start) -> list[str]:
             *_after_a_reset(inputs, style, begin),
         ]
     count = begin.steps(style)
-    lines: list[str] = []
-    for step in range(count):
-        before = f"t{step - 1}" if step else "1'b0"
-        lines.append(
-            f"(* init = 1'b{int(step == 0)} *) wire t{step}; \\$ff #(.WIDTH(1)) f{step} (.D({before}), .Q(t{step}));"
-        )
+    before = ["1'b0", *(f"t{step}" for step in range(count))]
+    lines = [
+        f"(* init = 1'b{int(not step)} *) wire {now}; \\$ff #(.WIDTH(1)) f{step} (.D({before[step]}), .Q({now}));"
+        for step, now in enumerate(before[1:])
+    ]
     running = " | ".join(f"t{step}" for step in range(count)) or "1'b0"
     lines.append(f"wire begun = ~({running});")
     for number, port in enumerate(inputs):
@@ -151,7 +147,7 @@ def _begun(inputs: Sequence[FlatPort], style: Style, begin: Start) -> list[str]:
     return lines
 
 
-def _after_a_reset(inputs: Sequence[FlatPort], style: Style, begin: Start) -> list[str]:
+def _after_a_reset(inputs: Sequence[FlatPort], style: Style, begin: ProofStart) -> list[str]:
     """``begun``: a reset has been held for a step; where steps are free, while the clocks went low, high and low
     again."""
     places = {port.name: number for number, port in enumerate(inputs)}
@@ -174,29 +170,21 @@ def _compared(widths: Sequence[int]) -> list[str]:
 
 
 def _compared_with_x(widths: Sequence[int], num_state: int) -> list[str]:
-    lines: list[str] = []
     signals = [(f"a{number}", f"u{number}", width) for number, width in enumerate(widths)]
-    if num_state:
-        lines.append(f"wire [{num_state - 1}:0] s;")
-        signals.append(("s", "us", num_state))
-    for signal, unknown, width in signals:
-        lines.append(
-            f"wire [{width - 1}:0] {unknown}; " + _cell(f"x_{signal}", width, signal, f"{{{width}{{1'bx}}}}", unknown)
-        )
-    for number, width in enumerate(widths):
-        lines.append(
-            f"wire [{width - 1}:0] e{number}; " + _cell(f"e_{number}", width, f"a{number}", f"b{number}", f"e{number}")
-        )
+    signals += [("s", "us", num_state)] if num_state else []
+    lines = [f"wire [{num_state - 1}:0] s;"] if num_state else []
+    lines += [_cell(f"x_{name}", width, name, f"{{{width}{{1'bx}}}}", unknown) for name, unknown, width in signals]
+    lines += [
+        _cell(f"e_{number}", width, f"a{number}", f"b{number}", f"e{number}") for number, width in enumerate(widths)
+    ]
     either = " | ".join(f"(|(~(u{number} | e{number})))" for number in range(len(widths))) or "1'b0"
+    lines.append(f"assign {DIFFERS} = begun & ({either});")
+    if not signals:
+        return [*lines, f"assign {SETTLED} = 1'b1;"]
     unknown = ", ".join(name for _, name, _ in signals)
-    told = (
-        [f"assign {KNOWN} = begun ? ~{{{unknown}}} : 0;", f"assign {SETTLED} = &{KNOWN};"]
-        if signals
-        else [f"assign {SETTLED} = 1'b1;"]
-    )
-    return [*lines, f"assign {DIFFERS} = begun & ({either});", *told]
+    return [*lines, f"assign {KNOWN} = begun ? ~{{{unknown}}} : 0;", f"assign {SETTLED} = &{KNOWN};"]
 
 
 def _cell(name: str, width: int, left: str, right: str, out: str) -> str:
-    """Bit by bit: whether two signals are the same, X being the same as X."""
-    return f"\\$bweqx #(.WIDTH({width})) {name} (.A({left}), .B({right}), .Y({out}));"
+    """The wire ``out``: bit by bit, whether two signals are the same, X being the same as X."""
+    return f"wire [{width - 1}:0] {out}; \\$bweqx #(.WIDTH({width})) {name} (.A({left}), .B({right}), .Y({out}));"

@@ -1,9 +1,8 @@
 """The miter's question: is ``differs`` ever 1, and was there anything to compare?
 
-What simulation alone can settle (``aig``) needs no solver; the rest goes to ABC. A network without registers goes to
+Where simulation alone decides (``aig``), no solver runs; the rest goes to ABC. A network without registers goes to
 ABC's combinational engine, one with registers through its sequential ones (register correspondence and induction,
-bounded search, property-directed reachability) in one process. What it says counts only as a status that it prints
-after a number of ours.
+bounded search, property-directed reachability) in one process. Only the statuses that it prints count.
 """
 
 import re
@@ -28,14 +27,11 @@ _READ = f"read_aiger {MITER}.aig; cone -a -O {{}}; strash"
 
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """``differs``: whether the outputs can differ; ``trace``: for each step, the inputs' bits in the order of the map.
+    """ABC's answer, or that of simulation."""
 
-    ``is_defined``: everything of the reference, outputs and state, was seen defined.
-    """
-
-    differs: Answer
-    is_defined: bool
-    trace: tuple[str, ...] = ()
+    differs: Answer  # whether the outputs can differ
+    is_defined: bool  # everything of the reference, outputs and state, was seen defined
+    trace: tuple[str, ...] = ()  # for each step, the inputs' bits in the order of the map
 
 
 def solve(folder: Path, *, cpu_s: int, memory_mb: int = 2048) -> Solved:
@@ -52,9 +48,8 @@ def solve(folder: Path, *, cpu_s: int, memory_mb: int = 2048) -> Solved:
     search = f"bmc3 -F {_COVER_FRAMES} -T 1" if network.latches else "dprove -T 1"
     cover = [_READ.format(settled), search, "print_status"] if not is_defined else []
     question = [_READ.format(differs), f"dprove -T 1; pdr -T {cpu_s}", "print_status", f"write_cex -a {_TRACE}"]
-    return _asked(
-        folder, [*cover, *question], bool(network.latches), Limits(wall_s=5.0 * cpu_s, cpu_s=cpu_s, memory_mb=memory_mb)
-    )
+    limits = Limits(wall_s=5.0 * cpu_s, cpu_s=cpu_s, memory_mb=memory_mb)
+    return _asked(folder, [*cover, *question], bool(network.latches), limits)
 
 
 def _asked(folder: Path, commands: list[str], has_state: bool, limits: Limits) -> Solved:
@@ -74,8 +69,7 @@ def _asked(folder: Path, commands: list[str], has_state: bool, limits: Limits) -
 
 
 def _trace(path: Path, has_state: bool) -> tuple[str, ...]:
-    """The lines of inputs of what ABC wrote, one a step; before them stands one of the registers' first values, if
-    there are any."""
+    """The lines of inputs of what ABC wrote, one a step; with registers, a line of their first values comes before."""
     text = path.read_text(encoding="ascii", errors="replace") if path.exists() else ""
     lines = [line for line in text.split("\n") if line and not line.startswith("#")]
     return tuple(lines[1:] if has_state else lines)

@@ -1,40 +1,32 @@
-"""The whole design as one module: instances, interfaces and generate blocks are dissolved, ports between them become
-assignments.
+"""The whole design as one module: instances, interfaces and generate blocks dissolve, their ports become assignments.
 
-The order of declarations, processes and assignments is that of the text, an instance's contents where the instance
-stands.
+Declarations, processes and assignments keep the order of the text, with an instance's contents in its place.
 """
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Iterator
 from typing import Any
 
 from itertl.scoring.lowering.expressions import CHANGING, Expressions
 from itertl.scoring.lowering.names import Names, Refused, Shape, bits, is_two_state, key, literal, shape
 from itertl.scoring.lowering.places import BitPlace
 from itertl.scoring.lowering.statements import BodyScope, Lines, Statements
-from itertl.tools.slang import walk
+from itertl.tools import slang
 
 _NOTHING = frozenset({
     "Parameter", "TypeParameter", "Genvar", "TypeAlias", "ForwardingTypedef", "WildcardImport", "ExplicitImport",
-    "EmptyMember",
-    "Subroutine", "StatementBlock", "Modport", "TransparentMember", "EnumValue", "Attribute", "LetDecl", "Port",
-    "InterfacePort", "Definition",
+    "EmptyMember", "Subroutine", "StatementBlock", "Modport", "TransparentMember", "EnumValue", "Attribute", "LetDecl",
+    "Port", "InterfacePort", "Definition",
 })  # fmt: skip
 _NETS = {
-    "wire": "wire",
-    "tri": "wire",
-    "wand": "wand",
-    "triand": "wand",
-    "wor": "wor",
-    "trior": "wor",
-    "tri0": "tri0",
+    "wire": "wire", "tri": "wire", "wand": "wand", "triand": "wand", "wor": "wor", "trior": "wor", "tri0": "tri0",
     "tri1": "tri1",
-}
+}  # fmt: skip
 _EDGES = {"PosEdge": "posedge ", "NegEdge": "negedge ", "BothEdges": "edge ", "None_": ""}
 
 
 class DesignWriter:
-    """Writes a top instance. ``text`` raises Refused."""
+    """Writes a top instance as one module. ``text`` raises Refused."""
 
     def __init__(self, top: Any, to_hardware: bool) -> None:
         self.top, self.to_hardware = top, to_hardware
@@ -45,25 +37,21 @@ class DesignWriter:
         self.places: dict[tuple[str, int], BitPlace] = {}
         self.called: dict[tuple[str, int], str] = {}
         self.written, self.driven = _targets(top)
+        call = functools.partial(self._subroutine, is_task=False)
+        self.write = Expressions(self.names, top.body, self.root, call)
 
     def text(self) -> str:
         body = self.top.body
-        for port in body.portList:
-            self.names.taken.add(port.name)
-        self.names.taken |= {symbol.name for symbol in body if symbol.kind.name == "Parameter"} | {self.top.name}
-        self.write = self.expressions(body, self.root)
+        parameters = [symbol for symbol in body if symbol.kind.name == "Parameter"]
+        self.names.taken |= {symbol.name for symbol in (*body.portList, *parameters, self.top)}
         heads = [self._port(port) for port in body.portList]
-        parameters = [
-            f"parameter {symbol.name} = {_decimal(symbol)}" for symbol in body
-            if symbol.kind.name == "Parameter" and not symbol.isLocalParam and hasattr(symbol.value.value, "bitWidth")
-        ]  # fmt: skip
+        settable = [one for one in parameters if not one.isLocalParam and hasattr(one.value.value, "bitWidth")]
+        values = ", ".join(f"parameter {symbol.name} = {_decimal(symbol)}" for symbol in settable)
         self._members(body)
-        head = f"module {self.top.definition.name}" + (f" #({', '.join(parameters)})" if parameters else "")
-        inner = [*self.declared, *self.names.texts, *self.subroutines, *self.lines]
+        head = f"module {self.top.definition.name}" + (f" #({values})" if values else "")
+        helpers = [text for _, text in self.names.helpers.values()]
+        inner = [*self.declared, *helpers, *self.subroutines, *self.lines]
         return "\n".join([f"{head} ({', '.join(heads)});", *inner, "endmodule", ""])
-
-    def expressions(self, scope: Any, root: Callable[[Any], BitPlace]) -> Expressions:
-        return Expressions(self.names, scope, root, lambda subroutine: self._subroutine(subroutine, is_task=False))
 
     # ---- declarations
     def _port(self, port: Any) -> str:
@@ -85,7 +73,7 @@ class DesignWriter:
         return f"{word[0]} {word[1]}{sign}{'' if is_scalar else ' ' + own.range} {port.name}"
 
     def root(self, symbol: Any) -> BitPlace:
-        """Where a net, a variable or a constant lies; it is declared when it is first asked for."""
+        """Where a net, a variable or a constant lies; it is declared at its first use."""
         kind = symbol.kind.name
         if kind == "ModportPort":
             if symbol.internalSymbol is None:
@@ -237,9 +225,7 @@ class DesignWriter:
             head += f" @({self._events(body.timing)})"
             body = body.stmt
         looked_at = self._looked_at(body) if kind == "AlwaysComb" else []
-        write = self._statements(BodyScope(self._local))
-        lines, flags, flag = write.around("return", body)
-        lines = [f"{flag} = 1'b0;", *lines] if flag in flags else lines
+        lines, _ = self._statements(BodyScope(self._local)).around("return", body)
         self.lines.append("\n".join([f"  {head} begin", *looked_at, *lines, "  end"]))
 
     def _looked_at(self, body: Any) -> Lines:
@@ -251,14 +237,16 @@ class DesignWriter:
 
     def _local(self, symbol: Any, about: str, own: Shape) -> BitPlace:
         """A variable of a process, which runs once at a time. One that is not static is set where each run begins."""
-        is_static = symbol is not None and symbol.kind.name == "Variable" and symbol.lifetime.name == "Static"
-        if is_static:
+        if symbol is not None and symbol.kind.name == "Variable" and symbol.lifetime.name == "Static":
             return self.root(symbol)
-        if symbol is not None and key(symbol) in self.places:  # a loop's variable, which slang declares twice
+        return self._inner(self.declared, symbol, about, own)
+
+    def _inner(self, lines: Lines, symbol: Any, about: str, own: Shape) -> BitPlace:
+        """A variable that is declared in ``lines``, unless it is a loop's variable, which slang declares twice."""
+        if symbol is not None and key(symbol) in self.places:
             return self.places[key(symbol)]
-        name = self.names.fresh(about)
-        self.declared.append(f"  reg {own.range} {name}{own.dimensions};")
-        place = BitPlace(name, own, 0, own.width)
+        place = BitPlace(self.names.fresh(about), own, 0, own.width)
+        lines.append(f"  reg {own.range} {place.name}{own.dimensions};")
         if symbol is not None:
             self.places[key(symbol)] = place
         return place
@@ -275,9 +263,8 @@ class DesignWriter:
 
     # ---- functions and tasks
     def _statements(self, body: BodyScope) -> Statements:
-        return Statements(
-            self.names, self.write, body, self.to_hardware, lambda task: self._subroutine(task, is_task=True)
-        )
+        task = functools.partial(self._subroutine, is_task=True)
+        return Statements(self.names, self.write, body, self.to_hardware, task)
 
     def _subroutine(self, symbol: Any, is_task: bool) -> str:
         """The name of a function or task, which is written when it is first called."""
@@ -289,32 +276,22 @@ class DesignWriter:
         name = self.called[key(symbol)] = self.names.fresh(symbol.name)
         self.names.functions.add(name)
         head, local = self._arguments(symbol, is_task), list[str]()
-
-        def declare(variable: Any, about: str, size: Shape) -> BitPlace:
-            if variable is not None and key(variable) in self.places:
-                return self.places[key(variable)]
-            inner = self.names.fresh(about)
-            local.append(f"    reg {size.range} {inner}{size.dimensions};")
-            place = BitPlace(inner, size, 0, size.width)
-            if variable is not None:
-                self.places[key(variable)] = place
-            return place
-
         result: BitPlace | None = None
         if not is_task:
             size = shape(symbol.returnType)
             if size.words or (symbol.returnValVar.lifetime.name == "Static" and size.is_two_state):
-                raise Refused(f"what {symbol.name} gives back")
+                raise Refused(f"what {symbol.name} returns")
             result = BitPlace(name, size, 0, size.width)
             self.places[key(symbol.returnValVar)] = result
         life = " automatic" if symbol.defaultLifetime.name == "Automatic" else ""
+        declare = functools.partial(self._inner, local)
         write = self._statements(BodyScope(declare, result, not is_task, "" if life else "subroutine"))
-        lines, flags, flag = write.around("return", symbol.body)
-        lines = [f"{flag} = 1'b0;", *lines] if flag in flags else lines
+        lines, _ = write.around("return", symbol.body)
         if result is not None and result.shape.is_two_state:
             lines = [f"{name} = {literal('0' * result.shape.width)};", *lines]
         kind = f"task{life}" if is_task else f"function{life} {result.shape.range if result is not None else ''}"
-        text = [f"  {kind} {name}{head};", *local, "    begin", *lines, "    end", f"  end{kind.split()[0]}"]
+        declared = [f"  {line}" for line in local]
+        text = [f"  {kind} {name}{head};", *declared, "    begin", *lines, "    end", f"  end{kind.split()[0]}"]
         self.subroutines.append("\n".join(text))
         return name
 
@@ -343,31 +320,35 @@ def _targets(top: Any) -> tuple[set[tuple[str, int]], set[tuple[str, int]]]:
     written: set[tuple[str, int]] = set()
     driven: set[tuple[str, int]] = set()
     seen: set[tuple[str, int]] = set()
-
-    def inner(node: Any) -> None:
-        written.update(_set_by(node))
-        if node.kind.name == "Call" and not node.isSystemCall and key(node.subroutine) not in seen:
-            seen.add(key(node.subroutine))
-            walk(node.subroutine.body, inner)
-
-    def outer(node: Any) -> None:
-        kind = node.kind.name
+    for node in slang.live_nodes(top, "ProceduralBlock", "Subroutine", "ContinuousAssign", "Instance"):
+        kind, body = node.kind.name, None
         if kind in ("ProceduralBlock", "Subroutine"):
-            walk(node.body, inner)
+            body = node.body
         elif kind == "ContinuousAssign":
             if node.assignment.kind.name != "Assignment":
                 raise Refused("an assignment that slang calls invalid")
             driven.update(_set_by(node.assignment))
-            walk(node.assignment.right, inner)
-        elif kind == "Instance":
-            for connection in node.portConnections:
-                if connection.expression is not None and connection.expression.kind.name == "Assignment":
-                    driven.update(_set_by(connection.expression))
-                elif connection.port.kind.name == "Port" and connection.port.internalSymbol is not None:
-                    driven.add(key(connection.port.internalSymbol))
-
-    walk(top, outer)
+            body = node.assignment.right
+        for inner, _ in _run(body, seen) if body is not None else ():
+            written.update(_set_by(inner))
+        for connection in node.portConnections if kind == "Instance" else ():
+            if connection.expression is not None and connection.expression.kind.name == "Assignment":
+                driven.update(_set_by(connection.expression))
+            elif connection.port.kind.name == "Port" and connection.port.internalSymbol is not None:
+                driven.add(key(connection.port.internalSymbol))
     return written, driven
+
+
+def _run(body: Any, seen: set[tuple[str, int]], is_called: bool = False) -> Iterator[tuple[Any, bool]]:
+    """The names, assignments and steps of a body and of the functions that it calls, with whether they are in one.
+
+    ``seen``: the functions so far.
+    """
+    for node in slang.live_nodes(body, "NamedValue", "HierarchicalValue", "Assignment", "UnaryOp", "Call"):
+        yield node, is_called
+        if node.kind.name == "Call" and not node.isSystemCall and key(node.subroutine) not in seen:
+            seen.add(key(node.subroutine))
+            yield from _run(node.subroutine.body, seen, is_called=True)
 
 
 def _set_by(node: Any) -> Iterator[tuple[str, int]]:
@@ -391,25 +372,13 @@ def _outer_reads(body: Any) -> list[Any]:
     found: dict[tuple[str, int], Any] = {}
     written: set[tuple[str, int]] = set()
     seen: set[tuple[str, int]] = set()
-
-    def inner(node: Any) -> None:
-        if node.kind.name in ("NamedValue", "HierarchicalValue") and node.symbol.kind.name in (
-            "Net",
-            "Variable",
-            "ModportPort",
-        ):
+    for node, is_called in _run(body, seen):
+        written.update(_set_by(node))
+        is_name = is_called and node.kind.name in ("NamedValue", "HierarchicalValue")
+        if is_name and node.symbol.kind.name in ("Net", "Variable", "ModportPort"):
             symbol = getattr(node.symbol, "internalSymbol", None) or node.symbol
             if not any(symbol.hierarchicalPath.startswith(f"{path}.") for path, _ in seen):
                 found[key(symbol)] = symbol
-        look(node)
-
-    def look(node: Any) -> None:
-        written.update(_set_by(node))
-        if node.kind.name == "Call" and not node.isSystemCall and key(node.subroutine) not in seen:
-            seen.add(key(node.subroutine))
-            walk(node.subroutine.body, inner)
-
-    walk(body, look)
     return [symbol for own, symbol in found.items() if own not in written]
 
 

@@ -8,28 +8,24 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from itertl.scoring.lowering.names import MOST_EACH, Names, Refused, bits, fields, is_two_state, literal, width
-from itertl.scoring.lowering.places import BitPlace, Places, reads_zero
+from itertl.scoring.lowering.places import BitPlace, Places
 from itertl.tools import slang
 
 _UNARY = {
     "Plus": "", "Minus": "-", "BitwiseNot": "~", "LogicalNot": "!", "BitwiseAnd": "&", "BitwiseOr": "|",
-    "BitwiseXor": "^",
-    "BitwiseNand": "~&", "BitwiseNor": "~|", "BitwiseXnor": "~^",
+    "BitwiseXor": "^", "BitwiseNand": "~&", "BitwiseNor": "~|", "BitwiseXnor": "~^",
 }  # fmt: skip
 _ALIKE = {
     "Add": "+", "Subtract": "-", "Multiply": "*", "Divide": "/", "Mod": "%", "BinaryAnd": "&", "BinaryOr": "|",
-    "BinaryXor": "^",
-    "BinaryXnor": "~^", "Equality": "==", "Inequality": "!=", "CaseEquality": "===", "CaseInequality": "!==",
+    "BinaryXor": "^", "BinaryXnor": "~^", "Equality": "==", "Inequality": "!=", "CaseEquality": "===",
+    "CaseInequality": "!==",
     "GreaterThanEqual": ">=", "GreaterThan": ">", "LessThanEqual": "<=", "LessThan": "<",
 }  # fmt: skip
 _SIGNED = frozenset({"Divide", "Mod", "GreaterThanEqual", "GreaterThan", "LessThanEqual", "LessThan"})
 _FREE = {
-    "LogicalAnd": "&&",
-    "LogicalOr": "||",
-    "LogicalShiftLeft": "<<",
-    "LogicalShiftRight": ">>",
+    "LogicalAnd": "&&", "LogicalOr": "||", "LogicalShiftLeft": "<<", "LogicalShiftRight": ">>",
     "ArithmeticShiftLeft": "<<",
-}
+}  # fmt: skip
 _FIXED = ("Parameter", "EnumValue", "Specparam", "Genvar")
 _REDUCED = {"sum": "+", "product": "*", "and": "&", "or": "|", "xor": "^"}
 MOST_VALUES = 20_000  # expressions, once instances and generate blocks are written out: about a second
@@ -84,10 +80,6 @@ class Expressions:
             raise Refused(f"an expression of kind {kind}")
         return str(write(node))
 
-    def truth(self, node: Any) -> str:
-        """A condition."""
-        return self.value(node)
-
     def into(self, node: Any, is_two_state_target: bool) -> str:
         """The right side of an assignment as wide as its type: what the target itself does with X is left to it."""
         if is_two_state_target and node.kind.name == "Conversion" and self.digits(node) is None:
@@ -106,7 +98,7 @@ class Expressions:
                 raise Refused("an array of an array, by an index that may name nothing")
             return "{" + ", ".join(word.text() for word in place.all_words(MOST_PARTS)) + "}"
         text = place.text()
-        return self.names.known(text, place.size) if reads_zero(place, node.type) else text
+        return self.names.known(text, place.size) if place.may_miss and is_two_state(node.type) else text
 
     _hierarchicalvalue = _elementselect = _rangeselect = _memberaccess = _namedvalue
 
@@ -208,14 +200,14 @@ class Expressions:
         return f"({self.value(node.conditions[0].expr)} ? {self.value(node.left)} : {self.value(node.right)})"
 
     def _concatenation(self, node: Any) -> str:
-        parts = [self.value(operand) for operand in node.operands if not self._is_nothing(operand)]
-        if sum(width(operand.type) for operand in node.operands if not self._is_nothing(operand)) != width(node.type):
+        def is_nothing(part: Any) -> bool:
+            return part.kind.name == "Replication" and (part.type.isVoid or self.number(part.count) == 0)
+
+        operands = [operand for operand in node.operands if not is_nothing(operand)]
+        parts = [self.value(operand) for operand in operands]
+        if sum(width(operand.type) for operand in operands) != width(node.type):
             raise Refused("a concatenation of another width than its parts")
         return "{" + ", ".join(parts) + "}"
-
-    def _is_nothing(self, node: Any) -> bool:
-        """A replication by 0."""
-        return node.kind.name == "Replication" and (node.type.isVoid or self.number(node.count) == 0)
 
     def _replication(self, node: Any) -> str:
         count = self.number(node.count)
@@ -257,11 +249,9 @@ class Expressions:
 
     def _streamed(self, node: Any, size: int) -> str:
         """Slices in the opposite order, the last one what is left at the left end; zeros on the right."""
-        operands: list[Any] = []
-        for stream in node.streams:
-            if stream.withExpr is not None:
-                raise Refused("a stream of a part of an array")
-            operands.append(stream.operand)
+        if any(stream.withExpr is not None for stream in node.streams):
+            raise Refused("a stream of a part of an array")
+        operands = [stream.operand for stream in node.streams]
         total = sum(width(operand.type) for operand in operands)
         if total > size or total == 0:
             raise Refused("a stream of more bits than its target has")
@@ -325,7 +315,7 @@ class Expressions:
         if old > MOST_EACH:
             raise Refused(f"a count of {old} bits")
         ones = " + ".join(f"{{31'b0, v[{at}] === 1'b1}}" for at in range(old))
-        count = f"{self.names.helper(f'ones_{old}', 32, f'input [{old - 1}:0] v', f'$ = {ones};')}({value})"
+        count = self.names.applied(f"ones_{old}", value, old, 32, f"$ = {ones};")
         if name == "$countones":
             return count if size == 32 else self.names.resized(count, 32, size, is_signed=False)
         text = f"({count} {'==' if name == '$onehot' else '<='} 32'd1)"

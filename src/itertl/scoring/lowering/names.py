@@ -1,4 +1,4 @@
-"""Shared by all that writes: the refusal, names, shapes of types, and functions that the module needs."""
+"""What all writers share: the refusal, names, shapes of types, and functions that the written module needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,13 +7,11 @@ from typing import Any
 MAX_BITS = 1 << 20  # of one variable
 MOST_NAMES = 20_000
 MOST_EACH = 4096  # bits that are written one by one
-_VECTORS = frozenset(
-    {"PredefinedIntegerType", "ScalarType", "EnumType", "PackedArrayType", "PackedStructType", "PackedUnionType"}
-)
+VECTORS = ("PackedArrayType", "PredefinedIntegerType", "EnumType", "PackedStructType", "PackedUnionType", "ScalarType")
 
 
 class Refused(Exception):
-    """What stands in the way of a lowering; the text names it."""
+    """What prevents a lowering; the text names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ def width(type_: Any) -> int:
     """Bits of a type with a fixed number of them. Raises Refused."""
     type_ = type_.canonicalType
     kind = type_.kind.name
-    if kind in _VECTORS:
+    if kind in VECTORS:
         if kind == "PackedUnionType" and type_.isTaggedUnion:
             raise Refused("a tagged union")
         return int(type_.bitWidth)
@@ -88,7 +86,7 @@ def shape(type_: Any) -> Shape:
 
 
 def key(symbol: Any) -> tuple[str, int]:
-    """What tells a symbol from all others: variables of blocks without names share their path."""
+    """What identifies a symbol: variables of blocks without names share their path."""
     return symbol.hierarchicalPath, symbol.location.offset
 
 
@@ -108,15 +106,14 @@ def literal(digits: str) -> str:
 
 @dataclass(slots=True)
 class Names:
-    """Names of the written module, and the functions of our own that it needs, by their name."""
+    """Names of the written module, and the helper functions that it needs."""
 
     taken: set[str] = field(default_factory=set[str])
-    given: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
-    helpers: dict[str, str] = field(default_factory=dict[str, str])
+    helpers: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])  # -> (its name, its text)
     functions: set[str] = field(default_factory=set[str])  # of the design's own, which may do more than give a value
 
     def repeated(self, text: str) -> str:
-        """A text that is about to stand there twice. Raises Refused where it calls a function of the design."""
+        """A text that is about to be written twice. Raises Refused where it calls a function of the design."""
         if any(name in text for name in self.functions):
             raise Refused("a function that would be called twice")
         return text
@@ -132,46 +129,36 @@ class Names:
         self.taken.add(name)
         return name
 
-    def helper(self, name: str, size: int, arguments: str, body: str) -> str:
-        """The name of a function of ours with ``size`` bits; ``$`` in ``body`` is its result."""
-        if name not in self.helpers:
-            own = self.fresh(name)
-            self.helpers[name] = own
-            text = body.replace("$", own).replace("\0", "$")
-            self.helpers[name + " text"] = f"  function [{size - 1}:0] {own}({arguments});\n    {text}\n  endfunction"
-        return self.helpers[name]
+    def helper(self, about: str, size: int, arguments: str, body: str) -> str:
+        """The name of a helper function with ``size`` bits; ``$`` in ``body`` is its result."""
+        if about not in self.helpers:
+            name = self.fresh(about)
+            body = body.replace("$", name)
+            self.helpers[about] = name, f"  function [{size - 1}:0] {name}({arguments});\n    {body}\n  endfunction"
+        return self.helpers[about][0]
 
-    @property
-    def texts(self) -> list[str]:
-        return [text for name, text in self.helpers.items() if name.endswith(" text")]
+    def applied(self, about: str, text: str, old: int, new: int, body: str) -> str:
+        """The call of a helper function from ``old`` to ``new`` bits on ``text``, which is ``v`` in ``body``."""
+        return f"{self.helper(about, new, f'input [{old - 1}:0] v', body)}({text})"
 
     # ---- conversions
-    def cut(self, text: str, old: int, new: int) -> str:
-        """The lowest bits."""
-        name = self.helper(f"cut_{old}_{new}", new, f"input [{old - 1}:0] v", f"$ = v[{new - 1}:0];")
-        return f"{name}({text})"
-
     def resized(self, text: str, old: int, new: int, is_signed: bool) -> str:
         if new == old:
             return text
         if new < old:
-            return self.cut(text, old, new)
+            return self.applied(f"cut_{old}_{new}", text, old, new, f"$ = v[{new - 1}:0];")
         if not is_signed:
             return f"{{{new - old}'b0, {text}}}"
-        name = self.helper(
-            f"sign_{old}_{new}", new, f"input [{old - 1}:0] v", f"$ = {{{{{new - old}{{v[{old - 1}]}}}}, v}};"
-        )
-        return f"{name}({text})"
+        return self.applied(f"sign_{old}_{new}", text, old, new, f"$ = {{{{{new - old}{{v[{old - 1}]}}}}, v}};")
 
     def turned(self, text: str, size: int, parts: Sequence[tuple[int, int]], about: str) -> str:
         """Parts of a value, (high, low) each, in another order."""
         body = "$ = {" + ", ".join(f"v[{high}:{low}]" for high, low in parts) + "};"
-        return f"{self.helper(about, size, f'input [{size - 1}:0] v', body)}({text})"
+        return self.applied(about, text, size, size, body)
 
     def known(self, text: str, size: int) -> str:
         """X and Z as 0."""
         if size > MOST_EACH:
             raise Refused(f"a conversion of {size} bits")
         each = ", ".join(f"v[{at}] === 1'b1" for at in reversed(range(size)))
-        name = self.helper(f"known_{size}", size, f"input [{size - 1}:0] v", f"$ = {{{each}}};")
-        return f"{name}({text})"
+        return self.applied(f"known_{size}", text, size, size, f"$ = {{{each}}};")

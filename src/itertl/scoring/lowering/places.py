@@ -1,17 +1,14 @@
 """Where a value lies: a variable or net, a word of it, and which bits of the word.
 
-An index that names nothing reads X and writes nothing in Verilog, also within a member or an element of a vector, where
-its neighbours' bits lie beside it. There the index is compared with its bounds, and one beyond them goes beyond the
-whole vector.
+An index out of range reads X and writes nothing in Verilog, also within a member or an element of a vector, where other
+bits lie beside it. There the index is compared with its bounds, and one beyond them goes beyond the whole vector.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from itertl.scoring.lowering.names import Names, Refused, Shape, fields, is_two_state, width
-
-_FLAT = ("PackedArrayType", "PredefinedIntegerType", "EnumType", "PackedStructType", "PackedUnionType", "ScalarType")
+from itertl.scoring.lowering.names import VECTORS, Names, Refused, Shape, fields, width
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ class BitPlace:
 
 
 class Places:
-    """Reads the selects of an expression. ``value`` writes an index, ``constant`` is its number where it has one."""
+    """Reads the selects of an expression. ``value`` writes an index, ``constant`` gives its number where it has one."""
 
     def __init__(
         self,
@@ -116,19 +113,29 @@ class Places:
         if place.window is not None:
             raise Refused("an element of a slice")
         if is_memory and not place.is_flat and not place.is_word:
-            left, right = place.shape.words[place.num_words]
+            low, high = sorted(place.shape.words[place.num_words])
             number = self.constant(node.selector)
-            low, high = min(left, right), max(left, right)
             is_inside = low <= number <= high if number is not None else self._fits(node.selector, low, high)
             words = f"{place.words}[{self._index(node.selector)}]"
             return replace(place, words=words, num_words=place.num_words + 1, may_miss=place.may_miss or not is_inside)
-        left, right = self._bounds(outer)
-        return self._bits(place, node.selector, node.selector, (left, right), width(node.type), node)
+        bounds = self._bounds(outer)
+        low, high = min(bounds), max(bounds)
+        each = width(outer) // (high - low + 1)
+        number = self.constant(node.selector)
+        if number is not None:
+            return self._at(place, number, bounds, each, width(node.type))
+        if not place.is_word:
+            raise Refused("an unpacked array as a whole")
+        fits = self._fits(node.selector, low, high)
+        if self._is_plain(place, outer) and each == 1:
+            return replace(place, native=f"[{self._index(node.selector)}]", size=1, may_miss=not fits)
+        moved = self._moved(place, node.selector, bounds, each, fits)
+        return replace(place, moved=moved, size=width(node.type), may_miss=place.may_miss or not fits)
 
     def _range(self, place: BitPlace, node: Any) -> BitPlace:
         outer = node.value.type.canonicalType
         left, right = self._bounds(outer)
-        if outer.kind.name not in _FLAT:
+        if outer.kind.name not in VECTORS:
             return self._slice(place, node, (left, right))
         each = int(outer.bitWidth) // (abs(left - right) + 1)
         count = width(node.type) // each
@@ -136,7 +143,7 @@ class Places:
             low = self.constant(node.right)
             if low is None:
                 raise Refused("a part select without constant bounds")
-            return self._bits(place, None, node.right, (left, right), width(node.type), node)
+            return self._at(place, low, (left, right), each, width(node.type))
         number = self.constant(node.left)
         is_up = node.selectionKind.name == "IndexedUp"
         if number is not None:
@@ -155,24 +162,6 @@ class Places:
         if not all(min(bounds) <= end <= max(bounds) for end in (ends[0], ends[1])):
             raise Refused("an index out of range")
         return replace(place, window=(ends[0], ends[1]))
-
-    def _bits(self, place: BitPlace, moving: Any, last: Any, bounds: tuple[int, int], size: int, node: Any) -> BitPlace:
-        """Elements of a vector from the one with the index ``last`` up: a constant, or ``moving``."""
-        left, right = bounds
-        outer = node.value.type.canonicalType
-        each = width(outer) // (abs(left - right) + 1)
-        number = self.constant(last)
-        if number is not None:
-            return self._at(place, number, bounds, each, size)
-        if not place.is_word:
-            raise Refused("an unpacked array as a whole")
-        low, high = min(left, right), max(left, right)
-        if self._is_plain(place, outer) and each == 1:
-            return replace(place, native=f"[{self._index(moving)}]", size=1, may_miss=not self._fits(moving, low, high))
-        fits = self._fits(moving, low, high)
-        return replace(
-            place, moved=self._moved(place, moving, bounds, each, fits), size=size, may_miss=place.may_miss or not fits
-        )
 
     def _at(self, place: BitPlace, number: int, bounds: tuple[int, int], each: int, size: int) -> BitPlace:
         left, right = bounds
@@ -229,8 +218,3 @@ class Places:
 
 def _signed(number: int) -> str:
     return f"32'sd{number}" if number >= 0 else f"(-32'sd{-number})"
-
-
-def reads_zero(place: BitPlace, type_: Any) -> bool:
-    """Whether what is read where there is nothing is 0 and not X."""
-    return place.may_miss and is_two_state(type_)
