@@ -2,8 +2,9 @@
 
 import random
 
-from itertl.synth.design import DesignSpec, family
-from itertl.synth.families.sequential import Sketch, begin_end, bits, join
+from itertl.synth.design import DesignSpec
+from itertl.synth.families.sequential import Sketch, begin_end, family
+from itertl.synth.families.words import bits, join
 
 
 def _automaton(pattern: str) -> list[tuple[int, int]]:
@@ -16,10 +17,9 @@ def _automaton(pattern: str) -> list[tuple[int, int]]:
     return [(step(state, "0"), step(state, "1")) for state in range(len(pattern) + 1)]
 
 
-@family("fsm")
-def sequence_detector(rng: random.Random) -> DesignSpec:
+@family("fsm", reset_one_in=64)
+def sequence_detector(s: Sketch, rng: random.Random) -> DesignSpec:
     """Finds a bit pattern in a serial stream; overlapping or not, Moore or Mealy."""
-    s = Sketch(rng, reset_one_in=64)
     length = rng.randint(3, 6)
     pattern = "".join(rng.choice("01") for _ in range(length))
     overlap, machine = rng.choice((0, 1)), rng.choice(("moore", "mealy"))
@@ -52,13 +52,11 @@ def sequence_detector(rng: random.Random) -> DesignSpec:
             s.clocked({state: s.const(w, 0)}, f"case ({state})\n" + "\n".join("  " + a for a in arms) + "\nendcase"),
             f"assign {y} = {out};",
         ],
-        (
-            f"Detect the bit sequence {pattern} (left bit first) on {x}, one bit per clock. {when}. {shares}.",
-            f"Write a finite state machine that takes one bit of {x} at every clock edge and looks for {pattern}, "
-            f"leftmost bit first. {when}. {shares}.",
-            f"The serial input {x} gives one bit at each active clock edge. The pattern to find is {pattern}, whose "
-            f"leftmost bit arrives first. {when}. {shares}.",
-        ),
+        f"Detect the bit sequence {pattern} (left bit first) on {x}, one bit per clock. {when}. {shares}.",
+        f"Write a finite state machine that takes one bit of {x} at every clock edge and looks for {pattern}, "
+        f"leftmost bit first. {when}. {shares}.",
+        f"The serial input {x} gives one bit at each active clock edge. The pattern to find is {pattern}, whose "
+        f"leftmost bit arrives first. {when}. {shares}.",
         {"the machine": "the state where no bit has been seen"},
     )
 
@@ -78,10 +76,9 @@ def _reaches_all(table: list[tuple[int, int]]) -> bool:
     return len(seen) == len(table)
 
 
-@family("fsm")
-def table_machine(rng: random.Random) -> DesignSpec:
+@family("fsm", reset_one_in=32)
+def table_machine(s: Sketch, rng: random.Random) -> DesignSpec:
     """A random Moore or Mealy machine, given as a table."""
-    s = Sketch(rng, reset_one_in=32)
     count, machine = rng.choice((3, 4, 4, 5)), rng.choice(("moore", "mealy"))
     table: list[tuple[int, int]] = []
     while not table or not _reaches_all(table):
@@ -119,22 +116,18 @@ def table_machine(rng: random.Random) -> DesignSpec:
             s.clocked({state: names[0]}, f"case ({state})\n" + "\n".join("  " + a for a in arms) + "\nendcase"),
             f"assign {z} = {value};",
         ],
-        (
-            f"{machine.capitalize()} machine, input {x}, output {z}, states {join(names)} (next state by {x}): "
-            f"{listing}.",
-            f"Implement this {machine.capitalize()} state machine with input {x} and output {z}. For each state, the "
-            f"next state for {x} = 0 and 1 and the output: {listing}.",
-            f"The machine has {count} states, {join(names)}, and changes state at each active clock edge by the value "
-            f"of {x}; {kind}. Its table, written as state: value of {x} -> next state, with the output {z}: {listing}.",
-        ),
+        f"{machine.capitalize()} machine, input {x}, output {z}, states {join(names)} (next state by {x}): {listing}.",
+        f"Implement this {machine.capitalize()} state machine with input {x} and output {z}. For each state, the "
+        f"next state for {x} = 0 and 1 and the output: {listing}.",
+        f"The machine has {count} states, {join(names)}, and changes state at each active clock edge by the value "
+        f"of {x}; {kind}. Its table, written as state: value of {x} -> next state, with the output {z}: {listing}.",
         {"the state": names[0]},
     )
 
 
-@family("fsm")
-def debouncer(rng: random.Random) -> DesignSpec:
+@family("fsm", reset_one_in=64)
+def debouncer(s: Sketch, rng: random.Random) -> DesignSpec:
     """The output follows when the input has differed for N clocks."""
-    s = Sketch(rng, reset_one_in=64)
     rise, start = rng.randint(2, 9), rng.choice((0, 1))
     fall = rng.choice((rise, rise, rng.randint(2, 9)))
     gate = s.enable(("none", "high", "low"))
@@ -154,23 +147,20 @@ def debouncer(rng: random.Random) -> DesignSpec:
         ("debounce", "debouncer", "clean_input"),
         {"rise": rise, "fall": fall, "start": start, "enable": gate.kind},
         [f"reg {'' if w == 1 else f'[{w - 1}:0] '}{n};", s.clocked({y: f"1'b{start}", n: zero}, gate.guard(step))],
-        (
-            f"Debounce {x} into {y}: sampled each clock{gate.when}; {y} takes the value of {x} once {x} has differed "
-            f"from {y} for {counts}, at the last of them.",
-            f"Write a debouncer. {x} is sampled at each clock edge{gate.when}. When it has differed from {y} for "
-            f"{counts}, {y} changes at the edge of the last one. A sample equal to {y} starts the count again.{hold}",
-            f"The register {y} follows the noisy input {x}, sampled at each active clock edge{gate.when}. A counter "
-            f"holds how many samples in a row differed from {y}; a sample equal to {y} zeroes it. At the edge that "
-            f"takes the last of {counts}, {y} takes {x} and the counter goes to 0.{hold}",
-        ),
+        f"Debounce {x} into {y}: sampled each clock{gate.when}; {y} takes the value of {x} once {x} has differed "
+        f"from {y} for {counts}, at the last of them.",
+        f"Write a debouncer. {x} is sampled at each clock edge{gate.when}. When it has differed from {y} for "
+        f"{counts}, {y} changes at the edge of the last one. A sample equal to {y} starts the count again.{hold}",
+        f"The register {y} follows the noisy input {x}, sampled at each active clock edge{gate.when}. A counter "
+        f"holds how many samples in a row differed from {y}; a sample equal to {y} zeroes it. At the edge that "
+        f"takes the last of {counts}, {y} takes {x} and the counter goes to 0.{hold}",
         {y: str(start), "the count": "0"},
     )
 
 
-@family("fsm")
-def frame_receiver(rng: random.Random) -> DesignSpec:
+@family("fsm", reset_one_in=200)
+def frame_receiver(s: Sketch, rng: random.Random) -> DesignSpec:
     """A start bit, data, perhaps parity, a stop bit; one bit a clock."""
-    s = Sketch(rng, reset_one_in=200)
     n, order, parity = rng.randint(3, 8), rng.choice(("lsb", "msb")), rng.choice(("none", "even", "odd"))
     rx, data = s.input("rx", "line", "sin"), s.output("data", "word", "q", width=n)
     done, bad = s.output("done", "valid"), s.output("err", "bad", "error")
@@ -202,28 +192,25 @@ def frame_receiver(rng: random.Random) -> DesignSpec:
             f"reg [{w - 1}:0] {k};",
             s.clocked({k: s.const(w, 0), sr: s.const(wide, 0), data: s.const(n, 0), done: "1'b0", bad: "1'b0"}, step),
         ],
-        (
-            f"Serial receiver, one bit of {rx} per clock: idle 1, start 0, {n} data bits ({first} significant "
-            f"first){check}, stop 1. At the stop bit's edge a good frame loads "
-            f"{data} and sets {done}; {fault} sets {bad} and leaves {data}. Both are 1 for one clock.",
-            f"Receive frames on {rx}, one bit at each clock edge: while idle a 0 is the start bit; {n} data bits "
-            f"follow, {first} significant first{check}, then a stop bit. At the "
-            f"edge of the stop bit: if all is right, {data} takes the word and {done} becomes 1; on {fault}, {bad} "
-            f"becomes 1 and {data} holds. {done} and {bad} become 0 at any other edge.",
-            f"The line {rx} carries one bit for each active clock edge. Idle bits are 1; a 0 starts a frame of {n} "
-            f"data bits, the {first} significant first{check}, and a stop bit that must be 1. The edge that takes the "
-            "stop bit ends the frame, whatever its value, and the next bit is an idle or start bit. That edge loads "
-            f"{data} and sets {done} if the frame is good; with {fault} it sets {bad} and {data} keeps its value. All "
-            f"other edges clear {done} and {bad}.",
-        ),
+        f"Serial receiver, one bit of {rx} per clock: idle 1, start 0, {n} data bits ({first} significant "
+        f"first){check}, stop 1. At the stop bit's edge a good frame loads "
+        f"{data} and sets {done}; {fault} sets {bad} and leaves {data}. Both are 1 for one clock.",
+        f"Receive frames on {rx}, one bit at each clock edge: while idle a 0 is the start bit; {n} data bits "
+        f"follow, {first} significant first{check}, then a stop bit. At the "
+        f"edge of the stop bit: if all is right, {data} takes the word and {done} becomes 1; on {fault}, {bad} "
+        f"becomes 1 and {data} holds. {done} and {bad} become 0 at any other edge.",
+        f"The line {rx} carries one bit for each active clock edge. Idle bits are 1; a 0 starts a frame of {n} "
+        f"data bits, the {first} significant first{check}, and a stop bit that must be 1. The edge that takes the "
+        "stop bit ends the frame, whatever its value, and the next bit is an idle or start bit. That edge loads "
+        f"{data} and sets {done} if the frame is good; with {fault} it sets {bad} and {data} keeps its value. All "
+        f"other edges clear {done} and {bad}.",
         {"the receiver": "idle", data: "0", done: "0", bad: "0"},
     )
 
 
-@family("fsm")
-def combination_lock(rng: random.Random) -> DesignSpec:
+@family("fsm", reset_one_in=96)
+def combination_lock(s: Sketch, rng: random.Random) -> DesignSpec:
     """Opens after the right digits in a row."""
-    s = Sketch(rng, reset_one_in=96)
     width = rng.choice((1, 2))
     length = rng.randint(3, 5) if width == 1 else rng.randint(2, 3)
     code = [rng.randrange(1 << width) for _ in range(length)]
@@ -257,23 +244,20 @@ def combination_lock(rng: random.Random) -> DesignSpec:
         ("lock_fsm", "code_lock", "combo_lock"),
         {"width": width, "code": "-".join(map(str, code)), "wrong": wrong, "close": close},
         [f"reg [{w - 1}:0] {n};", s.clocked({n: s.const(w, 0)}, step), f"assign {y} = ({n} == {s.const(w, length)});"],
-        (
-            f"Code lock: {go}=1 enters {d}; the digits {digits} in a row open it ({y} = 1). A wrong digit {after}. "
-            f"{closing[0].upper() + closing[1:] if not shut else closing}.",
-            f"Write a code lock. A clock edge with {go} = 1 enters the digit {d} ({bits(width)}). After {digits}, "
-            f"entered in this order, {y} is 1. A wrong digit {after}. As to closing, {closing}.",
-            f"The lock takes a digit from {d} ({bits(width)}) at each active clock edge where {go} is 1. It opens, "
-            f"that is {y} (decoded from the state) becomes 1, with the last of the digits {digits} entered in a row. A "
-            f"digit that is not the expected one {after}. As to closing, {closing}.",
-        ),
+        f"Code lock: {go}=1 enters {d}; the digits {digits} in a row open it ({y} = 1). A wrong digit {after}. "
+        f"{closing[0].upper() + closing[1:] if not shut else closing}.",
+        f"Write a code lock. A clock edge with {go} = 1 enters the digit {d} ({bits(width)}). After {digits}, "
+        f"entered in this order, {y} is 1. A wrong digit {after}. As to closing, {closing}.",
+        f"The lock takes a digit from {d} ({bits(width)}) at each active clock edge where {go} is 1. It opens, "
+        f"that is {y} (decoded from the state) becomes 1, with the last of the digits {digits} entered in a row. A "
+        f"digit that is not the expected one {after}. As to closing, {closing}.",
         {"the lock": "closed with no digit entered"},
     )
 
 
 @family("fsm")
-def hysteresis(rng: random.Random) -> DesignSpec:
+def hysteresis(s: Sketch, rng: random.Random) -> DesignSpec:
     """On at a high mark, off at a low mark."""
-    s = Sketch(rng)
     width = rng.randint(3, 8)
     low = rng.randint(1, (1 << (width - 1)) - 1)
     high = rng.randint(low + 1, (1 << width) - 2)
@@ -284,20 +268,18 @@ def hysteresis(rng: random.Random) -> DesignSpec:
     up, down = ("1'b1", "1'b0") if sense == "alarm" else ("1'b0", "1'b1")
     step = f"if ({on})\n  {y} <= {up};\nelse if ({off})\n  {y} <= {down};"
     if gate.test:
-        step = begin_end(f"if ({gate.test})", step.split("\n"))
+        step = begin_end(f"if ({gate.test})", step)
     hold = f" Otherwise {y} holds." if gate.test else ""
     return s.finish(
         ("hysteresis", "thermostat", "schmitt"),
         {"width": width, "low": low, "high": high, "sense": sense, "start": start, "enable": gate.kind},
         [s.clocked({y: f"1'b{start}"}, step)],
-        (
-            f"Hysteresis, {y} registered{gate.when and ', updated' + gate.when}: {x} >= {high} makes it {up[-1]}, {x} "
-            f"<= {low} makes it {down[-1]}, between it holds.",
-            f"Write a two-point controller. At each clock edge{gate.when}, {y} becomes {up[-1]} if {x} ({width} bits, "
-            f"unsigned) is {high} or more and {down[-1]} if it is {low} or less; in between it keeps its value.{hold}",
-            f"{y} is a flip-flop with hysteresis on the unsigned {width}-bit input {x}, updated at each active clock "
-            f"edge{gate.when}. Values from {high} up set it to {up[-1]}, values "
-            f"from {low} down set it to {down[-1]}, and values between the two marks leave it alone.{hold}",
-        ),
+        f"Hysteresis, {y} registered{gate.when and ', updated' + gate.when}: {x} >= {high} makes it {up[-1]}, {x} "
+        f"<= {low} makes it {down[-1]}, between it holds.",
+        f"Write a two-point controller. At each clock edge{gate.when}, {y} becomes {up[-1]} if {x} ({width} bits, "
+        f"unsigned) is {high} or more and {down[-1]} if it is {low} or less; in between it keeps its value.{hold}",
+        f"{y} is a flip-flop with hysteresis on the unsigned {width}-bit input {x}, updated at each active clock "
+        f"edge{gate.when}. Values from {high} up set it to {up[-1]}, values "
+        f"from {low} down set it to {down[-1]}, and values between the two marks leave it alone.{hold}",
         {y: str(start)},
     )
