@@ -1,6 +1,7 @@
 """Error-detecting codes and checksums without a clock."""
 
 import random
+from collections.abc import Iterable
 
 from itertl.synth.families.combinational import Draft, continuous, family, inp, literal, out
 from itertl.synth.families.words import RESULTS
@@ -12,8 +13,9 @@ _PLACES = {
 }
 
 
-def _xor(name: str, bits: tuple[int, ...]) -> str:
-    return " ^ ".join(f"{name}[{b}]" for b in bits)
+def _xor(name: str, bits: Iterable[int], is_inverted: bool) -> str:
+    joined = " ^ ".join(f"{name}[{b}]" for b in bits)
+    return f"~({joined})" if is_inverted else joined
 
 
 @family("codes")
@@ -21,17 +23,17 @@ def hamming_encode(rng: random.Random) -> Draft:
     """Hamming (7,4) encoder, either bit order, optionally with overall parity."""
     layout, is_odd, has_all = rng.choice(tuple(_PLACES)), rng.random() < 0.3, rng.random() < 0.3
     d, y = rng.choice(("d", "data", "nibble", "in")), rng.choice(("code", "word", "c", "h"))
-    bit = {p: ("~(" if is_odd else "") + _xor(d, bits) + (")" if is_odd else "") for p, bits in _COVERS.items()}
+    bit = {p: _xor(d, bits, is_odd) for p, bits in _COVERS.items()}
     bit |= {f"d{n}": f"{d}[{n}]" for n in range(4)}
     body = [f"wire {p};\n  assign {p} = {bit[p]};" for p in _COVERS]
-    body.append(f"assign {y}[6:0] = {{{', '.join(p if p in _COVERS else bit[p] for p in _PLACES[layout])}}};")
+    order = ", ".join(p if p in _COVERS else bit[p] for p in _PLACES[layout])
+    body.append(f"assign {y}[6:0] = {{{order}}};")
     if has_all:
         body.append(f"assign {y}[7] = ^{y}[6:0];")
     name, width = "odd" if is_odd else "even", 8 if has_all else 7
     rule = "; ".join(
         f"{p} is the {name} parity bit of {', '.join(f'{d}[{b}]' for b in bits)}" for p, bits in _COVERS.items()
     )
-    order = ", ".join(p if p in _COVERS else bit[p] for p in _PLACES[layout])
     whole = f" {y}[7] is the XOR of {y}[6:0]." if has_all else ""
     return Draft(
         ("hamming_enc", "hamming74", "ecc_encode", "hamming_encoder"),
@@ -39,8 +41,7 @@ def hamming_encode(rng: random.Random) -> Draft:
         [inp(d, 4), out(y, width)],
         continuous(*body),
         f"Hamming (7,4): {y}[6:0] = {{{order}}}, {rule}.{whole}",
-        f"Encode the four bits of {d} as a Hamming (7,4) word. {rule[0]}{rule[1:]}. {y}[6] down to {y}[0] are "
-        f"{order}.{whole}",
+        f"Encode the four bits of {d} as a Hamming (7,4) word. {rule}. {y}[6] down to {y}[0] are {order}.{whole}",
         f"Build a Hamming encoder for the 4-bit input {d}. Compute three check bits: {rule}. The output {y} holds, "
         f"from bit 6 to bit 0, {order}.{whole}",
     )
@@ -54,10 +55,7 @@ def hamming_correct(rng: random.Random) -> Draft:
     x = rng.choice(("code", "word", "c"))
     y = rng.choice(("data", "d", "nibble"))
     e = rng.choice(("fixed", "err", "corrected"))
-    invert = "~" if is_odd else ""
-    checks = [
-        f"{invert}({_xor(x, bits)})" if is_odd else _xor(x, bits) for bits in ((0, 2, 4, 6), (1, 2, 5, 6), (3, 4, 5, 6))
-    ]
+    checks = [_xor(x, bits, is_odd) for bits in ((0, 2, 4, 6), (1, 2, 5, 6), (3, 4, 5, 6))]
     body = ["wire [2:0] s;", "wire [6:0] w;", *(f"assign s[{n}] = {c};" for n, c in enumerate(checks))]
     body += [f"assign w = (s == 3'd0) ? {x} : {x} ^ (7'd1 << (s - 3'd1));", f"assign {y} = {{w[6], w[5], w[4], w[2]}};"]
     body += [f"assign {e} = s != 3'd0;"] if has_flag else []
@@ -85,29 +83,24 @@ def hamming_distance(rng: random.Random) -> Draft:
     """Number of differing bits, or whether it is at most a limit."""
     width, is_flag = rng.randint(2, 8), rng.random() < 0.5
     limit = rng.randint(1, width - 1)
-    (a, b) = rng.choice((("a", "b"), ("x", "y"), ("p0", "p1")))
+    a, b = rng.choice((("a", "b"), ("x", "y"), ("p0", "p1")))
     y = rng.choice(("close", "near", "ok") if is_flag else ("distance", "n", "count"))
     size = width.bit_length()
     total = " + ".join(f"diff[{n}]" for n in range(width))
     body = [f"wire [{width - 1}:0] diff;", f"assign diff = {a} ^ {b};"]
+    distance = f"Hamming distance of {a} and {b}"
     if is_flag:
         body += [f"wire [{size - 1}:0] n;", f"assign n = {total};", f"assign {y} = n <= {literal(limit, size)};"]
+        short, what = f"({distance} <= {limit})", f"is 1 when they differ in at most {limit} bit(s)"
     else:
         body.append(f"assign {y} = {total};")
-    what = (
-        f"is 1 when they differ in at most {limit} bit(s)"
-        if is_flag
-        else "is the number of positions at which they differ"
-    )
-    short = (
-        f"{y} = (Hamming distance of {a} and {b} <= {limit})." if is_flag else f"{y} = Hamming distance of {a} and {b}."
-    )
+        short, what = distance, "is the number of positions at which they differ"
     return Draft(
         ("hamming_distance", "hdist", "bit_diff", f"distance{width}"),
         {"width": width, "limit": limit if is_flag else 0},
         [inp(a, width), inp(b, width), out(y, 1 if is_flag else size)],
         continuous(*body),
-        short,
+        f"{y} = {short}.",
         f"Compare the {width}-bit words {a} and {b} bit by bit; {y} {what}.",
         f"Look at each of the {width} positions of {a} and {b} and count those with different bits. The output {y} "
         + (f"is 1 if the count is {limit} or less, else 0." if is_flag else f"is the count, {size} bits."),
@@ -148,8 +141,7 @@ def parity_2d(rng: random.Random) -> Draft:
     c = rng.choice(("col", "col_par", "cp"))
     invert = "~" if is_odd else ""
     row = [f"{invert}^{x}[{columns * (n + 1) - 1}:{columns * n}]" for n in reversed(range(rows))]
-    column = [f"{invert}(" + _xor(x, tuple(columns * k + n for k in range(rows))) + ")" if is_odd
-              else _xor(x, tuple(columns * k + n for k in range(rows))) for n in reversed(range(columns))]  # fmt: skip
+    column = [_xor(x, range(n, columns * rows, columns), is_odd) for n in reversed(range(columns))]
     name = "odd" if is_odd else "even"
     return Draft(
         ("parity2d", "matrix_parity", "cross_parity", "row_col_parity"),

@@ -53,9 +53,8 @@ def in_range(rng: random.Random) -> Draft:
         f"{y} = 1 if unsigned {x} is {side} {low}..{high} (both bounds count as inside).",
         f"Set {y} when the {width}-bit unsigned number {x} is {side} the range from {low} to {high}, bounds "
         "included in the range.",
-        f"{x} is a {width}-bit unsigned number. It lies in the window when it is at least {low} and at most "
-        f"{high}. The output {y} is "
-        f"{0 if is_outside else 1} when it does and {1 if is_outside else 0} when it does not.",
+        f"{x} is a {width}-bit unsigned number. It lies in the window when it is at least {low} and at most {high}. "
+        f"The output {y} is {0 if is_outside else 1} when it does and {1 if is_outside else 0} when it does not.",
     )
 
 

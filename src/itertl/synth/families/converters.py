@@ -136,9 +136,8 @@ def bcd_adder(rng: random.Random) -> Draft:
         + (f" and the carry {cin}" if has_in else "")
         + f". If {plus} is above 9, {cout} is 1 and {s} is the sum minus "
         f"10, cut to 4 bits; otherwise {cout} is 0 and {s} is the sum.",
-        f"Build one digit of a decimal adder. Form t = {plus} in five bits. {cout} is 1 exactly when t is 10 or "
-        f"more, and then {s} is the low "
-        f"four bits of t - 10; else {s} is t. The same rule holds when not {legal} in 0..9.",
+        f"Build one digit of a decimal adder. Form t = {plus} in five bits. {cout} is 1 exactly when t is 10 or more, "
+        f"and then {s} is the low four bits of t - 10; else {s} is t. The same rule holds when not {legal} in 0..9.",
     )
 
 

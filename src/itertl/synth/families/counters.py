@@ -80,8 +80,7 @@ def modulo_counter(s: Sketch, rng: random.Random) -> DesignSpec:
         f"if ({q} == {s.const(width, last)})\n  {q} <= {s.const(width, begin)};\nelse\n  {q} <= {q} "
         f"{'+' if way == 'up' else '-'} 1;"
     )
-    if gate.test:
-        step = begin_end(f"if ({gate.test})", step)
+    step = gate.guard(step)
     parts, extra = [s.clocked({q: s.const(width, begin)}, step)], ""
     if flag == "comb":
         tc = s.output("tc", "wrap", "at_end", "terminal", reg=False)
@@ -118,8 +117,7 @@ def decade_counter(s: Sketch, rng: random.Random) -> DesignSpec:
             f"  {lo} <= {lo} + 1;",
         )
     )
-    if gate.test:
-        step = begin_end(f"if ({gate.test})", step)
+    step = gate.guard(step)
     hold = " Otherwise both digits hold." if gate.test else ""
     return s.finish(
         ("two_digit", "digit_counter", "cascade_counter"),

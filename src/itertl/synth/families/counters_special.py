@@ -33,7 +33,6 @@ def gray_counter(s: Sketch, rng: random.Random) -> DesignSpec:
         ]
         how = "is a register that takes the Gray code of the count before the step, so it lags by one step"
         starts = {"the count": "0", q: "0"}
-    hold = " Otherwise nothing changes." if gate.test else ""
     return s.finish(
         ("gray_counter", "gray_cnt", f"gray{width}"),
         {"width": width, "way": way, "style": style, "enable": gate.kind},
@@ -41,9 +40,9 @@ def gray_counter(s: Sketch, rng: random.Random) -> DesignSpec:
         f"{width}-bit Gray-code counter: an internal binary count goes {way} by one{gate.when or ' each clock'}, "
         f"wrapping; {q} {how}.",
         f"Count {way} in binary ({width} bits, wrapping) inside{gate.when and ',' + gate.when}; {q} {how}. The "
-        f"Gray code of n is n XOR (n >> 1).{hold}",
+        f"Gray code of n is n XOR (n >> 1).{gate.hold}",
         f"An internal {width}-bit binary counter goes {way} by one, modulo {1 << width}, at each active clock "
-        f"edge{gate.when}. The output {q} {how}; Gray code means n XOR (n shifted right by one).{hold}",
+        f"edge{gate.when}. The output {q} {how}; Gray code means n XOR (n shifted right by one).{gate.hold}",
         starts,
     )
 
@@ -86,8 +85,7 @@ def saturating_counter(s: Sketch, rng: random.Random) -> DesignSpec:
     q = s.output("q", "level", "count", "score", width=width)
     step = (
         f"if ({up} && !{down}) begin\n  if ({q} < {s.const(width, top)})\n    {q} <= {q} + 1;\nend else if (!{up} && "
-        f"{down}) begin\n"
-        f"  if ({q} != {s.const(width, 0)})\n    {q} <= {q} - 1;\nend"
+        f"{down}) begin\n  if ({q} != {s.const(width, 0)})\n    {q} <= {q} - 1;\nend"
     )
     parts, extra = [s.clocked({q: s.const(width, start)}, step)], ""
     if threshold:

@@ -69,8 +69,7 @@ def lfsr_galois(s: Sketch, rng: random.Random) -> DesignSpec:
         f"{width}-bit Galois LFSR {q}: shift {way} by one{gate.when or ' each clock'}, XOR {m} if the bit dropped "
         f"(bit {out}) was 1.",
         f"Make a {width}-bit Galois LFSR {q}. Each step shifts it {way} by one with a 0 coming in; if the old bit "
-        f"{out} was 1 the result is "
-        f"also XORed with the mask {m}. It steps{gate.when or ' at every clock edge'}.{hold}",
+        f"{out} was 1 the result is also XORed with the mask {m}. It steps{gate.when or ' at every clock edge'}.{hold}",
         f"{q} ({width} bits) is a Galois linear feedback shift register that steps at each active clock "
         f"edge{gate.when}. A step takes {q} shifted {way} by one place, filled with 0, and XORs it with {m} "
         f"exactly when bit {out} was 1 before the shift.{hold}",
@@ -299,15 +298,14 @@ def line_code(s: Sketch, rng: random.Random) -> DesignSpec:
         wires, clear, starts = "", {y: zero}, {y: "0"}
         step = f"{y} <= {y} ^ {'' if kind == 'encode-one' else '~'}{d};"
         rule = f"{y} inverts if {d} is {'1' if kind == 'encode-one' else '0'} and else holds"
-    hold = " Otherwise nothing changes." if gate.test else ""
     each = f" This holds for each of the {width} bits by itself." if width > 1 else ""
     return s.finish(
         ("line_code", "nrzi", "diff_code"),
         {"kind": kind, "width": width, "enable": gate.kind},
         [wires, s.clocked(clear, gate.guard(step))],
         f"NRZI-type line code, registered, {bits(width)}: at each clock{gate.when}, {rule}.{each}",
-        f"Write a differential line coder for {bits(width)}. At every clock edge{gate.when}: {rule}.{each}{hold}",
+        f"Write a differential line coder for {bits(width)}. At every clock edge{gate.when}: {rule}.{each}{gate.hold}",
         f"The registered output {y} ({bits(width)}) follows a differential line code of the input {d}. At each "
-        f"active clock edge{gate.when}, {rule}.{each}{hold}",
+        f"active clock edge{gate.when}, {rule}.{each}{gate.hold}",
         starts,
     )

@@ -3,7 +3,7 @@
 import random
 
 from itertl.synth.design import DesignSpec
-from itertl.synth.families.sequential import Sketch, begin_end, family
+from itertl.synth.families.sequential import Sketch, family
 from itertl.synth.families.words import bits, join
 
 
@@ -139,7 +139,6 @@ def debouncer(s: Sketch, rng: random.Random) -> DesignSpec:
         f"if ({x} == {y})\n  {n} <= {zero};\nelse if ({n} == {limit}) begin\n  {y} <= {x};\n  {n} <= {zero};\nend "
         f"else\n  {n} <= {n} + 1;"
     )
-    hold = " Otherwise nothing changes." if gate.test else ""
     counts = (
         f"{rise} samples in a row" if rise == fall else f"{rise} samples in a row (to go to 1) or {fall} (to go to 0)"
     )
@@ -150,10 +149,10 @@ def debouncer(s: Sketch, rng: random.Random) -> DesignSpec:
         f"Debounce {x} into {y}: sampled each clock{gate.when}; {y} takes the value of {x} once {x} has differed "
         f"from {y} for {counts}, at the last of them.",
         f"Write a debouncer. {x} is sampled at each clock edge{gate.when}. When it has differed from {y} for "
-        f"{counts}, {y} changes at the edge of the last one. A sample equal to {y} starts the count again.{hold}",
+        f"{counts}, {y} changes at the edge of the last one. A sample equal to {y} starts the count again.{gate.hold}",
         f"The register {y} follows the noisy input {x}, sampled at each active clock edge{gate.when}. A counter "
         f"holds how many samples in a row differed from {y}; a sample equal to {y} zeroes it. At the edge that "
-        f"takes the last of {counts}, {y} takes {x} and the counter goes to 0.{hold}",
+        f"takes the last of {counts}, {y} takes {x} and the counter goes to 0.{gate.hold}",
         {y: str(start), "the count": "0"},
     )
 
@@ -176,10 +175,9 @@ def frame_receiver(s: Sketch, rng: random.Random) -> DesignSpec:
     good = rx if parity == "none" else f"{rx} && {'' if parity == 'odd' else '!'}(^{sr})"
     step = (
         f"{done} <= 1'b0;\n{bad} <= 1'b0;\nif ({k} == {s.const(w, 0)}) begin\n  if (!{rx})\n    {k} <= "
-        f"{s.const(w, 1)};\n"
-        f"end else if ({k} <= {s.const(w, wide)}) begin\n  {sr} <= {move};\n  {k} <= {k} + 1;\nend else begin\n  "
-        f"{k} <= {s.const(w, 0)};\n"
-        f"  if ({good}) begin\n    {data} <= {word};\n    {done} <= 1'b1;\n  end else\n    {bad} <= 1'b1;\nend"
+        f"{s.const(w, 1)};\nend else if ({k} <= {s.const(w, wide)}) begin\n  {sr} <= {move};\n  {k} <= {k} + 1;\nend "
+        f"else begin\n  {k} <= {s.const(w, 0)};\n  if ({good}) begin\n    {data} <= {word};\n    {done} <= 1'b1;\n  "
+        f"end else\n    {bad} <= 1'b1;\nend"
     )
     first = "least" if order == "lsb" else "most"
     check = "" if parity == "none" else f", then a parity bit that makes the number of ones in data and parity {parity}"
@@ -267,8 +265,7 @@ def hysteresis(s: Sketch, rng: random.Random) -> DesignSpec:
     on, off = (f"{x} >= {s.const(width, high)}", f"{x} <= {s.const(width, low)}")
     up, down = ("1'b1", "1'b0") if sense == "alarm" else ("1'b0", "1'b1")
     step = f"if ({on})\n  {y} <= {up};\nelse if ({off})\n  {y} <= {down};"
-    if gate.test:
-        step = begin_end(f"if ({gate.test})", step)
+    step = gate.guard(step)
     hold = f" Otherwise {y} holds." if gate.test else ""
     return s.finish(
         ("hysteresis", "thermostat", "schmitt"),

@@ -49,9 +49,8 @@ def traffic_light(s: Sketch, rng: random.Random) -> DesignSpec:
         "is 1.",
         f"Write a traffic-light controller. Of {g}, {y} and {r} exactly one is 1 at any time, in the order {rule}; "
         f"then {y} for {times[1]} clock cycle(s); then {r} for {times[2]}; then {g} again.",
-        "A controller drives three lamps, one at a time, for ever. Its phases, counted in active clock edges, "
-        f"are: {rule}; {y} for {times[1]}; {r} for "
-        f"{times[2]}. The outputs {g}, {y} and {r} follow the phase without delay.",
+        "A controller drives three lamps, one at a time, for ever. Its phases, counted in active clock edges, are: "
+        f"{rule}; {y} for {times[1]}; {r} for {times[2]}. The outputs {g}, {y} and {r} follow the phase without delay.",
         {"the phase": f"the beginning of {lights[first]}"},
     )
 
@@ -106,9 +105,8 @@ def vending_machine(s: Sketch, rng: random.Random) -> DesignSpec:
         ],
         f"Vending machine, price {price}; {value}. When credit plus coins reaches {price}, {serve} becomes 1 and "
         f"{then}; else the coins join the credit. {pulses}{cancel}",
-        f"Write a vending machine for a price of {price}. At each clock edge {value}. If the credit with these "
-        f"coins is {price} or more, {serve} becomes 1 and "
-        f"{then}. If it is less, it is the new credit. {pulses}{cancel}",
+        f"Write a vending machine for a price of {price}. At each clock edge {value}. If the credit with these coins "
+        f"is {price} or more, {serve} becomes 1 and {then}. If it is less, it is the new credit. {pulses}{cancel}",
         f"The machine keeps a credit and looks at the coin inputs at every active clock edge: {value}. Where "
         "credit and new coins together make at least "
         f"{price}, {serve} becomes 1 and {then}; where they do not, they become the credit. {pulses}{cancel}",
@@ -166,7 +164,6 @@ def round_robin_arbiter(s: Sketch, rng: random.Random) -> DesignSpec:
     if tests:
         step = begin_end(f"if ({' && '.join(tests)})", step)
     keeps = " While a granted request stays 1 its grant is kept." if hold else ""
-    stays = " Otherwise nothing changes." if gate.test else ""
     cycle = " then ".join(str((way * k) % n) for k in range(n)) + " then 0"
     return s.finish(
         ("rr_arbiter", "round_robin", "fair_arbiter"),
@@ -176,14 +173,14 @@ def round_robin_arbiter(s: Sketch, rng: random.Random) -> DesignSpec:
             s.clocked({gnt: s.const(n, 0), last: s.const(w, start)}, step),
         ],
         f"Round-robin arbiter: the register {gnt} ({n} bits){gate.when} grants the first 1 of {req} in the order "
-        f"{cycle}, searching from just after the number granted last; 0 if none asks.{keeps}{stays}",
+        f"{cycle}, searching from just after the number granted last; 0 if none asks.{keeps}{gate.hold}",
         f"Write a round-robin arbiter for the {n} requests {req}. Each clock edge{gate.when} sets the register "
         f"{gnt} to a one-hot grant: the search goes in the circle {cycle}, begins after the last number granted "
-        f"and ends with that number. Without requests {gnt} becomes 0.{keeps}{stays}",
+        f"and ends with that number. Without requests {gnt} becomes 0.{keeps}{gate.hold}",
         f"{gnt} is a registered one-hot grant over {n} requesters. The arbiter remembers the number it granted "
         f"last. At each active clock edge{gate.when} it looks at {req} along the circle {cycle}, first at the "
         "number after the remembered one and at the remembered one last, and grants the first that is 1. If none "
-        f"is, {gnt} becomes 0 and the memory stays.{keeps}{stays}",
+        f"is, {gnt} becomes 0 and the memory stays.{keeps}{gate.hold}",
         {gnt: "0", "the remembered number": str(start)},
     )
 
@@ -231,10 +228,9 @@ def door_controller(s: Sketch, rng: random.Random) -> DesignSpec:
         f"Door FSM (closed, opening, open, closing): {b} starts it moving from rest; opening ends open on {top}, "
         f"closing ends closed on {low}; {b} while moving "
         f"{pressing}, after the switches.{over} {up} = opening, {down} = closing.",
-        f"Write a door controller with the states closed, opening, open and closing. {b} = 1 takes closed to "
-        f"opening and open to closing. Opening ends in open when {top} is 1, closing in closed when {low} is 1. "
-        f"While it moves and its end switch is 0, {b} = 1 {pressing}.{over} {up} is 1 while opening and {down} "
-        "while closing.",
+        f"Write a door controller with the states closed, opening, open and closing. {b} = 1 takes closed to opening "
+        f"and open to closing. Opening ends in open when {top} is 1, closing in closed when {low} is 1. While it moves "
+        f"and its end switch is 0, {b} = 1 {pressing}.{over} {up} is 1 while opening and {down} while closing.",
         f"The machine moves at clock edges among closed, opening, open, closing. From closed, {b} = 1 leads to "
         f"opening; from open, to closing. In opening, {top} = 1 leads to open; in closing, {low} = 1 leads to "
         f"closed; these end switches have priority over the button, which in motion {pressing}.{over} {up} and "

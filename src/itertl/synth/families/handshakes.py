@@ -111,8 +111,7 @@ def request_acknowledge(s: Sketch, rng: random.Random) -> DesignSpec:
     else:
         step = (
             f"{ack} <= 1'b0;\nif ({n} == {zero}) begin\n  if ({req})\n    {n} <= {s.const(w, 1)};\nend else if "
-            f"({done}) begin\n  {n} <= {zero};\n  {ack} <= 1'b1;\n"
-            f"end else\n  {n} <= {n} + 1;"
+            f"({done}) begin\n  {n} <= {zero};\n  {ack} <= 1'b1;\nend else\n  {n} <= {n} + 1;"
         )
         rule = (
             f"an edge with {req} = 1 while idle starts the work; {delay} edge{'s' if delay > 1 else ''} later {ack} "

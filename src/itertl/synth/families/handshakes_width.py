@@ -43,10 +43,9 @@ def accumulate_valid(s: Sketch, rng: random.Random) -> DesignSpec:
         f"Words of {width} bits come on {d} at clock edges where {iv} is 1. At the edge that takes every {count}th "
         f"word, the register {q} ({ow} bits) gets the {what} of the {count} "
         f"words and {ov} becomes 1. {ov} becomes 0 at all other edges, and {q} holds.",
-        f"The circuit takes {d} ({width} bits, unsigned) at each active clock edge with {iv} = 1 and works in "
-        f"groups of {count} words. The last word of a group loads {q} with the "
-        f"{what} of the group, {ow} bits wide, and sets {ov}; every other edge clears {ov} and leaves {q} alone. A "
-        "new group begins with the next word.",
+        f"The circuit takes {d} ({width} bits, unsigned) at each active clock edge with {iv} = 1 and works in groups "
+        f"of {count} words. The last word of a group loads {q} with the {what} of the group, {ow} bits wide, and sets "
+        f"{ov}; every other edge clears {ov} and leaves {q} alone. A new group begins with the next word.",
         {"the group": "empty", q: "0", ov: "0"},
     )
 
@@ -70,9 +69,8 @@ def width_up(s: Sketch, rng: random.Random) -> DesignSpec:
         keep = f"{{{part}[{stored - width - 1}:0], {d}}}"
     zero = s.const(w, 0)
     step = (
-        f"{ov} <= 1'b0;\nif ({iv}) begin\n  {part} <= {keep};\n  if ({n} == {s.const(w, ratio - 1)}) begin\n    {n} "
-        f"<= {zero};\n    {q} <= {joined};\n    {ov} <= 1'b1;\n  end else\n"
-        f"    {n} <= {n} + 1;\nend"
+        f"{ov} <= 1'b0;\nif ({iv}) begin\n  {part} <= {keep};\n  if ({n} == {s.const(w, ratio - 1)}) begin\n    {n} <= "
+        f"{zero};\n    {q} <= {joined};\n    {ov} <= 1'b1;\n  end else\n    {n} <= {n} + 1;\nend"
     )
     place = "the first in the lowest bits" if order == "low-first" else "the first in the highest bits"
     return s.finish(

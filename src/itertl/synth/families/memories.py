@@ -25,35 +25,20 @@ def single_port_ram(s: Sketch, rng: random.Random) -> DesignSpec:
     }[kind]
     if en:
         step = begin_end(f"if ({en})", step)
+    takes = f"{q} is a register that takes the word at {a} at"
     reading = {
         "async": f"{q} always shows the word at {a}, combinationally",
-        "read-first": (
-            f"{q} is a register that takes the word at {a} at each clock edge, the old one if it is written at that "
-            "edge"
-        ),
-        "write-first": (
-            f"{q} is a register that takes the word at {a} at each clock edge, the new data if it is written at that "
-            "edge"
-        ),
-        "no-change": (
-            f"{q} is a register that takes the word at {a} at clock edges where {we} is 0, and holds where it is 1"
-        ),
+        "read-first": f"{takes} each clock edge, the old one if it is written at that edge",
+        "write-first": f"{takes} each clock edge, the new data if it is written at that edge",
+        "no-change": f"{takes} clock edges where {we} is 0, and holds where it is 1",
     }[kind]
-    gated = (
-        ""
-        if not en
-        else f" Clock edges with {en} = 0 do nothing: no write" + ("." if kind == "async" else f", and {q} holds.")
-    )
-    starts = {"all words": "0", q: "0"}
+    holds = "." if kind == "async" else f", and {q} holds."
+    gated = f" Clock edges with {en} = 0 do nothing: no write{holds}" if en else ""
     body = [zeroed_memory(s, mem, width, 1 << k)]
-    clear = {} if kind == "async" else {q: s.const(width, 0)}
-    body.append(
-        s.clocked(clear, step)
-        if clear
-        else f"always @({s.edge} {s.clock})\n" + "\n".join("  " + x for x in step.split("\n"))
-    )
     if kind == "async":
-        body.append(f"assign {q} = {mem}[{a}];")
+        body += [s.at_edge(step), f"assign {q} = {mem}[{a}];"]
+    else:
+        body.append(s.clocked({q: s.const(width, 0)}, step))
     return s.finish(
         ("ram", "sp_ram", f"ram{1 << k}x{width}", "memory"),
         {"words": 1 << k, "width": width, "kind": kind, "enable": int(bool(en))},
@@ -63,7 +48,7 @@ def single_port_ram(s: Sketch, rng: random.Random) -> DesignSpec:
         f"{d} at address {a}. For reading, {reading}.{gated}",
         f"The memory has {1 << k} words of {bits(width)} and one address {a} for both reading and writing. {we} = "
         f"1 at an active clock edge writes {d} there. Reading: {reading}.{gated}",
-        starts,
+        {"all words": "0", q: "0"},
     )
 
 
@@ -83,7 +68,7 @@ def dual_port_ram(s: Sketch, rng: random.Random) -> DesignSpec:
     read = f"{q} <= {value};"
     body = [zeroed_memory(s, mem, width, 1 << k)]
     if kind == "async":
-        body += [f"always @({s.edge} {s.clock})\n  if ({we})\n    {mem}[{wa}] <= {d};", f"assign {q} = {mem}[{ra}];"]
+        body += [s.at_edge(write), f"assign {q} = {mem}[{ra}];"]
         reading = f"{q} is, combinationally, the word at {ra}"
     else:
         body.append(s.clocked({q: s.const(width, 0)}, write + "\n" + (f"if ({re})\n  {read}" if re else read)))
@@ -119,7 +104,7 @@ def register_file(s: Sketch, rng: random.Random) -> DesignSpec:
     guard = f"{we} && {wa} != {none}" if zero else we
     body = [
         zeroed_memory(s, mem, width, 1 << k),
-        f"always @({s.edge} {s.clock})\n  if ({guard})\n    {mem}[{wa}] <= {wd};",
+        s.at_edge(f"if ({guard})\n  {mem}[{wa}] <= {wd};"),
     ]
     for address, data in reads:
         value = f"{mem}[{address}]"
@@ -178,7 +163,7 @@ def fifo(s: Sketch, rng: random.Random) -> DesignSpec:
             {wp: s.const(k, 0), rp: s.const(k, 0), n: s.const(k + 1, 0)},
             f"if ({do_w})\n  {wp} <= {wp} + 1;\nif ({do_r})\n  {rp} <= {rp} + 1;\n{n} <= {n} + {do_w} - {do_r};",
         ),
-        f"always @({s.edge} {s.clock})\n  if ({do_w})\n    {mem}[{wp}] <= {d};",
+        s.at_edge(f"if ({do_w})\n  {mem}[{wp}] <= {d};"),
     ]
     refuse = (
         "while full it is ignored"
@@ -193,10 +178,9 @@ def fifo(s: Sketch, rng: random.Random) -> DesignSpec:
         f"FIFO, {depth} words of {width} bits: {wr} stores {d} ({refuse}); {rd} removes the oldest (while empty "
         f"ignored). {q} shows the oldest word, or 0 "
         f"when empty; {full}, {empty} are flags; all combinational from state.{level}",
-        f"Write a synchronous FIFO for {depth} words of {width} bits. At a clock edge {wr} = 1 stores {d}; "
-        f"{refuse}. {rd} = 1 removes the oldest word; while empty it is ignored, also when {wr} is 1. {q} shows "
-        f"the oldest word without delay, and 0 when empty. {full} and {empty} tell whether {depth} or 0 words are "
-        f"held.{level}",
+        f"Write a synchronous FIFO for {depth} words of {width} bits. At a clock edge {wr} = 1 stores {d}; {refuse}. "
+        f"{rd} = 1 removes the oldest word; while empty it is ignored, also when {wr} is 1. {q} shows the oldest word "
+        f"without delay, and 0 when empty. {full} and {empty} tell whether {depth} or 0 words are held.{level}",
         f"A first-in first-out buffer holds up to {depth} words ({width} bits). {empty} is 1 when it holds none "
         f"and {full} when it holds {depth}. A push ({wr} = 1 at an active clock edge) appends {d}; {refuse}. A pop "
         f"({rd} = 1) drops the oldest word unless the buffer was empty before the edge. Push and pop may happen "
@@ -219,11 +203,7 @@ def stack(s: Sketch, rng: random.Random) -> DesignSpec:
     one, zero = s.const(k + 1, 1), s.const(width, 0)
     do_push = {"push": push, "pop": f"{push} && !{pop}", "replace": f"{push} && !{pop}"}[first]
     do_pop = {"push": f"{pop} && !{push}", "pop": pop, "replace": f"{pop} && !{push}"}[first]
-    write = (
-        f"if ({do_push} && !{full})\n  {mem}[{n}[{k - 1}:0]] <= {d};"
-        if k > 1
-        else f"if ({do_push} && !{full})\n  {mem}[{n}[0]] <= {d};"
-    )
+    write = f"if ({do_push} && !{full})\n  {mem}[{n}[{'0' if k == 1 else f'{k - 1}:0'}]] <= {d};"
     if first == "replace":
         write += f"\nelse if ({push} && {pop} && !{empty})\n  {mem}[{below}] <= {d};"
     parts = [
@@ -237,13 +217,10 @@ def stack(s: Sketch, rng: random.Random) -> DesignSpec:
             {n: s.const(k + 1, 0)},
             f"if ({do_push} && !{full})\n  {n} <= {n} + 1;\nelse if ({do_pop} && !{empty})\n  {n} <= {n} - 1;",
         ),
-        f"always @({s.edge} {s.clock})"
-        + (" begin\n" if first == "replace" else "\n")
-        + "\n".join("  " + x for x in write.split("\n"))
-        + ("\nend" if first == "replace" else ""),
+        s.at_edge(write) if first != "replace" else begin_end(f"always @({s.edge} {s.clock})", write),
     ]
     both = {
-        "push": f"with both only the push counts{', and when full nothing happens'}",
+        "push": "with both only the push counts, and when full nothing happens",
         "pop": "with both only the pop counts, and when empty nothing happens",
         "replace": f"with both, {d} replaces the top word (nothing happens when empty)",
     }[first]
@@ -272,8 +249,7 @@ def sync_rom(s: Sketch, rng: random.Random) -> DesignSpec:
     a, q = s.input("addr", "a", "sel", width=k), s.output("dout", "q", "data", width=width)
     arms = "\n".join(f"  {s.const(k, n)}: {q} <= {s.const(width, v)};" for n, v in enumerate(table[:-1]))
     step = f"case ({a})\n{arms}\n  default: {q} <= {s.const(width, table[-1])};\nendcase"
-    if gate.test:
-        step = f"if ({gate.test})\n" + "\n".join("  " + x for x in step.split("\n"))
+    step = gate.guard(step)
     digits = -(-width // 4)
     listing = ", ".join(f"{v:0{digits}x}" for v in table)
     hold = f" Otherwise {q} holds." if gate.test else ""

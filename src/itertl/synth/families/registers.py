@@ -55,9 +55,8 @@ def set_reset_register(s: Sketch, rng: random.Random) -> DesignSpec:
         f"wins over {loser[0]}; with neither, {rest}.",
         f"Build a register {q} of {bits(width)}. At a clock edge {put} = 1 makes {q} {one} and {wipe} = 1 makes it "
         f"0. When both are 1, {winner[0]} wins. When both are 0, {rest}.",
-        f"{q} ({bits(width)}) has two synchronous control inputs, active high. {put} drives it to {one}, {wipe} "
-        f"drives it to 0, and {winner[0]} has the higher priority where both are asserted. Where neither is "
-        f"asserted, {rest}.",
+        f"{q} ({bits(width)}) has two synchronous control inputs, active high. {put} drives it to {one}, {wipe} drives "
+        f"it to 0, and {winner[0]} has the higher priority where both are asserted. Where neither is asserted, {rest}.",
     )
 
 
@@ -168,9 +167,8 @@ def load_priority_register(s: Sketch, rng: random.Random) -> DesignSpec:
         f"Register {q} ({bits(width)}): {la} loads {a}, {lb} loads {b}; with both, {rule}; with neither it holds.",
         f"Build a register {q} of {bits(width)} with two sources. {la} = 1 loads {a} and {lb} = 1 loads {b} at the "
         f"clock edge. If both are 1, {rule}. If both are 0, {q} holds.",
-        f"The register {q} ({bits(width)}) has two load inputs, looked at on each active clock edge. Only {la} "
-        f"high: {q} "
-        f"becomes {a}. Only {lb} high: {q} becomes {b}. Both high: {rule}. Both low: {q} keeps its value.",
+        f"The register {q} ({bits(width)}) has two load inputs, looked at on each active clock edge. Only {la} high: "
+        f"{q} becomes {a}. Only {lb} high: {q} becomes {b}. Both high: {rule}. Both low: {q} keeps its value.",
     )
 
 
@@ -192,8 +190,7 @@ def shadow_register(s: Sketch, rng: random.Random) -> DesignSpec:
         f"Double-buffered register, {bits(width)}: {we} stores {d} in a hidden register, {commit} copies that to "
         f"{q}; on both at once {together} (the hidden register still takes {d}).",
         f"Keep a hidden register of {bits(width)} that takes {d} when {we} is 1. When {commit} is 1, {q} takes the "
-        "hidden "
-        f"register's value. If {we} and {commit} come together, {together}, and the hidden register takes {d}.",
+        f"hidden register's value. If {we} and {commit} come together, {together}, and the hidden register takes {d}.",
         f"{q} ({bits(width)}) changes only at clock edges where {commit} is 1; it then takes a hidden register "
         f"that was loaded from {d} at edges where {we} is 1. Where {we} and {commit} are 1 at the same edge, "
         f"{together}, while the hidden register is loaded from {d} as usual.",

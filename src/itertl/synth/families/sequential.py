@@ -111,6 +111,10 @@ class Sketch:
         test = name if kind == "high" else self.rng.choice((f"!{name}", f"~{name}"))
         return Gate(kind, test, f" when {name} is {'1' if kind == 'high' else '0'}", " Otherwise nothing changes.")
 
+    def at_edge(self, statements: str) -> str:
+        """An always block that does the statements at each clock edge; there is no reset in it."""
+        return f"always @({self.edge} {self.clock})\n{_indent(statements)}"
+
     def const(self, width: int, value: int) -> str:
         """``value`` as a sized literal in this design's radix: ``8'h1f``."""
         radix = "b" if width == 1 else "d" if self._radix == "b" and width > 8 else self._radix
@@ -132,7 +136,7 @@ class Sketch:
             inner = block(test, "\n".join(start)) + "\n" + _otherwise(step)
         if self._compact and _is_single(inner):
             return head + f"always @({trigger})\n" + _indent(inner)
-        return head + f"always @({trigger}) begin\n{_indent(inner)}\nend"
+        return head + begin_end(f"always @({trigger})", inner)
 
     def finish(
         self,

@@ -3,7 +3,7 @@
 import random
 
 from itertl.synth.design import DesignSpec
-from itertl.synth.families.sequential import Sketch, begin_end, family
+from itertl.synth.families.sequential import Sketch, family
 from itertl.synth.families.words import bits
 
 
@@ -90,8 +90,7 @@ def bidirectional_shift(s: Sketch, rng: random.Random) -> DesignSpec:
     left, right = f"{q} <= {_shifted(q, width, 'left', low)};", f"{q} <= {_shifted(q, width, 'right', high)};"
     moves = (left, right) if left_when else (right, left)
     step = f"if ({way})\n  {moves[0]}\nelse\n  {moves[1]}"
-    if gate.test:
-        step = begin_end(f"if ({gate.test})", step)
+    step = gate.guard(step)
     if ld:
         step = f"if ({ld})\n  {q} <= {d};\nelse " + step
     l_text = f"left ({low} enters at bit 0)" if ends != "rotate" else f"left (bit {width - 1} enters at bit 0)"
@@ -215,8 +214,7 @@ def amount_shift(s: Sketch, rng: random.Random) -> DesignSpec:
         f"{width}-bit register {q}: {ld}=1 loads {d}; else {en}=1 shifts {way} by {big} if {far}=1, by {small} if "
         f"{far}=0, filling with {fill}; else hold.",
         f"Write a {width}-bit register {q}. {ld} loads {d} and has priority. Otherwise, when {en} is 1, {q} shifts "
-        f"{way} by {big} places "
-        f"(if {far} is 1) or {small} (if {far} is 0), and {fill} come in. Otherwise it holds.",
+        f"{way} by {big} places (if {far} is 1) or {small} (if {far} is 0), and {fill} come in. Otherwise it holds.",
         f"{q} ({width} bits) is loaded from {d} at an active clock edge with {ld} = 1. With {ld} = 0 and {en} = 1 "
         f"it shifts {way}; {far} chooses the distance, {big} when 1 and {small} when 0, and the freed places get "
         f"{fill}. With {ld} = 0 and {en} = 0 it holds.",

@@ -3,7 +3,7 @@
 import random
 
 from itertl.synth.design import DesignSpec
-from itertl.synth.families.sequential import Sketch, begin_end, family
+from itertl.synth.families.sequential import Sketch, family
 
 
 @family("timing", reset_one_in=48)
@@ -87,8 +87,7 @@ def clock_divider(s: Sketch, rng: random.Random) -> DesignSpec:
     zero, end = s.const(w, 0), f"{y} ? {s.const(w, high - 1)} : {s.const(w, low - 1)}"
     test = f"{n} == {s.const(w, high - 1)}" if high == low else f"{n} == ({end})"
     step = f"if ({test}) begin\n  {n} <= {zero};\n  {y} <= ~{y};\nend else\n  {n} <= {n} + 1;"
-    if gate.test:
-        step = begin_end(f"if ({gate.test})", step)
+    step = gate.guard(step)
     hold = " Otherwise everything holds." if gate.test else ""
     return s.finish(
         ("clk_div", "divider", f"div_by_{total}", "wave_gen"),
@@ -131,7 +130,6 @@ def pwm(s: Sketch, rng: random.Random) -> DesignSpec:
         else f"{duty} (at once)"
     )
     relation = "below" if polarity else "at or above"
-    hold = " Otherwise nothing changes." if gate.test else ""
     return s.finish(
         ("pwm", "pwm_gen", "duty_gen"),
         {"width": width, "period": period, "latched": latched, "polarity": polarity, "enable": gate.kind},
@@ -139,10 +137,10 @@ def pwm(s: Sketch, rng: random.Random) -> DesignSpec:
         f"PWM, {width} bits: a counter runs 0 to {period - 1} over again{gate.when}; {y} = 1 while it is "
         f"{relation} {source}.",
         f"Write a {width}-bit PWM. An internal counter steps{gate.when or ' at every clock edge'} from 0 to "
-        f"{period - 1}, then 0 again. {y} is combinational: 1 while the counter is {relation} {source}.{hold}",
+        f"{period - 1}, then 0 again. {y} is combinational: 1 while the counter is {relation} {source}.{gate.hold}",
         f"The pulse-width modulator has a period of {period} steps, counted 0 to {period - 1} by an internal "
         f"counter that steps at each active clock edge{gate.when}. {y} is 1 exactly while the count is {relation} "
-        f"{source}; there is no register behind the comparison.{hold}",
+        f"{source}; there is no register behind the comparison.{gate.hold}",
         {"the counter": "0"} | ({"the stored copy": "0"} if latched else {}),
     )
 
@@ -229,8 +227,7 @@ def down_timer(s: Sketch, rng: random.Random) -> DesignSpec:
         "is 1 while it is 0 (combinational).",
         f"Write a down-counting timer with {where} of {width} bits. {ld} = 1 loads {d} at the clock edge. "
         f"Otherwise it goes down by one{steps}.{extra} {y} is 1, combinationally, while {name} is 0.",
-        f"At an active clock edge with {ld} = 1, {where.rstrip(',')} ({width} bits) takes {d}; this comes first. "
-        f"With {ld} = 0 it decreases by "
-        f"one{steps}.{extra} The output {y} tells, without a register, that {name} is 0.",
+        f"At an active clock edge with {ld} = 1, {where.rstrip(',')} ({width} bits) takes {d}; this comes first. With "
+        f"{ld} = 0 it decreases by one{steps}.{extra} The output {y} tells, without a register, that {name} is 0.",
         {name: "0"} | ({"the value to reload": "0"} if kind == "reload" else {}),
     )
