@@ -3,10 +3,9 @@
 import random
 
 from itertl.synth.families.combinational import Draft, always, case, continuous, family, inp, literal, out, procedural
-from itertl.synth.families.words import OPERANDS, RESULTS, VECTORS, a_bits
+from itertl.synth.families.words import OPERANDS, RESULTS, SUMS, VECTORS, a_bits
 
 _WIDTHS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32)
-_SUMS = ("sum", "s", "total", "result", "res")
 _DIFFERENCES = ("diff", "d", "result", "res", "delta")
 
 
@@ -14,7 +13,7 @@ _DIFFERENCES = ("diff", "d", "result", "res", "delta")
 def adder(rng: random.Random) -> Draft:
     """Addition with or without carry in, with or without carry out."""
     width, has_in, has_out = rng.choice((1, *_WIDTHS)), rng.random() < 0.5, rng.random() < 0.7
-    (a, b), s = rng.choice(OPERANDS), rng.choice(_SUMS)
+    (a, b), s = rng.choice(OPERANDS), rng.choice(SUMS)
     cin, cout = rng.choice((("cin", "cout"), ("carry_in", "carry_out"), ("ci", "co")))
     left = f"{{{cout}, {s}}}" if has_out else s
     terms = " + ".join([a, b, *([cin] if has_in else [])])
@@ -121,7 +120,7 @@ def add_sub(rng: random.Random) -> Draft:
 def signed_overflow(rng: random.Random) -> Draft:
     """Signed sum or difference with its overflow flag."""
     width, is_sub = rng.choice(_WIDTHS), rng.random() < 0.5
-    (a, b), s, v = rng.choice(OPERANDS), rng.choice(_SUMS), rng.choice(("overflow", "ovf", "v"))
+    (a, b), s, v = rng.choice(OPERANDS), rng.choice(SUMS), rng.choice(("overflow", "ovf", "v"))
     top, sign = width - 1, "-" if is_sub else "+"
     same = f"({a}[{top}] != {b}[{top}])" if is_sub else f"({a}[{top}] == {b}[{top}])"
     verb = "difference" if is_sub else "sum"

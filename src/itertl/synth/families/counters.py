@@ -4,9 +4,7 @@ import random
 
 from itertl.synth.design import DesignSpec
 from itertl.synth.families.sequential import Sketch, begin_end, block, family
-from itertl.synth.families.words import bits
-
-_OUT = ("q", "count", "cnt", "out", "value")
+from itertl.synth.families.words import COUNTS, bits
 
 
 @family("counters", reset_one_in=32)
@@ -15,7 +13,7 @@ def binary_counter(s: Sketch, rng: random.Random) -> DesignSpec:
     width, way = rng.randint(2, 8), rng.choice(("up", "down"))
     start = rng.choice((0, 0, (1 << width) - 1, rng.randrange(1 << width)))
     gate = s.enable()
-    q = s.output(*_OUT, width=width)
+    q = s.output(*COUNTS, width=width)
     step = f"{q} <= {q} {'+' if way == 'up' else '-'} {rng.choice(('1', s.const(1, 1), s.const(width, 1)))};"
     wrap = f"{(1 << width) - 1} is followed by 0" if way == "up" else f"0 is followed by {(1 << width) - 1}"
     hold = f" Otherwise {q} holds." if gate.test else ""
@@ -40,7 +38,7 @@ def up_down_counter(s: Sketch, rng: random.Random) -> DesignSpec:
     start = rng.choice((0, (1 << (width - 1))))
     gate = s.enable(("none", "high"))
     way = s.input("up", "up_down", "dir") if up_when else s.input("down", "dn", "dir_down")
-    q = s.output(*_OUT, width=width)
+    q = s.output(*COUNTS, width=width)
     top, zero = s.const(width, -1), s.const(width, 0)
     up, down = f"{q} <= {q} + 1;", f"{q} <= {q} - 1;"
     if ends == "stop":
@@ -74,7 +72,7 @@ def modulo_counter(s: Sketch, rng: random.Random) -> DesignSpec:
     high = low + rng.randint(2, 24)
     width, way, flag = high.bit_length(), rng.choice(("up", "down")), rng.choice(("none", "comb"))
     gate = s.enable(("none", "high"))
-    q = s.output(*_OUT, width=width)
+    q = s.output(*COUNTS, width=width)
     begin, last = (low, high) if way == "up" else (high, low)
     step = (
         f"if ({q} == {s.const(width, last)})\n  {q} <= {s.const(width, begin)};\nelse\n  {q} <= {q} "
@@ -173,7 +171,7 @@ def loadable_counter(s: Sketch, rng: random.Random) -> DesignSpec:
     has_clear = rng.choice((0, 1))
     ld, en = s.input("load", "ld", "pl", one_in=4), s.input("en", "count_en", "cnt_en", one_in=2)
     clr = s.input("clr", "clear", "zero", one_in=8) if has_clear else ""
-    d, q = s.input("d", "din", "preset", width=width), s.output(*_OUT, width=width)
+    d, q = s.input("d", "din", "preset", width=width), s.output(*COUNTS, width=width)
     act = {"load-first": (ld, f"{q} <= {d};"), "count-first": (en, f"{q} <= {q} {'+' if way == 'up' else '-'} 1;")}
     (c1, t1), (c2, t2) = act[order], act["count-first" if order == "load-first" else "load-first"]
     step = f"if ({c1})\n  {t1}\nelse if ({c2})\n  {t2}"

@@ -4,9 +4,7 @@ import random
 
 from itertl.synth.design import DesignSpec, bit_range
 from itertl.synth.families.sequential import Sketch, family
-from itertl.synth.families.words import bits
-
-_OUT = ("q", "count", "cnt", "out", "value")
+from itertl.synth.families.words import COUNTS, bits
 
 
 @family("counters", reset_one_in=64)
@@ -157,7 +155,7 @@ def step_counter(s: Sketch, rng: random.Random) -> DesignSpec:
         fast = s.input("fast", "sel", "big")
         amount, words = f"({fast} ? {s.const(width, a)} : {s.const(width, b)})", f"{a} if {fast} is 1, else {b},"
         parameters.update(step=a, other=b)
-    q = s.output(*_OUT, width=width)
+    q = s.output(*COUNTS, width=width)
     hold = f" Otherwise {q} holds." if gate.test else ""
     frm = "to" if sign == "+" else "from"
     return s.finish(

@@ -3,7 +3,7 @@
 import random
 
 from itertl.synth.design import DesignSpec
-from itertl.synth.families.sequential import Sketch, family
+from itertl.synth.families.sequential import Sketch, block, case_of, family
 from itertl.synth.families.words import bits, join
 
 
@@ -34,22 +34,20 @@ def sequence_detector(s: Sketch, rng: random.Random) -> DesignSpec:
     def code(k: int) -> str:
         return s.const(w, after if machine == "mealy" and k == length else k)
 
-    arms = [f"{code(k)}: {state} <= {x} ? {code(one)} : {code(zero)};" for k, (zero, one) in enumerate(states)]
-    arms[-1] = "default" + arms[-1][arms[-1].index(":") :]
-    last = f"{'' if pattern[-1] == '1' else '!'}{x}"
-    out = f"({state} == {code(length)})" if machine == "moore" else f"({state} == {code(length - 1)}) && {last}"
+    arms = {code(k): f"{state} <= {x} ? {code(one)} : {code(zero)};" for k, (zero, one) in enumerate(states)}
     shares = "Matches may overlap" if overlap else "Matches do not overlap: after one, the search starts afresh"
-    when = (
-        f"{y} (Moore) is 1 for one clock after the edge that takes the last bit"
-        if machine == "moore"
-        else f"{y} (Mealy, combinational) is 1 while {x} shows the last bit and the bits before were taken"
-    )
+    if machine == "moore":
+        out = f"({state} == {code(length)})"
+        when = f"{y} (Moore) is 1 for one clock after the edge that takes the last bit"
+    else:
+        out = f"({state} == {code(length - 1)}) && {'' if pattern[-1] == '1' else '!'}{x}"
+        when = f"{y} (Mealy, combinational) is 1 while {x} shows the last bit and the bits before were taken"
     return s.finish(
         ("seq_detect", f"detect_{pattern}", "pattern_fsm"),
         {"pattern": pattern, "overlap": overlap, "machine": machine},
         [
             f"reg [{w - 1}:0] {state};",
-            s.clocked({state: s.const(w, 0)}, f"case ({state})\n" + "\n".join("  " + a for a in arms) + "\nendcase"),
+            s.clocked({state: s.const(w, 0)}, case_of(state, arms)),
             f"assign {y} = {out};",
         ],
         f"Detect the bit sequence {pattern} (left bit first) on {x}, one bit per clock. {when}. {shares}.",
@@ -89,8 +87,7 @@ def table_machine(s: Sketch, rng: random.Random) -> DesignSpec:
     x, z = s.input("x", "in_bit", "w", "din"), s.output("z", "y", "out_bit", reg=False)
     state, w = s.internal("state", "st", "cs"), (count - 1).bit_length()
     names = [s.internal(letter, f"S{letter}") for letter in "ABCDE"[:count]]
-    arms = [f"{names[k]}: {state} <= {x} ? {names[one]} : {names[zero]};" for k, (zero, one) in enumerate(table)]
-    arms[-1] = "default" + arms[-1][arms[-1].index(":") :]
+    arms = {names[k]: f"{state} <= {x} ? {names[one]} : {names[zero]};" for k, (zero, one) in enumerate(table)}
     low = [
         f"({state} == {n})" + ("" if a == b else f" && {x}" if b else f" && !{x}")
         for n, (a, b) in zip(names, outs, strict=True)
@@ -113,7 +110,7 @@ def table_machine(s: Sketch, rng: random.Random) -> DesignSpec:
         [
             f"localparam {codes};",
             f"reg [{w - 1}:0] {state};",
-            s.clocked({state: names[0]}, f"case ({state})\n" + "\n".join("  " + a for a in arms) + "\nendcase"),
+            s.clocked({state: names[0]}, case_of(state, arms)),
             f"assign {z} = {value};",
         ],
         f"{machine.capitalize()} machine, input {x}, output {z}, states {join(names)} (next state by {x}): {listing}.",
@@ -166,9 +163,7 @@ def frame_receiver(s: Sketch, rng: random.Random) -> DesignSpec:
     k, sr = s.internal("n", "pos", "cnt"), s.internal("sr", "shift", "buf_q")
     wide = n + (parity != "none")
     w = (wide + 1).bit_length()
-    move = f"{{{rx}, {sr}[{wide - 1}:1]}}" if order == "lsb" or parity != "none" else f"{{{sr}[{wide - 2}:0], {rx}}}"
-    if order == "msb":
-        move = f"{{{sr}[{wide - 2}:0], {rx}}}"
+    move = f"{{{rx}, {sr}[{wide - 1}:1]}}" if order == "lsb" else f"{{{sr}[{wide - 2}:0], {rx}}}"
     word = f"{sr}[{n - 1}:0]" if order == "lsb" else f"{sr}[{wide - 1}:{wide - n}]"
     if wide == n:
         word = sr
@@ -217,22 +212,19 @@ def combination_lock(s: Sketch, rng: random.Random) -> DesignSpec:
     shut = s.input("lock", "close", "shut", one_in=8) if close == "input" else ""
     y, n = s.output("unlocked", "is_open", "opened", reg=False), s.internal("n", "state", "progress")
     w = length.bit_length()
-    arms = []
+    arms: dict[str, str] = {}
     for k, digit in enumerate(code):
-        back = 1 if wrong == "first" and k and code[0] != digit else 0
-        miss = s.const(w, 0) if not back else f"({d} == {s.const(width, code[0])}) ? {s.const(w, 1)} : {s.const(w, 0)}"
-        miss = f"({miss})" if back else miss
-        arms.append(f"  {s.const(w, k)}: {n} <= ({d} == {s.const(width, digit)}) ? {s.const(w, k + 1)} : {miss};")
-    arms.append(f"  default: {n} <= {s.const(w, 0) if not shut else n};")
-    step = f"if ({go})\n  case ({n})\n" + "\n".join("  " + a for a in arms) + "\n  endcase"
+        miss = s.const(w, 0)
+        if wrong == "first" and k and code[0] != digit:
+            miss = f"(({d} == {s.const(width, code[0])}) ? {s.const(w, 1)} : {miss})"
+        arms[s.const(w, k)] = f"{n} <= ({d} == {s.const(width, digit)}) ? {s.const(w, k + 1)} : {miss};"
+    arms["open"] = f"{n} <= {s.const(w, 0) if not shut else n};"
+    step = block(go, case_of(n, arms))
     if shut:
         step = f"if ({shut})\n  {n} <= {s.const(w, 0)};\nelse {step}"
     digits = ", ".join(map(str, code))
-    after = (
-        "starts the code from the beginning"
-        if wrong == "restart"
-        else f"starts the code from the beginning, itself counting as the first digit if it is {code[0]}"
-    )
+    after = "starts the code from the beginning"
+    after += f", itself counting as the first digit if it is {code[0]}" if wrong == "first" else ""
     closing = (
         f"{shut} = 1 closes it and forgets digits, with priority over {go}; while open, digits are ignored"
         if shut

@@ -5,11 +5,9 @@ from itertools import pairwise
 
 from itertl.synth.design import DesignSpec, bit_range
 from itertl.synth.families.sequential import Sketch, begin_end, family
-from itertl.synth.families.words import bits
+from itertl.synth.families.words import STREAM_IN, STREAM_OUT, bits
 
 _RESETTABLE = ("sync-high", "async-high", "sync-low", "async-low")
-_IN = (("in_valid", "s_valid", "up_valid"), ("in_data", "s_data", "up_data"), ("in_ready", "s_ready", "up_ready"))
-_OUT = (("out_valid", "m_valid", "dn_valid"), ("out_data", "m_data", "dn_data"), ("out_ready", "m_ready", "dn_ready"))
 
 
 def _transfers(valid: str, ready: str) -> str:
@@ -20,10 +18,10 @@ def _transfers(valid: str, ready: str) -> str:
 def register_slice(s: Sketch, rng: random.Random) -> DesignSpec:
     """One word of storage between two valid/ready ports."""
     width, kind, op = rng.randint(1, 8), rng.choice(("full", "half")), rng.choice(("copy", "invert", "increment"))
-    iv, idata = s.input(*_IN[0]), s.input(*_IN[1], width=width)
-    rdy = s.output(*_IN[2], reg=False)
-    ov, odata = s.output(*_OUT[0]), s.output(*_OUT[1], width=width)
-    take = s.input(*_OUT[2])
+    iv, idata = s.input(*STREAM_IN[0]), s.input(*STREAM_IN[1], width=width)
+    rdy = s.output(*STREAM_IN[2], reg=False)
+    ov, odata = s.output(*STREAM_OUT[0]), s.output(*STREAM_OUT[1], width=width)
+    take = s.input(*STREAM_OUT[2])
     value, words = {
         "copy": (idata, idata),
         "invert": (f"~{idata}", f"the inverse of {idata}"),
@@ -51,9 +49,9 @@ def register_slice(s: Sketch, rng: random.Random) -> DesignSpec:
 def skid_buffer(s: Sketch, rng: random.Random) -> DesignSpec:
     """Two words of storage, so that ready comes from a register."""
     width, empty_shows = rng.randint(1, 12), rng.choice(("zero", "last"))
-    iv, idata, rdy = s.input(*_IN[0]), s.input(*_IN[1], width=width), s.output(*_IN[2], reg=False)
-    ov, odata = s.output(*_OUT[0], reg=False), s.output(*_OUT[1], width=width, reg=False)
-    take = s.input(*_OUT[2])
+    iv, idata, rdy = s.input(*STREAM_IN[0]), s.input(*STREAM_IN[1], width=width), s.output(*STREAM_IN[2], reg=False)
+    ov, odata = s.output(*STREAM_OUT[0], reg=False), s.output(*STREAM_OUT[1], width=width, reg=False)
+    take = s.input(*STREAM_OUT[2])
     n, a, b = s.internal("n", "held", "used"), s.internal("head", "w0"), s.internal("skid", "w1")
     push, pop = s.internal("push", "load"), s.internal("pop", "drop")
     zero = s.const(width, 0)
@@ -175,8 +173,8 @@ def valid_pipeline(s: Sketch, rng: random.Random) -> DesignSpec:
     k = rng.randrange(1, (1 << width) - 1)
     stall = s.input("stall", "hold", "freeze", one_in=4) if rng.random() < 0.5 else ""
     kill = s.input("flush", "kill", "squash", one_in=12) if flush else ""
-    iv, d = s.input(*_IN[0]), s.input(*_IN[1], width=width)
-    ov, q = s.output(*_OUT[0], reg=False), s.output(*_OUT[1], width=width, reg=False)
+    iv, d = s.input(*STREAM_IN[0]), s.input(*STREAM_IN[1], width=width)
+    ov, q = s.output(*STREAM_OUT[0], reg=False), s.output(*STREAM_OUT[1], width=width, reg=False)
     v, zero = s.internal("v", "vld"), s.const(width, 0)
     regs = [s.internal(f"d{n}", f"p{n}") for n in range(stages)]
     moves = [f"{v} <= {{{v}[{stages - 2}:0], {iv}}};", f"{regs[0]} <= {d} {op[1]} {s.const(width, k)};"]

@@ -4,10 +4,7 @@ import random
 
 from itertl.synth.design import DesignSpec, bit_range
 from itertl.synth.families.sequential import Sketch, family
-from itertl.synth.families.words import bits
-
-_IN = (("in_valid", "s_valid", "up_valid"), ("in_data", "s_data", "up_data"), ("in_ready", "s_ready", "up_ready"))
-_OUT = (("out_valid", "m_valid", "dn_valid"), ("out_data", "m_data", "dn_data"), ("out_ready", "m_ready", "dn_ready"))
+from itertl.synth.families.words import STREAM_IN, STREAM_OUT, bits
 
 
 @family("handshakes", reset_one_in=96)
@@ -56,9 +53,9 @@ def width_up(s: Sketch, rng: random.Random) -> DesignSpec:
     ratio = rng.choice((2, 2, 3, 4))
     width = rng.choice((1, 2, 3, 4, 6, 8))
     order = rng.choice(("low-first", "high-first"))
-    iv, d = s.input(*_IN[0]), s.input(*_IN[1], width=width)
+    iv, d = s.input(*STREAM_IN[0]), s.input(*STREAM_IN[1], width=width)
     wide, stored = ratio * width, (ratio - 1) * width
-    ov, q = s.output(*_OUT[0]), s.output(*_OUT[1], width=wide)
+    ov, q = s.output(*STREAM_OUT[0]), s.output(*STREAM_OUT[1], width=wide)
     n, part, w = s.internal("n", "have"), s.internal("part", "stash"), (ratio - 1).bit_length()
     joined = f"{{{d}, {part}}}" if order == "low-first" else f"{{{part}, {d}}}"
     if ratio == 2:
@@ -99,10 +96,10 @@ def width_down(s: Sketch, rng: random.Random) -> DesignSpec:
     ratio, width, order = rng.choice((2, 3, 4)), rng.choice((1, 2, 3, 4, 6, 8)), rng.choice(("low-first", "high-first"))
     stalls = rng.choice((0, 1))
     wide = ratio * width
-    iv, d = s.input(*_IN[0]), s.input(*_IN[1], width=wide)
-    rdy = s.output(*_IN[2], reg=False)
-    ov, q = s.output(*_OUT[0], reg=False), s.output(*_OUT[1], width=width, reg=False)
-    take = s.input(*_OUT[2]) if stalls else ""
+    iv, d = s.input(*STREAM_IN[0]), s.input(*STREAM_IN[1], width=wide)
+    rdy = s.output(*STREAM_IN[2], reg=False)
+    ov, q = s.output(*STREAM_OUT[0], reg=False), s.output(*STREAM_OUT[1], width=width, reg=False)
+    take = s.input(*STREAM_OUT[2]) if stalls else ""
     n, r, w = s.internal("left", "n"), s.internal("rest", "sr"), ratio.bit_length()
     zero = s.const(w, 0)
     out = f"{r}[{width - 1}:0]" if order == "low-first" else f"{r}[{wide - 1}:{wide - width}]"

@@ -3,7 +3,7 @@
 import random
 
 from itertl.synth.design import DesignSpec, bit_range
-from itertl.synth.families.sequential import Sketch, begin_end, family, zeroed_memory
+from itertl.synth.families.sequential import Sketch, begin_end, case_of, family, zeroed_memory
 from itertl.synth.families.words import bits
 
 
@@ -247,16 +247,13 @@ def sync_rom(s: Sketch, rng: random.Random) -> DesignSpec:
     table = [rng.randrange(1 << width) for _ in range(1 << k)]
     gate = s.enable()
     a, q = s.input("addr", "a", "sel", width=k), s.output("dout", "q", "data", width=width)
-    arms = "\n".join(f"  {s.const(k, n)}: {q} <= {s.const(width, v)};" for n, v in enumerate(table[:-1]))
-    step = f"case ({a})\n{arms}\n  default: {q} <= {s.const(width, table[-1])};\nendcase"
-    step = gate.guard(step)
-    digits = -(-width // 4)
-    listing = ", ".join(f"{v:0{digits}x}" for v in table)
+    arms = {s.const(k, n): f"{q} <= {s.const(width, v)};" for n, v in enumerate(table)}
+    listing = ", ".join(f"{v:0{-(-width // 4)}x}" for v in table)
     hold = f" Otherwise {q} holds." if gate.test else ""
     return s.finish(
         ("rom", "sync_rom", "table_rom"),
         {"width": width, "table": "-".join(f"{v:x}" for v in table), "enable": gate.kind},
-        [s.clocked({q: s.const(width, 0)}, step)],
+        [s.clocked({q: s.const(width, 0)}, gate.guard(case_of(a, arms)))],
         f"Synchronous ROM, {1 << k} words of {width} bits: {q} takes word {a}{gate.when or ' each clock'}. Words 0 "
         f"to {(1 << k) - 1} in hex: {listing}.",
         f"Write a ROM with a registered output. At a clock edge{gate.when} {q} takes the word at address "

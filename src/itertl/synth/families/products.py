@@ -3,10 +3,9 @@
 import random
 
 from itertl.synth.families.combinational import Draft, continuous, family, inp, literal, out
-from itertl.synth.families.words import FLAGS, OPERANDS, RESULTS, VECTORS
+from itertl.synth.families.words import FLAGS, OPERANDS, RESULTS, SUMS, VECTORS
 
 _WIDTHS = (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 32)
-_SUMS = ("sum", "s", "total", "result", "res")
 
 
 @family("arithmetic")
@@ -62,7 +61,7 @@ def multiply_constant(rng: random.Random) -> Draft:
 def sum_of_inputs(rng: random.Random) -> Draft:
     """Three or four numbers added, some of them subtracted."""
     count, width, is_wide = rng.choice((3, 4)), rng.choice((3, 4, 5, 6, 7, 8, 10, 12, 16)), rng.random() < 0.5
-    stem, s = rng.choice(("a", "x", "in")), rng.choice(_SUMS)
+    stem, s = rng.choice(("a", "x", "in")), rng.choice(SUMS)
     names = [f"{stem}{n}" for n in range(count)]
     signs = [1, *((1 if is_wide else rng.choice((1, 1, -1))) for _ in names[1:])]
     expression = names[0] + "".join(f" {'+' if k > 0 else '-'} {n}" for k, n in zip(signs[1:], names[1:], strict=True))

@@ -226,6 +226,13 @@ def block(condition: str, statements: str) -> str:
     return begin_end(head, text)
 
 
+def case_of(subject: str, arms: Mapping[str, str]) -> str:
+    """A case statement of value -> statement; the last arm is the default."""
+    labels = [*list(arms)[:-1], "default"]
+    lines = [f"  {label}: {statement}" for label, statement in zip(labels, arms.values(), strict=True)]
+    return "\n".join([f"case ({subject})", *lines, "endcase"])
+
+
 def zeroed_memory(sketch: Sketch, memory: str, width: int, depth: int) -> str:
     """Declaration of a memory whose words start at 0."""
     index = sketch.internal("i", "k", "n")

@@ -3,7 +3,7 @@
 import random
 
 from itertl.synth.design import DesignSpec
-from itertl.synth.families.sequential import Sketch, family
+from itertl.synth.families.sequential import Sketch, case_of, family
 from itertl.synth.families.words import bits
 
 
@@ -134,13 +134,12 @@ def universal_shift(s: Sketch, rng: random.Random) -> DesignSpec:
         "clear": (s.const(width, 0), "clear to 0"),
         "asr": (_shifted(q, width, "right", f"{q}[{top}]"), f"shift right arithmetically (bit {top} is kept)"),
     }
-    arms = "\n".join(f"  2'b{k:02b}: {q} <= {table[m][0]};" for k, m in enumerate(modes[:3]))
-    step = f"case ({mode})\n{arms}\n  default: {q} <= {table[modes[3]][0]};\nendcase"
+    arms = {f"2'b{k:02b}": f"{q} <= {table[m][0]};" for k, m in enumerate(modes)}
     listing = "; ".join(f"{k:02b} {table[m][1]}" for k, m in enumerate(modes))
     return s.finish(
         ("universal_shift", "usr", "shift_modes"),
         {"width": width, "modes": "-".join(modes)},
-        [s.clocked({q: s.const(width, 0)}, step)],
+        [s.clocked({q: s.const(width, 0)}, case_of(mode, arms))],
         f"Universal {width}-bit shift register {q}; {mode} in binary: {listing}.",
         f"Write a {width}-bit register {q} whose action at the clock edge is chosen by {mode} (binary): {listing}.",
         f"{q} is a {width}-bit universal shift register, shifting by one place. The two-bit input {mode} chooses "

@@ -8,7 +8,16 @@ VECTORS = ("in_vec", "d", "data", "x", "a", "vec", "data_in", "value", "word")
 RESULTS = ("out", "res", "q", "result", "f", "data_out", "dout")
 SELECTS = ("sel", "s", "select", "choice")
 ENABLES = ("en", "enable", "ena")
+SUMS = ("sum", "s", "total", "result", "res")
+COUNTS = ("q", "count", "cnt", "out", "value")
 FLAGS = ("flag", "valid", "hit", "ok", "yes", "match")
+# valid, data and ready of a stream that comes in, and of one that goes out
+STREAM_IN = (("in_valid", "s_valid", "up_valid"), ("in_data", "s_data", "up_data"), ("in_ready", "s_ready", "up_ready"))
+STREAM_OUT = (
+    ("out_valid", "m_valid", "dn_valid"),
+    ("out_data", "m_data", "dn_data"),
+    ("out_ready", "m_ready", "dn_ready"),
+)
 
 
 def number(value: int) -> str:
