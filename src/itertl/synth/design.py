@@ -47,9 +47,9 @@ class DesignSpec:
 
     ``body`` is the text between the header's ``);`` and ``endmodule``, newline-terminated, indented by two spaces,
     synthesizable Verilog-2001 that Icarus, slang, Pyverilog and Yosys all accept.
-    ``descriptions`` hold at least three phrasings at different levels of detail (terse, plain, detailed); each names
-    every port and determines the function completely, so that one testbench is fair to all of them. They do not
-    contain the module name or the header: ``rendering.py`` adds those.
+    ``descriptions`` are three phrasings at different levels of detail (terse, plain, detailed); each names every port
+    and determines the function completely, so that one testbench is fair to all of them. They do not contain the module
+    name or the header: ``rendering.py`` adds those.
     """
 
     parameters: dict[str, int | str]  # what makes two designs functionally different; decides the parameter hold-out

@@ -14,20 +14,16 @@ from itertl.synth.testbench import testbench
 LICENCE = "Apache-2.0"
 
 
-def level_name(index: int, count: int) -> str:
-    """Level of detail of phrasing ``index`` of ``count``: the first is terse, the last detailed, others plain."""
-    return "terse" if index == 0 else "detailed" if index == count - 1 else "plain"
-
-
 def instruction(design: DesignSpec, rng: random.Random) -> tuple[str, str]:
     """One phrasing and its level. Draws the level, the frame around the description and how the ports are listed."""
     index = rng.randrange(len(design.descriptions))
     words, name = design.descriptions[index], design.module
     ports = _ports(design.ports, rng)
     frame = rng.choice(_FRAMES)
-    return frame.format(words=words, name=name, ports=ports), level_name(index, len(design.descriptions))
+    return frame.format(words=words, name=name, ports=ports), _LEVELS[index]
 
 
+_LEVELS = ("terse", "plain", "detailed")
 _FRAMES = (
     "Write a Verilog module named {name}. {words} {ports}",
     "Design a Verilog module called {name}. {words} {ports}",

@@ -1,11 +1,11 @@
 """A self-checking testbench of the VerilogEval kind for a design: it holds the reference, drives both, compares.
 
-The last line that it prints is ``Mismatches: A in B samples``. An X in the reference's output matches anything, an X
-of the design under test only an X. Combinational designs get every input where there are at most 10 bits of them, and
+The last line that it prints is ``Mismatches: A in B samples``. An X in the reference's output matches anything, an X of
+the design under test only an X. Combinational designs get every input where there are at most 10 bits of them, and
 random order besides, so that a latch shows; wider ones get corners, walking bits, the constants of the reference with
 their neighbours, and random words. Clocked designs get a reset, then 24 runs of 64 cycles that differ in how often each
-control is asserted; every other run has resets, some of them between two clock edges, which tell an asynchronous reset
-from a synchronous one; the last six runs have none and leave rare controls alone, so that counters run far.
+control is asserted; every other run has resets, some of them between two clock edges, which distinguish an asynchronous
+reset from a synchronous one; the last six runs have none and leave rare controls alone, so that counters run far.
 
 What it does not do: it proves nothing (a design that differs only on one 32-bit word may pass), and a design that
 prints its own verdict is the judge's concern.

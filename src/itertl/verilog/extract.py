@@ -3,8 +3,8 @@
 The answer is cut at code fences and chat markers; of the pieces those with a whole module are read as one text, and of
 its modules the one asked for is kept with the modules that it instantiates. What is kept goes up to the last
 ``endmodule`` and is closed with one where it is missing. Every other character of the answer is in ``dropped`` with a
-reason, and an addition is noted there with an empty text. Left out: the code is not parsed, so prose in the midst of
-a module stays (and is a syntax error, as it should be).
+reason, and an addition is noted there with an empty text. Left out: the code is not parsed, so prose in the middle of a
+module stays (and is a syntax error, as it should be).
 """
 
 import re
@@ -89,11 +89,11 @@ def extract(
     A thought (``thoughts``) is not an answer, ``opened`` where the prompt ended inside one; of several modules of one
     name the last that is presented as the answer counts (``versions``).
 
-    ``prefill`` was the start of the answer and comes before ``text``; ``opening`` stood before it, no code but perhaps
-    a fence, which then ends where ``text`` closes it. ``header`` is the module header of the task: it
+    ``prefill`` was the start of the answer and comes before ``text``; ``opening`` is the text before it, without code
+    but perhaps with a fence, which then ends where ``text`` closes it. ``header`` is the module header of the task: it
     names the module that is wanted (``top`` does so where there is none), and comes before an answer that goes on from
-    it. The characters of ``code`` and of ``dropped`` together are those of ``text``, beside prefill or header and the
-    additions that ``dropped`` notes.
+    it. The characters of ``code`` and of ``dropped`` together are those of ``text``, except for prefill or header and
+    the additions that ``dropped`` notes.
     """
     text = unix_lines(text)
     is_fenced = len(_FENCE.findall(opening)) % 2 == 1
@@ -221,8 +221,8 @@ def _choose(text: str, pieces: list[_Piece], prefill: str, header: str) -> list[
 def _goes_on(text: str, units: Sequence[CodeUnit], everything: Sequence[CodeUnit], wanted: str | None) -> bool:
     """Whether ``text`` is the inside of the wanted module up to its ``endmodule``, before any module of its own.
 
-    Not so where what precedes the ``endmodule`` has no statement; where it is nothing at all, unless the wanted module
-    comes whole further on.
+    Not so where what precedes the ``endmodule`` has no statement; where it is empty, unless the wanted module
+    follows as a whole.
     """
     blanked = _COMMENT_OR_STRING.sub(lambda m: " " * len(m.group()), text)
     first = _ENDMODULE.search(blanked)

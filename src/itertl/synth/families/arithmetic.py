@@ -3,7 +3,7 @@
 import random
 
 from itertl.synth.families.combinational import Draft, always, case, continuous, family, inp, literal, out, procedural
-from itertl.synth.families.words import OPERANDS, RESULTS, SUMS, VECTORS, a_bits
+from itertl.synth.families.wording import OPERANDS, RESULTS, SUMS, VECTORS, a_bits
 
 _WIDTHS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32)
 _DIFFERENCES = ("diff", "d", "result", "res", "delta")

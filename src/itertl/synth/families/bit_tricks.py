@@ -3,7 +3,7 @@
 import random
 
 from itertl.synth.families.combinational import Draft, always, continuous, family, inp, literal, out, procedural
-from itertl.synth.families.words import FLAGS, RESULTS, VECTORS
+from itertl.synth.families.wording import FLAGS, RESULTS, VECTORS
 
 _COUNTS = ("count", "cnt", "num", "n")
 

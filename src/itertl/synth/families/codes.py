@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterable
 
 from itertl.synth.families.combinational import Draft, continuous, family, inp, literal, out
-from itertl.synth.families.words import RESULTS
+from itertl.synth.families.wording import RESULTS
 
 _COVERS = {"p1": (0, 1, 3), "p2": (0, 2, 3), "p4": (1, 2, 3)}  # data bits under each parity bit of Hamming (7,4)
 _PLACES = {

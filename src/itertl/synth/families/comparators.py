@@ -3,7 +3,7 @@
 import random
 
 from itertl.synth.families.combinational import Draft, choose, family, inp, literal, out, statement
-from itertl.synth.families.words import FLAGS, OPERANDS, RESULTS, VECTORS, a_bits
+from itertl.synth.families.wording import FLAGS, OPERANDS, RESULTS, VECTORS, a_bits
 
 _RELATIONS = {
     "eq": ("==", "equal to"), "ne": ("!=", "different from"), "lt": ("<", "less than"),

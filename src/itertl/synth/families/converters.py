@@ -3,7 +3,7 @@
 import random
 
 from itertl.synth.families.combinational import Draft, always, continuous, family, inp, literal, out, procedural
-from itertl.synth.families.words import RESULTS, VECTORS
+from itertl.synth.families.wording import RESULTS, VECTORS
 
 
 def _gray(rng: random.Random, is_decode: bool) -> Draft:

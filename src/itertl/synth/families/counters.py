@@ -4,7 +4,7 @@ import random
 
 from itertl.synth.design import DesignSpec
 from itertl.synth.families.sequential import Sketch, begin_end, block, family
-from itertl.synth.families.words import COUNTS, bits
+from itertl.synth.families.wording import COUNTS, bits
 
 
 @family("counters", reset_one_in=32)

@@ -4,7 +4,7 @@ import random
 
 from itertl.synth.design import DesignSpec, bit_range
 from itertl.synth.families.sequential import Sketch, family
-from itertl.synth.families.words import COUNTS, bits
+from itertl.synth.families.wording import COUNTS, bits
 
 
 @family("counters", reset_one_in=64)

@@ -15,7 +15,7 @@ from itertl.synth.families.combinational import (
     procedural,
     statement,
 )
-from itertl.synth.families.words import ENABLES, RESULTS, VECTORS
+from itertl.synth.families.wording import ENABLES, RESULTS, VECTORS
 
 _VALIDS = ("valid", "any", "found", "v")
 # Segments of the digits 0 to F, bit 0 = a … bit 6 = g, as on any datasheet.

@@ -3,7 +3,7 @@
 import random
 
 from itertl.synth.families.combinational import Draft, always, continuous, family, inp, out, procedural
-from itertl.synth.families.words import RESULTS, VECTORS
+from itertl.synth.families.wording import RESULTS, VECTORS
 
 
 @family("fields")

@@ -4,7 +4,7 @@ import random
 
 from itertl.synth.design import DesignSpec
 from itertl.synth.families.sequential import Sketch, block, case_of, family
-from itertl.synth.families.words import bits, join
+from itertl.synth.families.wording import bits, join
 
 
 def _automaton(pattern: str) -> list[tuple[int, int]]:

@@ -4,7 +4,7 @@ import random
 
 from itertl.synth.design import DesignSpec, bit_range
 from itertl.synth.families.sequential import Sketch, begin_end, family
-from itertl.synth.families.words import bits
+from itertl.synth.families.wording import bits
 
 
 @family("fsm", reset_one_in=96)

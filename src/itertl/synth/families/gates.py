@@ -3,7 +3,7 @@
 import random
 
 from itertl.synth.families.combinational import Draft, case, continuous, family, inp, literal, out, statement
-from itertl.synth.families.words import FLAGS, OPERANDS, RESULTS, VECTORS, a_bits, join, number
+from itertl.synth.families.wording import FLAGS, OPERANDS, RESULTS, VECTORS, a_bits, join, number
 
 _LETTERS = (("a", "b", "c", "d"), ("x0", "x1", "x2", "x3"), ("w", "x", "y", "z"), ("in1", "in2", "in3", "in4"))
 _BIT_RESULTS = ("f", "out", "q", "result", "o")

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from itertl.synth.design import DesignSpec, bit_range
 from itertl.synth.families.sequential import Sketch, begin_end, family
-from itertl.synth.families.words import STREAM_IN, STREAM_OUT, bits
+from itertl.synth.families.wording import STREAM_IN, STREAM_OUT, bits
 
 _RESETTABLE = ("sync-high", "async-high", "sync-low", "async-low")
 

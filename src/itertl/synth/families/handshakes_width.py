@@ -4,7 +4,7 @@ import random
 
 from itertl.synth.design import DesignSpec, bit_range
 from itertl.synth.families.sequential import Sketch, family
-from itertl.synth.families.words import STREAM_IN, STREAM_OUT, bits
+from itertl.synth.families.wording import STREAM_IN, STREAM_OUT, bits
 
 
 @family("handshakes", reset_one_in=96)

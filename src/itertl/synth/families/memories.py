@@ -4,7 +4,7 @@ import random
 
 from itertl.synth.design import DesignSpec, bit_range
 from itertl.synth.families.sequential import Sketch, begin_end, case_of, family, zeroed_memory
-from itertl.synth.families.words import bits
+from itertl.synth.families.wording import bits
 
 
 @family("memories", resets=("none",))

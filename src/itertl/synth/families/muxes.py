@@ -3,7 +3,7 @@
 import random
 
 from itertl.synth.families.combinational import Draft, case, choose, continuous, family, inp, literal, out, statement
-from itertl.synth.families.words import ENABLES, OPERANDS, RESULTS, SELECTS, VECTORS, a_bits, number
+from itertl.synth.families.wording import ENABLES, OPERANDS, RESULTS, SELECTS, VECTORS, a_bits, number
 
 _WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 _STEMS = ("d", "in", "a", "x", "data")

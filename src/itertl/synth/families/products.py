@@ -3,7 +3,7 @@
 import random
 
 from itertl.synth.families.combinational import Draft, continuous, family, inp, literal, out
-from itertl.synth.families.words import FLAGS, OPERANDS, RESULTS, SUMS, VECTORS
+from itertl.synth.families.wording import FLAGS, OPERANDS, RESULTS, SUMS, VECTORS
 
 _WIDTHS = (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 32)
 

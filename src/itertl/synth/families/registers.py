@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from itertl.synth.design import DesignSpec, bit_range
 from itertl.synth.families.sequential import Sketch, block, family
-from itertl.synth.families.words import bits
+from itertl.synth.families.wording import bits
 
 
 @family("registers")

@@ -12,7 +12,7 @@ from typing import Literal
 
 from itertl.synth.design import DesignSpec, PortSpec, ResetSpec, bit_range, register
 from itertl.synth.families.combinational import literal
-from itertl.synth.families.words import join
+from itertl.synth.families.wording import join
 
 RESETS = ("sync-high", "async-high", "sync-low", "async-low", "none")
 _CLOCKS = ("clk", "clock", "clk_in", "clk", "clock_i")

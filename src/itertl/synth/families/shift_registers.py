@@ -4,7 +4,7 @@ import random
 
 from itertl.synth.design import DesignSpec
 from itertl.synth.families.sequential import Sketch, case_of, family
-from itertl.synth.families.words import bits
+from itertl.synth.families.wording import bits
 
 
 def _shifted(q: str, width: int, way: str, bit: str) -> str:

@@ -3,7 +3,7 @@
 import random
 
 from itertl.synth.families.combinational import Draft, case, continuous, family, inp, literal, out, statement
-from itertl.synth.families.words import RESULTS, VECTORS, a_bits
+from itertl.synth.families.wording import RESULTS, VECTORS, a_bits
 
 _AMOUNTS = ("n", "shamt", "amount", "by")
 

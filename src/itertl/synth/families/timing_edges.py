@@ -4,7 +4,7 @@ import random
 
 from itertl.synth.design import DesignSpec, bit_range
 from itertl.synth.families.sequential import Sketch, family
-from itertl.synth.families.words import bits
+from itertl.synth.families.wording import bits
 
 _EDGES = {
     "rising": ("{x} & ~{p}", "is 1 and its stored sample is 0"),
