@@ -178,11 +178,8 @@ def absolute_value(rng: random.Random) -> Draft:
         "negabs": f"{x}[{width - 1}] ? {x} : -{x}",
     }[kind]
     meaning = {"abs": f"|{x}|", "negate": f"-{x}", "negabs": f"-|{x}|"}[kind]
-    edge = (
-        ""
-        if kind == "negabs"
-        else f" For {x} = -{lowest} it is {lowest} as an unsigned number (bit pattern unchanged)."
-    )
+    edge = f" For {x} = -{lowest} it is {lowest} as an unsigned number (bit pattern unchanged)."
+    edge = "" if kind == "negabs" else edge
     rule = {
         "abs": f"{y} is {x} when {x} is zero or positive and -{x} when it is negative",
         "negate": f"{y} is the two's complement (invert all bits and add one) of {x}",

@@ -19,11 +19,7 @@ def _gray(rng: random.Random, is_decode: bool) -> Draft:
         loop = [f"for (i = {width - 2}; i >= 0; i = i - 1)", f"  {y}[i] = {y}[i + 1] ^ {x}[i];"]
         body = procedural("integer i;", *always([f"{y}[{width - 1}] = {x}[{width - 1}];", *loop]))
     source, target = ("Gray code", "binary") if is_decode else ("binary", "Gray code")
-    rule = (
-        f"bit i of {y} is the XOR of bits {width - 1} down to i of {x}"
-        if is_decode
-        else f"bit i of {y} is {x}[i] XOR {x}[i+1]"
-    )
+    rule = f"the XOR of bits {width - 1} down to i of {x}" if is_decode else f"{x}[i] XOR {x}[i+1]"
     return Draft(
         ("gray2bin" if is_decode else "bin2gray", "gray_converter", f"gray{width}", "code_convert"),
         {"width": width},
@@ -31,8 +27,8 @@ def _gray(rng: random.Random, is_decode: bool) -> Draft:
         body,
         f"{y} = {source} {x} converted to {target}, {width} bits.",
         f"Convert the {width}-bit {source} word {x} to {target} (reflected Gray code) on {y}.",
-        f"{x} is {width} bits of {source}; {y} is the same number in {target}. The top bit is copied, and {rule} "
-        "for the other bits.",
+        f"{x} is {width} bits of {source}; {y} is the same number in {target}. The top bit is copied, and bit i of "
+        f"{y} is {rule} for the other bits.",
     )
 
 

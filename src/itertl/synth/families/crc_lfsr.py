@@ -204,17 +204,13 @@ def parity_accumulator(s: Sketch, rng: random.Random) -> DesignSpec:
     en = s.input("en", "valid", "dv")
     ctl = s.input("first", "sof") if kind == "restart" else s.input("clear", "clr", one_in=8)
     d, p = s.input("d", "din", "data", width=width), s.output("parity", "p", "par")
-    x = d if width == 1 else f"^{d}"
+    x, term = (d, d) if width == 1 else (f"^{d}", f"(^{d})")
     if kind == "restart":
-        begin = f"{x}" if not odd else f"~({x})"
-        step = (
-            f"if ({en})\n  {p} <= {ctl} ? {begin} : {p} ^ ({x});"
-            if width > 1
-            else f"if ({en})\n  {p} <= {ctl} ? {begin} : {p} ^ {x};"
-        )
+        begin = x if not odd else f"~({x})"
+        step = f"if ({en})\n  {p} <= {ctl} ? {begin} : {p} ^ {term};"
         rule = f"with {ctl}=1 the word is the first of a new frame and the old parity is dropped"
     else:
-        step = f"if ({ctl})\n  {p} <= 1'b{odd};\nelse if ({en})\n  {p} <= {p} ^ {'(' + x + ')' if width > 1 else x};"
+        step = f"if ({ctl})\n  {p} <= 1'b{odd};\nelse if ({en})\n  {p} <= {p} ^ {term};"
         rule = f"{ctl}=1 (prior to {en}) starts afresh, {p} becoming {odd}"
     name, what = ("odd" if odd else "even"), ("bit" if width == 1 else f"{width}-bit word")
     meaning = f"{p} is the XOR of all bits of the frame so far" + (", inverted" if odd else "")

@@ -100,9 +100,7 @@ def table_machine(s: Sketch, rng: random.Random) -> DesignSpec:
         else f"{n}: 0->{names[a]} ({z}={p}), 1->{names[b]} ({z}={q})"
         for n, (a, b), (p, q) in zip(names, table, outs, strict=True)
     )
-    kind = (
-        f"{z} depends on the state alone" if machine == "moore" else f"{z} depends, combinationally, on state and {x}"
-    )
+    kind = f"{z} depends" + (" on the state alone" if machine == "moore" else f", combinationally, on state and {x}")
     codes = ", ".join(f"{n} = {s.const(w, k)}" for k, n in enumerate(names))
     return s.finish(
         ("fsm", "state_machine", "table_fsm"),
@@ -136,9 +134,7 @@ def debouncer(s: Sketch, rng: random.Random) -> DesignSpec:
         f"if ({x} == {y})\n  {n} <= {zero};\nelse if ({n} == {limit}) begin\n  {y} <= {x};\n  {n} <= {zero};\nend "
         f"else\n  {n} <= {n} + 1;"
     )
-    counts = (
-        f"{rise} samples in a row" if rise == fall else f"{rise} samples in a row (to go to 1) or {fall} (to go to 0)"
-    )
+    counts = f"{rise} samples in a row" + ("" if rise == fall else f" (to go to 1) or {fall} (to go to 0)")
     return s.finish(
         ("debounce", "debouncer", "clean_input"),
         {"rise": rise, "fall": fall, "start": start, "enable": gate.kind},
@@ -220,16 +216,13 @@ def combination_lock(s: Sketch, rng: random.Random) -> DesignSpec:
         arms[s.const(w, k)] = f"{n} <= ({d} == {s.const(width, digit)}) ? {s.const(w, k + 1)} : {miss};"
     arms["open"] = f"{n} <= {s.const(w, 0) if not shut else n};"
     step = block(go, case_of(n, arms))
+    closing = "while it is open, the next digit entered, whatever it is, closes it and does not count"
     if shut:
+        closing = f"{shut} = 1 closes it and forgets digits, with priority over {go}; while open, digits are ignored"
         step = f"if ({shut})\n  {n} <= {s.const(w, 0)};\nelse {step}"
     digits = ", ".join(map(str, code))
     after = "starts the code from the beginning"
     after += f", itself counting as the first digit if it is {code[0]}" if wrong == "first" else ""
-    closing = (
-        f"{shut} = 1 closes it and forgets digits, with priority over {go}; while open, digits are ignored"
-        if shut
-        else "while it is open, the next digit entered, whatever it is, closes it and does not count"
-    )
     return s.finish(
         ("lock_fsm", "code_lock", "combo_lock"),
         {"width": width, "code": "-".join(map(str, code)), "wrong": wrong, "close": close},

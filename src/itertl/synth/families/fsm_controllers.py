@@ -19,23 +19,17 @@ def traffic_light(s: Sketch, rng: random.Random) -> DesignSpec:
     ends = [f"{n} == {s.const(w, t - 1)}" for t in times]
     if waits:
         ends[0] = f"{n} >= {s.const(w, times[0] - 1)} && {req}"
-    after = (
-        f"{n} <= {n} + 1;"
-        if not waits
-        else f"if ({n} != {s.const(w, times[0] - 1)} || {state} != 2'd0)\n    {n} <= {n} + 1;"
-    )
+    after = f"{n} <= {n} + 1;"
+    if waits:
+        after = f"if ({n} != {s.const(w, times[0] - 1)} || {state} != 2'd0)\n    {after}"
     test = " || ".join(f"({state} == 2'd{k} && {e})" for k, e in enumerate(ends))
     step = (
         f"if ({test}) begin\n  {n} <= {s.const(w, 0)};\n  {state} <= ({state} == 2'd2) ? 2'd0 : {state} + 2'd1;\nend "
         "else" + (f" begin\n  {after}\nend" if waits else f"\n  {after}")
     )
     g, y, r = lights
-    rule = (
-        f"{g} for at least {times[0]} clocks, ending at the first clock edge from the {times[0]}th on at which {req} "
-        "is 1"
-        if waits
-        else f"{g} for {times[0]} clocks"
-    )
+    rule = f"{g} for {'at least ' if waits else ''}{times[0]} clocks"
+    rule += f", ending at the first clock edge from the {times[0]}th on at which {req} is 1" if waits else ""
     return s.finish(
         ("traffic_light", "signal_head", "lights"),
         {"green": times[0], "yellow": times[1], "red": times[2], "waits": waits, "first": first},
@@ -73,7 +67,10 @@ def vending_machine(s: Sketch, rng: random.Random) -> DesignSpec:
     pay += [f"  {change} <= {rest};"] if keep == "change" else []
     pay += ["end else", f"  {total} <= {new};"]
     body = "\n".join(pay)
+    cancel = ""
     if back:
+        cancel = f" {back} = 1, which has priority, instead puts the credit (without coins at that edge) on {change}"
+        cancel += " and makes it 0."
         body = f"if ({back}) begin\n  {change} <= {total};\n  {total} <= {zero};\nend else " + body
     step = f"{serve} <= 1'b0;\n" + (f"{change} <= {zero};\n" if change else "") + body
     clear = {total: zero, serve: "1'b0"} | ({change: zero} if change else {})
@@ -82,17 +79,8 @@ def vending_machine(s: Sketch, rng: random.Random) -> DesignSpec:
         "credit": "the excess stays as credit",
         "lost": "the credit becomes 0 and any excess is lost",
     }[keep]
-    cancel = (
-        f" {back} = 1, which has priority, instead puts the credit (without coins at that edge) on {change} and makes "
-        "it 0."
-        if back
-        else ""
-    )
-    pulses = (
-        f"{serve} and {change} are registers, 0 after every other edge."
-        if change
-        else f"{serve} is a register, 0 after every other edge."
-    )
+    pulses = f"{serve} and {change} are registers" if change else f"{serve} is a register"
+    pulses += ", 0 after every other edge."
     value = f"{a} is worth {coins[0]} and {b} {coins[1]}; both may come at once"
     return s.finish(
         ("vending", "vendor", "coin_box"),

@@ -139,11 +139,7 @@ def at_least_k(rng: random.Random) -> Draft:
     total = " + ".join(f"{x}[{n}]" for n in range(width))
     size = width.bit_length()
     is_majority = width % 2 == 1 and least == (width + 1) // 2
-    first = (
-        f"{y} = majority of the {width} bits of {x}."
-        if is_majority
-        else f"{y} = 1 if at least {least} bits of {x} are 1."
-    )
+    first = f"majority of the {width} bits of {x}" if is_majority else f"1 if at least {least} bits of {x} are 1"
     return Draft(
         ("majority" if is_majority else f"at_least_{least}", "vote", "voter", "threshold"),
         {"width": width, "least": least},
@@ -151,7 +147,7 @@ def at_least_k(rng: random.Random) -> Draft:
         continuous(
             f"wire [{size - 1}:0] count;", f"assign count = {total};", f"assign {y} = count >= {literal(least, size)};"
         ),
-        first,
+        f"{y} = {first}.",
         f"Given the {width}-bit vector {x}, set {y} when {number(least)} or more of its bits are 1.",
         f"Count the ones in the {width}-bit input {x}. The one-bit output {y} is 1 if the count is {least} or "
         f"more, and 0 if it is {least - 1} or less.",

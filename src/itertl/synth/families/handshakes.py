@@ -186,17 +186,8 @@ def valid_pipeline(s: Sketch, rng: random.Random) -> DesignSpec:
         step += f"\nif ({kill})\n  {v} <= {s.const(stages, 0)};"
     clear = {v: s.const(stages, 0)} | dict.fromkeys(regs, zero)
     stops = f" While {stall} is 1 no stage moves." if stall else ""
-    kills = (
-        f" {kill} = 1 makes all stages invalid at the clock edge{', also during ' + stall if stall else ''}; data "
-        "move on as usual."
-        if kill
-        else ""
-    )
-    if kill and stall:
-        kills = (
-            f" {kill} = 1 makes all stages invalid at the clock edge, with or without {stall}; data are not affected "
-            "by it."
-        )
+    data = f", with or without {stall}; data are not affected by it" if stall else "; data move on as usual"
+    kills = f" {kill} = 1 makes all stages invalid at the clock edge{data}." if kill else ""
     what = f"{d} {op[1]} {k}" + (f" modulo 2^{width}" if op[0] == "add" else f" (bitwise {op[0].upper()})")
     return s.finish(
         ("valid_pipe", "stream_pipe", "op_pipe"),

@@ -165,11 +165,8 @@ def fifo(s: Sketch, rng: random.Random) -> DesignSpec:
         ),
         s.at_edge(f"if ({do_w})\n  {mem}[{wp}] <= {d};"),
     ]
-    refuse = (
-        "while full it is ignored"
-        if overwrite == "refuse"
-        else f"while full it is ignored unless {rd} is 1 too (then both happen)"
-    )
+    refuse = "while full it is ignored"
+    refuse += f" unless {rd} is 1 too (then both happen)" if overwrite == "swap" else ""
     level = f" {n} is the number of words held." if shows == "count" else ""
     return s.finish(
         ("fifo", "sync_fifo", f"fifo{depth}", "queue"),
@@ -286,11 +283,8 @@ def match_table(s: Sketch, rng: random.Random) -> DesignSpec:
     )
     zero = s.const(width, 0)
     winner = we if wins == "write" else drop
-    rule = (
-        f"{hit} is 1 when a valid slot holds a key equal to {key}"
-        if kind == "hit"
-        else f"bit i of {hit} is 1 when slot i is valid and holds a key equal to {key}"
-    )
+    found = f"{hit} is 1 when a valid slot" if kind == "hit" else f"bit i of {hit} is 1 when slot i is valid and"
+    rule = f"{found} holds a key equal to {key}"
     return s.finish(
         ("cam", "match_table", "tag_check"),
         {"width": width, "kind": kind, "wins": wins},

@@ -39,9 +39,8 @@ def set_reset_register(s: Sketch, rng: random.Random) -> DesignSpec:
     d = s.input("d", "data", "din", width=width) if has_data else ""
     q = s.output("q", "out", "flag" if width == 1 else "flags", width=width)
     ones = s.const(width, -1)
-    winner, loser = (
-        ((put, ones), (wipe, s.const(width, 0))) if first == "set" else ((wipe, s.const(width, 0)), (put, ones))
-    )
+    setting, clearing = (put, ones), (wipe, s.const(width, 0))
+    winner, loser = (setting, clearing) if first == "set" else (clearing, setting)
     step = f"if ({winner[0]})\n  {q} <= {winner[1]};\nelse if ({loser[0]})\n  {q} <= {loser[1]};"
     if d:
         step += f"\nelse\n  {q} <= {d};"
@@ -237,10 +236,11 @@ def sampled_logic(s: Sketch, rng: random.Random) -> DesignSpec:
     gate = s.enable(("none", "high"))
     a, b = s.input("a", "x", "op_a", width=width), s.input("b", "y", "op_b", width=width)
     q = s.output("q", "result", "out", "r", width=width)
-    zero, clear, wires = s.const(width, 0), {}, ""
-    ra, rb = a, b
-    step = ""
+    zero, clear, starts = s.const(width, 0), {}, {}
+    ra, rb, wires, step, late = a, b, "", "", ""
     if latency == 2:
+        late = f" Both operands are registered first, so {q} shows a result two such edges after its operands."
+        starts = {"the operand registers": "0"}
         ra, rb = s.internal("a_q", "a_r", "xa"), s.internal("b_q", "b_r", "xb")
         wires = f"reg {bit_range(width)}{ra}, {rb};"
         clear = {ra: zero, rb: zero}
@@ -248,13 +248,7 @@ def sampled_logic(s: Sketch, rng: random.Random) -> DesignSpec:
     clear[q] = zero
     modulo = f" modulo 2^{width}" if symbol in "+-" else ""
     what = f"{verb} {a} {symbol} {b}{modulo}"
-    late = (
-        ""
-        if latency == 1
-        else f" Both operands are registered first, so {q} shows a result two such edges after its operands."
-    )
     hold = " Otherwise all registers hold." if gate.test else ""
-    starts = {q: "0"} if latency == 1 else {"the operand registers": "0", q: "0"}
     return s.finish(
         ("reg_op", "sampled_op", "registered_alu", "pipe_op"),
         {"width": width, "op": symbol, "latency": latency, "enable": gate.kind},
@@ -263,7 +257,7 @@ def sampled_logic(s: Sketch, rng: random.Random) -> DesignSpec:
         f"At each clock edge{gate.when} compute the {what} ({bits(width)}) into the register {q}.{late}{hold}",
         f"{q} is a register of {bits(width)} that receives the {what} at each active clock "
         f"edge{gate.when}.{late}{hold}",
-        starts,
+        starts | {q: "0"},
     )
 
 

@@ -78,11 +78,8 @@ class Sketch:
     def internal(self, *options: str) -> str:
         """An unused name, drawn from ``options``."""
         free = [name for name in options if name not in self._used]
-        name = (
-            self.rng.choice(free)
-            if free
-            else next(f"{options[0]}_{n}" for n in range(2, 99) if f"{options[0]}_{n}" not in self._used)
-        )
+        numbered = (f"{options[0]}_{n}" for n in range(2, 99))
+        name = self.rng.choice(free) if free else next(name for name in numbered if name not in self._used)
         self._used.add(name)
         return name
 

@@ -13,11 +13,8 @@ def _shifted(q: str, width: int, way: str, bit: str) -> str:
 
 
 def _enters(width: int, way: str) -> str:
-    return (
-        f"bit 0 (shifting left, bit {width - 1} drops out)"
-        if way == "left"
-        else f"bit {width - 1} (shifting right, bit 0 drops out)"
-    )
+    into, out = (0, width - 1) if way == "left" else (width - 1, 0)
+    return f"bit {into} (shifting {way}, bit {out} drops out)"
 
 
 @family("shift_registers")
@@ -93,11 +90,9 @@ def bidirectional_shift(s: Sketch, rng: random.Random) -> DesignSpec:
     step = gate.guard(step)
     if ld:
         step = f"if ({ld})\n  {q} <= {d};\nelse " + step
-    l_text = f"left ({low} enters at bit 0)" if ends != "rotate" else f"left (bit {width - 1} enters at bit 0)"
-    r_text = (
-        f"right ({high} enters at bit {width - 1})" if ends != "rotate" else f"right (bit 0 enters at bit {width - 1})"
-    )
-    yes, no = (l_text, r_text) if left_when else (r_text, l_text)
+    from_left, from_right = (f"bit {width - 1}", "bit 0") if ends == "rotate" else (low, high)
+    words = [f"left ({from_left} enters at bit 0)", f"right ({from_right} enters at bit {width - 1})"]
+    yes, no = words if left_when else words[::-1]
     load_text = f" {ld} = 1 loads {d} instead, before anything but reset." if ld else ""
     hold = f" Otherwise {q} holds." if gate.test else ""
     return s.finish(

@@ -20,11 +20,8 @@ def pulse_stretcher(s: Sketch, rng: random.Random) -> DesignSpec:
     test = go if again else f"{go} && {n} == {s.const(w, 0)}"
     step += f"if ({test})\n  {n} <= {s.const(w, length)};\nelse if ({n} != {s.const(w, 0)})\n  {n} <= {n} - 1;"
     event = f"{t} is 1" if trigger == "level" else f"{t} is 1 and was 0 at the clock edge before"
-    rule = (
-        "also while a pulse is running, which starts its full length anew"
-        if again
-        else "only while no pulse is running (else it is ignored)"
-    )
+    rule = "only while no pulse is running (else it is ignored)"
+    rule = "also while a pulse is running, which starts its full length anew" if again else rule
     starts = {"the timer": "0", y: "0"} | ({f"the stored {t}": "0"} if trigger == "edge" else {})
     return s.finish(
         ("stretcher", "one_shot", "monostable", "pulse_gen"),
@@ -47,11 +44,8 @@ def tick_generator(s: Sketch, rng: random.Random) -> DesignSpec:
     y, n = s.output("tick", "pulse", "en_out", reg=style == "registered"), s.internal("n", "count", "div")
     last, zero = s.const(w, period - 1), s.const(w, 0)
     step = f"{n} <= ({n} == {last}) ? {zero} : {n} + 1;"
-    hold = (
-        f" Otherwise the count{' and ' + y if style == 'registered' else ''} hold{'s' if style == 'comb' else ''}."
-        if gate.test
-        else ""
-    )
+    holders = "the count holds" if style == "comb" else f"the count and {y} hold"
+    hold = f" Otherwise {holders}." if gate.test else ""
     if style == "comb":
         parts = [f"reg [{w - 1}:0] {n};", s.clocked({n: zero}, gate.guard(step)), f"assign {y} = ({n} == {last});"]
         rule, starts = f"{y} is 1 exactly while the count is {period - 1} (combinational)", {"the count": "0", y: "0"}
