@@ -108,7 +108,8 @@ def _extract(
     pieces, drops = _cut_at_marks(text, spans, is_fenced)
     chosen = _choose(text, pieces, prefill, header or prefill)
     kept = [p for p in pieces if p in chosen]
-    drops += [_Drop(p.start, p.end, _why_not(p)) for p in pieces if p not in chosen]
+    unfit = {True: "code block without a whole module", False: "prose outside the code"}
+    drops += [_Drop(p.start, p.end, unfit[p.is_fenced]) for p in pieces if p not in chosen]
     start, notes = _start_of_code(text, kept, header, prefill)
     if start is None:
         return _account(text, "", _nothing(text, drops), [])
@@ -204,17 +205,10 @@ def _choose(text: str, pieces: list[_Piece], prefill: str, header: str) -> list[
         begun = [p for p in group if units[p] and text[p.start : p.end].strip()]
         if begun:
             return begun[:1]
-        bodies = [
-            p
-            for p in group
-            if header
-            and (
-                looks_like_code(shown[p])
-                or (p.is_fenced and (_GATE.search(shown[p]) or _goes_on(shown[p], [], everything, None)))
-            )
-        ]
-        if bodies:
-            return bodies[:1]
+        for p in group if header else ():
+            is_inside = p.is_fenced and (_GATE.search(shown[p]) or _goes_on(shown[p], [], everything, None))
+            if is_inside or looks_like_code(shown[p]):
+                return [p]
     return []
 
 
@@ -236,10 +230,6 @@ def _has_statement(text: str, units: Sequence[CodeUnit]) -> bool:
     """Whether ``;`` or ``endmodule`` ends something before the first module: the inside of one that was begun."""
     before = _COMMENT_OR_STRING.sub(" ", text[: min((u.lead for u in units), default=len(text))])
     return looks_like_code(before) or ";" in before or _ENDMODULE.search(before) is not None
-
-
-def _why_not(piece: _Piece) -> str:
-    return "code block without a whole module" if piece.is_fenced else "prose outside the code"
 
 
 def _start_of_code(text: str, kept: list[_Piece], header: str, prefill: str) -> tuple[str | None, list[str]]:
