@@ -31,7 +31,7 @@ class Draft:
 
     def design(self, rng: random.Random) -> DesignSpec:
         body = self.logic if isinstance(self.logic, Body) else _drive(rng, self.logic)
-        ports = [replace(p, reg=body.is_reg and p.direction == "output") for p in self.ports if p is not None]
+        ports = [p if p.direction == "input" or not body.is_reg else replace(p, reg=True) for p in self.ports if p]
         taken = {p.name for p in ports}
         names = [name for name in self.modules if name not in taken]
         module = "top_module" if rng.random() < 0.2 or not names else rng.choice(names)
