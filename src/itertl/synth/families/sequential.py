@@ -7,7 +7,6 @@ description gets its sentence on clock edge and reset from here, so that none ca
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from textwrap import indent
 from typing import Literal
 
 from itertl.synth.design import DesignSpec, PortSpec, ResetSpec, bit_range, register
@@ -258,4 +257,4 @@ def begin_end(head: str, statements: str) -> str:
 
 
 def _indent(text: str) -> str:
-    return indent(text, "  ")
+    return "  " + text.replace("\n", "\n  ")
