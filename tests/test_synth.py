@@ -13,7 +13,7 @@ from itertl.synth import family_names, generate
 from itertl.synth.design import DesignSpec, PortSpec, ResetSpec
 from itertl.synth.generate import LARGEST_COUNT, split_of
 from itertl.synth.registry import HELD_OUT_FAMILIES, families
-from itertl.synth.rendering import instruction, reference
+from itertl.synth.rendering import instruction
 from itertl.synth.testbench import testbench as make_testbench
 
 
@@ -210,17 +210,17 @@ def test_testbench_tells_synchronous_from_asynchronous_reset_and_edges() -> None
     for mine, other, is_async in ((_SYNC, _ASYNC, False), (_ASYNC, _SYNC, True)):
         design = _flop(ResetSpec("rst", asynchronous=is_async), mine)
         bench = make_testbench(design)
-        assert simulate(bench, reference(design)).passed
+        assert simulate(bench, design.reference).passed
         for wrong in (other, mine.replace("4'd3", "4'd2"), mine.replace("posedge clk", "negedge clk")):
-            trial = simulate(bench, reference(_flop(None, wrong)))
+            trial = simulate(bench, _flop(None, wrong).reference)
             assert trial.compiled and not trial.passed
 
 
 def test_testbench_ignores_unknown_reference_outputs_but_not_unknown_answers() -> None:
     no_reset = _flop(None, "  always @(posedge clk) q <= rst ? q + d : q;\n")
-    assert simulate(make_testbench(no_reset), reference(_flop(None, "  always @(*) q = d & 4'd0;\n"))).passed
+    assert simulate(make_testbench(no_reset), _flop(None, "  always @(*) q = d & 4'd0;\n").reference).passed
     known = _flop(None, "  always @(*) q = d;\n")
-    assert not simulate(make_testbench(known), reference(_flop(None, "  always @(*) q = 4'bx;\n"))).passed
+    assert not simulate(make_testbench(known), _flop(None, "  always @(*) q = 4'bx;\n").reference).passed
 
 
 def test_testbench_sees_a_latch_a_rare_constant_and_a_warning() -> None:
@@ -228,21 +228,21 @@ def test_testbench_sees_a_latch_a_rare_constant_and_a_warning() -> None:
     design = DesignSpec({}, "l", ports, "  always @(*) y = a == 3'd5;\n", ("-",) * 3)
     bench = make_testbench(design)
     latch = "  always @(*) if (a == 3'd5) y = 1; else if (a < 3'd5) y = 0; else if (a == 3'd7) y = 0;\n"
-    assert not simulate(bench, reference(DesignSpec({}, "l", ports, latch, ("-",) * 3))).passed
-    warned = reference(design).replace("endmodule", "  wire w = b;\nendmodule")
+    assert not simulate(bench, DesignSpec({}, "l", ports, latch, ("-",) * 3).reference).passed
+    warned = design.reference.replace("endmodule", "  wire w = b;\nendmodule")
     assert not simulate(bench, warned).passed
     ports = (PortSpec("a", "input", 32), PortSpec("y", "output"))
     rare = DesignSpec({}, "r", ports, "  assign y = a == 32'hdeadbeef;\n", ("-",) * 3)
-    assert not simulate(make_testbench(rare), reference(rare).replace("a == 32'hdeadbeef", "1'b0")).passed
+    assert not simulate(make_testbench(rare), rare.reference.replace("a == 32'hdeadbeef", "1'b0")).passed
 
 
 def test_wide_ports_are_driven_in_every_bit() -> None:
     ports = (PortSpec("a", "input", 130), PortSpec("y", "output", 130))
     design = DesignSpec({}, "w", ports, "  assign y = ~a;\n", ("-",) * 3)
     bench = make_testbench(design)
-    assert simulate(bench, reference(design)).passed
-    assert not simulate(bench, reference(design).replace("~a", "{~a[129:1], 1'b0}")).passed
-    assert not simulate(bench, reference(design).replace("~a", "{1'b1, ~a[128:0]}")).passed
+    assert simulate(bench, design.reference).passed
+    assert not simulate(bench, design.reference.replace("~a", "{~a[129:1], 1'b0}")).passed
+    assert not simulate(bench, design.reference.replace("~a", "{1'b1, ~a[128:0]}")).passed
 
 
 def test_a_design_that_ends_the_simulation_does_not_pass() -> None:

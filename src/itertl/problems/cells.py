@@ -24,7 +24,7 @@ class Counts:
     dropped: list[str] = field(default_factory=list[str])  # "where: reason", the first MAX_NAMED
     # rows left out because they lack an instruction or a reference
     blank: list[SourceRow] = field(default_factory=list[SourceRow])
-    order: list[str] = field(default_factory=list[str])  # where each problem came from, those that say the same too
+    order: list[str] = field(default_factory=list[str])  # where each problem came from, duplicates included
     # a problem's id -> the file and line, or file, that it came from
     places: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -108,14 +108,7 @@ def is_chat(value: Any) -> TypeGuard[list[dict[str, Any]]]:
     return isinstance(value, list) and bool(value) and all(isinstance(m, dict) for m in value)
 
 
-_ROLES = {
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-    "model": "assistant",
-    "system": "system",
-}
+_ROLES = {"human": "user", "gpt": "assistant", "model": "assistant"} | {r: r for r in ("user", "assistant", "system")}
 
 
 def conversation_of(row: SourceRow, column: str, extra: dict[str, Any]) -> tuple[str | None, str | None]:

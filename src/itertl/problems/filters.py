@@ -1,4 +1,4 @@
-"""Which rows of a table are kept, and what to say of a column that it does not have."""
+"""Which rows of a table are kept, and the message for a column that it does not have."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

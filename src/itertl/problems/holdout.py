@@ -2,8 +2,8 @@
 
 Pairs are grouped first: two are alike where the audit would call one contamination of the other (the same words,
 8-grams of instructions, 6-grams of code as written or with identifiers renamed, a larger module of it), and groups are
-joined by chains of such pairs. What more than half of many instructions have in common says nothing of any. A share is
-drawn by whole groups; of pairs that a file or a column names, everything that is like them leaves training.
+joined by chains of such pairs. What more than half of many instructions have in common is left out. A share is drawn by
+whole groups; of pairs that a file or a column names, everything that is like them leaves training.
 """
 
 from collections import Counter, defaultdict
@@ -27,27 +27,8 @@ COLUMN = "column:"
 BOILERPLATE_FROM = 8  # pairs, from which on what more than half of the instructions share does not count as likeness
 HELD = "held out (data.holdout)"
 ALIKE = "like a held-out pair"
-_YES = frozenset(
-    {
-        "true",
-        "1",
-        "yes",
-        "y",
-        "x",
-        "test",
-        "held",
-        "heldout",
-        "held-out",
-        "held_out",
-        "holdout",
-        "valid",
-        "validation",
-        "val",
-        "dev",
-        "eval",
-    }
-)
-_NO = frozenset({"", "false", "0", "no", "n", "none", "null", "train", "training"})
+_YES = frozenset("true 1 yes y x test held heldout held-out held_out holdout valid validation val dev eval".split())
+_NO = frozenset(["", *"false 0 no n none null train training".split()])
 _PLAIN_FIELDS = ("source", "licence", "upstream_id", "top", "family", "split")
 
 

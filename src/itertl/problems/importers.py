@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from itertl.errors import DataError
 from itertl.problems.cells import Counts, cleaned, conversation_of, question_of, reference_of, repaired, text_of
 from itertl.problems.filters import ANY, check_filter, listed, nearest_column, passes
-from itertl.problems.hub import is_saved_dataset, read_hub
+from itertl.problems.hub_datasets import is_saved_dataset, read_hub
 from itertl.records import Problem
 from itertl.runs.rows import SourceRow, Table, read_table
 from itertl.runs.storage import parse_record
@@ -23,19 +23,7 @@ from itertl.verilog.extract import extract, is_wrapped
 from itertl.verilog.header import derive_top
 from itertl.verilog.text import is_prose, modules
 
-FIELDS = (
-    "instruction",
-    "header",
-    "reference",
-    "messages",
-    "source",
-    "licence",
-    "upstream_id",
-    "top",
-    "testbench",
-    "family",
-    "split",
-)
+FIELDS = tuple("instruction header reference messages source licence upstream_id top testbench family split".split())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Pairs in, from wherever they are: choose the importer, merge duplicates, draw the subset, account for every row."""
+"""Loads pairs from any source: choose the importer, merge duplicates, draw the subset, account for every row."""
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ from itertl.plugins import resolve
 from itertl.problems.cells import Counts
 from itertl.problems.filters import ANY
 from itertl.problems.holdout import Holdout, split_off
-from itertl.problems.hub import is_saved_dataset
+from itertl.problems.hub_datasets import is_saved_dataset
 from itertl.problems.importers import FORMATS, Request, is_own, load_rows, own_problems, recognise, table_problems
 from itertl.problems.verilog_folder import SUFFIXES
 from itertl.records import Problem
@@ -101,15 +101,8 @@ def _load(data: DataConfig, seed: int, holdout: Holdout | None) -> LoadResult:
         counts.skipped["outside the random subset (limit)"] += len(problems) - limit
         chosen = random.Random(derive_seed(seed, "problems", "subset")).sample(range(len(problems)), limit)
         problems = [problems[index] for index in sorted(chosen)]
-    return LoadResult(
-        problems,
-        _positive(counts.skipped),
-        request.format,
-        _positive(counts.notes),
-        counts.dropped,
-        counts.places,
-        held,
-    )
+    skipped, notes = dict(+counts.skipped), dict(+counts.notes)
+    return LoadResult(problems, skipped, request.format, notes, counts.dropped, counts.places, held)
 
 
 def _imported(request: Request, header: str, counts: Counts) -> Iterable[Problem]:
@@ -135,10 +128,9 @@ def _file_of_pairs(file: str, request: Request, header: str, counts: Counts) -> 
 
 
 def load_every(source: str) -> tuple[list[tuple[str, Problem]], Counts]:
-    """(place, problem) of every row, those that say the same and those that a layout would leave out by default among
-    them.
+    """(place, problem) of every row, with duplicates and the rows that a layout leaves out by default.
 
-    A place is file and line, or file; "" where the importer does not tell. Raises DataError, UsageError.
+    A place is file and line, or file; "" where the importer does not report it. Raises DataError, UsageError.
     """
     counts = Counts()
     request = _recognised(Request(source))
@@ -150,7 +142,7 @@ def load_every(source: str) -> tuple[list[tuple[str, Problem]], Counts]:
 
 
 def check_source(source: str) -> None:
-    """Raise DataError where a source is not an existing path, nor hf:NAME nor synth."""
+    """Raise DataError where a source is neither an existing path nor hf:NAME nor synth."""
     if source != "synth" and not source.startswith("hf:") and not Path(source).exists():
         raise DataError(
             f"{source}: no such file or folder; give a path, hf:NAME for a Hugging Face data set, or synth for the "
@@ -242,7 +234,3 @@ def _with_derived_header(problem: Problem, counts: Counts) -> Problem:
     if problem.id in counts.places:
         counts.places.setdefault(made.id, counts.places[problem.id])
     return made
-
-
-def _positive(counter: Mapping[str, int]) -> dict[str, int]:
-    return {reason: count for reason, count in counter.items() if count}

@@ -26,13 +26,13 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.casefold())
 
 
-def code_tokens(code: str) -> tuple[list[str], list[str]]:
+def code_tokens(code: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Tokens without comments and layout, and the same with identifiers replaced by the order of their first use.
 
     Equal first lists are the same code, equal second ones the same but for names.
     """
     stream = tokenize(code)
-    return [token.canonical for token in stream], rename_identifiers(stream)
+    return tuple(token.canonical for token in stream), tuple(rename_identifiers(stream))
 
 
 @dataclass(slots=True)

@@ -30,17 +30,11 @@ class Prints:
         for problem in problems:
             code = code_of(problem.reference or "", problem.header, "", Counts())  # prose around it would dilute it
             spans = modules(code)
-            whole, *parts = (
-                _tokens(text) for text in (code, *(code[s.start : s.end] for s in spans if len(spans) > 1))
-            )
+            inner = [code[span.start : span.end] for span in spans] if len(spans) > 1 else []
+            whole, *parts = map(normalize.code_tokens, [code, *inner])
             found.words.append(tuple(normalize.words(problem.instruction)))
             found.code.append(whole[0])
             found.renamed.append(whole[1])
             found.parts.append([part for part in parts if len(part[0]) >= PART_TOKENS])
             tracker.advance(1)
         return found
-
-
-def _tokens(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    plain, renamed = normalize.code_tokens(text)
-    return tuple(plain), tuple(renamed)

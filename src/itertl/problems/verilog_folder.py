@@ -1,8 +1,8 @@
-"""A folder of Verilog files in: a file's comments ask for what it holds, its modules are the reference.
+"""Imports a folder of Verilog files: a file's comments are the instruction, its modules the reference.
 
 Directives and declarations around the modules go with them, as do the modules and macros of other files that they use;
 a testbench is not a training pair. Lines of tools' templates, people's names and licence notices are not an
-instruction. Nothing is parsed here: ``itertl data audit`` says what elaborates.
+instruction. Nothing is parsed here: ``itertl data audit`` reports what elaborates.
 """
 
 import itertools
@@ -27,7 +27,7 @@ _NOTICE = re.compile(
     re.I,
 )
 _SPDX = re.compile(r"SPDX-License-Identifier:\s*([^\s*][^\n*]*)")
-# what tools and people put at the head of a file, which says nothing of the design
+# what tools and people put at the head of a file, which does not describe the design
 _PERSON = (
     r"company|engineers?|authors?|designers?|written by|created by|maintainers?|organi[sz]ation|university|contacts?"
 )
@@ -35,7 +35,7 @@ _TEMPLATE = re.compile(
     rf"^\W*({_PERSON}|create date|created|creation date|design name|module name|project name|target devices?|tool "
     rf"versions?|"
     r"dependencies|revision( history)?|revision \d.*|file( ?name)?|e-?mail|last modified|modified|\$id|@\w+)\s*[:=].*$"
-    # with more words it says something
+    # with more words it describes the design
     r"|^\W*(date|project|device|tools?|simulator|version|id)\s*[:=]\s*(\W*\d.*|(\S+\s+){0,4}\S*)$"
     r"|^\W*revision\s+\d.*$|^\W*(by|\(c\)|©)\s.*$|^.*spdx-[\w-]+:.*$|^\W*copyright\b.*$",
     re.I,
@@ -255,7 +255,7 @@ def _comment_after_ports(module: str) -> str:
 
 
 def without_notices(comment: str) -> str:
-    """``comment`` without the lines of tools' templates (company, engineer, dates …) and the paragraphs that speak of
+    """``comment`` without the lines of tools' templates (company, engineer, dates …) and the paragraphs about
     copyright or licence; a line "Description: …" keeps what it says."""
     lines: list[str] = []
     people: re.Match[str] | None = None  # the key above, whose names may go on below it

@@ -1,7 +1,7 @@
 """What a generator family hands over: one design, its ports, its words. Everything else is made from it.
 
-A family is a function ``name(rng) -> DesignSpec`` under the decorator ``family(category)``. It draws its parameters,
-names and code style from ``rng`` alone. ``rendering.py`` turns a design into header, reference, testbench and
+A family is a function under the decorator ``family`` of ``families/combinational.py`` or ``families/sequential.py``. It
+draws its parameters, names and code style from ``rng`` alone. ``rendering.py`` turns a design into testbench and
 instruction.
 """
 
@@ -9,6 +9,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
+
+
+def bit_range(width: int) -> str:
+    """Range of a declaration with a space after it: ``"[7:0] "``, or ``""`` for one bit."""
+    return f"[{width - 1}:0] " if width > 1 else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,11 @@ class PortSpec:
     width: int = 1
     reg: bool = False  # outputs assigned in an always block
     signed: bool = False
+
+    @property
+    def type(self) -> str:
+        """Sign and range of its declaration with a space after each: ``"signed [7:0] "``, or ``""`` for one bit."""
+        return ("signed " if self.signed else "") + bit_range(self.width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +47,9 @@ class DesignSpec:
 
     ``body`` is the text between the header's ``);`` and ``endmodule``, newline-terminated, indented by two spaces,
     synthesizable Verilog-2001 that Icarus, slang, Pyverilog and Yosys all accept.
-    ``descriptions`` hold at least three phrasings at different levels of detail (terse, plain, detailed); each names
-    every port and determines the function completely, so that one testbench is fair to all of them. They do not
-    contain the module name or the header: ``rendering.py`` adds those.
+    ``descriptions`` are three phrasings at different levels of detail (terse, plain, detailed); each names every port
+    and determines the function completely, so that one testbench is fair to all of them. They do not contain the module
+    name or the header: ``rendering.py`` adds those.
     """
 
     parameters: dict[str, int | str]  # what makes two designs functionally different; decides the parameter hold-out
@@ -53,6 +63,17 @@ class DesignSpec:
     one_in: dict[str, int] = field(default_factory=dict)  # 1-bit input -> asserted one cycle in so many (default 2)
     family: str = ""  # set by the family's registration
 
+    @property
+    def header(self) -> str:
+        """``module NAME (`` … ``);`` with one port a line, newline-terminated."""
+        lines = [f"  {p.direction} {'reg ' if p.reg else ''}{p.type}{p.name}" for p in self.ports]
+        return f"module {self.module} (\n" + ",\n".join(lines) + "\n);\n"
+
+    @property
+    def reference(self) -> str:
+        """The whole right answer."""
+        return self.header + self.body + "endmodule\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -64,17 +85,10 @@ class Family:
 
 
 REGISTERED: dict[str, Family] = {}
-_Build = Callable[[random.Random], DesignSpec]
 
 
-def family(category: str) -> Callable[[_Build], _Build]:
-    """Register a function as the family of its own name. Raises ValueError where the name is taken."""
-
-    def register(build: _Build) -> _Build:
-        name = build.__name__
-        if name in REGISTERED:
-            raise ValueError(f"two families are called {name!r}")
-        REGISTERED[name] = Family(name, category, lambda rng: replace(build(rng), family=name))
-        return build
-
-    return register
+def register(category: str, name: str, build: Callable[[random.Random], DesignSpec]) -> None:
+    """Add a family. Raises ValueError where the name is taken."""
+    if name in REGISTERED:
+        raise ValueError(f"two families are called {name!r}")
+    REGISTERED[name] = Family(name, category, lambda rng: replace(build(rng), family=name))

@@ -46,7 +46,7 @@ def generate(seed: int, count: int, families: Sequence[str] = (), split: str = "
         raise UsageError(f"count is {count}: ask for 0 to {LARGEST_COUNT} problems at a time")
     problems: list[Problem] = []
     seen: set[str] = set()
-    sources = [_Source(seed, family, split).problems() for family in select(families, split)]
+    sources = [_problems(seed, family, split) for family in select(families, split)]
     while len(problems) < count and sources:
         alive: list[Iterator[Problem]] = []
         for source in sources:
@@ -69,36 +69,31 @@ def generate(seed: int, count: int, families: Sequence[str] = (), split: str = "
     return problems
 
 
-class _Source:
+def _problems(seed: int, family: Family, split: str) -> Iterator[Problem]:
     """The distinct problems of one family in one split, one after another until it is used up."""
-
-    def __init__(self, seed: int, family: Family, split: str) -> None:
-        self.seed, self.family, self.split = seed, family, split
-        self.parameters_seen: Counter[str] = Counter()
-        self.ids_seen: set[str] = set()
-        self.is_fresh = True  # new parameters still turn up
-
-    def problems(self) -> Iterator[Problem]:
-        draws = failures = 0
-        while failures < _TRIES:
-            rng = random.Random(derive_seed(self.seed, "synth", self.family.name, draws))
-            draws += 1
-            design = self.family.build(rng)
-            own = split_of(design)
-            if own != self.split and not (self.split == "heldout" and own != "train"):
-                failures += 1
-                continue
-            key = content_hash(design.parameters)
-            if self.is_fresh and key in self.parameters_seen:
-                failures += 1
-                if failures >= _TRIES_NEW_PARAMETERS * (_ONE_IN if self.split.startswith("heldout") else 1):
-                    self.is_fresh, failures = False, 0
-                continue
-            problem = render(design, self.family, rng, own) if self.parameters_seen[key] < _MOST_REPEATS else None
-            if problem is None or problem.id in self.ids_seen:
-                failures += 1
-                continue
-            failures = 0
-            self.ids_seen.add(problem.id)
-            self.parameters_seen[key] += 1
-            yield problem
+    parameters_seen: Counter[str] = Counter()
+    ids_seen: set[str] = set()
+    is_fresh = True  # new parameters still turn up
+    draws = failures = 0
+    while failures < _TRIES:
+        rng = random.Random(derive_seed(seed, "synth", family.name, draws))
+        draws += 1
+        design = family.build(rng)
+        own = split_of(design)
+        if own != split and not (split == "heldout" and own != "train"):
+            failures += 1
+            continue
+        key = content_hash(design.parameters)
+        if is_fresh and key in parameters_seen:
+            failures += 1
+            if failures >= _TRIES_NEW_PARAMETERS * (_ONE_IN if split.startswith("heldout") else 1):
+                is_fresh, failures = False, 0
+            continue
+        problem = render(design, family, rng, own) if parameters_seen[key] < _MOST_REPEATS else None
+        if problem is None or problem.id in ids_seen:
+            failures += 1
+            continue
+        failures = 0
+        ids_seen.add(problem.id)
+        parameters_seen[key] += 1
+        yield problem

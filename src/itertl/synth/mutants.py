@@ -2,7 +2,7 @@
 
 Each mutant changes one place of the text, found in slang's syntax tree, so that any code style will do. Macros are not
 looked into: hand over expanded text (``judging.gate`` prints it) to reach what they hold. The step of a ``for`` stays:
-another one mostly gives a loop without end, which tells nothing of a test. A mutant need not compile, and may do the
+another one mostly gives an endless loop, which does not test a testbench. A mutant need not compile, and may do the
 same as the original; ports keep their names, directions and widths.
 
 | class | what is changed |
@@ -183,32 +183,32 @@ def _ancestors(node: Any) -> Iterator[str]:
 def _declared_range(node: Any, source: bytes) -> Iterator[Edit]:
     """One bit more and one less of a range that is not a port's."""
     select = getattr(getattr(node, "specifier", None), "selector", None)
-    if select is None or select.kind.name != "SimpleRangeSelect" or any(k in _PORTS for k in _ancestors(node)):
-        return
-    for step in ("-1", "+1"):
-        yield Edit("widths", *span(select.left), _stepped(written(select.left, source), step))
+    if select is not None and select.kind.name == "SimpleRangeSelect" and _PORTS.isdisjoint(_ancestors(node)):
+        yield from _one_off("widths", select.left, source)
 
 
 _PORTS = frozenset({"ImplicitAnsiPort", "PortDeclaration", "ExplicitAnsiPort"})
 
 
-def _stepped(expression: str, step: str) -> str:
-    is_number = expression.isdigit() and int(expression) + int(step) >= 0
-    return str(int(expression) + int(step)) if is_number else f"({expression}){step}"
+def _one_off(kind: str, node: Any, source: bytes) -> Iterator[Edit]:
+    """An expression that is one more, and one less."""
+    expression = written(node, source)
+    for step in (1, -1):
+        is_number = expression.isdigit() and int(expression) + step >= 0
+        yield Edit(kind, *span(node), str(int(expression) + step) if is_number else f"({expression}){step:+}")
 
 
 def _bit_select(node: Any, source: bytes) -> Iterator[Edit]:
-    for step in ("+1", "-1"):
-        yield Edit("selects", *span(node.expr), _stepped(written(node.expr, source), step))
+    yield from _one_off("selects", node.expr, source)
 
 
 def _range_select(node: Any, source: bytes) -> Iterator[Edit]:
     """Ends of a part select; those of declarations are widths."""
     if node.parent is None or node.parent.kind.name == "RangeDimensionSpecifier":
         return
-    for side in (node.left, node.right) if node.kind.name == "SimpleRangeSelect" else (node.left,):
-        for step in ("+1", "-1"):
-            yield Edit("selects", *span(side), _stepped(written(side, source), step))
+    yield from _one_off("selects", node.left, source)
+    if node.kind.name == "SimpleRangeSelect":
+        yield from _one_off("selects", node.right, source)
 
 
 def _conditional(node: Any, source: bytes) -> Iterator[Edit]:

@@ -14,36 +14,16 @@ from itertl.synth.testbench import testbench
 LICENCE = "Apache-2.0"
 
 
-def span(port: PortSpec) -> str:
-    """Sign and range of a port's declaration with a space after each: ``"signed [7:0] "``, or ``""`` for one bit."""
-    return ("signed " if port.signed else "") + (f"[{port.width - 1}:0] " if port.width > 1 else "")
-
-
-def header(design: DesignSpec) -> str:
-    """``module NAME (`` … ``);`` with one port a line, newline-terminated."""
-    lines = [f"  {p.direction} {'reg ' if p.reg else ''}{span(p)}{p.name}" for p in design.ports]
-    return f"module {design.module} (\n" + ",\n".join(lines) + "\n);\n"
-
-
-def reference(design: DesignSpec) -> str:
-    """The whole right answer."""
-    return header(design) + design.body + "endmodule\n"
-
-
-def level_name(index: int, count: int) -> str:
-    """Level of detail of phrasing ``index`` of ``count``: the first is terse, the last detailed, others plain."""
-    return "terse" if index == 0 else "detailed" if index == count - 1 else "plain"
-
-
 def instruction(design: DesignSpec, rng: random.Random) -> tuple[str, str]:
     """One phrasing and its level. Draws the level, the frame around the description and how the ports are listed."""
     index = rng.randrange(len(design.descriptions))
     words, name = design.descriptions[index], design.module
     ports = _ports(design.ports, rng)
     frame = rng.choice(_FRAMES)
-    return frame.format(words=words, name=name, ports=ports), level_name(index, len(design.descriptions))
+    return frame.format(words=words, name=name, ports=ports), _LEVELS[index]
 
 
+_LEVELS = ("terse", "plain", "detailed")
 _FRAMES = (
     "Write a Verilog module named {name}. {words} {ports}",
     "Design a Verilog module called {name}. {words} {ports}",
@@ -58,12 +38,12 @@ _FRAMES = (
 def _ports(ports: Sequence[PortSpec], rng: random.Random) -> str:
     style = rng.randrange(3)
     if style == 0:
-        return f"Ports: {', '.join(f'{p.direction} {span(p)}{p.name}' for p in ports)}."
+        return f"Ports: {', '.join(f'{p.direction} {p.type}{p.name}' for p in ports)}."
     sides = [(side, [p for p in ports if p.direction == side]) for side in ("input", "output")]
     named = [(side.capitalize() + ("s" if len(found) > 1 else ""), found) for side, found in sides]
     if style == 1:
         return " ".join(f"{side}: {', '.join(_in_words(p) for p in found)}." for side, found in named)
-    return " ".join(f"{side}: {', '.join(span(p) + p.name for p in found)}." for side, found in named)
+    return " ".join(f"{side}: {', '.join(p.type + p.name for p in found)}." for side, found in named)
 
 
 def _in_words(port: PortSpec) -> str:
@@ -77,8 +57,8 @@ def render(design: DesignSpec, family: Family, rng: random.Random, split: str) -
     words, level = instruction(design, rng)
     return Problem.create(
         instruction=words,
-        header=header(design),
-        reference=reference(design),
+        header=design.header,
+        reference=design.reference,
         top=design.module,
         testbench=testbench(design),
         source=f"synth:{family.name}",

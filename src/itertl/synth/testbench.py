@@ -1,11 +1,11 @@
 """A self-checking testbench of the VerilogEval kind for a design: it holds the reference, drives both, compares.
 
-The last line that it prints is ``Mismatches: A in B samples``. An X in the reference's output matches anything, an X
-of the design under test only an X. Combinational designs get every input where there are at most 10 bits of them, and
+The last line that it prints is ``Mismatches: A in B samples``. An X in the reference's output matches anything, an X of
+the design under test only an X. Combinational designs get every input where there are at most 10 bits of them, and
 random order besides, so that a latch shows; wider ones get corners, walking bits, the constants of the reference with
 their neighbours, and random words. Clocked designs get a reset, then 24 runs of 64 cycles that differ in how often each
-control is asserted; every other run has resets, some of them between two clock edges, which tell an asynchronous reset
-from a synchronous one; the last six runs have none and leave rare controls alone, so that counters run far.
+control is asserted; every other run has resets, some of them between two clock edges, which distinguish an asynchronous
+reset from a synchronous one; the last six runs have none and leave rare controls alone, so that counters run far.
 
 What it does not do: it proves nothing (a design that differs only on one 32-bit word may pass), and a design that
 prints its own verdict is the judge's concern.
@@ -13,9 +13,10 @@ prints its own verdict is the judge's concern.
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from itertl.records import content_hash
-from itertl.synth.design import DesignSpec, PortSpec
+from itertl.synth.design import DesignSpec, PortSpec, bit_range
 
 EXHAUSTIVE_BITS = 10
 _MOST_LITERALS = 24
@@ -27,27 +28,18 @@ def testbench(design: DesignSpec) -> str:
     outputs = [p for p in design.ports if p.direction == "output"]
     stimulus = _combinational(inputs) if design.clock is None else _clocked(design, inputs)
     declarations = _declarations(design, inputs, outputs)
-    return "\n".join([_reference(design), declarations, *_functions(design, stimulus), stimulus, _report(outputs)])
-
-
-def _range(port: PortSpec) -> str:
-    return f"[{port.width - 1}:0] " if port.width > 1 else ""
-
-
-def _reference(design: DesignSpec) -> str:
-    lines = [
-        f"  {p.direction} {'reg ' if p.reg else ''}{'signed ' if p.signed else ''}{_range(p)}{p.name}"
-        for p in design.ports
-    ]
-    return "module reference_module (\n" + ",\n".join(lines) + "\n);\n" + design.body + "endmodule\n"
+    reference = replace(design, module="reference_module").reference
+    return "\n".join([reference, declarations, *_functions(design, stimulus), stimulus, _report(outputs)])
 
 
 def _declarations(design: DesignSpec, inputs: Sequence[PortSpec], outputs: Sequence[PortSpec]) -> str:
     """Signals are prefixed i_, ref_ and dut_, so that no port's name can clash with the testbench's own."""
     seed = int(content_hash([design.family, design.parameters, design.module], 7), 16)
     lines = ["module tb;"]
-    lines += [f"  reg {_range(p)}i_{p.name};" for p in inputs]
-    lines += [f"  wire {_range(p)}ref_{p.name}, dut_{p.name};\n  integer errors_{p.name} = 0;" for p in outputs]
+    lines += [f"  reg {bit_range(p.width)}i_{p.name};" for p in inputs]
+    lines += [
+        f"  wire {bit_range(p.width)}ref_{p.name}, dut_{p.name};\n  integer errors_{p.name} = 0;" for p in outputs
+    ]
     lines += [f"  integer errors = 0, samples = 0, n, seed = {seed};"]
     for side, module in (("ref", "reference_module"), ("dut", design.module)):
         links = [f".{p.name}(i_{p.name})" for p in inputs] + [f".{p.name}({side}_{p.name})" for p in outputs]

@@ -3,8 +3,8 @@
 The answer is cut at code fences and chat markers; of the pieces those with a whole module are read as one text, and of
 its modules the one asked for is kept with the modules that it instantiates. What is kept goes up to the last
 ``endmodule`` and is closed with one where it is missing. Every other character of the answer is in ``dropped`` with a
-reason, and an addition is noted there with an empty text. Left out: the code is not parsed, so prose in the midst of
-a module stays (and is a syntax error, as it should be).
+reason, and an addition is noted there with an empty text. Left out: the code is not parsed, so prose in the middle of a
+module stays (and is a syntax error, as it should be).
 """
 
 import re
@@ -89,11 +89,11 @@ def extract(
     A thought (``thoughts``) is not an answer, ``opened`` where the prompt ended inside one; of several modules of one
     name the last that is presented as the answer counts (``versions``).
 
-    ``prefill`` was the start of the answer and comes before ``text``; ``opening`` stood before it, no code but perhaps
-    a fence, which then ends where ``text`` closes it. ``header`` is the module header of the task: it
+    ``prefill`` was the start of the answer and comes before ``text``; ``opening`` is the text before it, without code
+    but perhaps with a fence, which then ends where ``text`` closes it. ``header`` is the module header of the task: it
     names the module that is wanted (``top`` does so where there is none), and comes before an answer that goes on from
-    it. The characters of ``code`` and of ``dropped`` together are those of ``text``, beside prefill or header and the
-    additions that ``dropped`` notes.
+    it. The characters of ``code`` and of ``dropped`` together are those of ``text``, except for prefill or header and
+    the additions that ``dropped`` notes.
     """
     text = unix_lines(text)
     is_fenced = len(_FENCE.findall(opening)) % 2 == 1
@@ -108,7 +108,8 @@ def _extract(
     pieces, drops = _cut_at_marks(text, spans, is_fenced)
     chosen = _choose(text, pieces, prefill, header or prefill)
     kept = [p for p in pieces if p in chosen]
-    drops += [_Drop(p.start, p.end, _why_not(p)) for p in pieces if p not in chosen]
+    unfit = {True: "code block without a whole module", False: "prose outside the code"}
+    drops += [_Drop(p.start, p.end, unfit[p.is_fenced]) for p in pieces if p not in chosen]
     start, notes = _start_of_code(text, kept, header, prefill)
     if start is None:
         return _account(text, "", _nothing(text, drops), [])
@@ -204,25 +205,18 @@ def _choose(text: str, pieces: list[_Piece], prefill: str, header: str) -> list[
         begun = [p for p in group if units[p] and text[p.start : p.end].strip()]
         if begun:
             return begun[:1]
-        bodies = [
-            p
-            for p in group
-            if header
-            and (
-                looks_like_code(shown[p])
-                or (p.is_fenced and (_GATE.search(shown[p]) or _goes_on(shown[p], [], everything, None)))
-            )
-        ]
-        if bodies:
-            return bodies[:1]
+        for p in group if header else ():
+            is_inside = p.is_fenced and (_GATE.search(shown[p]) or _goes_on(shown[p], [], everything, None))
+            if is_inside or looks_like_code(shown[p]):
+                return [p]
     return []
 
 
 def _goes_on(text: str, units: Sequence[CodeUnit], everything: Sequence[CodeUnit], wanted: str | None) -> bool:
     """Whether ``text`` is the inside of the wanted module up to its ``endmodule``, before any module of its own.
 
-    Not so where what precedes the ``endmodule`` has no statement; where it is nothing at all, unless the wanted module
-    comes whole further on.
+    Not so where what precedes the ``endmodule`` has no statement; where it is empty, unless the wanted module
+    follows as a whole.
     """
     blanked = _COMMENT_OR_STRING.sub(lambda m: " " * len(m.group()), text)
     first = _ENDMODULE.search(blanked)
@@ -236,10 +230,6 @@ def _has_statement(text: str, units: Sequence[CodeUnit]) -> bool:
     """Whether ``;`` or ``endmodule`` ends something before the first module: the inside of one that was begun."""
     before = _COMMENT_OR_STRING.sub(" ", text[: min((u.lead for u in units), default=len(text))])
     return looks_like_code(before) or ";" in before or _ENDMODULE.search(before) is not None
-
-
-def _why_not(piece: _Piece) -> str:
-    return "code block without a whole module" if piece.is_fenced else "prose outside the code"
 
 
 def _start_of_code(text: str, kept: list[_Piece], header: str, prefill: str) -> tuple[str | None, list[str]]:

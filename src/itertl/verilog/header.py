@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Sequence
 
-from itertl.verilog.text import ModuleSpan, Token, modules, tokenize
+from itertl.verilog.text import NAME_KINDS, SIMULATION_TASKS, ModuleSpan, Token, modules, tokenize
 
 
 def derive_header(reference: str) -> str:
@@ -17,7 +17,7 @@ def derive_header(reference: str) -> str:
         return ""
     stream = [token for token in tokenize(reference) if spans[0].start <= token.start < spans[0].end]
     index = 1
-    while stream[index].kind not in ("identifier", "escaped"):  # module automatic NAME
+    while stream[index].kind not in NAME_KINDS:  # module automatic NAME
         index += 1
     index += 1
     while index < len(stream):
@@ -81,36 +81,22 @@ def instances(text: str, spans: Sequence[ModuleSpan]) -> set[tuple[str, str]]:
     for span in spans:
         inner = [token for token in stream if span.start <= token.start < span.end]
         for at in range(1, len(inner) - 2):
-            begins = inner[at - 1].text in (
-                ";",
-                "begin",
-                "end",
-                "else",
-                ")",
-                "endfunction",
-                "endtask",
-                "generate",
-                "endgenerate",
-                "endcase",
-                "*)",
-            )
-            begins = (
-                begins or inner[at - 1].kind == "directive" or (inner[at - 2 : at - 1] and inner[at - 2].text == ":")
-            )
-            if begins and inner[at].kind in _NAMES and _instantiates(inner, at):
+            before = inner[at - 1]
+            is_labelled = at > 1 and inner[at - 2].text == ":"
+            begins = before.text in _BEFORE_STATEMENT or before.kind == "directive" or is_labelled
+            if begins and inner[at].kind in NAME_KINDS and _instantiates(inner, at):
                 found.add((span.name, inner[at].text.removeprefix("\\")))
     return found
 
 
-_NAMES = ("identifier", "escaped")
-_BENCH_CALLS = {"$finish", "$stop", "$dumpfile", "$dumpvars", "$monitor", "$display"}
+_BEFORE_STATEMENT = frozenset("; begin end else ) endfunction endtask generate endgenerate endcase *)".split())
 
 
 def _instantiates(stream: Sequence[Token], at: int) -> bool:
     after = stream[at + 1 : at + 3]
     if after[0].text == "#":
         return after[1].text == "("
-    return after[0].kind in _NAMES and after[1].text in ("(", "[")
+    return after[0].kind in NAME_KINDS and after[1].text in ("(", "[")
 
 
 def is_testbench(module: str) -> bool:
@@ -119,8 +105,8 @@ def is_testbench(module: str) -> bool:
     stream = tokenize(module)
     if any(token.text in ("$finish", "$stop") for token in stream) and any(instances(module, modules(module))):
         return True
-    names = [n for n, token in enumerate(stream) if token.kind in _NAMES]
-    if not names or not any(token.text == "initial" or token.text in _BENCH_CALLS for token in stream):
+    names = [n for n, token in enumerate(stream) if token.kind in NAME_KINDS]
+    if not names or not any(token.text == "initial" or token.text in SIMULATION_TASKS for token in stream):
         return False
     at = names[0] + 1
     while at < len(stream) and stream[at].text == "import":
@@ -151,15 +137,4 @@ def with_top_first(reference: str, top: str | None) -> str:
     return reference[: spans[0].start] + ordered + reference[spans[-1].end :]
 
 
-_ORDERED = {
-    "`define",
-    "`undef",
-    "`ifdef",
-    "`ifndef",
-    "`else",
-    "`elsif",
-    "`endif",
-    "`include",
-    "`default_nettype",
-    "`timescale",
-}
+_ORDERED = frozenset("`define `undef `ifdef `ifndef `else `elsif `endif `include `default_nettype `timescale".split())

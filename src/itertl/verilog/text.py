@@ -70,14 +70,15 @@ _LEXER = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _COMMENTS = ("line_comment", "block_comment")
-_NAMES = ("identifier", "escaped")
+NAME_KINDS = ("identifier", "escaped")
+SIMULATION_TASKS = {"$finish", "$stop", "$dumpfile", "$dumpvars", "$monitor", "$display"}
 
 
 class Token(NamedTuple):
     """One token. Example: ``Token("number", "8'hFF", 12)``; ``text == code[start:end]``."""
 
     kind: TokenKind
-    text: str  # as it stands in the source
+    text: str  # as in the source
     start: int  # character offset
 
     @property
@@ -199,7 +200,7 @@ def rename_identifiers(tokens: Iterable[Token]) -> list[str]:
     """
     stream = list(tokens)
     declared = [
-        following.kind in _NAMES and token.text in ("module", "macromodule") and token.kind == "keyword"
+        following.kind in NAME_KINDS and token.text in ("module", "macromodule") and token.kind == "keyword"
         for token, following in itertools.pairwise(stream)
     ]
     module_names: dict[str, str] = {}
@@ -210,7 +211,7 @@ def rename_identifiers(tokens: Iterable[Token]) -> list[str]:
     renamed: list[str] = []
     for index, token in enumerate(stream):
         name = token.text.removeprefix("\\")
-        if token.kind not in _NAMES:
+        if token.kind not in NAME_KINDS:
             renamed.append(token.canonical)
         elif (index and declared[index - 1]) or (name in module_names and _is_instance(stream, index)):
             renamed.append(module_names[name])
@@ -221,7 +222,7 @@ def rename_identifiers(tokens: Iterable[Token]) -> list[str]:
 
 def _is_instance(stream: list[Token], index: int) -> bool:
     after = stream[index + 1 : index + 2]
-    return bool(after) and (after[0].text == "#" or after[0].kind in _NAMES)
+    return bool(after) and (after[0].text == "#" or after[0].kind in NAME_KINDS)
 
 
 @dataclass(slots=True)
@@ -266,7 +267,7 @@ def _module_name(stream: list[Token], index: int) -> str | None:
     index += 1
     while index < len(stream) and stream[index].text in ("automatic", "static"):
         index += 1
-    if index >= len(stream) or stream[index].kind not in _NAMES:
+    if index >= len(stream) or stream[index].kind not in NAME_KINDS:
         return None
     if index + 1 < len(stream):
         after = stream[index + 1]
@@ -278,6 +279,6 @@ def _module_name(stream: list[Token], index: int) -> str | None:
 def _end_with_label(stream: list[Token], index: int) -> int:
     """End of ``endmodule`` with its ``: label``, if it has one."""
     label = stream[index + 1 : index + 3]
-    if len(label) == 2 and label[0].text == ":" and label[1].kind in _NAMES:
+    if len(label) == 2 and label[0].text == ":" and label[1].kind in NAME_KINDS:
         return label[1].end
     return stream[index].end

@@ -1,9 +1,9 @@
 """Where a reasoning model's thought ends and its answer begins.
 
-What stands before the last closing mark is a draft, also where the opening mark came with the prompt and only the
-closing one is in the text. A thought that was begun and never closed goes to the end of the text. Answers that are
-marked as such (``<answer>``, ``<|begin_of_solution|>``) are taken from between their marks. Left out: a mark in
-quotes, or in a comment or string of a whole module, is a mention and marks nothing.
+The text before the last closing mark is a draft, also where the opening mark came with the prompt and only the closing
+one is in the text. A thought that was begun and never closed goes to the end of the text. Answers that are marked as
+such (``<answer>``, ``<|begin_of_solution|>``) are taken from between their marks. A mark in quotes, or in a comment or
+string of a whole module, is a mention and marks nothing.
 """
 
 import re
@@ -38,7 +38,7 @@ def answer_spans(text: str, *, opened: bool = False) -> list[list[Span]]:
     """Readings of ``text``, the likeliest first: in each the spans that hold the answer; all else is thought.
 
     ``opened``: the prompt ended inside a thought. A later reading is for where the earlier holds no code: what is
-    marked as the answer, what follows the last thought, what stands between thoughts.
+    marked as the answer, what follows the last thought, what is between thoughts.
     """
     marks = _marks(text)
     thoughts = [m for m in marks if m.kind in ("open", "close")]
@@ -101,7 +101,7 @@ def _is_quoted(text: str, place: int) -> bool:
 
 
 def _marked_answers(marks: list[_Mark], low: int, high: int) -> list[Span]:
-    """What stands between marks of an answer in [low, high), the last first; up to ``high`` where it is not closed."""
+    """The text between marks of an answer in [low, high), the last first; up to ``high`` where it is not closed."""
     spans: list[Span] = []
     start: int | None = None
     for mark in (m for m in marks if low <= m.start < high):
@@ -116,7 +116,7 @@ def _marked_answers(marks: list[_Mark], low: int, high: int) -> list[Span]:
 
 
 def _between(thoughts: list[_Mark], opened: bool) -> list[Span]:
-    """What stands outside of thoughts before the last closing mark."""
+    """The text outside of thoughts before the last closing mark."""
     spans: list[Span] = []
     position: int | None = None if opened else 0
     for mark in thoughts:

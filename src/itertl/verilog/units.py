@@ -1,4 +1,4 @@
-"""The design units of a text that is part Verilog and part prose: modules, and what may stand beside them.
+"""The design units of a text that is part Verilog and part prose: modules, and the other units between them.
 
 Works on tokens, so the word "module" in a comment, a string or a sentence begins nothing: it must be followed by a
 name and then ``(``, ``;``, ``#`` or ``import`` (or by ``(`` at once: models forget the name).
@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from itertl.verilog.text import Token, tokenize
+from itertl.verilog.text import NAME_KINDS, SIMULATION_TASKS, Token, tokenize
 
 _CLOSERS = {"package": "endpackage", "interface": "endinterface", "primitive": "endprimitive"}
 _ITEM = re.compile(r"^(?:typedef\b|import\s+\w+\s*::|(?:localparam|parameter)\b[^;\n]*=)", re.ASCII)
@@ -18,29 +18,13 @@ _DIRECTIVES = (
 ).replace(" ", "|")
 _LEAD_LINE = re.compile(rf"^[ \t]*(?://|`(?:{_DIRECTIVES})\b|\(\*|$)")
 _TEST_NAME = re.compile(r"(?:^|_)(?:tb|test)(?![a-z])|testbench", re.IGNORECASE)
-_TEST_CALLS = {"$finish", "$stop", "$dumpfile", "$dumpvars", "$monitor", "$display"}
 _BODY = re.compile(
     r"(?<![\w$])(?:assign|always|always_comb|always_ff|always_latch|reg|wire|logic|case|endcase|generate|genvar"
     r"|localparam)"
     r"(?![\w$])[^\n]*(?:[;=@(\[]|\bbegin\b)|(?<![\w$])always_(?:comb|ff|latch)(?![\w$])"
 )
 
-_DECLARATIONS = frozenset(
-    [
-        "input",
-        "output",
-        "inout",
-        "wire",
-        "reg",
-        "logic",
-        "tri",
-        "integer",
-        "parameter",
-        "localparam",
-        "genvar",
-        "signed",
-    ]
-)
+_DECLARATIONS = frozenset("input output inout wire reg logic tri integer parameter localparam genvar signed".split())
 _OPEN_PLACE = re.compile(
     r"(?://|/\*)[^\n]*(?:\bTODO\b|\b(?:your|the|rest of the|actual|add|insert|write|fill in)\b[^\n]{0,20}"
     r"\b(?:code|logic|implementation|here)\b|\.\.\.\s*$)|^\s*\.\.\.",
@@ -129,7 +113,7 @@ def _declared_name(stream: list[Token], index: int) -> str | None:
         return None
     if stream[after].text == "(":
         return ""
-    if stream[after].kind not in ("identifier", "escaped") or after + 1 >= len(stream):
+    if stream[after].kind not in NAME_KINDS or after + 1 >= len(stream):
         return None
     following = stream[after + 1].text
     return stream[after].text.removeprefix("\\") if following[0] in "(;#" or following == "import" else None
@@ -139,11 +123,7 @@ def _is_slip(code: str, stream: list[Token], index: int) -> bool:
     """``end module NAME;`` on one line: a slip for ``endmodule``, which begins nothing."""
     if index == 0 or stream[index - 1].text != "end" or "\n" in code[stream[index - 1].end : stream[index].start]:
         return False
-    return (
-        index + 2 >= len(stream)
-        or stream[index + 1].kind not in ("identifier", "escaped")
-        or stream[index + 2].text == ";"
-    )
+    return index + 2 >= len(stream) or stream[index + 1].kind not in NAME_KINDS or stream[index + 2].text == ";"
 
 
 def _is_hollow(text: str, body: Sequence[Token]) -> bool:
@@ -175,7 +155,7 @@ def _module(code: str, stream: list[Token], index: int, free: int, name: str) ->
     else:
         end = stream[last].start if last < len(stream) else len(code)
     lead = _lead(code, free, stream[index].start)
-    mentions = frozenset(t.text.removeprefix("\\") for t in body if t.kind in ("identifier", "escaped"))
+    mentions = frozenset(t.text.removeprefix("\\") for t in body if t.kind in NAME_KINDS)
     test = _is_testbench(name, body)
     hollow = _is_hollow(code[stream[index].start : end], body)
     return CodeUnit(name, lead, stream[index].start, end, True, is_closed, test, mentions, hollow), after
@@ -233,7 +213,7 @@ def _is_testbench(name: str, body: Sequence[Token]) -> bool:
     if not _has_no_ports(body):
         return False
     texts = {t.text for t in body}
-    return bool(_TEST_NAME.search(name)) or ("initial" in texts and not _TEST_CALLS.isdisjoint(texts))
+    return bool(_TEST_NAME.search(name)) or ("initial" in texts and not SIMULATION_TASKS.isdisjoint(texts))
 
 
 def _has_no_ports(body: Sequence[Token]) -> bool:

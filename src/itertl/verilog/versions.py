@@ -1,9 +1,9 @@
 """Which of several modules of one name is the answer.
 
 Modules with no prose between them are one group, and prose before a group presents it: as the answer ("Corrected
-version:"), or as something beside it ("A common mistake:", "Alternatively", the next question of a text that runs on).
-Within a group the first module of a name counts, of groups the last that is presented as the answer. Before that comes
-what tells a full module from a sketch: it is closed, has the ports that are asked for, and has statements.
+version:"), or as something else ("A common mistake:", "Alternatively", the next question of a text that runs on).
+Within a group the first module of a name counts, of groups the last that is presented as the answer. What distinguishes
+a full module from a sketch counts first: it is closed, has the ports that are asked for, and has statements.
 """
 
 import re
@@ -56,8 +56,8 @@ _FENCE_OR_SPACE = re.compile(r"[`~]{3,}[ \t]*[\w+#.-]*|[\s*#_>-]+")
 def choose_versions(modules: Sequence[CodeUnit], before: Sequence[str], ports: frozenset[str]) -> dict[int, str]:
     """Of modules that share a name all but one, by place, with the reason to drop them.
 
-    ``before``: for each module what stands between the one before it and itself. ``ports``: identifiers of the header
-    that is asked for. Modules of two branches of one ``ifdef`` are no versions: they share one fate.
+    ``before``: for each module the text between the one before it and itself. ``ports``: identifiers of the header
+    that is asked for. Modules of two branches of one ``ifdef`` are not versions: both are kept or both dropped.
     """
     group, is_answer, is_over, is_branch = 0, True, False, False
     branches: list[tuple[CodeUnit, CodeUnit]] = []
@@ -85,7 +85,7 @@ def choose_versions(modules: Sequence[CodeUnit], before: Sequence[str], ports: f
 
 
 def _says(text: str, *, is_first: bool) -> bool | None:
-    """Whether ``text`` presents what follows as the answer; None where it says nothing, as a comment mostly does."""
+    """Whether ``text`` presents what follows as the answer; None where it does not say, as most comments."""
     comments = " ".join(_COMMENT.findall(text))
     prose = _FENCE_OR_SPACE.sub(" ", _COMMENT.sub("\n", text)).strip()
     if prose or "```" in text or "~~~" in text:
@@ -96,7 +96,7 @@ def _says(text: str, *, is_first: bool) -> bool | None:
 
 
 def _of_line(line: str) -> bool | None:
-    """The last clause tells, else how its sentence begins."""
+    """The last clause decides, else how its sentence begins."""
     sentence = [part for part in _SENTENCE.split(line) if part.strip()] or [""]
     clauses = [part for part in _CLAUSE.split(sentence[-1]) if part.strip()] or [""]
     verdict = _of_clause(clauses[-1])
@@ -105,7 +105,7 @@ def _of_line(line: str) -> bool | None:
 
 def _of_clause(clause: str) -> bool | None:
     """The word that comes first decides: a "fixed version of the wrong code" is an answer, "the wrong one, uncorrected"
-    none."""
+    is not."""
     if _OWN_FAULT.search(clause):
         return True
     good, beside = _PRESENTS.search(clause), _BESIDE.search(clause)

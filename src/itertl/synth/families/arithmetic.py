@@ -2,61 +2,43 @@
 
 import random
 
-from itertl.synth.design import DesignSpec, family
-from itertl.synth.families.combinational import (
-    OPERANDS,
-    RESULTS,
-    VECTORS,
-    a_bits,
-    case,
-    combinational,
-    indent,
-    inp,
-    literal,
-    out,
-    plain,
-    procedural,
-)
+from itertl.synth.families.combinational import Draft, always, case, continuous, family, inp, literal, out, procedural
+from itertl.synth.families.wording import OPERANDS, RESULTS, SUMS, VECTORS, a_bits
 
 _WIDTHS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32)
-_SUMS = ("sum", "s", "total", "result", "res")
 _DIFFERENCES = ("diff", "d", "result", "res", "delta")
 
 
 @family("arithmetic")
-def adder(rng: random.Random) -> DesignSpec:
+def adder(rng: random.Random) -> Draft:
     """Addition with or without carry in, with or without carry out."""
     width, has_in, has_out = rng.choice((1, *_WIDTHS)), rng.random() < 0.5, rng.random() < 0.7
-    (a, b), s = rng.choice(OPERANDS), rng.choice(_SUMS)
+    (a, b), s = rng.choice(OPERANDS), rng.choice(SUMS)
     cin, cout = rng.choice((("cin", "cout"), ("carry_in", "carry_out"), ("ci", "co")))
     left = f"{{{cout}, {s}}}" if has_out else s
     terms = " + ".join([a, b, *([cin] if has_in else [])])
     plus = f"{a} + {b}" + (f" + {cin}" if has_in else "")
     upper = f" The carry out of the top bit is {cout}." if has_out else " The carry out of the top bit is dropped."
-    return combinational(
-        rng,
-        parameters={"width": width, "carry_in": int(has_in), "carry_out": int(has_out)},
-        modules=(
+    return Draft(
+        (
             "full_adder" if width == 1 and has_in and has_out else "adder",
             f"add{width}",
             "adder_unit",
             "ripple_add",
         ),
-        inputs=[inp(a, width), inp(b, width), *([inp(cin)] if has_in else [])],
-        outputs=[out(s, width), *([out(cout)] if has_out else [])],
-        assigns=[(left, terms)],
-        descriptions=(
-            f"{left} = {plus}, {s} being {width} bit(s) wide.",
-            f"Build {a_bits(width)} unsigned adder: {s} is the low {width} bit(s) of {plus}.{upper}",
-            f"Add the {width}-bit numbers {a} and {b}"
-            + (f" and the one-bit carry {cin}" if has_in else "")
-            + f". The sum modulo {1 << width} appears on {s}.{upper}",
-        ),
+        {"width": width, "carry_in": int(has_in), "carry_out": int(has_out)},
+        [inp(a, width), inp(b, width), inp(cin) if has_in else None, out(s, width), out(cout) if has_out else None],
+        [(left, terms)],
+        f"{left} = {plus}, {s} being {width} bit(s) wide.",
+        f"Build {a_bits(width)} unsigned adder: {s} is the low {width} bit(s) of {plus}.{upper}",
+        f"Add the {width}-bit numbers {a} and {b}"
+        + (f" and the one-bit carry {cin}" if has_in else "")
+        + f". The sum modulo {1 << width} appears on {s}.{upper}",
     )
 
 
 @family("arithmetic")
-def subtractor(rng: random.Random) -> DesignSpec:
+def subtractor(rng: random.Random) -> Draft:
     """Subtraction with a borrow or its inverse."""
     width, flag = rng.choice(_WIDTHS), rng.choice(("none", "borrow", "no_borrow"))
     has_in = rng.random() < 0.35
@@ -76,25 +58,27 @@ def subtractor(rng: random.Random) -> DesignSpec:
         "borrow": f" {bout} is 1 when {a} is less than {subtrahend} (unsigned), that is, on a borrow.",
         "no_borrow": f" {bout} is 1 when {a} is at least {subtrahend} (unsigned), that is, without a borrow.",
     }[flag]
-    return combinational(
-        rng,
-        parameters={"width": width, "flag": flag, "borrow_in": int(has_in)},
-        modules=("subtractor", f"sub{width}", "subtract", "diff_unit"),
-        inputs=[inp(a, width), inp(b, width), *([inp(bin_)] if has_in else [])],
-        outputs=[out(d, width), *([out(bout)] if flag != "none" else [])],
-        assigns=assigns,
-        descriptions=(
-            f"{d} = {minus} modulo 2^{width}.{flagged}",
-            f"Build {a_bits(width)} subtractor that puts {minus} on {d}, wrapping around below zero.{flagged}",
-            f"Subtract from the {width}-bit unsigned number {a} the number {b}"
-            + (f" and the one-bit borrow {bin_}" if has_in else "")
-            + f". {d} holds the low {width} bits of the difference.{flagged}",
-        ),
+    return Draft(
+        ("subtractor", f"sub{width}", "subtract", "diff_unit"),
+        {"width": width, "flag": flag, "borrow_in": int(has_in)},
+        [
+            inp(a, width),
+            inp(b, width),
+            inp(bin_) if has_in else None,
+            out(d, width),
+            out(bout) if flag != "none" else None,
+        ],
+        assigns,
+        f"{d} = {minus} modulo 2^{width}.{flagged}",
+        f"Build {a_bits(width)} subtractor that puts {minus} on {d}, wrapping around below zero.{flagged}",
+        f"Subtract from the {width}-bit unsigned number {a} the number {b}"
+        + (f" and the one-bit borrow {bin_}" if has_in else "")
+        + f". {d} holds the low {width} bits of the difference.{flagged}",
     )
 
 
 @family("arithmetic")
-def add_sub(rng: random.Random) -> DesignSpec:
+def add_sub(rng: random.Random) -> Draft:
     """Addition or subtraction by a mode bit, with or without signed overflow or zero flag."""
     width, is_sub_on_one = rng.choice(_WIDTHS), rng.random() < 0.6
     flag = rng.choice(("none", "zero", "negative", "overflow"))
@@ -119,83 +103,71 @@ def add_sub(rng: random.Random) -> DesignSpec:
         "overflow": f" {f} is 1 when the operands are read as two's complement and the true result does not fit in "
         f"{width} bits.",
     }[flag]
-    return combinational(
-        rng,
-        parameters={"width": width, "sub_on_one": int(is_sub_on_one), "flag": flag},
-        modules=("addsub", "add_sub", f"addsub{width}", "adder_subtractor"),
-        inputs=[inp(a, width), inp(b, width), inp(m)],
-        outputs=[out(r, width), *([out(f)] if f else [])],
-        assigns=assigns,
-        descriptions=(
-            f"{r} = {m} ? {on} : {off}, {width} bits.{meaning}",
-            f"Build {a_bits(width)} adder-subtractor: {r} is {on} when {m} is 1 and {off} when {m} is 0, modulo "
-            f"2^{width}.{meaning}",
-            f"{a} and {b} are {width}-bit numbers and {m} chooses the operation. For {m} = 1 the output {r} is {on}; "
-            f"for {m} = 0 it is {off}. Carries beyond {width} bits are dropped.{meaning}",
-        ),
+    return Draft(
+        ("addsub", "add_sub", f"addsub{width}", "adder_subtractor"),
+        {"width": width, "sub_on_one": int(is_sub_on_one), "flag": flag},
+        [inp(a, width), inp(b, width), inp(m), out(r, width), out(f) if f else None],
+        assigns,
+        f"{r} = {m} ? {on} : {off}, {width} bits.{meaning}",
+        f"Build {a_bits(width)} adder-subtractor: {r} is {on} when {m} is 1 and {off} when {m} is 0, modulo "
+        f"2^{width}.{meaning}",
+        f"{a} and {b} are {width}-bit numbers and {m} chooses the operation. For {m} = 1 the output {r} is {on}; "
+        f"for {m} = 0 it is {off}. Carries beyond {width} bits are dropped.{meaning}",
     )
 
 
 @family("arithmetic")
-def signed_overflow(rng: random.Random) -> DesignSpec:
+def signed_overflow(rng: random.Random) -> Draft:
     """Signed sum or difference with its overflow flag."""
     width, is_sub = rng.choice(_WIDTHS), rng.random() < 0.5
-    (a, b), s, v = rng.choice(OPERANDS), rng.choice(_SUMS), rng.choice(("overflow", "ovf", "v"))
+    (a, b), s, v = rng.choice(OPERANDS), rng.choice(SUMS), rng.choice(("overflow", "ovf", "v"))
     top, sign = width - 1, "-" if is_sub else "+"
     same = f"({a}[{top}] != {b}[{top}])" if is_sub else f"({a}[{top}] == {b}[{top}])"
     verb = "difference" if is_sub else "sum"
-    return combinational(
-        rng,
-        parameters={"width": width, "sub": int(is_sub)},
-        modules=("signed_sub" if is_sub else "signed_add", "overflow_detect", f"ovf{width}", "checked_arith"),
-        inputs=[inp(a, width), inp(b, width)],
-        outputs=[out(s, width), out(v)],
-        assigns=[(s, f"{a} {sign} {b}"), (v, f"{same} && ({s}[{top}] != {a}[{top}])")],
-        descriptions=(
-            f"Signed {s} = {a} {sign} {b}; {v} = 1 on two's complement overflow.",
-            f"Compute the {width}-bit two's complement {verb} {s} = {a} {sign} {b} and set {v} when it overflows.",
-            f"{a} and {b} are {width}-bit two's complement numbers. {s} is {a} {sign} {b} wrapped to {width} bits. {v} "
-            f"is 1 exactly when the true {verb} is below -{1 << top} or above {(1 << top) - 1}.",
-        ),
+    return Draft(
+        ("signed_sub" if is_sub else "signed_add", "overflow_detect", f"ovf{width}", "checked_arith"),
+        {"width": width, "sub": int(is_sub)},
+        [inp(a, width), inp(b, width), out(s, width), out(v)],
+        [(s, f"{a} {sign} {b}"), (v, f"{same} && ({s}[{top}] != {a}[{top}])")],
+        f"Signed {s} = {a} {sign} {b}; {v} = 1 on two's complement overflow.",
+        f"Compute the {width}-bit two's complement {verb} {s} = {a} {sign} {b} and set {v} when it overflows.",
+        f"{a} and {b} are {width}-bit two's complement numbers. {s} is {a} {sign} {b} wrapped to {width} bits. {v} "
+        f"is 1 exactly when the true {verb} is below -{1 << top} or above {(1 << top) - 1}.",
     )
 
 
 @family("arithmetic")
-def saturating(rng: random.Random) -> DesignSpec:
+def saturating(rng: random.Random) -> Draft:
     """Saturating addition or subtraction, unsigned or signed."""
     width, is_signed, is_sub = rng.choice((3, 4, 5, 6, 8, 10, 12, 16)), rng.random() < 0.5, rng.random() < 0.5
     (a, b), y = rng.choice(OPERANDS), rng.choice(RESULTS)
     sign, top = "-" if is_sub else "+", width - 1
     most, least = (1 << top) - 1 if is_signed else (1 << width) - 1, -(1 << top) if is_signed else 0
     if is_signed:
-        wide = f"  wire [{width}:0] w;\n  assign w = {{{a}[{top}], {a}}} {sign} {{{b}[{top}], {b}}};\n"
+        wide = f"{{{a}[{top}], {a}}} {sign} {{{b}[{top}], {b}}}"
         clip = f"w[{width}] ? {literal(least, width, 'h')} : {literal(most, width, 'h')}"
-        body = f"{wide}  assign {y} = (w[{width}] == w[{top}]) ? w[{top}:0] : ({clip});\n"
+        result = f"(w[{width}] == w[{top}]) ? w[{top}:0] : ({clip})"
     elif is_sub:
-        body = f"  assign {y} = ({a} > {b}) ? {a} - {b} : {literal(0, width)};\n"
+        wide, result = "", f"({a} > {b}) ? {a} - {b} : {literal(0, width)}"
     else:
-        body = f"  wire [{width}:0] w;\n  assign w = {a} + {b};\n"
-        body += f"  assign {y} = w[{width}] ? {literal(most, width, 'h')} : w[{top}:0];\n"
+        wide, result = f"{a} + {b}", f"w[{width}] ? {literal(most, width, 'h')} : w[{top}:0]"
+    body = [f"wire [{width}:0] w;", f"assign w = {wide};"] if wide else []
     kind = "two's complement" if is_signed else "unsigned"
-    return combinational(
-        rng,
-        parameters={"width": width, "signed": int(is_signed), "sub": int(is_sub)},
-        modules=("sat_sub" if is_sub else "sat_add", "saturate", f"sat{width}", "clipper"),
-        inputs=[inp(a, width), inp(b, width)],
-        outputs=[out(y, width)],
-        body=plain(body),
-        descriptions=(
-            f"{y} = {a} {sign} {b}, {kind}, saturating at {least} and {most}.",
-            f"Build {a_bits(width)} saturating {'subtractor' if is_sub else 'adder'} for {kind} numbers: {y} is {a} "
-            f"{sign} {b}, limited to the range {least} to {most}.",
-            f"{a}, {b} and {y} are {width}-bit {kind} numbers. If {a} {sign} {b} is above {most}, {y} is {most}; if it "
-            f"is below {least}, {y} is {least}; otherwise {y} is the exact result.",
-        ),
+    return Draft(
+        ("sat_sub" if is_sub else "sat_add", "saturate", f"sat{width}", "clipper"),
+        {"width": width, "signed": int(is_signed), "sub": int(is_sub)},
+        [inp(a, width), inp(b, width), out(y, width)],
+        continuous(*body, f"assign {y} = {result};"),
+        f"{y} = {a} {sign} {b}, {kind}, saturating at {least} and {most}.",
+        f"Build {a_bits(width)} saturating {'subtractor' if is_sub else 'adder'} for {kind} numbers: {y} is {a} "
+        f"{sign} {b}, limited to the range {least} to {most}.",
+        f"{a}, {b} and {y} are {width}-bit {kind} numbers. If {a} {sign} {b} is above {most}, {y} is {most}; if it "
+        f"is below {least}, {y} is {least}; otherwise {y} is the exact result.",
     )
 
 
 @family("arithmetic")
-def absolute_value(rng: random.Random) -> DesignSpec:
+def absolute_value(rng: random.Random) -> Draft:
     """Absolute value, or negation, of a two's complement number."""
     width, kind = rng.choice((*_WIDTHS, 9, 11, 14, 20)), rng.choice(("abs", "abs", "negate", "negabs"))
     x, y = rng.choice(VECTORS), rng.choice(RESULTS)
@@ -206,56 +178,45 @@ def absolute_value(rng: random.Random) -> DesignSpec:
         "negabs": f"{x}[{width - 1}] ? {x} : -{x}",
     }[kind]
     meaning = {"abs": f"|{x}|", "negate": f"-{x}", "negabs": f"-|{x}|"}[kind]
-    edge = (
-        ""
-        if kind == "negabs"
-        else f" For {x} = -{lowest} it is {lowest} as an unsigned number (bit pattern unchanged)."
-    )
+    edge = f" For {x} = -{lowest} it is {lowest} as an unsigned number (bit pattern unchanged)."
+    edge = "" if kind == "negabs" else edge
     rule = {
         "abs": f"{y} is {x} when {x} is zero or positive and -{x} when it is negative",
         "negate": f"{y} is the two's complement (invert all bits and add one) of {x}",
         "negabs": f"{y} is {x} when {x} is negative and -{x} when it is zero or positive",
     }[kind]
-    return combinational(
-        rng,
-        parameters={"width": width, "kind": kind},
-        modules=(kind, f"{kind}{width}", f"{kind}_value", "magnitude" if kind == "abs" else "sign_unit"),
-        inputs=[inp(x, width)],
-        outputs=[out(y, width)],
-        assigns=[(y, expression)],
-        descriptions=(
-            f"{y} = {meaning}, {width}-bit two's complement.{edge}",
-            f"{x} is {a_bits(width)} signed (two's complement) number; put {meaning} on {y}.{edge}",
-            f"Read the {width}-bit input {x} as two's complement. {rule}, in {width} bits.{edge}",
-        ),
+    return Draft(
+        (kind, f"{kind}{width}", f"{kind}_value", "magnitude" if kind == "abs" else "sign_unit"),
+        {"width": width, "kind": kind},
+        [inp(x, width), out(y, width)],
+        [(y, expression)],
+        f"{y} = {meaning}, {width}-bit two's complement.{edge}",
+        f"{x} is {a_bits(width)} signed (two's complement) number; put {meaning} on {y}.{edge}",
+        f"Read the {width}-bit input {x} as two's complement. {rule}, in {width} bits.{edge}",
     )
 
 
 @family("arithmetic")
-def absolute_difference(rng: random.Random) -> DesignSpec:
+def absolute_difference(rng: random.Random) -> Draft:
     """|a - b| of unsigned or signed numbers."""
     width, is_signed = rng.choice((*_WIDTHS, 9, 11, 14, 20)), rng.random() < 0.4
     (a, b), y = rng.choice(OPERANDS), rng.choice(("diff", "distance", "result", "gap"))
     kind = "two's complement" if is_signed else "unsigned"
-    return combinational(
-        rng,
-        parameters={"width": width, "signed": int(is_signed)},
-        modules=("absdiff", "abs_distance", f"absdiff{width}", "abs_sub"),
-        inputs=[inp(a, width, signed=is_signed), inp(b, width, signed=is_signed)],
-        outputs=[out(y, width)],
-        assigns=[(y, f"({a} > {b}) ? {a} - {b} : {b} - {a}")],
-        descriptions=(
-            f"{y} = |{a} - {b}|, {kind} operands.",
-            f"Compute the distance between the {width}-bit {kind} numbers {a} and {b} as the {width}-bit unsigned "
-            f"number {y}.",
-            f"{a} and {b} are {width}-bit {kind} numbers. Subtract the smaller from the larger; the difference, never "
-            f"negative, is the {width}-bit unsigned output {y}.",
-        ),
+    return Draft(
+        ("absdiff", "abs_distance", f"absdiff{width}", "abs_sub"),
+        {"width": width, "signed": int(is_signed)},
+        [inp(a, width, signed=is_signed), inp(b, width, signed=is_signed), out(y, width)],
+        [(y, f"({a} > {b}) ? {a} - {b} : {b} - {a}")],
+        f"{y} = |{a} - {b}|, {kind} operands.",
+        f"Compute the distance between the {width}-bit {kind} numbers {a} and {b} as the {width}-bit unsigned "
+        f"number {y}.",
+        f"{a} and {b} are {width}-bit {kind} numbers. Subtract the smaller from the larger; the difference, never "
+        f"negative, is the {width}-bit unsigned output {y}.",
     )
 
 
 @family("arithmetic")
-def min_max(rng: random.Random) -> DesignSpec:
+def min_max(rng: random.Random) -> Draft:
     """Minimum, maximum or both, of two or three numbers."""
     width, is_signed, count = rng.choice(_WIDTHS), rng.random() < 0.45, rng.choice((2, 2, 3))
     kinds = rng.choice((("min",), ("max",), ("min", "max")))
@@ -274,19 +235,18 @@ def min_max(rng: random.Random) -> DesignSpec:
     spoken = " and ".join(f"{y} the {'smallest' if k == 'min' else 'largest'}" for k, y in ends.items())
     kind_of = "signed (two's complement)" if is_signed else "unsigned"
     listed = ", ".join(names)
-    return combinational(
-        rng,
-        parameters={"width": width, "signed": int(is_signed), "count": count, "kinds": " ".join(kinds)},
-        modules=("minmax" if len(kinds) > 1 else f"{kinds[0]}{count}", "extremes", f"{kinds[0]}_unit", "sort_pick"),
-        inputs=[inp(name, width, signed=is_signed) for name in names],
-        outputs=[out(y, width, signed=is_signed) for y in ends.values()],
-        body=plain(indent(body)),
-        descriptions=(
-            "; ".join(f"{y} = {k}({listed})" for k, y in ends.items()) + f", {kind_of}.",
-            f"Compare the {width}-bit {kind_of} numbers {listed}: {spoken} of them.",
-            f"The inputs {listed} are {width}-bit {kind_of} numbers. Without a clock, drive {spoken} of the {count} "
-            "values.",
-        ),
+    return Draft(
+        ("minmax" if len(kinds) > 1 else f"{kinds[0]}{count}", "extremes", f"{kinds[0]}_unit", "sort_pick"),
+        {"width": width, "signed": int(is_signed), "count": count, "kinds": " ".join(kinds)},
+        [
+            *(inp(name, width, signed=is_signed) for name in names),
+            *(out(y, width, signed=is_signed) for y in ends.values()),
+        ],
+        continuous(*body),
+        "; ".join(f"{y} = {k}({listed})" for k, y in ends.items()) + f", {kind_of}.",
+        f"Compare the {width}-bit {kind_of} numbers {listed}: {spoken} of them.",
+        f"The inputs {listed} are {width}-bit {kind_of} numbers. Without a clock, drive {spoken} of the {count} "
+        "values.",
     )
 
 
@@ -308,37 +268,30 @@ _ALU = {
 
 
 @family("arithmetic")
-def alu(rng: random.Random) -> DesignSpec:
+def alu(rng: random.Random) -> Draft:
     """A table of four or eight operations, with an optional zero flag."""
     size, width, has_zero = rng.choice((1, 2, 2, 2, 3)), rng.choice((4, 8, 8, 12, 16, 32)), rng.random() < 0.35
     kinds = rng.sample(tuple(_ALU), 1 << size)
-    (a, b), y, op = (
-        rng.choice(OPERANDS),
-        rng.choice(("y_out", "result", "res", "out")),
-        rng.choice(("op", "opcode", "fn", "alu_op")),
-    )
+    (a, b) = rng.choice(OPERANDS)
+    y = rng.choice(("y_out", "result", "res", "out"))
+    op = rng.choice(("op", "opcode", "fn", "alu_op"))
     used = " ".join(_ALU[k][0] for k in kinds)
     if "{b}" not in used or "{a}" not in used:
         kinds[0] = "sub" if "sub" not in kinds else "add"
     code = {k: literal(n, size, "b") for n, k in enumerate(kinds)}
     arms = {code[k]: f"{y} = {_ALU[k][0].format(a=a, b=b)};" for k in kinds}
     last = arms.pop(code[kinds[-1]])
-    body = ["always @(*) begin", *("  " + line for line in case(op, arms, last))]
-    body += [f"  zero = ({y} == 0);"] if has_zero else []
+    body = [*case(op, arms, last), *([f"zero = ({y} == 0);"] if has_zero else [])]
     meaning = [f"{n}: {_ALU[k][1].format(a=a, b=b)}" for n, k in enumerate(kinds)]
     flagged = f" zero is 1 when {y} is 0." if has_zero else ""
-    return combinational(
-        rng,
-        parameters={"kinds": " ".join(kinds), "width": width, "zero": int(has_zero)},
-        modules=("alu", f"alu{width}", "simple_alu", "logic_arith"),
-        inputs=[inp(a, width), inp(b, width), inp(op, size)],
-        outputs=[out(y, width), *([out("zero")] if has_zero else [])],
-        body=procedural(indent([*body, "end"])),
-        descriptions=(
-            f"ALU on {a} and {b} with result {y}; {op} {', '.join(meaning)}.{flagged}",
-            f"Build {a_bits(width)} ALU with operands {a} and {b}. {y} depends on {op} as follows: "
-            f"{'; '.join(meaning)}.{flagged}",
-            f"{a} and {b} are {width}-bit operands and {op} is the operation code. The output {y} is, for each value "
-            f"of {op}, " + "; ".join(f"{op} = {m}" for m in meaning) + f". Results are cut to {width} bits.{flagged}",
-        ),
+    return Draft(
+        ("alu", f"alu{width}", "simple_alu", "logic_arith"),
+        {"kinds": " ".join(kinds), "width": width, "zero": int(has_zero)},
+        [inp(a, width), inp(b, width), inp(op, size), out(y, width), out("zero") if has_zero else None],
+        procedural(*always(body)),
+        f"ALU on {a} and {b} with result {y}; {op} {', '.join(meaning)}.{flagged}",
+        f"Build {a_bits(width)} ALU with operands {a} and {b}. {y} depends on {op} as follows: "
+        f"{'; '.join(meaning)}.{flagged}",
+        f"{a} and {b} are {width}-bit operands and {op} is the operation code. The output {y} is, for each value "
+        f"of {op}, " + "; ".join(f"{op} = {m}" for m in meaning) + f". Results are cut to {width} bits.{flagged}",
     )

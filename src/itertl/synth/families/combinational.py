@@ -1,18 +1,12 @@
-"""What the combinational families share: names, code style, words for widths."""
+"""What the combinational families share: ports, code style, lines of Verilog, and how a draft becomes a design."""
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from itertl.synth.design import DesignSpec, PortSpec
+from itertl.synth.design import DesignSpec, PortSpec, register
 
-_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight")
-OPERANDS = (("a", "b"), ("x", "y"), ("in0", "in1"), ("op_a", "op_b"), ("lhs", "rhs"), ("p0", "p1"))
-VECTORS = ("in_vec", "d", "data", "x", "a", "vec", "data_in", "value", "word")
-RESULTS = ("out", "res", "q", "result", "f", "data_out", "dout")
-SELECTS = ("sel", "s", "select", "choice")
-ENABLES = ("en", "enable", "ena")
-FLAGS = ("flag", "valid", "hit", "ok", "yes", "match")
+_Build = Callable[[random.Random], "Draft"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +17,51 @@ class Body:
     is_reg: bool
 
 
-def plain(text: str) -> Body:
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A design without a clock, as its family draws it; its style and module name are drawn afterwards."""
+
+    modules: Sequence[str]  # names to draw from
+    parameters: Mapping[str, int | str]
+    ports: Sequence[PortSpec | None]  # None: an optional port that this design does not have
+    logic: Body | Sequence[tuple[str, str]]  # the text, or (left side, expression) in a drawn style
+    terse: str  # the description at three levels of detail
+    plain: str
+    detailed: str
+
+    def design(self, rng: random.Random) -> DesignSpec:
+        body = self.logic if isinstance(self.logic, Body) else _drive(rng, self.logic)
+        ports = [p if p.direction == "input" or not body.is_reg else replace(p, reg=True) for p in self.ports if p]
+        taken = {p.name for p in ports}
+        names = [name for name in self.modules if name not in taken]
+        module = "top_module" if rng.random() < 0.2 or not names else rng.choice(names)
+        words = tuple(" ".join(text.split(" ")) for text in (self.terse, self.plain, self.detailed))
+        return DesignSpec(dict(self.parameters), module, tuple(ports), body.text, words)
+
+
+def family(category: str) -> Callable[[_Build], _Build]:
+    """Register a function ``name(rng) -> Draft`` as the family of its own name."""
+
+    def decorate(build: _Build) -> _Build:
+        register(category, build.__name__, lambda rng: build(rng).design(rng))
+        return build
+
+    return decorate
+
+
+def continuous(*lines: str) -> Body:
     """A body that assigns its outputs continuously."""
-    return Body(text, False)
+    return Body(_indent(lines), False)
 
 
-def procedural(text: str) -> Body:
+def procedural(*lines: str) -> Body:
     """A body that assigns all its outputs in always blocks."""
-    return Body(text, True)
+    return Body(_indent(lines), True)
+
+
+def statement(lines: Sequence[str]) -> Body:
+    """A body that is one combinational always block around one statement."""
+    return procedural("always @(*)", *("  " + line for line in lines))
 
 
 def inp(name: str, width: int = 1, *, signed: bool = False) -> PortSpec:
@@ -39,18 +70,8 @@ def inp(name: str, width: int = 1, *, signed: bool = False) -> PortSpec:
 
 
 def out(name: str, width: int = 1, *, signed: bool = False) -> PortSpec:
-    """An output port; ``combinational`` decides whether it is a reg."""
+    """An output port; the draft's logic decides whether it is a reg."""
     return PortSpec(name, "output", width, signed=signed)
-
-
-def number(value: int) -> str:
-    """Small numbers in words, as English prose has them."""
-    return _WORDS[value] if value < len(_WORDS) else str(value)
-
-
-def a_bits(width: int) -> str:
-    """ "a 4-bit", "an 8-bit"."""
-    return f"{'an' if str(width).startswith(('8', '11', '18')) else 'a'} {width}-bit"
 
 
 def literal(value: int, width: int, radix: str = "d") -> str:
@@ -60,49 +81,30 @@ def literal(value: int, width: int, radix: str = "d") -> str:
     return f"{width}'{radix}{digits}"
 
 
-def indent(lines: Sequence[str], depth: int = 1) -> str:
-    """The lines, two spaces a level, newline-terminated."""
-    return "".join("  " * depth + line + "\n" for line in lines)
+def _indent(lines: Sequence[str]) -> str:
+    return "".join(f"  {line}\n" for line in lines)
 
 
-def always(lines: Sequence[str]) -> str:
+def always(lines: Sequence[str]) -> list[str]:
     """A combinational always block around statements."""
-    return "  always @(*) begin\n" + indent(lines, 2) + "  end\n"
+    return ["always @(*) begin", *("  " + line for line in lines), "end"]
 
 
-def case(subject: str, arms: Mapping[str, str], default: str | None) -> list[str]:
+def choose(y: str, tests: Mapping[str, str], default: str) -> list[str]:
+    """``if`` … ``else if`` … ``else``: ``y`` gets the value of the first true test of ``tests``, else ``default``."""
+    lines = [f"if ({test}) {y} = {value};" for test, value in tests.items()]
+    return [*("else " * (n > 0) + line for n, line in enumerate(lines)), f"else {y} = {default};"]
+
+
+def case(subject: str, arms: Mapping[str, str], default: str, keyword: str = "case") -> list[str]:
     """A case statement's lines; values of ``arms`` are statements."""
-    lines = [f"case ({subject})", *(f"  {label}: {statement}" for label, statement in arms.items())]
-    if default is not None:
-        lines.append(f"  default: {default}")
-    return [*lines, "endcase"]
+    lines = [f"  {label}: {action}" for label, action in arms.items()]
+    return [f"{keyword} ({subject})", *lines, f"  default: {default}", "endcase"]
 
 
-def drive(rng: random.Random, assigns: Sequence[tuple[str, str]]) -> Body:
+def _drive(rng: random.Random, assigns: Sequence[tuple[str, str]]) -> Body:
     """A body that gives each left side its expression, in a drawn style."""
     if rng.random() < 0.6:
-        return plain(indent([f"assign {left} = {right};" for left, right in assigns]))
-    if len(assigns) == 1:
-        return procedural(f"  always @(*)\n    {assigns[0][0]} = {assigns[0][1]};\n")
-    return procedural(always([f"{left} = {right};" for left, right in assigns]))
-
-
-def combinational(
-    rng: random.Random,
-    *,
-    parameters: Mapping[str, int | str],
-    modules: Sequence[str],
-    inputs: Sequence[PortSpec],
-    outputs: Sequence[PortSpec],
-    descriptions: Sequence[str],
-    assigns: Sequence[tuple[str, str]] = (),
-    body: Body | None = None,
-) -> DesignSpec:
-    """A design without a clock, from ``body``, or from ``assigns`` (left side, expression) in a drawn style."""
-    body = body or drive(rng, assigns)
-    ports = [*inputs, *(PortSpec(p.name, "output", p.width, body.is_reg, p.signed) for p in outputs)]
-    taken = {p.name for p in ports}
-    names = [name for name in modules if name not in taken]
-    module = "top_module" if rng.random() < 0.2 or not names else rng.choice(names)
-    words = tuple(" ".join(text.split(" ")) for text in descriptions)
-    return DesignSpec(dict(parameters), module, tuple(ports), body.text, words)
+        return continuous(*(f"assign {left} = {right};" for left, right in assigns))
+    lines = [f"{left} = {right};" for left, right in assigns]
+    return statement(lines) if len(lines) == 1 else procedural(*always(lines))

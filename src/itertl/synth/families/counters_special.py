@@ -2,16 +2,14 @@
 
 import random
 
-from itertl.synth.design import DesignSpec, family
-from itertl.synth.families.sequential import Sketch, bits, span
+from itertl.synth.design import DesignSpec, bit_range
+from itertl.synth.families.sequential import Sketch, family
+from itertl.synth.families.wording import COUNTS, bits
 
-_OUT = ("q", "count", "cnt", "out", "value")
 
-
-@family("counters")
-def gray_counter(rng: random.Random) -> DesignSpec:
+@family("counters", reset_one_in=64)
+def gray_counter(s: Sketch, rng: random.Random) -> DesignSpec:
     """Gray code from an internal binary count."""
-    s = Sketch(rng, reset_one_in=64)
     width, way, style = rng.randint(2, 6), rng.choice(("up", "down")), rng.choice(("comb", "registered"))
     gate = s.enable(("none", "high", "low"))
     q = s.output("gray", "g", "q", "code", width=width, reg=style == "registered")
@@ -19,41 +17,37 @@ def gray_counter(rng: random.Random) -> DesignSpec:
     zero = s.const(width, 0)
     if style == "comb":
         parts = [
-            f"reg {span(width)}{count};",
+            f"reg {bit_range(width)}{count};",
             s.clocked({count: zero}, gate.guard(f"{count} <= {count} {sign} 1;")),
             f"assign {q} = {count} ^ ({count} >> 1);",
         ]
         how, starts = "is always the Gray code of that count (combinational)", {"the count": "0", q: "0"}
     else:
         parts = [
-            f"reg {span(width)}{count};",
+            f"reg {bit_range(width)}{count};",
             s.clocked(
                 {count: zero, q: zero}, gate.guard(f"{count} <= {count} {sign} 1;\n{q} <= {count} ^ ({count} >> 1);")
             ),
         ]
         how = "is a register that takes the Gray code of the count before the step, so it lags by one step"
         starts = {"the count": "0", q: "0"}
-    hold = " Otherwise nothing changes." if gate.test else ""
     return s.finish(
         ("gray_counter", "gray_cnt", f"gray{width}"),
         {"width": width, "way": way, "style": style, "enable": gate.kind},
         parts,
-        (
-            f"{width}-bit Gray-code counter: an internal binary count goes {way} by one{gate.when or ' each clock'}, "
-            f"wrapping; {q} {how}.",
-            f"Count {way} in binary ({width} bits, wrapping) inside{gate.when and ',' + gate.when}; {q} {how}. The "
-            f"Gray code of n is n XOR (n >> 1).{hold}",
-            f"An internal {width}-bit binary counter goes {way} by one, modulo {1 << width}, at each active clock "
-            f"edge{gate.when}. The output {q} {how}; Gray code means n XOR (n shifted right by one).{hold}",
-        ),
+        f"{width}-bit Gray-code counter: an internal binary count goes {way} by one{gate.when or ' each clock'}, "
+        f"wrapping; {q} {how}.",
+        f"Count {way} in binary ({width} bits, wrapping) inside{gate.when and ',' + gate.when}; {q} {how}. The "
+        f"Gray code of n is n XOR (n >> 1).{gate.hold}",
+        f"An internal {width}-bit binary counter goes {way} by one, modulo {1 << width}, at each active clock "
+        f"edge{gate.when}. The output {q} {how}; Gray code means n XOR (n shifted right by one).{gate.hold}",
         starts,
     )
 
 
-@family("counters")
-def ring_counter(rng: random.Random) -> DesignSpec:
+@family("counters", reset_one_in=48)
+def ring_counter(s: Sketch, rng: random.Random) -> DesignSpec:
     """Ring and Johnson (twisted ring) counters."""
-    s = Sketch(rng, reset_one_in=48)
     width, twist, way = rng.randint(3, 10), rng.choice((0, 1)), rng.choice(("left", "right"))
     gate = s.enable(("none", "high", "low"))
     q = s.output("q", "ring", "phase", "out", width=width)
@@ -69,22 +63,19 @@ def ring_counter(rng: random.Random) -> DesignSpec:
         ("ring", "johnson" if twist else "ring_counter", "phase_gen"),
         {"width": width, "twist": twist, "way": way, "start": start, "enable": gate.kind},
         [s.clocked({q: s.const(width, start)}, gate.guard(step))],
-        (
-            f"{width}-bit {what} counter {q}, shifting {way}{gate.when or ' each clock'}; bit {target} takes {enters}.",
-            f"Make a {width}-bit {what} counter {q}. "
-            f"{(gate.when.strip().capitalize() + ', it') if gate.test else 'Each clock it'} shifts "
-            f"{way} by one place ({to}) and bit {target} takes {enters}.{hold}",
-            f"{q} is a {width}-bit {what} counter. At each active clock edge{gate.when} all bits move one place {to}, "
-            f"and the freed bit {target} receives {enters}.{hold}",
-        ),
+        f"{width}-bit {what} counter {q}, shifting {way}{gate.when or ' each clock'}; bit {target} takes {enters}.",
+        f"Make a {width}-bit {what} counter {q}. "
+        f"{(gate.when.strip().capitalize() + ', it') if gate.test else 'Each clock it'} shifts "
+        f"{way} by one place ({to}) and bit {target} takes {enters}.{hold}",
+        f"{q} is a {width}-bit {what} counter. At each active clock edge{gate.when} all bits move one place {to}, "
+        f"and the freed bit {target} receives {enters}.{hold}",
         {q: f"{width}'b{start:0{width}b}"},
     )
 
 
-@family("counters")
-def saturating_counter(rng: random.Random) -> DesignSpec:
+@family("counters", reset_one_in=48)
+def saturating_counter(s: Sketch, rng: random.Random) -> DesignSpec:
     """Two inputs push up and down between 0 and a maximum; a prediction may be read off."""
-    s = Sketch(rng, reset_one_in=48)
     top = rng.choice((3, 3, 4, 5, 6, 7, 9, 10, 12, 15))
     width, start = top.bit_length(), rng.choice((0, top // 2, top))
     threshold = rng.randint(1, top) if rng.random() < 0.6 else 0
@@ -92,8 +83,7 @@ def saturating_counter(rng: random.Random) -> DesignSpec:
     q = s.output("q", "level", "count", "score", width=width)
     step = (
         f"if ({up} && !{down}) begin\n  if ({q} < {s.const(width, top)})\n    {q} <= {q} + 1;\nend else if (!{up} && "
-        f"{down}) begin\n"
-        f"  if ({q} != {s.const(width, 0)})\n    {q} <= {q} - 1;\nend"
+        f"{down}) begin\n  if ({q} != {s.const(width, 0)})\n    {q} <= {q} - 1;\nend"
     )
     parts, extra = [s.clocked({q: s.const(width, start)}, step)], ""
     if threshold:
@@ -104,23 +94,20 @@ def saturating_counter(rng: random.Random) -> DesignSpec:
         ("sat_counter", "saturate", "level_meter"),
         {"top": top, "start": start, "threshold": threshold},
         parts,
-        (
-            f"Saturating counter {q} ({bits(width)}), 0 to {top}: only {up}=1 adds one, only {down}=1 subtracts one, "
-            f"both or neither hold.{extra}",
-            f"Write a counter {q} of {bits(width)} that stays between 0 and {top}. With {up}=1 and {down}=0 it goes up "
-            f"unless at {top}; with {down}=1 and {up}=0 it goes down unless at 0; otherwise it holds.{extra}",
-            f"{q} ({bits(width)}) counts up where {up} is 1 and {down} is 0, and down where {down} is 1 and {up} is 0. "
-            f"It never passes {top} upwards or 0 downwards, but stays there. Where {up} and {down} are equal it keeps "
-            f"its value.{extra}",
-        ),
+        f"Saturating counter {q} ({bits(width)}), 0 to {top}: only {up}=1 adds one, only {down}=1 subtracts one, "
+        f"both or neither hold.{extra}",
+        f"Write a counter {q} of {bits(width)} that stays between 0 and {top}. With {up}=1 and {down}=0 it goes up "
+        f"unless at {top}; with {down}=1 and {up}=0 it goes down unless at 0; otherwise it holds.{extra}",
+        f"{q} ({bits(width)}) counts up where {up} is 1 and {down} is 0, and down where {down} is 1 and {up} is 0. "
+        f"It never passes {top} upwards or 0 downwards, but stays there. Where {up} and {down} are equal it keeps "
+        f"its value.{extra}",
         {q: str(start)},
     )
 
 
-@family("counters")
-def event_counter(rng: random.Random) -> DesignSpec:
+@family("counters", reset_one_in=64)
+def event_counter(s: Sketch, rng: random.Random) -> DesignSpec:
     """Counts edges of an input, as sampled by the clock."""
-    s = Sketch(rng, reset_one_in=64)
     width, kind, full = rng.randint(2, 6), rng.choice(("rising", "falling", "both")), rng.choice(("wrap", "stop"))
     e, q = s.input("sig", "event_in", "x", "pulse"), s.output("count", "q", "edges", "n", width=width)
     last = s.internal("prev", "last", "sig_q", "x_d")
@@ -136,23 +123,20 @@ def event_counter(rng: random.Random) -> DesignSpec:
         ("event_counter", "edge_counter", "edge_count"),
         {"width": width, "kind": kind, "full": full},
         [f"reg {last};", s.clocked({last: s.const(1, 0), q: s.const(width, 0)}, step)],
-        (
-            f"Count the {name} of {e}, as sampled at clock edges, in {q} ({width} bits), which {at_top} after its "
-            f"maximum; a register holds the last sample of {e}.",
-            f"Sample {e} at every clock edge. Add one to {q} ({width} bits) at the edge where the previous sample was "
-            f"{what}. At its maximum {q} {at_top}. The previous sample is kept in a register.",
-            f"{q} ({width} bits) counts {name} of the synchronous input {e}. A hidden register stores {e} at each "
-            f"active clock edge; {q} "
-            f"goes up by one at an edge where the stored value is {what}. After {(1 << width) - 1} {q} {at_top}.",
-        ),
+        f"Count the {name} of {e}, as sampled at clock edges, in {q} ({width} bits), which {at_top} after its "
+        f"maximum; a register holds the last sample of {e}.",
+        f"Sample {e} at every clock edge. Add one to {q} ({width} bits) at the edge where the previous sample was "
+        f"{what}. At its maximum {q} {at_top}. The previous sample is kept in a register.",
+        f"{q} ({width} bits) counts {name} of the synchronous input {e}. A hidden register stores {e} at each "
+        f"active clock edge; {q} "
+        f"goes up by one at an edge where the stored value is {what}. After {(1 << width) - 1} {q} {at_top}.",
         {"the stored sample": "0", q: "0"},
     )
 
 
-@family("counters")
-def step_counter(rng: random.Random) -> DesignSpec:
+@family("counters", reset_one_in=24)
+def step_counter(s: Sketch, rng: random.Random) -> DesignSpec:
     """Advances by a constant or by an input."""
-    s = Sketch(rng, reset_one_in=24)
     width = rng.randint(3, 8)
     kind, sign = rng.choice(("constant", "input", "choice")), rng.choice(("+", "-"))
     gate = s.enable(("none", "high"))
@@ -171,19 +155,15 @@ def step_counter(rng: random.Random) -> DesignSpec:
         fast = s.input("fast", "sel", "big")
         amount, words = f"({fast} ? {s.const(width, a)} : {s.const(width, b)})", f"{a} if {fast} is 1, else {b},"
         parameters.update(step=a, other=b)
-    q = s.output(*_OUT, width=width)
+    q = s.output(*COUNTS, width=width)
     hold = f" Otherwise {q} holds." if gate.test else ""
     frm = "to" if sign == "+" else "from"
     return s.finish(
         ("step_counter", "phase_acc", "stride_counter"),
         parameters,
         [s.clocked({q: s.const(width, 0)}, gate.guard(f"{q} <= {q} {sign} {amount};"))],
-        (
-            f"{width}-bit register {q} that {verb} {words}{gate.when or ' every clock'}, modulo {1 << width}.",
-            f"Write a {width}-bit counter {q}: every clock edge{gate.when} it {verb} {words} {frm} {q}, "
-            f"wrapping.{hold}",
-            f"{q} is a {width}-bit counter with a stride. Each active clock edge{gate.when} it {verb} {words} {frm} "
-            f"its present value; the result is kept modulo {1 << width}.{hold}",
-        ),
-        {q: "0"},
+        f"{width}-bit register {q} that {verb} {words}{gate.when or ' every clock'}, modulo {1 << width}.",
+        f"Write a {width}-bit counter {q}: every clock edge{gate.when} it {verb} {words} {frm} {q}, wrapping.{hold}",
+        f"{q} is a {width}-bit counter with a stride. Each active clock edge{gate.when} it {verb} {words} {frm} "
+        f"its present value; the result is kept modulo {1 << width}.{hold}",
     )

@@ -2,14 +2,14 @@
 
 import random
 
-from itertl.synth.design import DesignSpec, family
-from itertl.synth.families.sequential import Sketch, begin_end, bits, span, zeroed_memory
+from itertl.synth.design import DesignSpec, bit_range
+from itertl.synth.families.sequential import Sketch, begin_end, case_of, family, zeroed_memory
+from itertl.synth.families.wording import bits
 
 
-@family("memories")
-def single_port_ram(rng: random.Random) -> DesignSpec:
+@family("memories", resets=("none",))
+def single_port_ram(s: Sketch, rng: random.Random) -> DesignSpec:
     """One address; what a read of a word being written gives is a parameter."""
-    s = Sketch(rng, resets=("none",))
     k, width = rng.randint(1, 4), rng.choice((1, 2, 3, 4, 5, 6, 8, 12, 16))
     kind = rng.choice(("async", "read-first", "write-first", "no-change"))
     en = s.input("en", "ce", "cs") if rng.random() < 0.4 else ""
@@ -24,55 +24,37 @@ def single_port_ram(rng: random.Random) -> DesignSpec:
         "no-change": f"{write}\nelse\n  {read}",
     }[kind]
     if en:
-        step = begin_end(f"if ({en})", step.split("\n"))
+        step = begin_end(f"if ({en})", step)
+    takes = f"{q} is a register that takes the word at {a} at"
     reading = {
         "async": f"{q} always shows the word at {a}, combinationally",
-        "read-first": (
-            f"{q} is a register that takes the word at {a} at each clock edge, the old one if it is written at that "
-            "edge"
-        ),
-        "write-first": (
-            f"{q} is a register that takes the word at {a} at each clock edge, the new data if it is written at that "
-            "edge"
-        ),
-        "no-change": (
-            f"{q} is a register that takes the word at {a} at clock edges where {we} is 0, and holds where it is 1"
-        ),
+        "read-first": f"{takes} each clock edge, the old one if it is written at that edge",
+        "write-first": f"{takes} each clock edge, the new data if it is written at that edge",
+        "no-change": f"{takes} clock edges where {we} is 0, and holds where it is 1",
     }[kind]
-    gated = (
-        ""
-        if not en
-        else f" Clock edges with {en} = 0 do nothing: no write" + ("." if kind == "async" else f", and {q} holds.")
-    )
-    starts = {"all words": "0", q: "0"}
+    holds = "." if kind == "async" else f", and {q} holds."
+    gated = f" Clock edges with {en} = 0 do nothing: no write{holds}" if en else ""
     body = [zeroed_memory(s, mem, width, 1 << k)]
-    clear = {} if kind == "async" else {q: s.const(width, 0)}
-    body.append(
-        s.clocked(clear, step)
-        if clear
-        else f"always @({s.edge} {s.clock})\n" + "\n".join("  " + x for x in step.split("\n"))
-    )
     if kind == "async":
-        body.append(f"assign {q} = {mem}[{a}];")
+        body += [s.at_edge(step), f"assign {q} = {mem}[{a}];"]
+    else:
+        body.append(s.clocked({q: s.const(width, 0)}, step))
     return s.finish(
         ("ram", "sp_ram", f"ram{1 << k}x{width}", "memory"),
         {"words": 1 << k, "width": width, "kind": kind, "enable": int(bool(en))},
         body,
-        (
-            f"RAM of {1 << k} words of {bits(width)}: {we}=1 writes {d} at {a}; {reading}.{gated}",
-            f"Write a single-port RAM with {1 << k} words of {bits(width)}. At a clock edge with {we} = 1 it stores "
-            f"{d} at address {a}. For reading, {reading}.{gated}",
-            f"The memory has {1 << k} words of {bits(width)} and one address {a} for both reading and writing. {we} = "
-            f"1 at an active clock edge writes {d} there. Reading: {reading}.{gated}",
-        ),
-        starts,
+        f"RAM of {1 << k} words of {bits(width)}: {we}=1 writes {d} at {a}; {reading}.{gated}",
+        f"Write a single-port RAM with {1 << k} words of {bits(width)}. At a clock edge with {we} = 1 it stores "
+        f"{d} at address {a}. For reading, {reading}.{gated}",
+        f"The memory has {1 << k} words of {bits(width)} and one address {a} for both reading and writing. {we} = "
+        f"1 at an active clock edge writes {d} there. Reading: {reading}.{gated}",
+        {"all words": "0", q: "0"},
     )
 
 
-@family("memories")
-def dual_port_ram(rng: random.Random) -> DesignSpec:
+@family("memories", resets=("none",))
+def dual_port_ram(s: Sketch, rng: random.Random) -> DesignSpec:
     """A write port and a read port."""
-    s = Sketch(rng, resets=("none",))
     k, width = rng.randint(1, 4), rng.choice((1, 2, 3, 4, 5, 6, 8, 12, 16))
     kind, has_re = rng.choice(("async", "old", "new")), rng.choice((0, 1))
     has_re = has_re if kind != "async" else 0
@@ -86,7 +68,7 @@ def dual_port_ram(rng: random.Random) -> DesignSpec:
     read = f"{q} <= {value};"
     body = [zeroed_memory(s, mem, width, 1 << k)]
     if kind == "async":
-        body += [f"always @({s.edge} {s.clock})\n  if ({we})\n    {mem}[{wa}] <= {d};", f"assign {q} = {mem}[{ra}];"]
+        body += [s.at_edge(write), f"assign {q} = {mem}[{ra}];"]
         reading = f"{q} is, combinationally, the word at {ra}"
     else:
         body.append(s.clocked({q: s.const(width, 0)}, write + "\n" + (f"if ({re})\n  {read}" if re else read)))
@@ -100,21 +82,18 @@ def dual_port_ram(rng: random.Random) -> DesignSpec:
         ("dp_ram", "sdp_ram", "two_port_ram"),
         {"words": 1 << k, "width": width, "kind": kind, "read_enable": has_re},
         body,
-        (
-            f"RAM, {1 << k} words of {bits(width)}, one write and one read port: {we}=1 writes {d} at {wa}; {reading}.",
-            f"Make a simple dual-port RAM of {1 << k} words, {bits(width)} each. At a clock edge with {we} = 1, {d} is "
-            f"stored at {wa}. Reading: {reading}.",
-            f"The memory ({1 << k} words of {bits(width)}) has separate addresses. The write port stores {d} at {wa} "
-            f"at active clock edges where {we} is 1. At the read port, {reading}.",
-        ),
+        f"RAM, {1 << k} words of {bits(width)}, one write and one read port: {we}=1 writes {d} at {wa}; {reading}.",
+        f"Make a simple dual-port RAM of {1 << k} words, {bits(width)} each. At a clock edge with {we} = 1, {d} is "
+        f"stored at {wa}. Reading: {reading}.",
+        f"The memory ({1 << k} words of {bits(width)}) has separate addresses. The write port stores {d} at {wa} "
+        f"at active clock edges where {we} is 1. At the read port, {reading}.",
         {"all words": "0", q: "0"},
     )
 
 
-@family("memories")
-def register_file(rng: random.Random) -> DesignSpec:
+@family("memories", resets=("none",))
+def register_file(s: Sketch, rng: random.Random) -> DesignSpec:
     """Two combinational read ports; register 0 may be constant, a write may be seen at once."""
-    s = Sketch(rng, resets=("none",))
     k, width, zero, bypass = rng.randint(1, 4), rng.choice((2, 4, 8, 16, 32)), rng.choice((0, 1)), rng.choice((0, 1))
     ports = rng.choice((1, 2, 2))
     we, wa = s.input("we", "wen", "wr"), s.input("wa", "rd", "waddr", width=k)
@@ -125,7 +104,7 @@ def register_file(rng: random.Random) -> DesignSpec:
     guard = f"{we} && {wa} != {none}" if zero else we
     body = [
         zeroed_memory(s, mem, width, 1 << k),
-        f"always @({s.edge} {s.clock})\n  if ({guard})\n    {mem}[{wa}] <= {wd};",
+        s.at_edge(f"if ({guard})\n  {mem}[{wa}] <= {wd};"),
     ]
     for address, data in reads:
         value = f"{mem}[{address}]"
@@ -145,22 +124,19 @@ def register_file(rng: random.Random) -> DesignSpec:
         ("regfile", "reg_file", "registers"),
         {"registers": 1 << k, "width": width, "zero": zero, "bypass": bypass, "reads": ports},
         body,
-        (
-            f"Register file, {1 << k} x {bits(width)}: {we}=1 writes {wd} to register {wa}; combinational reads: "
-            f"{listing}.{rules}",
-            f"Write a register file of {1 << k} registers of {bits(width)}. {we} = 1 at a clock edge stores {wd} in "
-            f"register {wa}. Reading is combinational: {listing}.{rules}",
-            f"There are {1 << k} registers of {bits(width)}. The write port stores {wd} in the register numbered {wa} "
-            f"at active clock edges where {we} is 1. The read side has no clock and shows in {listing}.{rules}",
-        ),
+        f"Register file, {1 << k} x {bits(width)}: {we}=1 writes {wd} to register {wa}; combinational reads: "
+        f"{listing}.{rules}",
+        f"Write a register file of {1 << k} registers of {bits(width)}. {we} = 1 at a clock edge stores {wd} in "
+        f"register {wa}. Reading is combinational: {listing}.{rules}",
+        f"There are {1 << k} registers of {bits(width)}. The write port stores {wd} in the register numbered {wa} "
+        f"at active clock edges where {we} is 1. The read side has no clock and shows in {listing}.{rules}",
         {"all registers": "0"},
     )
 
 
-@family("memories")
-def fifo(rng: random.Random) -> DesignSpec:
+@family("memories", resets=("sync-high", "async-high", "sync-low", "async-low"), reset_one_in=64)
+def fifo(s: Sketch, rng: random.Random) -> DesignSpec:
     """A small synchronous FIFO with a count; the head is shown while it is not empty."""
-    s = Sketch(rng, resets=("sync-high", "async-high", "sync-low", "async-low"), reset_one_in=64)
     k, width, shows = rng.randint(1, 3), rng.choice((2, 3, 4, 5, 6, 8)), rng.choice(("flags", "count"))
     overwrite = rng.choice(("refuse", "swap"))
     depth = 1 << k
@@ -168,15 +144,13 @@ def fifo(rng: random.Random) -> DesignSpec:
     q = s.output("dout", "rdata", "head", width=width, reg=False)
     full, empty = s.output("full", "is_full", reg=False), s.output("empty", "is_empty", reg=False)
     n = s.output("count", "level", "used", width=k + 1) if shows == "count" else s.internal("n", "fill", "cnt")
-    mem, wp, rp = (
-        s.internal("mem", "buf_mem", "store"),
-        s.internal("wp", "tail", "wptr"),
-        s.internal("rp", "front", "rptr"),
-    )
+    mem = s.internal("mem", "buf_mem", "store")
+    wp = s.internal("wp", "tail", "wptr")
+    rp = s.internal("rp", "front", "rptr")
     do_w, do_r = s.internal("do_wr", "accept", "wr_ok"), s.internal("do_rd", "take", "rd_ok")
     zero = s.const(width, 0)
     room = f"!{full}" if overwrite == "refuse" else f"(!{full} || {rd})"
-    parts = [f"reg {span(width)}{mem} [0:{depth - 1}];", f"reg {span(k)}{wp}, {rp};"]
+    parts = [f"reg {bit_range(width)}{mem} [0:{depth - 1}];", f"reg {bit_range(k)}{wp}, {rp};"]
     if shows == "flags":
         parts.append(f"reg [{k}:0] {n};")
     parts += [
@@ -189,63 +163,50 @@ def fifo(rng: random.Random) -> DesignSpec:
             {wp: s.const(k, 0), rp: s.const(k, 0), n: s.const(k + 1, 0)},
             f"if ({do_w})\n  {wp} <= {wp} + 1;\nif ({do_r})\n  {rp} <= {rp} + 1;\n{n} <= {n} + {do_w} - {do_r};",
         ),
-        f"always @({s.edge} {s.clock})\n  if ({do_w})\n    {mem}[{wp}] <= {d};",
+        s.at_edge(f"if ({do_w})\n  {mem}[{wp}] <= {d};"),
     ]
-    refuse = (
-        "while full it is ignored"
-        if overwrite == "refuse"
-        else f"while full it is ignored unless {rd} is 1 too (then both happen)"
-    )
+    refuse = "while full it is ignored"
+    refuse += f" unless {rd} is 1 too (then both happen)" if overwrite == "swap" else ""
     level = f" {n} is the number of words held." if shows == "count" else ""
     return s.finish(
         ("fifo", "sync_fifo", f"fifo{depth}", "queue"),
         {"depth": depth, "width": width, "shows": shows, "when_full": overwrite},
         parts,
-        (
-            f"FIFO, {depth} words of {width} bits: {wr} stores {d} ({refuse}); {rd} removes the oldest (while empty "
-            f"ignored). {q} shows the oldest word, or 0 "
-            f"when empty; {full}, {empty} are flags; all combinational from state.{level}",
-            f"Write a synchronous FIFO for {depth} words of {width} bits. At a clock edge {wr} = 1 stores {d}; "
-            f"{refuse}. {rd} = 1 removes the oldest word; while empty it is ignored, also when {wr} is 1. {q} shows "
-            f"the oldest word without delay, and 0 when empty. {full} and {empty} tell whether {depth} or 0 words are "
-            f"held.{level}",
-            f"A first-in first-out buffer holds up to {depth} words ({width} bits). {empty} is 1 when it holds none "
-            f"and {full} when it holds {depth}. A push ({wr} = 1 at an active clock edge) appends {d}; {refuse}. A pop "
-            f"({rd} = 1) drops the oldest word unless the buffer was empty before the edge. Push and pop may happen "
-            f"together. {q} is the oldest word, combinationally, and 0 when empty.{level}",
-        ),
+        f"FIFO, {depth} words of {width} bits: {wr} stores {d} ({refuse}); {rd} removes the oldest (while empty "
+        f"ignored). {q} shows the oldest word, or 0 "
+        f"when empty; {full}, {empty} are flags; all combinational from state.{level}",
+        f"Write a synchronous FIFO for {depth} words of {width} bits. At a clock edge {wr} = 1 stores {d}; {refuse}. "
+        f"{rd} = 1 removes the oldest word; while empty it is ignored, also when {wr} is 1. {q} shows the oldest word "
+        f"without delay, and 0 when empty. {full} and {empty} tell whether {depth} or 0 words are held.{level}",
+        f"A first-in first-out buffer holds up to {depth} words ({width} bits). {empty} is 1 when it holds none "
+        f"and {full} when it holds {depth}. A push ({wr} = 1 at an active clock edge) appends {d}; {refuse}. A pop "
+        f"({rd} = 1) drops the oldest word unless the buffer was empty before the edge. Push and pop may happen "
+        f"together. {q} is the oldest word, combinationally, and 0 when empty.{level}",
         {"the number of words": "0"},
     )
 
 
-@family("memories")
-def stack(rng: random.Random) -> DesignSpec:
+@family("memories", resets=("sync-high", "async-high", "sync-low", "async-low"), reset_one_in=64)
+def stack(s: Sketch, rng: random.Random) -> DesignSpec:
     """Last in, first out."""
-    s = Sketch(rng, resets=("sync-high", "async-high", "sync-low", "async-low"), reset_one_in=64)
     k, width, first = rng.randint(1, 3), rng.choice((2, 3, 4, 5, 6, 8)), rng.choice(("push", "pop", "replace"))
     depth = 1 << k
     push, pop, d = s.input("push", "wr"), s.input("pop", "rd"), s.input("din", "d", "wdata", width=width)
     top = s.output("top", "dout", "q", width=width, reg=False)
     full, empty = s.output("full", "is_full", reg=False), s.output("empty", "is_empty", reg=False)
-    mem, n, below = (
-        s.internal("mem", "stack_mem", "items"),
-        s.internal("n", "sp", "depth_now"),
-        s.internal("last", "below", "tos"),
-    )
+    mem = s.internal("mem", "stack_mem", "items")
+    n = s.internal("n", "sp", "depth_now")
+    below = s.internal("last", "below", "tos")
     one, zero = s.const(k + 1, 1), s.const(width, 0)
     do_push = {"push": push, "pop": f"{push} && !{pop}", "replace": f"{push} && !{pop}"}[first]
     do_pop = {"push": f"{pop} && !{push}", "pop": pop, "replace": f"{pop} && !{push}"}[first]
-    write = (
-        f"if ({do_push} && !{full})\n  {mem}[{n}[{k - 1}:0]] <= {d};"
-        if k > 1
-        else f"if ({do_push} && !{full})\n  {mem}[{n}[0]] <= {d};"
-    )
+    write = f"if ({do_push} && !{full})\n  {mem}[{n}[{'0' if k == 1 else f'{k - 1}:0'}]] <= {d};"
     if first == "replace":
         write += f"\nelse if ({push} && {pop} && !{empty})\n  {mem}[{below}] <= {d};"
     parts = [
-        f"reg {span(width)}{mem} [0:{depth - 1}];",
+        f"reg {bit_range(width)}{mem} [0:{depth - 1}];",
         f"reg [{k}:0] {n};",
-        f"wire {span(k)}{below} = {n} - {one};",
+        f"wire {bit_range(k)}{below} = {n} - {one};",
         f"assign {full} = ({n} == {s.const(k + 1, depth)});",
         f"assign {empty} = ({n} == {s.const(k + 1, 0)});",
         f"assign {top} = {empty} ? {zero} : {mem}[{below}];",
@@ -253,13 +214,10 @@ def stack(rng: random.Random) -> DesignSpec:
             {n: s.const(k + 1, 0)},
             f"if ({do_push} && !{full})\n  {n} <= {n} + 1;\nelse if ({do_pop} && !{empty})\n  {n} <= {n} - 1;",
         ),
-        f"always @({s.edge} {s.clock})"
-        + (" begin\n" if first == "replace" else "\n")
-        + "\n".join("  " + x for x in write.split("\n"))
-        + ("\nend" if first == "replace" else ""),
+        s.at_edge(write) if first != "replace" else begin_end(f"always @({s.edge} {s.clock})", write),
     ]
     both = {
-        "push": f"with both only the push counts{', and when full nothing happens'}",
+        "push": "with both only the push counts, and when full nothing happens",
         "pop": "with both only the pop counts, and when empty nothing happens",
         "replace": f"with both, {d} replaces the top word (nothing happens when empty)",
     }[first]
@@ -267,63 +225,50 @@ def stack(rng: random.Random) -> DesignSpec:
         ("stack", "lifo", f"stack{depth}"),
         {"depth": depth, "width": width, "both": first},
         parts,
-        (
-            f"Stack, {depth} words of {width} bits: {push} pushes {d} unless {full}, {pop} pops unless {empty}; "
-            f"{both}. {top} shows the top word, 0 when empty; {full} and {empty} are combinational flags.",
-            f"Build a LIFO stack for {depth} words of {width} bits. {push} = 1 at a clock edge puts {d} on top "
-            f"(ignored when full); {pop} = 1 removes the top (ignored when empty); {both}. {top} shows the top word "
-            f"or, when empty, 0. {full} and {empty} tell of {depth} and 0 words.",
-            f"The stack can hold {depth} words ({width} bits). {full} is 1 when it holds {depth} words, {empty} when "
-            f"it holds none, and {top} is its top word, or 0 when it is empty; the three are combinational. At an "
-            f"active clock edge {push} = 1 adds {d} unless full and {pop} = 1 removes a word unless empty; {both}.",
-        ),
+        f"Stack, {depth} words of {width} bits: {push} pushes {d} unless {full}, {pop} pops unless {empty}; "
+        f"{both}. {top} shows the top word, 0 when empty; {full} and {empty} are combinational flags.",
+        f"Build a LIFO stack for {depth} words of {width} bits. {push} = 1 at a clock edge puts {d} on top "
+        f"(ignored when full); {pop} = 1 removes the top (ignored when empty); {both}. {top} shows the top word "
+        f"or, when empty, 0. {full} and {empty} tell of {depth} and 0 words.",
+        f"The stack can hold {depth} words ({width} bits). {full} is 1 when it holds {depth} words, {empty} when "
+        f"it holds none, and {top} is its top word, or 0 when it is empty; the three are combinational. At an "
+        f"active clock edge {push} = 1 adds {d} unless full and {pop} = 1 removes a word unless empty; {both}.",
         {"the number of words": "0"},
     )
 
 
 @family("memories")
-def sync_rom(rng: random.Random) -> DesignSpec:
+def sync_rom(s: Sketch, rng: random.Random) -> DesignSpec:
     """A table read through a register."""
-    s = Sketch(rng)
     k, width = rng.choice((2, 3, 3)), rng.choice((2, 3, 4, 6, 8))
     table = [rng.randrange(1 << width) for _ in range(1 << k)]
     gate = s.enable()
     a, q = s.input("addr", "a", "sel", width=k), s.output("dout", "q", "data", width=width)
-    arms = "\n".join(f"  {s.const(k, n)}: {q} <= {s.const(width, v)};" for n, v in enumerate(table[:-1]))
-    step = f"case ({a})\n{arms}\n  default: {q} <= {s.const(width, table[-1])};\nendcase"
-    if gate.test:
-        step = f"if ({gate.test})\n" + "\n".join("  " + x for x in step.split("\n"))
-    digits = -(-width // 4)
-    listing = ", ".join(f"{v:0{digits}x}" for v in table)
+    arms = {s.const(k, n): f"{q} <= {s.const(width, v)};" for n, v in enumerate(table)}
+    listing = ", ".join(f"{v:0{-(-width // 4)}x}" for v in table)
     hold = f" Otherwise {q} holds." if gate.test else ""
     return s.finish(
         ("rom", "sync_rom", "table_rom"),
         {"width": width, "table": "-".join(f"{v:x}" for v in table), "enable": gate.kind},
-        [s.clocked({q: s.const(width, 0)}, step)],
-        (
-            f"Synchronous ROM, {1 << k} words of {width} bits: {q} takes word {a}{gate.when or ' each clock'}. Words 0 "
-            f"to {(1 << k) - 1} in hex: {listing}.",
-            f"Write a ROM with a registered output. At a clock edge{gate.when} {q} takes the word at address "
-            f"{a}.{hold} The {1 << k} words of {width} bits, from address 0 up, in hexadecimal: {listing}.",
-            f"{q} is a register of {width} bits. Each active clock edge{gate.when} loads it with an entry of a "
-            f"constant table that {a} ({bits(k)}) "
-            f"addresses.{hold} The entries for addresses 0 to {(1 << k) - 1} are, in hexadecimal, {listing}.",
-        ),
-        {q: "0"},
+        [s.clocked({q: s.const(width, 0)}, gate.guard(case_of(a, arms)))],
+        f"Synchronous ROM, {1 << k} words of {width} bits: {q} takes word {a}{gate.when or ' each clock'}. Words 0 "
+        f"to {(1 << k) - 1} in hex: {listing}.",
+        f"Write a ROM with a registered output. At a clock edge{gate.when} {q} takes the word at address "
+        f"{a}.{hold} The {1 << k} words of {width} bits, from address 0 up, in hexadecimal: {listing}.",
+        f"{q} is a register of {width} bits. Each active clock edge{gate.when} loads it with an entry of a "
+        f"constant table that {a} ({bits(k)}) "
+        f"addresses.{hold} The entries for addresses 0 to {(1 << k) - 1} are, in hexadecimal, {listing}.",
     )
 
 
-@family("memories")
-def match_table(rng: random.Random) -> DesignSpec:
+@family("memories", resets=("sync-high", "async-high", "sync-low", "async-low"), reset_one_in=64)
+def match_table(s: Sketch, rng: random.Random) -> DesignSpec:
     """A tiny content-addressable memory with a valid bit per entry."""
-    s = Sketch(rng, resets=("sync-high", "async-high", "sync-low", "async-low"), reset_one_in=64)
     entries, width, kind = 2, rng.randint(2, 6), rng.choice(("hit", "lines"))
     wins = rng.choice(("write", "drop"))
-    we, drop, a = (
-        s.input("we", "wr", "write"),
-        s.input("drop", "invalidate", "del_en", one_in=4),
-        s.input("slot", "addr", "idx"),
-    )
+    we = s.input("we", "wr", "write")
+    drop = s.input("drop", "invalidate", "del_en", one_in=4)
+    a = s.input("slot", "addr", "idx")
     key = s.input("key", "tag", "din", width=width)
     hit = s.output("hit", "found", "match", width=1 if kind == "hit" else entries, reg=False)
     t0, t1, v = s.internal("tag0", "k0"), s.internal("tag1", "k1"), s.internal("valid", "live", "v")
@@ -338,11 +283,8 @@ def match_table(rng: random.Random) -> DesignSpec:
     )
     zero = s.const(width, 0)
     winner = we if wins == "write" else drop
-    rule = (
-        f"{hit} is 1 when a valid slot holds a key equal to {key}"
-        if kind == "hit"
-        else f"bit i of {hit} is 1 when slot i is valid and holds a key equal to {key}"
-    )
+    found = f"{hit} is 1 when a valid slot" if kind == "hit" else f"bit i of {hit} is 1 when slot i is valid and"
+    rule = f"{found} holds a key equal to {key}"
     return s.finish(
         ("cam", "match_table", "tag_check"),
         {"width": width, "kind": kind, "wins": wins},
@@ -352,15 +294,13 @@ def match_table(rng: random.Random) -> DesignSpec:
             f"assign {hit} = {value};",
             s.clocked({v: "2'b00", t0: zero, t1: zero}, step),
         ],
-        (
-            f"Two slots of a {width}-bit key and a valid bit. {we}=1 stores {key} in slot {a} and makes it valid; "
-            f"{drop}=1 makes slot {a} invalid; {winner} wins. {rule} (combinational).",
-            f"Write a match table with slots 0 and 1, each with a valid bit and a {width}-bit key. At a clock edge "
-            f"{we} = 1 stores {key} in slot {a} and marks it "
-            f"valid; {drop} = 1 marks slot {a} invalid. If both are 1 only {winner} counts. Without a clock, {rule}.",
-            f"A content-addressable memory of two entries compares {key} ({width} bits) with what it holds: {rule}, "
-            f"combinationally. At an active clock edge {we} = 1 writes {key} to the slot that {a} names and validates "
-            f"it, {drop} = 1 invalidates the slot that {a} names, and {winner} has priority.",
-        ),
+        f"Two slots of a {width}-bit key and a valid bit. {we}=1 stores {key} in slot {a} and makes it valid; "
+        f"{drop}=1 makes slot {a} invalid; {winner} wins. {rule} (combinational).",
+        f"Write a match table with slots 0 and 1, each with a valid bit and a {width}-bit key. At a clock edge "
+        f"{we} = 1 stores {key} in slot {a} and marks it "
+        f"valid; {drop} = 1 marks slot {a} invalid. If both are 1 only {winner} counts. Without a clock, {rule}.",
+        f"A content-addressable memory of two entries compares {key} ({width} bits) with what it holds: {rule}, "
+        f"combinationally. At an active clock edge {we} = 1 writes {key} to the slot that {a} names and validates "
+        f"it, {drop} = 1 invalidates the slot that {a} names, and {winner} has priority.",
         {"both valid bits": "0"},
     )

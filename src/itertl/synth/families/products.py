@@ -2,25 +2,14 @@
 
 import random
 
-from itertl.synth.design import DesignSpec, family
-from itertl.synth.families.combinational import (
-    FLAGS,
-    OPERANDS,
-    RESULTS,
-    VECTORS,
-    combinational,
-    inp,
-    literal,
-    out,
-    plain,
-)
+from itertl.synth.families.combinational import Draft, continuous, family, inp, literal, out
+from itertl.synth.families.wording import FLAGS, OPERANDS, RESULTS, SUMS, VECTORS
 
 _WIDTHS = (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 32)
-_SUMS = ("sum", "s", "total", "result", "res")
 
 
 @family("arithmetic")
-def multiplier(rng: random.Random) -> DesignSpec:
+def multiplier(rng: random.Random) -> Draft:
     """Full product of two widths, unsigned or signed; optionally plus a third number."""
     left, right, is_signed = rng.randint(2, 8), rng.randint(2, 8), rng.random() < 0.4
     has_add = not is_signed and rng.random() < 0.35
@@ -29,28 +18,25 @@ def multiplier(rng: random.Random) -> DesignSpec:
     plus = " + c" if has_add else ""
     kind = "signed (two's complement)" if is_signed else "unsigned"
     extra = f" and adds the unsigned {left}-bit number c" if has_add else ""
-    return combinational(
-        rng,
-        parameters={"left": left, "right": right, "signed": int(is_signed), "add": int(has_add)},
-        modules=("mul_add" if has_add else "multiplier", f"mul{left}x{right}", "mult", "product_unit"),
-        inputs=[
+    return Draft(
+        ("mul_add" if has_add else "multiplier", f"mul{left}x{right}", "mult", "product_unit"),
+        {"left": left, "right": right, "signed": int(is_signed), "add": int(has_add)},
+        [
             inp(a, left, signed=is_signed),
             inp(b, right, signed=is_signed),
-            *([inp("c", left)] if has_add else []),
+            inp("c", left) if has_add else None,
+            out(p, width, signed=is_signed),
         ],
-        outputs=[out(p, width, signed=is_signed)],
-        assigns=[(p, f"{a} * {b}{plus}")],
-        descriptions=(
-            f"{p} = {a} * {b}{plus}, {kind}, {width} bits.",
-            f"Build a combinational {kind} multiplier that puts {a} * {b}{plus} on {p} in full ({width} bits).",
-            f"{a} is a {left}-bit and {b} a {right}-bit {kind} number. The module multiplies them{extra}; the "
-            f"{width}-bit output {p} holds the exact result.",
-        ),
+        [(p, f"{a} * {b}{plus}")],
+        f"{p} = {a} * {b}{plus}, {kind}, {width} bits.",
+        f"Build a combinational {kind} multiplier that puts {a} * {b}{plus} on {p} in full ({width} bits).",
+        f"{a} is a {left}-bit and {b} a {right}-bit {kind} number. The module multiplies them{extra}; the "
+        f"{width}-bit output {p} holds the exact result.",
     )
 
 
 @family("arithmetic")
-def multiply_constant(rng: random.Random) -> DesignSpec:
+def multiply_constant(rng: random.Random) -> Draft:
     """Product with a constant, by operator or by shifts and adds."""
     width, factor, is_cut = rng.choice((3, 4, 5, 6, 8)), rng.randint(3, 31), rng.random() < 0.35
     x, y = rng.choice(VECTORS), rng.choice(("prod", *RESULTS[:3]))
@@ -59,82 +45,70 @@ def multiply_constant(rng: random.Random) -> DesignSpec:
     parts = [f"({x} << {n})" if n else x for n in reversed(shifts)]
     expression = " + ".join(parts) if len(parts) > 1 and rng.random() < 0.6 else f"{x} * {literal(factor, 5)}"
     fit = f"modulo 2^{width}" if is_cut else f"in full ({size} bits)"
-    return combinational(
-        rng,
-        parameters={"width": width, "factor": factor, "cut": int(is_cut)},
-        modules=(f"times{factor}", "mul_const", f"mult_by_{factor}", "scaler"),
-        inputs=[inp(x, width)],
-        outputs=[out(y, size)],
-        assigns=[(y, expression)],
-        descriptions=(
-            f"{y} = {factor} * {x}, unsigned, {fit}.",
-            f"Multiply the {width}-bit unsigned number {x} by the constant {factor}; {y} is the product {fit}.",
-            f"{x} is a {width}-bit unsigned number. Scale it by {factor} with shifts and additions or with an "
-            f"operator, as you like. The {size}-bit output {y} is the result {fit}.",
-        ),
+    return Draft(
+        (f"times{factor}", "mul_const", f"mult_by_{factor}", "scaler"),
+        {"width": width, "factor": factor, "cut": int(is_cut)},
+        [inp(x, width), out(y, size)],
+        [(y, expression)],
+        f"{y} = {factor} * {x}, unsigned, {fit}.",
+        f"Multiply the {width}-bit unsigned number {x} by the constant {factor}; {y} is the product {fit}.",
+        f"{x} is a {width}-bit unsigned number. Scale it by {factor} with shifts and additions or with an "
+        f"operator, as you like. The {size}-bit output {y} is the result {fit}.",
     )
 
 
 @family("arithmetic")
-def sum_of_inputs(rng: random.Random) -> DesignSpec:
+def sum_of_inputs(rng: random.Random) -> Draft:
     """Three or four numbers added, some of them subtracted."""
     count, width, is_wide = rng.choice((3, 4)), rng.choice((3, 4, 5, 6, 7, 8, 10, 12, 16)), rng.random() < 0.5
-    stem, s = rng.choice(("a", "x", "in")), rng.choice(_SUMS)
+    stem, s = rng.choice(("a", "x", "in")), rng.choice(SUMS)
     names = [f"{stem}{n}" for n in range(count)]
     signs = [1, *((1 if is_wide else rng.choice((1, 1, -1))) for _ in names[1:])]
     expression = names[0] + "".join(f" {'+' if k > 0 else '-'} {n}" for k, n in zip(signs[1:], names[1:], strict=True))
     size = width + 2 if is_wide else width
     fit = f"in full in {size} bits" if is_wide else f"modulo 2^{width}"
-    return combinational(
-        rng,
-        parameters={"count": count, "width": width, "wide": int(is_wide), "signs": str(signs)},
-        modules=(f"sum{count}", "multi_add", "adder_tree", "accumulate_in"),
-        inputs=[inp(name, width) for name in names],
-        outputs=[out(s, size)],
-        assigns=[(s, expression)],
-        descriptions=(
-            f"{s} = {expression}, {fit}.",
-            f"Combine the {width}-bit unsigned numbers {', '.join(names)} into {s} = {expression}, kept {fit}.",
-            f"Without a clock, evaluate {expression} for the {width}-bit unsigned inputs {', '.join(names)}. The "
-            f"{size}-bit output {s} is the result {fit}.",
-        ),
+    return Draft(
+        (f"sum{count}", "multi_add", "adder_tree", "accumulate_in"),
+        {"count": count, "width": width, "wide": int(is_wide), "signs": str(signs)},
+        [*(inp(name, width) for name in names), out(s, size)],
+        [(s, expression)],
+        f"{s} = {expression}, {fit}.",
+        f"Combine the {width}-bit unsigned numbers {', '.join(names)} into {s} = {expression}, kept {fit}.",
+        f"Without a clock, evaluate {expression} for the {width}-bit unsigned inputs {', '.join(names)}. The "
+        f"{size}-bit output {s} is the result {fit}.",
     )
 
 
 @family("arithmetic")
-def average(rng: random.Random) -> DesignSpec:
+def average(rng: random.Random) -> Draft:
     """Mean of two or four numbers, rounded down or up."""
     count, width, is_up = rng.choice((2, 2, 4)), rng.choice(_WIDTHS), rng.random() < 0.5
     names = list(rng.choice(OPERANDS)) if count == 2 else [f"a{n}" for n in range(4)]
     y, shift = rng.choice(("avg", "mean", "y_avg", "out")), count.bit_length() - 1
-    total = f"{shift}'d0" if shift > 1 else "1'b0"
+    zeros = f"{shift}'d0" if shift > 1 else "1'b0"
     extra = f" + {count - 1}" if is_up else ""
-    body = (
-        f"  wire [{width + shift - 1}:0] total;\n  assign total = {{{total}, {names[0]}}} + "
-        f"{' + '.join(names[1:])}{extra};\n"
-    )
-    body += f"  assign {y} = total[{width + shift - 1}:{shift}];\n"
+    body = [
+        f"wire [{width + shift - 1}:0] total;",
+        f"assign total = {{{zeros}, {names[0]}}} + {' + '.join(names[1:])}{extra};",
+        f"assign {y} = total[{width + shift - 1}:{shift}];",
+    ]
     way = "up" if is_up else "down"
-    return combinational(
-        rng,
-        parameters={"count": count, "width": width, "up": int(is_up)},
-        modules=("average", f"avg{count}", "mean_unit", "averager"),
-        inputs=[inp(name, width) for name in names],
-        outputs=[out(y, width)],
-        body=plain(body),
-        descriptions=(
-            f"{y} = unsigned average of {', '.join(names)}, rounded {way}.",
-            f"Compute the average of the {width}-bit unsigned numbers {', '.join(names)}, rounded {way}, on {y}; the "
-            "sum must not overflow.",
-            f"Add the {count} unsigned {width}-bit inputs {', '.join(names)} without losing the carry"
-            + (f", add {count - 1}" if is_up else "")
-            + f", and divide by {count}, dropping the remainder. {y} is the quotient.",
-        ),
+    return Draft(
+        ("average", f"avg{count}", "mean_unit", "averager"),
+        {"count": count, "width": width, "up": int(is_up)},
+        [*(inp(name, width) for name in names), out(y, width)],
+        continuous(*body),
+        f"{y} = unsigned average of {', '.join(names)}, rounded {way}.",
+        f"Compute the average of the {width}-bit unsigned numbers {', '.join(names)}, rounded {way}, on {y}; the "
+        "sum must not overflow.",
+        f"Add the {count} unsigned {width}-bit inputs {', '.join(names)} without losing the carry"
+        + (f", add {count - 1}" if is_up else "")
+        + f", and divide by {count}, dropping the remainder. {y} is the quotient.",
     )
 
 
 @family("arithmetic")
-def modulo_constant(rng: random.Random) -> DesignSpec:
+def modulo_constant(rng: random.Random) -> Draft:
     """Remainder of a division by a constant, or whether it is zero."""
     width, divisor, is_flag = rng.randint(4, 10), rng.randint(3, 15), rng.random() < 0.5
     x = rng.choice(VECTORS)
@@ -157,12 +131,10 @@ def modulo_constant(rng: random.Random) -> DesignSpec:
             f"the constant {divisor}, a number from 0 to {divisor - 1}.",
         )
     )
-    return combinational(
-        rng,
-        parameters={"width": width, "divisor": divisor, "flag": int(is_flag)},
-        modules=(f"div_by_{divisor}" if is_flag else f"mod{divisor}", "modulo", "remainder_unit", "divisibility"),
-        inputs=[inp(x, width)],
-        outputs=[out(y, 1 if is_flag else size)],
-        assigns=[(y, f"({modulo}) == 0" if is_flag else modulo)],
-        descriptions=words,
+    return Draft(
+        (f"div_by_{divisor}" if is_flag else f"mod{divisor}", "modulo", "remainder_unit", "divisibility"),
+        {"width": width, "divisor": divisor, "flag": int(is_flag)},
+        [inp(x, width), out(y, 1 if is_flag else size)],
+        [(y, f"({modulo}) == 0" if is_flag else modulo)],
+        *words,
     )

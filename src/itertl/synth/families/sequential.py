@@ -5,11 +5,13 @@ description gets its sentence on clock edge and reset from here, so that none ca
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from itertl.synth.design import DesignSpec, PortSpec, ResetSpec
-from itertl.synth.families.combinational import indent, literal
+from itertl.synth.design import DesignSpec, PortSpec, ResetSpec, bit_range, register
+from itertl.synth.families.combinational import literal
+from itertl.synth.families.wording import join
 
 RESETS = ("sync-high", "async-high", "sync-low", "async-low", "none")
 _CLOCKS = ("clk", "clock", "clk_in", "clk", "clock_i")
@@ -35,17 +37,36 @@ class Gate:
         return block(self.test, statements) if self.test else statements
 
 
+_Build = Callable[["Sketch", random.Random], DesignSpec]
+
+
+def family(category: str, *, resets: Sequence[str] = RESETS, reset_one_in: int = 16) -> Callable[[_Build], _Build]:
+    """Register a function ``name(sketch, rng) -> DesignSpec`` as the family of its own name.
+
+    Clock and reset are drawn before the rest: one of ``resets``, asserted one cycle in ``reset_one_in``.
+    """
+
+    def decorate(build: _Build) -> _Build:
+        def draw(rng: random.Random) -> DesignSpec:
+            return build(Sketch(rng, resets, reset_one_in), rng)
+
+        register(category, build.__name__, draw)
+        return build
+
+    return decorate
+
+
 class Sketch:
     """One design in the making: its clock and reset style, ports and used names."""
 
-    def __init__(self, rng: random.Random, *, resets: Sequence[str] = RESETS, reset_one_in: int = 16) -> None:
+    def __init__(self, rng: random.Random, resets: Sequence[str], reset_one_in: int) -> None:
         self.rng = rng
         self._used: set[str] = set()
         self._ports: list[PortSpec] = []
         self._one_in: dict[str, int] = {}
         self._radix = rng.choice("dhb")
         self._compact = rng.random() < 0.5
-        self.edge = "negedge" if rng.random() < 0.15 else "posedge"
+        self.edge: Literal["posedge", "negedge"] = "negedge" if rng.random() < 0.15 else "posedge"
         self.reset_kind = rng.choice(tuple(resets))
         self.clock = self.input(*_CLOCKS)
         self.reset: ResetSpec | None = None
@@ -56,11 +77,8 @@ class Sketch:
     def internal(self, *options: str) -> str:
         """An unused name, drawn from ``options``."""
         free = [name for name in options if name not in self._used]
-        name = (
-            self.rng.choice(free)
-            if free
-            else next(f"{options[0]}_{n}" for n in range(2, 99) if f"{options[0]}_{n}" not in self._used)
-        )
+        numbered = (f"{options[0]}_{n}" for n in range(2, 99))
+        name = self.rng.choice(free) if free else next(name for name in numbered if name not in self._used)
         self._used.add(name)
         return name
 
@@ -89,6 +107,10 @@ class Sketch:
         test = name if kind == "high" else self.rng.choice((f"!{name}", f"~{name}"))
         return Gate(kind, test, f" when {name} is {'1' if kind == 'high' else '0'}", " Otherwise nothing changes.")
 
+    def at_edge(self, statements: str) -> str:
+        """An always block that does the statements at each clock edge; there is no reset in it."""
+        return f"always @({self.edge} {self.clock})\n{_indent(statements)}"
+
     def const(self, width: int, value: int) -> str:
         """``value`` as a sized literal in this design's radix: ``8'h1f``."""
         radix = "b" if width == 1 else "d" if self._radix == "b" and width > 8 else self._radix
@@ -101,7 +123,7 @@ class Sketch:
         trigger = f"{self.edge} {self.clock}"
         if self.reset is None:
             inner = step.strip("\n")
-            head = ("initial " + start[0] if len(start) == 1 else begin_end("initial", start)) + "\n"
+            head = ("initial " + start[0] if len(start) == 1 else begin_end("initial", "\n".join(start))) + "\n"
         else:
             head = ""
             if self.reset.asynchronous:
@@ -110,28 +132,32 @@ class Sketch:
             inner = block(test, "\n".join(start)) + "\n" + _otherwise(step)
         if self._compact and _is_single(inner):
             return head + f"always @({trigger})\n" + _indent(inner)
-        return head + f"always @({trigger}) begin\n{_indent(inner)}\nend"
+        return head + begin_end(f"always @({trigger})", inner)
 
     def finish(
         self,
-        module: Sequence[str],
+        modules: Sequence[str],
         parameters: Mapping[str, int | str],
         body: Iterable[str],
-        cores: Sequence[str],
-        starts: Mapping[str, str],
+        terse: str,
+        plain: str,
+        detailed: str,
+        starts: Mapping[str, str] | None = None,
     ) -> DesignSpec:
-        """The design. ``body`` parts are unindented; ``cores`` go from terse to detailed; ``starts``: reset values."""
+        """The design. ``body``: its parts, unindented; ``starts``: reset values (None: all output registers at 0)."""
+        starts = starts or {p.name: "0" for p in self._ports if p.reg}
         words = tuple(
-            " ".join(f"{core} {self._timing_words(level, starts)}".split()) for level, core in enumerate(cores)
+            " ".join(f"{core} {self._timing_words(level, starts)}".split())
+            for level, core in enumerate((terse, plain, detailed))
         )
         return DesignSpec(
             parameters={"edge": self.edge, "reset": self.reset_kind, **parameters},
-            module=self.internal(*module),
+            module=self.internal(*modules),
             ports=tuple(self._ports),
             body=_indent("\n".join(part.strip("\n") for part in body if part)) + "\n",
             descriptions=words,
             clock=self.clock,
-            edge="negedge" if self.edge == "negedge" else "posedge",
+            edge=self.edge,
             reset=self.reset,
             one_in=self._one_in,
         )
@@ -187,36 +213,27 @@ def settings(starts: Mapping[str, str], singular: str, plural: str) -> str:
     )
 
 
-def join(words: Iterable[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
-    parts = list(words)
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
-
-
 def block(condition: str, statements: str) -> str:
     """``if (condition) …`` with begin and end only where there are several statements."""
     head, text = f"if ({condition})", statements.strip("\n")
     # An inner if without its own begin would take a following else.
     if _is_single(text) and not text.startswith("if"):
         return f"{head}\n{_indent(text)}"
-    return begin_end(head, text.split("\n"))
+    return begin_end(head, text)
 
 
-def span(width: int) -> str:
-    """Range of a declaration with a space after it: "[7:0] ", or "" for one bit."""
-    return f"[{width - 1}:0] " if width > 1 else ""
-
-
-def bits(width: int) -> str:
-    """ "one bit", "8 bits"."""
-    return "one bit" if width == 1 else f"{width} bits"
+def case_of(subject: str, arms: Mapping[str, str]) -> str:
+    """A case statement of value -> statement; the last arm is the default."""
+    labels = [*list(arms)[:-1], "default"]
+    lines = [f"  {label}: {statement}" for label, statement in zip(labels, arms.values(), strict=True)]
+    return "\n".join([f"case ({subject})", *lines, "endcase"])
 
 
 def zeroed_memory(sketch: Sketch, memory: str, width: int, depth: int) -> str:
     """Declaration of a memory whose words start at 0."""
     index = sketch.internal("i", "k", "n")
     return (
-        f"reg {span(width)}{memory} [0:{depth - 1}];\ninteger {index};\n"
+        f"reg {bit_range(width)}{memory} [0:{depth - 1}];\ninteger {index};\n"
         f"initial\n  for ({index} = 0; {index} < {depth}; {index} = {index} + 1)\n    {memory}[{index}] = 0;"
     )
 
@@ -225,7 +242,7 @@ def _otherwise(step: str) -> str:
     text = step.strip("\n")
     if _is_single(text):
         return f"else {text}" if text.startswith("if") else f"else\n{_indent(text)}"
-    return begin_end("else", text.split("\n"))
+    return begin_end("else", text)
 
 
 def _is_single(text: str) -> bool:
@@ -234,10 +251,10 @@ def _is_single(text: str) -> bool:
     return len(outer) == 1
 
 
-def begin_end(head: str, lines: Sequence[str]) -> str:
-    """``head begin``, the lines, ``end``."""
-    return f"{head} begin\n" + _indent("\n".join(lines)) + "\nend"
+def begin_end(head: str, statements: str) -> str:
+    """``head begin``, the statements, ``end``."""
+    return f"{head} begin\n{_indent(statements)}\nend"
 
 
 def _indent(text: str) -> str:
-    return indent(text.split("\n")).rstrip("\n")
+    return "  " + text.replace("\n", "\n  ")

@@ -1,4 +1,4 @@
-"""Hugging Face data sets in: ``hf:NAME[:split]`` from the hub or its cache, or a folder that ``save_to_disk`` wrote."""
+"""Reads Hugging Face data sets: ``hf:NAME[:split]`` (hub or cache), or a folder that ``save_to_disk`` wrote."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ def is_saved_dataset(path: Path) -> bool:
 def read_hub(source: str) -> Table:
     """Rows of ``hf:NAME``, ``hf:NAME:split``, ``hf:FOLDER`` or a saved folder.
 
-    Without a split: the only one, or "train". Raises DataError where the data set or its split cannot be had.
+    Without a split: the only one, or "train". Raises DataError where the data set or its split cannot be read.
     """
     name, split = source.removeprefix("hf:"), None
     if not Path(name).exists() and ":" in name:
@@ -34,7 +34,7 @@ def read_hub(source: str) -> Table:
 
 
 def _load(name: str) -> Any:
-    """A Dataset, or a dict of them by split. Without a network the library takes its cache, and asks no more."""
+    """A Dataset, or a dict of them by split. Without a network the library reads its cache and does not ask the hub."""
     if not Path(name).exists():
         model_hub.is_reachable()
     try:
