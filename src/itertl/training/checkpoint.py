@@ -1,6 +1,5 @@
-"""The checkpoint that a round leaves: an ordinary ``save_pretrained`` folder, whole or not there at all."""
+"""The checkpoint that a round leaves: an ordinary ``save_pretrained`` folder, whole or absent."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +58,3 @@ def _merged(session: Session, weights: dict[str, Tensor] | None, dtype: str) -> 
     found = set_peft_model_state_dict(fresh, {name: value.cpu() for name, value in adapters.items()})
     assert not found.unexpected_keys, found.unexpected_keys
     return fresh.merge_and_unload()
-
-
-def discard_staged(out: Path) -> None:
-    """Repair what a kill during ``save_checkpoint`` can leave."""
-    storage.recover_folder(out)
-    shutil.rmtree(out.with_name(f".{out.name}.staged"), ignore_errors=True)

@@ -2,7 +2,7 @@
 
 Full weights and adapters run on one process, DDP, FSDP, or DeepSpeed (ZeRO 1 and 2), by what ``accelerate launch`` sets
 up; adapters over weights in 4 bits on one process or DDP. DeepSpeed's engine exchanges gradients, clips and steps by
-itself; it is told when. Left out: ZeRO 3 (FSDP cuts the weights in the same way).
+itself, when this module asks for it. Left out: ZeRO 3 (FSDP cuts the weights in the same way).
 """
 
 import gc
@@ -159,7 +159,7 @@ class Session:
         table: dict[tuple[int, int], Tensor] = {}
         with torch.no_grad():
             for batch in [*works[mine], *missing(works[mine], most)]:
-                found = response_logprobs(self.policy, [collate(batch, self.layout.multiple)], self.device)
+                found = response_logprobs(self.policy, collate(batch, self.layout.multiple), self.device)
                 table |= {slot: values.float().cpu() for slot, values in found.items()}
         self.policy.train(was_training)
         if processes == 1:
@@ -281,13 +281,12 @@ def _accelerator(config: TrainConfig, tracking_dir: Path | None) -> Any:
     # A process that makes more passes than another must not wait for it: buffers are constant, gradients go once a
     # step.
     copies = DistributedDataParallelKwargs(broadcast_buffers=False)
-    if tracking_dir is not None and importlib.util.find_spec("tensorboard") is not None:
-        accelerator = Accelerator(
-            mixed_precision=precision, log_with="tensorboard", project_dir=str(tracking_dir), kwargs_handlers=[copies]
-        )
+    is_tracked = tracking_dir is not None and importlib.util.find_spec("tensorboard") is not None
+    options = {"log_with": "tensorboard", "project_dir": str(tracking_dir)} if is_tracked else {}
+    accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[copies], **options)
+    if is_tracked:
         accelerator.init_trackers("train")
-        return accelerator
-    return Accelerator(mixed_precision=precision, kwargs_handlers=[copies])
+    return accelerator
 
 
 def _refuse_unsupported(accelerator: Any, config: TrainConfig) -> None:

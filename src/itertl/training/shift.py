@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from itertl.config import PromptConfig, TrainConfig
+from itertl.model.prompts import encode_prompt
 from itertl.records import Problem, Scored
 from itertl.training.batches import by_problem_id, candidate_tokens
 from itertl.training.packing import Piece
@@ -36,8 +37,6 @@ def sampled_pieces(
 ) -> list[Piece]:
     """Candidates as they were sampled (whole text, no end token where cut) of the first ``num_problems`` problems that
     have any; those longer than ``train.max_length`` are left out."""
-    from itertl.model.prompts import encode_prompt
-
     pieces: list[Piece] = []
     used = 0
     for ident, candidates in by_problem_id(scored, problems).items():
