@@ -29,7 +29,7 @@ from itertl.sampling import graphs, shared_prompts
 from itertl.sampling.backend import Generation
 from itertl.sampling.batching import SampleRequest, plan_batches
 from itertl.sampling.draw import SamplingJob, draw_candidates
-from itertl.sampling.stops import Stopper, goes_in_circles, is_complete
+from itertl.sampling.stops import Stopper, is_complete, repeats
 from itertl.sampling.transformers_backend import PLAIN, Shown, Ways, decode, find_ways
 from itertl.verilog.extract import extract
 from itertl.work.ahead import Ahead
@@ -288,9 +288,9 @@ def test_circles_are_found_and_nothing_else(cycle: list[int], before: list[int],
     ids = before + (cycle * 400)[:length]
     tail = ids[-192:]
     naive = len(ids) >= 192 and any(all(tail[i] == tail[i + p] for i in range(192 - p)) for p in range(1, 25))
-    assert goes_in_circles(ids) is naive
+    assert repeats(ids) is naive
     if len(cycle) <= 24 and length >= 192:
-        assert goes_in_circles(ids)
+        assert repeats(ids)
 
 
 def test_the_engine_ends_rows_where_they_are_complete(tiny: Path) -> None:
@@ -307,7 +307,7 @@ def test_the_engine_ends_rows_where_they_are_complete(tiny: Path) -> None:
     assert not any(off(0, ids[:n]) for n in range(1, len(ids) + 1))
 
 
-def test_a_model_that_goes_in_circles_is_stopped(model: Any, tiny: Path) -> None:
+def test_a_model_that_repeats_is_stopped(model: Any, tiny: Path) -> None:
     """Greedy text of a small random model is a circle."""
     tokenizer = load_tokenizer(tiny)
     asked = requests((1, 1))

@@ -188,7 +188,7 @@ def test_chunked_head_is_the_whole_one(count: int, with_bias: bool) -> None:
 @pytest.mark.parametrize("checkpointed", [False, True])
 def test_attention_by_parts_is_the_masked_one(heads: int, checkpointed: bool) -> None:
     """Values and gradients over rows of several pieces and different lengths, against SDPA with the dense mask."""
-    attention.register()
+    attention.register(attention.NAME, attention.attend)
     config = AutoConfig.for_model("llama", **{**SMALL, "num_key_value_heads": heads})
     torch.manual_seed(1)
     policy = ResponseModel(AutoModelForCausalLM.from_config(config))

@@ -1,14 +1,16 @@
-"""Attention over packed rows, part by part: the scores that the mask would hide are never computed.
+"""Attention of our own under transformers' interface; here over packed rows, part by part: the scores that the mask
+would hide are never computed.
 
 With the mask alone a row of 900 tokens costs 900² scores a head; a prompt of 260 with four responses needs 0.42 of
 them. On a CPU, where that is a quarter of a step, each prompt attends to itself and each response to its prompt and
-itself, in calls of their own. It is registered with transformers under ``NAME`` and reads the parts off the mask
+itself, in calls of their own. It is registered with transformers under ``NAME`` and reads the parts from the mask
 (``mask.rows``); where the mask has none, or a model made another of it, this is transformers' own SDPA attention with
 the mask that it was given.
 
 Left out: GPUs, where many small calls cost more than they save; FlexAttention is their way.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,32 +25,29 @@ NAME = "itertl_rows"
 Rows = tuple[tuple[tuple[int, tuple[int, ...]], ...], ...]
 
 
-def register() -> None:
-    """Make ``NAME`` known to transformers; done twice it is done once."""
-    AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
+def register(name: str, attention: Callable[..., tuple[Tensor, None]]) -> None:
+    """Make ``attention``, which takes the masks of SDPA, known to transformers under that name."""
+    AttentionInterface.register(name, attention)
+    AttentionMaskInterface.register(name, sdpa_mask)
 
 
 def attend(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, dropout: float = 0.0,
-    scaling: float | None = None, is_causal: bool | None = None, **kwargs: Any,
-) -> tuple[Tensor, None]:  # fmt: skip
-    """transformers' attention interface: query [B, H, L, D], key and value [B, H', L, D] -> [B, L, H, D]."""
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **given: Any
+) -> tuple[Tensor, None]:
+    """transformers' attention interface: query [B, H, L, D], key and value [B, H', L, D] -> [B, L, H, D].
+
+    What it cannot do (caps, biases, other lengths of keys) is left to SDPA, for the mask is right there too.
+    """
     rows: Rows | None = getattr(attention_mask, "rows", None)
-    if (
-        rows is None
-        or key.shape[2] != query.shape[2]
-        or kwargs.get("position_bias") is not None
-        or kwargs.get("softcap")
-    ):
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs)
+    does_more = given.get("position_bias") is not None or given.get("softcap")
+    if rows is None or key.shape[2] != query.shape[2] or does_more:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **given)
     # keys and values stay as few as they are: copies for each query head took 0.1 of 1.9 GB in the fixed shape of the
     # benchmark
     options = {
-        "dropout_p": dropout if module.training else 0.0,
-        "scale": scaling,
+        "dropout_p": given.get("dropout", 0.0) if module.training else 0.0, "scale": given.get("scaling"),
         "enable_gqa": key.shape[1] != query.shape[1],
-    }
+    }  # fmt: skip
     done = [
         _row(query[number, None], key[number, None], value[number, None], pieces, options)
         for number, pieces in enumerate(rows)

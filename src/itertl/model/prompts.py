@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class EncodedPrompt:
     """What the model is given. ``prefill`` is the end of ``text`` that counts as the start of the answer.
 
-    ``opening`` stands before it, is the answer's too, and is no part of the code.
+    ``opening`` comes before it, belongs to the answer too, and is not part of the code.
     """
 
     text: str
@@ -45,10 +45,8 @@ def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrained
     chat = config.style == "chat" or (config.style == "auto" and bool(tokenizer.chat_template))
     parts = compose(problem, config)
     if not chat:
-        text = parts.plain
-        return EncodedPrompt(
-            text, _without_end(tokenizer, _ids(tokenizer, text, special=True)), parts.prefill, parts.opening
-        )
+        ids = _without_end(tokenizer, _ids(tokenizer, parts.plain, special=True))
+        return EncodedPrompt(parts.plain, ids, parts.prefill, parts.opening)
     if not tokenizer.chat_template:
         raise UsageError("prompt.style is chat, but the model's tokenizer has no chat template; use prompt.style=plain")
     text = render_chat(tokenizer, parts.user, parts.system)
@@ -72,9 +70,9 @@ class PromptParts:
 
     @property
     def plain(self) -> str:
-        """The text of a prompt that is no chat, the start of the answer included."""
-        told = _line(self.instruction) + self.header
-        return (_line(told) if self.opening else told) + self.opening + self.prefill
+        """The text of a prompt that is not a chat, the start of the answer included."""
+        asked = _line(self.instruction) + self.header
+        return (_line(asked) if self.opening else asked) + self.opening + self.prefill
 
     @property
     def user(self) -> str:
@@ -91,8 +89,8 @@ def compose(problem: Problem, config: PromptConfig, *, can_prefill: bool = True)
     system = str(problem.extra["system"]) if is_own else config.system
     template = "{instruction}" if is_own else clean(config.template)
     header = clean(problem.header) if problem.header.strip() else ""
-    told = {"{instruction}": clean(problem.instruction), "{header}": header}
-    instruction = re.sub(r"\{(?:instruction|header)\}", lambda place: told[place.group()], template)
+    values = {"{instruction}": clean(problem.instruction), "{header}": header}
+    instruction = re.sub(r"\{(?:instruction|header)\}", lambda place: values[place.group()], template)
     reference = problem.reference
     fits = can_prefill and (reference is None or clean(reference).startswith(header))
     prefill = header if config.header == "prefill" and fits else ""
@@ -114,8 +112,8 @@ def encode_response(
 
     The text of a special token inside a response stays text: code cannot end a response. Where the prompt ends inside a
     thought (some templates open one) and ``text`` is the answer alone, the mark that closes the thought comes first, as
-    the model writes it: code in a thought is no answer. Without ``is_answer`` the text stays as it was written. Raises
-    UsageError where the tokenizer has no end token.
+    the model writes it: code in a thought is not an answer. Without ``is_answer`` the text stays as it was written.
+    Raises UsageError where the tokenizer has no end token.
     """
     body = clean(text).removeprefix(prompt.prefill)
     close = _thought_end(prompt.text) if body and is_answer and not closes_thought(body) else ""

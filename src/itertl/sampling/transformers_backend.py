@@ -109,12 +109,12 @@ class TransformersBackend(Backend):
 
 
 class Shown:
-    """Tells the first row's text, stretch by stretch; a character that is not whole yet waits for its other bytes."""
+    """Shows the first row's text as it grows; a character that is not whole yet waits for its other bytes."""
 
-    def __init__(self, decode: Callable[[list[int]], str], tell: Callable[[str], None], ends: frozenset[int]) -> None:
-        self._decode, self._tell, self._ends = decode, tell, ends
+    def __init__(self, decode: Callable[[list[int]], str], show: Callable[[str], None], ends: frozenset[int]) -> None:
+        self._decode, self._show, self._ends = decode, show, ends
         self._ids: list[int] = []
-        self._told = ""
+        self._shown = ""
 
     def __call__(self, number: int, token: int) -> None:
         if number != 0 or token in self._ends:
@@ -122,16 +122,16 @@ class Shown:
         self._ids.append(token)
         text = self._decode(self._ids)
         if not text.endswith("\ufffd"):
-            self._tell_up_to(text)
+            self._show_up_to(text)
 
     def end(self) -> None:
-        """The text is over: tell also what waits for bytes that did not come."""
-        self._tell_up_to(self._decode(self._ids))
+        """The text is over: show also what waits for bytes that did not come."""
+        self._show_up_to(self._decode(self._ids))
 
-    def _tell_up_to(self, text: str) -> None:
-        if len(text) > len(self._told):
-            self._tell(text[len(self._told) :])
-            self._told = text
+    def _show_up_to(self, text: str) -> None:
+        if len(text) > len(self._shown):
+            self._show(text[len(self._shown) :])
+            self._shown = text
 
 
 def context_length(model: "PreTrainedModel") -> int | None:
@@ -199,7 +199,7 @@ def decode(
 ) -> list[Drawn]:
     """What is drawn for each request, each of at most its limit of tokens.
 
-    ``stopper`` may end a row before its model does; ``show`` is told of every token. ``ways``: what ``find_ways`` says.
+    ``stopper`` may end a row before its model does; ``show`` gets every token. ``ways``: what ``find_ways`` says.
     """
     device = model.device
     logits_R_V, cache = _read_prompts(model, requests, max(limits), ways)
@@ -256,9 +256,8 @@ def _read_prompts(
         logits_U_V, rows = graphs.begin(model, unique, prompt_R, length)
         return logits_U_V[index_R], rows
     if ways.shares_prompts:
-        logits_U_V, prompts = shared_prompts.read(model, unique, prompt_R)
-        position_R = shared_prompts.lengths(unique, prompt_R, device)
-        return logits_U_V[index_R], shared_prompts.SharedCache(model, prompts, position_R)
+        logits_U_V, rows = shared_prompts.begin(model, unique, prompt_R)
+        return logits_U_V[index_R], rows
     width = max(len(ids) for ids in unique)
     pad = model.config.pad_token_id or 0
     ids_U_L = torch.tensor([[pad] * (width - len(ids)) + list(ids) for ids in unique], device=device)

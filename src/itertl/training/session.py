@@ -232,7 +232,7 @@ def _choose_attention(model: Any, config: TrainConfig) -> None:
         not torch.cuda.is_available()
         and getattr(model.config.get_text_config(), "_attn_implementation", None) == "sdpa"
     ):
-        attention.register()
+        attention.register(attention.NAME, attention.attend)
         model.set_attn_implementation(attention.NAME)
 
 
