@@ -69,18 +69,16 @@ def _row(
     at = 0
     for _, responses in pieces:
         prompt_k, prompt_v = keys[at], values[at]
+        size = prompt_k.shape[2]
         found.append(scaled_dot_product_attention(queries[at], prompt_k, prompt_v, is_causal=True, **options))
-        for part in range(at + 1, at + 1 + len(responses)):
+        for part, length in enumerate(responses, at + 1):
+            # all of the prompt, and of the response what is not later
+            mask = torch.ones(length, size + length, dtype=torch.bool, device=query.device).tril(size)
             found.append(
                 scaled_dot_product_attention(
                     queries[part], torch.cat([prompt_k, keys[part]], 2), torch.cat([prompt_v, values[part]], 2),
-                    attn_mask=_own(queries[part].shape[2], prompt_k.shape[2], query.device), **options,
+                    attn_mask=mask, **options,
                 )
             )  # fmt: skip
         at += 1 + len(responses)
     return torch.cat([*found, torch.zeros_like(queries[at])], 2)  # padding attends to nothing
-
-
-def _own(length: int, prompt: int, device: torch.device) -> Tensor:
-    """[length, prompt + length]: all of the prompt, and of the response what is not later."""
-    return torch.ones(length, prompt + length, dtype=torch.bool, device=device).tril(prompt)

@@ -44,13 +44,11 @@ def read_form(model: str | Path, revision: str | None = None) -> PromptConfig | 
     path = Path(model).expanduser()
     if str(model) in model_alias.ALIASES and not path.exists():
         return PromptConfig.model_validate(model_alias.ALIASES[str(model)].prompt)
-    file = path / FORM_FILE if path.is_dir() else path.with_name(FORM_FILE)
-    if not path.exists():
-        found = model_hub.hub_file(str(model), FORM_FILE, revision)
-        if found is None:
-            return None
-        file = found
-    if not file.is_file():
+    if path.exists():
+        file = path / FORM_FILE if path.is_dir() else path.with_name(FORM_FILE)
+    else:
+        file = model_hub.hub_file(str(model), FORM_FILE, revision)
+    if file is None or not file.is_file():
         return None
     try:
         value = json.loads(file.read_bytes())

@@ -6,6 +6,7 @@ model's context ends there with finish reason "length", and a prompt that leaves
 with that reason. Stop strings are not looked for: a response ends at an end token, or where ``stops`` says so.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,9 +48,9 @@ def open_backend(
     if pick_device(device) == "cpu" and not (dtype == "bfloat16" and has_fast_bf16(device)):
         dtype = "float32"
 
-    def load() -> "PreTrainedModel":
-        return load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code, revision=revision)
-
+    load = functools.partial(
+        load_model, model, dtype=dtype, device=device, trust_remote_code=trust_remote_code, revision=revision
+    )
     return TransformersBackend(tokenizer, load, pick_device(device), dtype)
 
 
@@ -215,7 +216,10 @@ def decode(
             if not is_live[row]:
                 continue
             if bad[row]:
-                raise _not_finite(requests[number])
+                raise ToolFailed(
+                    f"problem {requests[number].problem_id}: the model's logits are not finite; "
+                    "check the checkpoint, or sample in float32 (sample.dtype=float32)"
+                )
             drawn[number].ids.append(tokens[row])
             if show is not None:
                 show(number, tokens[row])
@@ -233,13 +237,6 @@ def decode(
             rows, is_live = [rows[row] for row in live], [True] * len(live)
         logits_R_V = cache.step(token_R)
     return drawn
-
-
-def _not_finite(request: SampleRequest) -> ToolFailed:
-    return ToolFailed(
-        f"problem {request.problem_id}: the model's logits are not finite; "
-        "check the checkpoint, or sample in float32 (sample.dtype=float32)"
-    )
 
 
 def _read_prompts(

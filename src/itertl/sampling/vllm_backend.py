@@ -98,12 +98,12 @@ def open_backend(  # noqa: PLR0913 (options of a recipe, by name)
 
 
 def find_vllm(python: str | None = None) -> list[str]:
-    """The command that starts vLLM. Raises UsageError where ``python`` is no program, ToolMissing without any."""
+    """The command that starts vLLM. Raises UsageError where ``python`` is not a program, ToolMissing without any."""
     named = python or os.environ.get("ITERTL_VLLM_PYTHON")
     if named:
         path = Path(named).expanduser()
         if not (path.is_file() and os.access(path, os.X_OK)):
-            raise UsageError(f"{named} is no program; give the python of vLLM's environment (sample.options.python)")
+            raise UsageError(f"{named} is not a program; give the python of vLLM's environment (sample.options.python)")
         return [str(path.absolute()), "-m", "vllm.entrypoints.cli.main"]
     program = shutil.which("vllm")
     if program is None:
@@ -282,7 +282,7 @@ def _is_running(group: int) -> bool:
 
 
 def _environment(program: str) -> dict[str, str]:
-    """Ours without what would lead the other environment to our packages, its programs first on the path."""
+    """Ours without what would lead the other environment to our packages, with its programs first on the path."""
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "VLLM_API_KEY")}
     return {**kept, "PATH": f"{Path(program).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"}
 

@@ -44,16 +44,12 @@ class Loaded:
     base: Policy  # what adapters are merged into
 
     @property
-    def is_sharded(self) -> bool:
-        return _is_sharded(self.accelerator)
-
-    @property
     def state_layout(self) -> str:
         """What a saved state can be read back by: whole weights and FSDP's pieces on any number of processes,
         DeepSpeed's on as many."""
         if _kind(self.accelerator) == "DEEPSPEED":
             return f"DeepSpeed on {self.accelerator.num_processes}"
-        return "pieces" if self.is_sharded else "whole"
+        return "pieces" if _is_sharded(self.accelerator) else "whole"
 
 
 @dataclass(slots=True)
@@ -239,7 +235,7 @@ def _choose_attention(model: Any, config: TrainConfig) -> None:
 def open_session(loaded: Loaded, config: TrainConfig, *, longest: int, say: Callable[[object], None]) -> Session:
     """Find out how the model can be fed, and prepare it. ``longest``: tokens of the longest prompt and response."""
     accelerator, policy = loaded.accelerator, loaded.policy
-    if not loaded.is_sharded:  # a model that is to be sharded may be too large for one device
+    if not _is_sharded(accelerator):  # a model that is to be sharded may be too large for one device
         policy.to(accelerator.device)
     choice = layout.choose(policy, longest=longest, allow_packing=config.packing == "auto")
     if choice.why and not (choice.hidden and config.packing == "off"):
@@ -253,15 +249,10 @@ def open_session(loaded: Loaded, config: TrainConfig, *, longest: int, say: Call
     parameters = [p for p in prepared.parameters() if p.requires_grad]
     budget = token_budget(config)
     row = budget if config.attention == "flex" else min(budget, _DENSE_ROW)
-    found = Layout(choice.packed, row, budget, _multiple(config))
+    # kernels like certain lengths of rows: FlexAttention works in blocks of 128, half-precision products in eights
+    multiple = 128 if config.attention == "flex" else 8 if torch.cuda.is_available() else 1
+    found = Layout(choice.packed, row, budget, multiple)
     return Session(accelerator, prepared, optimizer, parameters, found, loaded.base, say)
-
-
-def _multiple(config: TrainConfig) -> int:
-    """Row lengths that kernels like: FlexAttention works in blocks of 128, half-precision products in eights."""
-    if config.attention == "flex":
-        return 128
-    return 8 if torch.cuda.is_available() else 1
 
 
 def resolve_precision(config: TrainConfig) -> str:

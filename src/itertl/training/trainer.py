@@ -251,6 +251,12 @@ def _finish(current: Round) -> TrainResult:
     return result
 
 
+_COUNTED = (
+    "candidates", "duplicates", "references_too_long", "prompts_too_long", "problems_without_reference",
+    "candidates_unscored", "candidates_empty",
+)  # fmt: skip
+
+
 def _result(current: Round, moved: Shift) -> TrainResult:
     job, groups = current.job, current.groups
     counts, method, config = groups.counts, job.method, job.config
@@ -278,12 +284,6 @@ def _result(current: Round, moved: Shift) -> TrainResult:
         reference_tokens=config.epochs * references,
         candidate_tokens=config.epochs * candidates,
         **dataclasses.asdict(moved),
-        candidates=counts.candidates,
-        duplicates=counts.duplicates,
         dropped_too_long=counts.candidates_too_long,
-        references_too_long=counts.references_too_long,
-        prompts_too_long=counts.prompts_too_long,
-        problems_without_reference=counts.problems_without_reference,
-        candidates_unscored=counts.candidates_unscored,
-        candidates_empty=counts.candidates_empty,
+        **{name: getattr(counts, name) for name in _COUNTED},
     )
