@@ -36,7 +36,7 @@ def attend(
 ) -> tuple[Tensor, None]:
     """transformers' attention interface: query [B, H, L, D], key and value [B, H', L, D] -> [B, L, H, D].
 
-    What it cannot do (caps, biases, other lengths of keys) is left to SDPA, for the mask is right there too.
+    What it cannot do (caps, biases, other lengths of keys) is left to SDPA, for which the mask is right too.
     """
     rows: Rows | None = getattr(attention_mask, "rows", None)
     does_more = given.get("position_bias") is not None or given.get("softcap")

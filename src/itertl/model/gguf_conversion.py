@@ -30,7 +30,7 @@ def convert_gguf(source: Path, folder: Path, *, may_tie: bool = True) -> None:
             (Path(alone) / source.name).symlink_to(source.resolve())
             packed_tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=source.name)
             packed = AutoModelForCausalLM.from_pretrained(alone, gguf_file=source.name, dtype=torch.float32)
-    except Exception as error:  # a broken file meets the parser of the library, which raises whatever comes
+    except Exception as error:  # for a broken file the library's parser raises errors of many types
         raise UsageError(
             f"{source} cannot be converted ({error}); give a GGUF file of a causal language model"
         ) from error

@@ -87,7 +87,7 @@ def _cached(name: str, file: str, revision: str | None) -> Path | None:
 
 @functools.cache
 def is_reachable() -> bool:
-    """Whether the hub answers, with whatever. Where it does not, its client is set to work offline."""
+    """Whether the hub answers, by an error or not. Where it does not, its client is set to work offline."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:

@@ -45,8 +45,7 @@ def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrained
     chat = config.style == "chat" or (config.style == "auto" and bool(tokenizer.chat_template))
     parts = compose(problem, config)
     if not chat:
-        ids = _without_end(tokenizer, _ids(tokenizer, parts.plain, special=True))
-        return EncodedPrompt(parts.plain, ids, parts.prefill, parts.opening)
+        return EncodedPrompt(parts.plain, _ids(tokenizer, parts.plain, special=True), parts.prefill, parts.opening)
     if not tokenizer.chat_template:
         raise UsageError("prompt.style is chat, but the model's tokenizer has no chat template; use prompt.style=plain")
     text = render_chat(tokenizer, parts.user, parts.system)
@@ -146,25 +145,19 @@ def _line(text: str) -> str:
 
 def _ids(tokenizer: "PreTrainedTokenizerBase", text: str, *, special: bool) -> tuple[int, ...]:
     ids: list[int] = tokenizer.encode(text, add_special_tokens=special)
-    begin = tokenizer.bos_token_id
+    begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
     while len(ids) > 1 and begin is not None and ids[0] == begin == ids[1]:
         ids = ids[1:]
+    if special and len(ids) > 1 and end is not None and ids[-1] == end != begin:
+        ids = ids[:-1]  # some tokenizers close every text with the end token; a prompt is not at its end
     return tuple(ids)
-
-
-def _without_end(tokenizer: "PreTrainedTokenizerBase", ids: tuple[int, ...]) -> tuple[int, ...]:
-    """Some tokenizers close every text with the end token; a prompt is not at its end."""
-    end = tokenizer.eos_token_id
-    if len(ids) > 1 and end is not None and ids[-1] == end and end != tokenizer.bos_token_id:
-        return ids[:-1]
-    return ids
 
 
 def render_chat(tokenizer: "PreTrainedTokenizerBase", request: str, system: str | None) -> str:
     """The chat up to where the assistant writes.
 
     ``system`` None leaves the template its default, any text replaces it. "" asks for no system message: of the
-    renderings without one and with an empty one the shorter, for some templates put a default of their own where
+    renderings without one and with an empty one the shorter: some templates put a default of their own where
     none is given, and others print the frame of an empty one.
     """
     user = [{"role": "user", "content": request}]

@@ -292,7 +292,7 @@ def _counted(usage: Any) -> tuple[int, int] | None:
 
 
 def _logprobs(found: Any) -> tuple[float, ...] | None:
-    """Of the drawn tokens, in either API's shape; None where one is missing or not finite, for records hold numbers."""
+    """Of the drawn tokens, in either API's shape; None where one is missing or not finite: records hold numbers."""
     if not isinstance(found, dict):
         return None
     content = found.get("content")
@@ -366,7 +366,7 @@ async def _context(client: "AsyncOpenAI", endpoint: Endpoint) -> int | None:
 
 
 def _client(endpoint: Endpoint) -> "AsyncOpenAI":
-    """Made anew for each batch, for its connections belong to one event loop. A server nearby is not behind a proxy."""
+    """Made anew for each batch, because its connections belong to one event loop. A server nearby is not behind a proxy."""
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
     return AsyncOpenAI(

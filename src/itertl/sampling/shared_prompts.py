@@ -162,15 +162,16 @@ def _read_packed(model: Any, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor
     values: list[Tensor] = []
     first = 0
     while first < len(prompts):
-        some = prompts[first : first + _fits(prompts[first:])]
+        ends = list(itertools.accumulate(map(len, prompts[first:])))
+        some = prompts[first : first + max(1, bisect.bisect_right(ends, _ROW))]  # what one row takes; one at least
         ids = torch.tensor([[token for prompt in some for token in prompt]])
-        ends = torch.tensor([len(prompt) for prompt in some]).cumsum(0)
+        del ends[len(some) :]
         mask = torch.ones(1, 1, 1, 1, dtype=torch.bool)
         mask.rows = (tuple((len(prompt), ()) for prompt in some),)  # type: ignore[attr-defined]
         cache = DynamicCache(config=model.config)
         output = model(
             input_ids=ids, attention_mask=mask, position_ids=torch.cat([torch.arange(len(p)) for p in some])[None],
-            past_key_values=cache, use_cache=True, logits_to_keep=ends - 1,
+            past_key_values=cache, use_cache=True, logits_to_keep=torch.tensor(ends) - 1,
         )  # fmt: skip
         logits.append(output.logits[0])
         layers: list[Any] = list(cache.layers)
@@ -179,17 +180,11 @@ def _read_packed(model: Any, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor
                 shape = (len(prompts), layer.keys.shape[1], width, layer.keys.shape[3])
                 keys.append(layer.keys.new_zeros(shape))
                 values.append(layer.values.new_zeros(*shape[:3], layer.values.shape[3]))
-            for place, (end, prompt) in enumerate(zip(ends.tolist(), some, strict=True), first):
+            for place, (end, prompt) in enumerate(zip(ends, some, strict=True), first):
                 keys[number][place, :, : len(prompt)] = layer.keys[0, :, end - len(prompt) : end]
                 values[number][place, :, : len(prompt)] = layer.values[0, :, end - len(prompt) : end]
         first += len(some)
     return torch.cat(logits), keys, values
-
-
-def _fits(prompts: Sequence[tuple[int, ...]]) -> int:
-    """How many of them one row takes; one at least."""
-    total = list(itertools.accumulate(map(len, prompts)))
-    return max(1, bisect.bisect_right(total, _ROW))
 
 
 def _read_padded(model: Any, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor, list[Tensor], list[Tensor]]:

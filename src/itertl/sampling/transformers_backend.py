@@ -292,10 +292,7 @@ class WholeCache:
 def _forward(model: "PreTrainedModel", cache: Any, ids: Tensor, mask: Tensor, position: Tensor) -> Tensor:
     """Logits of the last position, [rows, vocabulary]; only that position's are computed where the model can."""
     taken = inspect.signature(model.forward).parameters
-    extra: dict[str, Any] = {}
-    if "position_ids" in taken:
-        extra["position_ids"] = position
-    if "logits_to_keep" in taken:
-        extra["logits_to_keep"] = 1
+    extra: dict[str, Any] = {"position_ids": position, "logits_to_keep": 1}
+    extra = {name: value for name, value in extra.items() if name in taken}
     output = model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **extra)
     return output.logits[:, -1]

@@ -5,7 +5,7 @@ starts with the first batch and is asked through the endpoint back end, with the
 is a guard that runs vLLM in one process group and kills that group when it finds itself without us, however we ended:
 a signal on a parent's death would reach the server alone and leave its engines on the GPU.
 
-Left out: the same batch need not give the same text, for vLLM's sums depend on what else it serves at the moment.
+Left out: the same batch may give another text, because vLLM's sums depend on what else it serves at the moment.
 """
 
 import atexit

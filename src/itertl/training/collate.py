@@ -9,7 +9,7 @@ from torch import Tensor
 from itertl.model.attention import Rows
 from itertl.training.packing import MicroBatch, row_length
 
-_PADDING = -1  # "group" of padding; its positions see each other, for a row of nothing would be NaN
+_PADDING = -1  # "group" of padding; its positions see each other, because a row that sees nothing would be NaN
 
 
 @dataclass(frozen=True, slots=True)

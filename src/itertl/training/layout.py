@@ -1,4 +1,4 @@
-"""Which way a model can be fed: found out by comparing each way with the plain one on a small batch of random tokens.
+"""Which way a model can be fed: found by comparing each way with the plain one on a small batch of random tokens.
 
 The plain way is one prompt with one response a row, padded, all logits from the model's own ``forward``: right by
 definition. Tried in this order, the first that agrees is taken: packed rows with logits from hidden states, packed rows

@@ -38,7 +38,7 @@ def _widened(values: Tensor) -> Tensor:
 
 
 def token_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
-    """Log-probability of each target token, in float32 whatever the dtype of the logits.
+    """Log-probability of each target token, in float32 for logits of any dtype.
 
     Args:
         logits: [..., V], unnormalised.

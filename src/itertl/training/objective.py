@@ -69,16 +69,11 @@ def group_loss(
     num = len(group.responses)
     is_pairs = method.terms in ("hinge", "rank-hinge", "dpo")
     sums = Sums(
-        groups=1,
-        loss=float(total.detach()),
-        ce=float(known_ce.detach()),
-        ranking=float(ranking.detach()),
+        groups=1, loss=float(total.detach()), ce=float(known_ce.detach()), ranking=float(ranking.detach()),
         lam=float(losses.ranking_factor(known_ce.detach(), method.ranking_weight)),
-        plain_tokens=group.plain_tokens(),
-        pairs=num * (num - 1) // 2,
-        active=len(group.active_pairs(method.beta)),
+        plain_tokens=group.plain_tokens(), pairs=num * (num - 1) // 2, active=len(group.active_pairs(method.beta)),
         hinged=int((terms > 0).sum()) if is_pairs else 0,
-    )
+    )  # fmt: skip
     return total, sums
 
 

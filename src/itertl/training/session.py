@@ -5,7 +5,6 @@ up; adapters over weights in 4 bits on one process or DDP. DeepSpeed's engine ex
 itself, when this module asks for it. Left out: ZeRO 3 (FSDP cuts the weights in the same way).
 """
 
-import gc
 import importlib.util
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather_object
+from accelerate.utils.memory import clear_device_cache
 from torch import Tensor
 
 from itertl.config import TrainConfig
@@ -135,9 +135,7 @@ class Session:
     def halve_budget(self, step: int) -> None:
         """After memory ran out. The step's groups stay the same; they are cut into smaller micro-batches."""
         self.optimizer.zero_grad(set_to_none=True)
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        clear_device_cache(garbage_collection=True)
         old, new = self.layout.budget, max(1, self.layout.budget // 2)
         self.layout = self.layout.with_budget(new)
         self.say(f"step {step}: out of memory with {old} tokens at a time; going on with {new}, the same groups a step")

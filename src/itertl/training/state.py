@@ -1,7 +1,7 @@
 """Training state on disk: what an interrupted round needs to end in the same bytes as an undisturbed one.
 
 Weights, optimizer and loss scaler are saved by accelerate (which knows sharded models); the rest is ``Progress``. The
-random generator needs no state, for every step seeds it anew.
+random generator needs no state, because every step seeds it anew.
 """
 
 import json

@@ -118,7 +118,9 @@ class Accumulation:
 
         On the CPU wherever the model is: these are hundreds of operations on a few numbers each.
         """
-        flat = torch.cat([values.detach().float() for values in found.values()]).cpu()  # one copy, for each is a wait
+        flat = torch.cat(
+            [values.detach().float() for values in found.values()]
+        ).cpu()  # one copy, because each is a wait
         parts = flat.split([len(values) for values in found.values()])
         leaves = {slot: part.detach().requires_grad_() for slot, part in zip(found, parts, strict=True)}
         for number, logp in by_group(leaves, sorted({number for number, _ in leaves})).items():
@@ -179,7 +181,7 @@ def _accumulate(done: Accumulation, planned: PlannedStep) -> None:
 def _ran_out(session: Session, work: Callable[[], None]) -> bool:
     """Whether memory ran out, on any process.
 
-    Of a sharded model the other processes wait in vain, so there it is raised.
+    The other processes of a sharded model would wait for ever, so there it is raised.
     """
     try:
         work()
@@ -234,20 +236,10 @@ def finite_gradients(context: StepContext, planned: PlannedStep, advance: Callab
 
 def log_row(planned: PlannedStep, found: Gradients) -> TrainStep:
     """The line of the log for a step."""
-    sums = found.sums
+    sums, count = found.sums, found.sums.groups
     return TrainStep(
-        step=planned.step,
-        epoch=planned.epoch,
-        loss=sums.loss / sums.groups,
-        loss_ce=sums.ce / sums.groups,
-        loss_ranking=sums.ranking / sums.groups,
-        lam=sums.lam / sums.groups,
-        grad_norm=found.norm,
-        learning_rate=planned.learning_rate,
-        groups=int(sums.groups),
-        tokens=int(sums.tokens),
-        plain_tokens=int(sums.plain_tokens),
-        pairs=int(sums.pairs),
-        pairs_active=int(sums.active),
-        pairs_hinged=int(sums.hinged),
-    )
+        step=planned.step, epoch=planned.epoch, learning_rate=planned.learning_rate, grad_norm=found.norm,
+        loss=sums.loss / count, loss_ce=sums.ce / count, loss_ranking=sums.ranking / count, lam=sums.lam / count,
+        groups=int(count), tokens=int(sums.tokens), plain_tokens=int(sums.plain_tokens),
+        pairs=int(sums.pairs), pairs_active=int(sums.active), pairs_hinged=int(sums.hinged),
+    )  # fmt: skip
