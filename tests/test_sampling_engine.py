@@ -30,7 +30,7 @@ from itertl.sampling.backend import Generation
 from itertl.sampling.batching import SampleRequest, plan_batches
 from itertl.sampling.draw import SamplingJob, draw_candidates
 from itertl.sampling.stops import Stopper, is_complete, repeats
-from itertl.sampling.transformers_backend import PLAIN, Shown, Ways, decode, find_ways
+from itertl.sampling.transformers_backend import PLAIN, LiveText, Ways, decode, find_ways
 from itertl.verilog.extract import extract
 from itertl.work.ahead import Ahead
 
@@ -403,7 +403,7 @@ def test_nothing_is_done_ahead_where_sampling_needs_the_cores(tiny: Path, tmp_pa
 def test_characters_are_shown_when_they_are_whole(tiny: Path) -> None:
     tokenizer = load_tokenizer(tiny)
     told: list[str] = []
-    show = Shown(lambda ids: tokenizer.decode(ids), told.append, frozenset([1]))
+    show = LiveText(lambda ids: tokenizer.decode(ids), told.append, frozenset([1]))
     for token in [*tokenizer.encode("aé→b", add_special_tokens=False), 1]:
         show(0, token)
         show(1, token)  # another row is not shown
@@ -413,7 +413,7 @@ def test_characters_are_shown_when_they_are_whole(tiny: Path) -> None:
 def test_a_piece_of_a_character_at_the_end_is_shown_when_the_text_ends(tiny: Path) -> None:
     tokenizer = load_tokenizer(tiny)
     told: list[str] = []
-    show = Shown(lambda ids: tokenizer.decode(ids), told.append, frozenset([1]))
+    show = LiveText(lambda ids: tokenizer.decode(ids), told.append, frozenset([1]))
     cut = tokenizer.encode("a→", add_special_tokens=False)[:-1]
     for token in cut:
         show(0, token)

@@ -1,8 +1,8 @@
 """Where a text can end before its model ends it: the wanted module is complete, or the text repeats itself without end.
 
-A module is complete where extraction would keep the same code for any text that may follow: the wanted module is closed, all
-that it instantiates is there too, no conditional is open, and a character behind it shows that no label and no
-directive belongs to it. Without a name to want (a header, or the problem's ``top``) nothing is ever complete: the
+A module is complete where extraction would keep the same code for any text that may follow: the wanted module is
+closed, all that it instantiates is there too, no conditional is open, and a character behind it shows that no label and
+no directive belongs to it. Without a name to want (a header, or the problem's ``top``) nothing is ever complete: the
 next module could be the top; nor is anything within a thought. What this cannot know: a text that writes a module a
 second time, whole ("Corrected version:"), of which extraction would take the last.
 """

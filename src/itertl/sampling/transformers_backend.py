@@ -91,7 +91,7 @@ class TransformersBackend(Backend):
         if live:
             rows = [batch[i] for i in live]
             stopper = Stopper(self._tokenizer, rows, settings)
-            shown = None if self.show is None else Shown(self._text, self.show, ends)
+            shown = None if self.show is None else LiveText(self._text, self.show, ends)
             found = decode(
                 model, rows, [limits[i] for i in live], settings, ends, stopper=stopper, ways=self._ways, show=shown
             )  # fmt: skip
@@ -109,7 +109,7 @@ class TransformersBackend(Backend):
         return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
-class Shown:
+class LiveText:
     """Shows the first row's text as it grows; a character that is not whole yet waits for its other bytes."""
 
     def __init__(self, decode: Callable[[list[int]], str], show: Callable[[str], None], ends: frozenset[int]) -> None:

@@ -1,8 +1,8 @@
-"""Sampling from a vLLM server that is started here and dies with us.
+"""Sampling from a vLLM server that is started here and ends with this process.
 
 vLLM pins versions that exclude ours, so it lives in an environment of its own and is only ever a child process. It
 starts with the first batch and is asked through the endpoint back end, with the token ids of our own prompts. The child
-is a guard that runs vLLM in one process group and kills that group when it finds itself without us, however we ended:
+is a guard that runs vLLM in one process group and kills that group when its parent is gone, for any reason:
 a signal on a parent's death would reach the server alone and leave its engines on the GPU.
 
 Left out: the same batch may give another text, because vLLM's sums depend on what else it serves at the moment.
@@ -187,7 +187,7 @@ class Server:
         return ToolFailed(message if folder is None else f"{message}{_end_of(folder / 'server.log')}")
 
     def stop(self) -> None:
-        """End the whole group, kindly first; nothing to do where it is not running. Also called when Python ends."""
+        """End the whole group, first by SIGTERM; nothing to do where it is not running. Also called when Python ends."""
         process, self._process = self._process, None
         if process is None or os.getpid() != self._owner:  # a fork of ours is not its parent
             return

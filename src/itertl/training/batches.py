@@ -120,7 +120,7 @@ class GroupCounts:
 
 @dataclass(frozen=True)
 class GroupSet:
-    """All groups of one training round in the order of the problems, and the account of what is not in them."""
+    """All groups of one training round in the order of the problems, and counts of what is not in them."""
 
     groups: tuple[Group, ...]
     counts: GroupCounts = field(default_factory=GroupCounts)

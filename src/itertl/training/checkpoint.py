@@ -19,7 +19,7 @@ def save_checkpoint(session: Session, tokenizer: Any, out: Path, *, dtype: str, 
     """Write the policy as an ordinary ``save_pretrained`` folder, atomically; adapters are merged into the model they
     began from.
 
-    ``prompt``: the form that it was trained with, which goes beside the weights.
+    ``prompt``: the form that it was trained with, which is written beside the weights.
     """
     accelerator = session.accelerator
     staged = stage_folder(accelerator, out)

@@ -1,4 +1,4 @@
-"""The training loop of one round: scored candidates in, an ordinary checkpoint and an account of it out.
+"""The training loop of one round: scored candidates in, an ordinary checkpoint and its figures out.
 
 Everything that happens in a step follows from the recipe, the seed and the step's number, so an interrupted round goes
 on from its saved state and ends in the bytes of an undisturbed one (on a CPU with as many threads).
