@@ -1,9 +1,9 @@
 """Sampling from an OpenAI-compatible endpoint: a commercial API, a llama.cpp server, a vLLM server that is running.
 
 One request a sample, each with its own seed, many at a time. What fails for a while (busy, broken, cut off) is asked
-again, after longer and longer waits; what still fails is named after the rest has been kept. What an endpoint refuses is not asked
-again. Prompts for a chat are the messages; prompts for plain completion are token ids where the model's tokenizer is
-here, so that they are the ones that training uses, and text elsewhere.
+again, after longer and longer waits; what still fails is named after the rest has been kept. What an endpoint refuses
+is not asked again. Prompts for a chat are the messages; prompts for plain completion are token ids where the model's
+tokenizer is here, so that they are the ones that training uses, and text elsewhere.
 
 Left out: an endpoint need not honour a seed, so the same batch can come out differently. An answer that a filter held
 back, or that ended for a reason of the server's own, is kept as it came with finish reason "stop", and a warning says

@@ -187,7 +187,7 @@ class Server:
         return ToolFailed(message if folder is None else f"{message}{_end_of(folder / 'server.log')}")
 
     def stop(self) -> None:
-        """End the whole group, first by SIGTERM; nothing to do where it is not running. Also called when Python ends."""
+        """End the whole group, first by SIGTERM; nothing to do where it does not run. Also called when Python ends."""
         process, self._process = self._process, None
         if process is None or os.getpid() != self._owner:  # a fork of ours is not its parent
             return
