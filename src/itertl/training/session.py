@@ -271,7 +271,7 @@ def _accelerator(config: TrainConfig, tracking_dir: Path | None) -> Any:
     # step.
     copies = DistributedDataParallelKwargs(broadcast_buffers=False)
     is_tracked = tracking_dir is not None and importlib.util.find_spec("tensorboard") is not None
-    options = {"log_with": "tensorboard", "project_dir": str(tracking_dir)} if is_tracked else {}
+    options: dict[str, Any] = {"log_with": "tensorboard", "project_dir": str(tracking_dir)} if is_tracked else {}
     accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[copies], **options)
     if is_tracked:
         accelerator.init_trackers("train")
