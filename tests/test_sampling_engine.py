@@ -472,7 +472,7 @@ def test_generate_says_what_is_wrong(arguments: list[str], message: str, tmp_pat
 def test_generate_shows_its_text_and_writes_lines(tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes("A counter.\nZ\xe4hler".encode("latin-1"))
     refused = command("--file", "latin.txt", "--model", "random:tiny", folder=tmp_path)
-    assert refused.returncode == 2 and "latin.txt:2: not UTF-8" in refused.stderr and "Traceback" not in refused.stderr
+    assert refused.returncode == 2 and "latin.txt:2: not utf-8" in refused.stderr and "Traceback" not in refused.stderr
     (tmp_path / "ask.txt").write_text("A counter.")
     done = command("--file", "ask.txt", "seed=3", "--out", "found.jsonl", "--model", "random:tiny", folder=tmp_path)
     assert done.returncode == 1 and "no code" in done.stderr, done.stderr  # its noise is no Verilog
