@@ -23,7 +23,7 @@ from itertl.training.objective import by_group
 from itertl.training.packing import Layout
 from itertl.training.schedule import PlannedStep
 from itertl.training.session import Session, token_budget
-from itertl.training.step import Initial, compute_gradients
+from itertl.training.step import Initial, StepContext, compute_gradients
 from train_step import Scene, generated, groups_of, open_model, status_kb, wait  # the file beside this one
 
 
@@ -43,9 +43,7 @@ def step(
     planned = PlannedStep(1, 1.0, 1e-5, tuple(range(len(groups))))
     wait()
     start = time.perf_counter()
-    found = compute_gradients(
-        session, planned, groups, TrainConfig(max_grad_norm=None), method, 0, lambda _: None, initial
-    )
+    found = compute_gradients(StepContext(session, groups, method, 0, initial=initial), planned, lambda _: None)
     wait()
     seconds = time.perf_counter() - start
     return seconds, torch.cat([p.grad.flatten() for p in session.parameters]), found.sums.tokens

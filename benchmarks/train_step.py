@@ -36,7 +36,7 @@ from itertl.training.batches import Group, Response, build_groups
 from itertl.training.methods import METHODS, Method
 from itertl.training.schedule import PlannedStep
 from itertl.training.session import Session, load_policy, open_session
-from itertl.training.step import compute_gradients
+from itertl.training.step import StepContext, compute_gradients
 
 FIXED_PROMPT, FIXED_RESPONSES = 260, (120, 150, 170, 200)
 
@@ -161,9 +161,8 @@ def run_theirs(session: Session, groups: Sequence[Group], method: Method, *, exa
 
 
 def run_ours(session: Session, groups: Sequence[Group], method: Method) -> float:
-    config = TrainConfig(max_grad_norm=None)
     planned = PlannedStep(1, 1.0, 1e-5, tuple(range(len(groups))))
-    found = compute_gradients(session, planned, groups, config, method, 0, lambda _: None)
+    found = compute_gradients(StepContext(session, groups, method, 0), planned, lambda _: None)
     return found.sums.loss / len(groups)
 
 

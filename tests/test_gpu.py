@@ -25,7 +25,7 @@ from itertl.training.methods import METHODS
 from itertl.training.packing import Layout
 from itertl.training.schedule import PlannedStep
 from itertl.training.session import Session, close_session, load_policy, open_session
-from itertl.training.step import compute_gradients
+from itertl.training.step import StepContext, compute_gradients
 
 pytestmark = [
     pytest.mark.gpu,
@@ -54,7 +54,7 @@ def opened(tiny: tuple[Path, Any]) -> Iterator[Any]:
 
 def gradient(session: Session, groups: tuple[Group, ...]) -> torch.Tensor:
     planned = PlannedStep(1, 1.0, 1e-3, tuple(range(len(groups))))
-    compute_gradients(session, planned, groups, TrainConfig(max_grad_norm=None), METHODS["itertl"], 0, lambda _: None)
+    compute_gradients(StepContext(session, groups, METHODS["itertl"], 0), planned, lambda _: None)
     return torch.cat([p.grad.flatten().float().cpu() for p in session.parameters])
 
 

@@ -29,8 +29,8 @@ from itertl.sampling import graphs, shared_prompts
 from itertl.sampling.backend import Generation
 from itertl.sampling.batching import SampleRequest, plan_batches
 from itertl.sampling.draw import SamplingJob, draw_candidates
-from itertl.sampling.stops import Stopper, goes_in_circles, is_complete
-from itertl.sampling.transformers_backend import PLAIN, Shown, Ways, decode, find_ways
+from itertl.sampling.stops import Stopper, is_complete, repeats
+from itertl.sampling.transformers_backend import PLAIN, LiveText, Ways, decode, find_ways
 from itertl.verilog.extract import extract
 from itertl.work.ahead import Ahead
 
@@ -288,9 +288,9 @@ def test_circles_are_found_and_nothing_else(cycle: list[int], before: list[int],
     ids = before + (cycle * 400)[:length]
     tail = ids[-192:]
     naive = len(ids) >= 192 and any(all(tail[i] == tail[i + p] for i in range(192 - p)) for p in range(1, 25))
-    assert goes_in_circles(ids) is naive
+    assert repeats(ids) is naive
     if len(cycle) <= 24 and length >= 192:
-        assert goes_in_circles(ids)
+        assert repeats(ids)
 
 
 def test_the_engine_ends_rows_where_they_are_complete(tiny: Path) -> None:
@@ -307,7 +307,7 @@ def test_the_engine_ends_rows_where_they_are_complete(tiny: Path) -> None:
     assert not any(off(0, ids[:n]) for n in range(1, len(ids) + 1))
 
 
-def test_a_model_that_goes_in_circles_is_stopped(model: Any, tiny: Path) -> None:
+def test_a_model_that_repeats_is_stopped(model: Any, tiny: Path) -> None:
     """Greedy text of a small random model is a circle."""
     tokenizer = load_tokenizer(tiny)
     asked = requests((1, 1))
@@ -403,7 +403,7 @@ def test_nothing_is_done_ahead_where_sampling_needs_the_cores(tiny: Path, tmp_pa
 def test_characters_are_shown_when_they_are_whole(tiny: Path) -> None:
     tokenizer = load_tokenizer(tiny)
     told: list[str] = []
-    show = Shown(lambda ids: tokenizer.decode(ids), told.append, frozenset([1]))
+    show = LiveText(lambda ids: tokenizer.decode(ids), told.append, frozenset([1]))
     for token in [*tokenizer.encode("aé→b", add_special_tokens=False), 1]:
         show(0, token)
         show(1, token)  # another row is not shown
@@ -413,7 +413,7 @@ def test_characters_are_shown_when_they_are_whole(tiny: Path) -> None:
 def test_a_piece_of_a_character_at_the_end_is_shown_when_the_text_ends(tiny: Path) -> None:
     tokenizer = load_tokenizer(tiny)
     told: list[str] = []
-    show = Shown(lambda ids: tokenizer.decode(ids), told.append, frozenset([1]))
+    show = LiveText(lambda ids: tokenizer.decode(ids), told.append, frozenset([1]))
     cut = tokenizer.encode("a→", add_special_tokens=False)[:-1]
     for token in cut:
         show(0, token)
@@ -472,7 +472,7 @@ def test_generate_says_what_is_wrong(arguments: list[str], message: str, tmp_pat
 def test_generate_shows_its_text_and_writes_lines(tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes("A counter.\nZ\xe4hler".encode("latin-1"))
     refused = command("--file", "latin.txt", "--model", "random:tiny", folder=tmp_path)
-    assert refused.returncode == 2 and "latin.txt:2: not UTF-8" in refused.stderr and "Traceback" not in refused.stderr
+    assert refused.returncode == 2 and "latin.txt:2: not utf-8" in refused.stderr and "Traceback" not in refused.stderr
     (tmp_path / "ask.txt").write_text("A counter.")
     done = command("--file", "ask.txt", "seed=3", "--out", "found.jsonl", "--model", "random:tiny", folder=tmp_path)
     assert done.returncode == 1 and "no code" in done.stderr, done.stderr  # its noise is no Verilog

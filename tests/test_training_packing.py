@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from itertl.model import attention
 from itertl.training import layout
-from itertl.training.collate import block_mask, by_slot, collate, dense_mask, padding_mask, sees
+from itertl.training.collate import block_mask, collate, dense_mask, padding_mask, sees
 from itertl.training.packing import Layout, Piece, missing, plan, plan_shares, row_length, share
 from itertl.training.response_model import HEAD_CHUNK, ResponseModel, head_logprobs, response_logprobs
 
@@ -142,7 +142,7 @@ def test_positions_restart_after_the_prompt_and_picks_predict_the_response() -> 
     assert batch.picks_N.tolist() == [1, 2, 1, 5]
     assert batch.targets_N.tolist() == [20, 21, 30, 40]
     assert batch.slots == ((0, 0), (0, 2), (5, 1)) and batch.lengths == (2, 1, 1)
-    parts = by_slot(torch.tensor([1.0, 2.0, 3.0, 4.0]), [batch])
+    parts = response_logprobs(lambda _: torch.tensor([1.0, 2.0, 3.0, 4.0]), batch, "cpu")
     assert [parts[slot].tolist() for slot in batch.slots] == [[1, 2], [3], [4]]
     with pytest.raises(ValueError, match="at least one token"):
         collate(((Piece(0, (), ((1,),), (0,)),),))
@@ -188,7 +188,7 @@ def test_chunked_head_is_the_whole_one(count: int, with_bias: bool) -> None:
 @pytest.mark.parametrize("checkpointed", [False, True])
 def test_attention_by_parts_is_the_masked_one(heads: int, checkpointed: bool) -> None:
     """Values and gradients over rows of several pieces and different lengths, against SDPA with the dense mask."""
-    attention.register()
+    attention.register(attention.NAME, attention.attend)
     config = AutoConfig.for_model("llama", **{**SMALL, "num_key_value_heads": heads})
     torch.manual_seed(1)
     policy = ResponseModel(AutoModelForCausalLM.from_config(config))
@@ -257,7 +257,7 @@ def test_way_taken_gives_the_plain_log_probabilities(name: str) -> None:
         Piece(1, tuple(range(30, 60)), ((61, 3),), (0,)),
     ]
     rows = (tuple(made),) if choice.packed else tuple((part,) for piece in made for part in piece.alone())
-    found = response_logprobs(policy, [collate(rows)], "cpu")
+    found = response_logprobs(policy, collate(rows), "cpu")
     for piece in made:
         for slot, response in zip(piece.slots, piece.responses, strict=True):
             ids = torch.tensor([piece.prompt_ids + response])

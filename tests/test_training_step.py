@@ -22,7 +22,7 @@ from itertl.training.packing import Layout, Piece
 from itertl.training.schedule import PlannedStep
 from itertl.training.session import Session, close_session, load_policy, open_session
 from itertl.training.shift import sequence_logprobs, shift
-from itertl.training.step import SMALLEST_BUDGET, compute_gradients, finite_gradients
+from itertl.training.step import SMALLEST_BUDGET, StepContext, compute_gradients, finite_gradients
 
 
 @pytest.fixture(scope="module")
@@ -159,8 +159,7 @@ def step_gradient(
     session: Session, groups: Sequence[Group], method: Method, initial: Any = None
 ) -> tuple[torch.Tensor, Any]:
     planned = PlannedStep(1, 1.0, 1e-3, tuple(range(len(groups))))
-    config = TrainConfig(max_grad_norm=None, precision="float32")
-    found = compute_gradients(session, planned, groups, config, method, 0, lambda _: None, initial)
+    found = compute_gradients(StepContext(session, groups, method, 0, initial=initial), planned, lambda _: None)
     return gradients(session.model), found
 
 
@@ -295,7 +294,7 @@ def test_out_of_memory_halves_the_budget_and_keeps_the_step(session: Session, po
     session.policy = _Small(inner, 300)
     planned = PlannedStep(6, 1.0, 1e-3, tuple(range(5)))
     counted: list[int] = []
-    found = compute_gradients(session, planned, groups, TrainConfig(max_grad_norm=None), method, 0, counted.append)
+    found = compute_gradients(StepContext(session, groups, method, 0), planned, counted.append)
     got = gradients(inner.model)
     session.policy = inner
     assert_same(got, wanted)
@@ -314,10 +313,8 @@ def test_out_of_memory_that_no_splitting_helps_is_raised(session: Session, polic
 
 def test_gradient_is_clipped_and_the_norm_before_it_logged(session: Session, policy: tuple[Path, Any]) -> None:
     groups = groups_of(policy, 2, METHODS["itertl"])
-    config = TrainConfig(max_grad_norm=0.01, precision="float32")
-    found = compute_gradients(
-        session, PlannedStep(1, 1.0, 1e-3, (0, 1)), groups, config, METHODS["itertl"], 0, lambda _: None
-    )
+    context = StepContext(session, groups, METHODS["itertl"], 0, max_grad_norm=0.01)
+    found = compute_gradients(context, PlannedStep(1, 1.0, 1e-3, (0, 1)), lambda _: None)
     assert found.norm > 0.1
     assert gradients(session.model).norm().item() == pytest.approx(0.01, rel=1e-3)
 
@@ -333,9 +330,8 @@ def test_loss_that_is_not_finite_names_the_step_and_the_problem(session: Session
     session.policy.register_forward_hook(poison)
     before = [p.detach().clone() for p in session.parameters]
     with pytest.raises(TrainingDiverged, match=rf"step 4: the loss is not finite .*problems: {groups[1].problem_id}\."):
-        finite_gradients(
-            session, PlannedStep(4, 1.0, 1e-3, (0, 1, 2)), groups, TrainConfig(), METHODS["itertl"], 0, lambda _: None
-        )
+        context = StepContext(session, groups, METHODS["itertl"], 0, max_grad_norm=1.0)
+        finite_gradients(context, PlannedStep(4, 1.0, 1e-3, (0, 1, 2)), lambda _: None)
     assert all(torch.equal(a, b) for a, b in zip(before, session.parameters, strict=True))
 
 
@@ -344,9 +340,8 @@ def test_gradient_that_is_not_finite_names_all_problems_of_the_step(session: Ses
     session.parameters[0].register_hook(lambda gradient: gradient * math.inf)
     named = f"{groups[2].problem_id}, {groups[0].problem_id}"
     with pytest.raises(TrainingDiverged, match=rf"step 9: the gradient is not finite .*problems: {named}\."):
-        finite_gradients(
-            session, PlannedStep(9, 1.0, 1e-3, (2, 0)), groups, TrainConfig(), METHODS["itertl"], 0, lambda _: None
-        )
+        context = StepContext(session, groups, METHODS["itertl"], 0, max_grad_norm=1.0)
+        finite_gradients(context, PlannedStep(9, 1.0, 1e-3, (2, 0)), lambda _: None)
 
 
 def test_shift_by_hand(session: Session, model: Any) -> None:

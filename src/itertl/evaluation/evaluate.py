@@ -52,11 +52,10 @@ def evaluate_policy(job: EvaluationJob, reporter: Reporter) -> list[EvalSummary]
     candidates = _draw_samples(job, reporter, ahead if cache else None)
     completions = [as_completion(c, task_of[c.problem_id]) for c in candidates]
     out = job.file("eval")
-    partial = storage.partial_of(out)
-    with reporter.stage(f"{job.label} judge {benchmark.name}", len(completions)) as tracker:
-        rows = judge(benchmark, completions, rule=config.rule, partial=partial, cache=cache, tracker=tracker)
-    storage.write_records(out, rows)
-    partial.unlink(missing_ok=True)
+    with storage.taken_up(out) as partial:
+        with reporter.stage(f"{job.label} judge {benchmark.name}", len(completions)) as tracker:
+            rows = judge(benchmark, completions, rule=config.rule, partial=partial, cache=cache, tracker=tracker)
+        storage.write_records(out, rows)
     z_of = {} if job.score is None else _surrogate(job, candidates, job.score, reporter)
     summaries: list[EvalSummary] = []
     for temperature in config.temperatures:

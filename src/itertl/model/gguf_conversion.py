@@ -1,7 +1,4 @@
-"""A GGUF file as an ordinary ``save_pretrained`` folder.
-
-``find.resolve_model`` is the door, and keeps what is made here.
-"""
+"""A GGUF file as an ordinary ``save_pretrained`` folder; ``find.resolve_model`` keeps what is made here."""
 
 import re
 import tempfile
@@ -17,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def convert_gguf(source: Path, folder: Path, *, may_tie: bool = True) -> None:
-    """Turn a GGUF file into a ``save_pretrained`` folder of float32 weights with its tokenizer. ``may_tie``: see
-    ``tie``.
+    """Turn a GGUF file into a ``save_pretrained`` folder of float32 weights with its tokenizer.
 
-    The weights are de-quantized and moved into a model that was never marked as quantized: transformers refuses to
-    save, and to train, one that was. Raises UsageError for a file that transformers cannot read.
+    ``may_tie``: see ``tie``. The weights are de-quantized and moved into a model that was never marked as quantized:
+    transformers refuses to save, and to train, one that was. Raises UsageError for a file that transformers cannot
+    read.
     """
     import torch
     from accelerate import init_empty_weights
@@ -33,7 +30,7 @@ def convert_gguf(source: Path, folder: Path, *, may_tie: bool = True) -> None:
             (Path(alone) / source.name).symlink_to(source.resolve())
             packed_tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=source.name)
             packed = AutoModelForCausalLM.from_pretrained(alone, gguf_file=source.name, dtype=torch.float32)
-    except Exception as error:  # a broken file meets the parser of the library, which raises whatever comes
+    except Exception as error:  # for a broken file the library's parser raises errors of many types
         raise UsageError(
             f"{source} cannot be converted ({error}); give a GGUF file of a causal language model"
         ) from error
@@ -89,7 +86,7 @@ def tie(model: Any, source: Path) -> bool:
 _HEAD, _EMBEDDINGS = "output.weight", "token_embd.weight"
 _BLOCK = 32  # elements that share a scale, or more, in every type
 _WITHIN = 0.999  # share of the elements that rounding explains; of unrelated matrices under 0.7 even at 2 bits
-_TIED_KL = 0.05  # nats a position, on a text that is none: far less than quantization itself changes
+_TIED_KL = 0.05  # nats a position, on random tokens: far less than quantization itself changes
 
 
 def _kinds(source: Path) -> dict[str, tuple[int, float]]:
@@ -102,16 +99,13 @@ def _kinds(source: Path) -> dict[str, tuple[int, float]]:
         if name in types:
             elements, size = GGML_QUANT_SIZES[types[name]]
             digits = re.match(r"I?Q(\d)", types[name].name)
-            # floats have at least 8, relative to each
-            found[name] = (
-                int(digits.group(1)) if digits else 8,
-                8 * size / elements,
-            )
+            # floats have at least 8 digits, relative to each
+            found[name] = int(digits.group(1)) if digits else 8, 8 * size / elements
     return found
 
 
 def _is_one(a_V_H: Any, b_V_H: Any, digits: Sequence[int]) -> bool:
-    """Whether two matrices are roundings of one: elements apart by at most a step of each, a step being the range of a
+    """Whether two matrices are roundings of one: elements differ by at most a step of each, a step being the range of a
     block over its levels."""
     import torch
 

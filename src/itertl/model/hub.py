@@ -1,4 +1,4 @@
-"""Models of the Hugging Face hub: whether they can be had, asked once and shortly, and the shapes of those that recipes
+"""Models of the Hugging Face hub: whether they can be had, asked once and quickly, and the shapes of those that recipes
 name.
 
 Without a network the hub's client asks again for minutes, for every file; here one question of a few seconds decides,
@@ -20,42 +20,21 @@ from itertl.errors import UsageError
 _NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 _WAIT_S = 6.0  # the connection, and looking up the name, which has no limit of its own
 
+_SIZES = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+    "max_position_embeddings", "tie_word_embeddings",
+)  # fmt: skip
 # Name -> class and arguments of its configuration, as its config.json says: enough for a plan on a machine without
 # network.
 SHAPES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "deepseek-ai/deepseek-coder-6.7b-instruct": (
-        "LlamaConfig",
-        {
-            "vocab_size": 32256, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
-            "num_attention_heads": 32, "num_key_value_heads": 32, "max_position_embeddings": 16384,
-            "tie_word_embeddings": False,
-        },
-    ),
-    "Qwen/Qwen2.5-Coder-0.5B-Instruct": (
-        "Qwen2Config",
-        {
-            "vocab_size": 151936, "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24,
-            "num_attention_heads": 14, "num_key_value_heads": 2, "max_position_embeddings": 32768,
-            "tie_word_embeddings": True,
-        },
-    ),
-    "Qwen/Qwen2.5-Coder-1.5B-Instruct": (
-        "Qwen2Config",
-        {
-            "vocab_size": 151936, "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28,
-            "num_attention_heads": 12, "num_key_value_heads": 2, "max_position_embeddings": 32768,
-            "tie_word_embeddings": True,
-        },
-    ),
-    "HuggingFaceTB/SmolLM2-135M-Instruct": (
-        "LlamaConfig",
-        {
-            "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
-            "num_attention_heads": 9, "num_key_value_heads": 3, "max_position_embeddings": 8192,
-            "tie_word_embeddings": True,
-        },
-    ),
-}  # fmt: skip
+    name: (kind, dict(zip(_SIZES, sizes, strict=True)))
+    for name, kind, *sizes in (
+        ("deepseek-ai/deepseek-coder-6.7b-instruct", "LlamaConfig", 32256, 4096, 11008, 32, 32, 32, 16384, False),
+        ("Qwen/Qwen2.5-Coder-0.5B-Instruct", "Qwen2Config", 151936, 896, 4864, 24, 14, 2, 32768, True),
+        ("Qwen/Qwen2.5-Coder-1.5B-Instruct", "Qwen2Config", 151936, 1536, 8960, 28, 12, 2, 32768, True),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", "LlamaConfig", 49152, 576, 1536, 30, 9, 3, 8192, True),
+    )
+}
 
 
 def is_hub_name(name: str) -> bool:
@@ -72,17 +51,17 @@ def require(name: str, revision: str | None) -> None:
         return
     from huggingface_hub import constants
 
-    if not isinstance(_cached(name, "config.json", revision), str):
+    if _cached(name, "config.json", revision) is None:
         raise UsageError(
             f"model {name}: no folder of that name here, not in the hub's cache, and {constants.ENDPOINT} cannot be "
-            "reached; "
-            f"check the path, or fetch it where there is a network (hf download {name}) and give its folder as model"
+            f"reached; check the path, or fetch it where there is a network (hf download {name}) and give its folder "
+            "as model"
         )
 
 
 def is_had(name: str) -> bool:
     """Whether a repository can be had: the hub answers, or its cache holds the repository's configuration."""
-    return is_reachable() or isinstance(_cached(name, "config.json", None), str)
+    return is_reachable() or _cached(name, "config.json", None) is not None
 
 
 def hub_file(name: str, file: str, revision: str | None) -> Path | None:
@@ -90,25 +69,25 @@ def hub_file(name: str, file: str, revision: str | None) -> Path | None:
     if not is_hub_name(name):
         return None
     if not is_reachable():
-        found = _cached(name, file, revision)
-        return Path(found) if isinstance(found, str) else None
+        return _cached(name, file, revision)
     from huggingface_hub import errors, hf_hub_download
 
     try:
         return Path(hf_hub_download(name, file, revision=revision))
     except (errors.EntryNotFoundError, errors.HfHubHTTPError, OSError, ValueError):
-        return None  # a name that is wrong or closed is told where the model is loaded
+        return None  # a name that is wrong or closed is reported where the model is loaded
 
 
-def _cached(name: str, file: str, revision: str | None) -> Any:
+def _cached(name: str, file: str, revision: str | None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
-    return try_to_load_from_cache(name, file, revision=revision)
+    found = try_to_load_from_cache(name, file, revision=revision)
+    return Path(found) if isinstance(found, str) else None
 
 
 @functools.cache
 def is_reachable() -> bool:
-    """Whether the hub answers, with whatever. Where it does not, its client is told not to ask."""
+    """Whether the hub answers, by an error or not. Where it does not, its client is set to work offline."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:

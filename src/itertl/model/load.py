@@ -45,15 +45,11 @@ def load_model(
     if not hasattr(torch, dtype):
         raise UsageError(f"dtype {dtype!r} is not one of float32, bfloat16, float16")
     device = pick_device(device)
-    options = {} if quantize is None else {"quantization_config": _four_bits(device), "device_map": {"": device}}
-    with _no_progress_bars(), explained(path, revision):
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            str(path),
-            dtype=getattr(torch, dtype),
-            trust_remote_code=trust_remote_code,
-            revision=revision or "main",
-            **options,
-        )
+    options: dict[str, Any] = (
+        {} if quantize is None else {"quantization_config": _four_bits(device), "device_map": {"": device}}
+    )
+    options |= {"dtype": getattr(torch, dtype), "trust_remote_code": trust_remote_code}
+    model = pretrained(AutoModelForCausalLM, path, revision, **options)
     return (model if quantize else model.to(device)).eval()
 
 
@@ -76,11 +72,7 @@ def load_tokenizer(
     """Load a model's tokenizer; its pad token is set, and differs from the end token where the vocabulary allows."""
     from transformers import AutoTokenizer
 
-    with _no_progress_bars(), explained(path, revision):
-        tokenizer = AutoTokenizer.from_pretrained(
-            str(path), trust_remote_code=trust_remote_code, revision=revision or "main"
-        )
-    return with_pad_token(tokenizer)
+    return with_pad_token(pretrained(AutoTokenizer, path, revision, trust_remote_code=trust_remote_code))
 
 
 def with_pad_token(tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedTokenizerBase":
@@ -171,8 +163,7 @@ def _stamp(files: list[Path]) -> str:
 def _hub_commit(name: str, revision: str | None) -> str:
     from transformers import AutoConfig
 
-    with explained(name, revision):
-        config = AutoConfig.from_pretrained(name, revision=revision or "main")
+    config = pretrained(AutoConfig, name, revision)
     return str(getattr(config, "_commit_hash", None) or revision)
 
 
@@ -190,9 +181,8 @@ def save_quietly(model: Any, tokenizer: Any, folder: Path, weights: Any = None) 
         tokenizer.save_pretrained(folder)
 
 
-@contextlib.contextmanager
-def explained(path: Path | str, revision: str | None) -> Iterator[None]:
-    """Turn the library's errors about a model that is not there into a UsageError."""
+def pretrained(kind: Any, path: Path | str, revision: str | None, **options: Any) -> Any:
+    """``kind.from_pretrained`` without progress bars; its errors about a model that is not there become UsageError."""
     if str(path).startswith(API):
         raise UsageError(
             f"model {path} is served by an endpoint and cannot be loaded; set sample.backend=openai, or give a model "
@@ -200,7 +190,8 @@ def explained(path: Path | str, revision: str | None) -> Iterator[None]:
         )
     model_hub.require(str(path), revision)
     try:
-        yield
+        with _no_progress_bars():
+            return kind.from_pretrained(str(path), revision=revision or "main", **options)
     except (OSError, ValueError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UsageError(

@@ -1,10 +1,10 @@
 """The form of the prompts that a model was trained with, as a file beside its weights.
 
-A model asked in another form than it was trained in writes other text, often none that is Verilog, so every checkpoint
-and export carries its form, and whoever samples it takes that form unless told otherwise. What a chat template can say
-is said there too, for tools that know nothing of the file: the system message, and the whole of a plain prompt. Left
-out of the template: the header's place, and text around the instruction of a chat, which would come twice in our own
-prompts.
+A model asked in another form than it was trained in writes other text, often without any Verilog, so every checkpoint
+and export carries its form, and whoever samples it takes that form unless the recipe says otherwise. What a chat
+template can say is said there too, for tools that know nothing of the file: the system message, and the whole of a
+plain prompt. Left out of the template: the header's place, and text around the instruction of a chat, which would come
+twice in our own prompts.
 """
 
 import json
@@ -39,18 +39,16 @@ def read_form(model: str | Path, revision: str | None = None) -> PromptConfig | 
     """The form that lies with a folder, beside a .gguf file, or in a repository of the hub, or an alias' own; None
     where there is none.
 
-    Raises DataError for a file that is no form.
+    Raises DataError for a file that is not a form.
     """
     path = Path(model).expanduser()
     if str(model) in model_alias.ALIASES and not path.exists():
         return PromptConfig.model_validate(model_alias.ALIASES[str(model)].prompt)
-    file = path / FORM_FILE if path.is_dir() else path.with_name(FORM_FILE)
-    if not path.exists():
-        found = model_hub.hub_file(str(model), FORM_FILE, revision)
-        if found is None:
-            return None
-        file = found
-    if not file.is_file():
+    if path.exists():
+        file = path / FORM_FILE if path.is_dir() else path.with_name(FORM_FILE)
+    else:
+        file = model_hub.hub_file(str(model), FORM_FILE, revision)
+    if file is None or not file.is_file():
         return None
     try:
         value = json.loads(file.read_bytes())
@@ -60,24 +58,21 @@ def read_form(model: str | Path, revision: str | None = None) -> PromptConfig | 
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(
-            f"{file}: not the form of a prompt ({reason}); mend it, or remove it to ask by the recipe alone"
+            f"{file}: not the form of a prompt ({reason}); fix it, or remove it to ask by the recipe alone"
         ) from error
 
 
 def with_form(recipe: Recipe, say: Callable[[str], object]) -> Recipe:
     """The recipe with the form of its model's prompts in place of what it leaves to the defaults.
 
-    What is set by hand stays as it is set; where it differs from the form, ``say`` is told.
+    What is set by hand stays as it is set; where it differs from the form, ``say`` gets a warning.
     """
     is_elsewhere = recipe.sample.backend == "openai" and not Path(recipe.model.path).expanduser().exists()
     saved = None if is_elsewhere else read_form(recipe.model.path, recipe.model.revision)
     if saved is None:
         return recipe
-    asked = {
-        name: getattr(recipe.prompt, name)
-        for name in PromptConfig.model_fields
-        if name in recipe.prompt.model_fields_set
-    }
+    set_by_hand = recipe.prompt.model_fields_set
+    asked = {name: getattr(recipe.prompt, name) for name in PromptConfig.model_fields if name in set_by_hand}
     if asked.get("style") == "auto":
         del asked["style"]
     for name, value in asked.items():
@@ -103,7 +98,8 @@ def express(config: PromptConfig, tokenizer: Any) -> None:
         return
     if config.system is None:
         return  # what the template says by default it may have been given by an earlier round
-    original, system = _without_ours(template), clean(config.system)
+    original = template.partition(_END)[2] if template.startswith(_OURS) else template
+    system = clean(config.system)
     wanted = render_chat(tokenizer, "?", system)
     message = f"[{{'role': 'system', 'content': {_quoted(system)}}}]"
     has_none = "not messages or messages[0]['role'] != 'system'"
@@ -113,12 +109,6 @@ def express(config: PromptConfig, tokenizer: Any) -> None:
         if render_chat(tokenizer, "?", None) == render_chat(tokenizer, "?", system) == wanted:
             return
     tokenizer.chat_template = template
-
-
-def _without_ours(template: str) -> str:
-    if not template.startswith(_OURS):
-        return template
-    return template.partition(_END)[2]
 
 
 def _plain_template(config: PromptConfig, tokenizer: Any) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class EncodedPrompt:
     """What the model is given. ``prefill`` is the end of ``text`` that counts as the start of the answer.
 
-    ``opening`` stands before it, is the answer's too, and is no part of the code.
+    ``opening`` comes before it, belongs to the answer too, and is not part of the code.
     """
 
     text: str
@@ -45,10 +45,7 @@ def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrained
     chat = config.style == "chat" or (config.style == "auto" and bool(tokenizer.chat_template))
     parts = compose(problem, config)
     if not chat:
-        text = parts.plain
-        return EncodedPrompt(
-            text, _without_end(tokenizer, _ids(tokenizer, text, special=True)), parts.prefill, parts.opening
-        )
+        return EncodedPrompt(parts.plain, _ids(tokenizer, parts.plain, special=True), parts.prefill, parts.opening)
     if not tokenizer.chat_template:
         raise UsageError("prompt.style is chat, but the model's tokenizer has no chat template; use prompt.style=plain")
     text = render_chat(tokenizer, parts.user, parts.system)
@@ -72,9 +69,9 @@ class PromptParts:
 
     @property
     def plain(self) -> str:
-        """The text of a prompt that is no chat, the start of the answer included."""
-        told = _line(self.instruction) + self.header
-        return (_line(told) if self.opening else told) + self.opening + self.prefill
+        """The text of a prompt that is not a chat, the start of the answer included."""
+        asked = _line(self.instruction) + self.header
+        return (_line(asked) if self.opening else asked) + self.opening + self.prefill
 
     @property
     def user(self) -> str:
@@ -91,8 +88,8 @@ def compose(problem: Problem, config: PromptConfig, *, can_prefill: bool = True)
     system = str(problem.extra["system"]) if is_own else config.system
     template = "{instruction}" if is_own else clean(config.template)
     header = clean(problem.header) if problem.header.strip() else ""
-    told = {"{instruction}": clean(problem.instruction), "{header}": header}
-    instruction = re.sub(r"\{(?:instruction|header)\}", lambda place: told[place.group()], template)
+    values = {"{instruction}": clean(problem.instruction), "{header}": header}
+    instruction = re.sub(r"\{(?:instruction|header)\}", lambda place: values[place.group()], template)
     reference = problem.reference
     fits = can_prefill and (reference is None or clean(reference).startswith(header))
     prefill = header if config.header == "prefill" and fits else ""
@@ -114,8 +111,8 @@ def encode_response(
 
     The text of a special token inside a response stays text: code cannot end a response. Where the prompt ends inside a
     thought (some templates open one) and ``text`` is the answer alone, the mark that closes the thought comes first, as
-    the model writes it: code in a thought is no answer. Without ``is_answer`` the text stays as it was written. Raises
-    UsageError where the tokenizer has no end token.
+    the model writes it: code in a thought is not an answer. Without ``is_answer`` the text stays as it was written.
+    Raises UsageError where the tokenizer has no end token.
     """
     body = clean(text).removeprefix(prompt.prefill)
     close = _thought_end(prompt.text) if body and is_answer and not closes_thought(body) else ""
@@ -148,25 +145,19 @@ def _line(text: str) -> str:
 
 def _ids(tokenizer: "PreTrainedTokenizerBase", text: str, *, special: bool) -> tuple[int, ...]:
     ids: list[int] = tokenizer.encode(text, add_special_tokens=special)
-    begin = tokenizer.bos_token_id
+    begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
     while len(ids) > 1 and begin is not None and ids[0] == begin == ids[1]:
         ids = ids[1:]
+    if special and len(ids) > 1 and end is not None and ids[-1] == end != begin:
+        ids = ids[:-1]  # some tokenizers close every text with the end token; a prompt is not at its end
     return tuple(ids)
-
-
-def _without_end(tokenizer: "PreTrainedTokenizerBase", ids: tuple[int, ...]) -> tuple[int, ...]:
-    """Some tokenizers close every text with the end token; a prompt is not at its end."""
-    end = tokenizer.eos_token_id
-    if len(ids) > 1 and end is not None and ids[-1] == end and end != tokenizer.bos_token_id:
-        return ids[:-1]
-    return ids
 
 
 def render_chat(tokenizer: "PreTrainedTokenizerBase", request: str, system: str | None) -> str:
     """The chat up to where the assistant writes.
 
     ``system`` None leaves the template its default, any text replaces it. "" asks for no system message: of the
-    renderings without one and with an empty one the shorter, for some templates put a default of their own where
+    renderings without one and with an empty one the shorter: some templates put a default of their own where
     none is given, and others print the frame of an empty one.
     """
     user = [{"role": "user", "content": request}]

@@ -13,7 +13,7 @@ from itertl.sampling.batching import SampleRequest
 
 BACKENDS = {
     "transformers": "itertl.sampling.transformers_backend:open_backend",
-    "replay": "itertl.sampling.replay:open_backend",
+    "replay": "itertl.sampling.replay_backend:open_backend",
     "openai": "itertl.sampling.openai_backend:open_backend",
     "vllm": "itertl.sampling.vllm_backend:open_backend",
 }

@@ -1,6 +1,7 @@
-"""Which samples are drawn, in which batches, from which seeds: settled before the first token."""
+"""Which samples are drawn, in which batches, from which seeds: decided before the first token."""
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -30,24 +31,14 @@ def plan_requests(
     module.
 
     A seed depends on the run's seed, the problem and the index, not on what else is sampled. Raises UsageError where
-    a problem comes twice, for its samples would be twice the same.
+    a problem comes twice, because its samples would be the same.
     """
-    seen: set[str] = set()
-    for problem_id, _ in prompts:
-        if problem_id in seen:
-            raise UsageError(
-                f"problem {problem_id} is given twice; remove the duplicate (itertl data audit finds them)"
-            )
-        seen.add(problem_id)
+    for ident, count in Counter(ident for ident, _ in prompts).items():
+        if count > 1:
+            raise UsageError(f"problem {ident} is given twice; remove the duplicate (itertl data audit finds them)")
     return [
-        SampleRequest(
-            problem_id,
-            index,
-            derive_seed(seed, "sample", problem_id, index),
-            prompt,
-            *wanted.get(problem_id, ("", None)),
-        )
-        for problem_id, prompt in prompts
+        SampleRequest(ident, index, derive_seed(seed, "sample", ident, index), prompt, *wanted.get(ident, ("", None)))
+        for ident, prompt in prompts
         for index in range(num_samples)
     ]
 

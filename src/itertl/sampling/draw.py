@@ -3,7 +3,7 @@
 All requests, seeds and batches are settled before the first token. A finished batch is appended, as one line, to
 ``OUT.partial``; a batch that a kill cut short is drawn again whole, so its rows meet the same numerics and give the
 same text. A back end that could serve a part of a batch keeps that part (``BatchIncomplete``). The partial file begins
-with a hash of the plan and is thrown away where the plan has changed.
+with a hash of the plan and is removed where the plan has changed.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from itertl.model.policy import Policy
 from itertl.model.prompts import clean
 from itertl.progress import SILENT, Tracker
 from itertl.records import Candidate, Problem, SamplingSettings, content_hash
-from itertl.runs.storage import AppendLog, parse_record, partial_of, write_records
+from itertl.runs.storage import AppendLog, parse_record, taken_up, write_records
 from itertl.sampling.backend import BACKENDS, Adapted, Backend, BatchIncomplete, Generation
 from itertl.sampling.batching import SampleRequest, plan_batches, plan_requests
 from itertl.verilog.extract import extract
@@ -71,21 +71,20 @@ def draw_candidates(
     config, problems = job.config, job.problems
     count = config.num_candidates if job.num_samples is None else job.num_samples
     wanted = {p.id: (clean(p.header), p.top) for p in problems}
-    partial = partial_of(out)
-    with contextlib.ExitStack() as stack:
-        backend = stack.enter_context(contextlib.closing(open_backend(job.policy, config)))
-        prompts = [(p.id, backend.encode(p, job.policy.prompt)) for p in problems]
-        batches = plan_batches(plan_requests(prompts, count, job.seed, wanted), config.batch_size)
-        plan = _plan_hash(batches, [job.policy_name, job.asked.model_dump(mode="json"), _lasting(config, backend)])
-        tell = _tell_no_one
-        if ahead is not None and not backend.uses_these_cores:
-            tell = stack.enter_context(Ahead(ahead))
-        with _open_log(partial, plan) as log:
-            done = _draw_all(backend, batches, job, log, tracker, tell)
     place = {p.id: number for number, p in enumerate(problems)}
-    candidates = sorted(done, key=lambda c: (place[c.problem_id], c.index))
-    write_records(out, candidates)
-    partial.unlink(missing_ok=True)
+    with taken_up(out) as partial:
+        with contextlib.ExitStack() as stack:
+            backend = stack.enter_context(contextlib.closing(open_backend(job.policy, config)))
+            prompts = [(p.id, backend.encode(p, job.policy.prompt)) for p in problems]
+            batches = plan_batches(plan_requests(prompts, count, job.seed, wanted), config.batch_size)
+            plan = _plan_hash(batches, [job.policy_name, job.asked.model_dump(mode="json"), _lasting(config, backend)])
+            report: Callable[[Sequence[Candidate]], object] = _wait
+            if ahead is not None and not backend.uses_these_cores:
+                report = stack.enter_context(Ahead(ahead))
+            with _open_log(partial, plan) as log:
+                done = _draw_all(backend, batches, job, log, tracker, report)
+        candidates = sorted(done, key=lambda c: (place[c.problem_id], c.index))
+        write_records(out, candidates)
     return candidates
 
 
@@ -96,9 +95,7 @@ def check_backend(config: SampleConfig) -> Callable[..., Backend]:
     """The back end's factory. Raises UsageError for an unknown name or an option that it does not take."""
     taken = sorted(set(_FIXED_OPTIONS) & set(config.options))
     if taken:
-        raise UsageError(
-            f"sample.options.{taken[0]}: set elsewhere in the recipe (sample.dtype, model.…); remove it here"
-        )
+        raise UsageError(f"sample.options.{taken[0]}: set elsewhere in the recipe (sample.dtype, model.…); remove it")
     make = plugins.resolve(_KIND, config.backend, BACKENDS)
     plugins.check_arguments(_KIND, config.backend, make, config.options)
     return make
@@ -113,7 +110,7 @@ def open_backend(policy: Policy, config: SampleConfig) -> Backend:
     return found if isinstance(found, Backend) else Adapted(found)
 
 
-def _tell_no_one(candidates: Sequence[Candidate]) -> None:
+def _wait(candidates: Sequence[Candidate]) -> None:
     """Scoring waits until all is sampled."""
 
 
@@ -127,14 +124,11 @@ def _lasting(config: SampleConfig, backend: Backend) -> dict[str, Any]:
 
 
 def _plan_hash(batches: Sequence[Sequence[SampleRequest]], settings: Any) -> str:
-    rows = [
-        [
-            [r.problem_id, r.index, r.seed, r.prompt.text, r.prompt.prefill, list(r.prompt.token_ids), r.header, r.top]
-            for r in batch
-        ]
-        for batch in batches
-    ]
-    return content_hash([rows, settings])
+    def row(r: SampleRequest) -> list[Any]:
+        asked = r.prompt
+        return [r.problem_id, r.index, r.seed, asked.text, asked.prefill, list(asked.token_ids), r.header, r.top]
+
+    return content_hash([[list(map(row, batch)) for batch in batches], settings])
 
 
 def _draw_all(
@@ -143,7 +137,7 @@ def _draw_all(
     job: SamplingJob,
     log: AppendLog,
     tracker: Tracker,
-    tell: Callable[[Sequence[Candidate]], object],
+    report: Callable[[Sequence[Candidate]], object],
 ) -> list[Candidate]:
     """Candidates of all batches: those that ``log`` holds, then the rest, each appended when done."""
     done = [
@@ -152,7 +146,7 @@ def _draw_all(
         for row in line["candidates"]
     ]
     tracker.advance(len(done))
-    tell(done)
+    report(done)
 
     def keep(requests: Mapping[int, SampleRequest], drawn: Mapping[int, Generation]) -> None:
         found = [
@@ -162,7 +156,7 @@ def _draw_all(
         log.append([{"candidates": [{"schema": c.schema_name, **c.model_dump(mode="json")} for c in found]}])
         done.extend(found)
         tracker.advance(len(found))
-        tell(found)
+        report(found)
 
     known = {(c.problem_id, c.index) for c in done}
     left = [[r for r in batch if (r.problem_id, r.index) not in known] for batch in batches]
@@ -204,31 +198,28 @@ def drawing_actor(
 
 
 def _open_log(partial: Path, plan: str) -> AppendLog:
-    """The partial file with its first line in place; one of another plan is thrown away."""
+    """The partial file with its first line in place; one of another plan is replaced."""
     log = AppendLog(partial)
-    is_ours = bool(log.existing) and log.existing[0] == {"plan": plan}
-    if not is_ours:
+    if log.existing[:1] != [{"plan": plan}]:
         log.close()
         partial.unlink()
         log = AppendLog(partial)
         log.append([{"plan": plan}])
-        log.existing.append({"plan": plan})
     return log
 
 
 def as_candidate(request: SampleRequest, generation: Generation, settings: SamplingSettings, policy: str) -> Candidate:
     """The record of what was drawn, with the Verilog taken from it."""
-    text = clean(generation.text)
-    is_opened = opens_thought(request.prompt.text) is not None
-    asked = request.prompt
+    text, asked = clean(generation.text), request.prompt
     found = extract(
-        text, header=request.header, prefill=asked.prefill, top=request.top, opened=is_opened, opening=asked.opening
-    )
+        text, header=request.header, prefill=asked.prefill, top=request.top,
+        opened=opens_thought(asked.text) is not None, opening=asked.opening,
+    )  # fmt: skip
     prompt_tokens, completion_tokens = generation.counted or (0, 0)
     return Candidate(
         problem_id=request.problem_id, index=request.index, policy=policy, settings=settings, seed=request.seed,
         text=text, code=found.code, dropped=found.dropped, finish_reason=generation.finish_reason,
-        prompt_tokens=len(request.prompt.token_ids) or prompt_tokens,
+        prompt_tokens=len(asked.token_ids) or prompt_tokens,
         completion_tokens=len(generation.token_ids or ()) or completion_tokens,
         token_ids=generation.token_ids, token_logprobs=generation.token_logprobs,
     )  # fmt: skip

@@ -10,6 +10,7 @@ Left out: batches whose buffers would take more than a share of the card (``fits
 give other logits than a plain pass or that cannot be recorded: they are decoded step by step.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,10 +125,7 @@ def fits(model: Any, num_rows: int, length: int) -> bool:
 def begin(
     model: Any, prompts: Sequence[tuple[int, ...]], prompt_R: list[int], length: int
 ) -> tuple[Tensor, RecordedRows]:
-    """Put each prompt through the model once.
-
-    Logits of the token after it, [U, V], and the rows that go on from them.
-    """
+    """As ``shared_prompts.begin``; each row has ``length`` positions."""
     logits_U_V, found = shared_prompts.read(model, prompts, prompt_R)
     index_R = torch.tensor(prompt_R, device=model.device)
     keys, values = (_spread(layers, index_R, length) for layers in (found.keys, found.values))
@@ -140,14 +138,8 @@ def works(model: Any) -> bool:
     if model.device.type != "cuda" or not shared_prompts.can_try(model):
         return False
 
-    def start(
-        model: Any, prompts: Sequence[tuple[int, ...]], prompt_R: list[int]
-    ) -> tuple[Tensor, shared_prompts.Step]:
-        logits_U_V, rows = begin(model, prompts, prompt_R, _MULTIPLE)
-        return logits_U_V, rows.step
-
     try:
-        return shared_prompts.agrees(model, start)
+        return shared_prompts.agrees(model, functools.partial(begin, length=_MULTIPLE))
     except Exception:  # a model of any make may wait for the device in the middle of a step
         return False
 

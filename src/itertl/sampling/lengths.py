@@ -59,15 +59,15 @@ def settled(recipe: Recipe, problems: Callable[[], Sequence[Problem]]) -> Recipe
     """
     if not has_auto(recipe):
         return recipe
-    sample, train = Recipe().sample.max_new_tokens, Recipe().train.max_length
+    defaults = Recipe()
+    sample, train = recipe.sample.max_new_tokens, defaults.train.max_length
     answered = [problem for problem in problems() if problem.reference]
-    lengths = measured(answered, recipe.prompt, tokenizer_of(recipe)) if answered else []
-    if lengths:
-        sample = _rounded(MARGIN * percentile([one.answer for one in lengths], SHARE))
-    sample = recipe.sample.max_new_tokens or sample
-    if lengths:
+    if answered:
+        lengths = measured(answered, recipe.prompt, tokenizer_of(recipe))
         longest = percentile([one.answer for one in lengths], SHARE)
+        sample = sample or _rounded(MARGIN * longest)
         train = _rounded(percentile([one.prompt for one in lengths], SHARE) + max(sample, longest))
+    sample = sample or defaults.sample.max_new_tokens
     return recipe.model_copy(
         update={
             "sample": recipe.sample.model_copy(update={"max_new_tokens": sample}),

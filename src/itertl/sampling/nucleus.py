@@ -24,7 +24,7 @@ def uniforms(seeds: Sequence[int], length: int) -> Tensor:
 def draw(logits_R_V: Tensor, uniform_R: Tensor, *, temperature: float, top_p: float) -> Tensor:
     """Draw one token id a row, shape [rows], int64.
 
-    ``temperature`` 0 takes the most likely token (the lowest id of equals) and no notice of ``uniform_R``.
+    ``temperature`` 0 takes the most likely token (the lowest id of equals) and ignores ``uniform_R``.
     """
     if temperature == 0:
         return logits_R_V.argmax(dim=-1)
@@ -41,7 +41,7 @@ def draw(logits_R_V: Tensor, uniform_R: Tensor, *, temperature: float, top_p: fl
     values_R_H = (values_R_H - largest_R_1) / temperature
     probs_R_H = (values_R_H - norm_R_1).exp().double()
     drawn_R = ids_R_H.gather(-1, _invert(_nucleus(probs_R_H, top_p), uniform_R)[:, None])[:, 0]
-    # Of tokens as likely as the last one in the head, others may be outside it: those before them must do.
+    # Of tokens as likely as the last one in the head, others may be outside it: those before them must be enough.
     is_sure_R_H = values_R_H > values_R_H[:, -1:]
     short_R = (probs_R_H * is_sure_R_H).sum(dim=-1) < top_p
     if head < scaled_R_V.shape[-1] and bool(short_R.any()):

@@ -1,9 +1,9 @@
 """Sampling from an OpenAI-compatible endpoint: a commercial API, a llama.cpp server, a vLLM server that is running.
 
 One request a sample, each with its own seed, many at a time. What fails for a while (busy, broken, cut off) is asked
-again, later each time; what still fails is named after the rest has been kept. What an endpoint refuses is not asked
-again. Prompts for a chat are the messages; prompts for plain completion are token ids where the model's tokenizer is at
-hand, so that they are the ones that training uses, and text elsewhere.
+again, after longer and longer waits; what still fails is named after the rest has been kept. What an endpoint refuses
+is not asked again. Prompts for a chat are the messages; prompts for plain completion are token ids where the model's
+tokenizer is here, so that they are the ones that training uses, and text elsewhere.
 
 Left out: an endpoint need not honour a seed, so the same batch can come out differently. An answer that a filter held
 back, or that ended for a reason of the server's own, is kept as it came with finish reason "stop", and a warning says
@@ -67,14 +67,14 @@ def open_backend(  # noqa: PLR0913 (options of a recipe, by name)
 
 
 class BatchRefused(BatchIncomplete, UsageError):
-    """The endpoint refused a request for good: asking again is no use before the mend. The rest is kept."""
+    """The endpoint refused a request: asking again does not help before the cause is fixed. The rest is kept."""
 
 
 class OpenAIBackend(Backend):
     """See the module. ``tokenizer`` is used for prompts alone."""
 
     incidental_options = frozenset(
-        {"api_key_env", "max_concurrency", "max_retries", "requests_per_minute", "timeout_s"}
+        ("api_key_env", "max_concurrency", "max_retries", "requests_per_minute", "timeout_s")
     )
 
     def __init__(self, endpoint: Endpoint, tokenizer: "PreTrainedTokenizerBase | None" = None) -> None:
@@ -136,7 +136,7 @@ class _Asked:
 
 
 class _Pace:
-    """Keeps requests apart, over all batches, and holds all of them back while the endpoint asks for it."""
+    """Spaces requests out, over all batches, and holds all of them back while the endpoint asks for it."""
 
     def __init__(self, per_minute: float | None) -> None:
         self._gap_s = 60.0 / per_minute if per_minute else 0.0
@@ -237,12 +237,12 @@ async def _ask(client: "AsyncOpenAI", endpoint: Endpoint, pace: _Pace, body: dic
         except (openai.APIError, ValueError) as error:  # no JSON, or not that of an answer
             reason = f"unreadable answer: {error}"
         if attempt == endpoint.max_retries or (after or 0.0) > _LONGEST_RETRY_AFTER_S:
-            told = f", and asks to wait {after:.0f} s" if after else ""
-            raise _Unserved(f"{_shown(endpoint, reason)}{told}")
+            wish = f", and asks to wait {after:.0f} s" if after else ""
+            raise _Unserved(f"{_shown(endpoint, reason)}{wish}")
         if after is not None:
             pace.hold(after)  # the next turn of this request too
         backoff = min(_LONGEST_BACKOFF_S, _FIRST_WAIT_S * 2**attempt)
-        await asyncio.sleep(backoff * random.uniform(1.0, 1.5))  # apart, so that not all come back at once
+        await asyncio.sleep(backoff * random.uniform(1.0, 1.5))  # not all at the same time
         attempt += 1
 
 
@@ -279,24 +279,20 @@ def _read(answer: dict[str, Any]) -> tuple[Generation, str]:
     odd = "" if reason in ("stop", "length") else str(reason)
     if odd and not text:
         token_ids = ()  # held back or broken off: not an answer that the model ended at once
-    return Generation(
-        str(text), finish, token_ids, _logprobs(choice.get("logprobs")), _counted(answer.get("usage"))
-    ), odd
+    logprobs, counted = _logprobs(choice.get("logprobs")), _counted(answer.get("usage"))
+    return Generation(str(text), finish, token_ids, logprobs, counted), odd
 
 
 def _counted(usage: Any) -> tuple[int, int] | None:
-    prompt, completion = (
-        usage.get(f"{name}_tokens") if isinstance(usage, dict) else None for name in ("prompt", "completion")
-    )
-    return (
-        (prompt, completion)
-        if isinstance(prompt, int) and isinstance(completion, int) and min(prompt, completion) >= 0
-        else None
-    )
+    given = usage if isinstance(usage, dict) else {}
+    prompt, completion = given.get("prompt_tokens"), given.get("completion_tokens")
+    if isinstance(prompt, int) and isinstance(completion, int) and min(prompt, completion) >= 0:
+        return prompt, completion
+    return None
 
 
 def _logprobs(found: Any) -> tuple[float, ...] | None:
-    """Of the drawn tokens, in either API's shape; None where one is missing or not finite, for records hold numbers."""
+    """Of the drawn tokens, in either API's shape; None where one is missing or not finite: records hold numbers."""
     if not isinstance(found, dict):
         return None
     content = found.get("content")
@@ -332,7 +328,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 async def _explain(client: "AsyncOpenAI", endpoint: Endpoint, error: "APIStatusError") -> str:
-    """What was refused, and the mend."""
+    """What was refused, and the fix."""
     said = f"{endpoint.base_url} refuses the request ({error.status_code}: {_shown(endpoint, error.message)})"
     if error.status_code in (401, 403):
         state = "holds no key that is accepted" if endpoint.key() else "is not set"
@@ -370,7 +366,7 @@ async def _context(client: "AsyncOpenAI", endpoint: Endpoint) -> int | None:
 
 
 def _client(endpoint: Endpoint) -> "AsyncOpenAI":
-    """Made anew for each batch, for its connections belong to one event loop. A server nearby is not behind a proxy."""
+    """Made for each batch, because its connections belong to one event loop. A server nearby is not behind a proxy."""
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
     return AsyncOpenAI(

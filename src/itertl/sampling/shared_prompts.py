@@ -7,7 +7,7 @@ row's own tokens, and one softmax goes over both. That is the model's own attent
 sums.
 
 On a CPU the prompts themselves are read side by side in rows without padding, each attending to itself
-(``training.attention``); on a GPU, where many small calls cost more than they save, padded to the longest.
+(``model.attention``); on a GPU, where many small calls cost more than they save, padded to the longest.
 
 It is registered with transformers under ``NAME`` and finds the prompts through the mask (``mask.prompts``); without
 them it is transformers' SDPA. ``works`` tries it against a plain forward pass: models whose attention does more than
@@ -25,12 +25,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
+from transformers import DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
 from itertl.model.attention import attend as by_parts
+from itertl.model.attention import register
 from itertl.sampling.kv_cache import GrowingLayer
 
 NAME = "itertl_shared_prompts"
@@ -39,7 +39,7 @@ _SHARE_OF_OTHER = 0.15  # in few digits: of what the other prompt would change, 
 _MORE = ("softcap", "position_bias", "s_aux", "sliding_window")  # what attention may do besides, by transformers' names
 _ROW = 2048  # tokens of a row of prompts
 # Gives each query's log-sum-exp as well, by which two attentions are joined; half the time of products and softmax
-# apart.
+# separately.
 _FUSED = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
 _DROP_AT = 1 / 4  # share of prompts without rows at which the rest moves together
 
@@ -52,7 +52,7 @@ class Prompts:
     values: list[Tensor]
     bias_U_P: Tensor  # 0 on tokens, -inf on padding
     prompt_R: list[int]  # ascending or not; rows of a prompt need not be neighbours
-    row_U_M: Tensor  # rows of each prompt, M = most of any; row 0 stands where there are fewer
+    row_U_M: Tensor  # rows of each prompt, M = most of any; row 0 where there are fewer
     place_R: Tensor  # of each row in ``row_U_M``, flattened
     is_full: bool  # each prompt has M rows, side by side in its order: nothing need be moved
 
@@ -90,30 +90,24 @@ def _places(prompt_R: list[int], num_prompts: int, device: Any) -> tuple[Tensor,
     return table, torch.tensor(place, device=device), place == list(range(num_prompts * most))
 
 
-def register() -> None:
-    """Make ``NAME`` known to transformers; done twice it is done once."""
-    AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
-
-
 def attend(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, dropout: float = 0.0,
-    scaling: float | None = None, is_causal: bool | None = None, **kwargs: Any,
-) -> tuple[Tensor, None]:  # fmt: skip
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **given: Any
+) -> tuple[Tensor, None]:
     """transformers' attention interface: query [R, H, 1, D], key and value [R, H', T, D] of the rows' own tokens."""
     prompts: Prompts | None = getattr(attention_mask, "prompts", None)
     is_packed = getattr(attention_mask, "rows", None) is not None
-    more = [name for name in _MORE if kwargs.get(name) is not None]
+    more = [name for name in _MORE if given.get(name) is not None]
     if more and (is_packed or prompts is not None):  # on a short text it may not show
         raise NotImplementedError(f"attention with {', '.join(more)}")
+    scaling = given.get("scaling")
     R, H, L, D = query.shape
     K = key.shape[1]
     G = H // K
     if prompts is None:
         plain = by_parts if is_packed else sdpa_attention_forward
         if L > 1 or K == H or more or attention_mask is None or attention_mask.shape[1] > 1:
-            return plain(module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs)
-        # queries of a key head stand as if one after another: keys and values need no copy for each
+            return plain(module, query, key, value, attention_mask, **given)
+        # queries of a key head are laid out as if one after another: keys and values need no copy for each
         query = query.reshape(R, K, G, D)
         found = scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, scale=scaling)
         return found.reshape(R, 1, H, -1), None
@@ -168,15 +162,16 @@ def _read_packed(model: Any, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor
     values: list[Tensor] = []
     first = 0
     while first < len(prompts):
-        some = prompts[first : first + _fits(prompts[first:])]
+        ends = list(itertools.accumulate(map(len, prompts[first:])))
+        some = prompts[first : first + max(1, bisect.bisect_right(ends, _ROW))]  # what one row takes; one at least
         ids = torch.tensor([[token for prompt in some for token in prompt]])
-        ends = torch.tensor([len(prompt) for prompt in some]).cumsum(0)
+        del ends[len(some) :]
         mask = torch.ones(1, 1, 1, 1, dtype=torch.bool)
         mask.rows = (tuple((len(prompt), ()) for prompt in some),)  # type: ignore[attr-defined]
         cache = DynamicCache(config=model.config)
         output = model(
             input_ids=ids, attention_mask=mask, position_ids=torch.cat([torch.arange(len(p)) for p in some])[None],
-            past_key_values=cache, use_cache=True, logits_to_keep=ends - 1,
+            past_key_values=cache, use_cache=True, logits_to_keep=torch.tensor(ends) - 1,
         )  # fmt: skip
         logits.append(output.logits[0])
         layers: list[Any] = list(cache.layers)
@@ -185,21 +180,15 @@ def _read_packed(model: Any, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor
                 shape = (len(prompts), layer.keys.shape[1], width, layer.keys.shape[3])
                 keys.append(layer.keys.new_zeros(shape))
                 values.append(layer.values.new_zeros(*shape[:3], layer.values.shape[3]))
-            for place, (end, prompt) in enumerate(zip(ends.tolist(), some, strict=True), first):
+            for place, (end, prompt) in enumerate(zip(ends, some, strict=True), first):
                 keys[number][place, :, : len(prompt)] = layer.keys[0, :, end - len(prompt) : end]
                 values[number][place, :, : len(prompt)] = layer.values[0, :, end - len(prompt) : end]
         first += len(some)
     return torch.cat(logits), keys, values
 
 
-def _fits(prompts: Sequence[tuple[int, ...]]) -> int:
-    """How many of them one row takes; one at least."""
-    total = list(itertools.accumulate(map(len, prompts)))
-    return max(1, bisect.bisect_right(total, _ROW))
-
-
 def _read_padded(model: Any, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Padded on the right: what stands behind a prompt is masked, and never seen by it."""
+    """Padded on the right: what comes after a prompt is masked, and never seen by it."""
     width, device = max(map(len, prompts)), model.device
     ids = torch.tensor([[*prompt, *[0] * (width - len(prompt))] for prompt in prompts], device=device)
     lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
@@ -226,17 +215,13 @@ def works(model: Any) -> bool:
     if not can_try(model):
         return False
     before = model.config.get_text_config()._attn_implementation
-    register()
+    register(NAME, attend)
     with contextlib.suppress(Exception):  # a model of any make may refuse in its own way
         model.set_attn_implementation(NAME)
-        if agrees(model, _begin):
+        if agrees(model, begin):
             return True
     model.set_attn_implementation(before)
     return False
-
-
-Step = Callable[[Tensor], Tensor]  # one more token of each row, [R] -> logits of the next, [R, V]
-Begin = Callable[[Any, Sequence[tuple[int, ...]], list[int]], tuple[Tensor, Step]]  # as ``read``, and how it goes on
 
 
 @dataclass(slots=True)
@@ -267,9 +252,10 @@ class SharedCache:
             self.own.batch_select_indices(index)
 
 
-def _begin(model: Any, prompts: Sequence[tuple[int, ...]], prompt_R: list[int]) -> tuple[Tensor, Step]:
+def begin(model: Any, prompts: Sequence[tuple[int, ...]], prompt_R: list[int]) -> tuple[Tensor, SharedCache]:
+    """Put each prompt through the model once: logits of the token after it, [U, V], and the rows that go on from it."""
     logits_U_V, found = read(model, prompts, prompt_R)
-    return logits_U_V, SharedCache(model, found, lengths(prompts, prompt_R, model.device)).step
+    return logits_U_V, SharedCache(model, found, lengths(prompts, prompt_R, model.device))
 
 
 def lengths(prompts: Sequence[tuple[int, ...]], prompt_R: list[int], device: Any) -> Tensor:
@@ -277,14 +263,14 @@ def lengths(prompts: Sequence[tuple[int, ...]], prompt_R: list[int], device: Any
     return torch.tensor([len(prompts[number]) for number in prompt_R], device=device)
 
 
-def agrees(model: Any, begin: Begin) -> bool:
-    """Whether decoding that way gives the logits of plain passes, up to rounding."""
-    apart, other = largest_differences(model, begin)
-    return apart <= (_TOLERANCE if model.dtype.itemsize >= 4 else _SHARE_OF_OTHER * other)
+def agrees(model: Any, begin: Callable[..., tuple[Tensor, Any]]) -> bool:
+    """Whether decoding by what ``begin`` gives (as ``begin`` here) has the logits of plain passes, up to rounding."""
+    largest, other = largest_differences(model, begin)
+    return largest <= (_TOLERANCE if model.dtype.itemsize >= 4 else _SHARE_OF_OTHER * other)
 
 
 @torch.inference_mode()
-def largest_differences(model: Any, begin: Begin) -> tuple[float, float]:
+def largest_differences(model: Any, begin: Callable[..., tuple[Tensor, Any]]) -> tuple[float, float]:
     """Of any logit from a plain pass, over two prompts with two rows each, three tokens on; and what the other prompt
     makes of it."""
     generator = torch.Generator().manual_seed(0)
@@ -299,10 +285,10 @@ def largest_differences(model: Any, begin: Begin) -> tuple[float, float]:
 
     prompts, rows, prompt_R = ids(2, 9), ids(4, 3), [0, 0, 1, 1]
     given = [tuple(prompts[number, :length].tolist()) for number, length in enumerate((9, 5))]
-    first, step = begin(model, given, prompt_R)
+    first, cache = begin(model, given, prompt_R)
     worst, other = float((first.float() - torch.stack([plain(prompt) for prompt in given])).abs().max()), 0.0
     for number in range(rows.shape[1]):
-        logits_R_V = step(rows[:, number].to(model.device)).float()
+        logits_R_V = cache.step(rows[:, number].to(model.device)).float()
         for row, prompt in enumerate(prompt_R):
             after = rows[row, : number + 1].tolist()
             wanted, swapped = (plain([*given[p], *after]) for p in (prompt, 1 - prompt))

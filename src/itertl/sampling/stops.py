@@ -1,8 +1,8 @@
-"""Where a text can end before its model ends it: the wanted module is complete, or the text goes round in circles.
+"""Where a text can end before its model ends it: the wanted module is complete, or the text repeats itself without end.
 
-A module is complete where extraction would keep the same code of whatever may follow: the wanted module is closed, all
-that it instantiates is there too, no conditional is open, and a character behind it shows that no label and no
-directive belongs to it. Without a name to want (a header, or the problem's ``top``) nothing is ever complete, for the
+A module is complete where extraction would keep the same code for any text that may follow: the wanted module is
+closed, all that it instantiates is there too, no conditional is open, and a character behind it shows that no label and
+no directive belongs to it. Without a name to want (a header, or the problem's ``top``) nothing is ever complete: the
 next module could be the top; nor is anything within a thought. What this cannot know: a text that writes a module a
 second time, whole ("Corrected version:"), of which extraction would take the last.
 """
@@ -28,6 +28,7 @@ _LOOP_TOKENS, _LONGEST_PERIOD = 192, 24
 _LOOP_EVERY = 16  # tokens between two looks
 # the word behind an endmodule is still being written
 _UNDECIDED = re.compile(r"\s*(?:[A-Za-z_]\w*|[/(]|`{1,2})?\Z", re.ASCII)
+_BEFORE_INSTANCE = (";", "begin", "end", "else", ")", "endcase", "generate", ":", "endfunction", "endtask")
 _GOES_ON = re.compile(r"\s*(?::|`(?!``)|//|/\*|\(\*|module\b|macromodule\b)", re.ASCII)
 
 
@@ -54,16 +55,11 @@ class Stopper:
                 request, text = self._requests[number], self._decode(ids)
                 if self._thinks[number] and not closes_thought(text):
                     return None
-                if is_complete(
-                    text,
-                    header=request.header,
-                    prefill=request.prompt.prefill,
-                    top=request.top,
-                    opening=request.prompt.opening,
-                ):
+                parts = {"prefill": request.prompt.prefill, "opening": request.prompt.opening}
+                if is_complete(text, header=request.header, top=request.top, **parts):
                     return "module"
                 self._is_near[number] = _END in text and _UNDECIDED.match(text.rpartition(_END)[2]) is not None
-        if self._settings.stop_at_repetition and len(ids) % _LOOP_EVERY == 0 and goes_in_circles(ids):
+        if self._settings.stop_at_repetition and len(ids) % _LOOP_EVERY == 0 and repeats(ids):
             return "repetition"
         return None
 
@@ -84,38 +80,27 @@ def is_complete(text: str, *, header: str = "", prefill: str = "", top: str | No
     if wanted not in names or len(re.findall(r"`if(?:n?def)\b", found.code)) != found.code.count("`endif"):
         return False
     if any(found.code[u.start : u.end] not in prefill + text for u in modules):
-        # put together from pieces (a fence in its middle, say): the next fence may put them together otherwise
+        # joined from pieces (a fence in its middle, say): the next fence may join them otherwise
         return False
     words = [token.text for token in tokenize(found.code) if token.kind == "keyword"]
     if words.count("module") + words.count("macromodule") != words.count(_END):
-        return False  # a module within a module, never closed: what it names may come to be kept
+        return False  # a module within a module, never closed: what it names may still be kept
     return _instantiated(found.code) <= names
 
 
 def _instantiated(code: str) -> set[str]:
-    """Names that stand where a module's would in an instantiation; those of types and tasks stand there too."""
+    """Names at a module's place in an instantiation; those of types and tasks are found there too."""
     stream = tokenize(code)
     found: set[str] = set()
     for before, token, after in zip([None, *stream], stream, stream[1:], strict=False):
         is_word = token.kind in ("identifier", "escaped")
-        begins = before is None or before.text in (
-            ";",
-            "begin",
-            "end",
-            "else",
-            ")",
-            "endcase",
-            "generate",
-            ":",
-            "endfunction",
-            "endtask",
-        )
+        begins = before is None or before.text in _BEFORE_INSTANCE
         if is_word and begins and (after.kind in ("identifier", "escaped") or after.text in ("#", "(")):
             found.add(token.text.removeprefix("\\"))
     return found
 
 
-def goes_in_circles(ids: Sequence[int]) -> bool:
+def repeats(ids: Sequence[int]) -> bool:
     """Whether the last 192 tokens are one stretch of at most 24, over and over: at least eight times."""
     if len(ids) < _LOOP_TOKENS:
         return False

@@ -6,6 +6,7 @@ model's context ends there with finish reason "length", and a prompt that leaves
 with that reason. Stop strings are not looked for: a response ends at an end token, or where ``stops`` says so.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,9 +48,9 @@ def open_backend(
     if pick_device(device) == "cpu" and not (dtype == "bfloat16" and has_fast_bf16(device)):
         dtype = "float32"
 
-    def load() -> "PreTrainedModel":
-        return load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code, revision=revision)
-
+    load = functools.partial(
+        load_model, model, dtype=dtype, device=device, trust_remote_code=trust_remote_code, revision=revision
+    )
     return TransformersBackend(tokenizer, load, pick_device(device), dtype)
 
 
@@ -90,7 +91,7 @@ class TransformersBackend(Backend):
         if live:
             rows = [batch[i] for i in live]
             stopper = Stopper(self._tokenizer, rows, settings)
-            shown = None if self.show is None else Shown(self._text, self.show, ends)
+            shown = None if self.show is None else LiveText(self._text, self.show, ends)
             found = decode(
                 model, rows, [limits[i] for i in live], settings, ends, stopper=stopper, ways=self._ways, show=shown
             )  # fmt: skip
@@ -108,13 +109,13 @@ class TransformersBackend(Backend):
         return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
-class Shown:
-    """Tells the first row's text, stretch by stretch; a character that is not whole yet waits for its other bytes."""
+class LiveText:
+    """Shows the first row's text as it grows; a character that is not whole yet waits for its other bytes."""
 
-    def __init__(self, decode: Callable[[list[int]], str], tell: Callable[[str], None], ends: frozenset[int]) -> None:
-        self._decode, self._tell, self._ends = decode, tell, ends
+    def __init__(self, decode: Callable[[list[int]], str], show: Callable[[str], None], ends: frozenset[int]) -> None:
+        self._decode, self._show, self._ends = decode, show, ends
         self._ids: list[int] = []
-        self._told = ""
+        self._shown = ""
 
     def __call__(self, number: int, token: int) -> None:
         if number != 0 or token in self._ends:
@@ -122,16 +123,16 @@ class Shown:
         self._ids.append(token)
         text = self._decode(self._ids)
         if not text.endswith("\ufffd"):
-            self._tell_up_to(text)
+            self._show_up_to(text)
 
     def end(self) -> None:
-        """The text is over: tell also what waits for bytes that did not come."""
-        self._tell_up_to(self._decode(self._ids))
+        """The text is over: show also what waits for bytes that did not come."""
+        self._show_up_to(self._decode(self._ids))
 
-    def _tell_up_to(self, text: str) -> None:
-        if len(text) > len(self._told):
-            self._tell(text[len(self._told) :])
-            self._told = text
+    def _show_up_to(self, text: str) -> None:
+        if len(text) > len(self._shown):
+            self._show(text[len(self._shown) :])
+            self._shown = text
 
 
 def context_length(model: "PreTrainedModel") -> int | None:
@@ -199,7 +200,7 @@ def decode(
 ) -> list[Drawn]:
     """What is drawn for each request, each of at most its limit of tokens.
 
-    ``stopper`` may end a row before its model does; ``show`` is told of every token. ``ways``: what ``find_ways`` says.
+    ``stopper`` may end a row before its model does; ``show`` gets every token. ``ways``: what ``find_ways`` says.
     """
     device = model.device
     logits_R_V, cache = _read_prompts(model, requests, max(limits), ways)
@@ -215,7 +216,10 @@ def decode(
             if not is_live[row]:
                 continue
             if bad[row]:
-                raise _not_finite(requests[number])
+                raise ToolFailed(
+                    f"problem {requests[number].problem_id}: the model's logits are not finite; "
+                    "check the checkpoint, or sample in float32 (sample.dtype=float32)"
+                )
             drawn[number].ids.append(tokens[row])
             if show is not None:
                 show(number, tokens[row])
@@ -235,13 +239,6 @@ def decode(
     return drawn
 
 
-def _not_finite(request: SampleRequest) -> ToolFailed:
-    return ToolFailed(
-        f"problem {request.problem_id}: the model's logits are not finite; "
-        "check the checkpoint, or sample in float32 (sample.dtype=float32)"
-    )
-
-
 def _read_prompts(
     model: "PreTrainedModel", requests: Sequence[SampleRequest], longest: int, ways: Ways
 ) -> tuple[Tensor, Cache]:
@@ -256,9 +253,8 @@ def _read_prompts(
         logits_U_V, rows = graphs.begin(model, unique, prompt_R, length)
         return logits_U_V[index_R], rows
     if ways.shares_prompts:
-        logits_U_V, prompts = shared_prompts.read(model, unique, prompt_R)
-        position_R = shared_prompts.lengths(unique, prompt_R, device)
-        return logits_U_V[index_R], shared_prompts.SharedCache(model, prompts, position_R)
+        logits_U_V, rows = shared_prompts.begin(model, unique, prompt_R)
+        return logits_U_V[index_R], rows
     width = max(len(ids) for ids in unique)
     pad = model.config.pad_token_id or 0
     ids_U_L = torch.tensor([[pad] * (width - len(ids)) + list(ids) for ids in unique], device=device)
@@ -296,10 +292,7 @@ class WholeCache:
 def _forward(model: "PreTrainedModel", cache: Any, ids: Tensor, mask: Tensor, position: Tensor) -> Tensor:
     """Logits of the last position, [rows, vocabulary]; only that position's are computed where the model can."""
     taken = inspect.signature(model.forward).parameters
-    extra: dict[str, Any] = {}
-    if "position_ids" in taken:
-        extra["position_ids"] = position
-    if "logits_to_keep" in taken:
-        extra["logits_to_keep"] = 1
+    extra: dict[str, Any] = {"position_ids": position, "logits_to_keep": 1}
+    extra = {name: value for name, value in extra.items() if name in taken}
     output = model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **extra)
     return output.logits[:, -1]

@@ -1,11 +1,11 @@
-"""Sampling from a vLLM server that is started here and dies with us.
+"""Sampling from a vLLM server that is started here and ends with this process.
 
 vLLM pins versions that exclude ours, so it lives in an environment of its own and is only ever a child process. It
 starts with the first batch and is asked through the endpoint back end, with the token ids of our own prompts. The child
-is a guard that runs vLLM in one process group and kills that group when it finds itself without us, however we ended:
+is a guard that runs vLLM in one process group and kills that group when its parent is gone, for any reason:
 a signal on a parent's death would reach the server alone and leave its engines on the GPU.
 
-Left out: the same batch need not give the same text, for vLLM's sums depend on what else it serves at the moment.
+Left out: the same batch may give another text, because vLLM's sums depend on what else it serves at the moment.
 """
 
 import atexit
@@ -98,12 +98,12 @@ def open_backend(  # noqa: PLR0913 (options of a recipe, by name)
 
 
 def find_vllm(python: str | None = None) -> list[str]:
-    """The command that starts vLLM. Raises UsageError where ``python`` is no program, ToolMissing without any."""
+    """The command that starts vLLM. Raises UsageError where ``python`` is not a program, ToolMissing without any."""
     named = python or os.environ.get("ITERTL_VLLM_PYTHON")
     if named:
         path = Path(named).expanduser()
         if not (path.is_file() and os.access(path, os.X_OK)):
-            raise UsageError(f"{named} is no program; give the python of vLLM's environment (sample.options.python)")
+            raise UsageError(f"{named} is not a program; give the python of vLLM's environment (sample.options.python)")
         return [str(path.absolute()), "-m", "vllm.entrypoints.cli.main"]
     program = shutil.which("vllm")
     if program is None:
@@ -187,7 +187,7 @@ class Server:
         return ToolFailed(message if folder is None else f"{message}{_end_of(folder / 'server.log')}")
 
     def stop(self) -> None:
-        """End the whole group, kindly first; nothing to do where it is not running. Also called when Python ends."""
+        """End the whole group, first by SIGTERM; nothing to do where it does not run. Also called when Python ends."""
         process, self._process = self._process, None
         if process is None or os.getpid() != self._owner:  # a fork of ours is not its parent
             return
@@ -282,7 +282,7 @@ def _is_running(group: int) -> bool:
 
 
 def _environment(program: str) -> dict[str, str]:
-    """Ours without what would lead the other environment to our packages, its programs first on the path."""
+    """Ours without what would lead the other environment to our packages, with its programs first on the path."""
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "VLLM_API_KEY")}
     return {**kept, "PATH": f"{Path(program).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"}
 

@@ -1,4 +1,4 @@
-"""A model at work for a user: instructions in, Verilog out, the best of several samples where a scorer can tell.
+"""A model at work for a user: instructions in, Verilog out, the best of several samples where a scorer can judge them.
 
 Without a reference only scorers that need none can rank: ``syntax``, ``icarus``, or the user's own. Of equal scores the
 first sample wins. The text can be watched while it is written.
@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from itertl.config import PromptConfig, Recipe
-from itertl.errors import DataError, UsageError
+from itertl.errors import UsageError
 from itertl.model.policy import sampled_policy
 from itertl.model.prompts import EncodedPrompt, clean
 from itertl.problems.load import from_config
 from itertl.records import Candidate, Problem, Score, Verdict
+from itertl.runs import rows
 from itertl.sampling.backend import Backend
 from itertl.sampling.batching import plan_batches, plan_requests
 from itertl.sampling.draw import SamplingJob, as_candidate, open_backend
@@ -25,7 +26,7 @@ from itertl.scoring.item import ScoreItem
 from itertl.scoring.scorers import check_scorers, check_tools, scorer_of
 from itertl.work.seeds import derive_seed
 
-Show = Callable[[str], None]  # told of each new stretch of the first sample's text
+Show = Callable[[str], None]  # gets each new part of the first sample's text
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,7 @@ class Ranked:
 
 
 # what they find says nothing of function, so it is not called "passed"
-_WORDS = {
-    "icarus": "compiles",
-    "syntax": "parses",
-}
+_WORDS = {"icarus": "compiles", "syntax": "parses"}
 
 
 def _verdict(score: Score) -> str:
@@ -63,24 +61,13 @@ def problems_of(instruction: str | None, file: Path | None, header: str, recipe:
     if (instruction is None) == (file is None):
         raise UsageError("give an instruction or --file, one of the two")
     if file is not None and file.suffix in (".txt", ".md"):
-        try:
-            instruction, file = file.read_text(encoding="utf-8"), None
-        except OSError as error:
-            raise DataError(f"{file}: cannot be read ({error.strerror}); check the path") from error
-        except UnicodeDecodeError as error:
-            line = error.object[: error.start].count(b"\n") + 1
-            raise DataError(
-                f"{file}:{line}: not UTF-8 text (byte 0x{error.object[error.start]:02x}); save it as UTF-8, for "
-                "example by "
-                f"iconv -f LATIN1 -t UTF-8"
-            ) from error
+        instruction, file = rows.decode(rows.read_bytes(file), str(file)), None
     if file is None:
         if not (instruction or "").strip():
             raise UsageError("the instruction is empty")
         return [Problem.create(instruction=clean(instruction or ""), header=clean(header), source="generate")]
-    return list(
-        from_config(recipe.data.model_copy(update={"source": str(file), "holdout": None}), recipe.seed).problems
-    )
+    data = recipe.data.model_copy(update={"source": str(file), "holdout": None})
+    return list(from_config(data, recipe.seed).problems)
 
 
 def generate(
@@ -99,10 +86,10 @@ def generate(
     drawn = _draw(problems, recipe, best_of, show)
     items = [ScoreItem(code=c.code, header=p.header, reference=p.reference, top=p.top) for p, c in drawn]
     config = recipe.score
-    bound = Bound(config.budget_s, config.memory_mb)
-    scores = score_items(
-        items, [scorer], effort=Effort(bound=bound, num_workers=config.num_workers, timeout_s=config.timeout_s)
+    effort = Effort(
+        bound=Bound(config.budget_s, config.memory_mb), num_workers=config.num_workers, timeout_s=config.timeout_s
     )
+    scores = score_items(items, [scorer], effort=effort)
     by_problem: dict[str, list[tuple[Candidate, Score]]] = {p.id: [] for p in problems}
     for (problem, candidate), (score,) in zip(drawn, scores, strict=True):
         by_problem[problem.id].append((candidate, score))

@@ -7,6 +7,7 @@ What is left out is counted, never silently dropped: see ``GroupCounts``.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +15,9 @@ from typing import Any
 
 from itertl.config import PromptConfig, ScoreConfig, TrainConfig
 from itertl.errors import DataError
+from itertl.model.prompts import EncodedPrompt, encode_prompt, encode_response
 from itertl.records import Problem, Scored
+from itertl.scoring.combine import combine
 from itertl.training.methods import Method
 from itertl.training.packing import Piece
 
@@ -70,21 +73,17 @@ class Group:
     def ce_target(self, method: Method) -> int | None:
         """Index of the response whose cross-entropy is taken; None for the best candidate where there is no candidate.
 
-        An answer that ends at once is no text to imitate, however bad the others are.
+        An answer that ends at once is not a text to imitate, however bad the others are.
         """
         last = len(self.responses) - 1
         if method.ce_target == "reference":
             return last
-        choices = [
-            k for k in range(last + (method.ce_target == "best")) if len(self.responses[k].token_ids) > 1 or k == last
-        ]
+        ends_at_once = [len(response.token_ids) <= 1 for response in self.responses]
+        choices = [k for k in range(last + (method.ce_target == "best")) if k == last or not ends_at_once[k]]
         return max(choices, key=lambda index: (self.responses[index].z, index), default=None)
 
     def members(self) -> tuple[int, ...]:
-        """The candidates: the group over which a policy gradient normalises its rewards.
-
-        The reference is not sampled.
-        """
+        """The candidates, over which a policy gradient normalises its rewards; the reference is not sampled."""
         return tuple(index for index, response in enumerate(self.responses) if not response.is_reference)
 
     def slots(self, needed: Sequence[int]) -> dict[int, int]:
@@ -93,7 +92,7 @@ class Group:
         return {index: first.setdefault(self.responses[index].token_ids, index) for index in needed}
 
     def piece(self, number: int, method: Method) -> Piece | None:
-        """What of this group goes through the model; None where nothing need."""
+        """What of this group goes through the model; None where nothing needs to."""
         slots = sorted(set(self.slots(self.needed(method)).values()))
         if not slots:
             return None
@@ -121,7 +120,7 @@ class GroupCounts:
 
 @dataclass(frozen=True)
 class GroupSet:
-    """All groups of one training round in the order of the problems, and the account of what is not in them."""
+    """All groups of one training round in the order of the problems, and counts of what is not in them."""
 
     groups: tuple[Group, ...]
     counts: GroupCounts = field(default_factory=GroupCounts)
@@ -131,11 +130,8 @@ class GroupSet:
         """SHA-256 over ids, scores and tokens of every group."""
         sha = hashlib.sha256()
         for g in self.groups:
-            sha.update(
-                repr((g.problem_id, g.prompt_ids, [(r.token_ids, r.z, r.is_reference) for r in g.responses])).encode(
-                    "utf-8", "surrogatepass"
-                )
-            )
+            content = g.problem_id, g.prompt_ids, [(r.token_ids, r.z, r.is_reference) for r in g.responses]
+            sha.update(repr(content).encode("utf-8", "surrogatepass"))
         return sha.hexdigest()
 
     def num_pairs(self) -> int:
@@ -159,132 +155,109 @@ def build_groups(
     """Encode every problem that has a reference, with its candidates, as a group.
 
     A method that uses no candidates gets groups of the reference alone, one of whole files gets each reference as text,
-    cut at ``max_length``. Candidates stand in the order of their index. Raises DataError for a candidate of an unknown
+    cut at ``max_length``. Candidates come in the order of their index. Raises DataError for a candidate of an unknown
     problem, a problem given twice, or a prompt that encodes to nothing.
     """
-    counts = GroupCounts()
+    build = _Builder(tokenizer, prompt, score, train, method)
     by_problem = by_problem_id(scored if method.uses_candidates else (), problems)
     groups: list[Group] = []
     for problem in problems:
-        if method.whole_files:
-            groups += _whole_file(problem, tokenizer, counts, train.max_length)
-            continue
-        rows = by_problem[problem.id]
-        group = _build_one(problem, rows, tokenizer, counts, prompt, score, train, method)
-        if group is None:
-            counts.candidates_of_dropped += len(rows)
-        else:
-            groups.append(group)
-    return GroupSet(tuple(groups), counts)
+        found = build.groups_of(problem, by_problem[problem.id])
+        if not found:
+            build.counts.candidates_of_dropped += len(by_problem[problem.id])
+        groups += found
+    return GroupSet(tuple(groups), build.counts)
 
 
-def _whole_file(problem: Problem, tokenizer: Any, counts: GroupCounts, max_length: int) -> list[Group]:
-    """A reference as plain text: a begin token as prompt, the text and an end token as response, cut where too long."""
-    from itertl.model.prompts import EncodedPrompt, encode_response
+@dataclass(frozen=True, slots=True)
+class _Builder:
+    """Encodes problems and candidates, and counts what cannot be trained on."""
 
-    if not (problem.reference and problem.reference.strip()):
-        counts.problems_without_reference += 1
-        return []
-    ids = encode_response(problem.reference, EncodedPrompt("", (), ""), tokenizer)
-    begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    room = max_length - 1
-    parts = [ids[first : first + room] for first in range(0, len(ids), room)]
-    return [Group(problem.id, (int(begin),), (Response(part, REFERENCE_Z, is_reference=True),)) for part in parts]
+    tokenizer: Any
+    prompt: PromptConfig
+    score: ScoreConfig
+    train: TrainConfig
+    method: Method
+    counts: GroupCounts = field(default_factory=GroupCounts)
+
+    def groups_of(self, problem: Problem, rows: Sequence[Scored]) -> list[Group]:
+        """The group of one problem, or those of its whole file."""
+        if not (problem.reference and problem.reference.strip()):
+            self.counts.problems_without_reference += 1
+            return []
+        if self.method.whole_files:
+            return self._whole_file(problem, problem.reference)
+        encoded = encode_prompt(problem, self.prompt, self.tokenizer)
+        length, limit = len(encoded.token_ids), self.train.max_length
+        if not length:
+            raise DataError(
+                f"problem {problem.id}: its prompt encodes to no token; give it an instruction or a prompt.template"
+            )
+        share = self.method.max_prompt_share
+        if length >= limit or (share < 1 and length >= share * limit):
+            self.counts.prompts_too_long += 1
+            return []
+        reference = encode_response(problem.reference, encoded, self.tokenizer)
+        if length + len(reference) > limit:
+            self.counts.references_too_long += 1
+            return []
+        found = [self._candidate(row, encoded) for row in rows]
+        responses = [response for response in found if response is not None]
+        self.counts.candidates += len(responses)
+        self.counts.duplicates += len(responses) + 1 - len({reference, *(r.token_ids for r in responses)})
+        responses.append(Response(reference, REFERENCE_Z, is_reference=True))
+        return [Group(problem.id, encoded.token_ids, tuple(responses))]
+
+    def _whole_file(self, problem: Problem, text: str) -> list[Group]:
+        """Plain text: a begin token as prompt, the text and an end token as response, cut where too long."""
+        ids = encode_response(text, EncodedPrompt("", (), ""), self.tokenizer)
+        begin = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.tokenizer.eos_token_id
+        room = self.train.max_length - 1
+        parts = [ids[first : first + room] for first in range(0, len(ids), room)]
+        return [Group(problem.id, (int(begin),), (Response(part, REFERENCE_Z, is_reference=True),)) for part in parts]
+
+    def _candidate(self, row: Scored, encoded: EncodedPrompt) -> Response | None:
+        """One candidate as a response, or None, counted."""
+        z = combine(row.scores, self.score)
+        if z is None:
+            self.counts.candidates_unscored += 1
+            return None
+        token_ids = candidate_tokens(row, encoded, self.tokenizer, self.train.candidate_text)
+        if not token_ids:
+            self.counts.candidates_empty += 1
+            return None
+        if len(encoded.token_ids) + len(token_ids) > self.train.max_length:
+            self.counts.candidates_too_long += 1
+            return None
+        return Response(token_ids, float(z))
 
 
 def by_problem_id(scored: Sequence[Scored], problems: Sequence[Problem]) -> Mapping[str, list[Scored]]:
     """Candidates of each problem in the order of their index; a key for every problem."""
     table: dict[str, list[Scored]] = {problem.id: [] for problem in problems}
     if len(table) != len(problems):
-        ids = [problem.id for problem in problems]
-        twice = sorted({ident for ident in ids if ids.count(ident) > 1})
-        raise DataError(
-            f"problems given twice: {', '.join(twice[:5])}; keep one of each (itertl data audit finds them)"
-        )
+        counts = Counter(problem.id for problem in problems)
+        twice = ", ".join(sorted(ident for ident, count in counts.items() if count > 1)[:5])
+        raise DataError(f"problems given twice: {twice}; keep one of each (itertl data audit finds them)")
     for row in scored:
         if row.candidate.problem_id not in table:
             raise DataError(
                 f"candidate {row.candidate.index} belongs to problem {row.candidate.problem_id}, which is not among "
-                "the "
-                f"{len(table)} problems given; score and train with the problems that were sampled"
+                f"the {len(table)} problems given; score and train with the problems that were sampled"
             )
         table[row.candidate.problem_id].append(row)
     return {ident: sorted(rows, key=lambda s: s.candidate.index) for ident, rows in table.items()}
 
 
-def _build_one(
-    problem: Problem,
-    rows: Sequence[Scored],
-    tokenizer: Any,
-    counts: GroupCounts,
-    prompt: PromptConfig,
-    score: ScoreConfig,
-    train: TrainConfig,
-    method: Method,
-) -> Group | None:
-    """The group of one problem, or None (counted) where the problem cannot be trained on."""
-    from itertl.model.prompts import encode_prompt, encode_response
-
-    if not (problem.reference and problem.reference.strip()):
-        counts.problems_without_reference += 1
-        return None
-    encoded = encode_prompt(problem, prompt, tokenizer)
-    if not encoded.token_ids:
-        raise DataError(
-            f"problem {problem.id}: its prompt encodes to no token; give it an instruction or a prompt.template"
-        )
-    limit, room = train.max_length, train.max_length - len(encoded.token_ids)
-    if room < 1 or (method.max_prompt_share < 1 and len(encoded.token_ids) >= method.max_prompt_share * limit):
-        counts.prompts_too_long += 1
-        return None
-    reference = encode_response(problem.reference, encoded, tokenizer)
-    if len(reference) > room:
-        counts.references_too_long += 1
-        return None
-    seen = {reference}
-    responses: list[Response] = []
-    for row in rows:
-        response = _candidate(row, encoded, tokenizer, counts, score, train, room)
-        if response is not None:
-            counts.duplicates += response.token_ids in seen
-            seen.add(response.token_ids)
-            responses.append(response)
-    responses.append(Response(reference, REFERENCE_Z, is_reference=True))
-    return Group(problem.id, encoded.token_ids, tuple(responses))
-
-
-def _candidate(
-    row: Scored, encoded: Any, tokenizer: Any, counts: GroupCounts, score: ScoreConfig, train: TrainConfig, room: int
-) -> Response | None:
-    """One candidate as a response, or None, counted."""
-    from itertl.scoring.combine import combine
-
-    z = combine(row.scores, score)
-    if z is None:
-        counts.candidates_unscored += 1
-        return None
-    token_ids = candidate_tokens(row, encoded, tokenizer, train.candidate_text)
-    if not token_ids:
-        counts.candidates_empty += 1
-        return None
-    if len(token_ids) > room:
-        counts.candidates_too_long += 1
-        return None
-    counts.candidates += 1
-    return Response(token_ids, float(z))
-
-
-def candidate_tokens(row: Scored, encoded: Any, tokenizer: Any, text: str) -> tuple[int, ...]:
-    """Token ids that stand for a candidate after its prompt; () where the model wrote none. An answer that ends at once
+def candidate_tokens(row: Scored, encoded: EncodedPrompt, tokenizer: Any, text: str) -> tuple[int, ...]:
+    """Token ids of a candidate after its prompt; () where the model wrote none. An answer that ends at once
     is its end token.
 
     Args:
         text: "code", what extraction kept, or "raw", what the model wrote. A candidate without code is trained on as
-            written, for it must still be pushed down. Where both texts are equal up to white space around them, the ids
-            are those that were sampled, which need not be how the tokenizer would cut that text.
+            written: it must still be pushed down. Where both texts are equal up to white space around them, the ids are
+            those that were sampled, which may differ from how the tokenizer would cut that text.
     """
-    from itertl.model.prompts import encode_response
-
     candidate = row.candidate
     whole, code = encoded.prefill + candidate.text, candidate.code.strip()
     if text == "code" and code and code != whole.strip():

@@ -1,6 +1,5 @@
-"""The checkpoint that a round leaves: an ordinary ``save_pretrained`` folder, whole or not there at all."""
+"""The checkpoint that a round leaves: an ordinary ``save_pretrained`` folder, whole or absent."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ def save_checkpoint(session: Session, tokenizer: Any, out: Path, *, dtype: str, 
     """Write the policy as an ordinary ``save_pretrained`` folder, atomically; adapters are merged into the model they
     began from.
 
-    ``prompt``: the form that it was trained with, which goes beside the weights.
+    ``prompt``: the form that it was trained with, which is written beside the weights.
     """
     accelerator = session.accelerator
     staged = stage_folder(accelerator, out)
@@ -59,9 +58,3 @@ def _merged(session: Session, weights: dict[str, Tensor] | None, dtype: str) -> 
     found = set_peft_model_state_dict(fresh, {name: value.cpu() for name, value in adapters.items()})
     assert not found.unexpected_keys, found.unexpected_keys
     return fresh.merge_and_unload()
-
-
-def discard_staged(out: Path) -> None:
-    """Repair what a kill during ``save_checkpoint`` can leave."""
-    storage.recover_folder(out)
-    shutil.rmtree(out.with_name(f".{out.name}.staged"), ignore_errors=True)

@@ -1,6 +1,5 @@
-"""A micro-batch as tensors: token ids, positions, which logits are wanted, and the mask that keeps responses apart."""
+"""A micro-batch as tensors: token ids, positions, which logits are wanted, and the mask that separates responses."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +9,7 @@ from torch import Tensor
 from itertl.model.attention import Rows
 from itertl.training.packing import MicroBatch, row_length
 
-_PADDING = -1  # "group" of padding; its positions see each other, for a row of nothing would be NaN
+_PADDING = -1  # "group" of padding; its positions see each other, because a row that sees nothing would be NaN
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +110,3 @@ def block_mask(batch: Collated) -> Any:
 def padding_mask(batch: Collated) -> Tensor:
     """[B, L] for rows of one response each: 1 on tokens, 0 on padding."""
     return (batch.group_B_L != _PADDING).long()
-
-
-def by_slot(token_logp_N: Tensor, batches: Sequence[Collated]) -> dict[tuple[int, int], Tensor]:
-    """Token log-probabilities of each (group, slot); the tensors are views, so gradients flow."""
-    lengths = [length for batch in batches for length in batch.lengths]
-    slots = [slot for batch in batches for slot in batch.slots]
-    return dict(zip(slots, token_logp_N.split(lengths), strict=True))

@@ -1,4 +1,4 @@
-"""Which way a model can be fed: found out by comparing each way with the plain one on a small batch of random tokens.
+"""Which way a model can be fed: found by comparing each way with the plain one on a small batch of random tokens.
 
 The plain way is one prompt with one response a row, padded, all logits from the model's own ``forward``: right by
 definition. Tried in this order, the first that agrees is taken: packed rows with logits from hidden states, packed rows
@@ -7,8 +7,7 @@ asked of the configuration: windows of attention that are shorter than the longe
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from itertl.model.attention import NAME
 from itertl.training.collate import collate
-from itertl.training.packing import Piece
+from itertl.training.packing import MicroBatch, Piece
 from itertl.training.response_model import ResponseModel, base_model, response_logprobs
 
 # Largest difference of a token's log-probability that rounding explains, in nats; and, for types with few digits, the
@@ -89,24 +88,25 @@ def _pieces(vocabulary: int) -> list[Piece]:
 
 
 def _measure(policy: ResponseModel, *, packed: bool, hidden: bool) -> list[Tensor]:
-    """Token log-probabilities of each response, in order. In evaluation mode, without gradient or autocast."""
+    """Token log-probabilities of each response, in order."""
     pieces = _pieces(policy.model.get_input_embeddings().num_embeddings)
     rows = (tuple(pieces),) if packed else tuple((part,) for piece in pieces for part in piece.alone())
-    with _as(policy, packed=packed, hidden=hidden), torch.no_grad():
-        found = response_logprobs(policy, [collate(rows)], next(policy.parameters()).device)
-    return [found[piece.group, slot].cpu() for piece in pieces for slot in piece.slots]
+    found = _logprobs(policy, rows, packed=packed, hidden=hidden)
+    return [found[piece.group, slot] for piece in pieces for slot in piece.slots]
 
 
-@contextmanager
-def _as(policy: ResponseModel, *, packed: bool, hidden: bool) -> Iterator[None]:
+def _logprobs(policy: ResponseModel, rows: MicroBatch, *, packed: bool, hidden: bool) -> dict[tuple[int, int], Tensor]:
+    """By (group, slot), on the CPU; in evaluation mode, without gradient or autocast."""
     before = policy.packed, policy.hidden, policy.training
     policy.packed, policy.hidden = packed, hidden
     policy.eval()
     try:
-        yield
+        with torch.no_grad():
+            found = response_logprobs(policy, collate(rows), next(policy.parameters()).device)
     finally:
         policy.packed, policy.hidden = before[:2]
         policy.train(before[2])
+    return {slot: values.cpu() for slot, values in found.items()}
 
 
 def _differs(policy: ResponseModel, plain: Sequence[Tensor], *, packed: bool, hidden: bool) -> str | None:
@@ -114,16 +114,16 @@ def _differs(policy: ResponseModel, plain: Sequence[Tensor], *, packed: bool, hi
     found = _attempt(lambda: _measure(policy, packed=packed, hidden=hidden))
     if isinstance(found, str):
         return found
-    apart = _largest(found, plain)
+    difference = _largest(found, plain)
     dtype = next(policy.parameters()).dtype
-    if apart <= _ACCEPTABLE:
+    if difference <= _ACCEPTABLE:
         return None
-    if not apart <= _TOLERANCE.get(dtype, 1e-3):
-        return f"log-probabilities differ by up to {apart:.2g} from the plain way's"
+    if not difference <= _TOLERANCE.get(dtype, 1e-3):
+        return f"log-probabilities differ by up to {difference:.2g} from the plain way's"
     if packed:  # few digits: it must be far nearer to the truth than a row whose responses see each other
         wrong = _attempt(lambda: _measure_leaking(policy, hidden=hidden))
-        if not isinstance(wrong, str) and apart > _SHARE_OF_WRONG * _largest(wrong, plain):
-            return f"log-probabilities differ by up to {apart:.2g}, as if responses saw each other"
+        if not isinstance(wrong, str) and difference > _SHARE_OF_WRONG * _largest(wrong, plain):
+            return f"log-probabilities differ by up to {difference:.2g}, as if responses saw each other"
     return None
 
 
@@ -131,11 +131,8 @@ def _measure_leaking(policy: ResponseModel, *, hidden: bool) -> list[Tensor]:
     """What packing without the mask would give: one long response after the prompt, cut into the same parts."""
     pieces = _pieces(policy.model.get_input_embeddings().num_embeddings)
     joined = [Piece(p.group, p.prompt_ids, (tuple(t for r in p.responses for t in r),), (0,)) for p in pieces]
-    with _as(policy, packed=False, hidden=hidden), torch.no_grad():
-        found = response_logprobs(
-            policy, [collate(tuple((piece,) for piece in joined))], next(policy.parameters()).device
-        )
-    return [part.cpu() for piece in pieces for part in found[piece.group, 0].split([len(r) for r in piece.responses])]
+    found = _logprobs(policy, tuple((piece,) for piece in joined), packed=False, hidden=hidden)
+    return [part for piece in pieces for part in found[piece.group, 0].split([len(r) for r in piece.responses])]
 
 
 def _attempt(measure: Callable[[], list[Tensor]]) -> list[Tensor] | str:

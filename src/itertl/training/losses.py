@@ -1,10 +1,20 @@
 """The losses of the method and of those it is compared with, as pure functions of tensors; every constant is a keyword.
 
 Axis suffixes: K responses of one prompt, P active pairs, R rows (prompt + response), T response positions, V
-vocabulary. Natural logarithms throughout, so losses are in nats. Nothing here knows of models, batches or recipes.
+vocabulary. Natural logarithms throughout, so losses are in nats. What half precision goes into comes out as float32;
+other results have the type of their input. Nothing here knows of models, batches or recipes.
 
-Left out: a batched ranking loss. K differs between prompts and K² is tiny beside one forward pass. Nor have RRHF and
-SLiC a function of their own: both are ``ranking_hinges`` with other arguments.
+Arguments that several functions take:
+
+- ``token_logp_R_T``: log-probability of each response token; padding may hold anything.
+- ``mask_R_T``: true where a position holds a token of the response (end token included), false on padding.
+- ``z_K``: quality scores, [K], tensor or sequence; no gradient flows to them.
+
+All functions raise ValueError for shapes or lengths that do not fit, rows without a token, scores that are not finite,
+unknown names, and constants outside the range that is given for them.
+
+Left out: a batched ranking loss. K differs between prompts and K² is tiny beside one forward pass. RRHF and SLiC have
+no function of their own either: both are ``ranking_hinges`` with other arguments.
 """
 
 import math
@@ -14,10 +24,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-LengthNormalizer = Literal["response", "sequence"]
-Reduction = Literal["mean", "sum"]
 RankingWeight = Literal["stop_gradient_ce", "product"] | float
-AdvantageScale = Literal["std", "none"]
 
 
 def _check_constant(requirement: str, value: float, fits: bool = True) -> None:
@@ -31,7 +38,7 @@ def _widened(values: Tensor) -> Tensor:
 
 
 def token_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
-    """Log-probability of each target token, in float32 whatever the dtype of the logits.
+    """Log-probability of each target token, in float32 for logits of any dtype.
 
     Args:
         logits: [..., V], unnormalised.
@@ -39,9 +46,6 @@ def token_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
 
     Returns:
         [...], float32, each element ≤ 0.
-
-    Raises:
-        ValueError: the shapes do not fit each other.
     """
     if logits.shape[:-1] != targets.shape:
         raise ValueError(f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)} differ before the last axis")
@@ -65,24 +69,18 @@ def _check_rows(token_logp_R_T: Tensor, mask_R_T: Tensor) -> Tensor:
 
 def _without_padding(token_logp_R_T: Tensor, mask_R_T: Tensor) -> Tensor:
     """Zero on padding. ``where`` and not a product: padding may hold -inf or NaN, then so would sum and gradient."""
-    token_logp = _widened(token_logp_R_T)
-    return torch.where(mask_R_T, token_logp, torch.zeros_like(token_logp))
-
-
-def _masked_sum(token_logp_R_T: Tensor, mask_R_T: Tensor) -> Tensor:
-    """Sum over each row's own tokens."""
-    return _without_padding(token_logp_R_T, mask_R_T).sum(dim=1)
+    return torch.where(mask_R_T, _widened(token_logp_R_T), 0.0)
 
 
 def _masked_mean(token_logp_R_T: Tensor, mask_R_T: Tensor) -> Tensor:
-    total = _masked_sum(token_logp_R_T, mask_R_T)
+    total = _without_padding(token_logp_R_T, mask_R_T).sum(dim=1)
     return total / mask_R_T.sum(dim=1).to(total.dtype)
 
 
 def length_normalized_logp(
     token_logp_R_T: Tensor,
     mask_R_T: Tensor,
-    normalizer: LengthNormalizer = "response",
+    normalizer: Literal["response", "sequence"] = "response",
     prompt_lengths: Sequence[int] | Tensor | None = None,
     *,
     exponent: float = 1.0,
@@ -90,8 +88,6 @@ def length_normalized_logp(
     """p_k = Σ_j log P(a_kj | s, a_k<j) / ‖a_k‖^exponent (eq. 1, where the exponent is 1).
 
     Args:
-        token_logp_R_T: log-probability of each response token.
-        mask_R_T: true where a position holds a token of the response (end token included), false on padding.
         normalizer: what ‖a_k‖ counts: "response" tokens, as the paper writes, or the whole "sequence" of prompt and
             response, as RTLCoder's released training code does by summing the attention mask.
         prompt_lengths: [R] tokens of each row's prompt; needed for "sequence" alone.
@@ -99,15 +95,11 @@ def length_normalized_logp(
             whole response, in nats.
 
     Returns:
-        p, [R], in nats per token at exponent 1; float32 for half-precision input.
-
-    Raises:
-        ValueError: shapes differ, a row is empty, an unknown normaliser, prompt lengths absent or negative, or the
-            exponent is negative or not finite.
+        p, [R], in nats per token at exponent 1.
     """
     _check_constant("exponent is of a length, finite and ≥ 0", exponent, exponent >= 0)
     mask = _check_rows(token_logp_R_T, mask_R_T)
-    total = _masked_sum(token_logp_R_T, mask)
+    total = _without_padding(token_logp_R_T, mask).sum(dim=1)
     lengths = mask.sum(dim=1).to(total.dtype)
     if normalizer == "sequence":
         if prompt_lengths is None:
@@ -121,27 +113,17 @@ def length_normalized_logp(
     return total / lengths**exponent
 
 
-def reference_cross_entropy(token_logp_R_T: Tensor, mask_R_T: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """L_ce = -Σ_j log P(a_Kj | s, a_K<j) of each reference (eq. 3), or its mean over tokens.
+def reference_cross_entropy(
+    token_logp_R_T: Tensor, mask_R_T: Tensor, reduction: Literal["mean", "sum"] = "mean"
+) -> Tensor:
+    """L_ce = -Σ_j log P(a_Kj | s, a_K<j) of each reference (eq. 3), or its mean over tokens; [R], in nats.
 
-    Args:
-        token_logp_R_T: log-probability of each token of the references.
-        mask_R_T: true on tokens of the response, false on padding.
-        reduction: over the tokens of one reference: "sum" as eq. 3 is written, "mean" as the released code of
-            RTLCoder has it. The mean is the default, for a sum lets λ of eq. 4 grow with the reference's length.
-
-    Returns:
-        [R], one loss for each reference, in nats (a token for "mean").
-
-    Raises:
-        ValueError: shapes differ, a row is empty, or an unknown reduction.
+    ``reduction`` is over the tokens of one reference: "sum" as eq. 3 is written, "mean" as the released code of
+    RTLCoder has it. The mean is the default because a sum lets λ of eq. 4 grow with the reference's length.
     """
-    mask = _check_rows(token_logp_R_T, mask_R_T)
-    if reduction == "sum":
-        return -_masked_sum(token_logp_R_T, mask)
-    if reduction != "mean":
+    if reduction not in ("mean", "sum"):
         raise ValueError(f'reduction is "mean" or "sum", not {reduction!r}')
-    return -_masked_mean(token_logp_R_T, mask)
+    return -length_normalized_logp(token_logp_R_T, mask_R_T, exponent=1.0 if reduction == "mean" else 0.0)
 
 
 def _z_as_float64(z_K: Tensor | Sequence[float], name: str = "z") -> Tensor:
@@ -158,21 +140,14 @@ def _z_as_float64(z_K: Tensor | Sequence[float], name: str = "z") -> Tensor:
 
 
 def active_pairs(z_K: Tensor | Sequence[float], beta: float = 0.2) -> Tensor:
-    """Which ordered pairs enter the sum of eq. 2: element [k, tau] is true where z_k < z_tau - beta.
+    """Which ordered pairs enter the sum of eq. 2: [K, K], element [k, tau] true where z_k < z_tau - beta.
 
     The comparison is strict and done in float64 on the values as given, exactly as Python's ``z_k < z_tau - beta``
     on floats: 0.8 against 1.0 at beta 0.2 is not active (1.0 - 0.2 is 0.8), and 0.6 against 0.8 is
     (0.8 - 0.2 is 0.6000000000000001). A float32 tensor is widened first, without rounding.
 
-    Args:
-        z_K: quality scores, [K].
-        beta: threshold, ≥ 0; at most one order of two responses can then be active, and none with itself.
-
-    Returns:
-        bool, [K, K], on the CPU.
-
-    Raises:
-        ValueError: z is not one-dimensional, or a value is not finite, or beta is negative or not finite.
+    ``beta`` is at least 0: at most one order of two responses can then be active, and none with itself. The result is
+    on the CPU.
     """
     _check_constant("beta is a threshold on score differences, finite and ≥ 0", beta, beta >= 0)
     z = _z_as_float64(z_K)
@@ -198,21 +173,24 @@ def _pair_indices(logp_K: Tensor, z_K: Tensor | Sequence[float], beta: float) ->
 
 
 def ranking_hinges(
-    logp_K: Tensor,
-    z_K: Tensor | Sequence[float],
-    *,
-    alpha: float = 0.3,
-    beta: float = 0.2,
-    softmax: bool = False,
+    logp_K: Tensor, z_K: Tensor | Sequence[float], *, alpha: float = 0.3, beta: float = 0.2, softmax: bool = False
 ) -> Tensor:
-    """The terms of eq. 2, max(p_k - p_tau + alpha, 0), one for each active pair; [P], P may be 0.
+    """The terms of eq. 2, max(p_k - p_tau + alpha, 0), one for each active pair; their sum is L_ranking.
 
-    Arguments and errors as in ``ranking_loss``. Terms that are exactly 0 pass no gradient. With other arguments these
-    are other methods' terms:
+    Terms that are exactly 0 pass no gradient. With other arguments these are other methods' terms:
 
     - RRHF (Yuan et al. 2023), max(p_k - p_tau, 0) for z_k < z_tau: ``alpha=0, beta=0`` on length-normalised p.
     - SLiC-HF (Zhao et al. 2023), max(0, δ - log P(better) + log P(worse)): ``alpha=δ`` on the log-probability of
       whole responses (``length_normalized_logp`` at exponent 0), ``beta=0`` for all strictly ordered pairs.
+
+    Args:
+        logp_K: length-normalised log-probabilities p of the K responses to one prompt (eq. 1), [K].
+        alpha: margin of the hinge.
+        beta: threshold on the scores, see ``active_pairs``.
+        softmax: replace p by exp(p_k) / Σ_i exp(p_i) first (eq. 13, RTLCoder).
+
+    Returns:
+        [P], P may be 0; its sum has a gradient even then.
     """
     p = _check_logp(logp_K)
     _check_constant("alpha is a finite margin", alpha)
@@ -222,41 +200,11 @@ def ranking_hinges(
     return torch.relu(p[worse] - p[better] + alpha)
 
 
-def ranking_loss(
-    logp_K: Tensor,
-    z_K: Tensor | Sequence[float],
-    *,
-    alpha: float = 0.3,
-    beta: float = 0.2,
-    softmax: bool = False,
-) -> Tensor:
-    """L_ranking = Σ over ordered pairs (k, tau) with z_k < z_tau - beta of max(p_k - p_tau + alpha, 0) (eq. 2).
-
-    Args:
-        logp_K: length-normalised log-probabilities p of the K responses to one prompt (eq. 1), [K].
-        z_K: their quality scores, [K], tensor or sequence; no gradient flows to them.
-        alpha: margin of the hinge.
-        beta: threshold on the scores, see ``active_pairs``.
-        softmax: replace p by exp(p_k) / Σ_i exp(p_i) first (eq. 13, RTLCoder).
-
-    Returns:
-        The sum (not the mean) over active pairs, a 0-dim tensor; 0 that still has a gradient where no pair is active.
-        float32 for half-precision input, else of the dtype of ``logp_K``.
-
-    Raises:
-        ValueError: not one-dimensional, lengths differ, z not finite, beta negative.
-    """
-    return ranking_hinges(logp_K, z_K, alpha=alpha, beta=beta, softmax=softmax).sum()
-
-
 def ranking_factor(loss_ce: Tensor, weight: RankingWeight = "stop_gradient_ce") -> Tensor:
     """λ of eq. 4, of the shape of ``loss_ce``.
 
     "stop_gradient_ce" is sg(L_ce), the paper's; "product" is L_ce with its gradient, so that eq. 4 becomes
-    RTLCoder's (L_ranking + 1)·L_ce; a number is itself.
-
-    Raises:
-        ValueError: another name, or a number that is negative or not finite.
+    RTLCoder's (L_ranking + 1)·L_ce; a number, at least 0, is itself.
     """
     if weight == "stop_gradient_ce":
         return loss_ce.detach()
@@ -283,15 +231,10 @@ def brio_hinges(logp_K: Tensor, z_K: Tensor | Sequence[float], *, margin: float 
 
     Args:
         logp_K: log-probabilities over a power of the length, [K]; BRIO's is 2.0, see ``length_normalized_logp``.
-        z_K: quality scores, [K], tensor or sequence; no gradient flows to them.
         margin: for each step of rank, ≥ 0.
 
     Returns:
-        [P], one for each pair, P may be 0; float32 for half-precision input. BRIO's code averages over the pairs of
-        each gap j - i and sums these means.
-
-    Raises:
-        ValueError: not one-dimensional, lengths differ, z not finite, margin negative or not finite.
+        [P], one for each pair, P may be 0. BRIO's code averages over the pairs of each gap j - i and sums these means.
     """
     p = _check_logp(logp_K)
     _check_constant("margin is for each step of rank, finite and ≥ 0", margin, margin >= 0)
@@ -317,16 +260,11 @@ def dpo_terms(
     Args:
         sequence_logp_K: log-probability of each whole response, [K] (``length_normalized_logp`` at exponent 0).
         reference_logp_K: the same under the reference model, [K]; no gradient flows to it.
-        z_K: quality scores, [K], tensor or sequence; no gradient flows to them.
-        strength: of the implied KL penalty, > 0: DPO's β, which has another name here for ``beta`` is eq. 2's.
+        strength: of the implied KL penalty, > 0: DPO's β, renamed because ``beta`` is eq. 2's.
         beta: threshold on the scores, see ``active_pairs``.
 
     Returns:
-        [P], one for each active pair, none below 0 (log 2 where the policy is the reference), P may be 0; float32 for
-        half-precision input.
-
-    Raises:
-        ValueError: not one-dimensional, lengths differ, z not finite, strength not finite or not > 0, beta negative.
+        [P], one for each active pair, none below 0 (log 2 where the policy is the reference), P may be 0.
     """
     _check_constant("strength is of the KL penalty, finite and > 0", strength, strength > 0)
     policy, reference = _check_logp(sequence_logp_K), _check_logp(reference_logp_K, "reference_logp")
@@ -337,20 +275,18 @@ def dpo_terms(
     return -torch.nn.functional.logsigmoid(strength * (ratio[better] - ratio[worse]))
 
 
-def group_advantages(z_K: Tensor | Sequence[float], *, scale: AdvantageScale = "std", epsilon: float = 1e-4) -> Tensor:
+def group_advantages(
+    z_K: Tensor | Sequence[float], *, scale: Literal["std", "none"] = "std", epsilon: float = 1e-4
+) -> Tensor:
     """A_k = (z_k - mean z) / (std z + epsilon) (GRPO, Shao et al. 2024, section 4.1.2).
 
     Args:
-        z_K: quality scores of the responses to one prompt, [K].
         scale: "std" as above, with the unbiased deviation (divisor K - 1) as TRL's GRPO trainer has it; "none" for
             z_k - mean z alone.
         epsilon: added to the deviation, > 0, in units of z.
 
     Returns:
         [K], float64, on the CPU; exactly 0 for all where all z are equal, so also for one response.
-
-    Raises:
-        ValueError: z not one-dimensional or not finite, an unknown scale, epsilon not above 0 or not finite.
     """
     if scale not in ("std", "none"):
         raise ValueError(f'scale is "std" or "none", not {scale!r}')
@@ -388,18 +324,13 @@ def policy_gradient_terms(
     the surrogate has where the policy still is the initial one.
 
     Args:
-        token_logp_R_T: log-probability of each response token.
-        mask_R_T: true on tokens of the response, false on padding, which may hold anything.
         advantages_R: A of each response, [R]; no gradient flows to them.
         initial_logp_R_T: log-probability of the same tokens under the model that sampled them; no gradient flows to it.
         clip_low: how far r may fall below 1 before the gradient stops, ≥ 0.
         clip_high: how far r may rise above 1, ≥ 0.
 
     Returns:
-        [R], one for each response; float32 for half-precision input.
-
-    Raises:
-        ValueError: shapes differ, a row is empty, an advantage is not finite, a bound is negative or not finite.
+        [R], one for each response.
     """
     _check_constant("clip_low is finite and ≥ 0", clip_low, clip_low >= 0)
     _check_constant("clip_high is finite and ≥ 0", clip_high, clip_high >= 0)
@@ -422,15 +353,10 @@ def kl_terms(token_logp_R_T: Tensor, mask_R_T: Tensor, initial_logp_R_T: Tensor)
     (not its gradient) unbiased on tokens sampled from P.
 
     Args:
-        token_logp_R_T: log-probability of each response token.
-        mask_R_T: true on tokens of the response, false on padding, which may hold anything.
         initial_logp_R_T: log-probability of the same tokens under the initial model; no gradient flows to it.
 
     Returns:
-        [R], in nats per token; float32 for half-precision input.
-
-    Raises:
-        ValueError: shapes differ, or a row is empty.
+        [R], in nats per token.
     """
     mask = _check_rows(token_logp_R_T, mask_R_T)
     d = -_log_ratio(token_logp_R_T, mask, initial_logp_R_T)

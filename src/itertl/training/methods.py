@@ -1,16 +1,15 @@
-"""The methods that a recipe can name: one row each, all that tells them apart.
+"""The methods that a recipe can name: one row each, all in which they differ.
 
 A row fixes the loss options that the recipe leaves at None, and how the loop uses candidates. Imports no torch.
 Formulas and sources: docs/methods.md; the functions: ``losses``.
 """
 
-import difflib
 import math
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from itertl.config import TrainConfig
-from itertl.errors import RecipeError, UsageError
+from itertl.errors import RecipeError, UsageError, nearest
 
 Terms = Literal["none", "hinge", "rank-hinge", "dpo", "policy-gradient"]
 
@@ -90,16 +89,15 @@ METHODS: dict[str, Method] = {
 
 
 def resolve_method(name: str, train: TrainConfig) -> Method:
-    """The method called ``name``, with the loss options that ``train`` sets (is not None) put in place.
+    """The method called ``name``, with the loss options that ``train`` sets (those that are not None).
 
     Raises UsageError for an unknown name, with the nearest known one, and RecipeError, naming the key, for a value
     that no loss can use.
     """
     method = METHODS.get(name)
     if method is None:
-        near = difflib.get_close_matches(name, METHODS, 1, 0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UsageError(f"unknown method {name!r}: {hint}known: {', '.join(sorted(METHODS))}")
+        known = f"known: {', '.join(sorted(METHODS))}"
+        raise UsageError(f"unknown method {name!r}: {nearest(name, METHODS, then=known)}")
     options = {f.name for f in fields(Method)} & set(TrainConfig.model_fields)
     given = {option: getattr(train, option) for option in sorted(options) if getattr(train, option) is not None}
     method = replace(method, **given)

@@ -1,4 +1,4 @@
-"""The loss of one group: what its method makes of the log-probabilities of its responses (eq. 1 to 4 and their kin)."""
+"""The loss of one group: what its method makes of the log-probabilities of its responses (for ours, eq. 1 to 4)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -33,14 +33,6 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupLoss:
-    """Loss of one group as a 0-dim tensor with gradient, and its share of the sums (tokens left to the caller)."""
-
-    total: Tensor
-    sums: Sums
-
-
-@dataclass(frozen=True, slots=True)
 class _Rows:
     """The responses that were computed: R rows of T positions, duplicates again in a row of their own."""
 
@@ -57,8 +49,8 @@ class _Rows:
 
 def group_loss(
     group: Group, logp: Mapping[int, Tensor], method: Method, initial: Mapping[int, Tensor] | None = None
-) -> GroupLoss:
-    """What ``method`` makes of one group.
+) -> tuple[Tensor, Sums]:
+    """What ``method`` makes of one group: its loss, 0-dim with gradient, and its part of the sums but for ``tokens``.
 
     Args:
         logp: token log-probabilities [tokens] of the responses in ``group.piece(...)``, by slot.
@@ -77,17 +69,12 @@ def group_loss(
     num = len(group.responses)
     is_pairs = method.terms in ("hinge", "rank-hinge", "dpo")
     sums = Sums(
-        groups=1,
-        loss=float(total.detach()),
-        ce=float(known_ce.detach()),
-        ranking=float(ranking.detach()),
+        groups=1, loss=float(total.detach()), ce=float(known_ce.detach()), ranking=float(ranking.detach()),
         lam=float(losses.ranking_factor(known_ce.detach(), method.ranking_weight)),
-        plain_tokens=group.plain_tokens(),
-        pairs=num * (num - 1) // 2,
-        active=len(group.active_pairs(method.beta)),
+        plain_tokens=group.plain_tokens(), pairs=num * (num - 1) // 2, active=len(group.active_pairs(method.beta)),
         hinged=int((terms > 0).sum()) if is_pairs else 0,
-    )
-    return GroupLoss(total, sums)
+    )  # fmt: skip
+    return total, sums
 
 
 def _rows(
@@ -139,7 +126,7 @@ def _normalized(token_logp_R_T: Tensor, rows: _Rows, method: Method) -> Tensor:
 
 
 def _policy_gradient(group: Group, rows: _Rows, method: Method) -> Tensor:
-    """Mean over the group's candidates, as terms that sum to it; [] where nothing is to be learnt from them."""
+    """Mean over the group's candidates, as terms that sum to it; [] where there is nothing to learn from them."""
     members = group.members()
     at = [rows.row(index) for index in members if index in rows.indices]
     if not at:

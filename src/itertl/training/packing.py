@@ -1,9 +1,9 @@
 """How responses lie in the rows that a model reads: prompts shared, several groups to a row. Imports no torch.
 
 A packed row holds ``[prompt, response_1 … response_n]`` of one group after another. Positions restart after each
-prompt, and a response sees its prompt and itself (``attention`` builds that mask), so every response gets the
+prompt, and a response sees its prompt and itself (``collate`` builds that mask), so every response gets the
 log-probabilities that it would get alone, and the prompt is computed once. Where a model cannot be packed
-(``attention.choose_layout``), a row is one prompt with one response, padded to the longest.
+(``layout.choose``), a row is one prompt with one response, padded to the longest.
 
 Left out: rows that share a prefix across groups (a common system message); it would save less than it complicates.
 """

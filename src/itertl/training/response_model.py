@@ -5,14 +5,13 @@ logits: with a vocabulary of 49,152 a row of 1,000 tokens would hold 200 MB of t
 much. Which of the ways below a model can take is found out by trying (``layout``).
 """
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from itertl.training.collate import Collated, block_mask, by_slot, dense_mask, padding_mask
+from itertl.training.collate import Collated, block_mask, dense_mask, padding_mask
 from itertl.training.losses import token_logprobs
 
 Attention = Literal["sdpa", "flex"]
@@ -93,7 +92,6 @@ def _chunk(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor)
     return token_logprobs(nn.functional.linear(hidden, weight, bias), targets)
 
 
-def response_logprobs(policy: Any, batches: Sequence[Collated], device: Any) -> dict[tuple[int, int], Tensor]:
-    """Token log-probabilities of every response of some micro-batches, by (group, slot)."""
-    found = [policy(batch.to(device)) for batch in batches]
-    return by_slot(torch.cat(found), batches)
+def response_logprobs(policy: Any, batch: Collated, device: Any) -> dict[tuple[int, int], Tensor]:
+    """Token log-probabilities of every response of a micro-batch, by (group, slot); views, so that gradients flow."""
+    return dict(zip(batch.slots, policy(batch.to(device)).split(batch.lengths), strict=True))

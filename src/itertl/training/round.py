@@ -1,4 +1,4 @@
-"""One round of training as two values: what goes in, and the account of what was done. ``trainer`` does it.
+"""One round of training as two values: what goes in, and what was done. ``trainer`` does it.
 
 This module imports no torch.
 """

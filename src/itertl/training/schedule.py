@@ -39,11 +39,6 @@ def learning_rate(step: int, total: int, config: TrainConfig) -> float:
     return config.learning_rate
 
 
-def epoch_order(num_groups: int, seed: int, epoch: int) -> list[int]:
-    """A shuffle of the groups that is the same on every machine and Python version."""
-    return sorted(range(num_groups), key=lambda index: derive_seed(seed, "order", epoch, index))
-
-
 def plan_steps(num_groups: int, config: TrainConfig, seed: int, *, after: int = 0) -> Iterator[PlannedStep]:
     """All optimizer steps in order, without the first ``after``."""
     total = num_steps(num_groups, config)
@@ -51,7 +46,8 @@ def plan_steps(num_groups: int, config: TrainConfig, seed: int, *, after: int = 
     for epoch in range(config.epochs):
         if (epoch + 1) * per_epoch <= after:
             continue
-        order = epoch_order(num_groups, seed, epoch)
+        # a shuffle that is the same on every machine and Python version
+        order = sorted(range(num_groups), key=lambda index: derive_seed(seed, "order", epoch, index))
         for number in range(per_epoch):
             step = epoch * per_epoch + number + 1
             if step <= after:

@@ -2,10 +2,9 @@
 
 Full weights and adapters run on one process, DDP, FSDP, or DeepSpeed (ZeRO 1 and 2), by what ``accelerate launch`` sets
 up; adapters over weights in 4 bits on one process or DDP. DeepSpeed's engine exchanges gradients, clips and steps by
-itself; it is told when. Left out: ZeRO 3 (FSDP cuts the weights in the same way).
+itself, when this module asks for it. Left out: ZeRO 3 (FSDP cuts the weights in the same way).
 """
 
-import gc
 import importlib.util
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather_object
+from accelerate.utils.memory import clear_device_cache
 from torch import Tensor
 
 from itertl.config import TrainConfig
@@ -44,16 +44,12 @@ class Loaded:
     base: Policy  # what adapters are merged into
 
     @property
-    def is_sharded(self) -> bool:
-        return _is_sharded(self.accelerator)
-
-    @property
     def state_layout(self) -> str:
         """What a saved state can be read back by: whole weights and FSDP's pieces on any number of processes,
         DeepSpeed's on as many."""
         if _kind(self.accelerator) == "DEEPSPEED":
             return f"DeepSpeed on {self.accelerator.num_processes}"
-        return "pieces" if self.is_sharded else "whole"
+        return "pieces" if _is_sharded(self.accelerator) else "whole"
 
 
 @dataclass(slots=True)
@@ -139,9 +135,7 @@ class Session:
     def halve_budget(self, step: int) -> None:
         """After memory ran out. The step's groups stay the same; they are cut into smaller micro-batches."""
         self.optimizer.zero_grad(set_to_none=True)
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        clear_device_cache(garbage_collection=True)
         old, new = self.layout.budget, max(1, self.layout.budget // 2)
         self.layout = self.layout.with_budget(new)
         self.say(f"step {step}: out of memory with {old} tokens at a time; going on with {new}, the same groups a step")
@@ -159,7 +153,7 @@ class Session:
         table: dict[tuple[int, int], Tensor] = {}
         with torch.no_grad():
             for batch in [*works[mine], *missing(works[mine], most)]:
-                found = response_logprobs(self.policy, [collate(batch, self.layout.multiple)], self.device)
+                found = response_logprobs(self.policy, collate(batch, self.layout.multiple), self.device)
                 table |= {slot: values.float().cpu() for slot, values in found.items()}
         self.policy.train(was_training)
         if processes == 1:
@@ -232,14 +226,14 @@ def _choose_attention(model: Any, config: TrainConfig) -> None:
         not torch.cuda.is_available()
         and getattr(model.config.get_text_config(), "_attn_implementation", None) == "sdpa"
     ):
-        attention.register()
+        attention.register(attention.NAME, attention.attend)
         model.set_attn_implementation(attention.NAME)
 
 
 def open_session(loaded: Loaded, config: TrainConfig, *, longest: int, say: Callable[[object], None]) -> Session:
     """Find out how the model can be fed, and prepare it. ``longest``: tokens of the longest prompt and response."""
     accelerator, policy = loaded.accelerator, loaded.policy
-    if not loaded.is_sharded:  # a model that is to be sharded may be too large for one device
+    if not _is_sharded(accelerator):  # a model that is to be sharded may be too large for one device
         policy.to(accelerator.device)
     choice = layout.choose(policy, longest=longest, allow_packing=config.packing == "auto")
     if choice.why and not (choice.hidden and config.packing == "off"):
@@ -253,15 +247,10 @@ def open_session(loaded: Loaded, config: TrainConfig, *, longest: int, say: Call
     parameters = [p for p in prepared.parameters() if p.requires_grad]
     budget = token_budget(config)
     row = budget if config.attention == "flex" else min(budget, _DENSE_ROW)
-    found = Layout(choice.packed, row, budget, _multiple(config))
+    # kernels like certain lengths of rows: FlexAttention works in blocks of 128, half-precision products in eights
+    multiple = 128 if config.attention == "flex" else 8 if torch.cuda.is_available() else 1
+    found = Layout(choice.packed, row, budget, multiple)
     return Session(accelerator, prepared, optimizer, parameters, found, loaded.base, say)
-
-
-def _multiple(config: TrainConfig) -> int:
-    """Row lengths that kernels like: FlexAttention works in blocks of 128, half-precision products in eights."""
-    if config.attention == "flex":
-        return 128
-    return 8 if torch.cuda.is_available() else 1
 
 
 def resolve_precision(config: TrainConfig) -> str:
@@ -281,13 +270,12 @@ def _accelerator(config: TrainConfig, tracking_dir: Path | None) -> Any:
     # A process that makes more passes than another must not wait for it: buffers are constant, gradients go once a
     # step.
     copies = DistributedDataParallelKwargs(broadcast_buffers=False)
-    if tracking_dir is not None and importlib.util.find_spec("tensorboard") is not None:
-        accelerator = Accelerator(
-            mixed_precision=precision, log_with="tensorboard", project_dir=str(tracking_dir), kwargs_handlers=[copies]
-        )
+    is_tracked = tracking_dir is not None and importlib.util.find_spec("tensorboard") is not None
+    options: dict[str, Any] = {"log_with": "tensorboard", "project_dir": str(tracking_dir)} if is_tracked else {}
+    accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[copies], **options)
+    if is_tracked:
         accelerator.init_trackers("train")
-        return accelerator
-    return Accelerator(mixed_precision=precision, kwargs_handlers=[copies])
+    return accelerator
 
 
 def _refuse_unsupported(accelerator: Any, config: TrainConfig) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from itertl.config import PromptConfig, TrainConfig
+from itertl.model.prompts import encode_prompt
 from itertl.records import Problem, Scored
 from itertl.training.batches import by_problem_id, candidate_tokens
 from itertl.training.packing import Piece
@@ -36,17 +37,11 @@ def sampled_pieces(
 ) -> list[Piece]:
     """Candidates as they were sampled (whole text, no end token where cut) of the first ``num_problems`` problems that
     have any; those longer than ``train.max_length`` are left out."""
-    from itertl.model.prompts import encode_prompt
-
     pieces: list[Piece] = []
-    used = 0
-    for ident, candidates in by_problem_id(scored, problems).items():
-        if used >= num_problems:
-            break
-        if not candidates:
-            continue
-        used += 1
-        encoded = encode_prompt(next(p for p in problems if p.id == ident), prompt, tokenizer)
+    by_id = {problem.id: problem for problem in problems}
+    sampled = [(ident, candidates) for ident, candidates in by_problem_id(scored, problems).items() if candidates]
+    for ident, candidates in sampled[:num_problems]:
+        encoded = encode_prompt(by_id[ident], prompt, tokenizer)
         room = train.max_length - len(encoded.token_ids)
         texts = (candidate_tokens(row, encoded, tokenizer, "raw") for row in candidates)
         kept = tuple(ids for ids in texts if 0 < len(ids) <= room)

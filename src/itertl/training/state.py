@@ -1,7 +1,7 @@
 """Training state on disk: what an interrupted round needs to end in the same bytes as an undisturbed one.
 
 Weights, optimizer and loss scaler are saved by accelerate (which knows sharded models); the rest is ``Progress``. The
-random generator needs no state, for every step seeds it anew.
+random generator needs no state, because every step seeds it anew.
 """
 
 import json
@@ -34,8 +34,14 @@ class Progress:
     budget: int | None = None  # tokens of a micro-batch, where memory ran out with as many as the recipe asks for
 
 
-def _staged(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.staged")
+def _staged(final: Path) -> Path:
+    return final.with_name(f".{final.name}.staged")
+
+
+def discard_staged(final: Path) -> None:
+    """Repair what a kill while ``final`` was written can leave."""
+    storage.recover_folder(final)
+    shutil.rmtree(_staged(final), ignore_errors=True)
 
 
 def stage_folder(accelerator: Any, final: Path) -> Path:
@@ -58,13 +64,9 @@ def save_state(accelerator: Any, folder: Path, digest: str, progress: Progress) 
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         value = {
-            "digest": digest,
-            "step": progress.step,
-            "old_logp": progress.old_logp,
-            "budget": progress.budget,
-            "threads": torch.get_num_threads(),
-            "rows": [row.to_line() for row in progress.rows],
-        }
+            "digest": digest, "step": progress.step, "old_logp": progress.old_logp, "budget": progress.budget,
+            "threads": torch.get_num_threads(), "rows": [row.to_line() for row in progress.rows],
+        }  # fmt: skip
         storage.write_json(staged / _PROGRESS, value)
         faults.point("train.save")
         storage.commit_folder(staged, folder)
@@ -77,8 +79,7 @@ def restore_state(accelerator: Any, folder: Path, digest: str) -> Progress | Non
     A state of other inputs, or one that cannot be read, is discarded.
     """
     if accelerator.is_main_process:
-        storage.recover_folder(folder)
-        shutil.rmtree(_staged(folder), ignore_errors=True)
+        discard_staged(folder)
     accelerator.wait_for_everyone()
     progress = _read_progress(folder / _PROGRESS, digest)
     if progress is None:

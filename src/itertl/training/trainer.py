@@ -1,4 +1,4 @@
-"""The training loop of one round: scored candidates in, an ordinary checkpoint and an account of it out.
+"""The training loop of one round: scored candidates in, an ordinary checkpoint and its figures out.
 
 Everything that happens in a step follows from the recipe, the seed and the step's number, so an interrupted round goes
 on from its saved state and ends in the bytes of an undisturbed one (on a CPU with as many threads).
@@ -18,16 +18,16 @@ from itertl.errors import DataError, TrainingDiverged
 from itertl.progress import QUIET, Reporter, Tracker
 from itertl.records import TrainStep, content_hash
 from itertl.runs import storage
+from itertl.training import state
 from itertl.training.batches import Group, GroupSet, build_groups
-from itertl.training.checkpoint import discard_staged, save_checkpoint
+from itertl.training.checkpoint import save_checkpoint
 from itertl.training.objective import Sums, by_group
 from itertl.training.packing import Piece
 from itertl.training.round import TrainingJob, TrainResult
 from itertl.training.schedule import PlannedStep, num_steps, plan_steps
 from itertl.training.session import Loaded, Session, close_session, load_policy, open_session, resolve_precision
 from itertl.training.shift import Shift, sampled_pieces, sequence_logprobs, shift
-from itertl.training.state import Progress, load_initial, remove_state, restore_state, save_initial, save_state
-from itertl.training.step import Initial, finite_gradients, log_row
+from itertl.training.step import Initial, StepContext, finite_gradients, log_row
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Round:
     groups: GroupSet
     samples: list[Piece]
     digest: str
-    progress: Progress
+    progress: state.Progress
     saved_at: float
     full_budget: int  # tokens of a micro-batch, before memory ran out
     initial: Initial | None = None
@@ -49,7 +49,7 @@ class Round:
     def save(self) -> None:
         budget = self.session.layout.budget
         self.progress.budget = budget if budget != self.full_budget else None
-        save_state(self.session.accelerator, self.job.state, self.digest, self.progress)
+        state.save_state(self.session.accelerator, self.job.state, self.digest, self.progress)
         self.saved_at = time.monotonic()
 
 
@@ -64,7 +64,7 @@ def train(job: TrainingJob, reporter: Reporter = QUIET) -> TrainResult:
         TrainingDiverged: loss or gradient is not finite; ``job.state`` then holds the weights before that step.
         KeyboardInterrupt: passed on after the state was saved.
     """
-    discard_staged(job.out)
+    state.discard_staged(job.out)
     loaded = load_policy(job.policy, job.config, seed=job.seed, tracking_dir=job.tracking_dir)
     current = _begin(job, loaded, reporter.say)
     try:
@@ -92,7 +92,9 @@ def _begin(job: TrainingJob, loaded: Loaded, say: Callable[[object], None]) -> R
     _check_ids(groups.groups, samples, loaded.vocabulary)
     digest = _digest(job, groups, samples, loaded.state_layout)
     session = open_session(loaded, config, longest=_longest(groups.groups, samples), say=say)
-    return Round(job, session, tokenizer, groups, samples, digest, Progress(), time.monotonic(), session.layout.budget)
+    return Round(
+        job, session, tokenizer, groups, samples, digest, state.Progress(), time.monotonic(), session.layout.budget
+    )
 
 
 def _longest(groups: Sequence[Group], samples: Sequence[Piece]) -> int:
@@ -105,7 +107,7 @@ def _longest(groups: Sequence[Group], samples: Sequence[Piece]) -> int:
 def _restore(current: Round, say: Callable[[object], None]) -> None:
     """The state of an earlier call where there is one; else what is measured before the first step."""
     job, session = current.job, current.session
-    restored = restore_state(session.accelerator, job.state, current.digest)
+    restored = state.restore_state(session.accelerator, job.state, current.digest)
     if restored is not None:
         current.progress = restored
         say(f"training goes on after step {restored.step}")
@@ -122,10 +124,10 @@ def _initial_logprobs(current: Round, *, is_first: bool) -> Initial | None:
     if not job.method.needs_initial:
         return None
     if not is_first:
-        return by_group(load_initial(job.state, current.digest), range(len(groups)))
+        return by_group(state.load_initial(job.state, current.digest), range(len(groups)))
     pieces = [piece for number, group in enumerate(groups) if (piece := group.piece(number, job.method)) is not None]
     table = session.logprobs(pieces)
-    save_initial(session.accelerator, job.state, current.digest, table)
+    state.save_initial(session.accelerator, job.state, current.digest, table)
     return by_group(table, range(len(groups)))
 
 
@@ -162,20 +164,9 @@ def _digest(job: TrainingJob, groups: GroupSet, samples: Sequence[Piece], state_
     config["precision"] = resolve_precision(job.config)  # a state of another processor's precision is begun again
     rows = content_hash([[piece.prompt_ids, piece.responses] for piece in samples])
     method = dataclasses.asdict(job.method)
-    return content_hash(
-        [
-            config,
-            method,
-            groups.digest,
-            rows,
-            job.policy.digest,
-            job.seed,
-            job.policy.dtype,
-            state_layout,
-            torch.__version__,
-        ],
-        64,
-    )
+    policy = job.policy
+    parts = [config, method, groups.digest, rows, policy.digest, job.seed, policy.dtype, state_layout]
+    return content_hash([*parts, torch.__version__], 64)
 
 
 def _loop(current: Round, reporter: Reporter) -> None:
@@ -183,7 +174,7 @@ def _loop(current: Round, reporter: Reporter) -> None:
     job, progress, groups = current.job, current.progress, current.groups.groups
     steps = list(plan_steps(len(groups), job.config, job.seed, after=progress.step))
     total = job.config.epochs * len(groups)
-    partial = job.log.with_name(job.log.name + ".partial")
+    partial = storage.partial_of(job.log)
     is_main = current.session.accelerator.is_main_process
     if is_main:
         storage.write_records(partial, progress.rows)  # steps after the saved state are done again
@@ -212,10 +203,9 @@ def _step(current: Round, planned: PlannedStep, tracker: Tracker) -> TrainStep:
     note = f"loss {progress.rows[-1].loss:.3f}" if progress.rows else ""
     for group in session.optimizer.param_groups:
         group["lr"] = planned.learning_rate
-    found = finite_gradients(
-        session, planned, current.groups.groups, job.config, job.method, job.seed,
-        lambda done: tracker.advance(done * processes, note), current.initial,
-    )  # fmt: skip
+    groups, largest = current.groups.groups, job.config.max_grad_norm
+    context = StepContext(session, groups, job.method, job.seed, largest, current.initial)
+    found = finite_gradients(context, planned, lambda done: tracker.advance(done * processes, note))
     row = log_row(planned, found)
     current.is_whole = False
     session.step()
@@ -249,18 +239,22 @@ def _finish(current: Round) -> TrainResult:
             "train.max_grad_norm"
         )
     result = _result(current, shift(current.samples, progress.old_logp, new))
-    form = (
-        job.policy.prompt
-        if any(p.header.strip() for p in job.problems)
-        else job.policy.prompt.model_copy(update={"header": "omit"})
-    )
+    form = job.policy.prompt
+    if not any(p.header.strip() for p in job.problems):
+        form = form.model_copy(update={"header": "omit"})
     save_checkpoint(session, current.tokenizer, job.out, dtype=job.policy.dtype, prompt=form)
     if session.accelerator.is_main_process:
         storage.write_records(job.log, progress.rows)
-        job.log.with_name(job.log.name + ".partial").unlink(missing_ok=True)
-        remove_state(job.state)
+        storage.partial_of(job.log).unlink(missing_ok=True)
+        state.remove_state(job.state)
     session.accelerator.wait_for_everyone()
     return result
+
+
+_COUNTED = (
+    "candidates", "duplicates", "references_too_long", "prompts_too_long", "problems_without_reference",
+    "candidates_unscored", "candidates_empty",
+)  # fmt: skip
 
 
 def _result(current: Round, moved: Shift) -> TrainResult:
@@ -290,12 +284,6 @@ def _result(current: Round, moved: Shift) -> TrainResult:
         reference_tokens=config.epochs * references,
         candidate_tokens=config.epochs * candidates,
         **dataclasses.asdict(moved),
-        candidates=counts.candidates,
-        duplicates=counts.duplicates,
         dropped_too_long=counts.candidates_too_long,
-        references_too_long=counts.references_too_long,
-        prompts_too_long=counts.prompts_too_long,
-        problems_without_reference=counts.problems_without_reference,
-        candidates_unscored=counts.candidates_unscored,
-        candidates_empty=counts.candidates_empty,
+        **{name: getattr(counts, name) for name in _COUNTED},
     )

@@ -4,8 +4,8 @@ A line is a ``Candidate`` record, ``{"problem_id", "index", "text"}`` or ``{"tas
 a line's is its rank among its problem's lines. A problem is found by its id, or by the id that its source gave it.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,6 @@ def open_backend(
     return ReplayBackend(Path(path))
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    key: str
-    index: int | None
-    generation: Generation
-
-
 class ReplayBackend(Backend):
     """See the module. Raises DataError that names file and line, or the problem that has no completion."""
 
@@ -49,14 +42,14 @@ class ReplayBackend(Backend):
         self._path = path
         self._stored: dict[tuple[str, int], Generation] = {}
         self._keys: dict[str, tuple[str, ...]] = {}
-        counts: dict[str, int] = {}
+        counts = Counter[str]()
         for number, value in read_lines(path):
-            stored = _read(value, f"{path}:{number}")
-            index = counts.get(stored.key, 0) if stored.index is None else stored.index
-            counts[stored.key] = counts.get(stored.key, 0) + 1
-            if (stored.key, index) in self._stored:
-                raise DataError(f"{path}:{number}: a second completion {index} of {stored.key}; give each its index")
-            self._stored[stored.key, index] = stored.generation
+            key, index, generation = _read(value, f"{path}:{number}")
+            index = counts[key] if index is None else index
+            counts[key] += 1
+            if (key, index) in self._stored:
+                raise DataError(f"{path}:{number}: a second completion {index} of {key}; give each its index")
+            self._stored[key, index] = generation
 
     def encode(self, problem: Problem, config: PromptConfig) -> EncodedPrompt:
         """Instruction and header as text, without ids: nothing reads the prompt."""
@@ -81,11 +74,12 @@ class ReplayBackend(Backend):
         )
 
 
-def _read(value: dict[str, Any], where: str) -> _Stored:
+def _read(value: dict[str, Any], where: str) -> tuple[str, int | None, Generation]:
+    """Problem, index (None where the line has none) and completion of a line."""
     if "schema" in value:
         candidate = parse_record(Candidate, value, where)
         generation = Generation(clean(candidate.text), candidate.finish_reason, candidate.token_ids)
-        return _Stored(candidate.problem_id, candidate.index, generation)
+        return candidate.problem_id, candidate.index, generation
     key = next((value[name] for name in _IDS if value.get(name) is not None), None)
     text = next((value[name] for name in _TEXTS if value.get(name) is not None), None)
     index = value.get("index")
@@ -95,4 +89,4 @@ def _read(value: dict[str, Any], where: str) -> _Stored:
         raise DataError(f"{where}: needs a text {missing}; keys there: {', '.join(sorted(value)) or 'none'}")
     if index is not None and (not isinstance(index, int) or isinstance(index, bool) or index < 0):
         raise DataError(f"{where}: index is {index!r}; give a number from 0 on, or leave it out")
-    return _Stored(key, index, Generation(clean(text), reason, None))
+    return key, index, Generation(clean(text), reason, None)
