@@ -9,9 +9,8 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
-from itertl.audit.function_checks import PARTS, REVISION
+from itertl.audit.function_checks import PARTS, REVISION, HardwareFault
 from itertl.audit.function_report import EXAMPLES, REMARKS, FunctionFinding, FunctionReport, Reason, SelfScore
 from itertl.audit.function_report import general as generalized
 from itertl.audit.report import Member
@@ -33,7 +32,6 @@ INSPECT_TIMEOUT_S = 180.0  # for one reference: its own limits are far below
 SCORE_TIMEOUT_S = 60.0
 _WORKER = "itertl.audit.function_checks:inspect"
 _NO_TOP = ("refused", "no module, or more than one that nothing else names")
-_Faults: TypeAlias = list[tuple[str, str]]
 
 
 def audit_function(
@@ -86,10 +84,10 @@ def _inspect(
     num_workers: int,
     cache: Path | None,
     on_done: Callable[[int], None],
-) -> tuple[dict[tuple[str, str], _Faults], dict[tuple[str, str], str]]:
+) -> tuple[dict[tuple[str, str], list[HardwareFault]], dict[tuple[str, str], str]]:
     """(faults of each reference that was inspected, why each other one was not)."""
     units = {_key(part, text, top, tools): (part, text, top) for text, top in asked if top for part in PARTS}
-    answers: dict[str, _Faults] = {}
+    answers: dict[str, list[HardwareFault]] = {}
     failed: dict[tuple[str, str], str] = {}
     with Desk(_FORM, _WORKER, num_workers=num_workers, cache=cache) as desk:
         for key, answer in desk.ask(units, _answered, timeout_s=INSPECT_TIMEOUT_S):
@@ -98,20 +96,22 @@ def _inspect(
             else:
                 answers[key] = answer
             on_done(1)
-    found: dict[tuple[str, str], _Faults] = {pair: [] if pair[1] else [_NO_TOP] for pair in asked if pair not in failed}
+    found: dict[tuple[str, str], list[HardwareFault]] = {
+        pair: [] if pair[1] else [_NO_TOP] for pair in asked if pair not in failed
+    }
     for key, (_, text, top) in units.items():
         found.get((text, top), []).extend(answers.get(key, []))
     return found, failed
 
 
-def _answered(key: str, outcome: Outcome) -> _Faults | str:
+def _answered(key: str, outcome: Outcome) -> list[HardwareFault] | str:
     """The faults, or why they are not known: our own fault, which is not kept. Raises ToolMissing."""
     if outcome.detail.startswith("ToolMissing"):
         raise ToolMissing(outcome.detail.partition(": ")[2])
     return outcome.value if outcome.status == "ok" else f"{outcome.status}: {generalized(outcome.detail)}"
 
 
-_FORM: Form[_Faults | str] = Form(
+_FORM: Form[list[HardwareFault] | str] = Form(
     name="audit", point="audit.item", logged=lambda answer: None, from_log=lambda entry: None,
     kept=lambda answer: None if isinstance(answer, str) else json.dumps(answer),
     from_cache=lambda text: [(kind, detail) for kind, detail in json.loads(text)],
@@ -131,26 +131,13 @@ def _score_themselves(
 ) -> list[SelfScore]:  # fmt: skip
     """Each reference as a candidate. A proof is given its twin, for it takes a reference's own text as proven."""
     found: dict[str, SelfScore] = {}
-    for make, some in (
-        (twin, [n for n in names if scorers.scorer_of(n).needs_twin]),
-        (lambda text: text, [n for n in names if not scorers.scorer_of(n).needs_twin]),
-    ):
-        items = (
-            [ScoreItem(make(text), problem.header, text, problem.top or derive_top(text)) for problem, text in paired]
-            if some
-            else []
-        )
-        bound = Bound(SCORE_TIMEOUT_S * len(some))
-        rows = (
-            score_items(
-                items,
-                some,
-                on_done=on_done,
-                effort=Effort(bound=bound, num_workers=num_workers, timeout_s=SCORE_TIMEOUT_S, cache=cache),
-            )
-            if items
-            else []
-        )
+    proofs = [name for name in names if scorers.scorer_of(name).needs_twin]
+    for make, some in ((twin, proofs), (str, [name for name in names if name not in proofs])):
+        items = [
+            ScoreItem(make(text), problem.header, text, problem.top or derive_top(text)) for problem, text in paired
+        ]
+        effort = Effort(Bound(SCORE_TIMEOUT_S * len(some)), num_workers, SCORE_TIMEOUT_S, cache)
+        rows = score_items(items, some, on_done=on_done, effort=effort) if items and some else []
         for number, name in enumerate(some):
             found[name] = _own(name, [row[number] for row in rows], [problem for problem, _ in paired], places)
     return [found[name] for name in names]

@@ -15,11 +15,11 @@ from itertl.tools.yosys import Ran
 
 REVISION = 2  # of the checks here; part of what kept answers depend on
 _NEVER_KNOWN = "no bit of its outputs is ever known"
-Fault = tuple[str, str]  # (kind, detail): kinds are those of ``function_report``
+HardwareFault = tuple[str, str]  # (kind, detail): kinds are those of ``function_report``
 PARTS = ("netlist", "simulation")  # of an inspection: each is kept by what it depends on
 
 
-def inspect(payload: tuple[str, str, str]) -> list[Fault]:
+def inspect(payload: tuple[str, str, str]) -> list[HardwareFault]:
     """The faults that one of ``PARTS`` finds in (part, reference, its top module), in the order of the report.
 
     What the gate refuses is said by the part "netlist" and asked nothing else. Raises ToolMissing, ToolFailed.
@@ -33,11 +33,11 @@ def inspect(payload: tuple[str, str, str]) -> list[Fault]:
     return _hardware(found.text, top) if part == "netlist" else _unknowns(consult(reference, top, "0"))
 
 
-def _refused(part: str, why: str) -> list[Fault]:
+def _refused(part: str, why: str) -> list[HardwareFault]:
     return [("refused", why)] if part == "netlist" else []
 
 
-def _hardware(text: str, top: str) -> list[Fault]:
+def _hardware(text: str, top: str) -> list[HardwareFault]:
     """What Yosys makes of it."""
     netlist = synthesis.netlist(text, top)
     if not isinstance(netlist, Ran):
@@ -46,7 +46,7 @@ def _hardware(text: str, top: str) -> list[Fault]:
     return [("does not synthesize", why)]
 
 
-def _unknowns(oracle: Oracle | Silent) -> list[Fault]:
+def _unknowns(oracle: Oracle | Silent) -> list[HardwareFault]:
     """Output bits that are X or Z in the compared steps of the run at default parameters."""
     if isinstance(oracle, Silent):
         kind = "X throughout" if oracle.reason.endswith(_NEVER_KNOWN) else "not simulated"
@@ -56,7 +56,7 @@ def _unknowns(oracle: Oracle | Silent) -> list[Fault]:
     unknown = _unknown_counts(compared)
     always = [bit for bit, count in enumerate(unknown) if count == len(compared)]
     at_times = [bit for bit, count in enumerate(unknown) if 0 < count < len(compared)]
-    faults: list[Fault] = []
+    faults: list[HardwareFault] = []
     if always:
         faults.append(("X throughout", _named(run, always)))
     if at_times:

@@ -6,7 +6,7 @@ driven, and a candidate whose ports differ from it is no answer. Clocks, resets 
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,20 +15,19 @@ from itertl.scoring import roles
 from itertl.scoring.processes import bare, read_netlist
 from itertl.scoring.roles import Clock, Reset
 from itertl.tools import slang
-from itertl.tools.slang import walk
+from itertl.tools.slang import live_nodes
 
 __all__ = ("Clock", "Interface", "Port", "Reset", "Unsupported", "read", "same_ports")
 
-Direction = Literal["input", "output", "inout"]
-_DIRECTIONS: dict[str, Direction] = {"In": "input", "Out": "output", "InOut": "inout"}
+Direction = Literal["input", "output"]
+_DIRECTIONS: dict[str, Direction] = {"In": "input", "Out": "output"}
 MAX_PORT_BITS = 1 << 16
 _KEPT = 16  # interfaces in memory: one candidate's scorers ask for the same
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 
 class Unsupported(Exception):
-    """A design that cannot be driven from outside, or not by two-valued inputs; the text names what stands in
-    the way."""
+    """A design that cannot be driven from outside, or not by two-valued inputs; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +107,8 @@ def _port(symbol: Any) -> Port:
         raise Unsupported("a port has no name")
     direction = _DIRECTIONS.get(symbol.direction.name)
     if direction is None:
-        raise Unsupported(f"port {name} has the direction {symbol.direction.name}")
-    if direction == "inout":
-        raise Unsupported(f"port {name} is bidirectional")
+        kind = "is bidirectional" if symbol.direction.name == "InOut" else "is passed by reference"
+        raise Unsupported(f"port {name} {kind}")
     if not symbol.type.isIntegral:
         raise Unsupported(f"port {name} is of type {symbol.type}: only packed bits can be driven")
     if not 0 < symbol.type.bitWidth <= MAX_PORT_BITS:
@@ -120,32 +118,21 @@ def _port(symbol: Any) -> Port:
 
 def _parameters(instance: Any) -> list[Any]:
     """Parameters of the module that an instance may set and that are whole numbers."""
-    found: list[Any] = []
-
-    def look(symbol: Any) -> None:
-        is_settable = (
-            symbol.kind.name == "Parameter" and not symbol.isLocalParam and symbol.parentScope == instance.body
-        )
-        if is_settable and getattr(symbol.value.value, "hasUnknown", True) is False:
-            found.append(symbol)
-
-    walk(instance.body, look)
-    return found
+    return [
+        symbol for symbol in live_nodes(instance.body, "Parameter")
+        if not symbol.isLocalParam and symbol.parentScope == instance.body
+        and getattr(symbol.value.value, "hasUnknown", True) is False
+    ]  # fmt: skip
 
 
 def _tunable(instance: Any, parameters: list[Any]) -> tuple[str, ...]:
-    """Names of the parameters that stand for a size or a limit: in the header, or in a port's declaration; a literal.
+    """Names of the parameters that are a size or a limit: in the header, or in a port's declaration; a literal.
 
     Not those that a ``case`` names, which are the codes of states: another value would make two states one.
     """
-    labels: set[str] = set()
-
-    def look(node: Any) -> None:
-        if node.kind.name == "Case":
-            for item in node.items:
-                labels.update(name for expression in item.expressions for name in _parameter_names(expression))
-
-    walk(instance.body, look)
+    cases = [item for case in live_nodes(instance.body, "Case") for item in case.items]
+    expressions = [expression for item in cases for expression in item.expressions]
+    labels = {node.symbol.name for expression in expressions for node in live_nodes(expression, "NamedValue")}
     declarations = {word for port in instance.body.portList for word in _words(port)}
     return tuple(
         symbol.name
@@ -155,17 +142,6 @@ def _tunable(instance: Any, parameters: list[Any]) -> tuple[str, ...]:
         and symbol.initializer is not None
         and bare(symbol.initializer).kind.name == "IntegerLiteral"
     )
-
-
-def _parameter_names(expression: Any) -> Iterator[str]:
-    found: list[str] = []
-
-    def look(node: Any) -> None:
-        if node.kind.name == "NamedValue":
-            found.append(node.symbol.name)
-
-    walk(expression, look)
-    return iter(found)
 
 
 def _words(port: Any) -> list[str]:

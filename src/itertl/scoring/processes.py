@@ -1,18 +1,18 @@
-"""A design as slang elaborates it, read into processes and drivers: what starts a process, and what a signal hangs on.
+"""A design as slang elaborates it, read into processes and drivers: what starts a process, what a signal depends on.
 
-Signals are named by their hierarchical path. What it does not: tell bits of a vector apart, or follow a signal through
-a function, an interface or a dynamic variable.
+Signals are named by their hierarchical path. What it does not: distinguish the bits of a vector, or follow a signal
+through a function, an interface or a dynamic variable.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from itertl.tools.slang import walk
+from itertl.tools.slang import live_nodes, walk
 
 Relation = Literal["same", "inverted", "other"]
-_FIXED = ("Parameter", "EnumValue", "Specparam", "Genvar")  # names that stand for constants
-_WRAPPERS = ("Conversion", "Assignment")
+_FIXED = ("Parameter", "EnumValue", "Specparam", "Genvar")  # names of constants
+_EVENT_CONTROLS = ("SignalEvent", "EventList", "ImplicitEvent")  # as against a delay
 _INVERSIONS = ("LogicalNot", "BitwiseNot")
 
 
@@ -48,7 +48,7 @@ class Driver:
 
 @dataclass(slots=True)
 class Netlist:
-    """``loops``: whether some continuous assignment reads what it drives. ``has_udp``: a sequential primitive of the
+    """``has_loop``: some continuous assignment reads what it drives. ``has_udp``: a sequential primitive of the
     user's."""
 
     processes: list[Process] = field(default_factory=list[Process])
@@ -85,26 +85,13 @@ def read_netlist(instance: Any) -> Netlist:
 
 def reads(node: Any) -> set[str]:
     """Paths of the signals that an expression or statement names."""
-    found: set[str] = set()
-
-    def look(inner: Any) -> None:
-        if inner.kind.name in ("NamedValue", "HierarchicalValue") and inner.symbol.kind.name not in _FIXED:
-            found.add(inner.symbol.hierarchicalPath)
-
-    walk(node, look)
-    return found
+    named = live_nodes(node, "NamedValue", "HierarchicalValue")
+    return {inner.symbol.hierarchicalPath for inner in named if inner.symbol.kind.name not in _FIXED}
 
 
 def assignments(statement: Any) -> list[Any]:
     """Every assignment expression in a statement."""
-    found: list[Any] = []
-
-    def look(inner: Any) -> None:
-        if inner.kind.name == "Assignment":
-            found.append(inner)
-
-    walk(statement, look)
-    return found
+    return live_nodes(statement, "Assignment")
 
 
 def bare(expression: Any) -> Any:
@@ -189,32 +176,20 @@ def _process(block: Any, found: Netlist) -> None:
     kind = block.procedureKind.name
     if kind not in ("Always", "AlwaysComb", "AlwaysLatch", "AlwaysFF"):
         return
-    body, timed = block.body, _first_timed(block.body)
-    events = tuple(_events(timed[0].timing)) if timed else ()
+    body = block.body
+    timings = (timed.timing for timed in live_nodes(body, "Timed"))
+    first = next((timing for timing in timings if timing.kind.name in _EVENT_CONTROLS), None)  # nearly always the body
+    events = tuple(_events(first)) if first is not None else ()
     if body.kind.name == "Timed":
         body = body.stmt
     process = Process(events, body, kind == "AlwaysLatch")
     found.processes.append(process)
     if not process.is_clocked:
-        sources = frozenset(reads(body))
+        sources, is_plain = frozenset(reads(body)), _is_plain(body)
         for assignment in assignments(body):
             for target in reads(assignment.left):
-                found.drive(
-                    target, _driver(assignment.right) if _is_plain(body) else Driver("other", sources - {target})
-                )
-
-
-def _first_timed(body: Any) -> list[Any]:
-    """In a list, the first statement under an event control (not a delay), which is the body itself in nearly every
-    process."""
-    found: list[Any] = []
-
-    def look(node: Any) -> None:
-        if node.kind.name == "Timed" and node.timing.kind.name in ("SignalEvent", "EventList", "ImplicitEvent"):
-            found.append(node)
-
-    walk(body, look)
-    return found[:1]
+                driver = _driver(assignment.right) if is_plain else Driver("other", sources - {target})
+                found.drive(target, driver)
 
 
 def _is_plain(body: Any) -> bool:

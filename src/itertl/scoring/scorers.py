@@ -19,7 +19,7 @@ REVISION = 4  # of the rules here; a change of what a scorer returns raises it, 
 class Scorer:
     """What is known of a scorer beside its code. One of the user's own has a name alone.
 
-    Example: ``Scorer("syntax", "itertl.scoring.syntax:score", "itertl.tools.slang:version", runs_tool=True)``.
+    Example: ``Scorer("syntax", "itertl.scoring.text_checks:syntax", "itertl.tools.slang:version", runs_tool=True)``.
     """
 
     name: str
@@ -48,7 +48,7 @@ _TABLE = (
         runs_tool=True, tells_syntax=True, in_audit=True,
     ),
     Scorer(
-        "syntax", "itertl.scoring.syntax:score", _SLANG, runs_tool=True, repeats=_READ, tells_syntax=True,
+        "syntax", "itertl.scoring.text_checks:syntax", _SLANG, runs_tool=True, repeats=_READ, tells_syntax=True,
         bars_function=True, in_audit=True,
     ),
     Scorer(
@@ -63,10 +63,10 @@ _TABLE = (
         in_audit=True,
     ),
     Scorer(
-        "gate", "itertl.scoring.gate_and_text:gate", _SLANG, runs_tool=True, repeats=_READ, bars_function=True
+        "gate", "itertl.scoring.text_checks:gate", _SLANG, runs_tool=True, repeats=_READ, bars_function=True
     ),
     Scorer(
-        "text", "itertl.scoring.gate_and_text:text", _SLANG, needs_reference=True, runs_tool=True, bars_function=True
+        "text", "itertl.scoring.text_checks:text", _SLANG, needs_reference=True, runs_tool=True, bars_function=True
     ),
     Scorer(
         "synthesis", "itertl.scoring.synthesis:score", "itertl.scoring.synthesis:version", runs_tool=True,
@@ -77,8 +77,8 @@ _TABLE = (
         in_audit=True,
     ),
     Scorer(
-        "vectors", "itertl.scoring.simulated:simulated", "itertl.scoring.vectors.score:version", needs_reference=True,
-        runs_tool=True, repeats=_READ, tells_function=True, in_audit=True,
+        "vectors", "itertl.scoring.vectors.score:simulated", "itertl.scoring.vectors.score:version",
+        needs_reference=True, runs_tool=True, repeats=_READ, tells_function=True, in_audit=True,
     ),
     Scorer(
         "equivalence", "itertl.scoring.equivalence.score:score", "itertl.scoring.equivalence.score:version",

@@ -17,7 +17,7 @@ from itertl.records import Score, Verdict
 from itertl.sandbox import bounds, sandbox
 from itertl.sandbox.sandbox import Limits
 from itertl.scoring.equivalence.rewrite import TOP, for_yosys
-from itertl.scoring.item import ScoreItem, is_plain_name
+from itertl.scoring.item import ScoreItem, ScoreMaker, is_plain_name
 from itertl.scoring.lowering import lowered, readings
 from itertl.tools import slang, yosys
 from itertl.tools.yosys import Ran
@@ -58,14 +58,10 @@ def version() -> str:
 def score(item: ScoreItem) -> Score:
     """See the module. What Yosys cannot read though slang does, or not within its limits, is UNDECIDED, and so is what
     it does not make of the reference's own text. Raises ToolMissing."""
-    used = yosys.version().split(" ")[1]
-
-    def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
-        return Score(scorer="synthesis", value=value, verdict=verdict, detail=detail, tool="yosys", tool_version=used)
-
+    result = ScoreMaker("synthesis", "yosys", yosys.version().split(" ")[1])
     top = item.top or (derive_top(item.reference) if item.reference is not None else derive_top(item.code))
     if top is None or not is_plain_name(top):
-        return result(None, Verdict.UNJUDGEABLE, f"the problem's top module {(top or '')[:80]!r} is no identifier")
+        return result.misnamed(top)
     found = gate.examine(item.code, top, with_variants=True)
     if isinstance(found, gate.Refusal):
         return result(0.0, found.verdict, found.detail)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 
 from itertl.scoring.interface import Interface
 from itertl.scoring.vectors.oracle import Run
-from itertl.scoring.vectors.outcome import ONES, ZEROS
+from itertl.scoring.vectors.outcome import ONES, ZEROS, number
 
 STEPS, OUTPUTS, PLAIN = 0.5, 0.35, 0.15
 LAGS, LATE, INVERTED = 4, 0.7, 0.5
@@ -104,7 +104,7 @@ def _is_constant(samples: Sequence[str]) -> bool:
     """Whether no bit is seen both as 0 and as 1."""
     ones = zeros = 0
     for sample in set(samples):
-        ones, zeros = ones | _number(sample, ONES), zeros | _number(sample, ZEROS)
+        ones, zeros = ones | number(sample, ONES), zeros | number(sample, ZEROS)
         if ones & zeros:
             return False
     return True
@@ -113,7 +113,7 @@ def _is_constant(samples: Sequence[str]) -> bool:
 def _credit(view: View, text: str, lag: int = 0, *, or_inverted: bool = False) -> tuple[dict[int, float], float, float]:
     """(credit of each output by its lowest bit, credit for whole steps, plain share of right steps) of samples that
     come ``lag`` samples late."""
-    ones, zeros = _shifted(view, _number(text, ONES), lag), _shifted(view, _number(text, ZEROS), lag)
+    ones, zeros = _shifted(view, number(text, ONES), lag), _shifted(view, number(text, ZEROS), lag)
     wrong = (view.ones & ~ones) | (view.zeros & ~zeros)
     opposite = (view.ones & ~zeros) | (view.zeros & ~ones)
     own = {output.low: _own(view, output, wrong) for output in view.outputs}
@@ -185,7 +185,7 @@ def _view(samples: Sequence[str], interface: Interface, guesses: Sequence[Sequen
     """``samples`` of the reference; ``guesses``: lists of words of the inputs in binary, one word for each sample."""
     width, length, text = len(samples[0]), len(samples), "".join(samples)
     unit = ((1 << width * length) - 1) // ((1 << width) - 1)
-    view = View(width, length, unit, _number(text, ONES), _number(text, ZEROS), (), Part(0, 0))
+    view = View(width, length, unit, number(text, ONES), number(text, ZEROS), (), Part(0, 0))
     inputs = sum(port.width for port in interface.inputs)
     is_small = 0 < width * inputs * len(guesses) <= _ECHO_PAIRS
     columns = [int(t[bit::inputs], 2) for t in map("".join, guesses) for bit in range(inputs)] if is_small else []
@@ -215,7 +215,7 @@ def _echoes(interface: Interface, guesses: Sequence[Sequence[str]], width: int) 
 
 def _bit(column: str, inputs: Sequence[int]) -> Part:
     """One bit of the reference, against the same constant throughout, and against columns of input bits."""
-    ones, zeros = _number(column, ONES), _number(column, ZEROS)
+    ones, zeros = number(column, ONES), number(column, ZEROS)
     known = ones.bit_count() + zeros.bit_count()
     matching = ((ones & bits).bit_count() + (zeros & ~bits).bit_count() for bits in inputs)
     best = max((m for count in matching for m in (count, known - count) if m < known), default=0)
@@ -237,7 +237,3 @@ def _words(view: View, samples: Sequence[str], low: int, width: int, echoes: Seq
 
 def _guessed(known: int, constant: int, echo: int) -> Part:
     return Part(known, max(constant, min(echo, (constant + known) / 2)))
-
-
-def _number(text: str, table: dict[int, int]) -> int:
-    return int(text.translate(table) or "0", 2)

@@ -11,7 +11,7 @@ What it does not: find a setting that random sequences and the roles of the inpu
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from itertl.scoring.interface import Interface
@@ -25,8 +25,7 @@ from itertl.scoring.vectors.words import Hints
 HORIZONS = (2048, 16384, 98304)  # cycles
 _SETTINGS = 6
 _MOST_KB = 16384  # what a scan may print
-LARGE = 200  # a constant of the reference that speaks of long counts
-
+LARGE = 200  # a constant of the reference that suggests long counts
 
 Setting = tuple[int, ...]  # the words that lead to it; inputs are held at the last, in which the clock is idle
 
@@ -48,7 +47,8 @@ def extend(inputs: Inputs, design: str, interface: Interface, known: Hints, outp
     driver = Driver(inputs, interface, known)
     for number, horizons in zip(ranked, (HORIZONS, HORIZONS[:2]), strict=False):
         changes = _follow(scanner, inputs, places[number], seen, full, horizons)
-        _write(driver, places[number], _wanted(changes, seen))
+        wanted = {event.cycle + near for event in _wanted(changes, seen) for near in (-1, 0, 1)}
+        look_at(driver, places[number], {cycle for cycle in wanted if cycle >= 0})
         seen = seen | moves(outputs for _, outputs in changes)
 
 
@@ -76,11 +76,8 @@ def can_run_on(interface: Interface) -> bool:
 
 def settings(inputs: Inputs, interface: Interface, known: Hints) -> list[Setting]:
     """Enables on and the rest off; all off; all on; random values; each after a reset or after a random sequence."""
-    data = [
-        p
-        for p in interface.inputs
-        if p.name not in {c.name for c in interface.clocks} | {r.name for r in interface.resets}
-    ]
+    controls = {role.name for role in (*interface.clocks, *interface.resets)}
+    data = [port for port in interface.inputs if port.name not in controls]
     enabled = {p.name: int(p.name in interface.enables and not _loads(p.name)) for p in data}
     full = {p.name: (1 << p.width) - 1 for p in data}
     wanted = [(True, enabled), (False, enabled), (True, dict.fromkeys(enabled, 0)), (True, full)]
@@ -156,22 +153,15 @@ def _wanted(changes: Sequence[Change], seen: Moves) -> list[Event]:
     return [event for event in found if event.cycle <= max(last, HORIZONS[1])]
 
 
-def look_at(driver: Driver, setting: Setting, counts: Sequence[int]) -> None:
-    """Hold the inputs from a setting on, and look at the cycles around each of the counts."""
+def around(counts: Iterable[int]) -> set[int]:
+    """The cycles around each of the counts of cycles."""
+    return {count + near for count in counts for near in range(-2, 6)}
+
+
+def look_at(driver: Driver, setting: Setting, cycles: set[int]) -> None:
+    """Hold the inputs from a setting on, and look at these cycles; those between are skipped."""
     _go_to(driver.inputs, setting)
     done = 0
-    for cycle in sorted({count + near for count in counts for near in range(-2, 6)}):
+    for cycle in sorted(cycles):
         driver.run_on(max(0, cycle - done))
-        done = cycle + 1
-
-
-def _write(driver: Driver, setting: Setting, wanted: Sequence[Event]) -> None:
-    """Hold the inputs, skip to each event, and look at the cycle before it, its own, and the one after."""
-    _go_to(driver.inputs, setting)
-    cycles = sorted(
-        {cycle for event in wanted for cycle in (event.cycle - 1, event.cycle, event.cycle + 1) if cycle >= 0}
-    )
-    done = 0
-    for cycle in cycles:
-        driver.run_on(cycle - done)
         done = cycle + 1

@@ -5,9 +5,9 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from itertl.scoring.vectors import outcome
+from itertl.scoring.vectors.outcome import ONES, ZEROS, number
 
-MOST_EVENTS = 64  # of those that are no bit's first move
+MOST_EVENTS = 64  # of those that are not a bit's first move
 
 Sample = tuple[int, int]  # (mask of the bits that are 1, of those that are 0)
 Change = tuple[int, Sample]  # (cycle, outputs from then on)
@@ -47,7 +47,7 @@ class Moves:
 
 def sample(text: str) -> Sample:
     """A sample of a run, as masks."""
-    return int(text.translate(outcome.ONES), 2), int(text.translate(outcome.ZEROS), 2)
+    return number(text, ONES), number(text, ZEROS)
 
 
 def moves(samples: Iterable[Sample]) -> Moves:

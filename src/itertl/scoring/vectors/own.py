@@ -61,11 +61,8 @@ def _clocked(inputs: Inputs, interface: Interface, known: Hints) -> None:
         _one_after_another(driver, data, known.constants, fill)
     for number in range(_MIXED // 8):
         start, length = inputs.rng.randrange(len(known.constants)), inputs.rng.randrange(2, 9)
-        some = (
-            [known.constants[(start + at) % len(known.constants)] for at in range(length)]
-            if number % 2
-            else inputs.rng.choices(known.constants, k=length)
-        )
+        in_order = [known.constants[(start + at) % len(known.constants)] for at in range(length)]
+        some = in_order if number % 2 else inputs.rng.choices(known.constants, k=length)
         for one in some:
             _mix(inputs, data, Hints((one,), known.fields))
             driver.play({name: inputs.values[name] for name in data})
@@ -75,7 +72,7 @@ def _clocked(inputs: Inputs, interface: Interface, known: Hints) -> None:
         for setting in far.settings(inputs, interface, known)[:2]:
             counts = [c.value for c in known.constants if far.LARGE // 8 <= c.value <= _FARTHEST][:_COUNTS]
             if counts:
-                far.look_at(driver, setting, counts)
+                far.look_at(driver, setting, far.around(counts))
                 for _ in range(4):  # of habits
                     driver.sequence(_AFTER // 4, is_dense=False, may_begin=False)
         inputs.max_steps = max(inputs.max_steps, len(inputs.words))
