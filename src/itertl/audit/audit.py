@@ -7,8 +7,8 @@ What is not found: an instruction in other words, and a design built another way
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from itertl.audit.function_report import FunctionReport
 from itertl.audit.report import AuditReport, BadReference, Contamination, Duplicates, Member
 from itertl.errors import ToolMissing
 from itertl.problems import normalize
@@ -21,9 +21,6 @@ from itertl.records import Problem, Verdict
 from itertl.runs import storage
 from itertl.runs.storage import cache_folder
 from itertl.work import pool
-
-if TYPE_CHECKING:
-    from itertl.audit.function_report import FunctionReport
 
 CHECK_TIMEOUT_S = 20.0  # for one reference
 EVIDENCE_CHARS = 200
@@ -178,16 +175,13 @@ def _check_references(
         elif outcome.value.verdict is Verdict.PASSED:
             passed += len(numbers)
         else:
+            verdict, detail = outcome.value.verdict, outcome.value.detail
             for n in numbers:
-                bad[n] = BadReference(
-                    problem=Member.of(problems[n], places), verdict=outcome.value.verdict, detail=outcome.value.detail
-                )
+                bad[n] = BadReference(problem=Member.of(problems[n], places), verdict=verdict, detail=detail)
     return [bad[number] for number in sorted(bad)], passed, dict(sorted(unjudged.items()))
 
 
-def keep_sound(
-    out: Path, problems: Sequence[Problem], report: AuditReport, by_function: "FunctionReport | None"
-) -> int:
+def keep_sound(out: Path, problems: Sequence[Problem], report: AuditReport, by_function: FunctionReport | None) -> int:
     """Write the problems that have a reference and no finding against them to ``out``; how many."""
     unsound = report.unsound_ids | (by_function.unsound_ids if by_function is not None else frozenset())
     kept = [problem for problem in problems if problem.reference is not None and problem.id not in unsound]
@@ -198,7 +192,7 @@ def keep_sound(
 def audit_source(
     source: str, benchmarks: Sequence[Problem], *, format: str, filter: Mapping[str, object], check_tools: bool,
     function: bool, num_workers: int, reporter: Reporter,
-) -> "tuple[AuditReport, LoadResult, FunctionReport | None]":  # fmt: skip
+) -> tuple[AuditReport, LoadResult, FunctionReport | None]:  # fmt: skip
     """Audit the problems of ``source`` against those of benchmarks; also what was loaded, and, where ``function`` asks
     for it, what the references are as hardware."""
     loaded = load_problems(source, format=format, filter=filter)

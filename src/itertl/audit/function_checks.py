@@ -30,20 +30,16 @@ def inspect(payload: tuple[str, str, str]) -> list[HardwareFault]:
     found = gate.examine(reference, top)
     if isinstance(found, gate.Refusal):
         return _refused(part, f"{found.verdict}: {found.detail}")
-    return _hardware(found.text, top) if part == "netlist" else _unknowns(consult(reference, top, "0"))
+    if part == "simulation":
+        return _unknowns(consult(reference, top, "0"))
+    netlist = synthesis.netlist(found.text, top)
+    if not isinstance(netlist, Ran):
+        return netlist_faults.faults(netlist)
+    return [("does not synthesize", "does not end within its limits" if netlist.timed_out else netlist.error)]
 
 
 def _refused(part: str, why: str) -> list[HardwareFault]:
     return [("refused", why)] if part == "netlist" else []
-
-
-def _hardware(text: str, top: str) -> list[HardwareFault]:
-    """What Yosys makes of it."""
-    netlist = synthesis.netlist(text, top)
-    if not isinstance(netlist, Ran):
-        return netlist_faults.faults(netlist)
-    why = "does not end within its limits" if netlist.timed_out else netlist.error
-    return [("does not synthesize", why)]
 
 
 def _unknowns(oracle: Oracle | Silent) -> list[HardwareFault]:

@@ -53,9 +53,8 @@ def score_candidates(
     check_combination(config)
     missing = next((c.problem_id for c in candidates if c.problem_id not in problems), None)
     if missing is not None:
-        raise DataError(
-            f"candidates for {out}: problem {missing!r} is not among the {len(problems)} problems of the run"
-        )
+        known = f"the {len(problems)} problems of the run"
+        raise DataError(f"candidates for {out}: problem {missing!r} is not among {known}")
     with taken_up(out) as partial:
         rows = score_items(
             [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates], config.scorers,

@@ -42,13 +42,11 @@ _REGISTER = re.compile(r"\$_(S?DFF|ALDFF|DFFSR|SDFFCE|FF)")
 _LATCH = re.compile(r"\$_(DLATCH|SR)")
 _KNOWN_REGISTERS = frozenset({"$_DFF_P_", "$_DFF_N_"})  # to ``stat -tech cmos``, at 16 transistors
 _LENGTH = re.compile(r"\(length=(\d+)\)")
-_OPTIONS = "-sv -noassert -noassume -norestrict -nodisplay -noblackbox"
-_READ = f"read_verilog {_OPTIONS} design.v; hierarchy -check -top {TOP}".split("; ")
 _SYNTHESIZE = (
-    *_READ, "proc", "flatten", "opt_expr", "opt_clean", "opt -nodffe -nosdff", "wreduce", "peepopt", "opt_clean",
-    "alumacc",
-    "share", "opt", "memory -nomap", "opt_clean", "memory_map", "dffunmap", "opt -nodffe -nosdff -full", "techmap",
-    "opt -nodffe -nosdff -fast",
+    "read_verilog -sv -noassert -noassume -norestrict -nodisplay -noblackbox design.v",
+    f"hierarchy -check -top {TOP}", "proc", "flatten", "opt_expr", "opt_clean", "opt -nodffe -nosdff", "wreduce",
+    "peepopt", "opt_clean", "alumacc", "share", "opt", "memory -nomap", "opt_clean", "memory_map", "dffunmap",
+    "opt -nodffe -nosdff -full", "techmap", "opt -nodffe -nosdff -fast",
 )  # fmt: skip
 
 
@@ -134,14 +132,13 @@ def _figures(code: str, top: str, library: str) -> Figures | str:
 
 def _measured(text: str, top: str, library: str) -> Figures:
     """Of the text, or of the plain Verilog that it can be written as where Yosys cannot read it."""
-    first: _Unmeasured | None = None
+    failures: list[_Unmeasured] = []
     for reading in readings(text, top):
         try:
             return _synthesized(rewrite.for_yosys(reading, top), library)
         except _Unmeasured as error:
-            first = first or error
-    assert first is not None
-    raise first
+            failures.append(error)
+    raise failures[0]
 
 
 def _synthesized(text: str, library: str) -> Figures:

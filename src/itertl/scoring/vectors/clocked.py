@@ -37,9 +37,8 @@ def drive(inputs: Inputs, interface: Interface, known: Hints, steps: int) -> Non
     driver.begin()
     most = min(steps, inputs.max_steps)
     while len(inputs.words) < most * 2 // 3:
-        driver.sequence(
-            max(4, min(inputs.rng.choice((16, 32, 48, 96)), most // 16)), is_dense=inputs.rng.random() < 0.5
-        )
+        cycles = max(4, min(inputs.rng.choice((16, 32, 48, 96)), most // 16))
+        driver.sequence(cycles, is_dense=inputs.rng.random() < 0.5)
     while len(inputs.words) < most:
         driver.sequence(min(400, most // 4 + 1), is_dense=False)
 
@@ -211,7 +210,8 @@ class Driver:
 
     def _idle_clocks(self) -> None:
         for clock in self.clocks:
-            self.inputs.values[clock.name] = _idle(clock) * ((1 << self.inputs.ports[clock.name].width) - 1)
+            full = (1 << self.inputs.ports[clock.name].width) - 1
+            self.inputs.values[clock.name] = 0 if "posedge" in clock.edges else full
 
     def _is_on(self, reset: Reset) -> bool:
         return bool(self.inputs.values[reset.name]) == reset.is_active_high
@@ -224,10 +224,6 @@ class Driver:
             if self._is_on(reset):
                 self._set(reset, False)
                 self.inputs.step()
-
-
-def _idle(clock: Clock) -> int:
-    return int("posedge" not in clock.edges)
 
 
 def _bits(constant: Constant, rng: random.Random) -> Iterator[int]:

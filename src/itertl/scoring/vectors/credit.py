@@ -163,10 +163,8 @@ def _edges(run: Run) -> dict[str, set[int]]:
         if port.name == clock.name and port.width == 1:
             bits = [word >> at & 1 for word in run.stimulus.words]
             pairs = {edge: (0, 1) if edge == "posedge" else (1, 0) for edge in sorted(clock.edges)}
-            return {
-                edge: {step for step, both in enumerate(itertools.pairwise(bits)) if both == pair}
-                for edge, pair in pairs.items()
-            }
+            steps = list(enumerate(itertools.pairwise(bits)))
+            return {edge: {step for step, both in steps if both == pair} for edge, pair in pairs.items()}
         at += port.width
     return {}
 
@@ -193,11 +191,8 @@ def _view(samples: Sequence[str], interface: Interface, guesses: Sequence[Sequen
     for port in interface.outputs:
         bits = [_bit(text[width - 1 - bit :: width], columns) for bit in range(low, low + port.width)]
         found = Part(sum(b.known for b in bits), sum(b.guess for b in bits))
-        words = (
-            found
-            if port.width == 1
-            else _words(view, samples, low, port.width, list(_echoes(interface, guesses, port.width)))
-        )
+        echoes = list(_echoes(interface, guesses, port.width)) if port.width > 1 else []
+        words = _words(view, samples, low, port.width, echoes) if port.width > 1 else found
         outputs += [Output(low, port.width, found, words)] if found.known > found.guess else []
         low += port.width
     steps = words if len(interface.outputs) == 1 else _words(view, samples, 0, width, [])

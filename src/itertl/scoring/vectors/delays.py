@@ -18,18 +18,13 @@ _UNITS = {"f": 1e-6, "p": 1e-3, "n": 1.0, "u": 1e3, "m": 1e6, None: 1e9}
 def step_ns(text: str) -> int:
     """Nanoseconds from one step to the next for a reference of that text."""
     stream = verilog_text.tokenize(text)
-    delays = [
-        _delay(stream, at + 1)
-        for at, token in enumerate(stream[:-1])
-        if token.text == "#" and not _is_parameters(stream, at)
-    ]
-    if not delays:
+    marks = [at for at, token in enumerate(stream[:-1]) if token.text == "#" and not _is_parameters(stream, at)]
+    if not marks:
         return STEP_NS
-    longest = max(delays)
+    longest = max(_delay(stream, at + 1) for at in marks)
     if longest == 0:  # by a name: some number of the text is its value
-        longest = max(
-            [1.0, *(float(t.text) for t in stream if t.kind == "number" and t.text.isdecimal() and len(t.text) < 5)]
-        )
+        numbers = [t.text for t in stream if t.kind == "number" and t.text.isdecimal() and len(t.text) < 5]
+        longest = max([1.0, *map(float, numbers)])
     return min(_MOST_NS, STEP_NS + round(10 * longest * _unit(text)))
 
 

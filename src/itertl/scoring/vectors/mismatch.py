@@ -18,9 +18,7 @@ def describe(run: Run, outputs: Sequence[str], found: Outcome) -> str:
     settings = "".join(f"with {name} = {value}: " for name, value in run.parameters.items())
     mine, its = split_outputs(run, outputs[step]), split_outputs(run, run.outputs[step])
     port = next(p for p in run.interface.outputs if not matches(its[p.name], mine[p.name]))
-    inputs = ", ".join(f"{p.name}={_hex(p, value)}" for p, value in split_inputs(run, step))
-    if len(inputs) > _INPUTS_CHARS:
-        inputs = inputs[: _INPUTS_CHARS - 1] + "…"
+    inputs = _short(", ".join(f"{p.name}={_hex(p, value)}" for p, value in split_inputs(run, step)), _INPUTS_CHARS)
     return (
         f"{settings}share {found.share:.4f}; output {port.name}: {_binary(port, mine[port.name])}, the reference has "
         f"{_binary(port, its[port.name])}, at step {step} of {len(run.outputs)} ({inputs})"
@@ -50,12 +48,15 @@ def split_inputs(run: Run, step: int) -> Iterator[tuple[Port, int]]:
         word >>= port.width
 
 
+def _short(text: str, most: int = _VALUE_CHARS) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def _binary(port: Port, bits: str) -> str:
-    return f"{port.width}'b{bits if len(bits) <= _VALUE_CHARS else bits[: _VALUE_CHARS - 1] + '…'}"
+    return f"{port.width}'b{_short(bits)}"
 
 
 def _hex(port: Port, value: int) -> str:
     if port.width == 1:
         return f"1'b{value}"
-    digits = f"{value:0{-(-port.width // 4)}x}"
-    return f"{port.width}'h{digits if len(digits) <= _VALUE_CHARS else digits[: _VALUE_CHARS - 1] + '…'}"
+    return f"{port.width}'h{_short(f'{value:0{-(-port.width // 4)}x}')}"

@@ -56,7 +56,7 @@ def make(interface: Interface, text: str, numbers: Sequence[Constant], seed: int
 def _clocked(inputs: Inputs, interface: Interface, known: Hints) -> None:
     driver = Driver(inputs, interface, known)
     driver.begin()
-    data = list(driver.data)
+    data = driver.data
     for fill in (1, 0):
         _one_after_another(driver, data, known.constants, fill)
     for number in range(_MIXED // 8):

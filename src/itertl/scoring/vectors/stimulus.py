@@ -4,8 +4,8 @@ A word holds all inputs, the first port in its lowest bits. Clocks are bits like
 change around it is decided here, so that one testbench serves every kind of design. Rules kept throughout:
 
 - inputs never change in the step in which a clock has an edge that counts, and whatever can make an edge (asynchronous
-resets,
-  what gates a clock) changes in a step of its own: two right designs that resolve a race differently must agree;
+  resets, what gates a clock) changes in a step of its own: two right designs that resolve a race differently must
+  agree;
 - outputs are compared after every step: before an edge with fresh inputs, after it, with inputs changed while the clock
   is active, and after the other edge;
 - where there is a reset, nothing is compared before it has been asserted through an edge.
@@ -13,6 +13,7 @@ resets,
 Combinational designs are given in ``combinational``, the rest in ``clocked``.
 """
 
+import copy
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,8 +55,7 @@ class Inputs:
 
     def copy(self) -> "Inputs":
         """The same steps and values, to go on from in another way."""
-        other = Inputs([], Hints(), self.rng)
-        other.ports, other.sources, other.max_steps = self.ports, self.sources, self.max_steps
+        other = copy.copy(self)
         other.values, other.skips = dict(self.values), dict(self.skips)
         other.words, other.is_compared = list(self.words), list(self.is_compared)
         return other
