@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from itertl.config import ScoreConfig
 from itertl.records import Fault, Verdict
 from itertl.sandbox import sandbox
-from itertl.scoring import icarus, rouge_l, rtlcoder, scorers, text_checks
-from itertl.scoring.icarus import score as icarus_score
+from itertl.scoring import compilation, rouge_l, rtlcoder, scorers, text_checks
+from itertl.scoring.compilation import score as icarus_score
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.rouge_l import rouge_l_f1
 
@@ -144,7 +144,7 @@ VERDICTS = [
 
 @pytest.mark.parametrize(("code", "top", "by_slang", "by_icarus"), VERDICTS)
 def test_syntax_and_icarus(code: str, top: str | None, by_slang: Verdict, by_icarus: Verdict) -> None:
-    for scorer, verdict in ((text_checks.syntax, by_slang), (icarus.score, by_icarus)):
+    for scorer, verdict in ((text_checks.syntax, by_slang), (compilation.score, by_icarus)):
         score = scorer(item(code, top=top))
         assert score.verdict is verdict, score
         expected = None if verdict.fault is Fault.OURS else float(verdict is Verdict.PASSED)
@@ -174,7 +174,7 @@ def test_syntax_and_icarus(code: str, top: str | None, by_slang: Verdict, by_ica
 def test_icarus_tells_the_texts_fault_from_its_own(
     returncode: int, stderr: str, timed_out: bool, verdict: Verdict
 ) -> None:
-    assert icarus._judge(sandbox.Completed(returncode, "", stderr, timed_out, False, 0.1))[0] is verdict
+    assert compilation._judge(sandbox.Completed(returncode, "", stderr, timed_out, False, 0.1))[0] is verdict
 
 
 @settings(deadline=None, max_examples=80)
@@ -196,7 +196,7 @@ def test_surrogates_and_nul_get_a_score() -> None:
         "`\ud800",
         "\ufeff" + REFERENCE,
     ):
-        for scorer in (rtlcoder.score, text_checks.syntax, rouge_l.characters, rouge_l.tokens, icarus.score):
+        for scorer in (rtlcoder.score, text_checks.syntax, rouge_l.characters, rouge_l.tokens, compilation.score):
             score = scorer(item(code))
             assert score.value is not None and 0 <= score.value <= 1
 

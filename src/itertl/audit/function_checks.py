@@ -10,7 +10,7 @@ from itertl.audit import netlist_faults
 from itertl.judging import gate
 from itertl.scoring import synthesis
 from itertl.scoring.item import is_plain_name
-from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult
+from itertl.scoring.vectors.oracle import Oracle, ReferenceRun, Silent, consult
 from itertl.tools.yosys import Ran
 
 REVISION = 2  # of the checks here; part of what kept answers depend on
@@ -74,7 +74,7 @@ def _unknown_counts(samples: Sequence[str]) -> list[int]:
     return counts
 
 
-def _named(run: Run, bits: Sequence[int]) -> str:
+def _named(run: ReferenceRun, bits: Sequence[int]) -> str:
     """The ports that these bits belong to, with how many of each."""
     wanted, at, found = set(bits), 0, list[str]()
     for port in run.interface.outputs:

@@ -39,7 +39,7 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Driver:
+class SignalDriver:
     """What a signal follows: itself one signal as it is or inverted, or some function of several."""
 
     relation: Relation
@@ -52,11 +52,11 @@ class Netlist:
     user's."""
 
     processes: list[Process] = field(default_factory=list[Process])
-    drivers: dict[str, list[Driver]] = field(default_factory=dict[str, list[Driver]])
+    drivers: dict[str, list[SignalDriver]] = field(default_factory=dict[str, list[SignalDriver]])
     has_loop: bool = False
     has_udp: bool = False
 
-    def drive(self, target: str, driver: Driver) -> None:
+    def drive(self, target: str, driver: SignalDriver) -> None:
         self.drivers.setdefault(target, []).append(driver)
 
 
@@ -131,11 +131,11 @@ def _comparison(expression: Any) -> tuple[str, bool] | None:
     return None
 
 
-def _driver(expression: Any) -> Driver:
+def _driver(expression: Any) -> SignalDriver:
     followed = literal_test(expression)
     if followed is not None:
-        return Driver("same" if followed[1] else "inverted", frozenset({followed[0]}))
-    return Driver("other", frozenset(reads(expression)))
+        return SignalDriver("same" if followed[1] else "inverted", frozenset({followed[0]}))
+    return SignalDriver("other", frozenset(reads(expression)))
 
 
 def _assignment(assignment: Any, found: Netlist) -> None:
@@ -156,7 +156,7 @@ def _connections(instance: Any, found: Netlist) -> None:
         else:
             outer = expression.left if expression.kind.name == "Assignment" else expression
             for target in reads(outer):
-                found.drive(target, Driver("same", frozenset({path})))
+                found.drive(target, SignalDriver("same", frozenset({path})))
 
 
 def _primitive(gate: Any, found: Netlist) -> None:
@@ -169,7 +169,7 @@ def _primitive(gate: Any, found: Netlist) -> None:
     inputs = parts[1:]
     relation: Relation = "same" if kind == "buf" else "inverted" if kind == "not" else "other"
     for target in reads(parts[0]):
-        found.drive(target, Driver(relation, frozenset(set[str]().union(*(reads(part) for part in inputs)))))
+        found.drive(target, SignalDriver(relation, frozenset(set[str]().union(*(reads(part) for part in inputs)))))
 
 
 def _process(block: Any, found: Netlist) -> None:
@@ -188,7 +188,7 @@ def _process(block: Any, found: Netlist) -> None:
         sources, is_plain = frozenset(reads(body)), _is_plain(body)
         for assignment in assignments(body):
             for target in reads(assignment.left):
-                driver = _driver(assignment.right) if is_plain else Driver("other", sources - {target})
+                driver = _driver(assignment.right) if is_plain else SignalDriver("other", sources - {target})
                 found.drive(target, driver)
 
 

@@ -59,7 +59,7 @@ _TABLE = (
         needs_reference=True,
     ),
     Scorer(
-        "icarus", "itertl.scoring.icarus:score", "itertl.tools.icarus:version", runs_tool=True, tells_syntax=True,
+        "icarus", "itertl.scoring.compilation:score", "itertl.tools.icarus:version", runs_tool=True, tells_syntax=True,
         in_audit=True,
     ),
     Scorer(

@@ -33,7 +33,7 @@ class _Habit:
 
 def drive(inputs: Inputs, interface: Interface, known: Hints, steps: int) -> None:
     """Reset; sequences until about ``steps`` steps; the last third of them long, with inputs changed once a cycle."""
-    driver = Driver(inputs, interface, known)
+    driver = InputDriver(inputs, interface, known)
     driver.begin()
     most = min(steps, inputs.max_steps)
     while len(inputs.words) < most * 2 // 3:
@@ -43,7 +43,7 @@ def drive(inputs: Inputs, interface: Interface, known: Hints, steps: int) -> Non
         driver.sequence(min(400, most // 4 + 1), is_dense=False)
 
 
-class Driver:
+class InputDriver:
     """Moves the inputs of one clocked design."""
 
     def __init__(self, inputs: Inputs, interface: Interface, known: Hints) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from itertl.scoring.interface import Interface
-from itertl.scoring.vectors.oracle import Run
+from itertl.scoring.vectors.oracle import ReferenceRun
 from itertl.scoring.vectors.outcome import ONES, ZEROS, number
 
 STEPS, OUTPUTS, PLAIN = 0.5, 0.35, 0.15
@@ -76,7 +76,7 @@ class View:
         return (bits & (self.unit << low)).bit_count()
 
 
-def value(run: Run, outputs: Sequence[str]) -> float:
+def value(run: ReferenceRun, outputs: Sequence[str]) -> float:
     """The credit of a candidate's samples in a run; at most that of all steps but one, 0 where no compared output
     changes."""
     compared = [sample for sample, counts in zip(outputs, run.stimulus.is_compared, strict=True) if counts]
@@ -138,7 +138,7 @@ def _own(view: View, output: Output, wrong: int) -> float:
 
 
 @functools.lru_cache(maxsize=64)
-def _views(run: Run) -> tuple[View, View | None, tuple[int, ...]]:
+def _views(run: ReferenceRun) -> tuple[View, View | None, tuple[int, ...]]:
     """All steps; those just before an active edge of the first clock, and which these are. None without a clock."""
     clock = next(iter(run.interface.clocks), None)
     width = sum(port.width for port in run.interface.inputs)
@@ -155,7 +155,7 @@ def _views(run: Run) -> tuple[View, View | None, tuple[int, ...]]:
     return whole, _view(some, run.interface, [[source[step] for step in picks] for source in sources]), picks
 
 
-def _edges(run: Run) -> dict[str, set[int]]:
+def _edges(run: ReferenceRun) -> dict[str, set[int]]:
     """Edge of the first clock that counts -> the steps after which it comes; none where the clock is one bit of a
     vector."""
     clock, at = run.interface.clocks[0], 0

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from itertl.scoring.interface import Interface
 from itertl.scoring.vectors import testbench
-from itertl.scoring.vectors.clocked import Driver
+from itertl.scoring.vectors.clocked import InputDriver
 from itertl.scoring.vectors.delays import step_ns
-from itertl.scoring.vectors.moves import Change, Event, Moves, events, moves, sample
+from itertl.scoring.vectors.moves import Change, Moves, Novelty, events, moves, sample
 from itertl.scoring.vectors.stimulus import Inputs
 from itertl.scoring.vectors.words import Hints
 
@@ -41,10 +41,10 @@ def extend(inputs: Inputs, design: str, interface: Interface, known: Hints, outp
     full = (1 << len(outputs[0])) - 1
     scanner = _Scanner(design, interface, known)
     start = Inputs(interface.inputs, known, inputs.rng)
-    Driver(start, interface, known).begin()
+    InputDriver(start, interface, known).begin()
     found = scanner.scan(start, places, HORIZONS[0], full)
     ranked = sorted(range(len(found)), key=lambda n: _rank(found[n], seen, n), reverse=True)
-    driver = Driver(inputs, interface, known)
+    driver = InputDriver(inputs, interface, known)
     for number, horizons in zip(ranked, (HORIZONS, HORIZONS[:2]), strict=False):
         changes = _follow(scanner, inputs, places[number], seen, full, horizons)
         wanted = {event.cycle + near for event in _wanted(changes, seen) for near in (-1, 0, 1)}
@@ -84,7 +84,7 @@ def settings(inputs: Inputs, interface: Interface, known: Hints) -> list[Setting
     while len(wanted) < _SETTINGS:
         wanted.append((inputs.rng.random() < 0.5, {p.name: inputs.rng.getrandbits(p.width) for p in data}))
     trial = Inputs(interface.inputs, known, inputs.rng)
-    driver = Driver(trial, interface, known)
+    driver = InputDriver(trial, interface, known)
     driver.begin()
     kept: list[Setting] = []
     for number, (is_reset, values) in enumerate(wanted):
@@ -146,7 +146,7 @@ def _is_worth(found: Sequence[Change], known: Hints, horizon: int, seen: Moves) 
     return any(event.is_first and event.cycle > horizon // 8 for event in events(found, seen))
 
 
-def _wanted(changes: Sequence[Change], seen: Moves) -> list[Event]:
+def _wanted(changes: Sequence[Change], seen: Moves) -> list[Novelty]:
     """The events to look at: the farthest only where bits do something for the first time there."""
     found = events(changes, seen)
     last = max((event.cycle for event in found if event.is_first), default=0)
@@ -158,7 +158,7 @@ def around(counts: Iterable[int]) -> set[int]:
     return {count + near for count in counts for near in range(-2, 6)}
 
 
-def look_at(driver: Driver, setting: Setting, cycles: set[int]) -> None:
+def look_at(driver: InputDriver, setting: Setting, cycles: set[int]) -> None:
     """Hold the inputs from a setting on, and look at these cycles; those between are skipped."""
     _go_to(driver.inputs, setting)
     done = 0

@@ -14,9 +14,9 @@ from itertl.records import content_hash
 from itertl.sandbox import bounds
 from itertl.scoring.interface import Interface
 from itertl.scoring.vectors import combinational, cover, far, outcome, still, testbench
-from itertl.scoring.vectors.clocked import Driver
+from itertl.scoring.vectors.clocked import InputDriver
 from itertl.scoring.vectors.mismatch import describe
-from itertl.scoring.vectors.oracle import Oracle, Run, answered
+from itertl.scoring.vectors.oracle import Oracle, ReferenceRun, answered
 from itertl.scoring.vectors.stimulus import Inputs
 from itertl.scoring.vectors.words import Hints, hints
 
@@ -44,7 +44,7 @@ def difference(oracle: Oracle, design: str) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _long(oracle: Oracle) -> Run | None:
+def _long(oracle: Oracle) -> ReferenceRun | None:
     seen = oracle.interface
     known, number = hints(oracle.text), int(content_hash(["long", oracle.seed, oracle.text]), 16)
     inputs = make(seen, known, number)
@@ -52,7 +52,7 @@ def _long(oracle: Oracle) -> Run | None:
         still.play(inputs, seen, known, cycles, _VARIANTS)
     inputs.max_steps = max(inputs.max_steps, len(inputs.words))
     run = answered(oracle.text, seen, inputs, cpu_s=CPU_S)
-    return run if isinstance(run, Run) and run.expected.known else None
+    return run if isinstance(run, ReferenceRun) and run.expected.known else None
 
 
 def make(interface: Interface, known: Hints, seed: int) -> Inputs:
@@ -62,7 +62,7 @@ def make(interface: Interface, known: Hints, seed: int) -> Inputs:
     if not interface.clocks:
         combinational.one_by_one(inputs, STEPS)
         return inputs
-    driver = Driver(inputs, interface, known)
+    driver = InputDriver(inputs, interface, known)
     driver.begin()
     for _ in range(_SEQUENCES):
         driver.sequence(_CYCLES, is_dense=False, may_begin=False)

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from itertl.scoring.interface import Port
-from itertl.scoring.vectors.oracle import Run
-from itertl.scoring.vectors.outcome import Outcome
+from itertl.scoring.vectors.oracle import ReferenceRun
+from itertl.scoring.vectors.outcome import Comparison
 
 _INPUTS_CHARS = 160
 _VALUE_CHARS = 40
 
 
-def describe(run: Run, outputs: Sequence[str], found: Outcome) -> str:
+def describe(run: ReferenceRun, outputs: Sequence[str], found: Comparison) -> str:
     """For example ``share 0.9731; output q: 4'b0011, the reference has 4'b0010, at step 17 of 4000 (clk=1'b1,
     d=8'h0a)``."""
     assert found.first is not None
@@ -30,7 +30,7 @@ def matches(expected: str, got: str) -> bool:
     return all(e not in "01" or e == g for e, g in zip(expected, got, strict=True))
 
 
-def split_outputs(run: Run, sample: str) -> dict[str, str]:
+def split_outputs(run: ReferenceRun, sample: str) -> dict[str, str]:
     """Output -> its bits in one sample."""
     found: dict[str, str] = {}
     end = len(sample)
@@ -40,7 +40,7 @@ def split_outputs(run: Run, sample: str) -> dict[str, str]:
     return found
 
 
-def split_inputs(run: Run, step: int) -> Iterator[tuple[Port, int]]:
+def split_inputs(run: ReferenceRun, step: int) -> Iterator[tuple[Port, int]]:
     """(input, its value) in one step."""
     word = run.stimulus.words[step]
     for port in run.interface.inputs:

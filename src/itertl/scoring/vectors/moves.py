@@ -14,7 +14,7 @@ Change = tuple[int, Sample]  # (cycle, outputs from then on)
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class Novelty:
     """A cycle at which the reference's outputs do something new. ``is_first``: a bit rises or falls for the
     first time."""
 
@@ -59,16 +59,16 @@ def moves(samples: Iterable[Sample]) -> Moves:
     return found
 
 
-def events(changes: Sequence[Change], seen: Moves) -> list[Event]:
+def events(changes: Sequence[Change], seen: Moves) -> list[Novelty]:
     """What is new among the changes: first moves of a bit, and first occurrences of a set of bits that change
     together."""
-    found: list[Event] = []
+    found: list[Novelty] = []
     done = Moves(seen.rises, seen.falls)
     patterns: set[Sample] = set()
     for (_, old), (cycle, new) in itertools.pairwise(changes):
         is_first = done.add(old, new)
         pattern = old[0] ^ new[0], old[1] ^ new[1]
         if is_first or (pattern not in patterns and len(patterns) < MOST_EVENTS):
-            found.append(Event(cycle, is_first))
+            found.append(Novelty(cycle, is_first))
             patterns.add(pattern)
     return found

@@ -31,7 +31,7 @@ KEPT = 32  # oracles in a worker's memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class ReferenceRun:
     """One list of words for one setting of parameters, and what the reference answers."""
 
     parameters: Mapping[str, int]
@@ -47,7 +47,7 @@ class Oracle:
     """``runs``: at the defaults, then at other values where the reference has parameters to set."""
 
     interface: Interface
-    runs: tuple[Run, ...]
+    runs: tuple[ReferenceRun, ...]
     text: str  # as the gate printed it
     seed: str
     still: tuple[str, ...] = ()  # outputs that never move in the first run, though nothing proves them constant
@@ -87,11 +87,11 @@ def consult(reference: str, top: str, seed: str) -> Oracle | Silent:
 
 
 @functools.lru_cache(maxsize=KEPT)
-def own_runs(oracle: Oracle, candidate: str) -> tuple[Run, ...]:
+def own_runs(oracle: Oracle, candidate: str) -> tuple[ReferenceRun, ...]:
     """The reference's runs on what a candidate's text suggests beside its own: words, and values of parameters. None
     where it suggests nothing; those that do not come to their end are left out. Raises ToolMissing."""
     numbers, known = own.unlike(candidate, oracle.text), hints(candidate)
-    runs: list[Run | Silent | Judgement] = []
+    runs: list[ReferenceRun | Silent | Judgement] = []
     if numbers:
         parts = (f"{number.width}'{number.value}" for number in numbers)
         inputs = own.make(oracle.interface, candidate, numbers, _seed(oracle.seed, oracle.text, *parts))
@@ -103,10 +103,10 @@ def own_runs(oracle: Oracle, candidate: str) -> tuple[Run, ...]:
         with contextlib.suppress(Unsupported):
             seen = interfaces.read(oracle.text, oracle.interface.top, parameters)
             runs.append(_run(oracle.text, seen, parameters, known, _seed(oracle.seed, oracle.text), SECOND_STEPS))
-    return tuple(run for run in runs if isinstance(run, Run) and run.expected.known)
+    return tuple(run for run in runs if isinstance(run, ReferenceRun) and run.expected.known)
 
 
-def _still(text: str, run: Run) -> tuple[str, ...]:
+def _still(text: str, run: ReferenceRun) -> tuple[str, ...]:
     quiet = still.still_outputs(run.interface, run.outputs, run.stimulus.is_compared)
     if not quiet:
         return ()
@@ -119,7 +119,7 @@ def _search(text: str, seen: Interface, quiet: tuple[tuple[str, str], ...]) -> d
     return still.search(text, seen, dict(quiet))
 
 
-def _wake(inputs: Inputs, text: str, known: Hints, run: Run) -> bool:
+def _wake(inputs: Inputs, text: str, known: Hints, run: ReferenceRun) -> bool:
     """Add what moves the outputs that did not in the steps of ``run``; whether there is any."""
     quiet = still.still_outputs(run.interface, run.outputs, run.stimulus.is_compared)
     searched = _search(text, run.interface, tuple(quiet.items())) if quiet else {}
@@ -143,23 +143,23 @@ def _seed(*parts: str) -> int:
 
 def _run(
     text: str, seen: Interface, parameters: Mapping[str, int], known: Hints, seed: int, steps: int
-) -> Run | Silent:
+) -> ReferenceRun | Silent:
     """The reference's own run, on fewer words where it is slow, on more where it takes long to show all that it
     does."""
     while True:
         inputs = make(seen, known, seed, steps)
         is_last = steps <= FEWEST_STEPS
         run = answered(text, seen, inputs, parameters, cpu_s=RUN_LIMITS.cpu_s if is_last else REFERENCE_CPU_S)
-        if is_last or isinstance(run, Run) or run[0] is not Verdict.TIMEOUT:
+        if is_last or isinstance(run, ReferenceRun) or run[0] is not Verdict.TIMEOUT:
             break
         steps = max(FEWEST_STEPS, steps // 8)
-    if isinstance(run, Run) and steps == STEPS:
+    if isinstance(run, ReferenceRun) and steps == STEPS:
         far.extend(inputs, text, seen, known, run.outputs)
         if inputs.skips:
             run = answered(text, seen, inputs)
-        if isinstance(run, Run) and _wake(inputs, text, known, run):
+        if isinstance(run, ReferenceRun) and _wake(inputs, text, known, run):
             run = answered(text, seen, inputs)
-    if isinstance(run, Run):
+    if isinstance(run, ReferenceRun):
         return run
     return Silent(*run) if run[0] is Verdict.TOOL_FAILED else _silent(f"{run[0]}: {run[1]}")
 
@@ -181,17 +181,17 @@ def make(interface: Interface, known: Hints, seed: int, steps: int) -> Inputs:
 
 def answered(
     text: str, seen: Interface, inputs: Inputs, parameters: Mapping[str, int] = {}, cpu_s: int = RUN_LIMITS.cpu_s
-) -> Run | Judgement:
+) -> ReferenceRun | Judgement:
     """What the reference answers to the steps in ``inputs``, or why its run did not come to its end."""
     words = inputs.done(seen.clocks[0].name if inputs.skips else None)
     bench = testbench.prepare(words, seen, step_ns(text))
     done = testbench.run(text, bench, parameters, cpu_s=cpu_s)
     if done.stopped is not None:
         return done.stopped
-    return Run(parameters, seen, words, bench, done.outputs, outcome.expect(done.outputs, words.is_compared))
+    return ReferenceRun(parameters, seen, words, bench, done.outputs, outcome.expect(done.outputs, words.is_compared))
 
 
-def _second(text: str, seen: Interface, known: Hints, seed: int) -> list[Run]:
+def _second(text: str, seen: Interface, known: Hints, seed: int) -> list[ReferenceRun]:
     """The run at other values of the parameters that can be set; none where the reference does not take them."""
     defaults = dict(seen.parameters)
     values = {name: defaults[name] for name in seen.tunable}
@@ -202,6 +202,6 @@ def _second(text: str, seen: Interface, known: Hints, seed: int) -> list[Run]:
         except Unsupported:
             continue
         run = _run(text, other, parameters, known, seed, SECOND_STEPS)
-        if isinstance(run, Run) and run.expected.known:
+        if isinstance(run, ReferenceRun) and run.expected.known:
             return [run]
     return []

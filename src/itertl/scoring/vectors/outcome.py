@@ -29,7 +29,7 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Comparison:
     """How a candidate did. ``first`` is the first sample that differs, None where none does."""
 
     matching: int
@@ -54,12 +54,12 @@ def expect(samples: Sequence[str], is_compared: Sequence[bool]) -> Expected:
     return Expected(width, len(samples), number(text, ONES), number(text, ZEROS))
 
 
-def compare(expected: Expected, samples: Sequence[str]) -> Outcome:
+def compare(expected: Expected, samples: Sequence[str]) -> Comparison:
     """``samples`` of the candidate, as many and as long as the reference's."""
     text = "".join(samples)
     wrong = (expected.ones & ~number(text, ONES)) | (expected.zeros & ~number(text, ZEROS))
     first = (len(text) - wrong.bit_length()) // expected.width if wrong else None
-    return Outcome(expected.known - wrong.bit_count(), expected.known, first)
+    return Comparison(expected.known - wrong.bit_count(), expected.known, first)
 
 
 def number(text: str, table: dict[int, int]) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from itertl.scoring.interface import Interface
 from itertl.scoring.vectors import combinational, far
-from itertl.scoring.vectors.clocked import Driver
+from itertl.scoring.vectors.clocked import InputDriver
 from itertl.scoring.vectors.stimulus import Inputs
 from itertl.scoring.vectors.words import Constant, Hints, constants, fields
 
@@ -54,7 +54,7 @@ def make(interface: Interface, text: str, numbers: Sequence[Constant], seed: int
 
 
 def _clocked(inputs: Inputs, interface: Interface, known: Hints) -> None:
-    driver = Driver(inputs, interface, known)
+    driver = InputDriver(inputs, interface, known)
     driver.begin()
     data = driver.data
     for fill in (1, 0):
@@ -78,7 +78,7 @@ def _clocked(inputs: Inputs, interface: Interface, known: Hints) -> None:
         inputs.max_steps = max(inputs.max_steps, len(inputs.words))
 
 
-def _one_after_another(driver: Driver, data: Sequence[str], numbers: Sequence[Constant], fill: int) -> None:
+def _one_after_another(driver: InputDriver, data: Sequence[str], numbers: Sequence[Constant], fill: int) -> None:
     """The numbers in their order on all wider inputs, each for a cycle; one-bit inputs at ``fill``; a reset and idle
     cycles around."""
     for name in data:
@@ -101,7 +101,7 @@ def _one_after_another(driver: Driver, data: Sequence[str], numbers: Sequence[Co
         driver.play({name: driver.inputs.values[name] for name in data})
 
 
-def _in_pieces(driver: Driver, name: str, number: Constant, fill: int) -> None:
+def _in_pieces(driver: InputDriver, name: str, number: Constant, fill: int) -> None:
     """A number wider than an input, piece by piece, from its highest where ``fill`` is 1, else from its lowest."""
     size = driver.inputs.ports[name].width
     width = max(number.width, number.value.bit_length())

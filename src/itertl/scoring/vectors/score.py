@@ -14,7 +14,7 @@ from itertl.scoring.interface import Interface, Unsupported, same_ports
 from itertl.scoring.item import ScoreItem, ScoreMaker, is_plain_name
 from itertl.scoring.vectors import credit, outcome, testbench
 from itertl.scoring.vectors.mismatch import describe
-from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult, own_runs
+from itertl.scoring.vectors.oracle import Oracle, ReferenceRun, Silent, consult, own_runs
 from itertl.tools import icarus
 from itertl.verilog.header import derive_top
 
@@ -72,7 +72,7 @@ def simulated(item: ScoreItem) -> Score:
 
 def judge(design: str, seen: Interface, oracle: Oracle) -> tuple[float | None, Verdict, str]:
     """(value, verdict, detail) of a text that the gate let through and that has the reference's ports."""
-    equal: list[Run] = []
+    equal: list[ReferenceRun] = []
     for run in _runs(oracle, design):
         if not run.parameters.keys() <= dict(seen.parameters).keys():
             continue  # judged at the defaults alone
@@ -100,13 +100,13 @@ def judge(design: str, seen: Interface, oracle: Oracle) -> tuple[float | None, V
     return 1.0, Verdict.PASSED, f"{bits} bits agree; the reference knows {known:.0%} of its outputs"
 
 
-def _runs(oracle: Oracle, design: str) -> Iterator[Run]:
+def _runs(oracle: Oracle, design: str) -> Iterator[ReferenceRun]:
     """What every candidate is given, and, for one that agrees on all of it, what its own text suggests."""
     yield from oracle.runs
     yield from own_runs(oracle, design)
 
 
-def _fits(design: str, run: Run) -> bool:
+def _fits(design: str, run: ReferenceRun) -> bool:
     """Whether the candidate has the reference's ports at the parameters of a run too."""
     try:
         return not same_ports(interfaces.read(design, run.interface.top, run.parameters), run.interface)
@@ -114,7 +114,7 @@ def _fits(design: str, run: Run) -> bool:
         return False
 
 
-def _value(equal: Sequence[Run], last: Run, credited: float) -> float:
+def _value(equal: Sequence[ReferenceRun], last: ReferenceRun, credited: float) -> float:
     """Of a candidate that was right in some runs, and has ``credited`` for the last: by how many bits each compares."""
     bits = sum(run.expected.known for run in equal)
     return (bits + credited * last.expected.known) / (bits + last.expected.known)

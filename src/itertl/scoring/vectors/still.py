@@ -19,7 +19,7 @@ from itertl.sandbox.sandbox import Limits
 from itertl.scoring.equivalence.rewrite import TOP, for_yosys
 from itertl.scoring.interface import Interface
 from itertl.scoring.lowering import readings
-from itertl.scoring.vectors.clocked import Driver
+from itertl.scoring.vectors.clocked import InputDriver
 from itertl.scoring.vectors.moves import moves, sample
 from itertl.scoring.vectors.stimulus import Inputs
 from itertl.scoring.vectors.words import Hints
@@ -95,7 +95,7 @@ def search(text: str, interface: Interface, still: dict[str, str]) -> dict[str, 
 def play(inputs: Inputs, interface: Interface, known: Hints, cycles: Sequence[Cycle], most: int = _VARIANTS) -> None:
     """The cycles, what may follow, and variants: without one of the cycles, with another word before it, with a bit of
     its word turned."""
-    driver = Driver(inputs, interface, known)
+    driver = InputDriver(inputs, interface, known)
     rng, data = inputs.rng, [name for name in cycles[0] if name not in {reset.name for reset in interface.resets}]
     plans = [list(cycles), list(cycles)]
     for at, cycle in enumerate(cycles):

@@ -9,7 +9,7 @@ from itertl.runs.storage import write_text
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.vectors import outcome, testbench
 from itertl.scoring.vectors.mismatch import split_inputs, split_outputs
-from itertl.scoring.vectors.oracle import Oracle, Run, consult
+from itertl.scoring.vectors.oracle import Oracle, ReferenceRun, consult
 from itertl.scoring.vectors.score import seed
 from itertl.verilog.header import derive_top
 
@@ -39,7 +39,7 @@ def draw(task: tuple[ScoreItem, str]) -> bool:
     return write_vcd(item, Path(path))
 
 
-def _runs(item: ScoreItem) -> Iterator[tuple[Run, tuple[str, ...]]]:
+def _runs(item: ScoreItem) -> Iterator[tuple[ReferenceRun, tuple[str, ...]]]:
     """Each run of the reference with the candidate's outputs."""
     top = item.top or derive_top(item.reference or "") or ""
     oracle = consult(item.reference or "", top, seed())
@@ -55,7 +55,7 @@ def _runs(item: ScoreItem) -> Iterator[tuple[Run, tuple[str, ...]]]:
         yield run, done.outputs
 
 
-def _vcd(run: Run, outputs: Sequence[str], steps: range, first: int) -> str:
+def _vcd(run: ReferenceRun, outputs: Sequence[str], steps: range, first: int) -> str:
     seen = run.interface
     scopes = {"inputs": seen.inputs, "candidate": seen.outputs, "reference": seen.outputs}
     variables = [(scope, port.name) for scope, ports in scopes.items() for port in ports]

@@ -16,7 +16,7 @@ from itertl.runs.rows import is_array, objects, read_lines, read_text
 from itertl.runs.storage import parse_record, read_records, taken_up, write_text
 from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.equivalence.recheck import recheck
-from itertl.scoring.lines import Line, Row, interpret
+from itertl.scoring.score_lines import Line, Row, interpret
 from itertl.scoring.scorers import check_scorers
 from itertl.work.pool import map_unordered
 
@@ -34,8 +34,8 @@ def score_file(
 ) -> dict[str, Any]:
     """Score each line of ``path`` (JSON Lines, or one JSON array) and write it back to ``out`` with its scores.
 
-    Kinds of line: see ``lines``; they may be mixed. Order and unknown fields stay. ``out`` is JSON Lines, or an array
-    if the input is one and ``out`` ends in ".json". Candidates find their problems in ``problems``, else in
+    Kinds of line: see ``score_lines``; they may be mixed. Order and unknown fields stay. ``out`` is JSON Lines, or an
+    array if the input is one and ``out`` ends in ".json". Candidates find their problems in ``problems``, else in
     ``NAME.problems.jsonl`` beside the file ``NAME.jsonl``, else in ``problems.jsonl`` beside it or up to two folders
     above. Nothing is scored if a line is wrong, and ``out`` is written whole or not at all; a killed call goes on from
     ``out`` + ".partial". With ``effort.keep_going`` lines on which a scorer of the user's own raises are left without a
