@@ -20,7 +20,7 @@ OUTPUTS = (Port("y", "output", 2, False), Port("z", "output", 1, False))
 
 def run_of(words: Sequence[int], outputs: Sequence[str], compared: Sequence[bool]) -> ReferenceRun:
     """A run without a clock; ``z`` is the first character of a sample."""
-    seen = Interface("m", (*INPUTS, *OUTPUTS), (), (), (), False, False, ())
+    seen = Interface((), (), (), False, False, (), "m", (*INPUTS, *OUTPUTS), ())
     stimulus = Stimulus(tuple(words), tuple(compared))
     return ReferenceRun(
         {}, seen, stimulus, testbench.prepare(stimulus, seen), tuple(outputs), outcome.expect(outputs, compared)

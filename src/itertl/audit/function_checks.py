@@ -22,7 +22,7 @@ PARTS = ("netlist", "simulation")  # of an inspection: each is kept by what it d
 def inspect(payload: tuple[str, str, str]) -> list[HardwareFault]:
     """The faults that one of ``PARTS`` finds in (part, reference, its top module), in the order of the report.
 
-    What the gate refuses is said by the part "netlist" and asked nothing else. Raises ToolMissing, ToolFailed.
+    What the gate refuses is reported by the part "netlist" and not checked further. Raises ToolMissing, ToolFailed.
     """
     part, reference, top = payload
     if not is_plain_name(top):

@@ -7,7 +7,7 @@ returned depends on items and scorers alone.
 A text that uses up memory or processor time while it is read has had its try. A worker that stalls by the clock or dies
 is met like this: the item is tried once more, alone, with a bound of its own. Then a second stall is the candidate's
 (TIMEOUT, value 0) if the scorer runs a tool on its text and that tool still answers on a trivial design, undecided if
-its tools may give up, else ours (TOOL_FAILED, None); a second crash is always ours, for it says nothing about the text.
+its tools may give up, else ours (TOOL_FAILED, None); a second crash is always ours: the text need not be its cause.
 See docs/scoring.md.
 """
 
@@ -78,7 +78,7 @@ def score_items(
         keys = {item: {name: _key(name, item) for name in order} for item in counts}
         known = desk.known(key for of_item in keys.values() for key in of_item.values())
         climbs = {
-            item: _Climb(item, keys[item], rungs, bound, timeout_s, known, tell=lambda n=count: on_done(n))
+            item: _Climb(item, keys[item], rungs, bound, timeout_s, known, on_end=lambda n=count: on_done(n))
             for item, count in counts.items()
         }
         run = stack.enter_context(contextlib.closing(_run(list(climbs.values()), desk.workers, timeout_s)))
@@ -101,7 +101,7 @@ class _Climb:
     bound: Bound
     timeout_s: float
     known: Mapping[str, _Answer]
-    tell: Callable[[], None]  # called once, when nothing is left to take
+    on_end: Callable[[], None]  # called once, when nothing is left to take
     scores: dict[str, Score] = field(default_factory=dict[str, Score])
     spent_s: float = 0.0
     is_stuck: bool = False  # it has to be tried once more
@@ -122,7 +122,7 @@ class _Climb:
             else:
                 is_ample = left >= min(self.timeout_s, self.bound.seconds / 2)
                 return Unit(name, self.item, Bound(min(left, self.timeout_s), self.bound.memory_mb), is_ample)
-        self.tell()
+        self.on_end()
         return None
 
     def add(self, score: Score, seconds: float) -> None:
@@ -138,7 +138,7 @@ class _Climb:
         return below is not None and (is_passed_by(below) or (below.value is not None and below.value >= 1))
 
     def _settled(self, name: str) -> Score | None:
-        """The score of one that would have to do again what a text was too much for."""
+        """The score of a scorer that would repeat work that ended in TIMEOUT on this text."""
         for before in scorers.scorer_of(name).repeats:
             score = self.scores.get(before)
             if score is not None and score.verdict is Verdict.TIMEOUT:
@@ -153,11 +153,6 @@ def _key(name: str, item: ScoreItem) -> str:
     except ToolMissing:
         version = ""
     return content_hash([name, scorers.REVISION, version, *asdict(item).values()], 32)
-
-
-def _logged(answer: _Answer) -> dict[str, Any]:
-    score, seconds = answer
-    return {"score": score.model_dump(mode="json"), "seconds": seconds}
 
 
 def _from_log(entry: dict[str, Any]) -> _Answer | None:
@@ -179,7 +174,8 @@ def _kept(answer: _Answer) -> str | None:
 
 
 _FORM: Form[_Answer] = Form(
-    name="scores", point="score.item", logged=_logged, from_log=_from_log,
+    name="scores", point="score.item",
+    logged=lambda answer: {"score": answer[0].model_dump(mode="json"), "seconds": answer[1]}, from_log=_from_log,
     kept=_kept, from_cache=lambda text: (Score.model_validate_json(text), 0.0),
 )  # fmt: skip
 
@@ -226,7 +222,8 @@ def _asked(climbs: Sequence[_Climb], workers: pool.Workers) -> Iterator[tuple[_C
 
 
 def _job(number: int, unit: Unit, timeout_s: float) -> Job:
-    """A scorer of ours keeps to its bound itself, by processor time, so that the pool's clock is for one that hangs."""
+    """A scorer of ours keeps to its bound itself, by processor time, so that the pool's clock is only for a scorer that
+    hangs."""
     if unit.name in scorers.SCORERS:
         return Job(number, unit, _PATIENCE * timeout_s, unit.left.memory_mb)
     return Job(number, unit, unit.left.seconds, None)

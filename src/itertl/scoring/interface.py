@@ -1,7 +1,7 @@
 """What a design looks like from outside: ports, clocks, resets, enables, parameters; read by slang from its text.
 
 Scorers that compare a candidate with a reference by function agree on this: the reference's interface decides what is
-driven, and a candidate whose ports differ from it is no answer. Clocks, resets and enables are found by ``roles``.
+driven, and a candidate whose ports differ from it is not an answer. Clocks, resets and enables are found by ``roles``.
 """
 
 import functools
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from itertl.sandbox import bounds
 from itertl.scoring import roles
 from itertl.scoring.processes import bare, read_netlist
-from itertl.scoring.roles import Clock, Reset
+from itertl.scoring.roles import Clock, Reset, Roles
 from itertl.tools import slang
 from itertl.tools.slang import live_nodes
 
@@ -41,8 +41,8 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
-class Interface:
-    """A module seen from outside.
+class Interface(Roles):
+    """A module seen from outside: its ports and their roles.
 
     Example: ``read("module t(input clk, input d, output reg q); always @(posedge clk) q <= d; endmodule", "t")`` has
     ``clocks == (Clock("clk", frozenset({"posedge"})),)`` and ``has_state``.
@@ -50,14 +50,8 @@ class Interface:
 
     top: str
     ports: tuple[Port, ...]
-    clocks: tuple[Clock, ...]
-    resets: tuple[Reset, ...]
-    enables: tuple[str, ...]
-    has_state: bool  # something is triggered by an edge
-    has_latch: bool  # something without a clock can hold a value
     parameters: tuple[tuple[str, int], ...]  # those that an instance may set, with their values
     tunable: tuple[str, ...] = ()  # of these, what a user of the module would set: see ``_tunable``
-    gates: tuple[str, ...] = ()  # inputs, no clocks or resets, that can make an edge: they gate a clock, say
 
     @property
     def inputs(self) -> tuple[Port, ...]:
@@ -94,8 +88,8 @@ def _read(text: str, top: str, overrides: tuple[str, ...]) -> Interface:
     found = roles.find(read_netlist(instance), inputs, f"{instance.hierarchicalPath}.")
     settable = _parameters(instance)
     return Interface(
-        top, ports, found.clocks, found.resets, found.enables, found.has_state, found.has_latch,
-        tuple((symbol.name, int(symbol.value.value)) for symbol in settable), _tunable(instance, settable), found.gates,
+        found.clocks, found.resets, found.enables, found.has_state, found.has_latch, found.gates, top, ports,
+        tuple((symbol.name, int(symbol.value.value)) for symbol in settable), _tunable(instance, settable),
     )  # fmt: skip
 
 

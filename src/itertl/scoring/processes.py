@@ -4,6 +4,7 @@ Signals are named by their hierarchical path. What it does not: distinguish the 
 through a function, an interface or a dynamic variable.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -52,12 +53,9 @@ class Netlist:
     user's."""
 
     processes: list[Process] = field(default_factory=list[Process])
-    drivers: dict[str, list[SignalDriver]] = field(default_factory=dict[str, list[SignalDriver]])
+    drivers: dict[str, list[SignalDriver]] = field(default_factory=lambda: defaultdict[str, list[SignalDriver]](list))
     has_loop: bool = False
     has_udp: bool = False
-
-    def drive(self, target: str, driver: SignalDriver) -> None:
-        self.drivers.setdefault(target, []).append(driver)
 
 
 def read_netlist(instance: Any) -> Netlist:
@@ -71,7 +69,7 @@ def read_netlist(instance: Any) -> Netlist:
             case "ContinuousAssign" if node.assignment.kind.name == "Assignment":
                 _assignment(node.assignment, found)
             case "Net" if node.initializer is not None:
-                found.drive(node.hierarchicalPath, _driver(node.initializer))
+                found.drivers[node.hierarchicalPath].append(_driver(node.initializer))
             case "Instance" if node.isModule:
                 _connections(node, found)
             case "PrimitiveInstance":
@@ -141,7 +139,7 @@ def _driver(expression: Any) -> SignalDriver:
 def _assignment(assignment: Any, found: Netlist) -> None:
     driver = _driver(assignment.right)
     for target in reads(assignment.left):
-        found.drive(target, driver)
+        found.drivers[target].append(driver)
         found.has_loop |= target in driver.sources
 
 
@@ -152,11 +150,11 @@ def _connections(instance: Any, found: Netlist) -> None:
             continue
         path = inner.hierarchicalPath
         if connection.port.direction.name == "In":
-            found.drive(path, _driver(expression))
+            found.drivers[path].append(_driver(expression))
         else:
             outer = expression.left if expression.kind.name == "Assignment" else expression
             for target in reads(outer):
-                found.drive(target, SignalDriver("same", frozenset({path})))
+                found.drivers[target].append(SignalDriver("same", frozenset({path})))
 
 
 def _primitive(gate: Any, found: Netlist) -> None:
@@ -169,7 +167,9 @@ def _primitive(gate: Any, found: Netlist) -> None:
     inputs = parts[1:]
     relation: Relation = "same" if kind == "buf" else "inverted" if kind == "not" else "other"
     for target in reads(parts[0]):
-        found.drive(target, SignalDriver(relation, frozenset(set[str]().union(*(reads(part) for part in inputs)))))
+        found.drivers[target].append(
+            SignalDriver(relation, frozenset(set[str]().union(*(reads(part) for part in inputs))))
+        )
 
 
 def _process(block: Any, found: Netlist) -> None:
@@ -189,7 +189,7 @@ def _process(block: Any, found: Netlist) -> None:
         for assignment in assignments(body):
             for target in reads(assignment.left):
                 driver = _driver(assignment.right) if is_plain else SignalDriver("other", sources - {target})
-                found.drive(target, driver)
+                found.drivers[target].append(driver)
 
 
 def _is_plain(body: Any) -> bool:

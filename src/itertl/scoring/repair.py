@@ -249,7 +249,7 @@ def _name_changes(text: _Text, name: str, asked: Ports) -> Iterator[Fix]:
 
 
 def _body(text: _Text) -> int | None:
-    """Where the body of the module that stands last begins."""
+    """Where the body of the last module begins."""
     start = max((n for n, token in enumerate(text.tokens) if token.text == "module"), default=len(text.tokens))
     return next((token.start + 1 for token in text.tokens[start:] if token.text == ";"), None)
 

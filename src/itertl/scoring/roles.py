@@ -48,7 +48,7 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """What ``find`` says. ``enables`` are neither clocks nor resets; names in order of the port list."""
+    """The inputs with a role, in order of the port list. ``enables`` are neither clocks nor resets."""
 
     clocks: tuple[Clock, ...]
     resets: tuple[Reset, ...]

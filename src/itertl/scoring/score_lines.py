@@ -102,7 +102,7 @@ def whole_code(completion: str, header: str, is_whole: bool | None = None) -> st
     """The code that a completion gives: itself, or ``header + completion``.
 
     ``is_whole`` None: it is whole where it begins a module before it ends one, so that a body with a helper module
-    after its ``endmodule`` is still a continuation. A blank completion is no code, whatever the header.
+    after its ``endmodule`` is still a continuation. A blank completion is not code, whatever the header.
     """
     if not completion.strip():
         return ""

@@ -58,7 +58,11 @@ def score_unit(unit: Unit) -> Score:
         if isinstance(error, RecursionError) and is_ours:
             return unscored(name, Verdict.UNDECIDED, f"nested too deeply: {error}")
         detail = f"{type(error).__name__}: {error}"
-        return unscored(name, Verdict.TOOL_FAILED, detail if is_ours else f"{RAISED} {detail} ({_place(error)})")
+        if is_ours:
+            return unscored(name, Verdict.TOOL_FAILED, detail)
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "no line known"
+        return unscored(name, Verdict.TOOL_FAILED, f"{RAISED} {detail} ({place})")
     return _checked(name, found)
 
 
@@ -78,12 +82,6 @@ def used_up(unit: Unit, what: str, *, is_in_process: bool = False) -> Score:
     if is_stall:
         return Score(scorer=unit.name, value=0.0, verdict=Verdict.TIMEOUT, detail=what[:500])
     return unscored(unit.name, Verdict.UNDECIDED, what)
-
-
-def _place(error: Exception) -> str:
-    """File and line at which a user's scorer raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "no line known"
 
 
 def is_users_fault(score: Score) -> bool:

@@ -2,9 +2,9 @@
 
 A sequence gives every one-bit input a habit (often, seldom, hardly ever, sticky, a bit pattern of the reference's
 constants), every wider one a rate of change, and the resets a rate, which is 0 in most sequences so that state goes
-far. In half of the sequences inputs also change while the clock is active, which tells an edge from a level and one
-edge from the other; there, resets are also pulsed between edges, which tells an asynchronous reset from a synchronous
-one.
+far. In half of the sequences inputs also change while the clock is active, which distinguishes an edge from a level and
+one edge from the other; there, resets are also pulsed between edges, which distinguishes an asynchronous reset from a
+synchronous one.
 """
 
 import random

@@ -55,7 +55,7 @@ def sequences(text: str, interface: Interface) -> list[tuple[Cycle, ...]]:
 
 
 def _with_conditions(folder: Path, interface: Interface) -> int:
-    """Write ``cover.json``: the flattened module under names of ours, its conditions as one more output; how many there
+    """Write ``cover.json``: the flattened module under our own names, its conditions as one more output; how many there
     are."""
     [module] = json.loads((folder / "flat.json").read_text(encoding="utf-8", errors="replace"))["modules"].values()
     ports: dict[str, Any] = module["ports"]

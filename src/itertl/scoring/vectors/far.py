@@ -140,7 +140,7 @@ def _rank(changes: Sequence[Change], seen: Moves, number: int) -> tuple[int, int
 
 
 def _is_worth(found: Sequence[Change], known: Hints, horizon: int, seen: Moves) -> bool:
-    """Whether going on may show more: something new came late, or the reference speaks of counts that long."""
+    """Whether going on may show more: something new came late, or the reference holds constants of that size."""
     if any(constant.value * 4 > horizon and constant.value >= LARGE for constant in known.constants):
         return True
     return any(event.is_first and event.cycle > horizon // 8 for event in events(found, seen))

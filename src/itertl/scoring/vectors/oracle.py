@@ -1,6 +1,6 @@
 """The reference as an oracle: its interface, the stimulus made for it, and its own outputs, kept for all candidates.
 
-A reference says nothing (``Silent``) where the gate refuses it, its ports cannot be driven, it has no outputs, it does
+A reference cannot serve (``Silent``) where the gate refuses it, its ports cannot be driven, it has no outputs, it does
 not compile or come to its end in the simulator, or no bit of its outputs is ever known.
 """
 
@@ -26,7 +26,7 @@ STEPS = 4000  # words for a design at its default parameters
 SECOND_STEPS = 1500  # at other parameters
 FEWEST_STEPS = 64
 REFERENCE_CPU_S = 1  # a reference that needs more is given fewer words; not wall time, which other work would change
-_OWN_PARAMETERS, _WIDEST = 4, 64  # runs at values of parameters that a candidate speaks of, and the largest of these
+_OWN_PARAMETERS, _WIDEST = 4, 64  # runs at values of parameters that a candidate's text names, and the largest of these
 KEPT = 32  # oracles in a worker's memory
 
 

@@ -14,8 +14,8 @@ ZEROS = str.maketrans("01xXzZ", "100000")
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a reference's run says. Bits stand as in the samples' text: the first sample's first character is the
-    highest."""
+    """What a reference's run gives. Bits are in the order of the samples' text: the first sample's first character is
+    the highest."""
 
     width: int  # bits of a sample
     length: int  # samples

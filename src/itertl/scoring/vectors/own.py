@@ -3,7 +3,7 @@
 A design that agrees with the reference on the common words is asked once more where it holds numbers that the reference
 does not: these numbers on every input that takes them, several at once; in clocked designs also one after the other in
 the order of the text, as bit patterns, and as counts of cycles with all other inputs held. What it does not: states
-that no number of the text speaks of.
+that no number in the text suggests.
 """
 
 import functools

@@ -122,7 +122,7 @@ def said(path: Path) -> str:
 
 
 def _wrapper(interface: Interface, asked: Sequence[str]) -> str:
-    """The design under names of ours, for a script holds no name of a design's."""
+    """The design under our own names: a script never holds a name of the design's."""
     inputs = [f"input [{port.width - 1}:0] i{n}" for n, port in enumerate(interface.inputs)]
     widths = {port.name: port.width for port in interface.outputs}
     outputs = [f"output [{widths[name] - 1}:0] o{n}" for n, name in enumerate(asked)]

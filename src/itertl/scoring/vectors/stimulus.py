@@ -87,18 +87,11 @@ class Inputs:
             self.values[name] = number & ((1 << port.width) - 1)
             number >>= port.width
 
-    def mask(self, name: str) -> int:
-        """The bits of a word that one input has."""
-        at = 0
-        for other, port in self.ports.items():
-            if other == name:
-                return ((1 << port.width) - 1) << at
-            at += port.width
-        raise KeyError(name)
-
     def done(self, clock: str | None = None) -> Stimulus:
         """The stimulus so far; ``clock`` is the input that skipped cycles are cycles of."""
         count = len(self.words) if self.skips else self.max_steps
         skips = tuple(self.skips.get(step, 0) for step in range(len(self.words))) if self.skips else ()
-        mask = self.mask(clock) if clock is not None else 0
+        mask = 0
+        for name, port in reversed(self.ports.items()):
+            mask = mask << port.width | ((1 << port.width) - 1 if name == clock else 0)
         return Stimulus(tuple(self.words[:count]), tuple(self.is_compared[:count]), skips, mask)
