@@ -57,13 +57,14 @@ def audit_function(
         "stimulus": stimulus_version(),
         **scorers.check_tools(names),
     }
-    paired = [(problem, problem.reference) for problem in problems if problem.reference is not None]
-    asked = {(text, problem.top or derive_top(text) or "") for problem, text in paired}
+    texts = [(problem, problem.reference) for problem in problems if problem.reference is not None]
+    paired = [(problem, text, problem.top or derive_top(text) or "") for problem, text in texts]
+    asked = {(text, top) for _, text, top in paired}
     faults, unjudged = _inspect(sorted(asked), tools, num_workers, cache, on_done)
     findings: list[FunctionFinding] = []
     failures: Counter[str] = Counter()
-    for problem, text in paired:
-        key = (text, problem.top or derive_top(text) or "")
+    for problem, text, top in paired:
+        key = text, top
         findings += [
             FunctionFinding(kind=kind, problem=Member.of(problem, places), detail=detail)
             for kind, detail in faults.get(key, [])
@@ -71,7 +72,7 @@ def audit_function(
         failures.update([unjudged[key]] if key in unjudged else [])
     own = _score_themselves(paired, names, num_workers, cache, on_done, places)
     named = {finding.problem.id for finding in findings if finding.kind not in REMARKS}
-    sound = sum(problem.id not in named for problem, _ in paired) - failures.total()
+    sound = sum(problem.id not in named for problem, _, _ in paired) - failures.total()
     return FunctionReport(
         problems=len(problems), references=len(paired), sound=sound, findings=tuple(findings), scorers=tuple(own),
         unjudged=dict(sorted(failures.items())), tools=tools,
@@ -125,21 +126,18 @@ def _key(part: str, text: str, top: str, tools: Mapping[str, str]) -> str:
 
 
 def _score_themselves(
-    paired: Sequence[tuple[Problem, str]], names: Sequence[str], num_workers: int, cache: Path | None,
-    on_done: Callable[[int], None],
-    places: Mapping[str, str],
+    paired: Sequence[tuple[Problem, str, str]], names: Sequence[str], num_workers: int, cache: Path | None,
+    on_done: Callable[[int], None], places: Mapping[str, str],
 ) -> list[SelfScore]:  # fmt: skip
     """Each reference as a candidate. A proof is given its twin, for it takes a reference's own text as proven."""
     found: dict[str, SelfScore] = {}
     proofs = [name for name in names if scorers.scorer_of(name).needs_twin]
     for make, some in ((twin, proofs), (str, [name for name in names if name not in proofs])):
-        items = [
-            ScoreItem(make(text), problem.header, text, problem.top or derive_top(text)) for problem, text in paired
-        ]
+        items = [ScoreItem(make(text), problem.header, text, top or None) for problem, text, top in paired]
         effort = Effort(Bound(SCORE_TIMEOUT_S * len(some)), num_workers, SCORE_TIMEOUT_S, cache)
         rows = score_items(items, some, on_done=on_done, effort=effort) if items and some else []
         for number, name in enumerate(some):
-            found[name] = _own(name, [row[number] for row in rows], [problem for problem, _ in paired], places)
+            found[name] = _own(name, [row[number] for row in rows], [problem for problem, _, _ in paired], places)
     return [found[name] for name in names]
 
 

@@ -71,12 +71,11 @@ def _rtlcoder(row: Row, where: str) -> Line:
     responses = cast("list[object]", given) if isinstance(given, list) else [given]
     if not responses:
         raise DataError(f"{where}: field Response: empty; its last element is the reference")
-    texts: list[str] = []
+    codes: list[str] = []
     for number, response in enumerate(responses):
         if not isinstance(response, str):
             raise DataError(f"{where}: field Response[{number}]: a {type(response).__name__}, not a text")
-        texts.append(response)
-    codes = [whole_code(unix_lines(text), header) for text in texts]
+        codes.append(whole_code(unix_lines(response), header))
     items = tuple(ScoreItem(code=code, header=header, reference=codes[-1]) for code in codes)
     return Line(row, items, _write_rtlcoder)
 

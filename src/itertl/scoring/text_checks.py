@@ -1,8 +1,8 @@
 """``gate``, ``text`` and ``syntax``: is a text code, honest, and readable? The first two are the lowest rungs of a
 ladder.
 
-Blind to function, and to what only a simulator refuses. The point of the rungs is an order among what does not run, so
-that a model that does not write such code yet is distinguished by its texts.
+Blind to function, and to what only a simulator refuses. The rungs order what does not run, for a model that does not
+write code that runs yet.
 """
 
 from itertl.judging import gate as judge

@@ -83,7 +83,8 @@ def value(run: ReferenceRun, outputs: Sequence[str]) -> float:
     if _is_constant(compared):
         return 0.0
     whole, edges, picks = _views(run)
-    is_free = edges is not None and _has_no_data(run.interface)
+    controls = {role.name for role in (*run.interface.clocks, *run.interface.resets)} | set(run.interface.enables)
+    is_free = edges is not None and {port.name for port in run.interface.inputs} <= controls
     own, steps, plain = _credit(whole, "".join(outputs), or_inverted=is_free)
     if edges is not None and min([steps, *own.values()]) < LATE:
         text = "".join(outputs[step] for step in picks)
@@ -93,11 +94,6 @@ def value(run: ReferenceRun, outputs: Sequence[str]) -> float:
             own = {low: max(credit, share * late.get(low, 0.0)) for low, credit in own.items()}
             steps = max(steps, share * at_lag)
     return STEPS * steps + OUTPUTS * sum(own.values()) / max(1, len(own)) + PLAIN * plain
-
-
-def _has_no_data(interface: Interface) -> bool:
-    controls = {role.name for role in (*interface.clocks, *interface.resets)} | set(interface.enables)
-    return {port.name for port in interface.inputs} <= controls
 
 
 def _is_constant(samples: Sequence[str]) -> bool:

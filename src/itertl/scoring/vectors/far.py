@@ -78,7 +78,8 @@ def settings(inputs: Inputs, interface: Interface, known: Hints) -> list[Setting
     """Enables on and the rest off; all off; all on; random values; each after a reset or after a random sequence."""
     controls = {role.name for role in (*interface.clocks, *interface.resets)}
     data = [port for port in interface.inputs if port.name not in controls]
-    enabled = {p.name: int(p.name in interface.enables and not _loads(p.name)) for p in data}
+    loads = {p.name for p in data if any(part in p.name.lower() for part in ("load", "ld", "clear", "clr"))}
+    enabled = {p.name: int(p.name in interface.enables and p.name not in loads) for p in data}
     full = {p.name: (1 << p.width) - 1 for p in data}
     wanted = [(True, enabled), (False, enabled), (True, dict.fromkeys(enabled, 0)), (True, full)]
     while len(wanted) < _SETTINGS:
@@ -99,10 +100,6 @@ def _go_to(inputs: Inputs, setting: Setting) -> None:
     for word in setting:
         inputs.spread(word)
         inputs.step()
-
-
-def _loads(name: str) -> bool:
-    return any(part in name.lower() for part in ("load", "ld", "clear", "clr"))
 
 
 @dataclass(frozen=True, slots=True)
