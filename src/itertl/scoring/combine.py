@@ -75,19 +75,20 @@ def combine(scores: Sequence[Score], config: ScoreConfig) -> float | None:
     nothing. ``coderl``, ``rltf``: ``shaped_reward`` of the last scorer, in [-1, 1]. Raises RecipeError.
     """
     check_combination(config)
+    by_name = {score.scorer: score for score in scores}
     if config.combine in ("coderl", "rltf"):
-        return shaped_reward(_score_of(config.scorers[-1], scores), partial=config.combine == "rltf")
+        return shaped_reward(_score_of(config.scorers[-1], by_name), partial=config.combine == "rltf")
     if config.combine == "ladder":
-        return _held_up(climb(scores, config).z, scores, config)
+        return _held_up(climb(scores, config).z, by_name, config)
     weights = config.weights or dict.fromkeys(config.scorers, 1.0)
-    return _mean({name: _score_of(name, scores).value for name in weights}, weights)
+    return _mean({name: _score_of(name, by_name).value for name in weights}, weights)
 
 
-def _held_up(z: float | None, scores: Sequence[Score], config: ScoreConfig) -> float | None:
+def _held_up(z: float | None, by_name: Mapping[str, Score], config: ScoreConfig) -> float | None:
     """z of a climb, at least at what the scorers of ``floor`` hold."""
     top = heights(list(config.ladder.values())[-1])[1]
     for name, (low, high) in config.floor.items():
-        score = _score_of(name, scores)
+        score = _score_of(name, by_name)
         if score.value is None and score.verdict not in _MAY_STAY:
             return None
         if z is not None and score.value:
@@ -95,12 +96,10 @@ def _held_up(z: float | None, scores: Sequence[Score], config: ScoreConfig) -> f
     return z
 
 
-def _score_of(name: str, scores: Sequence[Score]) -> Score:
-    """The score by that scorer, the last where there are several."""
-    found = next((score for score in reversed(scores) if score.scorer == name), None)
-    if found is None:
+def _score_of(name: str, by_name: Mapping[str, Score]) -> Score:
+    if name not in by_name:
         raise RecipeError(f"the recipe's z needs the score {name!r}, which was not taken; score the candidates again")
-    return found
+    return by_name[name]
 
 
 def shaped_reward(score: Score, *, partial: bool) -> float | None:
@@ -147,11 +146,12 @@ def is_passed_by(score: Score) -> bool:
 
 def climb(scores: Sequence[Score], config: ScoreConfig) -> Climb:
     """Up the recipe's ladder. Raises RecipeError where a rung that is needed was not scored."""
+    by_name = {score.scorer: score for score in scores}
     reached, held, top = 0.0, "", heights(list(config.ladder.values())[-1])[1]
     taken_back = Climb(0.0, "")
     for name, rung in config.ladder.items():
         partial, whole = heights(rung)
-        score = _score_of(name, scores)
+        score = _score_of(name, by_name)
         if is_passed_by(score) and name != list(config.ladder)[-1]:
             continue
         if score.value is None:
