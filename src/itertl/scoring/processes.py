@@ -164,12 +164,10 @@ def _primitive(gate: Any, found: Netlist) -> None:
         return
     kind: str = gate.primitiveType.name
     found.has_udp |= gate.primitiveType.isSequential
-    inputs = parts[1:]
+    sources = frozenset(path for part in parts[1:] for path in reads(part))
     relation: Relation = "same" if kind == "buf" else "inverted" if kind == "not" else "other"
     for target in reads(parts[0]):
-        found.drivers[target].append(
-            SignalDriver(relation, frozenset(set[str]().union(*(reads(part) for part in inputs))))
-        )
+        found.drivers[target].append(SignalDriver(relation, sources))
 
 
 def _process(block: Any, found: Netlist) -> None:
