@@ -18,7 +18,7 @@ from pathlib import Path
 from itertl.runs.rows import objects, read_text
 from itertl.sandbox import sandbox
 from itertl.scoring.item import ScoreItem
-from itertl.scoring.lines import interpret
+from itertl.scoring.score_lines import interpret
 from itertl.scoring.scorers import SCORERS, get_scorer
 from itertl.tools import pyverilog
 

@@ -25,7 +25,7 @@ from itertl.judging import gate
 from itertl.records import Score
 from itertl.sandbox import sandbox
 from itertl.scoring.item import ScoreItem
-from itertl.scoring.vectors.oracle import Oracle, Run, consult
+from itertl.scoring.vectors.oracle import Oracle, ReferenceRun, consult
 from itertl.scoring.vectors.score import score, seed
 from itertl.tools import icarus
 
@@ -66,7 +66,7 @@ def generated(count: int) -> Iterator[Case]:
             yield Case(p.source, ScoreItem(text, p.header, p.reference, p.top), None)
 
 
-def usual(run: Run, reference: str, design: str) -> tuple[float, bool]:
+def usual(run: ReferenceRun, reference: str, design: str) -> tuple[float, bool]:
     """(seconds, whether all agree) of the usual testbench."""
     start = time.perf_counter()
     for name in re.findall(r"\bmodule\s+(\w+)", reference):

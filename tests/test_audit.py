@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from itertl.audit import audit as audit_module
-from itertl.audit.audit import Alike, audit
+from itertl.audit.audit import audit
 from itertl.problems.load import load_problems
 from itertl.problems.normalize import Vocabulary, code_tokens, longest_shared_run, words
 from itertl.problems.overlap import Inverted, Likeness, components, containment, jaccard, near_links
@@ -129,8 +129,6 @@ def test_planted_contamination_is_found_with_its_evidence() -> None:
     assert report.contamination[0].value == 1.0 and report.contamination[0].evidence.removesuffix("…") in task_text
     assert "assign z" in report.contamination[1].evidence
     assert report.contaminated_ids == tuple(p.id for p in rows[:4])
-    stricter = audit(rows, benchmarks=[task], check_tools=False, alike=Alike(text=0.1, code=1.0))
-    assert [str(c.problem) for c in stricter.contamination] == ["quoted", "renamed", "same", "part"]
 
 
 def test_a_solution_is_found_in_prose_and_among_other_modules() -> None:

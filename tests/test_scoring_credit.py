@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from itertl.scoring.interface import Interface, Port
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.vectors import credit, outcome, testbench
-from itertl.scoring.vectors.oracle import Run
+from itertl.scoring.vectors.oracle import ReferenceRun
 from itertl.scoring.vectors.score import score
 from itertl.scoring.vectors.stimulus import Stimulus
 
@@ -18,14 +18,16 @@ INPUTS = (Port("a", "input", 2, False), Port("b", "input", 1, False))
 OUTPUTS = (Port("y", "output", 2, False), Port("z", "output", 1, False))
 
 
-def run_of(words: Sequence[int], outputs: Sequence[str], compared: Sequence[bool]) -> Run:
+def run_of(words: Sequence[int], outputs: Sequence[str], compared: Sequence[bool]) -> ReferenceRun:
     """A run without a clock; ``z`` is the first character of a sample."""
-    seen = Interface("m", (*INPUTS, *OUTPUTS), (), (), (), False, False, ())
+    seen = Interface((), (), (), False, False, (), "m", (*INPUTS, *OUTPUTS), ())
     stimulus = Stimulus(tuple(words), tuple(compared))
-    return Run({}, seen, stimulus, testbench.prepare(stimulus, seen), tuple(outputs), outcome.expect(outputs, compared))
+    return ReferenceRun(
+        {}, seen, stimulus, testbench.prepare(stimulus, seen), tuple(outputs), outcome.expect(outputs, compared)
+    )
 
 
-def naive(run: Run, got: Sequence[str]) -> float:
+def naive(run: ReferenceRun, got: Sequence[str]) -> float:
     """The module's docstring, in loops."""
     rows = [
         (e, g, w)
@@ -64,7 +66,7 @@ def naive(run: Run, got: Sequence[str]) -> float:
 
 
 @st.composite
-def runs(draw: st.DrawFn) -> tuple[Run, list[str]]:
+def runs(draw: st.DrawFn) -> tuple[ReferenceRun, list[str]]:
     length = draw(st.integers(2, 10))
     words = draw(st.lists(st.integers(0, 7), min_size=length, max_size=length))
     samples = st.lists(st.text("0101x", min_size=3, max_size=3), min_size=length, max_size=length)
@@ -76,13 +78,15 @@ def runs(draw: st.DrawFn) -> tuple[Run, list[str]]:
 
 
 @given(runs())
-def test_the_credit_is_the_naive_one(drawn: tuple[Run, list[str]]) -> None:
+def test_the_credit_is_the_naive_one(drawn: tuple[ReferenceRun, list[str]]) -> None:
     run, got = drawn
     assert credit.value(run, got) == pytest.approx(naive(run, got))
 
 
 @given(runs(), st.data())
-def test_credit_is_below_one_and_grows_with_what_is_right(drawn: tuple[Run, list[str]], data: st.DataObject) -> None:
+def test_credit_is_below_one_and_grows_with_what_is_right(
+    drawn: tuple[ReferenceRun, list[str]], data: st.DataObject
+) -> None:
     run, got = drawn
     compared = outcome.compare(run.expected, got)
     value = credit.value(run, got)
@@ -104,7 +108,7 @@ def test_credit_is_below_one_and_grows_with_what_is_right(drawn: tuple[Run, list
 
 
 @given(runs(), st.text("01x", min_size=3, max_size=3))
-def test_constants_get_nothing(drawn: tuple[Run, list[str]], word: str) -> None:
+def test_constants_get_nothing(drawn: tuple[ReferenceRun, list[str]], word: str) -> None:
     run, got = drawn
     assert credit.value(run, [word] * len(got)) == 0
 

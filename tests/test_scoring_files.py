@@ -10,8 +10,8 @@ from itertl.errors import DataError, UsageError
 from itertl.records import Candidate, Problem, SamplingSettings
 from itertl.runs.storage import write_records
 from itertl.scoring.engine import Effort
-from itertl.scoring.files import score_file
-from itertl.scoring.lines import whole_code
+from itertl.scoring.score_file import score_file
+from itertl.scoring.score_lines import whole_code
 
 HEADER = "module m(input a, output y);\n"
 BODY = "assign y = a;\nendmodule\n"

@@ -12,8 +12,8 @@ from itertl.errors import RecipeError
 from itertl.loop.telemetry import rung_counts, share_missed, share_surrogate_wrong
 from itertl.records import Candidate, Problem, SamplingSettings, Score, Scored, Verdict
 from itertl.sandbox.bounds import Bound
-from itertl.scoring import gate_and_text as first_rungs
 from itertl.scoring import synthesis
+from itertl.scoring import text_checks as first_rungs
 from itertl.scoring.candidates import score_candidates
 from itertl.scoring.combine import climb
 from itertl.scoring.engine import Effort, score_items

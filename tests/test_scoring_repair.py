@@ -66,7 +66,7 @@ def test_one_token_from_right(old: str, new: str, what: str) -> None:
     assert what in found.detail
 
 
-def test_a_mended_text_is_worth_what_its_outputs_are() -> None:
+def test_a_fixed_text_is_worth_what_its_outputs_are() -> None:
     found = take(TEXT.replace("a + b;", "a").replace("assign odd = sum[0];", "assign odd = 0;"))
     assert found.value is not None and 0 < found.value < 0.5
 
@@ -95,7 +95,7 @@ def test_each_token_more_that_the_parser_asks_for_halves_the_value() -> None:
         (
             TEXT.replace("a + b;", "a + b").replace("endmodule", "initial $fdisplay(1, n); endmodule"),
             Verdict.SCORED,
-        ),  # gamed, once it is mended
+        ),  # gamed, once it is fixed
         (TEXT.replace("a + b;", "a + b") + "//" + " " * repair.MAX_CHARS, Verdict.SYNTAX_ERROR),
     ],
 )
@@ -117,9 +117,9 @@ def test_a_token_changed_is_looked_at_in_bounded_time_and_the_same_way(number: i
     asked = repair.ports_of(TEXT, "adder")
     assert asked is not None
     repair.ports_of.cache_clear()
-    first = list(repair.mended(code, "adder", asked))
+    first = list(repair.fixes(code, "adder", asked))
     assert len(first) <= repair.TRIES and repair.ports_of.cache_info().misses <= repair.CHECKS + 2
-    assert list(repair.mended(code, "adder", asked)) == first
+    assert list(repair.fixes(code, "adder", asked)) == first
     assert all(repair.ports_of(mend.text, "adder") == asked for mend in first)
 
 
@@ -132,7 +132,7 @@ CONFIG = ScoreConfig(
 
 
 @pytest.mark.parametrize(
-    ("gate", "mended", "z"),
+    ("gate", "fixed", "z"),
     [
         (0.5, 0.0, 0.1),
         (0.5, 0.01, 0.302),
@@ -143,15 +143,15 @@ CONFIG = ScoreConfig(
         (0.5, Verdict.TOOL_FAILED, None),
     ],
 )
-def test_a_floor_by_hand(gate: float, mended: float | Verdict, z: float | None) -> None:
+def test_a_floor_by_hand(gate: float, fixed: float | Verdict, z: float | None) -> None:
     """Heights over the top of 0.8: 0.302 means (0.3 + 0.01·0.2) / 0.8."""
     scores = [
         Score(scorer="gate", value=gate, verdict=Verdict.SCORED),
         Score(scorer="vectors", value=0.0, verdict=Verdict.WRONG_OUTPUT),
     ]
-    is_open = isinstance(mended, Verdict)
+    is_open = isinstance(fixed, Verdict)
     scores.append(
-        Score(scorer="repair", value=None if is_open else mended, verdict=mended if is_open else Verdict.SCORED)
+        Score(scorer="repair", value=None if is_open else fixed, verdict=fixed if is_open else Verdict.SCORED)
     )
     assert combine(scores, CONFIG) == (None if z is None else pytest.approx(z / 0.8))
     with pytest.raises(RecipeError, match="'repair'"):

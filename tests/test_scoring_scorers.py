@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from itertl.config import ScoreConfig
 from itertl.records import Fault, Verdict
 from itertl.sandbox import sandbox
-from itertl.scoring import icarus, rouge_l, rtlcoder, scorers, syntax
-from itertl.scoring.icarus import score as icarus_score
+from itertl.scoring import compilation, rouge_l, rtlcoder, scorers, text_checks
+from itertl.scoring.compilation import score as icarus_score
 from itertl.scoring.item import ScoreItem
-from itertl.scoring.likeness import lcs_length, rouge_l_f1
+from itertl.scoring.rouge_l import rouge_l_f1
 
 HEADER = "module m(input a, b, output y);\n"
 REFERENCE = HEADER + "assign y = a & b;\nendmodule\n"
@@ -37,20 +37,24 @@ def naive_lcs(a: Sequence[object], b: Sequence[object]) -> int:
     return longest(0, 0)
 
 
+def lcs_length(a: Sequence[Hashable], b: Sequence[Hashable]) -> float:
+    return rouge_l_f1(a, b) * (len(a) + len(b)) / 2 if a or b else 0
+
+
 few_letters = st.text("ab\u2028é\0\U0001f600", max_size=14)
 
 
 @settings(deadline=None)
 @given(few_letters, few_letters)
 def test_lcs_of_texts_is_the_naive_one(a: str, b: str) -> None:
-    assert lcs_length(a, b) == naive_lcs(a, b)
+    assert lcs_length(a, b) == pytest.approx(naive_lcs(a, b))
 
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(["&", "|", "a", -1, -2, 2**61 - 1, 0]), max_size=12), st.lists(st.sampled_from(["&", "|", "b", -1, -2, 2**61 - 1, 0]), max_size=12))  # fmt: skip
 def test_lcs_of_sequences_is_the_naive_one_also_where_hashes_collide(a: list[object], b: list[object]) -> None:
     assert hash(-1) == hash(-2) and hash(2**61 - 1) == hash(0)
-    assert lcs_length(a, b) == naive_lcs(a, b)  # type: ignore[arg-type]
+    assert lcs_length(a, b) == pytest.approx(naive_lcs(a, b))  # type: ignore[arg-type]
 
 
 @settings(deadline=None)
@@ -140,7 +144,7 @@ VERDICTS = [
 
 @pytest.mark.parametrize(("code", "top", "by_slang", "by_icarus"), VERDICTS)
 def test_syntax_and_icarus(code: str, top: str | None, by_slang: Verdict, by_icarus: Verdict) -> None:
-    for scorer, verdict in ((syntax.score, by_slang), (icarus.score, by_icarus)):
+    for scorer, verdict in ((text_checks.syntax, by_slang), (compilation.score, by_icarus)):
         score = scorer(item(code, top=top))
         assert score.verdict is verdict, score
         expected = None if verdict.fault is Fault.OURS else float(verdict is Verdict.PASSED)
@@ -170,13 +174,13 @@ def test_syntax_and_icarus(code: str, top: str | None, by_slang: Verdict, by_ica
 def test_icarus_tells_the_texts_fault_from_its_own(
     returncode: int, stderr: str, timed_out: bool, verdict: Verdict
 ) -> None:
-    assert icarus._judge(sandbox.Completed(returncode, "", stderr, timed_out, False, 0.1))[0] is verdict
+    assert compilation._judge(sandbox.Completed(returncode, "", stderr, timed_out, False, 0.1))[0] is verdict
 
 
 @settings(deadline=None, max_examples=80)
 @given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=8))
 def test_arbitrary_text_gets_a_score(code: str, reference: str, header: str) -> None:
-    for scorer in (rtlcoder.score, syntax.score, rouge_l.characters, rouge_l.tokens):
+    for scorer in (rtlcoder.score, text_checks.syntax, rouge_l.characters, rouge_l.tokens):
         if "`" in code + header:
             continue
         score = scorer(item(code, header, reference))
@@ -192,7 +196,7 @@ def test_surrogates_and_nul_get_a_score() -> None:
         "`\ud800",
         "\ufeff" + REFERENCE,
     ):
-        for scorer in (rtlcoder.score, syntax.score, rouge_l.characters, rouge_l.tokens, icarus.score):
+        for scorer in (rtlcoder.score, text_checks.syntax, rouge_l.characters, rouge_l.tokens, compilation.score):
             score = scorer(item(code))
             assert score.value is not None and 0 <= score.value <= 1
 

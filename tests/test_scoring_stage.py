@@ -20,8 +20,8 @@ from itertl.runs.storage import read_records
 from itertl.scoring import scorers
 from itertl.scoring.candidates import score_candidates
 from itertl.scoring.engine import Effort, score_items
-from itertl.scoring.files import score_file
 from itertl.scoring.item import ScoreItem
+from itertl.scoring.score_file import score_file
 
 HEADER = "module m(input a, output y);\n"
 PROBLEM = Problem.create(

@@ -14,9 +14,9 @@ from itertl.records import Score, Verdict
 from itertl.scoring import interface
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.scorers import SCORERS, version
-from itertl.scoring.vectors import drive, outcome
+from itertl.scoring.vectors import outcome
 from itertl.scoring.vectors.delays import step_ns
-from itertl.scoring.vectors.oracle import Oracle, Silent, consult
+from itertl.scoring.vectors.oracle import Oracle, Silent, consult, make
 from itertl.scoring.vectors.score import score
 from itertl.scoring.vectors.vcd import write_vcd
 from itertl.scoring.vectors.words import Constant, Hints, constants, fields
@@ -331,7 +331,7 @@ def test_the_same_seed_gives_the_same_score_and_another_other_words(monkeypatch:
 
 
 def test_a_scorer_by_name_with_a_version() -> None:
-    assert SCORERS["vectors"].function == "itertl.scoring.simulated:simulated"  # which keeps its last answer
+    assert SCORERS["vectors"].function == "itertl.scoring.vectors.score:simulated"  # which keeps its last answer
     assert re.search(r"vectors \d+, seed 0", version("vectors"))
 
 
@@ -394,7 +394,7 @@ def test_inputs_and_clock_never_change_in_one_step(seed: int, width: int) -> Non
         f"module m(input clk, input rst, input [{width - 1}:0] d, input e, output reg q); "
         "always @(posedge clk or posedge rst) if (rst) q <= 0; else if (e) q <= ^d; endmodule"
     )
-    words = drive.make(interface.read(text, "m"), Hints((Constant(5, 3),)), seed, 600).done().words
+    words = make(interface.read(text, "m"), Hints((Constant(5, 3),)), seed, 600).done().words
     for before, after in itertools.pairwise(words):
         changed = before ^ after
         if not before & 1 and after & 1:

@@ -1,15 +1,14 @@
 """What is wrong with a set of pairs before a model sees it: duplicates, overlap with benchmarks, broken references.
 
 Text is compared by 8-grams of words, code by tokens and 6-grams of tokens, as written and with identifiers renamed.
-Guard's limits: an instruction said in other words, and a design built another way, are not found.
+What is not found: an instruction in other words, and a design built another way.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from itertl.audit.function_report import FunctionReport
 from itertl.audit.report import AuditReport, BadReference, Contamination, Duplicates, Member
 from itertl.errors import ToolMissing
 from itertl.problems import normalize
@@ -23,21 +22,9 @@ from itertl.runs import storage
 from itertl.runs.storage import cache_folder
 from itertl.work import pool
 
-if TYPE_CHECKING:
-    from itertl.audit.function_report import FunctionReport
-
 CHECK_TIMEOUT_S = 20.0  # for one reference
 EVIDENCE_CHARS = 200
-NEAR = 0.8  # likeness from which texts are near-duplicates
-
-
-@dataclass(frozen=True, slots=True)
-class Alike:
-    """From where pairs are called alike."""
-
-    near: float = NEAR  # Jaccard of two problems that are near-duplicates
-    text: float = TEXT_OVERLAP  # 8-grams in common, as a share of the shorter instruction's, that are contamination
-    code: float = CODE_OVERLAP  # Jaccard of code for the same, of the whole reference or of one of its larger modules
+NEAR = 0.8  # Jaccard from which texts are near-duplicates
 
 
 def audit(
@@ -46,17 +33,14 @@ def audit(
     benchmarks: Sequence[Problem] = (),
     check_tools: bool = True,
     num_workers: int = 0,
-    alike: "Alike | None" = None,
     places: Mapping[str, str] = {},
     reporter: Reporter = QUIET,
 ) -> AuditReport:
     """Audit ``problems``, against ``benchmarks`` (tasks as problems: description, and solution with its header).
 
-    ``alike``: what counts as such; None: the defaults. ``places``: a problem's id -> where it came from, by which
-    findings name it. ``check_tools``: parse and elaborate every reference in worker processes. Raises ToolMissing
-    without pyslang.
+    ``places``: a problem's id -> where it came from, by which findings name it. ``check_tools``: parse and elaborate
+    every reference in worker processes. Raises ToolMissing without pyslang.
     """
-    alike = alike or Alike()
     with reporter.stage("audit: read", len(problems)) as tracker:
         prints = Prints.of(problems, tracker)
     bad, passed, unjudged = [], None, {}
@@ -64,9 +48,9 @@ def audit(
         with reporter.stage("audit: elaborate", sum(p.reference is not None for p in problems)) as tracker:
             bad, passed, unjudged = _check_references(problems, num_workers, places, tracker)
     with reporter.stage("audit: compare with benchmarks", len(problems)) as tracker:
-        overlaps = tuple(_contamination(problems, prints, benchmarks, alike, places, tracker))
+        overlaps = tuple(_contamination(problems, prints, benchmarks, places, tracker))
     with reporter.stage("audit: compare with one another", 0):
-        duplicates = tuple(_duplicates(problems, prints, alike.near, places))
+        duplicates = tuple(_duplicates(problems, prints, places))
     return AuditReport(
         problems=len(problems),
         with_reference=sum(p.reference is not None for p in problems),
@@ -76,54 +60,48 @@ def audit(
         bad_references=tuple(bad),
         references_passed=passed,
         unjudged=unjudged,
-        thresholds={"near": alike.near, "text_overlap": alike.text, "code_overlap": alike.code},
+        thresholds={"near": NEAR, "text_overlap": TEXT_OVERLAP, "code_overlap": CODE_OVERLAP},
     )
 
 
-def _duplicates(
-    problems: Sequence[Problem], prints: Prints, near: float, places: Mapping[str, str]
-) -> Iterator[Duplicates]:
-    """Exact groups of each kind, then near ones among distinct texts (the first problem stands for its exact group)."""
-    for group in _equal(prints.words):
-        yield Duplicates(kind="instruction", members=_members(problems, group, places))
+def _duplicates(problems: Sequence[Problem], prints: Prints, places: Mapping[str, str]) -> Iterator[Duplicates]:
+    """Exact groups of each kind, then near ones among distinct texts (of an exact group the first problem alone)."""
     same_code = _equal(prints.code)
-    for group in same_code:
-        yield Duplicates(kind="code", members=_members(problems, group, places))
-    for group in _equal(prints.renamed):
-        if group not in same_code:
-            yield Duplicates(kind="code after renaming", members=_members(problems, group, places))
-    for group, similarity in _near(prints.words, TEXT_GRAM, near):
-        yield Duplicates(kind="near instruction", members=_members(problems, group, places), similarity=similarity)
-    for group, similarity in _near(prints.code, CODE_GRAM, near):
-        yield Duplicates(kind="near code", members=_members(problems, group, places), similarity=similarity)
+    groups = {
+        "instruction": _equal(prints.words),
+        "code": same_code,
+        "code after renaming": (found for found in _equal(prints.renamed) if found not in same_code),
+        "near instruction": _near(prints.words, TEXT_GRAM),
+        "near code": _near(prints.code, CODE_GRAM),
+    }
+    for kind, found in groups.items():
+        for numbers, similarity in found:
+            members = tuple(Member.of(problems[number], places) for number in sorted(numbers))
+            yield Duplicates.model_validate({"kind": kind, "members": members, "similarity": similarity})
 
 
-def _near(texts: Sequence[tuple[str, ...]], size: int, threshold: float) -> Iterator[tuple[list[int], float]]:
+def _near(texts: Sequence[tuple[str, ...]], size: int) -> Iterator[tuple[list[int], float]]:
     """Groups of positions whose texts differ and are alike, with the weakest link's likeness."""
     first: dict[tuple[str, ...], int] = {}
     for number, text in enumerate(texts):
         if text:
             first.setdefault(text, number)
     vocabulary, numbers = Vocabulary(), list(first.values())
-    for group, similarity in components(near_links([vocabulary.grams(text, size) for text in first], threshold)):
+    for group, similarity in components(near_links([vocabulary.grams(text, size) for text in first], NEAR)):
         yield [numbers[i] for i in group], similarity
 
 
-def _equal(texts: Sequence[Hashable]) -> list[list[int]]:
-    """Groups of positions that hold equal, non-empty texts."""
+def _equal(texts: Sequence[Hashable]) -> list[tuple[list[int], float]]:
+    """Groups of positions that hold equal, non-empty texts; their likeness is 1."""
     groups: dict[Hashable, list[int]] = defaultdict(list)
     for number, text in enumerate(texts):
         if text:
             groups[text].append(number)
-    return [group for group in groups.values() if len(group) > 1]
-
-
-def _members(problems: Sequence[Problem], numbers: Sequence[int], places: Mapping[str, str]) -> tuple[Member, ...]:
-    return tuple(Member.of(problems[number], places) for number in sorted(numbers))
+    return [(group, 1.0) for group in groups.values() if len(group) > 1]
 
 
 def _contamination(
-    problems: Sequence[Problem], prints: Prints, benchmarks: Sequence[Problem], alike: Alike, places: Mapping[str, str],
+    problems: Sequence[Problem], prints: Prints, benchmarks: Sequence[Problem], places: Mapping[str, str],
     tracker: Tracker,
 ) -> Iterator[Contamination]:  # fmt: skip
     """Findings in the order of problems; of one problem and task, the strongest of text and of code."""
@@ -134,18 +112,17 @@ def _contamination(
     for number, problem in enumerate(problems):
         words, code, anonymous = prints.words[number], prints.code[number], prints.renamed[number]
         tracker.advance(1)
-        for task, value in text.near(words, alike.text):
+        for task, value in text.near(words, TEXT_OVERLAP):
             shared = normalize.longest_shared_run(words, theirs.words[task], TEXT_GRAM)
             yield _overlap("instruction", Member.of(problem, places), benchmarks[task], value, shared)
         near: dict[int, float] = {}
         for written, anonymized in [(code, anonymous), *prints.parts[number]]:
-            for task, value in (*renamed.near(anonymized, alike.code), *plain.near(written, alike.code)):
+            for task, value in (*renamed.near(anonymized, CODE_OVERLAP), *plain.near(written, CODE_OVERLAP)):
                 near[task] = max(value, near.get(task, 0.0))
         for task, value in near.items():
-            if code == theirs.code[task]:
-                yield _overlap("code", Member.of(problem, places), benchmarks[task], 1.0, " ".join(code))
-            elif anonymous == theirs.renamed[task]:
-                yield _overlap("code after renaming", Member.of(problem, places), benchmarks[task], 1.0, " ".join(code))
+            if code == theirs.code[task] or anonymous == theirs.renamed[task]:
+                kind = "code" if code == theirs.code[task] else "code after renaming"
+                yield _overlap(kind, Member.of(problem, places), benchmarks[task], 1.0, " ".join(code))
             else:
                 shared = normalize.longest_shared_run(code, theirs.code[task], CODE_GRAM)
                 shared = shared or normalize.longest_shared_run(anonymous, theirs.renamed[task], CODE_GRAM)
@@ -198,17 +175,14 @@ def _check_references(
         elif outcome.value.verdict is Verdict.PASSED:
             passed += len(numbers)
         else:
+            verdict, detail = outcome.value.verdict, outcome.value.detail
             for n in numbers:
-                bad[n] = BadReference(
-                    problem=Member.of(problems[n], places), verdict=outcome.value.verdict, detail=outcome.value.detail
-                )
+                bad[n] = BadReference(problem=Member.of(problems[n], places), verdict=verdict, detail=detail)
     return [bad[number] for number in sorted(bad)], passed, dict(sorted(unjudged.items()))
 
 
-def keep_sound(
-    out: Path, problems: Sequence[Problem], report: "AuditReport", by_function: "FunctionReport | None"
-) -> int:
-    """Write the problems that have a reference and that no finding speaks against to ``out``; how many."""
+def keep_sound(out: Path, problems: Sequence[Problem], report: AuditReport, by_function: FunctionReport | None) -> int:
+    """Write the problems that have a reference and no finding against them to ``out``; how many."""
     unsound = report.unsound_ids | (by_function.unsound_ids if by_function is not None else frozenset())
     kept = [problem for problem in problems if problem.reference is not None and problem.id not in unsound]
     storage.write_records(out, kept)
@@ -218,7 +192,7 @@ def keep_sound(
 def audit_source(
     source: str, benchmarks: Sequence[Problem], *, format: str, filter: Mapping[str, object], check_tools: bool,
     function: bool, num_workers: int, reporter: Reporter,
-) -> "tuple[AuditReport, LoadResult, FunctionReport | None]":  # fmt: skip
+) -> tuple[AuditReport, LoadResult, FunctionReport | None]:  # fmt: skip
     """Audit the problems of ``source`` against those of benchmarks; also what was loaded, and, where ``function`` asks
     for it, what the references are as hardware."""
     loaded = load_problems(source, format=format, filter=filter)

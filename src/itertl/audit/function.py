@@ -9,9 +9,8 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
-from itertl.audit.function_checks import PARTS, REVISION
+from itertl.audit.function_checks import PARTS, REVISION, HardwareFault
 from itertl.audit.function_report import EXAMPLES, REMARKS, FunctionFinding, FunctionReport, Reason, SelfScore
 from itertl.audit.function_report import general as generalized
 from itertl.audit.report import Member
@@ -33,7 +32,6 @@ INSPECT_TIMEOUT_S = 180.0  # for one reference: its own limits are far below
 SCORE_TIMEOUT_S = 60.0
 _WORKER = "itertl.audit.function_checks:inspect"
 _NO_TOP = ("refused", "no module, or more than one that nothing else names")
-_Faults: TypeAlias = list[tuple[str, str]]
 
 
 def audit_function(
@@ -59,13 +57,14 @@ def audit_function(
         "stimulus": stimulus_version(),
         **scorers.check_tools(names),
     }
-    paired = [(problem, problem.reference) for problem in problems if problem.reference is not None]
-    asked = {(text, problem.top or derive_top(text) or "") for problem, text in paired}
+    texts = [(problem, problem.reference) for problem in problems if problem.reference is not None]
+    paired = [(problem, text, problem.top or derive_top(text) or "") for problem, text in texts]
+    asked = {(text, top) for _, text, top in paired}
     faults, unjudged = _inspect(sorted(asked), tools, num_workers, cache, on_done)
     findings: list[FunctionFinding] = []
     failures: Counter[str] = Counter()
-    for problem, text in paired:
-        key = (text, problem.top or derive_top(text) or "")
+    for problem, text, top in paired:
+        key = text, top
         findings += [
             FunctionFinding(kind=kind, problem=Member.of(problem, places), detail=detail)
             for kind, detail in faults.get(key, [])
@@ -73,7 +72,7 @@ def audit_function(
         failures.update([unjudged[key]] if key in unjudged else [])
     own = _score_themselves(paired, names, num_workers, cache, on_done, places)
     named = {finding.problem.id for finding in findings if finding.kind not in REMARKS}
-    sound = sum(problem.id not in named for problem, _ in paired) - failures.total()
+    sound = sum(problem.id not in named for problem, _, _ in paired) - failures.total()
     return FunctionReport(
         problems=len(problems), references=len(paired), sound=sound, findings=tuple(findings), scorers=tuple(own),
         unjudged=dict(sorted(failures.items())), tools=tools,
@@ -86,10 +85,10 @@ def _inspect(
     num_workers: int,
     cache: Path | None,
     on_done: Callable[[int], None],
-) -> tuple[dict[tuple[str, str], _Faults], dict[tuple[str, str], str]]:
+) -> tuple[dict[tuple[str, str], list[HardwareFault]], dict[tuple[str, str], str]]:
     """(faults of each reference that was inspected, why each other one was not)."""
     units = {_key(part, text, top, tools): (part, text, top) for text, top in asked if top for part in PARTS}
-    answers: dict[str, _Faults] = {}
+    answers: dict[str, list[HardwareFault]] = {}
     failed: dict[tuple[str, str], str] = {}
     with Desk(_FORM, _WORKER, num_workers=num_workers, cache=cache) as desk:
         for key, answer in desk.ask(units, _answered, timeout_s=INSPECT_TIMEOUT_S):
@@ -98,20 +97,22 @@ def _inspect(
             else:
                 answers[key] = answer
             on_done(1)
-    found: dict[tuple[str, str], _Faults] = {pair: [] if pair[1] else [_NO_TOP] for pair in asked if pair not in failed}
+    found: dict[tuple[str, str], list[HardwareFault]] = {
+        pair: [] if pair[1] else [_NO_TOP] for pair in asked if pair not in failed
+    }
     for key, (_, text, top) in units.items():
         found.get((text, top), []).extend(answers.get(key, []))
     return found, failed
 
 
-def _answered(key: str, outcome: Outcome) -> _Faults | str:
+def _answered(key: str, outcome: Outcome) -> list[HardwareFault] | str:
     """The faults, or why they are not known: our own fault, which is not kept. Raises ToolMissing."""
     if outcome.detail.startswith("ToolMissing"):
         raise ToolMissing(outcome.detail.partition(": ")[2])
     return outcome.value if outcome.status == "ok" else f"{outcome.status}: {generalized(outcome.detail)}"
 
 
-_FORM: Form[_Faults | str] = Form(
+_FORM: Form[list[HardwareFault] | str] = Form(
     name="audit", point="audit.item", logged=lambda answer: None, from_log=lambda entry: None,
     kept=lambda answer: None if isinstance(answer, str) else json.dumps(answer),
     from_cache=lambda text: [(kind, detail) for kind, detail in json.loads(text)],
@@ -125,34 +126,18 @@ def _key(part: str, text: str, top: str, tools: Mapping[str, str]) -> str:
 
 
 def _score_themselves(
-    paired: Sequence[tuple[Problem, str]], names: Sequence[str], num_workers: int, cache: Path | None,
-    on_done: Callable[[int], None],
-    places: Mapping[str, str],
+    paired: Sequence[tuple[Problem, str, str]], names: Sequence[str], num_workers: int, cache: Path | None,
+    on_done: Callable[[int], None], places: Mapping[str, str],
 ) -> list[SelfScore]:  # fmt: skip
     """Each reference as a candidate. A proof is given its twin, for it takes a reference's own text as proven."""
     found: dict[str, SelfScore] = {}
-    for make, some in (
-        (twin, [n for n in names if scorers.scorer_of(n).needs_twin]),
-        (lambda text: text, [n for n in names if not scorers.scorer_of(n).needs_twin]),
-    ):
-        items = (
-            [ScoreItem(make(text), problem.header, text, problem.top or derive_top(text)) for problem, text in paired]
-            if some
-            else []
-        )
-        bound = Bound(SCORE_TIMEOUT_S * len(some))
-        rows = (
-            score_items(
-                items,
-                some,
-                on_done=on_done,
-                effort=Effort(bound=bound, num_workers=num_workers, timeout_s=SCORE_TIMEOUT_S, cache=cache),
-            )
-            if items
-            else []
-        )
+    proofs = [name for name in names if scorers.scorer_of(name).needs_twin]
+    for make, some in ((twin, proofs), (str, [name for name in names if name not in proofs])):
+        items = [ScoreItem(make(text), problem.header, text, top or None) for problem, text, top in paired]
+        effort = Effort(Bound(SCORE_TIMEOUT_S * len(some)), num_workers, SCORE_TIMEOUT_S, cache)
+        rows = score_items(items, some, on_done=on_done, effort=effort) if items and some else []
         for number, name in enumerate(some):
-            found[name] = _own(name, [row[number] for row in rows], [problem for problem, _ in paired], places)
+            found[name] = _own(name, [row[number] for row in rows], [problem for problem, _, _ in paired], places)
     return [found[name] for name in names]
 
 

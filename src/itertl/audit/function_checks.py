@@ -10,19 +10,19 @@ from itertl.audit import netlist_faults
 from itertl.judging import gate
 from itertl.scoring import synthesis
 from itertl.scoring.item import is_plain_name
-from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult
+from itertl.scoring.vectors.oracle import Oracle, ReferenceRun, Silent, consult
 from itertl.tools.yosys import Ran
 
 REVISION = 2  # of the checks here; part of what kept answers depend on
 _NEVER_KNOWN = "no bit of its outputs is ever known"
-Fault = tuple[str, str]  # (kind, detail): kinds are those of ``function_report``
+HardwareFault = tuple[str, str]  # (kind, detail): kinds are those of ``function_report``
 PARTS = ("netlist", "simulation")  # of an inspection: each is kept by what it depends on
 
 
-def inspect(payload: tuple[str, str, str]) -> list[Fault]:
+def inspect(payload: tuple[str, str, str]) -> list[HardwareFault]:
     """The faults that one of ``PARTS`` finds in (part, reference, its top module), in the order of the report.
 
-    What the gate refuses is said by the part "netlist" and asked nothing else. Raises ToolMissing, ToolFailed.
+    What the gate refuses is reported by the part "netlist" and not checked further. Raises ToolMissing, ToolFailed.
     """
     part, reference, top = payload
     if not is_plain_name(top):
@@ -30,23 +30,19 @@ def inspect(payload: tuple[str, str, str]) -> list[Fault]:
     found = gate.examine(reference, top)
     if isinstance(found, gate.Refusal):
         return _refused(part, f"{found.verdict}: {found.detail}")
-    return _hardware(found.text, top) if part == "netlist" else _unknowns(consult(reference, top, "0"))
+    if part == "simulation":
+        return _unknowns(consult(reference, top, "0"))
+    netlist = synthesis.netlist(found.text, top)
+    if not isinstance(netlist, Ran):
+        return netlist_faults.faults(netlist)
+    return [("does not synthesize", "does not end within its limits" if netlist.timed_out else netlist.error)]
 
 
-def _refused(part: str, why: str) -> list[Fault]:
+def _refused(part: str, why: str) -> list[HardwareFault]:
     return [("refused", why)] if part == "netlist" else []
 
 
-def _hardware(text: str, top: str) -> list[Fault]:
-    """What Yosys makes of it."""
-    netlist = synthesis.netlist(text, top)
-    if not isinstance(netlist, Ran):
-        return netlist_faults.faults(netlist)
-    why = "does not end within its limits" if netlist.timed_out else netlist.error
-    return [("does not synthesize", why)]
-
-
-def _unknowns(oracle: Oracle | Silent) -> list[Fault]:
+def _unknowns(oracle: Oracle | Silent) -> list[HardwareFault]:
     """Output bits that are X or Z in the compared steps of the run at default parameters."""
     if isinstance(oracle, Silent):
         kind = "X throughout" if oracle.reason.endswith(_NEVER_KNOWN) else "not simulated"
@@ -56,7 +52,7 @@ def _unknowns(oracle: Oracle | Silent) -> list[Fault]:
     unknown = _unknown_counts(compared)
     always = [bit for bit, count in enumerate(unknown) if count == len(compared)]
     at_times = [bit for bit, count in enumerate(unknown) if 0 < count < len(compared)]
-    faults: list[Fault] = []
+    faults: list[HardwareFault] = []
     if always:
         faults.append(("X throughout", _named(run, always)))
     if at_times:
@@ -78,7 +74,7 @@ def _unknown_counts(samples: Sequence[str]) -> list[int]:
     return counts
 
 
-def _named(run: Run, bits: Sequence[int]) -> str:
+def _named(run: ReferenceRun, bits: Sequence[int]) -> str:
     """The ports that these bits belong to, with how many of each."""
     wanted, at, found = set(bits), 0, list[str]()
     for port in run.interface.outputs:

@@ -3,14 +3,12 @@
 import re
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
-from itertl.audit.report import SHOWN, Member
+from itertl.audit.report import SHOWN, Finding, Member, not_judged, some, table
 
-EXAMPLES = 5  # ids that stand for a reason
+EXAMPLES = 5  # ids that are given for a reason
 _QUOTED = re.compile(r"(?<!\w)'[^']*'|\"[^\"]*\"|`[^`']*'|\\\S+")
 _KINDS_OF_NAME = "port|clock|reset|parameter|module|signal|input|output|instance|variable|function|wire|reads|lacks"
 _NAMED = re.compile(
@@ -35,29 +33,26 @@ KINDS = {
 REMARKS = frozenset({"X without a reset"})  # usual in honest hardware: no fault by itself
 
 
-class FunctionFinding(BaseModel):
+class FunctionFinding(Finding):
     """One fault of one reference. Example: kind "latch", detail "q[3:0]"."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     kind: str  # one of KINDS
     problem: Member
     detail: str
 
 
-class Reason(BaseModel):
+class Reason(Finding):
     """Why a scorer gives references less than it gives right code: ``verdict`` and text without names and numbers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     verdict: str
     reason: str
     count: int
     examples: tuple[str, ...]
 
 
-class SelfScore(BaseModel):
+class SelfScore(Finding):
     """How one scorer takes the references scored against themselves: ``full + less + cannot_judge == references``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     scorer: str
     full: int  # value 1, or a measure without pass or fail
     less: int  # value below 1: the reference is refused or found wrong
@@ -65,10 +60,9 @@ class SelfScore(BaseModel):
     reasons: tuple[Reason, ...]
 
 
-class FunctionReport(BaseModel):
+class FunctionReport(Finding):
     """All findings about the references of a set of pairs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     problems: int
     references: int
     sound: int  # references without a finding that is more than a remark
@@ -95,39 +89,26 @@ class FunctionReport(BaseModel):
         return Group(self._faults(), self._scorers(), self._reasons())
 
     def _faults(self) -> Table:
-        table = Table(
-            title=f"References by function: {self.references} of {self.problems} problems have one, {self.sound} show "
-            f"no fault"
-        )
-        for name, justify in (("fault", "left"), ("references", "right"), ("which", "left")):
-            table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-        for kind, count in self.summary().items():
-            named = dict.fromkeys(str(f.problem) for f in self.findings if f.kind == kind)
-            table.add_row(Text(kind), str(count), Text(_some(list(named))))
-        for reason, count in self.unjudged.items():
-            table.add_row(Text(f"not judged, our fault: {reason}"), str(count), "")
-        return table
+        named = {kind: dict.fromkeys(str(f.problem) for f in self.findings if f.kind == kind) for kind in KINDS}
+        rows = [(kind, count, some(list(named[kind]), EXAMPLES)) for kind, count in self.summary().items()]
+        rows += [(reason, count, "") for reason, count in not_judged(self.unjudged).items()]
+        title = f"References by function: {self.references} of {self.problems} problems have one, {self.sound} show "
+        return table(f"{title}no fault", ("fault", "references", "which"), rows, numbers=("references",))
 
     def _scorers(self) -> Table:
-        table = Table(title="Each reference scored against itself")
-        table.add_column("scorer")
-        for name in ("full value", "less", "cannot be judged"):
-            table.add_column(name, justify="right")
-        for one in self.scorers:
-            table.add_row(one.scorer, str(one.full), str(one.less), str(one.cannot_judge))
-        return table
+        counts = ("full value", "less", "cannot be judged")
+        rows = [(one.scorer, one.full, one.less, one.cannot_judge) for one in self.scorers]
+        return table("Each reference scored against itself", ("scorer", *counts), rows, numbers=counts)
 
     def _reasons(self) -> Table:
-        rows = [(one.scorer, reason) for one in self.scorers for reason in one.reasons[:SHOWN]]
+        rows = [
+            (one.scorer, reason.verdict, reason.reason, reason.count, some(reason.examples, EXAMPLES))
+            for one in self.scorers
+            for reason in one.reasons[:SHOWN]
+        ]
         hidden = sum(len(one.reasons) for one in self.scorers) - len(rows)
-        table = Table(title="Why not", caption=f"and {hidden} more, see --json" if hidden else None)
-        for name in ("scorer", "verdict", "reason", "references", "for example"):
-            table.add_column(name, overflow="fold", justify="right" if name == "references" else "left")
-        for scorer, reason in rows:
-            table.add_row(
-                scorer, reason.verdict, Text(reason.reason), str(reason.count), Text(_some(list(reason.examples)))
-            )
-        return table
+        columns = ("scorer", "verdict", "reason", "references", "for example")
+        return table("Why not", columns, rows, numbers=("references",), hidden=hidden)
 
 
 def general(detail: str) -> str:
@@ -138,7 +119,3 @@ def general(detail: str) -> str:
     """
     text = _NUMBER.sub("N", _NAMED.sub(r"\1 …", _QUOTED.sub("'…'", detail)))
     return " ".join(text.split())[:120]
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:EXAMPLES]) + (f" and {len(names) - EXAMPLES} more" if len(names) > EXAMPLES else "")

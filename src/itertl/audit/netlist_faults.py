@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from itertl.scoring.synthesis import cells
+
 _LATCH = re.compile(r"\$(_DLATCH|dlatch|adlatch|_SR_|sr$)")
-_OWN_NAME = re.compile(r"\$")
 
 
 def faults(module: dict[str, Any]) -> list[tuple[str, str]]:
@@ -20,14 +21,13 @@ def faults(module: dict[str, Any]) -> list[tuple[str, str]]:
     driven = {bit for port in module["ports"].values() if port["direction"] != "output" for bit in port["bits"]}
     read: set[Any] = set()
     latched: list[Any] = []
-    for cell in module["cells"].values():
-        for port, bits in cell["connections"].items():
-            if cell.get("port_directions", {}).get(port) == "input":
-                read.update(bits)
-            else:
-                driven.update(bits)
-                latched += bits if _LATCH.match(cell["type"]) else []
-    driven |= _initialised(module)
+    for kind, bits_in, bits_out in cells(module):
+        read.update(bits_in)
+        driven.update(bits_out)
+        latched += bits_out if _LATCH.match(kind) else []
+    for net in module["netnames"].values():
+        initial = str(net.get("attributes", {}).get("init", ""))
+        driven.update(bit for bit, sign in zip(net["bits"], reversed(initial), strict=False) if sign in "01")
     shown: set[Any] = set()
     open_outputs: list[str] = []
     for name, port in module["ports"].items():
@@ -50,22 +50,9 @@ def _names(module: dict[str, Any]) -> dict[Any, tuple[str, int]]:
     """A name for each bit: that of an output where it has one, else the shortest that the design gave it."""
     found: dict[Any, tuple[str, int]] = {}
     outputs = {name for name, port in module["ports"].items() if port["direction"] == "output"}
-    order = sorted(
-        module["netnames"].items(),
-        key=lambda item: (_OWN_NAME.match(item[0]) is not None, item[0] not in outputs, len(item[0])),
-    )
-    for name, net in order:
-        for number, bit in enumerate(net["bits"]):
+    for name in sorted(module["netnames"], key=lambda name: (name.startswith("$"), name not in outputs, len(name))):
+        for number, bit in enumerate(module["netnames"][name]["bits"]):
             found.setdefault(bit, (name, number))
-    return found
-
-
-def _initialised(module: dict[str, Any]) -> set[Any]:
-    """Bits with an initial value."""
-    found: set[Any] = set()
-    for net in module["netnames"].values():
-        value = str(net.get("attributes", {}).get("init", ""))
-        found.update(bit for bit, sign in zip(net["bits"], reversed(value), strict=False) if sign in "01")
     return found
 
 

@@ -1,6 +1,6 @@
 """What an audit found, as a record for programs and as tables for people."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -13,11 +13,13 @@ from itertl.records import Problem, Verdict
 SHOWN = 12  # rows of each table; ``to_json`` has all
 
 
-class _Finding(BaseModel):
+class Finding(BaseModel):
+    """A part of a report."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Member(_Finding):
+class Member(Finding):
     """A problem as a finding names it."""
 
     id: str
@@ -35,7 +37,7 @@ class Member(_Finding):
         return self.where or self.upstream_id or self.id
 
 
-class Duplicates(_Finding):
+class Duplicates(Finding):
     """Problems that agree. ``similarity`` is 1 for exact kinds, else the weakest link of the group (Jaccard)."""
 
     kind: Literal["instruction", "code", "code after renaming", "near instruction", "near code"]
@@ -43,7 +45,7 @@ class Duplicates(_Finding):
     similarity: float = 1.0
 
 
-class Contamination(_Finding):
+class Contamination(Finding):
     """A problem that overlaps a benchmark's task. ``evidence``: the words or code that they share, cut."""
 
     kind: Literal["instruction", "code", "code after renaming", "near code"]
@@ -54,7 +56,7 @@ class Contamination(_Finding):
     evidence: str
 
 
-class BadReference(_Finding):
+class BadReference(Finding):
     """A reference that slang refuses."""
 
     problem: Member
@@ -62,7 +64,7 @@ class BadReference(_Finding):
     detail: str
 
 
-class AuditReport(_Finding):
+class AuditReport(Finding):
     """All findings. ``references_passed + len(bad_references) + unjudged == with_reference`` where tools were asked."""
 
     problems: int
@@ -104,44 +106,58 @@ class AuditReport(_Finding):
         """Tables for a terminal: counts first, then the findings of each kind, the first few."""
         parts: list[RenderableType] = [self._counts()]
         if self.duplicates:
-            rows = [(g.kind, f"{g.similarity:.2f}", str(len(g.members)), _some(g.members)) for g in self.duplicates]
-            parts.append(_table("Duplicates", ("kind", "likeness", "problems", "which"), rows))
+            rows = [(g.kind, f"{g.similarity:.2f}", str(len(g.members)), some(g.members, 4)) for g in self.duplicates]
+            parts.append(_findings("Duplicates", ("kind", "likeness", "problems", "which"), rows))
         if self.contamination:
             rows = [
                 (c.kind, f"{c.value:.2f}", str(c.problem), f"{c.benchmark}/{c.task}", c.evidence)
                 for c in self.contamination
             ]
-            parts.append(_table("Overlap with benchmarks", ("kind", "share", "problem", "task", "in common"), rows))
+            parts.append(_findings("Overlap with benchmarks", ("kind", "share", "problem", "task", "in common"), rows))
         if self.bad_references:
             rows = [(b.verdict.value, str(b.problem), b.detail) for b in self.bad_references]
-            parts.append(_table("References that slang refuses", ("verdict", "problem", "first message"), rows))
+            parts.append(_findings("References that slang refuses", ("verdict", "problem", "first message"), rows))
         return Group(*parts)
 
     def _counts(self) -> Table:
-        table = Table(title=f"Audit of {self.problems} problems against {self.benchmark_tasks} benchmark tasks")
-        table.add_column("finding")
-        table.add_column("problems", justify="right")
-        for name, count in self.summary().items():
-            table.add_row(name, str(count))
-        table.add_row("without a reference", str(self.problems - self.with_reference))
-        passed = "not checked" if self.references_passed is None else str(self.references_passed)
-        table.add_row("references that parse and elaborate", passed)
-        for reason, count in self.unjudged.items():
-            table.add_row(Text(f"not judged, our fault: {reason}"), str(count))
-        return table
+        passed = "not checked" if self.references_passed is None else self.references_passed
+        counts = {
+            **self.summary(), "without a reference": self.problems - self.with_reference,
+            "references that parse and elaborate": passed, **not_judged(self.unjudged),
+        }  # fmt: skip
+        title = f"Audit of {self.problems} problems against {self.benchmark_tasks} benchmark tasks"
+        return table(title, ("finding", "problems"), counts.items(), numbers=("problems",))
 
 
-def _some(members: tuple[Member, ...]) -> str:
-    shown = ", ".join(str(member) for member in members[:4])
-    return shown + (f" and {len(members) - 4} more" if len(members) > 4 else "")
+def not_judged(failures: Mapping[str, int]) -> dict[str, int]:
+    """Our own failures as rows of a table."""
+    return {f"not judged, our fault: {reason}": count for reason, count in failures.items()}
 
 
-def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
-    """The first rows of a finding's table; the caption says how many are not shown."""
-    left = len(rows) - SHOWN
-    table = Table(title=title, caption=f"and {left} more, see --json" if left > 0 else None)
+def some(names: Sequence[object], most: int) -> str:
+    """The first names, and how many more there are."""
+    shown = ", ".join(str(name) for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    numbers: Sequence[str] = (),
+    hidden: int = 0,
+) -> Table:
+    """``numbers``: the columns that hold numbers. ``hidden``: how many rows are left out, for the caption."""
+    made = Table(title=title, caption=f"and {hidden} more, see --json" if hidden > 0 else None)
     for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows[:SHOWN]:
-        table.add_row(*(Text(cell if len(cell) <= 160 else cell[:157] + "…") for cell in row))
-    return table
+        made.add_column(column, overflow="fold", justify="right" if column in numbers else "left")
+    for row in rows:
+        made.add_row(*(Text(str(cell)) for cell in row))
+    return made
+
+
+def _findings(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """The first rows of a kind of finding."""
+    short = [[cell if len(cell) <= 160 else cell[:157] + "…" for cell in row] for row in rows[:SHOWN]]
+    return table(title, columns, short, hidden=len(rows) - SHOWN)

@@ -80,7 +80,7 @@ def score(
     """Score stored texts, whoever wrote them."""
     from itertl.runs import outputs
     from itertl.scoring.engine import Effort
-    from itertl.scoring.files import score_file
+    from itertl.scoring.score_file import score_file
 
     names = tuple(name.strip() for name in scorer.split(",") if name.strip())
     if not names:

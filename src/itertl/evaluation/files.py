@@ -26,7 +26,7 @@ from itertl.progress import SILENT, Tracker
 from itertl.records import EvalRow, EvalSummary
 from itertl.runs.rows import read_objects
 from itertl.runs.storage import taken_up, write_records
-from itertl.scoring.lines import begins_module
+from itertl.scoring.score_lines import begins_module
 from itertl.verilog.extract import extract, is_wrapped
 from itertl.verilog.text import is_prose, modules, strip_comments
 

@@ -21,7 +21,7 @@ from itertl.runs import storage
 from itertl.runs.storage import cache_folder
 from itertl.sampling.draw import SamplingJob, draw_candidates
 from itertl.sampling.lengths import settled
-from itertl.scoring.files import read_scored
+from itertl.scoring.score_file import read_scored
 from itertl.training import launch
 from itertl.training.methods import resolve_method
 from itertl.training.round import TrainingJob

@@ -14,9 +14,9 @@ from itertl.training.round import TrainResult
 from itertl.verilog.text import strip_comments
 
 _PARSES = (Verdict.PASSED, Verdict.SCORED)
-_SYNTAX_SCORERS = names_where(lambda scorer: scorer.tells_syntax)
+_SYNTAX_SCORERS = names_where(lambda scorer: scorer.judges_syntax)
 SURROGATE = "rtlcoder"
-_FUNCTION_SCORERS = names_where(lambda scorer: scorer.tells_function)[::-1]  # a proof before a simulation
+_FUNCTION_SCORERS = names_where(lambda scorer: scorer.judges_function)[::-1]  # a proof before a simulation
 _BELOW_FUNCTION = names_where(lambda scorer: scorer.bars_function)
 
 

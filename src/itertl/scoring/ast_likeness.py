@@ -7,7 +7,7 @@ symmetric, in [0, 1], and 1 for designs whose trees are equal. (The normalised s
 2002, with the minimum of the counts in place of their product.)
 
 In the spirit of VeriSeek's reward: -10 without code, -5 for a syntax error, else 10 times an AST similarity that
-ignores names and integers. Here text that is no design scores 0 and the verdict tells why.
+ignores names and integers. Here text that is not a design scores 0, and the verdict says why.
 
 Blind to function: a wrong constant, width or operand changes nothing; a right design built another way scores low.
 """
@@ -19,29 +19,25 @@ from collections import Counter
 from itertl.judging import gate
 from itertl.records import Score, Verdict
 from itertl.scoring.ast_tree import GROUPS, NAME, NUMBER, Tree, canonical
-from itertl.scoring.item import ScoreItem, is_plain_name
+from itertl.scoring.item import ScoreItem, ScoreMaker, is_plain_name
 from itertl.tools import slang
 from itertl.verilog.header import derive_top
 
 
 def score(item: ScoreItem) -> Score:
-    """Likeness in [0, 1], SCORED; 0 with the gate's verdict where the candidate is no design (GAMED included).
+    """Likeness in [0, 1], SCORED; 0 with the gate's verdict where the candidate is not a design (GAMED included).
 
-    UNJUDGEABLE where there is no reference or it is no design itself. Raises ToolMissing.
+    UNJUDGEABLE where there is no reference or it is not a design itself. Raises ToolMissing.
     """
-    version = slang.version().rsplit(" ", 1)[-1]
-
-    def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
-        return Score(scorer="ast", value=value, verdict=verdict, detail=detail, tool="slang", tool_version=version)
-
+    result = ScoreMaker("ast", "slang", slang.version().rsplit(" ", 1)[-1])
     top = item.top or derive_top(item.reference or "")
     if item.reference is None or not top:
-        return result(None, Verdict.UNJUDGEABLE, "no reference to compare with")
+        return result.unjudgeable("no reference to compare with")
     if not is_plain_name(top):
-        return result(None, Verdict.UNJUDGEABLE, f"the problem's top module name {top[:80]!r} is no identifier")
+        return result.misnamed(top)
     expected = _subtrees(item.reference, top)
     if isinstance(expected, gate.Refusal):
-        return result(None, Verdict.UNJUDGEABLE, f"the reference is no design: {expected.verdict}: {expected.detail}")
+        return result.unjudgeable(f"the reference is not a design: {expected.verdict}: {expected.detail}")
     found = _subtrees(item.code, top)
     if isinstance(found, gate.Refusal):
         return result(0.0, found.verdict, found.detail)
@@ -56,7 +52,7 @@ def dice(a: Counter[bytes], b: Counter[bytes]) -> float:
 
 @functools.lru_cache(maxsize=64)
 def _subtrees(code: str, top: str) -> "Counter[bytes] | gate.Refusal":
-    """The multiset of a design's subtrees, or why it is none. Kept: a problem's reference is asked for again and
+    """The multiset of a design's subtrees, or why there is none. Kept: a problem's reference is asked for again and
     again."""
     design = gate.examine(code, top, with_variants=True)
     if isinstance(design, gate.Refusal):

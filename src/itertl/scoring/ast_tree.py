@@ -20,18 +20,18 @@ from itertl.judging.gate import TASKS
 from itertl.scoring.ast_effects import Effects, levels, merged
 
 NAME, NUMBER = "name", "number"
-GROUPS = frozenset({"text", "unit", "declarations", "level", "items"})  # of ours, to hold children apart
+GROUPS = frozenset({"text", "unit", "declarations", "level", "items"})  # labels of ours that group children
 
 
 @dataclass(slots=True, eq=False)
 class Tree:
-    """One node. ``is_set``: its children have no order. ``is_whole``: what lies inside is no part of its own."""
+    """One node. ``is_set``: its children have no order. ``is_whole``: what lies inside is not counted by itself."""
 
     label: str
     children: "list[Tree]"
     is_set: bool = False
     is_whole: bool = False
-    name: str = ""  # of what it declares; no part of the tree
+    name: str = ""  # of what it declares; not a part of the tree
     effects: Effects = field(default_factory=Effects)
 
 
@@ -75,13 +75,9 @@ _ASSOCIATIVE = frozenset(
     """.split()
 )
 _COMMUTATIVE = frozenset(
-    {
-        "EqualityExpression",
-        "InequalityExpression",
-        "CaseEqualityExpression",
-        "CaseInequalityExpression",
-        "BinaryXnorExpression",
-    }
+    """
+    EqualityExpression InequalityExpression CaseEqualityExpression CaseInequalityExpression BinaryXnorExpression
+    """.split()
 )
 _MIRRORED = {"GreaterThanExpression": "LessThanExpression", "GreaterThanEqualExpression": "LessThanEqualExpression"}
 _DECLARATIONS = {
@@ -122,7 +118,7 @@ class _Reader:
             **dict.fromkeys(_DROPPED, lambda _: []),
             **dict.fromkeys(_NUMBERS, lambda _: [Tree(NUMBER, [])]),
             **dict.fromkeys(_ASSOCIATIVE, _chain),
-            **dict.fromkeys(_COMMUTATIVE, lambda f: [f.tree(f.kind, f.children, is_set=True)]),
+            **dict.fromkeys(_COMMUTATIVE, _as_set),
             **dict.fromkeys(_MIRRORED, lambda f: [f.tree(_MIRRORED[f.kind], f.children[::-1])]),
             **dict.fromkeys(_DECLARATIONS, self._declaration),
             **dict.fromkeys(_BLOCKS, _block),
@@ -133,13 +129,11 @@ class _Reader:
             "Declarator": lambda f: [f.tree("declarator", f.children, name=f.identifier)],
             "EventControlWithExpression": _events,
             "CaseStatement": self._case,
-            "GenerateBlock": lambda f: (
-                f.children if len(f.children) == 1 else [f.tree(f.kind, f.children, is_set=True)]
-            ),
+            "GenerateBlock": lambda f: f.children if len(f.children) == 1 else _as_set(f),
             "HierarchicalInstance": lambda f: [f.tree("instance", f.children, is_set=_is_named(f.node))],
             "HierarchyInstantiation": _instances,
             "PrimitiveInstantiation": _instances,
-            "ParameterValueAssignment": lambda f: [f.tree(f.kind, f.children, is_set=True)],
+            "ParameterValueAssignment": _as_set,
             "ModuleDeclaration": _module,
             "CompilationUnit": lambda f: [f.tree("unit", f.children, is_set=True)],
         }
@@ -192,11 +186,7 @@ class _Reader:
         if frame.kind in ("ImplicitAnsiPort", "FunctionPort"):
             if not _DIRECTIONS.intersection(words):
                 inherited, parts = self.port
-                words = (
-                    sorted({*words, *inherited})
-                    if not type_parts
-                    else sorted({*words, *_DIRECTIONS.intersection(inherited)})
-                )
+                words = sorted({*words, *(_DIRECTIONS.intersection(inherited) if type_parts else inherited)})
                 type_parts = type_parts or parts
             self.port = (words, type_parts)
         elif label == "parameter":
@@ -207,9 +197,8 @@ class _Reader:
             if start and frame.kind == "NetDeclaration":
                 parts.remove(start[0])
                 found.append(Tree("assign", [Tree("AssignmentExpression", [Tree(NAME, []), *start[0].children])]))
-            found.append(
-                Tree(" ".join([label, *words]), [*type_parts, *parts], name=one.name, effects=Effects(is_barrier=True))
-            )
+            children, effects = [*type_parts, *parts], Effects(is_barrier=True)
+            found.append(Tree(" ".join([label, *words]), children, name=one.name, effects=effects))
         return found
 
     def _case(self, frame: _Frame) -> list[Tree]:
@@ -221,6 +210,10 @@ class _Reader:
         is_free = frame.words[:1] == ["case"] and head[0].label != NUMBER and _are_distinct(frame.node, self.constants)
         body = Tree("items", others, is_set=is_free)
         return [frame.tree(_label(frame), [*head, body, *default])]
+
+
+def _as_set(frame: _Frame) -> list[Tree]:
+    return [frame.tree(frame.kind, frame.children, is_set=True)]
 
 
 def _label(frame: _Frame) -> str:
@@ -276,11 +269,8 @@ def _chain(frame: _Frame) -> list[Tree]:
 
 def _events(frame: _Frame) -> list[Tree]:
     """A list of levels is complete as far as this tree knows, so it is ``@*``."""
-    events = (
-        frame.children[0].children
-        if frame.children and frame.children[0].label == "BinaryEventExpression"
-        else frame.children
-    )
+    is_list = bool(frame.children) and frame.children[0].label == "BinaryEventExpression"
+    events = frame.children[0].children if is_list else frame.children
     has_edge = any("edge" in event.label for event in events)
     return [frame.tree("events", list(events) if has_edge else [], is_set=True)]
 
@@ -312,10 +302,8 @@ def _instances(frame: _Frame) -> list[Tree]:
 
 
 def _is_named(node: Any) -> bool:
-    return any(
-        getattr(child, "kind", None) is not None and child.kind.name == "NamedPortConnection"
-        for child in node.connections
-    )
+    kinds = [child.kind.name for child in node.connections if getattr(child, "kind", None) is not None]
+    return "NamedPortConnection" in kinds
 
 
 def _are_distinct(node: Any, constants: set[str]) -> bool:

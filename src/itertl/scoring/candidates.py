@@ -6,7 +6,7 @@ from pathlib import Path
 from itertl.config import ScoreConfig
 from itertl.errors import DataError
 from itertl.progress import SILENT, Tracker
-from itertl.records import Candidate, Problem, Scored
+from itertl.records import Candidate, Problem, Score, Scored
 from itertl.runs.storage import taken_up, write_records
 from itertl.sandbox.bounds import Bound
 from itertl.scoring.combine import check_combination
@@ -19,21 +19,11 @@ def item_of(candidate: Candidate, problem: Problem) -> ScoreItem:
     return ScoreItem(code=candidate.code, header=problem.header, reference=problem.reference, top=problem.top)
 
 
-def _effort(config: ScoreConfig, cache: Path | None) -> Effort:
-    bound = Bound(config.budget_s, config.memory_mb)
-    return Effort(bound, config.num_workers, config.timeout_s, cache, config.keep_going)
-
-
-def _rungs(config: ScoreConfig) -> tuple[str, ...]:
-    return tuple(config.ladder) if config.combine == "ladder" else ()
-
-
 def score_ahead(
     candidates: Sequence[Candidate], problems: Mapping[str, Problem], *, config: ScoreConfig, cache: Path
 ) -> None:
     """Fill the cache with scores of these candidates, so that ``score_candidates`` finds them there."""
-    items = [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates]
-    score_items(items, config.scorers, rungs=_rungs(config), effort=_effort(config, cache))
+    _scores(candidates, problems, config, cache)
 
 
 def score_candidates(
@@ -53,14 +43,21 @@ def score_candidates(
     check_combination(config)
     missing = next((c.problem_id for c in candidates if c.problem_id not in problems), None)
     if missing is not None:
-        raise DataError(
-            f"candidates for {out}: problem {missing!r} is not among the {len(problems)} problems of the run"
-        )
+        known = f"the {len(problems)} problems of the run"
+        raise DataError(f"candidates for {out}: problem {missing!r} is not among {known}")
     with taken_up(out) as partial:
-        rows = score_items(
-            [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates], config.scorers,
-            rungs=_rungs(config), effort=_effort(config, cache), log=partial, on_done=tracker.advance,
-        )  # fmt: skip
+        rows = _scores(candidates, problems, config, cache, partial, tracker)
         scored = [Scored(candidate=c, scores=scores) for c, scores in zip(candidates, rows, strict=True)]
         write_records(out, scored)
     return scored
+
+
+def _scores(
+    candidates: Sequence[Candidate], problems: Mapping[str, Problem], config: ScoreConfig, cache: Path | None,
+    log: Path | None = None, tracker: Tracker = SILENT,
+) -> list[tuple[Score, ...]]:  # fmt: skip
+    items = [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates]
+    bound = Bound(config.budget_s, config.memory_mb)
+    effort = Effort(bound, config.num_workers, config.timeout_s, cache, config.keep_going)
+    rungs = tuple(config.ladder) if config.combine == "ladder" else ()
+    return score_items(items, config.scorers, rungs=rungs, effort=effort, log=log, on_done=tracker.advance)

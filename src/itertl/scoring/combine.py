@@ -27,9 +27,8 @@ def check_combination(config: ScoreConfig) -> None:
         _check_floor(config)
         return
     if config.floor:
-        raise RecipeError(
-            f"score.floor is for a ladder: leave it out, or set score.combine to ladder, which is {config.combine}"
-        )
+        advice = f"leave it out, or set score.combine to ladder, which is {config.combine}"
+        raise RecipeError(f"score.floor is for a ladder: {advice}")
     for name, weight in config.weights.items():
         if not math.isfinite(weight) or weight < 0:
             raise RecipeError(f"score.weights.{name} is {weight}: a weight is a number of at least 0")
@@ -37,24 +36,20 @@ def check_combination(config: ScoreConfig) -> None:
         raise RecipeError("score.weights are all 0: give one scorer a weight above 0")
 
 
-Ladder = Mapping[str, float | tuple[float, float]]
-
-
 def heights(rung: float | tuple[float, float]) -> tuple[float, float]:
     """What a value just under 1 reaches on this rung, and what 1 reaches."""
     return rung if isinstance(rung, tuple) else (rung, rung)
 
 
-def _check_ladder(ladder: Ladder) -> None:
+def _check_ladder(ladder: Mapping[str, float | tuple[float, float]]) -> None:
     if not ladder:
         raise RecipeError("score.combine is ladder, but score.ladder is empty: give scorer: height, the lowest first")
     below = 0.0
     for name, rung in ladder.items():
         partial, whole = heights(rung)
         if not (math.isfinite(whole) and below <= partial <= whole and whole > below):
-            raise RecipeError(
-                f"score.ladder.{name} is {rung}: heights must rise, each above the one before ({below:g})"
-            )
+            rule = f"heights must rise, each above the one before ({below:g})"
+            raise RecipeError(f"score.ladder.{name} is {rung}: {rule}")
         below = whole
 
 
@@ -62,14 +57,10 @@ def _check_floor(config: ScoreConfig) -> None:
     top = heights(list(config.ladder.values())[-1])[1]
     for name, (low, high) in config.floor.items():
         if name in config.ladder:
-            raise RecipeError(
-                f"score.floor.{name} is a rung of score.ladder too: a floor is held by a scorer beside the ladder"
-            )
+            raise RecipeError(f"score.floor.{name} is a rung of score.ladder too: name a scorer beside the ladder")
         if not 0 <= low <= high <= top:
-            raise RecipeError(
-                f"score.floor.{name} is [{low:g}, {high:g}]: two heights from 0 to the ladder's top ({top:g}), the "
-                "lower one first"
-            )
+            rule = f"two heights from 0 to the ladder's top ({top:g}), the lower one first"
+            raise RecipeError(f"score.floor.{name} is [{low:g}, {high:g}]: {rule}")
 
 
 def combine(scores: Sequence[Score], config: ScoreConfig) -> float | None:
@@ -84,31 +75,20 @@ def combine(scores: Sequence[Score], config: ScoreConfig) -> float | None:
     nothing. ``coderl``, ``rltf``: ``shaped_reward`` of the last scorer, in [-1, 1]. Raises RecipeError.
     """
     check_combination(config)
-    if config.combine in ("coderl", "rltf"):
-        last = next((score for score in scores if score.scorer == config.scorers[-1]), None)
-        if last is None:
-            raise RecipeError(
-                f"the recipe's z needs the score {config.scorers[-1]!r}, which was not taken; score the candidates "
-                "again"
-            )
-        return shaped_reward(last, partial=config.combine == "rltf")
-    if config.combine == "ladder":
-        return _held_up(climb(scores, config).z, scores, config)
-    values = {score.scorer: score.value for score in scores}
-    for name in config.weights or config.scorers:
-        if name not in values:
-            raise _not_taken(name)
-    return _mean(values, config.weights or dict.fromkeys(config.scorers, 1.0))
-
-
-def _held_up(z: float | None, scores: Sequence[Score], config: ScoreConfig) -> float | None:
-    """z of a climb, at least at what the scorers of ``floor`` hold."""
     by_name = {score.scorer: score for score in scores}
+    if config.combine in ("coderl", "rltf"):
+        return shaped_reward(_score_of(config.scorers[-1], by_name), partial=config.combine == "rltf")
+    if config.combine == "ladder":
+        return _held_up(climb(scores, config).z, by_name, config)
+    weights = config.weights or dict.fromkeys(config.scorers, 1.0)
+    return _mean({name: _score_of(name, by_name).value for name in weights}, weights)
+
+
+def _held_up(z: float | None, by_name: Mapping[str, Score], config: ScoreConfig) -> float | None:
+    """z of a climb, at least at what the scorers of ``floor`` hold."""
     top = heights(list(config.ladder.values())[-1])[1]
     for name, (low, high) in config.floor.items():
-        score = by_name.get(name)
-        if score is None:
-            raise _not_taken(name)
+        score = _score_of(name, by_name)
         if score.value is None and score.verdict not in _MAY_STAY:
             return None
         if z is not None and score.value:
@@ -116,8 +96,10 @@ def _held_up(z: float | None, scores: Sequence[Score], config: ScoreConfig) -> f
     return z
 
 
-def _not_taken(name: str) -> RecipeError:
-    return RecipeError(f"the recipe's z needs the score {name!r}, which was not taken; score the candidates again")
+def _score_of(name: str, by_name: Mapping[str, Score]) -> Score:
+    if name not in by_name:
+        raise RecipeError(f"the recipe's z needs the score {name!r}, which was not taken; score the candidates again")
+    return by_name[name]
 
 
 def shaped_reward(score: Score, *, partial: bool) -> float | None:
@@ -138,12 +120,10 @@ def shaped_reward(score: Score, *, partial: bool) -> float | None:
     return -0.3 + 1.3 * min(1.0, max(0.0, score.value)) if partial else -0.3
 
 
-def _mean(values: dict[str, float | None], weights: dict[str, float]) -> float | None:
+def _mean(values: Mapping[str, float | None], weights: Mapping[str, float]) -> float | None:
     total = 0.0
     for name, weight in weights.items():
-        if weight == 0:
-            continue
-        value = values[name]
+        value = values[name] if weight else 0.0
         if value is None:
             return None
         total += weight * value
@@ -171,9 +151,7 @@ def climb(scores: Sequence[Score], config: ScoreConfig) -> Climb:
     taken_back = Climb(0.0, "")
     for name, rung in config.ladder.items():
         partial, whole = heights(rung)
-        score = by_name.get(name)
-        if score is None:
-            raise _not_taken(name)
+        score = _score_of(name, by_name)
         if is_passed_by(score) and name != list(config.ladder)[-1]:
             continue
         if score.value is None:

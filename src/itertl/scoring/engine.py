@@ -7,7 +7,7 @@ returned depends on items and scorers alone.
 A text that uses up memory or processor time while it is read has had its try. A worker that stalls by the clock or dies
 is met like this: the item is tried once more, alone, with a bound of its own. Then a second stall is the candidate's
 (TIMEOUT, value 0) if the scorer runs a tool on its text and that tool still answers on a trivial design, undecided if
-its tools may give up, else ours (TOOL_FAILED, None); a second crash is always ours, for it says nothing about the text.
+its tools may give up, else ours (TOOL_FAILED, None); a second crash is always ours: the text need not be its cause.
 See docs/scoring.md.
 """
 
@@ -27,7 +27,7 @@ from itertl.scoring import scorers
 from itertl.scoring.combine import is_passed_by
 from itertl.scoring.equivalence.replay import meet_all
 from itertl.scoring.item import ScoreItem
-from itertl.scoring.worker import Unit, is_users_fault, used_up
+from itertl.scoring.worker import Unit, is_users_fault, unscored, used_up
 from itertl.work import pool
 from itertl.work.desk import Desk, Form
 from itertl.work.pool import Job, Outcome
@@ -75,27 +75,17 @@ def score_items(
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(AppendLog(log)) if log is not None else None
         desk = stack.enter_context(Desk(_FORM, _WORKER, num_workers=num_workers, cache=effort.cache, journal=journal))
+        keys = {item: {name: _key(name, item) for name in order} for item in counts}
+        known = desk.known(key for of_item in keys.values() for key in of_item.values())
         climbs = {
-            item: _Climb(
-                item,
-                {name: _key(name, item) for name in order},
-                rungs,
-                bound,
-                timeout_s,
-                tell=lambda n=count: on_done(n),
-            )
+            item: _Climb(item, keys[item], rungs, bound, timeout_s, known, on_end=lambda n=count: on_done(n))
             for item, count in counts.items()
         }
-        known = desk.known(key for climb in climbs.values() for key in climb.keys.values())
-        for climb in climbs.values():
-            climb.known = known
         run = stack.enter_context(contextlib.closing(_run(list(climbs.values()), desk.workers, timeout_s)))
         for key, score, seconds in run:
             if not effort.keep_going and is_users_fault(score):
-                raise ToolFailed(
-                    f"the scorer {score.scorer}: {score.detail}; mend it, or go on without these candidates by "
-                    "--keep-going"
-                )
+                advice = "fix it, or go on without these candidates by --keep-going"
+                raise ToolFailed(f"the scorer {score.scorer}: {score.detail}; {advice}")
             desk.keep(key, (score, seconds))
     taken = [tuple(climbs[item].scores[name] for name in names if name in climbs[item].scores) for item in items]
     return meet_all(items, taken, num_workers=num_workers, timeout_s=timeout_s)
@@ -110,8 +100,8 @@ class _Climb:
     rungs: Sequence[str]
     bound: Bound
     timeout_s: float
-    tell: Callable[[], None]  # once, when nothing is left to take
-    known: Mapping[str, _Answer] = field(default_factory=dict[str, _Answer])
+    known: Mapping[str, _Answer]
+    on_end: Callable[[], None]  # called once, when nothing is left to take
     scores: dict[str, Score] = field(default_factory=dict[str, Score])
     spent_s: float = 0.0
     is_stuck: bool = False  # it has to be tried once more
@@ -128,11 +118,11 @@ class _Climb:
                 self.add(settled, 0.0)
             elif left < _LEAST_S:
                 detail = f"the scorers before it took the candidate's bound of {self.bound.seconds:g} s"
-                self.add(Score(scorer=name, value=None, verdict=Verdict.UNDECIDED, detail=detail), 0.0)
+                self.add(unscored(name, Verdict.UNDECIDED, detail), 0.0)
             else:
                 is_ample = left >= min(self.timeout_s, self.bound.seconds / 2)
                 return Unit(name, self.item, Bound(min(left, self.timeout_s), self.bound.memory_mb), is_ample)
-        self.tell()
+        self.on_end()
         return None
 
     def add(self, score: Score, seconds: float) -> None:
@@ -140,16 +130,15 @@ class _Climb:
         self.spent_s += seconds
 
     def _is_wanted(self, name: str) -> bool:
-        """Whether an item is still on the ladder below a rung: its score there is 1, or the climb goes on
-        without it."""
+        """Whether an item is on the ladder just below a rung: its score there is 1, or the climb goes on without it."""
         place = self.rungs.index(name) if name in self.rungs else 0
-        below = self.scores.get(self.rungs[place - 1]) if place else None
-        return not place or (
-            below is not None and (is_passed_by(below) or (below.value is not None and below.value >= 1))
-        )
+        if not place:
+            return True
+        below = self.scores.get(self.rungs[place - 1])
+        return below is not None and (is_passed_by(below) or (below.value is not None and below.value >= 1))
 
     def _settled(self, name: str) -> Score | None:
-        """The score of one that would have to do again what a text was too much for."""
+        """The score of a scorer that would repeat work that ended in TIMEOUT on this text."""
         for before in scorers.scorer_of(name).repeats:
             score = self.scores.get(before)
             if score is not None and score.verdict is Verdict.TIMEOUT:
@@ -164,11 +153,6 @@ def _key(name: str, item: ScoreItem) -> str:
     except ToolMissing:
         version = ""
     return content_hash([name, scorers.REVISION, version, *asdict(item).values()], 32)
-
-
-def _logged(answer: _Answer) -> dict[str, Any]:
-    score, seconds = answer
-    return {"score": score.model_dump(mode="json"), "seconds": seconds}
 
 
 def _from_log(entry: dict[str, Any]) -> _Answer | None:
@@ -190,7 +174,8 @@ def _kept(answer: _Answer) -> str | None:
 
 
 _FORM: Form[_Answer] = Form(
-    name="scores", point="score.item", logged=_logged, from_log=_from_log,
+    name="scores", point="score.item",
+    logged=lambda answer: {"score": answer[0].model_dump(mode="json"), "seconds": answer[1]}, from_log=_from_log,
     kept=_kept, from_cache=lambda text: (Score.model_validate_json(text), 0.0),
 )  # fmt: skip
 
@@ -216,9 +201,8 @@ def _run(
             scorer = scorers.scorer_of(unit.name)
             if is_stall and (scorer.runs_tool or scorer.gives_up) and unit.name not in healthy:
                 healthy[unit.name] = _answers(unit, timeout_s)
-            yield _take(
-                climb, unit, outcome, is_well=is_stall and healthy.get(unit.name, unit.left.seconds < timeout_s)
-            )
+            is_well = is_stall and healthy.get(unit.name, unit.left.seconds < timeout_s)
+            yield _take(climb, unit, outcome, is_well=is_well)
 
 
 def _asked(climbs: Sequence[_Climb], workers: pool.Workers) -> Iterator[tuple[_Climb, Unit, Outcome]]:
@@ -234,39 +218,32 @@ def _asked(climbs: Sequence[_Climb], workers: pool.Workers) -> Iterator[tuple[_C
                 units[number] = unit
                 waiting.appendleft(_job(number, unit, climb.timeout_s))
     except RuntimeError as error:
-        raise ToolFailed(f"scoring workers cannot start: {error}; itertl doctor tells what is installed") from error
+        raise ToolFailed(f"scoring workers cannot start: {error}; itertl doctor shows what is installed") from error
 
 
 def _job(number: int, unit: Unit, timeout_s: float) -> Job:
-    """A scorer of ours keeps to its bound itself, by processor time, so that the pool's clock is for one that hangs."""
-    is_ours = unit.name in scorers.SCORERS
-    return Job(
-        number, unit, _PATIENCE * timeout_s if is_ours else unit.left.seconds, unit.left.memory_mb if is_ours else None
-    )
+    """A scorer of ours keeps to its bound itself, by processor time, so that the pool's clock is only for a scorer that
+    hangs."""
+    if unit.name in scorers.SCORERS:
+        return Job(number, unit, _PATIENCE * timeout_s, unit.left.memory_mb)
+    return Job(number, unit, unit.left.seconds, None)
 
 
 def _take(climb: _Climb, unit: Unit, outcome: Outcome, *, is_well: bool = False) -> tuple[str, Score, float]:
     """Note the score, and give it back with its key and its seconds. ``is_well``: of a stall, that the tool is not to
     blame."""
+    seconds = outcome.seconds
     if outcome.status == "ok":
         score, seconds = outcome.value
     elif outcome.status == "spent":
         is_memory = outcome.detail.startswith("memory")
         ample = replace(unit, is_ample=is_memory or unit.left.seconds >= bounds.READING_CPU_S)
-        score = used_up(
-            ample,
-            f"reading it took more than it may ({outcome.detail})",
-            is_in_process=not outcome.detail.startswith(pool.ALL),
-        )
-        seconds = outcome.seconds
+        what = f"reading it took more than it may ({outcome.detail})"
+        score = used_up(ample, what, is_in_process=not outcome.detail.startswith(pool.ALL))
+    elif is_well:
+        score = used_up(unit, outcome.detail, is_in_process=True)
     else:
-        failed = Score(
-            scorer=unit.name,
-            value=None,
-            verdict=Verdict.TOOL_FAILED,
-            detail=f"{outcome.status}: {outcome.detail}"[:500],
-        )
-        score, seconds = used_up(unit, outcome.detail, is_in_process=True) if is_well else failed, outcome.seconds
+        score = unscored(unit.name, Verdict.TOOL_FAILED, f"{outcome.status}: {outcome.detail}")
     climb.add(score, seconds)
     return climb.keys[unit.name], score, seconds
 

@@ -1,34 +1,33 @@
 """What a design looks like from outside: ports, clocks, resets, enables, parameters; read by slang from its text.
 
 Scorers that compare a candidate with a reference by function agree on this: the reference's interface decides what is
-driven, and a candidate whose ports differ from it is no answer. Clocks, resets and enables are found by ``roles``.
+driven, and a candidate whose ports differ from it is not an answer. Clocks, resets and enables are found by ``roles``.
 """
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from itertl.sandbox import bounds
 from itertl.scoring import roles
 from itertl.scoring.processes import bare, read_netlist
-from itertl.scoring.roles import Clock, Reset
+from itertl.scoring.roles import Clock, Reset, Roles
 from itertl.tools import slang
-from itertl.tools.slang import walk
+from itertl.tools.slang import live_nodes
 
 __all__ = ("Clock", "Interface", "Port", "Reset", "Unsupported", "read", "same_ports")
 
-Direction = Literal["input", "output", "inout"]
-_DIRECTIONS: dict[str, Direction] = {"In": "input", "Out": "output", "InOut": "inout"}
+Direction = Literal["input", "output"]
+_DIRECTIONS: dict[str, Direction] = {"In": "input", "Out": "output"}
 MAX_PORT_BITS = 1 << 16
 _KEPT = 16  # interfaces in memory: one candidate's scorers ask for the same
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 
 class Unsupported(Exception):
-    """A design that cannot be driven from outside, or not by two-valued inputs; the text names what stands in
-    the way."""
+    """A design that cannot be driven from outside, or not by two-valued inputs; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +41,8 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
-class Interface:
-    """A module seen from outside.
+class Interface(Roles):
+    """A module seen from outside: its ports and their roles.
 
     Example: ``read("module t(input clk, input d, output reg q); always @(posedge clk) q <= d; endmodule", "t")`` has
     ``clocks == (Clock("clk", frozenset({"posedge"})),)`` and ``has_state``.
@@ -51,14 +50,8 @@ class Interface:
 
     top: str
     ports: tuple[Port, ...]
-    clocks: tuple[Clock, ...]
-    resets: tuple[Reset, ...]
-    enables: tuple[str, ...]
-    has_state: bool  # something is triggered by an edge
-    has_latch: bool  # something without a clock can hold a value
     parameters: tuple[tuple[str, int], ...]  # those that an instance may set, with their values
     tunable: tuple[str, ...] = ()  # of these, what a user of the module would set: see ``_tunable``
-    gates: tuple[str, ...] = ()  # inputs, no clocks or resets, that can make an edge: they gate a clock, say
 
     @property
     def inputs(self) -> tuple[Port, ...]:
@@ -95,8 +88,8 @@ def _read(text: str, top: str, overrides: tuple[str, ...]) -> Interface:
     found = roles.find(read_netlist(instance), inputs, f"{instance.hierarchicalPath}.")
     settable = _parameters(instance)
     return Interface(
-        top, ports, found.clocks, found.resets, found.enables, found.has_state, found.has_latch,
-        tuple((symbol.name, int(symbol.value.value)) for symbol in settable), _tunable(instance, settable), found.gates,
+        found.clocks, found.resets, found.enables, found.has_state, found.has_latch, found.gates, top, ports,
+        tuple((symbol.name, int(symbol.value.value)) for symbol in settable), _tunable(instance, settable),
     )  # fmt: skip
 
 
@@ -108,9 +101,8 @@ def _port(symbol: Any) -> Port:
         raise Unsupported("a port has no name")
     direction = _DIRECTIONS.get(symbol.direction.name)
     if direction is None:
-        raise Unsupported(f"port {name} has the direction {symbol.direction.name}")
-    if direction == "inout":
-        raise Unsupported(f"port {name} is bidirectional")
+        kind = "is bidirectional" if symbol.direction.name == "InOut" else "is passed by reference"
+        raise Unsupported(f"port {name} {kind}")
     if not symbol.type.isIntegral:
         raise Unsupported(f"port {name} is of type {symbol.type}: only packed bits can be driven")
     if not 0 < symbol.type.bitWidth <= MAX_PORT_BITS:
@@ -120,32 +112,21 @@ def _port(symbol: Any) -> Port:
 
 def _parameters(instance: Any) -> list[Any]:
     """Parameters of the module that an instance may set and that are whole numbers."""
-    found: list[Any] = []
-
-    def look(symbol: Any) -> None:
-        is_settable = (
-            symbol.kind.name == "Parameter" and not symbol.isLocalParam and symbol.parentScope == instance.body
-        )
-        if is_settable and getattr(symbol.value.value, "hasUnknown", True) is False:
-            found.append(symbol)
-
-    walk(instance.body, look)
-    return found
+    return [
+        symbol for symbol in live_nodes(instance.body, "Parameter")
+        if not symbol.isLocalParam and symbol.parentScope == instance.body
+        and getattr(symbol.value.value, "hasUnknown", True) is False
+    ]  # fmt: skip
 
 
 def _tunable(instance: Any, parameters: list[Any]) -> tuple[str, ...]:
-    """Names of the parameters that stand for a size or a limit: in the header, or in a port's declaration; a literal.
+    """Names of the parameters that are a size or a limit: in the header, or in a port's declaration; a literal.
 
     Not those that a ``case`` names, which are the codes of states: another value would make two states one.
     """
-    labels: set[str] = set()
-
-    def look(node: Any) -> None:
-        if node.kind.name == "Case":
-            for item in node.items:
-                labels.update(name for expression in item.expressions for name in _parameter_names(expression))
-
-    walk(instance.body, look)
+    cases = [item for case in live_nodes(instance.body, "Case") for item in case.items]
+    expressions = [expression for item in cases for expression in item.expressions]
+    labels = {node.symbol.name for expression in expressions for node in live_nodes(expression, "NamedValue")}
     declarations = {word for port in instance.body.portList for word in _words(port)}
     return tuple(
         symbol.name
@@ -155,17 +136,6 @@ def _tunable(instance: Any, parameters: list[Any]) -> tuple[str, ...]:
         and symbol.initializer is not None
         and bare(symbol.initializer).kind.name == "IntegerLiteral"
     )
-
-
-def _parameter_names(expression: Any) -> Iterator[str]:
-    found: list[str] = []
-
-    def look(node: Any) -> None:
-        if node.kind.name == "NamedValue":
-            found.append(node.symbol.name)
-
-    walk(expression, look)
-    return iter(found)
 
 
 def _words(port: Any) -> list[str]:

@@ -1,8 +1,9 @@
-"""What a scorer is given, and the one question about it that several scorers ask."""
+"""What a scorer is given, the two questions about it that several scorers ask, and how they answer."""
 
 import re
 from dataclasses import dataclass
 
+from itertl.records import Score, Verdict
 from itertl.verilog import text as verilog_text
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
@@ -30,3 +31,26 @@ def has_module(code: str) -> bool:
 def is_plain_name(name: str) -> bool:
     """Whether ``name`` can be handed to a tool as a module's name."""
     return _PLAIN_NAME.fullmatch(name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreMaker:
+    """Makes the scores of one scorer. Example: ``ScoreMaker("icarus", "iverilog", "11.0")(1.0, Verdict.PASSED)``."""
+
+    scorer: str
+    tool: str
+    tool_version: str
+
+    def __call__(self, value: float | None, verdict: Verdict, detail: str = "", counterexample: str = "") -> Score:
+        return Score(
+            scorer=self.scorer, value=value, verdict=verdict, detail=detail, tool=self.tool,
+            tool_version=self.tool_version, counterexample=counterexample,
+        )  # fmt: skip
+
+    def unjudgeable(self, reason: str) -> Score:
+        """Where the problem is at fault."""
+        return self(None, Verdict.UNJUDGEABLE, reason)
+
+    def misnamed(self, top: str | None) -> Score:
+        """Where the problem's top module has a name that is not handed to a tool."""
+        return self.unjudgeable(f"the problem's top module name {(top or '')[:80]!r} is not an identifier")

@@ -1,11 +1,11 @@
 """``ppa``: how large and how deep is a right candidate, next to the reference?
 
 Both are synthesized by the same generic script (Yosys with ABC): cells, transistors (``stat -tech cmos``), and the
-longest path through logic (``ltp``), registers apart; with ``ITERTL_LIBERTY`` set to a Liberty file both are mapped to
-its cells, and its area takes the place of the transistors. The value is the geometric mean of (reference + 1) /
+longest path through logic between registers (``ltp``); with ``ITERTL_LIBERTY`` set to a Liberty file both are mapped
+to its cells, and its area takes the place of the transistors. The value is the geometric mean of (reference + 1) /
 (candidate + 1) over these figures, each at most 1: 1 where the candidate is as good or better in all, in (0, 1] else.
 
-Only right designs have a value: where ``vectors`` finds a difference its verdict stands, with 0. Texts of which
+Only right designs have a value: where ``vectors`` finds a difference its verdict is taken over, with 0. Texts of which
 synthesis makes something else than a simulator (delays, say) are not measured: they could be small by doing nothing.
 What it is blind to: timing and power, and the sense of a specification that asks for a slow or a large design.
 """
@@ -28,9 +28,10 @@ from itertl.sandbox.sandbox import Limits
 from itertl.scoring.equivalence import rewrite
 from itertl.scoring.equivalence.checks import hazard
 from itertl.scoring.equivalence.rewrite import TOP
-from itertl.scoring.item import ScoreItem
+from itertl.scoring.item import ScoreItem, ScoreMaker
 from itertl.scoring.lowering import readings
-from itertl.scoring.simulated import simulated
+from itertl.scoring.vectors import score as vectors
+from itertl.scoring.vectors.score import simulated
 from itertl.tools import yosys
 from itertl.verilog.header import derive_top
 
@@ -41,13 +42,11 @@ _REGISTER = re.compile(r"\$_(S?DFF|ALDFF|DFFSR|SDFFCE|FF)")
 _LATCH = re.compile(r"\$_(DLATCH|SR)")
 _KNOWN_REGISTERS = frozenset({"$_DFF_P_", "$_DFF_N_"})  # to ``stat -tech cmos``, at 16 transistors
 _LENGTH = re.compile(r"\(length=(\d+)\)")
-_OPTIONS = "-sv -noassert -noassume -norestrict -nodisplay -noblackbox"
-_READ = f"read_verilog {_OPTIONS} design.v; hierarchy -check -top {TOP}".split("; ")
 _SYNTHESIZE = (
-    *_READ, "proc", "flatten", "opt_expr", "opt_clean", "opt -nodffe -nosdff", "wreduce", "peepopt", "opt_clean",
-    "alumacc",
-    "share", "opt", "memory -nomap", "opt_clean", "memory_map", "dffunmap", "opt -nodffe -nosdff -full", "techmap",
-    "opt -nodffe -nosdff -fast",
+    "read_verilog -sv -noassert -noassume -norestrict -nodisplay -noblackbox design.v",
+    f"hierarchy -check -top {TOP}", "proc", "flatten", "opt_expr", "opt_clean", "opt -nodffe -nosdff", "wreduce",
+    "peepopt", "opt_clean", "alumacc", "share", "opt", "memory -nomap", "opt_clean", "memory_map", "dffunmap",
+    "opt -nodffe -nosdff -full", "techmap", "opt -nodffe -nosdff -fast",
 )  # fmt: skip
 
 
@@ -67,8 +66,6 @@ class _Unmeasured(Exception):
 
 def version() -> str:
     """What a score depends on beside the item. Raises ToolMissing."""
-    from itertl.scoring.vectors import score as vectors
-
     yosys.abc_program()
     library = liberty()
     content = hashlib.sha256(library.read_bytes()).hexdigest()[:16] if library else "generic"
@@ -81,7 +78,7 @@ def liberty() -> Path | None:
     if not named:
         return None
     if not os.access(named, os.R_OK) or not Path(named).is_file():
-        raise ToolMissing(f"ITERTL_LIBERTY is {named!r}, which is no file that can be read")
+        raise ToolMissing(f"ITERTL_LIBERTY is {named!r}, which is not a file that can be read")
     return Path(named)
 
 
@@ -91,36 +88,29 @@ def score(item: ScoreItem) -> Score:
     UNJUDGEABLE where the reference cannot be synthesized, UNDECIDED where the candidate cannot. Raises ToolMissing,
     ToolFailed.
     """
-    used = yosys.version().split(" ")[1]
-
-    def result(value: float | None, verdict: Verdict, detail: str) -> Score:
-        return Score(scorer="ppa", value=value, verdict=verdict, detail=cut(detail), tool="yosys", tool_version=used)
-
+    result = ScoreMaker("ppa", "yosys", yosys.version().split(" ")[1])
     simulation = simulated(item)
     if simulation.verdict is not Verdict.PASSED:
-        return result(None if simulation.value is None else 0.0, simulation.verdict, simulation.detail)
+        return result(None if simulation.value is None else 0.0, simulation.verdict, cut(simulation.detail))
     assert item.reference is not None
     top, library = item.top or derive_top(item.reference) or "", str(liberty() or "")
     theirs = _reference(item.reference, top, library)
     if isinstance(theirs, str):
-        return result(None, Verdict.UNJUDGEABLE, f"the reference cannot be synthesized: {theirs}")
+        return result.unjudgeable(cut(f"the reference cannot be synthesized: {theirs}"))
     mine = _figures(item.code, top, library)
     if isinstance(mine, str):
-        return result(None, Verdict.UNDECIDED, f"unsupported: {mine}")
-    return result(_value(mine, theirs), Verdict.SCORED, _described(mine, theirs, "area" if library else "transistors"))
+        return result(None, Verdict.UNDECIDED, cut(f"unsupported: {mine}"))
+    detail = (
+        f"cells {mine.cells:g} (reference {theirs.cells:g}), {'area' if library else 'transistors'} {mine.size:g} "
+        f"({theirs.size:g}), depth {mine.depth:g} ({theirs.depth:g})"
+    )
+    return result(_value(mine, theirs), Verdict.SCORED, detail)
 
 
 def _value(mine: Figures, theirs: Figures) -> float:
     pairs = ((theirs.cells, mine.cells), (theirs.size, mine.size), (theirs.depth, mine.depth))
     ratios = [min(1.0, (reference + 1) / (candidate + 1)) for reference, candidate in pairs]
     return math.prod(ratios) ** (1 / len(ratios))
-
-
-def _described(mine: Figures, theirs: Figures, size: str) -> str:
-    return (
-        f"cells {mine.cells:g} (reference {theirs.cells:g}), {size} {mine.size:g} ({theirs.size:g}), "
-        f"depth {mine.depth:g} ({theirs.depth:g})"
-    )
 
 
 @functools.lru_cache(maxsize=32)
@@ -130,27 +120,25 @@ def _reference(code: str, top: str, library: str) -> Figures | str:
 
 
 def _figures(code: str, top: str, library: str) -> Figures | str:
-    """What a design that the simulator finds right amounts to, or why it cannot be told."""
+    """What a design that the simulator finds right amounts to, or why that is not known."""
     found = gate.examine(code, top, with_variants=True)
     if isinstance(found, gate.Refusal):
         return f"{found.verdict}: {found.detail}"
     try:
-        why = hazard(found.text, top)
-        return why or _measured(found.text, top, library)
+        return hazard(found.text, top) or _measured(found.text, top, library)
     except (_Unmeasured, ValueError) as error:
         return str(error)
 
 
 def _measured(text: str, top: str, library: str) -> Figures:
     """Of the text, or of the plain Verilog that it can be written as where Yosys cannot read it."""
-    first: _Unmeasured | None = None
+    failures: list[_Unmeasured] = []
     for reading in readings(text, top):
         try:
             return _synthesized(rewrite.for_yosys(reading, top), library)
         except _Unmeasured as error:
-            first = first or error
-    assert first is not None
-    raise first
+            failures.append(error)
+    raise failures[0]
 
 
 def _synthesized(text: str, library: str) -> Figures:
@@ -165,14 +153,10 @@ def _synthesized(text: str, library: str) -> Figures:
 
 
 def _mapped(has_library: bool) -> list[str]:
-    if has_library:
-        mapping, stat = (
-            [f"dfflibmap -liberty {_LIBRARY}", f"abc -liberty {_LIBRARY}"],
-            f"stat -liberty {_LIBRARY} -json",
-        )
-    else:
-        mapping, stat = ["abc -g cmos"], "stat -tech cmos -json"
-    return [*mapping, "opt_clean", f"tee -q -o stat.json {stat}", "tee -q -o ltp.txt ltp -noff"]
+    library = f"-liberty {_LIBRARY}"
+    mapping = [f"dfflibmap {library}", f"abc {library}"] if has_library else ["abc -g cmos"]
+    stat = f"tee -q -o stat.json stat {library if has_library else '-tech cmos'} -json"
+    return [*mapping, "opt_clean", stat, "tee -q -o ltp.txt ltp -noff"]
 
 
 def _read(folder: Path, has_library: bool) -> Figures:
@@ -181,12 +165,10 @@ def _read(folder: Path, has_library: bool) -> Figures:
         [module] = json.loads((folder / "stat.json").read_text(encoding="utf-8", errors="replace"))["modules"].values()
         cells = float(module["num_cells"])
         size = _transistors(module) if not has_library else float(module["area"]) if cells else 0.0
-        depth = max(
-            map(int, _LENGTH.findall((folder / "ltp.txt").read_text(encoding="utf-8", errors="replace"))), default=0
-        )
+        lengths = _LENGTH.findall((folder / "ltp.txt").read_text(encoding="utf-8", errors="replace"))
     except (KeyError, ValueError, TypeError, OSError) as error:
         raise _Unmeasured(f"Yosys's figures cannot be read: {error}") from error
-    return Figures(cells, size, float(depth))
+    return Figures(cells, size, max(map(float, lengths), default=0.0))
 
 
 def _transistors(module: dict[str, dict[str, int]]) -> float:

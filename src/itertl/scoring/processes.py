@@ -1,18 +1,19 @@
-"""A design as slang elaborates it, read into processes and drivers: what starts a process, and what a signal hangs on.
+"""A design as slang elaborates it, read into processes and drivers: what starts a process, what a signal depends on.
 
-Signals are named by their hierarchical path. What it does not: tell bits of a vector apart, or follow a signal through
-a function, an interface or a dynamic variable.
+Signals are named by their hierarchical path. What it does not: distinguish the bits of a vector, or follow a signal
+through a function, an interface or a dynamic variable.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from itertl.tools.slang import walk
+from itertl.tools.slang import live_nodes, walk
 
 Relation = Literal["same", "inverted", "other"]
-_FIXED = ("Parameter", "EnumValue", "Specparam", "Genvar")  # names that stand for constants
-_WRAPPERS = ("Conversion", "Assignment")
+_FIXED = ("Parameter", "EnumValue", "Specparam", "Genvar")  # names of constants
+_EVENT_CONTROLS = ("SignalEvent", "EventList", "ImplicitEvent")  # as against a delay
 _INVERSIONS = ("LogicalNot", "BitwiseNot")
 
 
@@ -39,7 +40,7 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Driver:
+class SignalDriver:
     """What a signal follows: itself one signal as it is or inverted, or some function of several."""
 
     relation: Relation
@@ -48,16 +49,13 @@ class Driver:
 
 @dataclass(slots=True)
 class Netlist:
-    """``loops``: whether some continuous assignment reads what it drives. ``has_udp``: a sequential primitive of the
+    """``has_loop``: some continuous assignment reads what it drives. ``has_udp``: a sequential primitive of the
     user's."""
 
     processes: list[Process] = field(default_factory=list[Process])
-    drivers: dict[str, list[Driver]] = field(default_factory=dict[str, list[Driver]])
+    drivers: dict[str, list[SignalDriver]] = field(default_factory=lambda: defaultdict[str, list[SignalDriver]](list))
     has_loop: bool = False
     has_udp: bool = False
-
-    def drive(self, target: str, driver: Driver) -> None:
-        self.drivers.setdefault(target, []).append(driver)
 
 
 def read_netlist(instance: Any) -> Netlist:
@@ -71,7 +69,7 @@ def read_netlist(instance: Any) -> Netlist:
             case "ContinuousAssign" if node.assignment.kind.name == "Assignment":
                 _assignment(node.assignment, found)
             case "Net" if node.initializer is not None:
-                found.drive(node.hierarchicalPath, _driver(node.initializer))
+                found.drivers[node.hierarchicalPath].append(_driver(node.initializer))
             case "Instance" if node.isModule:
                 _connections(node, found)
             case "PrimitiveInstance":
@@ -85,26 +83,13 @@ def read_netlist(instance: Any) -> Netlist:
 
 def reads(node: Any) -> set[str]:
     """Paths of the signals that an expression or statement names."""
-    found: set[str] = set()
-
-    def look(inner: Any) -> None:
-        if inner.kind.name in ("NamedValue", "HierarchicalValue") and inner.symbol.kind.name not in _FIXED:
-            found.add(inner.symbol.hierarchicalPath)
-
-    walk(node, look)
-    return found
+    named = live_nodes(node, "NamedValue", "HierarchicalValue")
+    return {inner.symbol.hierarchicalPath for inner in named if inner.symbol.kind.name not in _FIXED}
 
 
 def assignments(statement: Any) -> list[Any]:
     """Every assignment expression in a statement."""
-    found: list[Any] = []
-
-    def look(inner: Any) -> None:
-        if inner.kind.name == "Assignment":
-            found.append(inner)
-
-    walk(statement, look)
-    return found
+    return live_nodes(statement, "Assignment")
 
 
 def bare(expression: Any) -> Any:
@@ -144,17 +129,17 @@ def _comparison(expression: Any) -> tuple[str, bool] | None:
     return None
 
 
-def _driver(expression: Any) -> Driver:
+def _driver(expression: Any) -> SignalDriver:
     followed = literal_test(expression)
     if followed is not None:
-        return Driver("same" if followed[1] else "inverted", frozenset({followed[0]}))
-    return Driver("other", frozenset(reads(expression)))
+        return SignalDriver("same" if followed[1] else "inverted", frozenset({followed[0]}))
+    return SignalDriver("other", frozenset(reads(expression)))
 
 
 def _assignment(assignment: Any, found: Netlist) -> None:
     driver = _driver(assignment.right)
     for target in reads(assignment.left):
-        found.drive(target, driver)
+        found.drivers[target].append(driver)
         found.has_loop |= target in driver.sources
 
 
@@ -165,11 +150,11 @@ def _connections(instance: Any, found: Netlist) -> None:
             continue
         path = inner.hierarchicalPath
         if connection.port.direction.name == "In":
-            found.drive(path, _driver(expression))
+            found.drivers[path].append(_driver(expression))
         else:
             outer = expression.left if expression.kind.name == "Assignment" else expression
             for target in reads(outer):
-                found.drive(target, Driver("same", frozenset({path})))
+                found.drivers[target].append(SignalDriver("same", frozenset({path})))
 
 
 def _primitive(gate: Any, found: Netlist) -> None:
@@ -179,42 +164,30 @@ def _primitive(gate: Any, found: Netlist) -> None:
         return
     kind: str = gate.primitiveType.name
     found.has_udp |= gate.primitiveType.isSequential
-    inputs = parts[1:]
+    sources = frozenset(path for part in parts[1:] for path in reads(part))
     relation: Relation = "same" if kind == "buf" else "inverted" if kind == "not" else "other"
     for target in reads(parts[0]):
-        found.drive(target, Driver(relation, frozenset(set[str]().union(*(reads(part) for part in inputs)))))
+        found.drivers[target].append(SignalDriver(relation, sources))
 
 
 def _process(block: Any, found: Netlist) -> None:
     kind = block.procedureKind.name
     if kind not in ("Always", "AlwaysComb", "AlwaysLatch", "AlwaysFF"):
         return
-    body, timed = block.body, _first_timed(block.body)
-    events = tuple(_events(timed[0].timing)) if timed else ()
+    body = block.body
+    timings = (timed.timing for timed in live_nodes(body, "Timed"))
+    first = next((timing for timing in timings if timing.kind.name in _EVENT_CONTROLS), None)  # nearly always the body
+    events = tuple(_events(first)) if first is not None else ()
     if body.kind.name == "Timed":
         body = body.stmt
     process = Process(events, body, kind == "AlwaysLatch")
     found.processes.append(process)
     if not process.is_clocked:
-        sources = frozenset(reads(body))
+        sources, is_plain = frozenset(reads(body)), _is_plain(body)
         for assignment in assignments(body):
             for target in reads(assignment.left):
-                found.drive(
-                    target, _driver(assignment.right) if _is_plain(body) else Driver("other", sources - {target})
-                )
-
-
-def _first_timed(body: Any) -> list[Any]:
-    """In a list, the first statement under an event control (not a delay), which is the body itself in nearly every
-    process."""
-    found: list[Any] = []
-
-    def look(node: Any) -> None:
-        if node.kind.name == "Timed" and node.timing.kind.name in ("SignalEvent", "EventList", "ImplicitEvent"):
-            found.append(node)
-
-    walk(body, look)
-    return found[:1]
+                driver = _driver(assignment.right) if is_plain else SignalDriver("other", sources - {target})
+                found.drivers[target].append(driver)
 
 
 def _is_plain(body: Any) -> bool:

@@ -1,6 +1,6 @@
-"""Which input of a design is a clock, a reset or an enable: by use first, by name where use does not tell.
+"""Which input of a design is a clock, a reset or an enable: by use first, by name where use does not say.
 
-A clock is an input whose edge starts a process that does not test it; an asynchronous reset stands in the same list of
+A clock is an input whose edge starts a process that does not test it; an asynchronous reset is in the same list of
 edges and is tested. A synchronous reset is tested by a clocked process that assigns only constants where it holds;
 other inputs that such a process tests alone are enables. Signals are followed through aliases, inverters, gates and
 instances.
@@ -9,12 +9,12 @@ What it does not: prove anything. A role decides how often an input changes and 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from itertl.scoring import processes as netlist
-from itertl.scoring.processes import Event, Netlist, Process
+from itertl.scoring.processes import Event, Netlist, Process, assignments, bare, literal_test, reads
+from itertl.tools.slang import live_nodes
 
 _CLOCK = re.compile(r"(?i)(^|_)(\w*clk\w*|\w*clock\w*|ck|cp|cpu?_?clk)(_|$|\d)")
 _RESET = re.compile(
@@ -48,7 +48,7 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """What ``find`` says. ``enables`` are neither clocks nor resets; names in order of the port list."""
+    """The inputs with a role, in order of the port list. ``enables`` are neither clocks nor resets."""
 
     clocks: tuple[Clock, ...]
     resets: tuple[Reset, ...]
@@ -98,10 +98,10 @@ class _Search:
     def __init__(self, net: Netlist, inputs: Mapping[str, int], prefix: str) -> None:
         self._net, self._inputs = net, inputs
         self._ports = {prefix + name: name for name in inputs}
-        self.gates: set[str] = set()  # inputs that stand between an event and the input that it is put down to
+        self.gates: set[str] = set()  # inputs between an event and the input that it is attributed to
 
     def origins(self, path: str, is_same: bool = True) -> set[tuple[str, bool | None]]:
-        """(input, whether it arrives as it is; None: through some function) for each input that ``path`` hangs on."""
+        """(input, whether it arrives as it is; None: through some function) for each input that ``path`` depends on."""
         found: set[tuple[str, bool | None]] = set()
         todo: list[tuple[str, bool | None]] = [(path, is_same)]
         seen: set[tuple[str, bool | None]] = set()
@@ -114,16 +114,15 @@ class _Search:
                 found.add((self._ports[here[0]], here[1]))
                 continue
             for driver in self._net.drivers.get(here[0], ()):
-                kept = {"same": here[1], "inverted": None if here[1] is None else not here[1], "other": None}[
-                    driver.relation
-                ]
+                inverted = None if here[1] is None else not here[1]
+                kept = {"same": here[1], "inverted": inverted, "other": None}[driver.relation]
                 todo += [(source, kept) for source in driver.sources]
         return found
 
     def edges_of(self, process: Process, edges: dict[str, set[str]], resets: dict[str, Reset]) -> None:
         """Sort the edges that start one process into clocks and asynchronous resets."""
-        tested = netlist.reads(process.body)
-        is_tested = [bool(netlist.reads(event.expression) & tested) for event in process.events]
+        tested = reads(process.body)
+        is_tested = [bool(reads(event.expression) & tested) for event in process.events]
         if all(is_tested):
             is_tested = self._by_name(process.events)
         is_single = len(process.events) == 1
@@ -143,11 +142,11 @@ class _Search:
 
     def _event_origins(self, event: Event) -> set[tuple[str, bool | None]]:
         """The inputs behind one event; where gates lie between, only those that are called clocks, if any is."""
-        followed = netlist.literal_test(event.expression)
+        followed = literal_test(event.expression)
         if followed is not None:
             found = self.origins(*followed)
         else:
-            found = {(name, None) for path in netlist.reads(event.expression) for name, _ in self.origins(path)}
+            found = {(name, None) for path in reads(event.expression) for name, _ in self.origins(path)}
         gated = {entry for entry in found if entry[1] is None}
         clocks = {entry for entry in gated if _CLOCK.search(entry[0])}
         self.gates.update(name for name, _ in gated)
@@ -155,8 +154,8 @@ class _Search:
 
     def tests(self, statement: Any, resets: dict[str, Reset], enables: set[str]) -> None:
         """Find synchronous resets and enables among the conditions of a clocked process."""
-        for node in _conditionals(statement):
-            followed = netlist.literal_test(node.conditions[0].expr) if len(node.conditions) == 1 else None
+        for node in live_nodes(statement, "Conditional", "ConditionalOp"):  # outermost first
+            followed = literal_test(node.conditions[0].expr) if len(node.conditions) == 1 else None
             for name, arrives in self.origins(*followed) if followed else ():
                 if arrives is None or self._inputs[name] > 1 or name in resets:
                     continue
@@ -173,18 +172,6 @@ def _seen_edges(edge: str, arrives: bool | None) -> set[str]:
     return {edge if arrives else {"posedge": "negedge", "negedge": "posedge"}[edge]}
 
 
-def _conditionals(statement: Any) -> Iterator[Any]:
-    """The ``if`` statements and ``?:`` expressions in a statement, outermost first."""
-    found: list[Any] = []
-
-    def look(node: Any) -> None:
-        if node.kind.name in ("Conditional", "ConditionalOp"):
-            found.append(node)
-
-    netlist.walk(statement, look)
-    return iter(found)
-
-
 def _is_first(statement: Any, node: Any) -> bool:
     """Whether ``node`` is the first statement of a process."""
     while statement.kind.name == "Block" or (statement.kind.name == "List" and statement.list):
@@ -196,30 +183,19 @@ def _is_constant(node: Any) -> bool:
     """Whether a branch assigns nothing but constants, and no matter what (``x <= 0``, ``for … mem[i] <= 0``), or an arm
     is one."""
     kind = node.kind.name
-    if kind in ("Conditional", "Case") or (kind in ("Block", "List") and _branches(node)):
+    if kind in ("Conditional", "Case") or (kind in ("Block", "List") and live_nodes(node, "Conditional", "Case")):
         return False
     if kind in ("Block", "List", "ExpressionStatement", "ForLoop"):
-        found = netlist.assignments(node)
-        return bool(found) and not any(netlist.reads(assignment.right) for assignment in found)
-    return not netlist.reads(node)
-
-
-def _branches(statement: Any) -> bool:
-    found: list[str] = []
-
-    def look(node: Any) -> None:
-        if node.kind.name in ("Conditional", "Case"):
-            found.append(node.kind.name)
-
-    netlist.walk(statement, look)
-    return bool(found)
+        found = assignments(node)
+        return bool(found) and not any(reads(assignment.right) for assignment in found)
+    return not reads(node)
 
 
 def _may_hold(process: Process) -> bool:
     """Whether a process that no edge starts can end without assigning what it assigns elsewhere."""
     if process.is_clocked:
         return False
-    assigned = {path for a in netlist.assignments(process.body) for path in netlist.reads(a.left)}
+    assigned = {path for a in assignments(process.body) for path in reads(a.left)}
     return process.is_latch or bool(assigned - _always_assigned(process.body))
 
 
@@ -228,7 +204,7 @@ def _always_assigned(statement: Any) -> set[str]:
     if statement is None:
         return set()
     match statement.kind.name:
-        case "Block":
+        case "Block" | "ForLoop" | "RepeatLoop":
             return _always_assigned(statement.body)
         case "List":
             return set[str]().union(*(_always_assigned(inner) for inner in statement.list))
@@ -236,10 +212,8 @@ def _always_assigned(statement: Any) -> set[str]:
             return _always_assigned(statement.ifTrue) & _always_assigned(statement.ifFalse)
         case "Case":
             return _assigned_by_case(statement)
-        case "ForLoop" | "RepeatLoop":
-            return _always_assigned(statement.body)
         case "ExpressionStatement":
-            return {path for a in netlist.assignments(statement) for path in netlist.reads(a.left)}
+            return {path for a in assignments(statement) for path in reads(a.left)}
         case _:
             return set()
 
@@ -249,8 +223,6 @@ def _assigned_by_case(statement: Any) -> set[str]:
     values = sum(len(item.expressions) for item in statement.items)
     if statement.defaultCase is not None:
         arms.append(_always_assigned(statement.defaultCase))
-    elif values < 1 << min(16, netlist.bare(statement.expr).type.bitWidth):
+    elif values < 1 << min(16, bare(statement.expr).type.bitWidth):
         return set()
-    if not arms:
-        return set()
-    return arms[0].intersection(*arms[1:])
+    return set[str].intersection(*arms) if arms else set()

@@ -6,8 +6,8 @@ carries. Blind to function: a module with an empty body that parses scores as hi
 
 from itertl.errors import ToolMissing
 from itertl.records import Score, Verdict
-from itertl.scoring.item import ScoreItem, has_module
-from itertl.scoring.likeness import rouge_l_f1
+from itertl.scoring.item import ScoreItem, ScoreMaker, has_module
+from itertl.scoring.rouge_l import rouge_l_f1
 from itertl.tools import icarus, pyverilog
 
 
@@ -27,15 +27,9 @@ def score(item: ScoreItem) -> Score:
     the header. Where both are then empty, the score is 1 if the whole texts are equal and 0 if not. Without a reference
     nothing is scored: 1 for those that parse and nothing for the others would be no measure.
     """
-
-    def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
-        used = pyverilog.version().rsplit(" ", 1)[-1]
-        return Score(
-            scorer="rtlcoder", value=value, verdict=verdict, detail=detail, tool="pyverilog", tool_version=used
-        )
-
+    result = ScoreMaker("rtlcoder", "pyverilog", pyverilog.version().rsplit(" ", 1)[-1])
     if item.reference is None:
-        return result(None, Verdict.UNJUDGEABLE, "no reference")
+        return result.unjudgeable("no reference")
     candidate, reference = item.code[len(item.header) :], item.reference[len(item.header) :]
     is_parsed, detail = pyverilog.parses(item.header + candidate)
     if is_parsed:

@@ -19,7 +19,7 @@ REVISION = 4  # of the rules here; a change of what a scorer returns raises it, 
 class Scorer:
     """What is known of a scorer beside its code. One of the user's own has a name alone.
 
-    Example: ``Scorer("syntax", "itertl.scoring.syntax:score", "itertl.tools.slang:version", runs_tool=True)``.
+    Example: ``Scorer("syntax", "itertl.scoring.text_checks:syntax", "itertl.tools.slang:version", runs_tool=True)``.
     """
 
     name: str
@@ -27,13 +27,15 @@ class Scorer:
     version: str = ""  # "module:function" that names the tools and rules behind a score; "": the function's file counts
     needs_reference: bool = False
     runs_tool: bool = False  # on the candidate: that it does not end may be the text's doing
-    gives_up: bool = False  # its tools' limits are no verdict on a candidate
-    repeats: tuple[str, ...] = ()  # scorers whose work it does again: where a text was too much for one, it is here too
-    refutes: str | None = None  # the scorer that said too much where this one finds a wrong output
+    gives_up: bool = False  # its tools' limits are not a verdict on a candidate
+    repeats: tuple[
+        str, ...
+    ] = ()  # scorers whose work it does again: a text on which one timed out is a TIMEOUT here too
+    refutes: str | None = None  # the scorer that was wrong where this one finds a wrong output
     is_passed: bool = False  # a ladder goes on above it where it is undecided
     may_stay_open: bool = False  # a rung that needs no answer: the default of ``score.optional``
-    tells_syntax: bool = False  # its verdict says whether the text parses
-    tells_function: bool = False  # its value says whether the text does what it should
+    judges_syntax: bool = False  # its verdict says whether the text parses
+    judges_function: bool = False  # its value says whether the text does what it should
     bars_function: bool = False  # what it gives less than 1 cannot do what it should
     in_audit: bool = False  # references are scored against themselves by it
     needs_twin: bool = False  # there it takes a reference's own text as right without a look
@@ -45,10 +47,10 @@ _SLANG = "itertl.tools.slang:version"
 _TABLE = (
     Scorer(
         "rtlcoder", "itertl.scoring.rtlcoder:score", "itertl.scoring.rtlcoder:version", needs_reference=True,
-        runs_tool=True, tells_syntax=True, in_audit=True,
+        runs_tool=True, judges_syntax=True, in_audit=True,
     ),
     Scorer(
-        "syntax", "itertl.scoring.syntax:score", _SLANG, runs_tool=True, repeats=_READ, tells_syntax=True,
+        "syntax", "itertl.scoring.text_checks:syntax", _SLANG, runs_tool=True, repeats=_READ, judges_syntax=True,
         bars_function=True, in_audit=True,
     ),
     Scorer(
@@ -59,14 +61,14 @@ _TABLE = (
         needs_reference=True,
     ),
     Scorer(
-        "icarus", "itertl.scoring.icarus:score", "itertl.tools.icarus:version", runs_tool=True, tells_syntax=True,
+        "icarus", "itertl.scoring.compilation:score", "itertl.tools.icarus:version", runs_tool=True, judges_syntax=True,
         in_audit=True,
     ),
     Scorer(
-        "gate", "itertl.scoring.gate_and_text:gate", _SLANG, runs_tool=True, repeats=_READ, bars_function=True
+        "gate", "itertl.scoring.text_checks:gate", _SLANG, runs_tool=True, repeats=_READ, bars_function=True
     ),
     Scorer(
-        "text", "itertl.scoring.gate_and_text:text", _SLANG, needs_reference=True, runs_tool=True, bars_function=True
+        "text", "itertl.scoring.text_checks:text", _SLANG, needs_reference=True, runs_tool=True, bars_function=True
     ),
     Scorer(
         "synthesis", "itertl.scoring.synthesis:score", "itertl.scoring.synthesis:version", runs_tool=True,
@@ -77,13 +79,13 @@ _TABLE = (
         in_audit=True,
     ),
     Scorer(
-        "vectors", "itertl.scoring.simulated:simulated", "itertl.scoring.vectors.score:version", needs_reference=True,
-        runs_tool=True, repeats=_READ, tells_function=True, in_audit=True,
+        "vectors", "itertl.scoring.vectors.score:simulated", "itertl.scoring.vectors.score:version",
+        needs_reference=True, runs_tool=True, repeats=_READ, judges_function=True, in_audit=True,
     ),
     Scorer(
         "equivalence", "itertl.scoring.equivalence.score:score", "itertl.scoring.equivalence.score:version",
         needs_reference=True, gives_up=True, repeats=_SIMULATED, refutes="vectors", may_stay_open=True,
-        tells_function=True, in_audit=True, needs_twin=True,
+        judges_function=True, in_audit=True, needs_twin=True,
     ),
     Scorer(
         "ppa", "itertl.scoring.ppa:score", "itertl.scoring.ppa:version", needs_reference=True, gives_up=True,

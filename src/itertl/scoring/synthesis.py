@@ -1,6 +1,6 @@
 """``synthesis``: does Yosys make hardware of the candidate, and is there any in it? 1, 0.5 or 0.
 
-Stubs stop here: 0 for an output that hangs on nothing, where the reference drives it, 0.5 for outputs that are all
+Stubs stop here: 0 for an output that depends on nothing, where the reference drives it, 0.5 for outputs that are all
 constants where the reference's are not: a constant is right now and then, what nothing drives never. Blind to function
 otherwise: outputs that follow the wrong input are hardware.
 """
@@ -17,7 +17,7 @@ from itertl.records import Score, Verdict
 from itertl.sandbox import bounds, sandbox
 from itertl.sandbox.sandbox import Limits
 from itertl.scoring.equivalence.rewrite import TOP, for_yosys
-from itertl.scoring.item import ScoreItem, is_plain_name
+from itertl.scoring.item import ScoreItem, ScoreMaker, is_plain_name
 from itertl.scoring.lowering import lowered, readings
 from itertl.tools import slang, yosys
 from itertl.tools.yosys import Ran
@@ -27,15 +27,13 @@ REVISION = 3  # of the rules here: part of what a kept score depends on
 LIMITS = Limits(wall_s=40, cpu_s=8, memory_mb=2048, file_mb=256, proc=True)
 _SCRIPT = (
     "read_verilog -sv -noassert -noassume -norestrict -nodisplay design.v", f"hierarchy -check -top {TOP}", "proc",
-    "flatten",
-    "opt_expr", "opt_dff", "opt_expr", "opt_clean", "write_json design.json",
+    "flatten", "opt_expr", "opt_dff", "opt_expr", "opt_clean", "write_json design.json",
 )  # fmt: skip
 _NOT_READ = (  # what Yosys says of legal code that it does not know, and of its own limits
     "syntax error", "supported", "Don't know how to", "Can't resolve function name", "Can't resolve task name",
-    "only allowed in constant functions",
-    "of procedural for-loop is not constant", "Multiple edge sensitive events", "bad_alloc", "emory",
-    "Failed to evaluate system function", "Failed to get a constant init value",
-    "event on a signal that is not 1 bit wide", "ended with status -",
+    "only allowed in constant functions", "of procedural for-loop is not constant",
+    "Multiple edge sensitive events", "bad_alloc", "emory", "Failed to evaluate system function",
+    "Failed to get a constant init value", "event on a signal that is not 1 bit wide", "ended with status -",
 )  # fmt: skip
 
 _METHOD = re.compile(r"\.\s*(?:next|prev|first|last|num)\b")
@@ -43,7 +41,7 @@ _METHOD = re.compile(r"\.\s*(?:next|prev|first|last|num)\b")
 
 @dataclass(frozen=True, slots=True)
 class Substance:
-    """What outputs hang on, by name."""
+    """What outputs depend on, by name."""
 
     undriven: frozenset[str]  # outputs with a bit that nothing drives
     constant: frozenset[str]  # outputs that no input and no register reaches
@@ -58,14 +56,10 @@ def version() -> str:
 def score(item: ScoreItem) -> Score:
     """See the module. What Yosys cannot read though slang does, or not within its limits, is UNDECIDED, and so is what
     it does not make of the reference's own text. Raises ToolMissing."""
-    used = yosys.version().split(" ")[1]
-
-    def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
-        return Score(scorer="synthesis", value=value, verdict=verdict, detail=detail, tool="yosys", tool_version=used)
-
+    result = ScoreMaker("synthesis", "yosys", yosys.version().split(" ")[1])
     top = item.top or (derive_top(item.reference) if item.reference is not None else derive_top(item.code))
     if top is None or not is_plain_name(top):
-        return result(None, Verdict.UNJUDGEABLE, f"the problem's top module {(top or '')[:80]!r} is no identifier")
+        return result.misnamed(top)
     found = gate.examine(item.code, top, with_variants=True)
     if isinstance(found, gate.Refusal):
         return result(0.0, found.verdict, found.detail)
@@ -78,13 +72,12 @@ def score(item: ScoreItem) -> Score:
             return result(None, Verdict.UNDECIDED, f"nor does Yosys make hardware of the reference: {why}")
         return result(0.0, Verdict.ELABORATION_ERROR, why)
     asked = _of_reference(item.reference, top)
-    value, why = _hollow(mine, None if isinstance(asked, Ran) else asked)
+    value, why = _hollow(mine, asked)
     if why and _METHOD.search(found.text):  # without its parentheses a method of an enum is a net of its own to Yosys
         plain = lowered(found.text, top, to_hardware=True)
         other = substance(plain, top) if plain is not None else mine
-        value, why = (
-            (value, why) if isinstance(other, Ran) else _hollow(other, None if isinstance(asked, Ran) else asked)
-        )
+        if not isinstance(other, Ran):
+            value, why = _hollow(other, asked)
     return result(value, Verdict.ELABORATION_ERROR, why) if why else result(value, Verdict.PASSED)
 
 
@@ -99,14 +92,13 @@ def netlist(text: str, top: str) -> dict[str, Any] | Ran:
 
     What it cannot read is given to it as plain Verilog too, where it can be written so.
     """
-    first: Ran | None = None
+    failures: list[Ran] = []
     for reading in readings(text, top):
         found = _netlist(reading, top)
         if not isinstance(found, Ran) or found.timed_out:
             return found
-        first = first or found
-    assert first is not None
-    return first
+        failures.append(found)
+    return failures[0]
 
 
 def _netlist(text: str, top: str) -> dict[str, Any] | Ran:
@@ -125,18 +117,19 @@ def _netlist(text: str, top: str) -> dict[str, Any] | Ran:
 
 @functools.lru_cache(maxsize=256)
 def _of_reference(reference: str | None, top: str) -> Substance | Ran | None:
-    """How Yosys ended where it makes nothing of the reference; None where there is none that could be compared with."""
+    """How Yosys ended where it makes nothing of the reference; None where there is no reference to compare with."""
     with bounds.apart():
         found = gate.examine(reference, top) if reference is not None else None
         return None if found is None or isinstance(found, gate.Refusal) else substance(found.text, top)
 
 
-def _hollow(mine: Substance, reference: Substance | None) -> tuple[float, str]:
+def _hollow(mine: Substance, reference: Substance | Ran | None) -> tuple[float, str]:
     """The value, and why there is too little in it, or ""."""
-    undriven = mine.undriven - (reference.undriven if reference is not None else frozenset())
+    known = reference if isinstance(reference, Substance) else None
+    undriven = mine.undriven - (known.undriven if known is not None else frozenset())
     if undriven:
         return 0.0, f"nothing drives {', '.join(sorted(undriven)[:8])}"
-    alive = reference is None or reference.outputs - reference.constant
+    alive = known is None or known.outputs - known.constant
     if mine.outputs and mine.constant == mine.outputs and alive:
         return 0.5, "every output is a constant"
     return 1.0, ""
@@ -146,30 +139,29 @@ def _read(module: dict[str, Any]) -> Substance:
     drivers: dict[Any, list[Any]] = {}  # bit -> bits of its cell's inputs
     sources = {bit for port in module["ports"].values() if port["direction"] != "output" for bit in port["bits"]}
     driven = set(sources)
-    for bits_in, bits_out, is_state in _cells(module):
+    for kind, bits_in, bits_out in cells(module):
         driven.update(bits_out)
         for bit in bits_out:
             drivers.setdefault(bit, []).extend(bits_in)
-        sources.update(bits_out if is_state else [])
+        sources.update(bits_out if any(word in kind for word in ("ff", "latch", "mem", "sr")) else [])
     outputs = {name: port["bits"] for name, port in module["ports"].items() if port["direction"] == "output"}
+    bad = {
+        bit for bits in outputs.values() for bit in bits if bit == "x" or (isinstance(bit, int) and bit not in driven)
+    }
     return Substance(
-        frozenset(
-            name
-            for name, bits in outputs.items()
-            if any(bit == "x" or (isinstance(bit, int) and bit not in driven) for bit in bits)
-        ),
-        frozenset(name for name, bits in outputs.items() if not _reaches(bits, drivers, sources)),
-        frozenset(outputs),
+        undriven=frozenset(name for name, bits in outputs.items() if not bad.isdisjoint(bits)),
+        constant=frozenset(name for name, bits in outputs.items() if not _reaches(bits, drivers, sources)),
+        outputs=frozenset(outputs),
     )
 
 
-def _cells(module: dict[str, Any]) -> Iterator[tuple[list[Any], list[Any], bool]]:
-    """(bits read, bits driven, whether it remembers) of each cell."""
+def cells(module: dict[str, Any]) -> Iterator[tuple[str, list[Any], list[Any]]]:
+    """(type, bits read, bits driven) of each cell."""
     for cell in module["cells"].values():
         sides: dict[bool, list[Any]] = {True: [], False: []}
         for port, bits in cell["connections"].items():
             sides[cell.get("port_directions", {}).get(port) == "input"] += bits
-        yield sides[True], sides[False], any(word in cell["type"] for word in ("ff", "latch", "mem", "sr"))
+        yield cell["type"], sides[True], sides[False]
 
 
 def _reaches(bits: list[Any], drivers: dict[Any, list[Any]], sources: set[Any]) -> bool:

@@ -41,7 +41,7 @@ def score_unit(unit: Unit) -> Score:
 
     Raises MemoryError.
     """
-    name = unit.name
+    name, is_ours = unit.name, unit.name in SCORERS
     try:
         found: object = get_scorer(name)(unit.item)
     except MemoryError:
@@ -51,17 +51,24 @@ def score_unit(unit: Unit) -> Score:
             unit, f"its tools did not end within the {unit.left.seconds:.3g} s of the candidate's bound that were left"
         )
     except ToolMissing as error:
-        return Score(scorer=name, value=None, verdict=Verdict.TOOL_MISSING, detail=str(error)[:500])
+        return unscored(name, Verdict.TOOL_MISSING, str(error))
     except ToolFailed as error:
-        return Score(scorer=name, value=None, verdict=Verdict.TOOL_FAILED, detail=str(error)[:500])
+        return unscored(name, Verdict.TOOL_FAILED, str(error))
     except Exception as error:
-        if isinstance(error, RecursionError) and name in SCORERS:
-            return Score(scorer=name, value=None, verdict=Verdict.UNDECIDED, detail=f"nested too deeply: {error}")
+        if isinstance(error, RecursionError) and is_ours:
+            return unscored(name, Verdict.UNDECIDED, f"nested too deeply: {error}")
         detail = f"{type(error).__name__}: {error}"
-        if name not in SCORERS:
-            detail = f"{RAISED} {detail} ({_place(error)})"
-        return Score(scorer=name, value=None, verdict=Verdict.TOOL_FAILED, detail=detail[:500])
+        if is_ours:
+            return unscored(name, Verdict.TOOL_FAILED, detail)
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "no line known"
+        return unscored(name, Verdict.TOOL_FAILED, f"{RAISED} {detail} ({place})")
     return _checked(name, found)
+
+
+def unscored(name: str, verdict: Verdict, detail: str) -> Score:
+    """A score without a value."""
+    return Score(scorer=name, value=None, verdict=verdict, detail=detail[:500])
 
 
 def used_up(unit: Unit, what: str, *, is_in_process: bool = False) -> Score:
@@ -72,14 +79,9 @@ def used_up(unit: Unit, what: str, *, is_in_process: bool = False) -> Score:
     """
     scorer = scorer_of(unit.name)
     is_stall = unit.is_ample and scorer.runs_tool and (is_in_process or not scorer.gives_up)
-    verdict = Verdict.TIMEOUT if is_stall else Verdict.UNDECIDED
-    return Score(scorer=unit.name, value=0.0 if is_stall else None, verdict=verdict, detail=what[:500])
-
-
-def _place(error: Exception) -> str:
-    """File and line at which a user's scorer raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "no line known"
+    if is_stall:
+        return Score(scorer=unit.name, value=0.0, verdict=Verdict.TIMEOUT, detail=what[:500])
+    return unscored(unit.name, Verdict.UNDECIDED, what)
 
 
 def is_users_fault(score: Score) -> bool:
@@ -89,7 +91,6 @@ def is_users_fault(score: Score) -> bool:
 
 def _checked(name: str, found: object) -> Score:
     """What a scorer of the user's own returned, made to keep the rules of ``Score``, or TOOL_FAILED that says why."""
-    problem = None
     if not isinstance(found, Score):
         problem = f"returned a {type(found).__name__}, not an itertl.records.Score"
     elif (found.value is None) != (found.verdict.fault is Fault.OURS):
@@ -100,4 +101,4 @@ def _checked(name: str, found: object) -> Score:
         problem = f"returned {found.value}, which is not a finite number"
     else:
         return found.model_copy(update={"scorer": name})
-    return Score(scorer=name, value=None, verdict=Verdict.TOOL_FAILED, detail=f"{WRONG_KIND} {name} {problem}")
+    return unscored(name, Verdict.TOOL_FAILED, f"{WRONG_KIND} {name} {problem}")

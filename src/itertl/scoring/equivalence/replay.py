@@ -29,7 +29,7 @@ from itertl.scoring.interface import Interface, Unsupported, same_ports
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.vectors import outcome, testbench
 from itertl.scoring.vectors.mismatch import describe
-from itertl.scoring.vectors.oracle import Run
+from itertl.scoring.vectors.oracle import ReferenceRun
 from itertl.scoring.vectors.stimulus import Stimulus
 from itertl.verilog.header import derive_top
 from itertl.work.pool import map_unordered
@@ -77,7 +77,7 @@ def replay(reference: str, candidate: str, interface: Interface, shown: Countere
     compared = outcome.compare(expected, outputs)
     if compared.first is None:
         return ""
-    return describe(Run({}, interface, stimulus, bench, wanted.outputs, expected), outputs, compared)
+    return describe(ReferenceRun({}, interface, stimulus, bench, wanted.outputs, expected), outputs, compared)
 
 
 def meet_all(

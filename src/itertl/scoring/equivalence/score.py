@@ -17,7 +17,7 @@ from itertl.scoring.equivalence import proof
 from itertl.scoring.equivalence.proof import Proof, ProofOutcome
 from itertl.scoring.equivalence.replay import counterexample, replay
 from itertl.scoring.item import ScoreItem
-from itertl.scoring.simulated import simulated
+from itertl.scoring.vectors.score import simulated
 from itertl.tools import yosys
 from itertl.verilog.header import derive_top
 

@@ -2,9 +2,9 @@
 
 A sequence gives every one-bit input a habit (often, seldom, hardly ever, sticky, a bit pattern of the reference's
 constants), every wider one a rate of change, and the resets a rate, which is 0 in most sequences so that state goes
-far. In half of the sequences inputs also change while the clock is active, which tells an edge from a level and one
-edge from the other; there, resets are also pulsed between edges, which tells an asynchronous reset from a synchronous
-one.
+far. In half of the sequences inputs also change while the clock is active, which distinguishes an edge from a level and
+one edge from the other; there, resets are also pulsed between edges, which distinguishes an asynchronous reset from a
+synchronous one.
 """
 
 import random
@@ -33,18 +33,17 @@ class _Habit:
 
 def drive(inputs: Inputs, interface: Interface, known: Hints, steps: int) -> None:
     """Reset; sequences until about ``steps`` steps; the last third of them long, with inputs changed once a cycle."""
-    driver = Driver(inputs, interface, known)
+    driver = InputDriver(inputs, interface, known)
     driver.begin()
     most = min(steps, inputs.max_steps)
     while len(inputs.words) < most * 2 // 3:
-        driver.sequence(
-            max(4, min(inputs.rng.choice((16, 32, 48, 96)), most // 16)), is_dense=inputs.rng.random() < 0.5
-        )
+        cycles = max(4, min(inputs.rng.choice((16, 32, 48, 96)), most // 16))
+        driver.sequence(cycles, is_dense=inputs.rng.random() < 0.5)
     while len(inputs.words) < most:
         driver.sequence(min(400, most // 4 + 1), is_dense=False)
 
 
-class Driver:
+class InputDriver:
     """Moves the inputs of one clocked design."""
 
     def __init__(self, inputs: Inputs, interface: Interface, known: Hints) -> None:
@@ -211,7 +210,8 @@ class Driver:
 
     def _idle_clocks(self) -> None:
         for clock in self.clocks:
-            self.inputs.values[clock.name] = _idle(clock) * ((1 << self.inputs.ports[clock.name].width) - 1)
+            full = (1 << self.inputs.ports[clock.name].width) - 1
+            self.inputs.values[clock.name] = 0 if "posedge" in clock.edges else full
 
     def _is_on(self, reset: Reset) -> bool:
         return bool(self.inputs.values[reset.name]) == reset.is_active_high
@@ -224,10 +224,6 @@ class Driver:
             if self._is_on(reset):
                 self._set(reset, False)
                 self.inputs.step()
-
-
-def _idle(clock: Clock) -> int:
-    return int("posedge" not in clock.edges)
 
 
 def _bits(constant: Constant, rng: random.Random) -> Iterator[int]:

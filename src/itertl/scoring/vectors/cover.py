@@ -23,8 +23,8 @@ _MOST_ASKED, _MOST_KEPT = 48, 16
 _MODULE = "itertl_cover"
 _FLATTEN = (
     "read_verilog -sv -noassert -noassume -norestrict -nodisplay design.v", f"hierarchy -check -top {TOP}", "proc",
-    "flatten", "opt_expr",
-    "opt_clean", "memory_map", "async2sync", "dffunmap", "opt_expr", "opt_clean", "write_json flat.json",
+    "flatten", "opt_expr", "opt_clean", "memory_map", "async2sync", "dffunmap", "opt_expr", "opt_clean",
+    "write_json flat.json",
 )  # fmt: skip
 
 
@@ -47,38 +47,33 @@ def sequences(text: str, interface: Interface) -> list[tuple[Cycle, ...]]:
         checks = [_check(interface, number, value) for number, value in asked]
         yosys.passes(folder, [("read_json cover.json", *checks)], LIMITS)
         answers = [said(folder / f"said{number}_{value}.txt") for number, value in asked]
-    found = dict.fromkeys(
-        tuple(tuple(sorted(cycle.items())) for cycle in read_cycles(interface, text)) for text in answers
-    )
-    deep = sorted((cycles for cycles in found if len(cycles) > 1), key=len, reverse=True)
-    return [tuple(dict(cycle) for cycle in cycles) for cycles in deep[:_MOST_KEPT]]
+    found: list[tuple[Cycle, ...]] = []
+    for text in answers:
+        cycles = tuple(dict(sorted(cycle.items())) for cycle in read_cycles(interface, text))
+        found += [cycles] if len(cycles) > 1 and cycles not in found else []
+    return sorted(found, key=len, reverse=True)[:_MOST_KEPT]
 
 
 def _with_conditions(folder: Path, interface: Interface) -> int:
-    """Write ``cover.json``: the flattened module under names of ours, its conditions as one more output; how many there
+    """Write ``cover.json``: the flattened module under our own names, its conditions as one more output; how many there
     are."""
     [module] = json.loads((folder / "flat.json").read_text(encoding="utf-8", errors="replace"))["modules"].values()
     ports: dict[str, Any] = module["ports"]
     taken = {bit for port in ports.values() for bit in port["bits"]}
-    selects = [
-        bit
-        for cell in module["cells"].values()
-        if cell["type"] in ("$mux", "$pmux")
-        for bit in cell["connections"]["S"]
-    ]
+    muxes = [cell for cell in module["cells"].values() if cell["type"] in ("$mux", "$pmux")]
+    selects = [bit for cell in muxes for bit in cell["connections"]["S"]]
     conditions = [bit for bit in dict.fromkeys(selects) if isinstance(bit, int) and bit not in taken]
     renamed = {f"i{n}": ports[port.name] for n, port in enumerate(interface.inputs)}
     renamed |= {f"o{n}": ports[port.name] for n, port in enumerate(interface.outputs)}
     renamed["c"] = {"direction": "output", "bits": conditions}
     begun = [net for net in module["netnames"].values() if "init" in net.get("attributes", {})]
-    nets = {
-        f"n{n}": {"bits": net["bits"], "attributes": {"init": net["attributes"]["init"]}} for n, net in enumerate(begun)
-    }
-    cells: dict[str, Any] = {f"u{n}": cell for n, cell in enumerate(module["cells"].values())}
+    inits = [{"bits": net["bits"], "attributes": {"init": net["attributes"]["init"]}} for net in begun]
     content: dict[str, Any] = {
-        "modules": {_MODULE: {"attributes": {"top": "1"}, "ports": renamed, "cells": cells, "netnames": nets}}
-    }
-    (folder / "cover.json").write_text(json.dumps(content), encoding="utf-8")
+        "attributes": {"top": "1"}, "ports": renamed,
+        "cells": {f"u{n}": cell for n, cell in enumerate(module["cells"].values())},
+        "netnames": {f"n{n}": net for n, net in enumerate(inits)},
+    }  # fmt: skip
+    (folder / "cover.json").write_text(json.dumps({"modules": {_MODULE: content}}), encoding="utf-8")
     return len(conditions)
 
 

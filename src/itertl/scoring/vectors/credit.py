@@ -22,8 +22,8 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from itertl.scoring.interface import Interface
-from itertl.scoring.vectors.oracle import Run
-from itertl.scoring.vectors.outcome import ONES, ZEROS
+from itertl.scoring.vectors.oracle import ReferenceRun
+from itertl.scoring.vectors.outcome import ONES, ZEROS, number
 
 STEPS, OUTPUTS, PLAIN = 0.5, 0.35, 0.15
 LAGS, LATE, INVERTED = 4, 0.7, 0.5
@@ -76,14 +76,15 @@ class View:
         return (bits & (self.unit << low)).bit_count()
 
 
-def value(run: Run, outputs: Sequence[str]) -> float:
+def value(run: ReferenceRun, outputs: Sequence[str]) -> float:
     """The credit of a candidate's samples in a run; at most that of all steps but one, 0 where no compared output
     changes."""
     compared = [sample for sample, counts in zip(outputs, run.stimulus.is_compared, strict=True) if counts]
     if _is_constant(compared):
         return 0.0
     whole, edges, picks = _views(run)
-    is_free = edges is not None and _has_no_data(run.interface)
+    controls = {role.name for role in (*run.interface.clocks, *run.interface.resets)} | set(run.interface.enables)
+    is_free = edges is not None and {port.name for port in run.interface.inputs} <= controls
     own, steps, plain = _credit(whole, "".join(outputs), or_inverted=is_free)
     if edges is not None and min([steps, *own.values()]) < LATE:
         text = "".join(outputs[step] for step in picks)
@@ -95,16 +96,11 @@ def value(run: Run, outputs: Sequence[str]) -> float:
     return STEPS * steps + OUTPUTS * sum(own.values()) / max(1, len(own)) + PLAIN * plain
 
 
-def _has_no_data(interface: Interface) -> bool:
-    controls = {role.name for role in (*interface.clocks, *interface.resets)} | set(interface.enables)
-    return {port.name for port in interface.inputs} <= controls
-
-
 def _is_constant(samples: Sequence[str]) -> bool:
     """Whether no bit is seen both as 0 and as 1."""
     ones = zeros = 0
     for sample in set(samples):
-        ones, zeros = ones | _number(sample, ONES), zeros | _number(sample, ZEROS)
+        ones, zeros = ones | number(sample, ONES), zeros | number(sample, ZEROS)
         if ones & zeros:
             return False
     return True
@@ -113,7 +109,7 @@ def _is_constant(samples: Sequence[str]) -> bool:
 def _credit(view: View, text: str, lag: int = 0, *, or_inverted: bool = False) -> tuple[dict[int, float], float, float]:
     """(credit of each output by its lowest bit, credit for whole steps, plain share of right steps) of samples that
     come ``lag`` samples late."""
-    ones, zeros = _shifted(view, _number(text, ONES), lag), _shifted(view, _number(text, ZEROS), lag)
+    ones, zeros = _shifted(view, number(text, ONES), lag), _shifted(view, number(text, ZEROS), lag)
     wrong = (view.ones & ~ones) | (view.zeros & ~zeros)
     opposite = (view.ones & ~zeros) | (view.zeros & ~ones)
     own = {output.low: _own(view, output, wrong) for output in view.outputs}
@@ -138,7 +134,7 @@ def _own(view: View, output: Output, wrong: int) -> float:
 
 
 @functools.lru_cache(maxsize=64)
-def _views(run: Run) -> tuple[View, View | None, tuple[int, ...]]:
+def _views(run: ReferenceRun) -> tuple[View, View | None, tuple[int, ...]]:
     """All steps; those just before an active edge of the first clock, and which these are. None without a clock."""
     clock = next(iter(run.interface.clocks), None)
     width = sum(port.width for port in run.interface.inputs)
@@ -155,7 +151,7 @@ def _views(run: Run) -> tuple[View, View | None, tuple[int, ...]]:
     return whole, _view(some, run.interface, [[source[step] for step in picks] for source in sources]), picks
 
 
-def _edges(run: Run) -> dict[str, set[int]]:
+def _edges(run: ReferenceRun) -> dict[str, set[int]]:
     """Edge of the first clock that counts -> the steps after which it comes; none where the clock is one bit of a
     vector."""
     clock, at = run.interface.clocks[0], 0
@@ -163,10 +159,8 @@ def _edges(run: Run) -> dict[str, set[int]]:
         if port.name == clock.name and port.width == 1:
             bits = [word >> at & 1 for word in run.stimulus.words]
             pairs = {edge: (0, 1) if edge == "posedge" else (1, 0) for edge in sorted(clock.edges)}
-            return {
-                edge: {step for step, both in enumerate(itertools.pairwise(bits)) if both == pair}
-                for edge, pair in pairs.items()
-            }
+            steps = list(enumerate(itertools.pairwise(bits)))
+            return {edge: {step for step, both in steps if both == pair} for edge, pair in pairs.items()}
         at += port.width
     return {}
 
@@ -185,7 +179,7 @@ def _view(samples: Sequence[str], interface: Interface, guesses: Sequence[Sequen
     """``samples`` of the reference; ``guesses``: lists of words of the inputs in binary, one word for each sample."""
     width, length, text = len(samples[0]), len(samples), "".join(samples)
     unit = ((1 << width * length) - 1) // ((1 << width) - 1)
-    view = View(width, length, unit, _number(text, ONES), _number(text, ZEROS), (), Part(0, 0))
+    view = View(width, length, unit, number(text, ONES), number(text, ZEROS), (), Part(0, 0))
     inputs = sum(port.width for port in interface.inputs)
     is_small = 0 < width * inputs * len(guesses) <= _ECHO_PAIRS
     columns = [int(t[bit::inputs], 2) for t in map("".join, guesses) for bit in range(inputs)] if is_small else []
@@ -193,11 +187,8 @@ def _view(samples: Sequence[str], interface: Interface, guesses: Sequence[Sequen
     for port in interface.outputs:
         bits = [_bit(text[width - 1 - bit :: width], columns) for bit in range(low, low + port.width)]
         found = Part(sum(b.known for b in bits), sum(b.guess for b in bits))
-        words = (
-            found
-            if port.width == 1
-            else _words(view, samples, low, port.width, list(_echoes(interface, guesses, port.width)))
-        )
+        echoes = list(_echoes(interface, guesses, port.width)) if port.width > 1 else []
+        words = _words(view, samples, low, port.width, echoes) if port.width > 1 else found
         outputs += [Output(low, port.width, found, words)] if found.known > found.guess else []
         low += port.width
     steps = words if len(interface.outputs) == 1 else _words(view, samples, 0, width, [])
@@ -215,7 +206,7 @@ def _echoes(interface: Interface, guesses: Sequence[Sequence[str]], width: int) 
 
 def _bit(column: str, inputs: Sequence[int]) -> Part:
     """One bit of the reference, against the same constant throughout, and against columns of input bits."""
-    ones, zeros = _number(column, ONES), _number(column, ZEROS)
+    ones, zeros = number(column, ONES), number(column, ZEROS)
     known = ones.bit_count() + zeros.bit_count()
     matching = ((ones & bits).bit_count() + (zeros & ~bits).bit_count() for bits in inputs)
     best = max((m for count in matching for m in (count, known - count) if m < known), default=0)
@@ -237,7 +228,3 @@ def _words(view: View, samples: Sequence[str], low: int, width: int, echoes: Seq
 
 def _guessed(known: int, constant: int, echo: int) -> Part:
     return Part(known, max(constant, min(echo, (constant + known) / 2)))
-
-
-def _number(text: str, table: dict[int, int]) -> int:
-    return int(text.translate(table) or "0", 2)

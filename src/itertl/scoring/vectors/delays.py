@@ -18,19 +18,15 @@ _UNITS = {"f": 1e-6, "p": 1e-3, "n": 1.0, "u": 1e3, "m": 1e6, None: 1e9}
 def step_ns(text: str) -> int:
     """Nanoseconds from one step to the next for a reference of that text."""
     stream = verilog_text.tokenize(text)
-    delays = [
-        _delay(stream, at + 1)
-        for at, token in enumerate(stream[:-1])
-        if token.text == "#" and not _is_parameters(stream, at)
-    ]
-    if not delays:
+    marks = [at for at, token in enumerate(stream[:-1]) if token.text == "#" and not _is_parameters(stream, at)]
+    if not marks:
         return STEP_NS
-    longest = max(delays)
+    longest = max(_delay(stream, at + 1) for at in marks)
     if longest == 0:  # by a name: some number of the text is its value
-        longest = max(
-            [1.0, *(float(t.text) for t in stream if t.kind == "number" and t.text.isdecimal() and len(t.text) < 5)]
-        )
-    return min(_MOST_NS, STEP_NS + round(10 * longest * _unit(text)))
+        numbers = [t.text for t in stream if t.kind == "number" and t.text.isdecimal() and len(t.text) < 5]
+        longest = max([1.0, *map(float, numbers)])
+    units = [int(number) * _UNITS[unit or None] for number, unit in _TIMESCALE.findall(text)]  # in nanoseconds
+    return min(_MOST_NS, STEP_NS + round(10 * longest * max(units, default=1.0)))  # the longest, where several are set
 
 
 def _delay(stream: Sequence[Token], at: int) -> float:
@@ -53,11 +49,6 @@ def _is_parameters(stream: Sequence[Token], at: int) -> bool:
         end += 1
         if depth == 0:
             break
-    is_named = stream[at + 2].text == "." if at + 2 < len(stream) else False
-    before = stream[at - 1].kind in ("identifier", "escaped") if at else False
+    is_named = at + 2 < len(stream) and stream[at + 2].text == "."
+    before = at > 0 and stream[at - 1].kind in ("identifier", "escaped")
     return is_named or (before and end < len(stream) and stream[end].kind in ("identifier", "escaped"))
-
-
-def _unit(text: str) -> float:
-    """Nanoseconds of a unit of time, the longest where several are set; 1 where none is."""
-    return max((int(number) * _UNITS[unit or None] for number, unit in _TIMESCALE.findall(text)), default=1.0)

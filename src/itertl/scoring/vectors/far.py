@@ -11,22 +11,21 @@ What it does not: find a setting that random sequences and the roles of the inpu
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from itertl.scoring.interface import Interface
 from itertl.scoring.vectors import testbench
-from itertl.scoring.vectors.clocked import Driver
+from itertl.scoring.vectors.clocked import InputDriver
 from itertl.scoring.vectors.delays import step_ns
-from itertl.scoring.vectors.moves import Change, Event, Moves, events, moves, sample
+from itertl.scoring.vectors.moves import Change, Moves, Novelty, events, moves, sample
 from itertl.scoring.vectors.stimulus import Inputs
 from itertl.scoring.vectors.words import Hints
 
 HORIZONS = (2048, 16384, 98304)  # cycles
 _SETTINGS = 6
 _MOST_KB = 16384  # what a scan may print
-LARGE = 200  # a constant of the reference that speaks of long counts
-
+LARGE = 200  # a constant of the reference that suggests long counts
 
 Setting = tuple[int, ...]  # the words that lead to it; inputs are held at the last, in which the clock is idle
 
@@ -42,13 +41,14 @@ def extend(inputs: Inputs, design: str, interface: Interface, known: Hints, outp
     full = (1 << len(outputs[0])) - 1
     scanner = _Scanner(design, interface, known)
     start = Inputs(interface.inputs, known, inputs.rng)
-    Driver(start, interface, known).begin()
+    InputDriver(start, interface, known).begin()
     found = scanner.scan(start, places, HORIZONS[0], full)
     ranked = sorted(range(len(found)), key=lambda n: _rank(found[n], seen, n), reverse=True)
-    driver = Driver(inputs, interface, known)
+    driver = InputDriver(inputs, interface, known)
     for number, horizons in zip(ranked, (HORIZONS, HORIZONS[:2]), strict=False):
         changes = _follow(scanner, inputs, places[number], seen, full, horizons)
-        _write(driver, places[number], _wanted(changes, seen))
+        wanted = {event.cycle + near for event in _wanted(changes, seen) for near in (-1, 0, 1)}
+        look_at(driver, places[number], {cycle for cycle in wanted if cycle >= 0})
         seen = seen | moves(outputs for _, outputs in changes)
 
 
@@ -76,18 +76,16 @@ def can_run_on(interface: Interface) -> bool:
 
 def settings(inputs: Inputs, interface: Interface, known: Hints) -> list[Setting]:
     """Enables on and the rest off; all off; all on; random values; each after a reset or after a random sequence."""
-    data = [
-        p
-        for p in interface.inputs
-        if p.name not in {c.name for c in interface.clocks} | {r.name for r in interface.resets}
-    ]
-    enabled = {p.name: int(p.name in interface.enables and not _loads(p.name)) for p in data}
+    controls = {role.name for role in (*interface.clocks, *interface.resets)}
+    data = [port for port in interface.inputs if port.name not in controls]
+    loads = {p.name for p in data if any(part in p.name.lower() for part in ("load", "ld", "clear", "clr"))}
+    enabled = {p.name: int(p.name in interface.enables and p.name not in loads) for p in data}
     full = {p.name: (1 << p.width) - 1 for p in data}
     wanted = [(True, enabled), (False, enabled), (True, dict.fromkeys(enabled, 0)), (True, full)]
     while len(wanted) < _SETTINGS:
         wanted.append((inputs.rng.random() < 0.5, {p.name: inputs.rng.getrandbits(p.width) for p in data}))
     trial = Inputs(interface.inputs, known, inputs.rng)
-    driver = Driver(trial, interface, known)
+    driver = InputDriver(trial, interface, known)
     driver.begin()
     kept: list[Setting] = []
     for number, (is_reset, values) in enumerate(wanted):
@@ -102,10 +100,6 @@ def _go_to(inputs: Inputs, setting: Setting) -> None:
     for word in setting:
         inputs.spread(word)
         inputs.step()
-
-
-def _loads(name: str) -> bool:
-    return any(part in name.lower() for part in ("load", "ld", "clear", "clr"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,35 +137,28 @@ def _rank(changes: Sequence[Change], seen: Moves, number: int) -> tuple[int, int
 
 
 def _is_worth(found: Sequence[Change], known: Hints, horizon: int, seen: Moves) -> bool:
-    """Whether going on may show more: something new came late, or the reference speaks of counts that long."""
+    """Whether going on may show more: something new came late, or the reference holds constants of that size."""
     if any(constant.value * 4 > horizon and constant.value >= LARGE for constant in known.constants):
         return True
     return any(event.is_first and event.cycle > horizon // 8 for event in events(found, seen))
 
 
-def _wanted(changes: Sequence[Change], seen: Moves) -> list[Event]:
+def _wanted(changes: Sequence[Change], seen: Moves) -> list[Novelty]:
     """The events to look at: the farthest only where bits do something for the first time there."""
     found = events(changes, seen)
     last = max((event.cycle for event in found if event.is_first), default=0)
     return [event for event in found if event.cycle <= max(last, HORIZONS[1])]
 
 
-def look_at(driver: Driver, setting: Setting, counts: Sequence[int]) -> None:
-    """Hold the inputs from a setting on, and look at the cycles around each of the counts."""
+def around(counts: Iterable[int]) -> set[int]:
+    """The cycles around each of the counts of cycles."""
+    return {count + near for count in counts for near in range(-2, 6)}
+
+
+def look_at(driver: InputDriver, setting: Setting, cycles: set[int]) -> None:
+    """Hold the inputs from a setting on, and look at these cycles; those between are skipped."""
     _go_to(driver.inputs, setting)
     done = 0
-    for cycle in sorted({count + near for count in counts for near in range(-2, 6)}):
+    for cycle in sorted(cycles):
         driver.run_on(max(0, cycle - done))
-        done = cycle + 1
-
-
-def _write(driver: Driver, setting: Setting, wanted: Sequence[Event]) -> None:
-    """Hold the inputs, skip to each event, and look at the cycle before it, its own, and the one after."""
-    _go_to(driver.inputs, setting)
-    cycles = sorted(
-        {cycle for event in wanted for cycle in (event.cycle - 1, event.cycle, event.cycle + 1) if cycle >= 0}
-    )
-    done = 0
-    for cycle in cycles:
-        driver.run_on(cycle - done)
         done = cycle + 1

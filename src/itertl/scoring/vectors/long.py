@@ -14,10 +14,9 @@ from itertl.records import content_hash
 from itertl.sandbox import bounds
 from itertl.scoring.interface import Interface
 from itertl.scoring.vectors import combinational, cover, far, outcome, still, testbench
-from itertl.scoring.vectors.clocked import Driver
-from itertl.scoring.vectors.delays import step_ns
+from itertl.scoring.vectors.clocked import InputDriver
 from itertl.scoring.vectors.mismatch import describe
-from itertl.scoring.vectors.oracle import Oracle, Run
+from itertl.scoring.vectors.oracle import Oracle, ReferenceRun, answered
 from itertl.scoring.vectors.stimulus import Inputs
 from itertl.scoring.vectors.words import Hints, hints
 
@@ -45,20 +44,15 @@ def difference(oracle: Oracle, design: str) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _long(oracle: Oracle) -> Run | None:
-    seen, step = oracle.interface, step_ns(oracle.text)
+def _long(oracle: Oracle) -> ReferenceRun | None:
+    seen = oracle.interface
     known, number = hints(oracle.text), int(content_hash(["long", oracle.seed, oracle.text]), 16)
     inputs = make(seen, known, number)
     for cycles in cover.sequences(oracle.text, seen):
         still.play(inputs, seen, known, cycles, _VARIANTS)
     inputs.max_steps = max(inputs.max_steps, len(inputs.words))
-    words = inputs.done(seen.clocks[0].name if inputs.skips else None)
-    bench = testbench.prepare(words, seen, step)
-    done = testbench.run(oracle.text, bench, cpu_s=CPU_S)
-    if done.stopped is not None:
-        return None
-    expected = outcome.expect(done.outputs, words.is_compared)
-    return Run({}, seen, words, bench, done.outputs, expected) if expected.known else None
+    run = answered(oracle.text, seen, inputs, cpu_s=CPU_S)
+    return run if isinstance(run, ReferenceRun) and run.expected.known else None
 
 
 def make(interface: Interface, known: Hints, seed: int) -> Inputs:
@@ -68,7 +62,7 @@ def make(interface: Interface, known: Hints, seed: int) -> Inputs:
     if not interface.clocks:
         combinational.one_by_one(inputs, STEPS)
         return inputs
-    driver = Driver(inputs, interface, known)
+    driver = InputDriver(inputs, interface, known)
     driver.begin()
     for _ in range(_SEQUENCES):
         driver.sequence(_CYCLES, is_dense=False, may_begin=False)
@@ -76,8 +70,7 @@ def make(interface: Interface, known: Hints, seed: int) -> Inputs:
         driver.sequence(2, is_dense=False, from_reset=True)
     if far.can_run_on(interface):
         for setting in far.settings(inputs, interface, known)[:2]:
-            far.look_at(
-                driver, setting, [inputs.rng.randrange(_FARTHEST) + number * _FARTHEST // 2 for number in range(_LOOKS)]
-            )
+            counts = [inputs.rng.randrange(_FARTHEST) + number * _FARTHEST // 2 for number in range(_LOOKS)]
+            far.look_at(driver, setting, far.around(counts))
     inputs.max_steps = max(inputs.max_steps, len(inputs.words))
     return inputs

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from itertl.scoring.interface import Port
-from itertl.scoring.vectors.oracle import Run
-from itertl.scoring.vectors.outcome import Outcome
+from itertl.scoring.vectors.oracle import ReferenceRun
+from itertl.scoring.vectors.outcome import Comparison
 
 _INPUTS_CHARS = 160
 _VALUE_CHARS = 40
 
 
-def describe(run: Run, outputs: Sequence[str], found: Outcome) -> str:
+def describe(run: ReferenceRun, outputs: Sequence[str], found: Comparison) -> str:
     """For example ``share 0.9731; output q: 4'b0011, the reference has 4'b0010, at step 17 of 4000 (clk=1'b1,
     d=8'h0a)``."""
     assert found.first is not None
@@ -18,9 +18,7 @@ def describe(run: Run, outputs: Sequence[str], found: Outcome) -> str:
     settings = "".join(f"with {name} = {value}: " for name, value in run.parameters.items())
     mine, its = split_outputs(run, outputs[step]), split_outputs(run, run.outputs[step])
     port = next(p for p in run.interface.outputs if not matches(its[p.name], mine[p.name]))
-    inputs = ", ".join(f"{p.name}={_hex(p, value)}" for p, value in split_inputs(run, step))
-    if len(inputs) > _INPUTS_CHARS:
-        inputs = inputs[: _INPUTS_CHARS - 1] + "…"
+    inputs = _short(", ".join(f"{p.name}={_hex(p, value)}" for p, value in split_inputs(run, step)), _INPUTS_CHARS)
     return (
         f"{settings}share {found.share:.4f}; output {port.name}: {_binary(port, mine[port.name])}, the reference has "
         f"{_binary(port, its[port.name])}, at step {step} of {len(run.outputs)} ({inputs})"
@@ -32,7 +30,7 @@ def matches(expected: str, got: str) -> bool:
     return all(e not in "01" or e == g for e, g in zip(expected, got, strict=True))
 
 
-def split_outputs(run: Run, sample: str) -> dict[str, str]:
+def split_outputs(run: ReferenceRun, sample: str) -> dict[str, str]:
     """Output -> its bits in one sample."""
     found: dict[str, str] = {}
     end = len(sample)
@@ -42,7 +40,7 @@ def split_outputs(run: Run, sample: str) -> dict[str, str]:
     return found
 
 
-def split_inputs(run: Run, step: int) -> Iterator[tuple[Port, int]]:
+def split_inputs(run: ReferenceRun, step: int) -> Iterator[tuple[Port, int]]:
     """(input, its value) in one step."""
     word = run.stimulus.words[step]
     for port in run.interface.inputs:
@@ -50,12 +48,15 @@ def split_inputs(run: Run, step: int) -> Iterator[tuple[Port, int]]:
         word >>= port.width
 
 
+def _short(text: str, most: int = _VALUE_CHARS) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def _binary(port: Port, bits: str) -> str:
-    return f"{port.width}'b{bits if len(bits) <= _VALUE_CHARS else bits[: _VALUE_CHARS - 1] + '…'}"
+    return f"{port.width}'b{_short(bits)}"
 
 
 def _hex(port: Port, value: int) -> str:
     if port.width == 1:
         return f"1'b{value}"
-    digits = f"{value:0{-(-port.width // 4)}x}"
-    return f"{port.width}'h{digits if len(digits) <= _VALUE_CHARS else digits[: _VALUE_CHARS - 1] + '…'}"
+    return f"{port.width}'h{_short(f'{value:0{-(-port.width // 4)}x}')}"

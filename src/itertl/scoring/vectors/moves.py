@@ -5,16 +5,16 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from itertl.scoring.vectors import outcome
+from itertl.scoring.vectors.outcome import ONES, ZEROS, number
 
-MOST_EVENTS = 64  # of those that are no bit's first move
+MOST_EVENTS = 64  # of those that are not a bit's first move
 
 Sample = tuple[int, int]  # (mask of the bits that are 1, of those that are 0)
 Change = tuple[int, Sample]  # (cycle, outputs from then on)
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class Novelty:
     """A cycle at which the reference's outputs do something new. ``is_first``: a bit rises or falls for the
     first time."""
 
@@ -47,7 +47,7 @@ class Moves:
 
 def sample(text: str) -> Sample:
     """A sample of a run, as masks."""
-    return int(text.translate(outcome.ONES), 2), int(text.translate(outcome.ZEROS), 2)
+    return number(text, ONES), number(text, ZEROS)
 
 
 def moves(samples: Iterable[Sample]) -> Moves:
@@ -59,16 +59,16 @@ def moves(samples: Iterable[Sample]) -> Moves:
     return found
 
 
-def events(changes: Sequence[Change], seen: Moves) -> list[Event]:
+def events(changes: Sequence[Change], seen: Moves) -> list[Novelty]:
     """What is new among the changes: first moves of a bit, and first occurrences of a set of bits that change
     together."""
-    found: list[Event] = []
+    found: list[Novelty] = []
     done = Moves(seen.rises, seen.falls)
     patterns: set[Sample] = set()
     for (_, old), (cycle, new) in itertools.pairwise(changes):
         is_first = done.add(old, new)
         pattern = old[0] ^ new[0], old[1] ^ new[1]
         if is_first or (pattern not in patterns and len(patterns) < MOST_EVENTS):
-            found.append(Event(cycle, is_first))
+            found.append(Novelty(cycle, is_first))
             patterns.add(pattern)
     return found

@@ -14,8 +14,8 @@ ZEROS = str.maketrans("01xXzZ", "100000")
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a reference's run says. Bits stand as in the samples' text: the first sample's first character is the
-    highest."""
+    """What a reference's run gives. Bits are in the order of the samples' text: the first sample's first character is
+    the highest."""
 
     width: int  # bits of a sample
     length: int  # samples
@@ -29,7 +29,7 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Comparison:
     """How a candidate did. ``first`` is the first sample that differs, None where none does."""
 
     matching: int
@@ -51,17 +51,17 @@ def expect(samples: Sequence[str], is_compared: Sequence[bool]) -> Expected:
     width = len(samples[0]) if samples else 0
     blank = "x" * width
     text = "".join(s if compared else blank for s, compared in zip(samples, is_compared, strict=True))
-    return Expected(width, len(samples), _number(text, ONES), _number(text, ZEROS))
+    return Expected(width, len(samples), number(text, ONES), number(text, ZEROS))
 
 
-def compare(expected: Expected, samples: Sequence[str]) -> Outcome:
+def compare(expected: Expected, samples: Sequence[str]) -> Comparison:
     """``samples`` of the candidate, as many and as long as the reference's."""
     text = "".join(samples)
-    wrong = (expected.ones & ~_number(text, ONES)) | (expected.zeros & ~_number(text, ZEROS))
+    wrong = (expected.ones & ~number(text, ONES)) | (expected.zeros & ~number(text, ZEROS))
     first = (len(text) - wrong.bit_length()) // expected.width if wrong else None
-    known = expected.known
-    return Outcome(known - wrong.bit_count(), known, first)
+    return Comparison(expected.known - wrong.bit_count(), expected.known, first)
 
 
-def _number(text: str, table: dict[int, int]) -> int:
+def number(text: str, table: dict[int, int]) -> int:
+    """The bits of a text of samples by ``ONES`` or ``ZEROS``, the first character the highest."""
     return int(text.translate(table) or "0", 2)

@@ -3,7 +3,7 @@
 A design that agrees with the reference on the common words is asked once more where it holds numbers that the reference
 does not: these numbers on every input that takes them, several at once; in clocked designs also one after the other in
 the order of the text, as bit patterns, and as counts of cycles with all other inputs held. What it does not: states
-that no number of the text speaks of.
+that no number in the text suggests.
 """
 
 import functools
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from itertl.scoring.interface import Interface
 from itertl.scoring.vectors import combinational, far
-from itertl.scoring.vectors.clocked import Driver
+from itertl.scoring.vectors.clocked import InputDriver
 from itertl.scoring.vectors.stimulus import Inputs
 from itertl.scoring.vectors.words import Constant, Hints, constants, fields
 
@@ -54,18 +54,15 @@ def make(interface: Interface, text: str, numbers: Sequence[Constant], seed: int
 
 
 def _clocked(inputs: Inputs, interface: Interface, known: Hints) -> None:
-    driver = Driver(inputs, interface, known)
+    driver = InputDriver(inputs, interface, known)
     driver.begin()
-    data = list(driver.data)
+    data = driver.data
     for fill in (1, 0):
         _one_after_another(driver, data, known.constants, fill)
     for number in range(_MIXED // 8):
         start, length = inputs.rng.randrange(len(known.constants)), inputs.rng.randrange(2, 9)
-        some = (
-            [known.constants[(start + at) % len(known.constants)] for at in range(length)]
-            if number % 2
-            else inputs.rng.choices(known.constants, k=length)
-        )
+        in_order = [known.constants[(start + at) % len(known.constants)] for at in range(length)]
+        some = in_order if number % 2 else inputs.rng.choices(known.constants, k=length)
         for one in some:
             _mix(inputs, data, Hints((one,), known.fields))
             driver.play({name: inputs.values[name] for name in data})
@@ -75,13 +72,13 @@ def _clocked(inputs: Inputs, interface: Interface, known: Hints) -> None:
         for setting in far.settings(inputs, interface, known)[:2]:
             counts = [c.value for c in known.constants if far.LARGE // 8 <= c.value <= _FARTHEST][:_COUNTS]
             if counts:
-                far.look_at(driver, setting, counts)
+                far.look_at(driver, setting, far.around(counts))
                 for _ in range(4):  # of habits
                     driver.sequence(_AFTER // 4, is_dense=False, may_begin=False)
         inputs.max_steps = max(inputs.max_steps, len(inputs.words))
 
 
-def _one_after_another(driver: Driver, data: Sequence[str], numbers: Sequence[Constant], fill: int) -> None:
+def _one_after_another(driver: InputDriver, data: Sequence[str], numbers: Sequence[Constant], fill: int) -> None:
     """The numbers in their order on all wider inputs, each for a cycle; one-bit inputs at ``fill``; a reset and idle
     cycles around."""
     for name in data:
@@ -104,7 +101,7 @@ def _one_after_another(driver: Driver, data: Sequence[str], numbers: Sequence[Co
         driver.play({name: driver.inputs.values[name] for name in data})
 
 
-def _in_pieces(driver: Driver, name: str, number: Constant, fill: int) -> None:
+def _in_pieces(driver: InputDriver, name: str, number: Constant, fill: int) -> None:
     """A number wider than an input, piece by piece, from its highest where ``fill`` is 1, else from its lowest."""
     size = driver.inputs.ports[name].width
     width = max(number.width, number.value.bit_length())

@@ -1,6 +1,7 @@
 """The scorer ``vectors``: 1 where a candidate's outputs agree with the reference's on every word, else how far
 they do."""
 
+import functools
 import os
 from collections.abc import Iterator, Sequence
 
@@ -10,10 +11,10 @@ from itertl.records import Fault, Score, Verdict
 from itertl.sandbox import bounds
 from itertl.scoring import interface as interfaces
 from itertl.scoring.interface import Interface, Unsupported, same_ports
-from itertl.scoring.item import ScoreItem, is_plain_name
+from itertl.scoring.item import ScoreItem, ScoreMaker, is_plain_name
 from itertl.scoring.vectors import credit, outcome, testbench
 from itertl.scoring.vectors.mismatch import describe
-from itertl.scoring.vectors.oracle import Oracle, Run, Silent, consult, own_runs
+from itertl.scoring.vectors.oracle import Oracle, ReferenceRun, Silent, consult, own_runs
 from itertl.tools import icarus
 from itertl.verilog.header import derive_top
 
@@ -35,16 +36,12 @@ def score(item: ScoreItem) -> Score:
 
     Without a reference that can serve, UNJUDGEABLE and None.
     """
-    used = icarus.version().rsplit(" ", 1)[-1]
-
-    def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
-        return Score(scorer="vectors", value=value, verdict=verdict, detail=detail, tool="iverilog", tool_version=used)
-
+    result = ScoreMaker("vectors", "iverilog", icarus.version().rsplit(" ", 1)[-1])
     if item.reference is None:
-        return result(None, Verdict.UNJUDGEABLE, "there is no reference to compare with")
+        return result.unjudgeable("there is no reference to compare with")
     top = item.top or derive_top(item.reference)
     if top is None or not is_plain_name(top):
-        return result(None, Verdict.UNJUDGEABLE, f"the problem's top module {(top or '')[:80]!r} is no identifier")
+        return result.misnamed(top)
     with bounds.apart():
         oracle = consult(item.reference, top, seed())
     if isinstance(oracle, Silent):
@@ -59,22 +56,29 @@ def score(item: ScoreItem) -> Score:
     difference = same_ports(seen, oracle.interface)
     if difference:
         return result(0.0, Verdict.ELABORATION_ERROR, difference)
-    told = judge(found.text, seen, oracle)
-    for variant in found.variants if told[1] is Verdict.PASSED else ():
+    first = judge(found.text, seen, oracle)
+    for variant in found.variants if first[1] is Verdict.PASSED else ():
         value, verdict, detail = judge(variant, seen, oracle)
         if verdict is not Verdict.PASSED:
             return result(value, verdict, f"as a tool reads it that defines its macro: {detail}")
-    return result(*told)
+    return result(*first)
+
+
+@functools.lru_cache(maxsize=1)
+def simulated(item: ScoreItem) -> Score:
+    """``score``, its last answer kept: other scorers rest on it, and a worker takes all of one candidate."""
+    return score(item)
 
 
 def judge(design: str, seen: Interface, oracle: Oracle) -> tuple[float | None, Verdict, str]:
     """(value, verdict, detail) of a text that the gate let through and that has the reference's ports."""
-    equal: list[Run] = []
+    equal: list[ReferenceRun] = []
     for run in _runs(oracle, design):
         if not run.parameters.keys() <= dict(seen.parameters).keys():
             continue  # judged at the defaults alone
         if run.parameters and not _fits(design, run):
-            detail = f"with {_settings(run)}: other ports than the reference, or it does not elaborate"
+            settings = cut(", ".join(f"{name} = {value}" for name, value in run.parameters.items()))
+            detail = f"with {settings}: other ports than the reference, or it does not elaborate"
             return _value(equal, run, 0.0), Verdict.WRONG_OUTPUT, detail
         done = testbench.run(design, run.bench, run.parameters)
         if done.stopped is not None:
@@ -96,13 +100,13 @@ def judge(design: str, seen: Interface, oracle: Oracle) -> tuple[float | None, V
     return 1.0, Verdict.PASSED, f"{bits} bits agree; the reference knows {known:.0%} of its outputs"
 
 
-def _runs(oracle: Oracle, design: str) -> Iterator[Run]:
+def _runs(oracle: Oracle, design: str) -> Iterator[ReferenceRun]:
     """What every candidate is given, and, for one that agrees on all of it, what its own text suggests."""
     yield from oracle.runs
     yield from own_runs(oracle, design)
 
 
-def _fits(design: str, run: Run) -> bool:
+def _fits(design: str, run: ReferenceRun) -> bool:
     """Whether the candidate has the reference's ports at the parameters of a run too."""
     try:
         return not same_ports(interfaces.read(design, run.interface.top, run.parameters), run.interface)
@@ -110,11 +114,7 @@ def _fits(design: str, run: Run) -> bool:
         return False
 
 
-def _value(equal: Sequence[Run], last: Run, credited: float) -> float:
+def _value(equal: Sequence[ReferenceRun], last: ReferenceRun, credited: float) -> float:
     """Of a candidate that was right in some runs, and has ``credited`` for the last: by how many bits each compares."""
     bits = sum(run.expected.known for run in equal)
     return (bits + credited * last.expected.known) / (bits + last.expected.known)
-
-
-def _settings(run: Run) -> str:
-    return cut(", ".join(f"{name} = {value}" for name, value in run.parameters.items()))

@@ -19,7 +19,7 @@ from itertl.sandbox.sandbox import Limits
 from itertl.scoring.equivalence.rewrite import TOP, for_yosys
 from itertl.scoring.interface import Interface
 from itertl.scoring.lowering import readings
-from itertl.scoring.vectors.clocked import Driver
+from itertl.scoring.vectors.clocked import InputDriver
 from itertl.scoring.vectors.moves import moves, sample
 from itertl.scoring.vectors.stimulus import Inputs
 from itertl.scoring.vectors.words import Hints
@@ -33,13 +33,13 @@ _VARIANTS = 96
 _WRAPPER = "itertl_wake"
 _PREPARE = (
     "read_verilog -sv -noassert -noassume -norestrict -nodisplay design.v wrapper.v",
-    f"hierarchy -check -top {_WRAPPER}", "proc",
-    "flatten", "opt_expr", "opt_clean", "memory_map", "async2sync", "dffunmap", "opt_expr", "opt_clean",
+    f"hierarchy -check -top {_WRAPPER}", "proc", "flatten", "opt_expr", "opt_clean", "memory_map", "async2sync",
+    "dffunmap", "opt_expr", "opt_clean",
 )  # fmt: skip
 _PROVEN = re.compile(r"Induction step proven: SUCCESS|SAT proof finished - no model found: SUCCESS")
 _ROW = re.compile(r"^ +(\d+) \\i(\d+) .* ([01]+)$", re.MULTILINE)
 
-Cycle = dict[str, int]  # input -> its value; clocks are no part of it
+Cycle = dict[str, int]  # input -> its value; without the clocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,8 @@ def still_outputs(interface: Interface, outputs: Sequence[str], is_compared: Seq
         mask = ((1 << port.width) - 1) << at
         at += port.width
         if moved is not None and not (moved.rises | moved.falls) & mask:
-            found[port.name] = next(
-                (
-                    bits
-                    for text in kept
-                    if set(bits := text[len(text) - at : len(text) - at + port.width]) <= {"0", "1"}
-                ),
-                "",
-            )
+            samples = (text[len(text) - at : len(text) - at + port.width] for text in kept)
+            found[port.name] = next((bits for bits in samples if set(bits) <= {"0", "1"}), "")
     return found
 
 
@@ -92,13 +86,16 @@ def search(text: str, interface: Interface, still: dict[str, str]) -> dict[str, 
         if any(answers) or not ran.error or ran.timed_out:
             break
     is_plain = len(interface.clocks) <= 1 and not interface.has_latch
-    return {name: _answer(interface, words, is_plain) for name, words in zip(asked, answers, strict=True)}
+    return {
+        name: Waking(is_constant=is_plain) if _PROVEN.search(words) else Waking(read_cycles(interface, words))
+        for name, words in zip(asked, answers, strict=True)
+    }
 
 
 def play(inputs: Inputs, interface: Interface, known: Hints, cycles: Sequence[Cycle], most: int = _VARIANTS) -> None:
     """The cycles, what may follow, and variants: without one of the cycles, with another word before it, with a bit of
     its word turned."""
-    driver = Driver(inputs, interface, known)
+    driver = InputDriver(inputs, interface, known)
     rng, data = inputs.rng, [name for name in cycles[0] if name not in {reset.name for reset in interface.resets}]
     plans = [list(cycles), list(cycles)]
     for at, cycle in enumerate(cycles):
@@ -125,13 +122,12 @@ def said(path: Path) -> str:
 
 
 def _wrapper(interface: Interface, asked: Sequence[str]) -> str:
-    """The design under names of ours, for a script holds no name of a design's."""
+    """The design under our own names: a script never holds a name of the design's."""
     inputs = [f"input [{port.width - 1}:0] i{n}" for n, port in enumerate(interface.inputs)]
     widths = {port.name: port.width for port in interface.outputs}
     outputs = [f"output [{widths[name] - 1}:0] o{n}" for n, name in enumerate(asked)]
-    links = [f".\\{port.name} (i{n})" for n, port in enumerate(interface.inputs)] + [
-        f".\\{name} (o{n})" for n, name in enumerate(asked)
-    ]
+    links = [f".\\{port.name} (i{n})" for n, port in enumerate(interface.inputs)]
+    links += [f".\\{name} (o{n})" for n, name in enumerate(asked)]
     return f"module {_WRAPPER}({', '.join([*inputs, *outputs])});\n  {TOP} u ({', '.join(links)});\nendmodule\n"
 
 
@@ -144,17 +140,9 @@ def resets_held(interface: Interface) -> str:
 def _check(interface: Interface, number: int, bits: str) -> str:
     """The command that looks for inputs by which output ``number`` is not ``bits``; resets are asserted in the first
     cycle."""
-    depth = (
-        f"-tempinduct -seq 1 -maxsteps {_DEPTH} {resets_held(interface)}"
-        if interface.has_state
-        else "-tempinduct -seq 0 -maxsteps 1"
-    )
+    depth = f"-seq 1 -maxsteps {_DEPTH} {resets_held(interface)}" if interface.has_state else "-seq 0 -maxsteps 1"
     proved = f"-prove o{number} {len(bits)}'b{bits} -show-inputs {_WRAPPER}"
-    return f"tee -q -o said{number}.txt sat {depth} -timeout {_SOLVE_S} {proved}"
-
-
-def _answer(interface: Interface, said: str, is_plain: bool) -> Waking:
-    return Waking(is_constant=is_plain) if _PROVEN.search(said) else Waking(read_cycles(interface, said))
+    return f"tee -q -o said{number}.txt sat -tempinduct {depth} -timeout {_SOLVE_S} {proved}"
 
 
 def read_cycles(interface: Interface, said: str) -> tuple[Cycle, ...]:

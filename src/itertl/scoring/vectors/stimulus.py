@@ -4,8 +4,8 @@ A word holds all inputs, the first port in its lowest bits. Clocks are bits like
 change around it is decided here, so that one testbench serves every kind of design. Rules kept throughout:
 
 - inputs never change in the step in which a clock has an edge that counts, and whatever can make an edge (asynchronous
-resets,
-  what gates a clock) changes in a step of its own: two right designs that resolve a race differently must agree;
+  resets, what gates a clock) changes in a step of its own: two right designs that resolve a race differently must
+  agree;
 - outputs are compared after every step: before an edge with fresh inputs, after it, with inputs changed while the clock
   is active, and after the other edge;
 - where there is a reset, nothing is compared before it has been asserted through an edge.
@@ -13,6 +13,7 @@ resets,
 Combinational designs are given in ``combinational``, the rest in ``clocked``.
 """
 
+import copy
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,8 +55,7 @@ class Inputs:
 
     def copy(self) -> "Inputs":
         """The same steps and values, to go on from in another way."""
-        other = Inputs([], Hints(), self.rng)
-        other.ports, other.sources, other.max_steps = self.ports, self.sources, self.max_steps
+        other = copy.copy(self)
         other.values, other.skips = dict(self.values), dict(self.skips)
         other.words, other.is_compared = list(self.words), list(self.is_compared)
         return other
@@ -87,18 +87,11 @@ class Inputs:
             self.values[name] = number & ((1 << port.width) - 1)
             number >>= port.width
 
-    def mask(self, name: str) -> int:
-        """The bits of a word that one input has."""
-        at = 0
-        for other, port in self.ports.items():
-            if other == name:
-                return ((1 << port.width) - 1) << at
-            at += port.width
-        raise KeyError(name)
-
     def done(self, clock: str | None = None) -> Stimulus:
         """The stimulus so far; ``clock`` is the input that skipped cycles are cycles of."""
         count = len(self.words) if self.skips else self.max_steps
         skips = tuple(self.skips.get(step, 0) for step in range(len(self.words))) if self.skips else ()
-        mask = self.mask(clock) if clock is not None else 0
+        mask = 0
+        for name, port in reversed(self.ports.items()):
+            mask = mask << port.width | ((1 << port.width) - 1 if name == clock else 0)
         return Stimulus(tuple(self.words[:count]), tuple(self.is_compared[:count]), skips, mask)

@@ -1,7 +1,7 @@
 """The testbench: it applies a list of words to the inputs of one design and prints its outputs after each.
 
 It knows nothing of the design but its ports, and nothing of what is right. Names and nonce are drawn for each run (64
-and 128 bits): a line that does not begin with the nonce is the design's own talk. Each input hangs on a one-way net.
+and 128 bits): a line that does not begin with the nonce is printed by the design. Each input is behind a one-way net.
 """
 
 import secrets
@@ -24,8 +24,8 @@ RUN_LIMITS = Limits(wall_s=20, cpu_s=3, memory_mb=2048, file_mb=64, output_kb=10
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What a run printed. ``outputs[i]``: all outputs after step i in binary, the last port first; ``stopped``: why it
-    is no whole run."""
+    """What a run printed. ``outputs[i]``: all outputs after step i in binary, the last port first; ``stopped``: why the
+    run is not complete."""
 
     stopped: Judgement | None
     outputs: tuple[str, ...] = ()
@@ -85,19 +85,15 @@ def scan(design: str, bench: Bench, mask: int, most_kb: int) -> list[tuple[int, 
     """(step, cycle, outputs) of every change of an output bit of ``mask`` in skipped cycles, for a design that is
     trusted.
 
-    Before the first cycle, as cycle -1, stands what the outputs are. None where the run did not come to its end or said
-    more than ``most_kb``.
+    The outputs before the first cycle are given as cycle -1. None where the run did not come to its end or printed more
+    than ``most_kb``.
     """
     nonce = secrets.token_hex(4)
     ran = _simulate(design, bench, {}, nonce, replace(RUN_LIMITS, output_kb=most_kb), scanned=mask).ran
     if ran is None or ran.returncode != 0 or ran.timed_out or ran.flooded:
         return None
-    found: list[tuple[int, int, str]] = []
-    for part in ran.stdout.split(nonce)[1:]:
-        words = part.split()
-        if len(words) == 3:
-            found.append((int(words[0]), int(words[1]), words[2]))
-    return found
+    lines = (part.split() for part in ran.stdout.split(nonce)[1:])
+    return [(int(words[0]), int(words[1]), words[2]) for words in lines if len(words) == 3]
 
 
 def _simulate(

@@ -1,7 +1,6 @@
 """The first mismatch as a small VCD: inputs, and both designs' outputs, in the steps around it; made on request."""
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 
 from itertl.errors import DataError
@@ -10,15 +9,15 @@ from itertl.runs.storage import write_text
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.vectors import outcome, testbench
 from itertl.scoring.vectors.mismatch import split_inputs, split_outputs
-from itertl.scoring.vectors.oracle import Oracle, Run, consult
+from itertl.scoring.vectors.oracle import Oracle, ReferenceRun, consult
 from itertl.scoring.vectors.score import seed
 from itertl.verilog.header import derive_top
 
 BEFORE, AFTER = 32, 8  # steps
 
 
-def write_vcd(item: ScoreItem, path: Path, *, before: int = BEFORE, after: int = AFTER) -> bool:
-    """Simulate again, and write what happens from ``before`` steps before the first mismatch to ``after`` steps after
+def write_vcd(item: ScoreItem, path: Path) -> bool:
+    """Simulate again, and write what happens from ``BEFORE`` steps before the first mismatch to ``AFTER`` steps after
     it.
 
     Scopes ``inputs``, ``candidate``, ``reference``; one step is one unit of time. False, and no file, where there is no
@@ -28,7 +27,7 @@ def write_vcd(item: ScoreItem, path: Path, *, before: int = BEFORE, after: int =
     for run, outputs in _runs(item):
         first = outcome.compare(run.expected, outputs).first
         if first is not None:
-            steps = range(max(0, first - before), min(len(outputs), first + after + 1))
+            steps = range(max(0, first - BEFORE), min(len(outputs), first + AFTER + 1))
             write_text(path, _vcd(run, outputs, steps, first))
             return True
     return False
@@ -40,7 +39,7 @@ def draw(task: tuple[ScoreItem, str]) -> bool:
     return write_vcd(item, Path(path))
 
 
-def _runs(item: ScoreItem) -> Iterator[tuple[Run, tuple[str, ...]]]:
+def _runs(item: ScoreItem) -> Iterator[tuple[ReferenceRun, tuple[str, ...]]]:
     """Each run of the reference with the candidate's outputs."""
     top = item.top or derive_top(item.reference or "") or ""
     oracle = consult(item.reference or "", top, seed())
@@ -56,16 +55,11 @@ def _runs(item: ScoreItem) -> Iterator[tuple[Run, tuple[str, ...]]]:
         yield run, done.outputs
 
 
-def _vcd(run: Run, outputs: Sequence[str], steps: range, first: int) -> str:
-    scopes = {
-        "inputs": list(run.interface.inputs),
-        "candidate": list(run.interface.outputs),
-        "reference": list(run.interface.outputs),
-    }
-    codes = {
-        (scope, port.name): _code(n)
-        for n, (scope, port) in enumerate((s, p) for s, ports in scopes.items() for p in ports)
-    }
+def _vcd(run: ReferenceRun, outputs: Sequence[str], steps: range, first: int) -> str:
+    seen = run.interface
+    scopes = {"inputs": seen.inputs, "candidate": seen.outputs, "reference": seen.outputs}
+    variables = [(scope, port.name) for scope, ports in scopes.items() for port in ports]
+    codes = {variable: _code(number) for number, variable in enumerate(variables)}
     lines = [f"$comment first mismatch at step {first} $end", "$timescale 1ns $end"]
     for scope, ports in scopes.items():
         lines.append(f"$scope module {scope} $end")
@@ -75,12 +69,8 @@ def _vcd(run: Run, outputs: Sequence[str], steps: range, first: int) -> str:
     last: dict[tuple[str, str], str] = {}
     for step in steps:
         now = {("inputs", port.name): f"{value:0{port.width}b}" for port, value in split_inputs(run, step)}
-        sides = (("candidate", outputs[step]), ("reference", run.outputs[step]))
-        now |= dict(
-            chain.from_iterable(
-                (((side, name), bits) for name, bits in split_outputs(run, text).items()) for side, text in sides
-            )
-        )
+        for side, text in (("candidate", outputs[step]), ("reference", run.outputs[step])):
+            now |= {(side, name): bits for name, bits in split_outputs(run, text).items()}
         lines.append(f"#{step}")
         lines += [
             f"{bits}{codes[key]}" if len(bits) == 1 else f"b{bits} {codes[key]}"

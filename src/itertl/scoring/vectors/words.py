@@ -13,7 +13,7 @@ _BASES = {"b": 2, "o": 8, "d": 10, "h": 16}
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A number that stands in a text. ``width`` is 0 where it gives none. Example: ``Constant(13, 4)`` for
+    """A number in a text. ``width`` is 0 where it gives none. Example: ``Constant(13, 4)`` for
     ``4'b1101``."""
 
     value: int
@@ -65,9 +65,7 @@ def fields(text: str) -> dict[str, list[tuple[int, int]]]:
     for at, token in enumerate(stream):
         if token.kind != "identifier" or at + 3 >= len(stream) or stream[at + 1].text != "[":
             continue
-        bounds = (
-            [stream[at + 2].text] if stream[at + 3].text == "]" else [part.text for part in stream[at + 2 : at + 6]]
-        )
+        bounds = [part.text for part in stream[at + 2 : at + (3 if stream[at + 3].text == "]" else 6)]]
         numbers = [int(bound) for bound in bounds if bound.isdecimal() and len(bound) < 6]
         if len(bounds) == len(numbers) or (len(numbers) == 2 and bounds[1] == ":" and bounds[3:] == ["]"]):
             found.setdefault(token.text, {})[min(numbers), abs(numbers[0] - numbers[-1]) + 1] = None
@@ -117,9 +115,7 @@ class Words:
                 word = rng.choice(others) + rng.choice((0, 0, 1, -1))
             case 10 if others:
                 word = ~rng.choice(others) + rng.choice((0, 1))
-            case 11 if self._parts:
-                word = self._composed()
-            case 12 if self._parts:
+            case 11 | 12 if self._parts:
                 word = self._composed()
             case 13 if self._narrow:
                 word = self._placed(rng.getrandbits(self.width), rng.randrange(self.width))

@@ -8,7 +8,7 @@ import signal
 
 from itertl.records import Score, Verdict
 from itertl.sandbox.sandbox import Completed
-from itertl.scoring.item import ScoreItem, has_module, is_plain_name
+from itertl.scoring.item import ScoreItem, ScoreMaker, has_module, is_plain_name
 from itertl.tools import icarus
 
 DETAIL_CHARS = 300
@@ -23,17 +23,11 @@ def score(item: ScoreItem) -> Score:
     """1 where ``iverilog`` compiles the code from ``item.top``, else 0.
 
     Running out of time, memory or output is the model's (TIMEOUT, 0), and so is an error that the compiler names before
-    it crashes; an assertion or a crash alone tells nothing of the text (UNDECIDED, None). Raises ToolMissing.
+    it crashes; an assertion or a crash alone says nothing about the text (UNDECIDED, None). Raises ToolMissing.
     """
-    version = icarus.version().rsplit(" ", 1)[-1]
-
-    def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
-        return Score(
-            scorer="icarus", value=value, verdict=verdict, detail=detail, tool="iverilog", tool_version=version
-        )
-
+    result = ScoreMaker("icarus", "iverilog", icarus.version().rsplit(" ", 1)[-1])
     if item.top is not None and not is_plain_name(item.top):
-        return result(None, Verdict.UNJUDGEABLE, f"the problem's top module name {item.top[:80]!r} is no identifier")
+        return result.misnamed(item.top)
     if not has_module(item.code):
         return result(0.0, Verdict.NO_CODE, "the text holds no module")
     verdict, detail = _judge(icarus.simulate({"design.v": item.code}, top=item.top, run=False).compiled)

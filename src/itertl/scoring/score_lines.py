@@ -37,9 +37,9 @@ class Line:
 
 
 def interpret(row: Row, where: str, scorers: Sequence[str], problems: Callable[[], Mapping[str, Problem]]) -> Line:
-    """Tell a line's kind and take its items. ``problems`` is called for candidates alone.
+    """Find a line's kind and take its items. ``problems`` is called for candidates alone.
 
-    Raises DataError that names ``where``, the field and the mend.
+    Raises DataError that names ``where``, the field and the fix.
     """
     if "schema" in row:
         return _candidate(row, where, problems)
@@ -60,9 +60,8 @@ def _candidate(row: Row, where: str, problems: Callable[[], Mapping[str, Problem
     candidate = parse_record(Candidate, plain, where)
     known = problems()
     if candidate.problem_id not in known:
-        raise DataError(
-            f"{where}: field problem_id: {candidate.problem_id!r} is not in the problems file; give the run's own"
-        )
+        missing = f"{candidate.problem_id!r} is not in the problems file"
+        raise DataError(f"{where}: field problem_id: {missing}; give the run's own")
     return Line(_with_table(row, where), (item_of(candidate, known[candidate.problem_id]),), _write_table)
 
 
@@ -72,12 +71,11 @@ def _rtlcoder(row: Row, where: str) -> Line:
     responses = cast("list[object]", given) if isinstance(given, list) else [given]
     if not responses:
         raise DataError(f"{where}: field Response: empty; its last element is the reference")
-    texts: list[str] = []
+    codes: list[str] = []
     for number, response in enumerate(responses):
         if not isinstance(response, str):
             raise DataError(f"{where}: field Response[{number}]: a {type(response).__name__}, not a text")
-        texts.append(response)
-    codes = [whole_code(unix_lines(text), header) for text in texts]
+        codes.append(whole_code(unix_lines(response), header))
     items = tuple(ScoreItem(code=code, header=header, reference=codes[-1]) for code in codes)
     return Line(row, items, _write_rtlcoder)
 
@@ -92,19 +90,18 @@ def _completion(row: Row, where: str, scorers: Sequence[str]) -> Line:
     is_whole = row.get("full_module")
     if not isinstance(is_whole, bool | None):
         raise DataError(f"{where}: field full_module: {is_whole!r} is neither true nor false")
-    code = (
-        extract(completion, header=header, top=top).code
-        if is_wrapped(completion)
-        else whole_code(unix_lines(completion), header, is_whole)
-    )
+    if is_wrapped(completion):
+        code = extract(completion, header=header, top=top).code
+    else:
+        code = whole_code(unix_lines(completion), header, is_whole)
     return Line(_with_table(row, where), (ScoreItem(code, header, reference, top),), _write_table)
 
 
 def whole_code(completion: str, header: str, is_whole: bool | None = None) -> str:
-    """The code that a completion stands for: itself, or ``header + completion``.
+    """The code that a completion gives: itself, or ``header + completion``.
 
     ``is_whole`` None: it is whole where it begins a module before it ends one, so that a body with a helper module
-    after its ``endmodule`` is still a continuation. A blank completion is no code, whatever the header.
+    after its ``endmodule`` is still a continuation. A blank completion is not code, whatever the header.
     """
     if not completion.strip():
         return ""
@@ -125,18 +122,16 @@ def _text(row: Row, field: str, where: str, default: str | None = None) -> str:
     if value is None and default is not None:
         return default
     if not isinstance(value, str):
-        raise DataError(
-            f"{where}: field {field}: {'null' if value is None else 'a ' + type(value).__name__}, not a text"
-        )
+        kind = "null" if value is None else f"a {type(value).__name__}"
+        raise DataError(f"{where}: field {field}: {kind}, not a text")
     return value
 
 
 def _with_table(row: Row, where: str) -> Row:
     """The row, if scores can be added to the ``scores`` that it may already hold."""
     if not isinstance(row.get("scores", {}), dict):
-        raise DataError(
-            f"{where}: field scores: a {type(row['scores']).__name__}, not an object; rename it or take it out"
-        )
+        kind = type(row["scores"]).__name__
+        raise DataError(f"{where}: field scores: a {kind}, not an object; rename it or take it out")
     return row
 
 

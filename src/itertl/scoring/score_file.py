@@ -1,6 +1,7 @@
 """``itertl score``: any file of candidates in, the same lines with their scores out."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache as once
 from pathlib import Path
@@ -15,7 +16,7 @@ from itertl.runs.rows import is_array, objects, read_lines, read_text
 from itertl.runs.storage import parse_record, read_records, taken_up, write_text
 from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.equivalence.recheck import recheck
-from itertl.scoring.lines import Line, Row, interpret
+from itertl.scoring.score_lines import Line, Row, interpret
 from itertl.scoring.scorers import check_scorers
 from itertl.work.pool import map_unordered
 
@@ -33,8 +34,8 @@ def score_file(
 ) -> dict[str, Any]:
     """Score each line of ``path`` (JSON Lines, or one JSON array) and write it back to ``out`` with its scores.
 
-    Kinds of line: see ``lines``; they may be mixed. Order and unknown fields stay. ``out`` is JSON Lines, or an array
-    if the input is one and ``out`` ends in ".json". Candidates find their problems in ``problems``, else in
+    Kinds of line: see ``score_lines``; they may be mixed. Order and unknown fields stay. ``out`` is JSON Lines, or an
+    array if the input is one and ``out`` ends in ".json". Candidates find their problems in ``problems``, else in
     ``NAME.problems.jsonl`` beside the file ``NAME.jsonl``, else in ``problems.jsonl`` beside it or up to two folders
     above. Nothing is scored if a line is wrong, and ``out`` is written whole or not at all; a killed call goes on from
     ``out`` + ".partial". With ``effort.keep_going`` lines on which a scorer of the user's own raises are left without a
@@ -59,16 +60,12 @@ def score_file(
         if second_opinion:
             taken, counts = recheck(items, taken, num_workers=effort.num_workers, timeout_s=effort.timeout_s)
             checked = {"recheck": counts}
-        write_text(out, _dump(_written(lines, taken), as_array=is_array(text) and out.suffix == ".json"))
+        rest = iter(taken)
+        rows = [line.write(line.row, [next(rest) for _ in line.items]) for line in lines]
+        write_text(out, _dump(rows, as_array=is_array(text) and out.suffix == ".json"))
     drawn = {} if vcd is None else {"vcd": _draw(lines, taken, vcd, effort)}
-    return {
-        "lines": len(lines),
-        "items": len(items),
-        "scorers": _summary(scorers, taken),
-        "out": str(out),
-        **checked,
-        **drawn,
-    }
+    summary = {"lines": len(lines), "items": len(items), "scorers": _summary(scorers, taken), "out": str(out)}
+    return {**summary, **checked, **drawn}
 
 
 def _draw(lines: Sequence[Line], taken: Sequence[tuple[Score, ...]], folder: Path, effort: Effort) -> int:
@@ -83,31 +80,20 @@ def _draw(lines: Sequence[Line], taken: Sequence[tuple[Score, ...]], folder: Pat
         if any(score.scorer == "vectors" and score.verdict is Verdict.WRONG_OUTPUT for score in scores)
     ]  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    done = map_unordered(
-        "itertl.scoring.vectors.vcd:draw", wrong, num_workers=effort.num_workers, timeout_s=effort.timeout_s
-    )
+    worker = "itertl.scoring.vectors.vcd:draw"
+    done = map_unordered(worker, wrong, num_workers=effort.num_workers, timeout_s=effort.timeout_s)
     return sum(outcome.status == "ok" and bool(outcome.value) for _, outcome in done)
 
 
 def _read_problems(path: Path, problems: Path | None) -> Mapping[str, Problem]:
-    folder = path.resolve().parent
-    beside = [
-        path.with_name(f"{path.stem}.problems.jsonl"),
-        *(f / "problems.jsonl" for f in (folder, *folder.parents[:2])),
-    ]
+    folders = path.resolve().parents[:3]
+    beside = [path.with_name(f"{path.stem}.problems.jsonl"), *(folder / "problems.jsonl" for folder in folders)]
     places = [problems] if problems is not None else beside
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        tried = ", ".join(str(place) for place in places)
-        raise DataError(
-            f"{path}: its candidates need their problems, and there is no {tried}; give the run's problems.jsonl"
-        )
+        missing = f"there is no {', '.join(map(str, places))}"
+        raise DataError(f"{path}: its candidates need their problems, and {missing}; give the run's problems.jsonl")
     return {problem.id: problem for problem in read_records(found, Problem)}
-
-
-def _written(lines: Sequence[Line], taken: Sequence[tuple[Score, ...]]) -> list[Row]:
-    rest = iter(taken)
-    return [line.write(line.row, [next(rest) for _ in line.items]) for line in lines]
 
 
 def _dump(rows: Sequence[Row], *, as_array: bool) -> str:
@@ -130,13 +116,10 @@ def _summary(names: Sequence[str], taken: Sequence[tuple[Score, ...]]) -> dict[s
     for position, name in enumerate(names):
         column = [scores[position] for scores in taken]
         values = [score.value for score in column if score.value is not None]
-        verdicts: dict[str, int] = {}
-        for score in column:
-            verdicts[score.verdict.value] = verdicts.get(score.verdict.value, 0) + 1
-        mean = sum(values) / len(values) if values else None
+        verdicts = Counter(score.verdict.value for score in column)
         table[name] = {
-            "mean": mean, "scored": len(values), "unscored": len(column) - len(values),
-            "by_verdict": dict(sorted(verdicts.items())),
+            "mean": sum(values) / len(values) if values else None, "scored": len(values),
+            "unscored": len(column) - len(values), "by_verdict": dict(sorted(verdicts.items())),
         }  # fmt: skip
         first = next((score.detail for score in column if score.verdict is Verdict.TOOL_FAILED), None)
         table[name] |= {} if first is None else {"first_failure": first}

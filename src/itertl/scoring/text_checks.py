@@ -1,15 +1,14 @@
-"""``gate`` and ``text``: the lowest rungs of a ladder, on which a text becomes code, honest, and readable.
+"""``gate``, ``text`` and ``syntax``: is a text code, honest, and readable? The first two are the lowest rungs of a
+ladder.
 
-Blind to function; their point is an order among what does not run, so that a model that writes none of it yet is told
-apart.
+Blind to function, and to what only a simulator refuses. The rungs order what does not run, for a model that does not
+write code that runs yet.
 """
-
-from collections.abc import Callable
 
 from itertl.judging import gate as judge
 from itertl.records import Score, Verdict
-from itertl.scoring.item import ScoreItem, has_module, is_plain_name
-from itertl.scoring.likeness import rouge_l_f1
+from itertl.scoring.item import ScoreItem, ScoreMaker, has_module, is_plain_name
+from itertl.scoring.rouge_l import rouge_l_f1
 from itertl.tools import slang
 
 GAMED = 0.5
@@ -22,9 +21,8 @@ def gate(item: ScoreItem) -> Score:
     if not has_module(item.code):
         return result(0.0, Verdict.NO_CODE, "the text holds no module")
     if item.top is not None and not is_plain_name(item.top):
-        return result(None, Verdict.UNJUDGEABLE, f"the problem's top module name {item.top[:80]!r} is no identifier")
-    unit = slang.parse(item.code)
-    tops = [item.top] if item.top is not None else list(unit.modules)
+        return result.misnamed(item.top)
+    tops = [item.top] if item.top is not None else slang.parse(item.code).modules
     for top in tops:  # without a name to look for, what any module does counts
         found = judge.examine(item.code, top, with_variants=True)
         if isinstance(found, judge.Refusal) and found.verdict is Verdict.GAMED:
@@ -37,7 +35,7 @@ def text(item: ScoreItem) -> Score:
     parser."""
     result = _results("text")
     if item.reference is None:
-        return result(None, Verdict.UNJUDGEABLE, "no reference")
+        return result.unjudgeable("no reference")
     unit = slang.parse(item.code)
     if unit.modules and not unit.error:
         return result(1.0, Verdict.PASSED)
@@ -47,11 +45,17 @@ def text(item: ScoreItem) -> Score:
     return result(min(value, 1 - 1e-9), Verdict.SYNTAX_ERROR, unit.error)
 
 
-def _results(scorer: str) -> Callable[..., Score]:
-    """Makes scores of that name; slang's version goes with each."""
+def syntax(item: ScoreItem) -> Score:
+    """1 where the whole code parses and elaborates from ``item.top``, else 0; the verdict says which of the two failed.
 
-    def result(value: float | None, verdict: Verdict, detail: str = "") -> Score:
-        version = slang.version().rsplit(" ", 1)[-1]
-        return Score(scorer=scorer, value=value, verdict=verdict, detail=detail, tool="slang", tool_version=version)
+    The header is not put before it.
+    """
+    result = _results("syntax")
+    if item.top is not None and not is_plain_name(item.top):
+        return result.misnamed(item.top)
+    check = slang.check(item.code, item.top)
+    return result(float(check.verdict is Verdict.PASSED), check.verdict, check.detail)
 
-    return result
+
+def _results(scorer: str) -> ScoreMaker:
+    return ScoreMaker(scorer, "slang", slang.version().rsplit(" ", 1)[-1])
