@@ -7,7 +7,8 @@ from pathlib import Path
 
 from itertl.config import EvalConfig, SampleConfig, ScoreConfig
 from itertl.evaluation.benchmarks import Benchmark
-from itertl.evaluation.judge import Completion, judge
+from itertl.evaluation.completions import Completion
+from itertl.evaluation.judge import judge
 from itertl.evaluation.summary import summarize
 from itertl.model.policy import Policy
 from itertl.progress import Reporter

@@ -58,8 +58,7 @@ def estimate(
 def clopper_pearson(successes: int, trials: int, *, level: float = 0.95) -> tuple[float, float]:
     """The exact interval of a rate (Clopper and Pearson 1934): the rates at which so many successes, or more extreme
     ones, have at least (1 - level)/2. Example: 0 of 36 gives (0.0, 0.0974). Raises ValueError for counts or a level out
-    of
-    range."""
+    of range."""
     if not (0 <= successes <= trials and trials >= 1 and 0 < level < 1):
         raise ValueError(
             f"an interval needs 0 <= successes <= trials and 0 < level < 1, got {successes} of {trials}, level={level}"
