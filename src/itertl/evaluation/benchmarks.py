@@ -43,8 +43,8 @@ class Benchmark:
     """Problems with testbenches, and the rules by which a simulation of them becomes a verdict.
 
     Each problem has ``upstream_id`` (the task_id that completions name) and ``testbench`` (``reference``, under the
-    rule ``FUNCTION``); ``header`` is what comes before a completion that is not a whole module. Raises DataError where one
-    lacks them or two share a task_id.
+    rule ``FUNCTION``); ``header`` is what comes before a completion that is not a whole module. Raises DataError where
+    one lacks them or two share a task_id.
     """
 
     name: str

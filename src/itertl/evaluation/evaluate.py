@@ -72,13 +72,9 @@ def evaluate_policy(job: EvaluationJob, reporter: Reporter) -> list[EvalSummary]
 def as_completion(candidate: Candidate, task_id: str) -> Completion:
     """A sampled candidate as a benchmark's judge wants it: the extracted code, a whole module."""
     return Completion(
-        task_id=task_id,
-        index=candidate.index,
-        text=candidate.code,
-        full_module=True,
-        truncated=candidate.is_cut,
+        task_id, candidate.index, candidate.code, full_module=True, truncated=candidate.is_cut,
         temperature=candidate.settings.temperature,
-    )
+    )  # fmt: skip
 
 
 def _draw_samples(

@@ -106,20 +106,13 @@ def _problem(
     ident: str, description: str, testbench: str, reference: str, data_files: Mapping[str, str], where: str, source: str
 ) -> Problem:
     name = design_name(testbench, where)
+    extra: dict[str, Any] = {"marker": check_marker(testbench, MARKER, where), "testbench_top": top(testbench, where)}
+    if data_files:
+        extra["data_files"] = dict(data_files)
     return Problem.create(
-        instruction=description,
-        reference=_as_design(reference, name, where),
-        top=name,
-        testbench=testbench,
-        source=source,
-        licence="MIT",
-        upstream_id=ident,
-        extra={
-            "marker": check_marker(testbench, MARKER, where),
-            "testbench_top": top(testbench, where),
-            **({"data_files": dict(data_files)} if data_files else {}),
-        },
-    )
+        instruction=description, reference=_as_design(reference, name, where), top=name, testbench=testbench,
+        source=source, licence="MIT", upstream_id=ident, extra=extra,
+    )  # fmt: skip
 
 
 def _as_design(reference: str, name: str, where: str) -> str:

@@ -36,22 +36,15 @@ def summarize(
         raise AssertionError(f"the account of {benchmark.name} does not add up: {dict(verdicts)} of {len(rows)}")
     temperatures = {row.temperature for row in rows}
     return EvalSummary(
-        benchmark=benchmark.label,
-        problems=len({row.task_id for row in rows}),
-        total=len(rows),
-        correct=correct,
-        wrong=wrong,
-        truncated=truncated,
-        unjudged=unjudged,
+        benchmark=benchmark.label, problems=len({row.task_id for row in rows}),
+        total=len(rows), correct=correct, wrong=wrong, truncated=truncated, unjudged=unjudged,
         compiled=sum(verdicts[verdict] for verdict in _COMPILED),
-        by_verdict=by_verdict(verdicts),
-        gamed_by=gamed_by(rows),
+        by_verdict=by_verdict(verdicts), gamed_by=gamed_by(rows),
         pass_at_k=tuple(estimate(list(counts_by_problem(rows, k).values()), k, seed=seed) for k in ks),
         temperature=temperatures.pop() if len(temperatures) == 1 else None,
         rule=rows[0].rule if rows else benchmark.default_rule,
-        simulator=joined(row.simulator for row in rows),
-        sandbox=joined(row.sandbox for row in rows),
-    )
+        simulator=joined(row.simulator for row in rows), sandbox=joined(row.sandbox for row in rows),
+    )  # fmt: skip
 
 
 def require_one_kind(rows: Iterable[EvalRow], label: str) -> None:
@@ -119,10 +112,8 @@ def best_of_temperatures(summaries: Mapping[float | None, EvalSummary]) -> dict[
     best: dict[int, BestOf] = {}
     for temperature in rising(summaries):
         for found in summaries[temperature].pass_at_k:
-            if found.value is None:
-                continue
             held = best.get(found.k)
-            if held is None or found.value > (held.estimate.value or 0.0):
+            if found.value is not None and (held is None or found.value > (held.estimate.value or 0.0)):
                 best[found.k] = BestOf(temperature, found)
     return dict(sorted(best.items()))
 

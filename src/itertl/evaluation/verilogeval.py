@@ -52,15 +52,10 @@ def _problem(row: dict[str, Any], where: str, source: str, description: str | No
     prompt, solution, test = (text_field(row, key, where) for key in ("prompt", "canonical_solution", "test"))
     own = next((text_field(row, key, where) for key in _DESCRIPTIONS if key in row), None)
     return Problem.create(
-        instruction=own if own is not None else description or "",
-        header=prompt,
-        reference=f"{prompt}\n{solution}",
-        top="top_module",
-        testbench=test,
-        source=source,
-        licence="MIT",
-        upstream_id=row["task_id"],
-    )
+        instruction=own if own is not None else description or "", header=prompt,
+        reference=f"{prompt}\n{solution}", top="top_module", testbench=test,
+        source=source, licence="MIT", upstream_id=row["task_id"],
+    )  # fmt: skip
 
 
 def _descriptions(which: str, file: Path) -> dict[str, str]:

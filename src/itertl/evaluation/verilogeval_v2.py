@@ -71,16 +71,10 @@ def _problem(folder: Path, task: str, ident: str, examples: str) -> Problem:
         raise DataError(f"{where}: declares no RefModule; get a fresh copy")
     instruction, header = spec_prompt(prompt) if task == _SPEC else complete_prompt(prompt)
     return Problem.create(
-        instruction=examples + instruction,
-        header=header,
-        reference=renamed(reference, "RefModule", _TOP),
-        top=_TOP,
-        testbench=f"{test}\n{reference}",
-        source=f"verilog-eval-v2:{task}",
-        licence="MIT",
-        upstream_id=ident,
-        extra={"system": _SYSTEM[task]},
-    )
+        instruction=examples + instruction, header=header,
+        reference=renamed(reference, "RefModule", _TOP), top=_TOP, testbench=f"{test}\n{reference}",
+        source=f"verilog-eval-v2:{task}", licence="MIT", upstream_id=ident, extra={"system": _SYSTEM[task]},
+    )  # fmt: skip
 
 
 def spec_prompt(prompt: str) -> tuple[str, str]:

@@ -90,16 +90,10 @@ def _problem(ident: str, texts: Mapping[str, str], level: int) -> Problem:
     name = design_name(testbench, where)
     instruction, header = split_prompt(texts[f"prompt{level}"], where)
     return Problem.create(
-        instruction=instruction,
-        header=header,
-        reference=_reference(texts, name),
-        top=name,
-        testbench=testbench,
-        source=f"VGen:prompt{level}",
-        licence="Apache-2.0",
-        upstream_id=ident,
+        instruction=instruction, header=header, reference=_reference(texts, name), top=name, testbench=testbench,
+        source=f"VGen:prompt{level}", licence="Apache-2.0", upstream_id=ident,
         extra={"marker": check_marker(testbench, MARKER, where), "testbench_top": top(testbench, where)},
-    )
+    )  # fmt: skip
 
 
 def split_prompt(prompt: str, where: str) -> tuple[str, str]:
