@@ -70,6 +70,13 @@ _RTLLM = {
     ),
 }
 
+_VERILOGEVAL_V2 = {
+    "Prob053_m2014_q4d": _UNDEFINED_SOON,
+    "Prob151_review2015_fsm": _CAST,
+    "Prob156_review2015_fancytimer": _CAST_AND_UNDEFINED,
+}
+_VGEN = {"intermediate1": _ZERO_PASSES}
+
 ERRATA: Mapping[str, Mapping[str, Erratum]] = {
     "verilogeval-v1-human": {
         "review2015_fsm": _CAST,
@@ -81,15 +88,9 @@ ERRATA: Mapping[str, Mapping[str, Erratum]] = {
         "Prob099_m2014_q6c": Erratum(
             Kind.PROMPT, "asks for outputs Y1 and Y3, which its reference has; its testbench connects Y2 and Y4"
         ),
-        "Prob053_m2014_q4d": _UNDEFINED_SOON,
-        "Prob151_review2015_fsm": _CAST,
-        "Prob156_review2015_fancytimer": _CAST_AND_UNDEFINED,
+        **_VERILOGEVAL_V2,
     },
-    "verilogeval-v2-code-complete": {
-        "Prob053_m2014_q4d": _UNDEFINED_SOON,
-        "Prob151_review2015_fsm": _CAST,
-        "Prob156_review2015_fancytimer": _CAST_AND_UNDEFINED,
-    },
+    "verilogeval-v2-code-complete": _VERILOGEVAL_V2,
     "rtllm-1.1": {
         **_RTLLM,
         "div_16bit": Erratum(
@@ -110,12 +111,9 @@ ERRATA: Mapping[str, Mapping[str, Erratum]] = {
             Kind.WEAK, "its testbench only looks for too many ones: a constant 0, or nothing, passes"
         ),
     },
-    "vgen-low": {"intermediate1": _ZERO_PASSES},
-    "vgen-medium": {"intermediate1": _ZERO_PASSES},
-    "vgen-high": {
-        "intermediate1": _ZERO_PASSES,
-        "advanced3": Erratum(Kind.PROMPT, "its prompt holds the whole answer, up to endmodule"),
-    },
+    "vgen-low": _VGEN,
+    "vgen-medium": _VGEN,
+    "vgen-high": {**_VGEN, "advanced3": Erratum(Kind.PROMPT, "its prompt holds the whole answer, up to endmodule")},
 }
 
 

@@ -105,10 +105,7 @@ def _draw_samples(
 
 
 def _drawn_before(part: Path, job: SamplingJob) -> list[Candidate] | None:
-    """What an earlier call drew of exactly this; None where there is no such file.
-
-    (A problem's id stands for its prompt's text.)
-    """
+    """What an earlier call drew of exactly this (a problem's id is a hash of its text); None where there is none."""
     if not part.exists():
         return None
     found = storage.read_records(part, Candidate)

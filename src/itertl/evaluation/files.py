@@ -2,7 +2,7 @@
 
 A line is ``{"task_id", "completion"[, "full_module"][, "temperature"][, "truncated"]}``; other fields are ignored.
 Completions are judged as they are stored. Without ``"full_module": true`` the problem's header goes before the text, as
-upstream does it. Only where no text of the file is a body (each begins a module, stands in fences, prose or behind a
+upstream does it. Only where no text of the file is a body (each begins a module, is in fences, prose or behind a
 thought, or holds no code at all, and no row says otherwise) is it judged so, and ``notes`` says that; where some rows
 are, ``notes`` warns.
 """

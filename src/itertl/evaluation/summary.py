@@ -71,7 +71,7 @@ def joined(names: Iterable[str]) -> str:
 
 
 def gamed_by(rows: Iterable[EvalRow]) -> dict[str, int]:
-    """Rule (what stands before the colon of the detail) -> designs that it refused unrun, the commonest first."""
+    """Rule (what comes before the colon of the detail) -> designs that it refused unrun, the commonest first."""
     refused = (row.detail.partition(":")[0].strip() for row in rows if row.verdict is Verdict.GAMED)
     return dict(Counter(name or "(unnamed)" for name in refused).most_common())
 

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from itertl.evaluation.compare import Comparison, Counts, Flip, PassDifference, Side
+from itertl.evaluation.compare import Comparison, Flip, PassDifference, Side
 from itertl.evaluation.fingerprint import Fingerprint
 from itertl.evaluation.self_test import SelfTest
 from itertl.evaluation.summary import verdict_table
@@ -150,10 +150,8 @@ def p_value(value: float) -> str:
 
 
 def _flip(flip: Flip) -> str:
-    def share(found: Counts) -> str:
-        return f"{found[1]}/{found[0]}"
-
-    return flip.task_id if flip.a[0] == flip.b[0] == 1 else f"{flip.task_id} ({share(flip.a)} → {share(flip.b)})"
+    (n_a, right_a), (n_b, right_b) = flip.a, flip.b
+    return flip.task_id if n_a == n_b == 1 else f"{flip.task_id} ({right_a}/{n_a} → {right_b}/{n_b})"
 
 
 def counts(numbers: Mapping[str, int]) -> str:

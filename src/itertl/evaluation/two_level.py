@@ -46,7 +46,7 @@ def interval(
 
 def estimate(values: Sequence[Mapping[str, float]], k: int, *, seed: int) -> PassAtK:
     """Mean pass@k with its interval. Where all seeds agree on every problem and each is plainly right or wrong, there
-    are no more than so many problems to learn from, and the interval is Clopper and Pearson's: 0 of 36 is not
+    are only so many problems to learn from, and the interval is Clopper and Pearson's: 0 of 36 is not
     certain."""
     average = mean(values)
     if average is None:

@@ -71,8 +71,12 @@ def export(
         check_push(push_to)
     source = find_source(path, iteration)
     _check_outside(out, path, source.folder)
-    if kind is not None and not source.is_adapter:
-        _check_kind(source.folder, kind)
+    if kind is not None and not source.is_adapter:  # refused before anything is copied
+        from transformers import AutoConfig
+
+        from itertl.export.gguf_file import check_supported
+
+        check_supported(AutoConfig.from_pretrained(source.folder), kind)
     with _staging(out) as staged:
         storage.recover_folder(out)
         _check_free(out, force)
@@ -80,15 +84,6 @@ def export(
         storage.commit_folder(staged, out)
     address = push(out, push_to, private=private) if push_to is not None else None
     return Exported(out, record, address)
-
-
-def _check_kind(folder: Path, kind: str) -> None:
-    """Refuse before anything is copied."""
-    from transformers import AutoConfig
-
-    from itertl.export.gguf_file import check_supported
-
-    check_supported(AutoConfig.from_pretrained(folder), kind)
 
 
 def _fill(source: Source, staged: Path, kind: str | None, name: str) -> dict[str, Any]:
@@ -144,10 +139,9 @@ def _foreign(out: Path) -> str:
     present = {f.relative_to(out).as_posix() for f in out.rglob("*") if not f.is_dir()}
     if not present:
         return ""
-    try:
+    record: dict[str, Any] = {}
+    with contextlib.suppress(DataError):
         record = read_json(out / RECORD)
-    except DataError:
-        return "holds files that no export wrote"
     written = record.get("files")
     if record.get("schema") != SCHEMA or not isinstance(written, dict):
         return "holds files that no export wrote"
