@@ -92,7 +92,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All that is to be said of two result files. Differences are B − A: above zero, B is better."""
+    """What two result files say. Differences are B − A: above zero, B is better."""
 
     benchmark: str
     a: Side
@@ -161,7 +161,7 @@ def compare(a: ResultFile, b: ResultFile, *, ks: Sequence[int] = (1, 5, 10), see
     sides = _side(a, counts_a), _side(b, counts_b)
     only = [tuple(t for t in mine if t not in other) for mine, other in ((counts_a, counts_b), (counts_b, counts_a))]
     return Comparison(
-        a.benchmark, *sides, len(shared), *only,
+        benchmark=a.benchmark, a=sides[0], b=sides[1], problems=len(shared), only_a=only[0], only_b=only[1],
         differences=tuple(_difference(a.rows, b.rows, k, seed) for k in ks),
         mcnemar=_mcnemar_of(list(pairs.values())), flips=_flips(pairs),
         warnings=tuple(_warnings(sides, pairs, only)),
@@ -194,8 +194,8 @@ def _difference(a: Sequence[EvalRow], b: Sequence[EvalRow], k: int, seed: int) -
     deltas = [after - before for before, after in zip(rates_a, rates_b, strict=True)]
     low, high = bootstrap_interval([float(delta) for delta in deltas], seed=derive_seed(seed, "paired bootstrap", k))
     test = sign_flip(deltas, seed=derive_seed(seed, "sign flip", k))
-    means = [float(sum(values) / len(shared)) for values in (rates_a, rates_b, deltas)]
-    return PassDifference(k, len(shared), *means, low, high, test.p_value, test.draws)
+    mean_a, mean_b, mean_delta = (float(sum(values) / len(shared)) for values in (rates_a, rates_b, deltas))
+    return PassDifference(k, len(shared), mean_a, mean_b, mean_delta, low, high, test.p_value, test.draws)
 
 
 def _mcnemar_of(pairs: Sequence[tuple[Counts, Counts]]) -> McNemar | None:
