@@ -187,6 +187,7 @@ class _Call:
         found = self.references.found
         again = {task for task in tasks if found[task].failed_run and task not in self.benchmark.four_state}
         if again and "verilator" in self.references.simulators:
+            self._prepare(again - self.templates.keys())  # where no completion was left to judge
             gated = self._gated_references(self.references.look_up(again, "verilator"), "verilator")
             yield from self._run(gated, {k: keys for k, keys in designs.items() if k[0] in again}, "verilator")
 
