@@ -243,5 +243,5 @@ def _temperatures(side: Side) -> str:
     return ", ".join("not recorded" if t is None else f"{t:g}" for t in side.temperatures)
 
 
-def _some(names: Sequence[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + (" …" if len(names) > most else "")
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")

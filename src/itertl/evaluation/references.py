@@ -21,6 +21,8 @@ from itertl.sandbox.sandbox import Limits
 from itertl.tools import icarus, slang, verilator
 from itertl.work.desk import Desk
 
+REFERENCE_FAILS = "the problem's own reference fails here: "
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -96,7 +98,7 @@ def _understood(simulator: Simulator, answer: Answer) -> Reference:
     if verdict is Verdict.TOOL_MISSING:
         return Reference(simulator, None, (verdict, detail))
     why = detail if verdict is Verdict.UNJUDGEABLE else f"{verdict.value} {detail}".rstrip()
-    judgement = Verdict.UNJUDGEABLE, f"the problem's own reference fails here: {why}"
+    judgement = Verdict.UNJUDGEABLE, f"{REFERENCE_FAILS}{why}"
     return Reference(simulator, None, judgement, failed_run=isinstance(answer, Said))
 
 

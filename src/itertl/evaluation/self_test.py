@@ -17,6 +17,7 @@ from itertl.evaluation import errata
 from itertl.evaluation.benchmarks import Benchmark, task_id
 from itertl.evaluation.completions import Completion
 from itertl.evaluation.judge import judge
+from itertl.evaluation.references import REFERENCE_FAILS
 from itertl.evaluation.summary import joined
 from itertl.progress import SILENT, Tracker
 from itertl.records import EvalRow, Problem, Verdict
@@ -30,12 +31,10 @@ from itertl.work.seeds import derive_seed
 # edges and resets, after which a testbench may wait for ever.
 _CLASSES = ("operators", "constants", "branches", "selects")
 _DRAW_S = 60
-_CAUGHT = (Verdict.WRONG_OUTPUT, Verdict.RUNTIME_ERROR, Verdict.TIMEOUT)
-_RAN = (Verdict.PASSED, *_CAUGHT)
+_RAN = (Verdict.PASSED, Verdict.WRONG_OUTPUT, Verdict.RUNTIME_ERROR, Verdict.TIMEOUT)
 _DIRECTIVE = re.compile(r"^[ \t]*`(?:[^\n]*\\\n)*[^\n]*$", re.MULTILINE)
 _DECLARES_PORT = ("input", "output", "inout", "parameter", "localparam")
 _OWN_PORTS = {"function": "endfunction", "task": "endtask"}  # inside these, declarations are not the module's
-_PREFIX = "the problem's own reference fails here: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +158,7 @@ def draw(payload: tuple[str, str, int]) -> list[str]:
 
 
 def _detail(row: EvalRow) -> str:
-    return f"{row.verdict.value}: {row.detail.removeprefix(_PREFIX)}"
+    return f"{row.verdict.value}: {row.detail.removeprefix(REFERENCE_FAILS)}"
 
 
 def _toothless(rows: Sequence[EvalRow]) -> str:

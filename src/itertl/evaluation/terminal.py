@@ -39,13 +39,13 @@ def show_account(account: Mapping[str, Any]) -> Group:
             f"pass@{k} {text.percent(b['value'])} at T {b['temperature']:g}" for k, b in best["pass_at_k"].items()
         )
         said.append(f"best of the temperatures: {found}; {best['protocol']}")
-    parts: list[RenderableType] = [verdict_table(each if len(each) > 1 else [overall]), *map(_line, said)]
+    parts: list[RenderableType] = [verdict_table(each if len(each) > 1 else [overall]), *map(_text, said)]
     if reasons := account["unjudged_problems"]:
         number = f"{_number(overall.unjudged, 'completion')} of {_number(len(reasons))}"
-        parts += [_line(f"{number} could not be judged and enter no rate:"), _reason_table(reasons)]
+        parts += [_text(f"{number} could not be judged and enter no rate:"), _reason_table(reasons)]
     if missing := account["missing_problems"]:
         problems = _number(account["benchmark_problems"])
-        parts.append(_line(f"no completion of {len(missing)} of {problems}: {_some(missing)}"))
+        parts.append(_text(f"no completion of {len(missing)} of {problems}: {_some(missing)}"))
     return Group(*parts)
 
 
@@ -77,7 +77,7 @@ def show_self_test(found: SelfTest, fingerprint: Fingerprint) -> Group:
     ):
         facts.add_row(name, _text(value, 300))
     good = found.checked - len(found.broken) - len(found.known)
-    parts: list[RenderableType] = [facts, _line(f"{good} of {found.checked} references pass")]
+    parts: list[RenderableType] = [facts, _text(f"{good} of {found.checked} references pass")]
     without = dict.fromkeys(found.without_reference, "no reference to check with")
     for title, reasons in (
         ("Reference fails, and no known erratum says why", found.broken),
@@ -94,14 +94,14 @@ def show_self_test(found: SelfTest, fingerprint: Fingerprint) -> Group:
 
 def show_comparison(found: Comparison) -> Group:
     """Warnings first, then both sides, the differences with interval and p, and the problems that flipped."""
-    parts: list[RenderableType] = [_line(f"warning: {warning}") for warning in found.warnings]
+    parts: list[RenderableType] = [_text(f"warning: {warning}") for warning in found.warnings]
     parts += [_sides(found.a, found.b), _differences(found)]
     if found.mcnemar is not None:
         said = f"{_number(found.mcnemar.only_b)} passed by B alone, {found.mcnemar.only_a} by A alone"
-        parts.append(_line(f"McNemar's exact test: {said}, p = {p_value(found.mcnemar.p_value)}"))
+        parts.append(_text(f"McNemar's exact test: {said}, p = {p_value(found.mcnemar.p_value)}"))
     for name in "BA":
         if flips := [_flip(flip) for flip in found.flips if (flip.difference > 0) == (name == "B")]:
-            parts.append(_line(f"{name} does better on {_number(len(flips))}: {_some(flips, MOST)}"))
+            parts.append(_text(f"{name} does better on {_number(len(flips))}: {_some(flips, MOST)}"))
     return Group(*parts)
 
 
@@ -159,11 +159,7 @@ def counts(numbers: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {number}" for name, number in Counter(numbers).most_common())
 
 
-def _line(said: str) -> Text:
-    return _text(said, 2000)
-
-
-def _text(content: str, length: int) -> Text:
+def _text(content: str, length: int = 2000) -> Text:
     return Text(text.one_line(content, length) if content.strip() else content)
 
 

@@ -251,7 +251,7 @@ def _files(hashes: Mapping[str, str]) -> str:
 
 def _check(gguf: Mapping[str, Any]) -> str:
     check = gguf["check"]
-    lines = [
+    return "\n".join([
         f"`{gguf['file']}`: type {gguf['type']}, {gguf['bytes']:,} bytes. Loaded back with "
         f"{' and '.join(check['readers'])} and compared with the checkpoint:",
         "",
@@ -261,5 +261,4 @@ def _check(gguf: Mapping[str, Any]) -> str:
         f"the same next token at {check['same_next_token']}, {check['mean_kl']:.2g} nats a position on average",
         *([f"- {check['texts']} texts: the same tokens"] if check["texts"] else []),
         *(f"- {note}" for note in check["notes"]),
-    ]
-    return "\n".join(lines)
+    ])  # fmt: skip
