@@ -26,8 +26,9 @@ from itertools import islice
 from pathlib import Path
 
 from itertl.evaluation.benchmarks import Benchmark, load, task_id
+from itertl.evaluation.completions import Completion
 from itertl.evaluation.files import read_completions
-from itertl.evaluation.judge import Completion, Conditions, judge
+from itertl.evaluation.judge import Conditions, judge
 from itertl.records import EvalRow
 from itertl.sandbox import sandbox
 from itertl.tools import icarus

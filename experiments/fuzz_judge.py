@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from itertl.evaluation.benchmarks import Benchmark, load
-from itertl.evaluation.judge import Completion, judge
+from itertl.evaluation.completions import Completion
+from itertl.evaluation.judge import judge
 from itertl.judging.gate import Design, examine
 from itertl.scoring.engine import score_items
 from itertl.scoring.item import ScoreItem

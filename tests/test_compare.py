@@ -1,5 +1,6 @@
 """The comparison of two result files: its tests against enumeration, its intervals, and what it refuses."""
 
+import dataclasses
 import itertools
 import json
 import os
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from itertl.errors import DataError
-from itertl.evaluation.compare import Results, compare, read_results
+from itertl.evaluation.compare import ResultFile, compare, read_results
 from itertl.evaluation.passk import exact_pass_at_k, pass_at_k
 from itertl.evaluation.significance import mcnemar, sign_flip
 from itertl.evaluation.terminal import p_value, show_comparison
@@ -34,13 +35,13 @@ def row(task: str, index: int, verdict: Verdict, **fields: object) -> EvalRow:
     return EvalRow.model_validate({**base, **fields})
 
 
-def results(*problems: Sequence[Verdict], name: str = "a.jsonl", **fields: object) -> Results:
+def results(*problems: Sequence[Verdict], name: str = "a.jsonl", **fields: object) -> ResultFile:
     """Problems t0, t1 … with their samples' verdicts."""
     rows = [row(f"t{p}", i, verdict, **fields) for p, each in enumerate(problems) for i, verdict in enumerate(each)]
-    return Results(Path(name), tuple(rows))
+    return ResultFile(Path(name), tuple(rows))
 
 
-def shares(*counts: tuple[int, int], name: str = "a.jsonl") -> Results:
+def shares(*counts: tuple[int, int], name: str = "a.jsonl") -> ResultFile:
     """Problems with (n, c)."""
     return results(*([PASS] * c + [FAIL] * (n - c) for n, c in counts), name=name)
 
@@ -165,7 +166,7 @@ def test_comparison_by_hand() -> None:
         ("t0", (4, 2), (4, 4), 0.5), ("t1", (4, 0), (4, 1), 0.25),
     ]  # fmt: skip
     assert found.mcnemar is None and found.warnings == () and found.problems == 3
-    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["differences"][2]["difference"] is None
+    assert json.loads(json.dumps(dataclasses.asdict(found), allow_nan=False))["differences"][2]["difference"] is None
 
 
 def test_against_itself_there_is_no_difference() -> None:
@@ -218,7 +219,7 @@ def test_judges_that_differ_are_said() -> None:
 
 
 def test_two_simulators_in_one_file_are_both_named() -> None:
-    mixed = Results(Path("m"), (row("a", 0, PASS), row("b", 0, FAIL, simulator="Verilator 5.38"), row("c", 0, PASS)))
+    mixed = ResultFile(Path("m"), (row("a", 0, PASS), row("b", 0, FAIL, simulator="Verilator 5.38"), row("c", 0, PASS)))
     assert compare(mixed, mixed).a.simulator == "Icarus Verilog 11.0 + Verilator 5.38"
 
 
@@ -284,7 +285,7 @@ def shown(table: object, width: int = 100) -> str:
 
 
 def test_terminal_shows_warnings_differences_and_flips() -> None:
-    a = Results(
+    a = ResultFile(
         Path("[red]a"),
         (row("t0", 0, FAIL), row("t1", 0, PASS), row("t2", 0, Verdict.GAMED, detail="system-task: $fopen at line 3")),
     )

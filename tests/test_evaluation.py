@@ -14,7 +14,7 @@ from itertl.errors import DataError, UsageError
 from itertl.evaluation import benchmarks, files
 from itertl.evaluation.benchmarks import BENCHMARKS, Benchmark, load
 from itertl.evaluation.files import eval_file
-from itertl.evaluation.summary import best_of_temperatures, per_problem, percent, summarize, verdict_table
+from itertl.evaluation.summary import best_of_temperatures, counts_by_problem, percent, summarize, verdict_table
 from itertl.records import EvalRow, EvalSummary, Fault, PassAtK, Verdict
 
 ROW: dict[str, Any] = {
@@ -62,7 +62,7 @@ class TestSummary:
 
     def test_too_few_samples_asked_for_is_unknown(self) -> None:
         rows = [row("a", i, Verdict.PASSED) for i in range(5)] + [row("b", 0, Verdict.PASSED)]
-        assert per_problem(rows, 5) == [(5, 5), (1, 1)]
+        assert list(counts_by_problem(rows, 5).values()) == [(5, 5), (1, 1)]
         assert summarize(rows, benchmark=tiny(), ks=(5,), seed=0).pass_at_k[0].value is None
 
     @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(list(Verdict))), max_size=30))

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from evaluation_cases import HEADER, INVERT, WHOLE_INVERTER, tiny
 from itertl.errors import DataError, ToolMissing, UsageError
-from itertl.evaluation.judge import Completion, Conditions, judge
+from itertl.evaluation.completions import Completion
+from itertl.evaluation.judge import Conditions, judge
 from itertl.evaluation.worker import RunTask
 from itertl.progress import Tracker
 from itertl.records import EvalRow, Verdict, content_hash
@@ -228,7 +229,8 @@ def test_verdicts_are_kept_across_calls_until_a_simulator_changes(
 SCRIPT = """
 import sys; from pathlib import Path
 from evaluation_cases import tiny, INVERT
-from itertl.evaluation.judge import Completion, judge
+from itertl.evaluation.completions import Completion
+from itertl.evaluation.judge import judge
 if __name__ == "__main__":
     c = [Completion("invert", i, f"// {i}\\n" + (INVERT if i % 2 else "assign y = a; endmodule"), False) for i in range(6)]
     rows = judge(tiny(), c, num_workers=1, partial=Path(sys.argv[1]))

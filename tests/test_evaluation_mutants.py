@@ -1,5 +1,6 @@
 """The self-test finds what is wrong with a benchmark: a broken reference, and a testbench without teeth."""
 
+import dataclasses
 import json
 
 import pytest
@@ -8,7 +9,7 @@ from evaluation_cases import DOUBLE, HEADER, INVERT, problem, tiny
 from itertl.evaluation import errata
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.fingerprint import PROBES, fingerprint
-from itertl.evaluation.mutants import emptied, self_test
+from itertl.evaluation.self_test import emptied, self_test
 from itertl.records import Problem
 from itertl.tools import icarus
 from itertl.tools.icarus import Simulation
@@ -53,7 +54,7 @@ def test_a_testbench_without_teeth_is_found() -> None:
     assert "mutants of its reference pass, and none is caught" in found.failures["dull"]
     assert found.broken == {} and set(found.toothless) == {"invert", "dull"}
     assert found.simulator == icarus.version() and found.sandbox and found.rule == "strict"
-    json.dumps(found.to_json(), allow_nan=False)
+    json.dumps(dataclasses.asdict(found), allow_nan=False)
 
 
 def test_emptied_keeps_the_header() -> None:

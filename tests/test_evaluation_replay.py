@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from itertl.evaluation.benchmarks import load
+from itertl.evaluation.completions import Completion
 from itertl.evaluation.files import eval_file
-from itertl.evaluation.judge import Completion, judge
-from itertl.evaluation.mutants import self_test
+from itertl.evaluation.judge import judge
+from itertl.evaluation.self_test import self_test
 from itertl.records import Verdict
 from itertl.tools import icarus, verilator
 

@@ -168,13 +168,13 @@ def test_reordered_rows_serve_a_rotary_embedding_of_neighbours(heads: int, kv_he
 def test_every_type_holds_the_model(kind: str, tiny: Path, tmp_path: Path) -> None:
     """Read by gguf itself, apart from the check: exact for f32, within the rounding of the others."""
     done = export(tiny, tmp_path / "out", kind=kind)
-    assert done.gguf is not None
-    file = tmp_path / "out" / done.gguf.name
+    assert done.record["gguf"] is not None
+    file = tmp_path / "out" / done.record["gguf"]["file"]
     ours = load_file(tiny / "model.safetensors")
     reader = gguf.GGUFReader(file)
     stored = {t.name: gguf.dequantize(t.data, t.tensor_type) for t in reader.tensors}
     types = {t.name: t.tensor_type.name for t in reader.tensors}
-    assert "output.weight" not in stored and len(stored) == len(ours) == done.gguf.check["tensors"]
+    assert "output.weight" not in stored and len(stored) == len(ours) == done.record["gguf"]["check"]["tensors"]
     assert types["blk.1.attn_q.weight"] == kind.upper() and types["blk.1.attn_norm.weight"] == "F32"
     plain = ours["model.layers.1.mlp.up_proj.weight"].numpy()
     error = np.abs(stored["blk.1.ffn_up.weight"] - plain)
@@ -182,10 +182,10 @@ def test_every_type_holds_the_model(kind: str, tiny: Path, tmp_path: Path) -> No
     assert (error.max() == 0) == (kind == "f32")
     k = reorder_rows(ours["model.layers.0.self_attn.k_proj.weight"].numpy(), 2)
     assert np.abs(stored["blk.0.attn_k.weight"] - k).max() <= rounding(k, gguf.GGMLQuantizationType[kind.upper()]).max()
-    check = done.gguf.check
+    check = done.record["gguf"]["check"]
     assert check["same_next_token"] == check["positions"] > 100 or kind != "f32"
     assert (check["largest_logit_difference"] < 1e-5) == (kind == "f32") and check["mean_kl"] < 1e-3
-    assert done.gguf.bytes == file.stat().st_size
+    assert done.record["gguf"]["bytes"] == file.stat().st_size
     loaded: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "out", gguf_file=file.name, dtype=torch.float32)
     original = load.load_model(tiny, device="cpu")
     ids = torch.arange(40)[None]
@@ -223,15 +223,19 @@ def test_families_and_ties(kind: type, fields: dict[str, Any], tmp_path: Path) -
     )
     source = save_model(tmp_path / "m", kind, tokenizer, **fields)
     done = export(source, tmp_path / "out", kind="f32")
-    assert done.gguf is not None and done.gguf.check["largest_error"] == 0 and done.gguf.check["notes"] == ()
-    keys = fields_of(tmp_path / "out" / done.gguf.name)
+    assert (
+        done.record["gguf"] is not None
+        and done.record["gguf"]["check"]["largest_error"] == 0
+        and done.record["gguf"]["check"]["notes"] == ()
+    )
+    keys = fields_of(tmp_path / "out" / done.record["gguf"]["file"])
     name = "qwen2" if is_qwen else "llama"
     assert keys["general.architecture"] == name and keys[f"{name}.attention.head_count_kv"] == fields.get(
         "num_key_value_heads", 2
     )
     assert keys[f"{name}.context_length"] == fields.get("sliding_window", 512)
     assert keys["tokenizer.ggml.pre"] == ("qwen2" if is_qwen else "gpt-2")
-    tensors = {t.name for t in gguf.GGUFReader(tmp_path / "out" / done.gguf.name).tensors}
+    tensors = {t.name for t in gguf.GGUFReader(tmp_path / "out" / done.record["gguf"]["file"]).tensors}
     assert ("output.weight" in tensors) != fields.get("tie_word_embeddings", False)
 
 
@@ -251,8 +255,8 @@ def test_scaled_rotary_positions(rope: dict[str, Any], note: str, tmp_path: Path
         tmp_path / "m", LlamaConfig, trained_tokenizer(LLAMA3, ignore_merges=True), rope_parameters=rope
     )
     done = export(source, tmp_path / "out", kind="bf16")
-    assert done.gguf is not None and "rotary scaling" in done.gguf.check["notes"][0]
-    file = tmp_path / "out" / done.gguf.name
+    assert done.record["gguf"] is not None and "rotary scaling" in done.record["gguf"]["check"]["notes"][0]
+    file = tmp_path / "out" / done.record["gguf"]["file"]
     keys = fields_of(file)
     assert keys["tokenizer.ggml.pre"] == "llama-bpe"
     if note == "rope.scaling":
@@ -265,8 +269,10 @@ def test_scaled_rotary_positions(rope: dict[str, Any], note: str, tmp_path: Path
 def test_rows_that_do_not_divide_into_blocks_go_to_float16(tmp_path: Path) -> None:
     source = save_model(tmp_path / "m", LlamaConfig, trained_tokenizer(GPT2), intermediate_size=40)
     done = export(source, tmp_path / "out", kind="q8_0")
-    assert done.gguf is not None
-    types = {t.name: t.tensor_type.name for t in gguf.GGUFReader(tmp_path / "out" / done.gguf.name).tensors}
+    assert done.record["gguf"] is not None
+    types = {
+        t.name: t.tensor_type.name for t in gguf.GGUFReader(tmp_path / "out" / done.record["gguf"]["file"]).tensors
+    }
     assert (types["blk.0.ffn_down.weight"], types["blk.0.ffn_up.weight"]) == ("F16", "Q8_0")
 
 
@@ -277,8 +283,8 @@ def test_shards_and_half_precision(tmp_path: Path) -> None:
     model.save_pretrained(source, max_shard_size="60KB")
     (source / "model.safetensors").unlink(missing_ok=True)
     done = export(source, tmp_path / "out", kind="bf16")
-    assert done.gguf is not None and done.gguf.check["largest_error"] == 0
-    assert len([f for f in done.files if f.endswith(".safetensors")]) > 1
+    assert done.record["gguf"] is not None and done.record["gguf"]["check"]["largest_error"] == 0
+    assert len([f for f in done.record["files"] if f.endswith(".safetensors")]) > 1
     next(iter(sorted(source.glob("model-*.safetensors")))).unlink()
     with pytest.raises(DataError, match="a shard is missing"):
         export(source, tmp_path / "other")
@@ -296,8 +302,8 @@ def test_tokens_types_and_roles(tiny: Path, tmp_path: Path) -> None:
     source = save_model(tmp_path / "m", LlamaConfig, tokenizer, rows=len(tokenizer) + 5)
     storage.write_json(source / "generation_config.json", {"eos_token_id": [tokenizer.eos_token_id, 2]})
     done = export(source, tmp_path / "out", kind="f16")
-    assert done.gguf is not None and "smollm" in done.gguf.check["notes"][0]
-    keys = fields_of(tmp_path / "out" / done.gguf.name)
+    assert done.record["gguf"] is not None and "smollm" in done.record["gguf"]["check"]["notes"][0]
+    keys = fields_of(tmp_path / "out" / done.record["gguf"]["file"])
     types = keys["tokenizer.ggml.token_type"]
     assert (
         keys["tokenizer.ggml.tokens"][-1] == f"[PAD{len(tokenizer) + 4}]" and types[-5:] == [gguf.TokenType.UNUSED] * 5
@@ -320,8 +326,8 @@ def test_a_tokenizer_that_begins_every_text_says_so(tmp_path: Path) -> None:
     )
     source = save_model(tmp_path / "m", LlamaConfig, tokenizer)
     done = export(source, tmp_path / "out", kind="f16")
-    assert done.gguf is not None
-    keys = fields_of(tmp_path / "out" / done.gguf.name)
+    assert done.record["gguf"] is not None
+    keys = fields_of(tmp_path / "out" / done.record["gguf"]["file"])
     assert keys["tokenizer.ggml.add_bos_token"] is True and keys["tokenizer.ggml.add_eos_token"] is False
 
 
@@ -353,8 +359,12 @@ def test_the_paper_s_model_family(tmp_path: Path) -> None:
     rope = {"rope_type": "linear", "rope_theta": 100000.0, "factor": 4.0}
     source = save_model(tmp_path / "m", LlamaConfig, trained_tokenizer(DEEPSEEK, special=special), rope_parameters=rope)
     done = export(source, tmp_path / "out", kind="q8_0")
-    assert done.gguf is not None and len(done.gguf.check["notes"]) == 2 and done.gguf.check["texts"] == 0
-    keys = fields_of(tmp_path / "out" / done.gguf.name)
+    assert (
+        done.record["gguf"] is not None
+        and len(done.record["gguf"]["check"]["notes"]) == 2
+        and done.record["gguf"]["check"]["texts"] == 0
+    )
+    keys = fields_of(tmp_path / "out" / done.record["gguf"]["file"])
     assert keys["tokenizer.ggml.tokens"][0] == special[0] and keys["tokenizer.ggml.bos_token_id"] == 0
 
 
@@ -474,7 +484,7 @@ def test_llama_cpp_is_asked_where_it_is_installed(tiny: Path, tmp_path: Path, mo
 
     monkeypatch.setitem(sys.modules, "llama_cpp", SimpleNamespace(Llama=Llama, __spec__=SimpleNamespace()))
     done = export(tiny, tmp_path / "out", kind="f16")
-    assert done.gguf is not None and done.gguf.check["readers"] == ("transformers", "llama.cpp")
+    assert done.record["gguf"] is not None and done.record["gguf"]["check"]["readers"] == ("transformers", "llama.cpp")
     assert "transformers and llama.cpp" in (tmp_path / "out" / "README.md").read_text()
     shift = 1
     with pytest.raises(ToolFailed, match="other tokens"):
@@ -511,7 +521,7 @@ def test_unknown_architectures_and_types_are_refused_before_any_work(tiny: Path,
         match="GPT2LMHeadModel is not supported; supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM",
     ):
         export(tmp_path / "gpt2", tmp_path / "out", kind="f16")
-    assert export(tmp_path / "gpt2", tmp_path / "out").gguf is None  # as a checkpoint it goes
+    assert export(tmp_path / "gpt2", tmp_path / "out").record["gguf"] is None  # as a checkpoint it goes
     with pytest.raises(UsageError, match="one of f32, f16, bf16, q8_0"):
         export(tiny, tmp_path / "other", kind="q4_0")
 
@@ -539,14 +549,14 @@ def test_a_checkpoint_is_copied_as_it_is(tiny: Path, tmp_path: Path) -> None:
     storage.write_json(source / "config.json", {**config, "_name_or_path": "/home/somebody/models/base"})
     done = export(source, tmp_path / "out")
     assert load.policy_id(tmp_path / "out") == load.policy_id(tiny)
-    assert set(done.files) == {p.name for p in (tmp_path / "out").iterdir()} - {"export.json"}
-    assert not {"optimizer.pt", "policy_id.txt"} & set(done.files)
+    assert set(done.record["files"]) == {p.name for p in (tmp_path / "out").iterdir()} - {"export.json"}
+    assert not {"optimizer.pt", "policy_id.txt"} & set(done.record["files"])
     loaded: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
     assert loaded.generation_config.eos_token_id == tokenizer.eos_token_id
     written = "".join(p.read_text() for p in (tmp_path / "out").iterdir() if p.suffix in (".json", ".md"))
     assert "somebody" not in written and str(tmp_path) not in written
-    assert done.files["model.safetensors"] in (tmp_path / "out" / "README.md").read_text()
+    assert done.record["files"]["model.safetensors"] in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_only_its_own_untouched_work_is_written_over(tiny: Path, tmp_path: Path) -> None:
@@ -612,7 +622,7 @@ def test_after_a_kill_the_same_command_ends_as_if_nothing_had_been(tiny: Path, t
     for folder in (tmp_path / point for point in points):
         assert [p for p in (folder / "out", folder / ".out.old") if (p / "export.json").is_file()]
         done = export(tiny, folder / "out")
-        assert set(done.files) == {p.name for p in (folder / "out").iterdir()} - {"export.json"}
+        assert set(done.record["files"]) == {p.name for p in (folder / "out").iterdir()} - {"export.json"}
         assert [p.name for p in folder.iterdir()] == ["out"]
 
 
@@ -657,7 +667,7 @@ def test_an_adapter_is_merged_as_peft_merges_it(tiny: Path, tmp_path: Path) -> N
         found["model.layers.0.mlp.up_proj.weight"],
         load_file(tiny / "model.safetensors")["model.layers.0.mlp.up_proj.weight"],
     )
-    assert done.gguf is not None and done.gguf.check["largest_error"] == 0
+    assert done.record["gguf"] is not None and done.record["gguf"]["check"]["largest_error"] == 0
     card = (tmp_path / "out" / "README.md").read_text()
     assert "peft adapter merged into `tiny`" in card and str(tiny.parent) not in card
     assert AutoTokenizer.from_pretrained(tmp_path / "out").chat_template
@@ -720,7 +730,7 @@ def test_the_card_of_a_run_gives_its_figures(tiny: Path, tmp_path: Path) -> None
                   "Small benchmarks (synth-heldout)", "Contamination is unknown", "1 of 24 completions could not be judged"):  # fmt: skip
         assert words in card, words
     assert "somebody" not in card and "My Data" not in card and str(tmp_path) not in card
-    assert (done.source.iteration, done.source.choice) == (3, "last")
+    assert (done.record["iteration"], done.record["choice"]) == (3, "last")
     assert done.to_json()["source"] == "demo-iter-02" and "chosen among" not in card
 
 
@@ -734,12 +744,12 @@ def test_the_iteration_is_chosen(tiny: Path, tmp_path: Path) -> None:
     export(run, tmp_path / "best", iteration="best")
     assert load.policy_id(tmp_path / "best") == load.policy_id(run / "iter-01" / "checkpoint")
     assert "chosen among the iterations by its pass@1" in (tmp_path / "best" / "README.md").read_text()
-    assert export(run, tmp_path / "one", iteration="1").source.iteration == 1
+    assert export(run, tmp_path / "one", iteration="1").record["iteration"] == 1
     for wrong in ("0", "4", "first", "-1"):
         with pytest.raises(UsageError, match=r"1, 2, 3 \(1 is iter-00\)"):
             export(run, tmp_path / "other", iteration=wrong)
     shutil.rmtree(run / "iter-02" / "checkpoint")
-    assert export(run, tmp_path / "last").source.iteration == 2
+    assert export(run, tmp_path / "last").record["iteration"] == 2
     with pytest.raises(UsageError, match="for run folders"):
         export(tiny, tmp_path / "other", iteration="1")
 

@@ -13,7 +13,7 @@ from command_line import itertl
 from itertl.audit.audit import audit
 from itertl.config import OWN_HELDOUT, DataConfig, build_recipe
 from itertl.errors import DataError, RecipeError
-from itertl.evaluation import benchmarks, function, pairs
+from itertl.evaluation import benchmarks, by_function, pairs
 from itertl.evaluation.files import eval_file
 from itertl.model.find import tiny_tokenizer
 from itertl.problems.load import LoadResult, from_config
@@ -242,7 +242,7 @@ def test_a_completion_is_right_where_it_agrees_and_is_not_refuted(
         "vectors": scored("vectors", *simulated, "share"),
         **({"equivalence": scored("equivalence", *proof)} if proof else {}),
     }
-    found = function.judgement(scores)
+    found = by_function.judgement(scores)
     assert found[0] is verdict and found[1].startswith(begins)
 
 

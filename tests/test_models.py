@@ -68,7 +68,7 @@ def test_a_pad_token_apart_from_the_end_token_is_found() -> None:
 def test_a_gguf_file_brings_its_own_tokenizer_whatever_lies_beside_it(tmp_path: Path) -> None:
     make_tiny(tmp_path / "model")
     exported = export(tmp_path / "model", tmp_path / "out", kind="f32")
-    assert exported.gguf is not None
+    assert exported.record["gguf"] is not None
     (tmp_path / "out" / "tokenizer.json").write_text(
         '{"model": {"type": "WordLevel", "vocab": {"other": 0}, "unk_token": "other"}}'
     )
@@ -125,7 +125,7 @@ def test_a_head_stored_beside_its_embeddings_is_tied_to_the_finer(
     with torch.inference_mode():
         assert torch.allclose(tied(ids).logits, original(ids).logits, atol=0.02 if "8_0" in head + embeddings else 2e-3)
     if head == "F32":  # an untied checkpoint is exported as it is, though its matrices are one
-        assert export(tmp_path / "untied", tmp_path / "out", kind="f32").gguf is not None
+        assert export(tmp_path / "untied", tmp_path / "out", kind="f32").record["gguf"] is not None
 
 
 @pytest.mark.parametrize("apart", [0.2, 1.5])

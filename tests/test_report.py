@@ -139,8 +139,8 @@ def test_tables_of_nothing_and_of_none() -> None:
     assert tables.markdown(tables.iteration_grid([])).startswith("**")
     assert "| 1 | – |" in tables.markdown(tables.iteration_grid(rows))
     assert "0/0/0/0" in tables.markdown(tables.iteration_grid(rows))
-    shown(tables.method_comparison({}))
-    shown(tables.method_comparison({"a": [], "b": rows}))
+    shown(tables.rich_table(tables.comparison_grid({})))
+    shown(tables.rich_table(tables.comparison_grid({"a": [], "b": rows})))
 
 
 def test_markdown_is_one_rectangle_whatever_the_names_hold() -> None:
@@ -153,7 +153,7 @@ def test_markdown_is_one_rectangle_whatever_the_names_hold() -> None:
 def test_names_are_no_markup_in_a_terminal() -> None:
     rows = [make.metrics(0, [make.summary({Verdict.PASSED: 1}, benchmark="[red]b[/red]")])]
     assert "[red]b[/red]" in shown(tables.iteration_table(rows), 160)
-    assert "[bold]x" in shown(tables.method_comparison({"[bold]x": rows}), 200)
+    assert "[bold]x" in shown(tables.rich_table(tables.comparison_grid({"[bold]x": rows})), 200)
 
 
 def test_rows_are_in_order_and_skipped_evaluations_are_dashes() -> None:
@@ -165,9 +165,9 @@ def test_rows_are_in_order_and_skipped_evaluations_are_dashes() -> None:
 
 def test_published_figures_only_beside_verilogeval_v1() -> None:
     ours = [make.metrics(0, [make.summary({Verdict.PASSED: 1})])]
-    assert "GPT-4" not in shown(tables.method_comparison({"a": ours}), 200)
+    assert "GPT-4" not in shown(tables.rich_table(tables.comparison_grid({"a": ours})), 200)
     machine = make.summary({Verdict.PASSED: 2, Verdict.WRONG_OUTPUT: 2}, benchmark="verilogeval-v1-machine")
-    out = shown(tables.method_comparison({"a": [make.metrics(0, [machine])], "b": ours}), 220)
+    out = shown(tables.rich_table(tables.comparison_grid({"a": [make.metrics(0, [machine])], "b": ours})), 220)
     assert "GPT-4" in out and "60.0%" in out and "43.5%" not in out
     assert "published" in out and "other sizes" in " ".join(out.split())
     assert "a judged 4 problems" in " ".join(out.split())

@@ -19,6 +19,7 @@ from attacks.targets import PROBLEMS
 from attacks.timed import Timed
 from itertl.evaluation import judge
 from itertl.evaluation.benchmarks import Benchmark
+from itertl.evaluation.completions import Completion
 from itertl.evaluation.worker import GateTask, RunTask
 from itertl.judging import gate, strict
 from itertl.records import EvalRow
@@ -52,7 +53,7 @@ class Batch:
 def through_judge(level: str, attacks: Sequence[Attack]) -> Batch:
     """All attacks through the judge's front door, under its strict rule."""
     with _surroundings(level, attacks) as (batch, texts):
-        completions = [judge.Completion(a.target, n, texts[a.name], full_module=True) for n, a in enumerate(attacks)]
+        completions = [Completion(a.target, n, texts[a.name], full_module=True) for n, a in enumerate(attacks)]
         with _watched(batch, {(a.target, texts[a.name]): a.name for a in attacks}):
             conditions = judge.Conditions(limits=LIMITS)
             rows = judge.judge(_BENCHMARK, completions, rule="strict", conditions=conditions, num_workers=2)

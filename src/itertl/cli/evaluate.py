@@ -137,7 +137,7 @@ def compare(
     from itertl.evaluation.compare import read_results
 
     found = compare_results(read_results(a, temperature), read_results(b, temperature))
-    print_json(found.to_json()) if as_json else show(terminal.show_comparison(found))
+    print_json(dataclasses.asdict(found)) if as_json else show(terminal.show_comparison(found))
 
 
 @app.command("self-test")
@@ -152,15 +152,16 @@ def self_test(
     as_json: Json = False,
 ) -> None:
     """Check a benchmark on this machine: its references pass, and broken ones fail."""
-    from itertl.evaluation import benchmarks, mutants, terminal
+    from itertl.evaluation import benchmarks, terminal
     from itertl.evaluation.fingerprint import fingerprint
+    from itertl.evaluation.self_test import self_test as test_benchmark
 
     require_sandbox_level(require_sandbox)
     bench, simulator = benchmarks.load(benchmark, data, limit=limit, shots=shots), fingerprint()
     with Reporter(quiet=as_json).stage(f"self-test {bench.name}", 0) as tracker:
-        found = mutants.self_test(bench, rule=rule, num_workers=workers, tracker=tracker)
+        found = test_benchmark(bench, rule=rule, num_workers=workers, tracker=tracker)
     if as_json:
-        print_json({**found.to_json(), "fingerprint": dataclasses.asdict(simulator)})
+        print_json({**dataclasses.asdict(found), "fingerprint": dataclasses.asdict(simulator)})
     else:
         show(terminal.show_self_test(found, simulator))
     if found.broken:

@@ -1,7 +1,7 @@
 """A benchmark is a value: problems, how they are judged, what is known to be wrong with them.
 
 To add one, write a function ``(data, *, limit, seed) -> Benchmark`` (with ``shots``, where it has in-context examples)
-and name it in ``BENCHMARKS``; users name theirs as ``package.module:function``. For the strict rule a problem may tell
+and name it in ``BENCHMARKS``; users name theirs as ``package.module:function``. For the strict rule a problem may state
 in ``extra``: ``marker`` (text in the string by which its testbench announces success), ``data_files`` (name -> text,
 laid beside the simulation) and ``testbench_top``.
 """
@@ -43,8 +43,8 @@ class Benchmark:
     """Problems with testbenches, and the rules by which a simulation of them becomes a verdict.
 
     Each problem has ``upstream_id`` (the task_id that completions name) and ``testbench`` (``reference``, under the
-    rule ``FUNCTION``); ``header`` is what comes before a completion that is no whole module. Raises DataError where one
-    lacks them or two share a task_id.
+    rule ``FUNCTION``); ``header`` is what comes before a completion that is not a whole module. Raises DataError where
+    one lacks them or two share a task_id.
     """
 
     name: str
@@ -84,10 +84,11 @@ class Benchmark:
     @functools.cached_property
     def content_hash(self) -> str:
         """Hash of all that is asked and judged: two figures compare only where it is the same."""
-        asked = [[p.upstream_id, p.instruction, p.header, p.reference, p.testbench] for p in self.problems]
-        return content_hash(
-            [[*row, *([p.extra] if p.extra else [])] for row, p in zip(asked, self.problems, strict=True)]
-        )
+        asked = [
+            [p.upstream_id, p.instruction, p.header, p.reference, p.testbench, *([p.extra] if p.extra else [])]
+            for p in self.problems
+        ]
+        return content_hash(asked)
 
 
 def task_id(problem: Problem) -> str:
@@ -99,7 +100,7 @@ def task_id(problem: Problem) -> str:
 def load(name: str, data: Path | None = None, *, limit: int | None = None, seed: int = 0, shots: int = 0) -> Benchmark:
     """Load a benchmark by name. ``limit`` keeps the first problems, and is the size of a generated benchmark.
 
-    ``seed`` chooses another draw of a generated benchmark and says nothing to the others; it is not the run's seed,
+    ``seed`` chooses another draw of a generated benchmark and changes nothing in the others; it is not the run's seed,
     because runs are compared on one set. ``shots`` is the number of in-context examples before each question, for
     benchmarks that have them. Raises UsageError for an unknown name, or shots that it does not have; DataError for data
     that is missing (saying how to get it) or malformed.

@@ -28,7 +28,7 @@ def roots(name: str, data: Path | None, folders: Sequence[str], fetch: str) -> l
 
 
 def read(path: Path) -> str:
-    """The text of a file of a clone. Bytes that are no UTF-8 (an author's name, say) are replaced. Raises DataError."""
+    """The text of a clone's file. Bytes that are not UTF-8 (an author's name, say) are replaced. Raises DataError."""
     try:
         return path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:

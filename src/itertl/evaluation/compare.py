@@ -9,26 +9,26 @@ would have done. Pass@k for several k is several tests; no correction is made fo
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from itertl.errors import DataError
 from itertl.evaluation.passk import bootstrap_interval, exact_pass_at_k
 from itertl.evaluation.significance import mcnemar, sign_flip
-from itertl.evaluation.summary import counts_by_problem, gamed_by, joined, require_one_kind
+from itertl.evaluation.summary import by_verdict, counts_by_problem, gamed_by, joined, require_one_kind, rising
 from itertl.records import EvalRow, Verdict
 from itertl.runs.storage import read_records
 from itertl.work.seeds import derive_seed
 
-RESULTS = "results.jsonl"
+RESULTS = "results.jsonl"  # what ``itertl eval --out`` writes
 
 Counts: TypeAlias = tuple[int, int]  # judged samples n, right ones c
 
 
 @dataclass(frozen=True, slots=True)
-class Results:
+class ResultFile:
     """One result file. ``rows`` are of one benchmark and one rule, and no sample is there twice."""
 
     path: Path
@@ -49,7 +49,7 @@ class McNemar:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PassDifference:
     """pass@k of both over ``problems``, B − A with its 95% interval, and its test. All None where some n < k."""
 
     k: int
@@ -92,7 +92,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All that is to be said of two result files. Differences are B − A: above zero, B is better."""
+    """What two result files say. Differences are B − A: above zero, B is better."""
 
     benchmark: str
     a: Side
@@ -100,20 +100,16 @@ class Comparison:
     problems: int  # judged by both
     only_a: tuple[str, ...]  # judged in A alone
     only_b: tuple[str, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[PassDifference, ...]
     mcnemar: McNemar | None  # None unless each problem has one sample on both sides
     flips: tuple[Flip, ...]  # the largest differences first
     warnings: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """One JSON-able object."""
-        return asdict(self)
 
-
-def read_results(path: Path, temperatures: Collection[float] | None = None) -> Results:
+def read_results(path: Path, temperatures: Collection[float] | None = None) -> ResultFile:
     """Read what ``itertl eval`` wrote (results.jsonl), an eval-NAME.jsonl of a run, or a folder that holds one of them.
 
-    ``temperatures`` keeps the rows of these alone. Raises DataError, naming file and mend, where there is no such file
+    ``temperatures`` keeps the rows of these alone. Raises DataError, naming file and fix, where there is no such file
     or several, a line is malformed, rows are of several benchmarks or rules, or one sample is there twice.
     """
     file = _result_file(path)
@@ -132,9 +128,9 @@ def read_results(path: Path, temperatures: Collection[float] | None = None) -> R
     (place, times), *_ = Counter((row.task_id, row.temperature, row.index) for row in rows).most_common(1)
     if times > 1:
         raise DataError(
-            f"{file}: sample {place[2]} of {place[0]!r} comes {times} times; was the file appended to? judge it anew"
+            f"{file}: sample {place[2]} of {place[0]!r} comes {times} times; was the file appended to? judge it again"
         )
-    return Results(file, tuple(rows))
+    return ResultFile(file, tuple(rows))
 
 
 def _result_file(path: Path) -> Path:
@@ -148,7 +144,7 @@ def _result_file(path: Path) -> Path:
     return found[0]
 
 
-def compare(a: Results, b: Results, *, ks: Sequence[int] = (1, 5, 10), seed: int = 0) -> Comparison:
+def compare(a: ResultFile, b: ResultFile, *, ks: Sequence[int] = (1, 5, 10), seed: int = 0) -> Comparison:
     """Compare two result files problem by problem; ``seed`` is of the bootstrap and of a Monte Carlo test.
 
     Raises DataError where they are of different benchmarks (name or version), or share no problem that both judged.
@@ -163,41 +159,29 @@ def compare(a: Results, b: Results, *, ks: Sequence[int] = (1, 5, 10), seed: int
         raise DataError(f"{a.path} and {b.path}: there is no problem that both judged, so there is nothing to compare")
     pairs = {task: (counts_a[task], counts_b[task]) for task in shared}
     sides = _side(a, counts_a), _side(b, counts_b)
-    only_a = tuple(task for task in counts_a if task not in counts_b)
-    only_b = tuple(task for task in counts_b if task not in counts_a)
+    only = [tuple(t for t in mine if t not in other) for mine, other in ((counts_a, counts_b), (counts_b, counts_a))]
     return Comparison(
-        benchmark=a.benchmark,
-        a=sides[0],
-        b=sides[1],
-        problems=len(shared),
-        only_a=only_a,
-        only_b=only_b,
+        benchmark=a.benchmark, a=sides[0], b=sides[1], problems=len(shared), only_a=only[0], only_b=only[1],
         differences=tuple(_difference(a.rows, b.rows, k, seed) for k in ks),
-        mcnemar=_mcnemar_of(list(pairs.values())),
-        flips=_flips(pairs),
-        warnings=tuple(_warnings(sides, pairs, only_a, only_b)),
-    )
+        mcnemar=_mcnemar_of(list(pairs.values())), flips=_flips(pairs),
+        warnings=tuple(_warnings(sides, pairs, only)),
+    )  # fmt: skip
 
 
-def _side(results: Results, counts: Mapping[str, Counts]) -> Side:
+def _side(results: ResultFile, counts: Mapping[str, Counts]) -> Side:
     rows = results.rows
     verdicts = Counter(row.verdict for row in rows)
     return Side(
-        path=str(results.path),
-        rule=rows[0].rule,
-        simulator=joined(row.simulator for row in rows),
-        sandbox=joined(row.sandbox for row in rows),
-        temperatures=tuple(sorted({row.temperature for row in rows}, key=lambda t: -1.0 if t is None else t)),
-        samples=tuple(sorted({n for n, _ in counts.values()})),
-        total=len(rows),
-        unjudged=sum(row.passed is None for row in rows),
-        truncated=verdicts[Verdict.TRUNCATED],
-        by_verdict={verdict.value: verdicts[verdict] for verdict in Verdict if verdicts[verdict]},
-        gamed_by=gamed_by(rows),
-    )
+        path=str(results.path), rule=rows[0].rule,
+        simulator=joined(row.simulator for row in rows), sandbox=joined(row.sandbox for row in rows),
+        temperatures=rising({row.temperature for row in rows}),
+        samples=tuple(sorted({n for n, _ in counts.values()})), total=len(rows),
+        unjudged=sum(row.passed is None for row in rows), truncated=verdicts[Verdict.TRUNCATED],
+        by_verdict=by_verdict(verdicts), gamed_by=gamed_by(rows),
+    )  # fmt: skip
 
 
-def _difference(a: Sequence[EvalRow], b: Sequence[EvalRow], k: int, seed: int) -> Difference:
+def _difference(a: Sequence[EvalRow], b: Sequence[EvalRow], k: int, seed: int) -> PassDifference:
     """pass@k over the problems that enter it on both sides.
 
     Unknown where the protocol gave one fewer than k samples.
@@ -205,23 +189,13 @@ def _difference(a: Sequence[EvalRow], b: Sequence[EvalRow], k: int, seed: int) -
     counts_a, counts_b = counts_by_problem(a, k), counts_by_problem(b, k)
     shared = [task for task in counts_a if task in counts_b]
     if not shared or any(n < k for task in shared for n, _ in (counts_a[task], counts_b[task])):
-        return Difference(k, len(shared))
-    rates_a = [exact_pass_at_k(*counts_a[task], k) for task in shared]
-    rates_b = [exact_pass_at_k(*counts_b[task], k) for task in shared]
+        return PassDifference(k, len(shared))
+    rates_a, rates_b = ([exact_pass_at_k(*counts[task], k) for task in shared] for counts in (counts_a, counts_b))
     deltas = [after - before for before, after in zip(rates_a, rates_b, strict=True)]
     low, high = bootstrap_interval([float(delta) for delta in deltas], seed=derive_seed(seed, "paired bootstrap", k))
     test = sign_flip(deltas, seed=derive_seed(seed, "sign flip", k))
-    return Difference(
-        k=k,
-        problems=len(shared),
-        a=float(sum(rates_a) / len(shared)),
-        b=float(sum(rates_b) / len(shared)),
-        difference=float(sum(deltas) / len(shared)),
-        low=low,
-        high=high,
-        p_value=test.p_value,
-        draws=test.draws,
-    )
+    mean_a, mean_b, mean_delta = (float(sum(values) / len(shared)) for values in (rates_a, rates_b, deltas))
+    return PassDifference(k, len(shared), mean_a, mean_b, mean_delta, low, high, test.p_value, test.draws)
 
 
 def _mcnemar_of(pairs: Sequence[tuple[Counts, Counts]]) -> McNemar | None:
@@ -240,19 +214,15 @@ def _flips(pairs: Mapping[str, tuple[Counts, Counts]]) -> tuple[Flip, ...]:
 
 
 def _warnings(
-    sides: tuple[Side, Side], pairs: Mapping[str, tuple[Counts, Counts]], only_a: Sequence[str], only_b: Sequence[str]
+    sides: tuple[Side, Side], pairs: Mapping[str, tuple[Counts, Counts]], only: Sequence[Sequence[str]]
 ) -> list[str]:
     """What a reader must know before trusting the difference."""
     a, b = sides
     said = [
         f"{what} differs: A {before or 'not recorded'}, B {after or 'not recorded'}; part of the difference may be "
         "the judge's"
-        for what, before, after in (
-            ("verdict rule", a.rule, b.rule),
-            ("simulator", a.simulator, b.simulator),
-            ("sandbox", a.sandbox, b.sandbox),
-        )
-        if before != after
+        for what, field in (("verdict rule", "rule"), ("simulator", "simulator"), ("sandbox", "sandbox"))
+        if (before := getattr(a, field)) != (after := getattr(b, field))
     ]
     if a.temperatures != b.temperatures:
         said.append(f"temperatures differ: A {_temperatures(a)}, B {_temperatures(b)}")
@@ -260,10 +230,10 @@ def _warnings(
         said.append(f"temperatures {_temperatures(a)} are pooled; choose one with --temperature")
     if any(x[0] != y[0] for x, y in pairs.values()):
         said.append("numbers of judged samples differ on some problems, so the test's p-value is approximate")
-    for name, alone in (("A", only_a), ("B", only_b)):
+    for name, alone in zip("AB", only, strict=True):
         if alone:
             said.append(f"problems judged in {name} alone, and left out: {len(alone)} ({_some(alone)})")
-    for name, side in (("A", a), ("B", b)):
+    for name, side in zip("AB", sides, strict=True):
         if side.unjudged:
             said.append(f"{side.unjudged} of {side.total} completions of {name} could not be judged and are left out")
     return said
@@ -273,5 +243,5 @@ def _temperatures(side: Side) -> str:
     return ", ".join("not recorded" if t is None else f"{t:g}" for t in side.temperatures)
 
 
-def _some(names: Sequence[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + (" …" if len(names) > most else "")
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")

@@ -10,6 +10,7 @@ where the testbench was read and the cause alone was tried.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypedDict
 
 
 class Kind(StrEnum):
@@ -27,6 +28,14 @@ FAULTS = frozenset({Kind.REFERENCE, Kind.PROMPT, Kind.TESTBENCH})
 NEEDS_ANOTHER_SIMULATOR = frozenset({Kind.SIMULATOR, Kind.FOUR_STATE})
 
 
+class Known(TypedDict):
+    """The fields of a ``Benchmark`` that errata fill."""
+
+    errata: dict[str, str]
+    notes: dict[str, str]
+    four_state: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Erratum:
     """One finding. Example: ``Erratum(Kind.PROMPT, "asks for ports Y1 and Y3, its testbench connects Y2 and Y4")``."""
@@ -39,8 +48,7 @@ _CAST = Erratum(Kind.SIMULATOR, "its testbench casts to a type, which Icarus 11 
 _CAST_AND_UNDEFINED = Erratum(
     Kind.FOUR_STATE,
     "its testbench casts to a type, which Icarus 11 cannot, and it leaves an output free at times, which Verilator "
-    "cannot "
-    "express: it needs Icarus 12 or newer",
+    "cannot express: it needs Icarus 12 or newer",
 )
 _NEVER_DEFINED = Erratum(
     Kind.WEAK, "the reference is undefined nearly throughout, and an undefined output matches everything"
@@ -49,7 +57,7 @@ _UNDEFINED_STIMULUS = Erratum(
     Kind.TESTBENCH,
     "its operands are $random % (1 << 32), the remainder of a division by 0: undefined, so nothing is tested",
 )
-_X_IS_NO_ERROR = Erratum(Kind.WEAK, "its testbench counts an undefined output as right")
+_X_IS_RIGHT = Erratum(Kind.WEAK, "its testbench counts an undefined output as right")
 _UNDEFINED_SOON = Erratum(Kind.WEAK, "the reference is undefined after its first sample, so that a constant 0 passes")
 _ZERO_PASSES = Erratum(Kind.WEAK, "its testbench passes a constant 0")
 _RTLLM = {
@@ -62,6 +70,13 @@ _RTLLM = {
     ),
 }
 
+_VERILOGEVAL_V2 = {
+    "Prob053_m2014_q4d": _UNDEFINED_SOON,
+    "Prob151_review2015_fsm": _CAST,
+    "Prob156_review2015_fancytimer": _CAST_AND_UNDEFINED,
+}
+_VGEN = {"intermediate1": _ZERO_PASSES}
+
 ERRATA: Mapping[str, Mapping[str, Erratum]] = {
     "verilogeval-v1-human": {
         "review2015_fsm": _CAST,
@@ -73,19 +88,13 @@ ERRATA: Mapping[str, Mapping[str, Erratum]] = {
         "Prob099_m2014_q6c": Erratum(
             Kind.PROMPT, "asks for outputs Y1 and Y3, which its reference has; its testbench connects Y2 and Y4"
         ),
-        "Prob053_m2014_q4d": _UNDEFINED_SOON,
-        "Prob151_review2015_fsm": _CAST,
-        "Prob156_review2015_fancytimer": _CAST_AND_UNDEFINED,
+        **_VERILOGEVAL_V2,
     },
-    "verilogeval-v2-code-complete": {
-        "Prob053_m2014_q4d": _UNDEFINED_SOON,
-        "Prob151_review2015_fsm": _CAST,
-        "Prob156_review2015_fancytimer": _CAST_AND_UNDEFINED,
-    },
+    "verilogeval-v2-code-complete": _VERILOGEVAL_V2,
     "rtllm-1.1": {
         **_RTLLM,
         "div_16bit": Erratum(
-            Kind.TESTBENCH, "its testbench declares a variable twice, which is no Verilog; version 2.0 mended it"
+            Kind.TESTBENCH, "its testbench declares a variable twice, which is not Verilog; version 2.0 fixed it"
         ),
     },
     "rtllm-2.0": {
@@ -95,19 +104,16 @@ ERRATA: Mapping[str, Mapping[str, Erratum]] = {
         ),
         "fixed_point_adder": _UNDEFINED_STIMULUS,
         "fixed_point_substractor": _UNDEFINED_STIMULUS,
-        "comparator_3bit": _X_IS_NO_ERROR,
-        "comparator_4bit": _X_IS_NO_ERROR,
-        "sequence_detector": _X_IS_NO_ERROR,
+        "comparator_3bit": _X_IS_RIGHT,
+        "comparator_4bit": _X_IS_RIGHT,
+        "sequence_detector": _X_IS_RIGHT,
         "square_wave": Erratum(
             Kind.WEAK, "its testbench only looks for too many ones: a constant 0, or nothing, passes"
         ),
     },
-    "vgen-low": {"intermediate1": _ZERO_PASSES},
-    "vgen-medium": {"intermediate1": _ZERO_PASSES},
-    "vgen-high": {
-        "intermediate1": _ZERO_PASSES,
-        "advanced3": Erratum(Kind.PROMPT, "its prompt holds the whole answer, up to endmodule"),
-    },
+    "vgen-low": _VGEN,
+    "vgen-medium": _VGEN,
+    "vgen-high": {**_VGEN, "advanced3": Erratum(Kind.PROMPT, "its prompt holds the whole answer, up to endmodule")},
 }
 
 
@@ -116,16 +122,11 @@ def of(benchmark: str) -> Mapping[str, Erratum]:
     return ERRATA.get(benchmark, {})
 
 
-def faults(benchmark: str) -> dict[str, str]:
-    """task_id -> why no completion of it can be judged."""
-    return {ident: erratum.reason for ident, erratum in of(benchmark).items() if erratum.kind in FAULTS}
-
-
-def notes(benchmark: str) -> dict[str, str]:
-    """task_id -> what else is known of it; such a problem is judged like any other."""
-    return {ident: erratum.reason for ident, erratum in of(benchmark).items() if erratum.kind not in FAULTS}
-
-
-def four_state(benchmark: str) -> frozenset[str]:
-    """task_ids that a simulator without X (Verilator) would judge wrongly."""
-    return frozenset(ident for ident, erratum in of(benchmark).items() if erratum.kind is Kind.FOUR_STATE)
+def known(benchmark: str) -> Known:
+    """Faults, which make a problem unjudgeable; notes on others; and what a simulator without X would judge wrongly."""
+    found = of(benchmark)
+    return {
+        "errata": {ident: erratum.reason for ident, erratum in found.items() if erratum.kind in FAULTS},
+        "notes": {ident: erratum.reason for ident, erratum in found.items() if erratum.kind not in FAULTS},
+        "four_state": frozenset(ident for ident, erratum in found.items() if erratum.kind is Kind.FOUR_STATE),
+    }

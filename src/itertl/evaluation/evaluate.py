@@ -7,7 +7,8 @@ from pathlib import Path
 
 from itertl.config import EvalConfig, SampleConfig, ScoreConfig
 from itertl.evaluation.benchmarks import Benchmark
-from itertl.evaluation.judge import Completion, judge
+from itertl.evaluation.completions import Completion
+from itertl.evaluation.judge import judge
 from itertl.evaluation.summary import summarize
 from itertl.model.policy import Policy
 from itertl.progress import Reporter
@@ -70,13 +71,9 @@ def evaluate_policy(job: EvaluationJob, reporter: Reporter) -> list[EvalSummary]
 def as_completion(candidate: Candidate, task_id: str) -> Completion:
     """A sampled candidate as a benchmark's judge wants it: the extracted code, a whole module."""
     return Completion(
-        task_id=task_id,
-        index=candidate.index,
-        text=candidate.code,
-        full_module=True,
-        truncated=candidate.is_cut,
+        task_id, candidate.index, candidate.code, full_module=True, truncated=candidate.is_cut,
         temperature=candidate.settings.temperature,
-    )
+    )  # fmt: skip
 
 
 def _draw_samples(
@@ -107,10 +104,7 @@ def _draw_samples(
 
 
 def _drawn_before(part: Path, job: SamplingJob) -> list[Candidate] | None:
-    """What an earlier call drew of exactly this; None where there is no such file.
-
-    (A problem's id stands for its prompt's text.)
-    """
+    """What an earlier call drew of exactly this (a problem's id is a hash of its text); None where there is none."""
     if not part.exists():
         return None
     found = storage.read_records(part, Candidate)

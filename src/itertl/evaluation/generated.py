@@ -4,30 +4,15 @@ Each is one fixed draw, whatever the run's seed, so that runs can be compared.
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from itertl.errors import UsageError
 from itertl.evaluation.benchmarks import Benchmark
-from itertl.records import Problem
 from itertl.work.seeds import derive_seed
 
 DEFAULT_COUNT = 60
 SHORT_CHARS = 600  # instruction and reference of a short problem
-
-
-def heldout(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
-    """Held out by family and by parameter, mixed."""
-    return _draw("synth-heldout", "heldout", data, limit, seed)
-
-
-def heldout_family(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
-    """Families that training never sees."""
-    return _draw("synth-heldout-family", "heldout-family", data, limit, seed)
-
-
-def heldout_parameter(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
-    """Known families with parameters that training never sees."""
-    return _draw("synth-heldout-parameter", "heldout-parameter", data, limit, seed)
 
 
 def heldout_short(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
@@ -35,11 +20,11 @@ def heldout_short(data: Path | None, *, limit: int | None = None, seed: int = 0)
     from itertl.problems.load import length
 
     count = limit or DEFAULT_COUNT
-    pool = _draw("synth-heldout-short", "heldout", data, 6 * count, seed)
+    pool = _draw("synth-heldout-short", "heldout", data, limit=6 * count, seed=seed)
     return replace(pool, problems=tuple(p for p in pool.problems if length(p) <= SHORT_CHARS)[:count])
 
 
-def _draw(name: str, split: str, data: Path | None, limit: int | None, seed: int) -> Benchmark:
+def _draw(name: str, split: str, data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
     from itertl import synth
 
     if data is not None:
@@ -48,10 +33,11 @@ def _draw(name: str, split: str, data: Path | None, limit: int | None, seed: int
             "it belongs to"
         )
     drawn = synth.generate(derive_seed(seed, "benchmark", split), limit or DEFAULT_COUNT, split=split)
-    return Benchmark(
-        name=name, version="1" if seed == 0 else f"1-seed{seed}", problems=tuple(_named(problem) for problem in drawn)
-    )
+    named = tuple(p if p.upstream_id else p.model_copy(update={"upstream_id": p.id}) for p in drawn)
+    return Benchmark(name=name, version="1" if seed == 0 else f"1-seed{seed}", problems=named)
 
 
-def _named(problem: Problem) -> Problem:
-    return problem if problem.upstream_id else problem.model_copy(update={"upstream_id": problem.id})
+heldout = partial(_draw, "synth-heldout", "heldout")  # by family and by parameter, mixed
+heldout_family = partial(_draw, "synth-heldout-family", "heldout-family")  # families that training never sees
+# known families with parameters that training never sees
+heldout_parameter = partial(_draw, "synth-heldout-parameter", "heldout-parameter")

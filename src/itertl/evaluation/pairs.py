@@ -1,7 +1,7 @@
 """Any pairs with references as a benchmark, judged by function: ``pairs`` of a file, ``own-heldout`` of a recipe.
 
 A task_id is the pair's id in its source, or its line (row, item) from 1, or its file's name. Rows that say the same
-stay apart, so that each can be named; conditions by which a layout chooses pairs to train on are not asked for.
+stay separate, so that each can be named; conditions by which a layout chooses pairs to train on are not asked for.
 """
 
 import re
@@ -30,16 +30,14 @@ def own_heldout(data: Path | None, *, limit: int | None = None, seed: int = 0) -
 
 
 def of_recipe(config: EvalConfig, loaded: Callable[[], LoadResult]) -> Benchmark:
-    """The benchmark of one of a recipe's ``evals``; ``loaded`` gives the recipe's pairs, where it judges those held
-    out."""
+    """The benchmark of one of a recipe's ``evals``; ``loaded`` gives the recipe's pairs, for those held out."""
     if config.benchmark == OWN_HELDOUT and config.data is None:
         return held_out(loaded(), limit=config.limit)
     return load(config.benchmark, Path(config.data) if config.data else None, limit=config.limit)
 
 
 def held_out(found: LoadResult, *, limit: int | None = None) -> Benchmark:
-    """``own-heldout`` of the pairs that were held out; ``limit`` draws as many, the same ones whatever the run's
-    seed."""
+    """``own-heldout`` of held-out pairs; ``limit`` draws as many, the same ones whatever the run's seed."""
     problems = found.held
     ids = [_task_id(problem, found.places.get(problem.id, "")) for problem in problems]
     if len(set(ids)) < len(ids):
@@ -87,13 +85,11 @@ def _task_id(problem: Problem, where: str) -> str:
 
 
 def _benchmark(name: str, problems: Sequence[Problem], limit: int | None, *, drawn: bool = False) -> Benchmark:
-    """``version`` tells the pairs, all of them, so that figures of others are not compared with these."""
+    """``version`` is a hash of all the pairs, so that figures of others are not compared with these."""
     version = content_hash([[p.id, p.upstream_id] for p in problems], 8)
     if limit is not None and limit < len(problems):
-        order = (
-            sorted(range(len(problems)), key=lambda n: derive_seed(0, name, problems[n].id))
-            if drawn
-            else range(len(problems))
-        )
+        order = list(range(len(problems)))
+        if drawn:
+            order.sort(key=lambda n: derive_seed(0, name, problems[n].id))
         problems = [problems[number] for number in sorted(order[:limit])]
     return Benchmark(name=name, version=version, problems=tuple(problems), rules=(FUNCTION,), default_rule=FUNCTION)

@@ -33,11 +33,9 @@ def exact_pass_at_k(n: int, c: int, k: int) -> Fraction:
     return 1 - Fraction(math.comb(n - c, k), math.comb(n, k))
 
 
-def estimate(
-    per_problem: Sequence[tuple[int, int]], k: int, *, seed: int, resamples: int = 2000, level: float = 0.95
-) -> PassAtK:
-    """Mean pass@k over problems with its interval: ``clopper_pearson`` where each problem's value is 0 or 1 (one sample
-    a problem, or samples that agree) or all are equal (their sum rounded outwards), else ``bootstrap_interval``.
+def estimate(per_problem: Sequence[tuple[int, int]], k: int, *, seed: int, resamples: int = 2000) -> PassAtK:
+    """Mean pass@k over problems with its 95% interval: ``clopper_pearson`` where each problem's value is 0 or 1 (one
+    sample a problem, or samples that agree) or all are equal (their sum rounded outwards), else ``bootstrap_interval``.
 
     ``per_problem`` holds (samples n, right ones c) of each problem. ``value`` is None where there is no problem, or
     where one of them has fewer than ``k`` samples: a mean over the others would be of another benchmark.
@@ -48,18 +46,17 @@ def estimate(
         return PassAtK(k=k, value=None)
     total = math.fsum(known)
     if set(known) <= {0.0, 1.0} or len(set(known)) == 1:
-        low, _ = clopper_pearson(math.floor(total), len(known), level=level)
-        _, high = clopper_pearson(math.ceil(total), len(known), level=level)
+        low, _ = clopper_pearson(math.floor(total), len(known))
+        _, high = clopper_pearson(math.ceil(total), len(known))
     else:
-        low, high = bootstrap_interval(known, seed=derive_seed(seed, "bootstrap", k), resamples=resamples, level=level)
+        low, high = bootstrap_interval(known, seed=derive_seed(seed, "bootstrap", k), resamples=resamples)
     return PassAtK(k=k, value=total / len(known), low=low, high=high)
 
 
 def clopper_pearson(successes: int, trials: int, *, level: float = 0.95) -> tuple[float, float]:
     """The exact interval of a rate (Clopper and Pearson 1934): the rates at which so many successes, or more extreme
     ones, have at least (1 - level)/2. Example: 0 of 36 gives (0.0, 0.0974). Raises ValueError for counts or a level out
-    of
-    range."""
+    of range."""
     if not (0 <= successes <= trials and trials >= 1 and 0 < level < 1):
         raise ValueError(
             f"an interval needs 0 <= successes <= trials and 0 < level < 1, got {successes} of {trials}, level={level}"

@@ -6,14 +6,15 @@ some of its 50 designs is taken as it is, and its version says so. Upstream runs
 Icarus.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from itertl.errors import DataError
 from itertl.evaluation import clones, errata
 from itertl.evaluation.benchmarks import Benchmark
-from itertl.evaluation.lines import text_field
+from itertl.evaluation.fields import text_field
 from itertl.evaluation.simulations import log_says
 from itertl.evaluation.testbenches import check_marker, declared, design_name, renamed, roots, top
 from itertl.judging.outcomes import Judgement
@@ -34,17 +35,8 @@ _FETCH = {
 }
 
 
-def v1_1(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
-    """29 designs. ``seed`` is ignored: the set is fixed."""
-    return _load("1.1", data, limit)
-
-
-def v2_0(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
-    """50 designs in four categories. ``seed`` is ignored: the set is fixed."""
-    return _load("2.0", data, limit)
-
-
-def _load(version: str, data: Path | None, limit: int | None) -> Benchmark:
+def _load(version: str, data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
+    """The designs of one version. ``seed`` is ignored: the set is fixed."""
     name = f"rtllm-{version}"
     places = clones.roots(name, data, _FOLDERS[version], _FETCH[version])
     problems = next((found for place in places if (found := _read(version, place))), [])
@@ -57,9 +49,12 @@ def _load(version: str, data: Path | None, limit: int | None) -> Benchmark:
         problems=tuple(sorted(problems, key=lambda p: p.upstream_id or "")[:limit]),
         judge="itertl.evaluation.simulations:two_files",
         upstream_rule="itertl.evaluation.rtllm:upstream",
-        errata=errata.faults(name),
-        notes=errata.notes(name),
+        **errata.known(name),
     )
+
+
+v1_1 = partial(_load, "1.1")
+v2_0 = partial(_load, "2.0")
 
 
 def _read(version: str, place: Path) -> list[Problem]:
@@ -103,7 +98,7 @@ def _from_row(row: dict[str, Any], where: str) -> Problem:
     )
     files = row.get("data_files") or {}
     if not isinstance(files, dict) or not all(isinstance(text, str) for text in files.values()):
-        raise DataError(f"{where}: data_files is no object of strings; make it {{file name: text}}")
+        raise DataError(f"{where}: data_files is not an object of strings; make it {{file name: text}}")
     return _problem(name, description, testbench, reference, files, where, "RTLLM-1.1")
 
 
@@ -111,40 +106,29 @@ def _problem(
     ident: str, description: str, testbench: str, reference: str, data_files: Mapping[str, str], where: str, source: str
 ) -> Problem:
     name = design_name(testbench, where)
+    extra: dict[str, Any] = {"marker": check_marker(testbench, MARKER, where), "testbench_top": top(testbench, where)}
+    if data_files:
+        extra["data_files"] = dict(data_files)
     return Problem.create(
-        instruction=description,
-        reference=_as_design(reference, name, where),
-        top=name,
-        testbench=testbench,
-        source=source,
-        licence="MIT",
-        upstream_id=ident,
-        extra={
-            "marker": check_marker(testbench, MARKER, where),
-            "testbench_top": top(testbench, where),
-            **({"data_files": dict(data_files)} if data_files else {}),
-        },
-    )
+        instruction=description, reference=_as_design(reference, name, where), top=name, testbench=testbench,
+        source=source, licence="MIT", upstream_id=ident, extra=extra,
+    )  # fmt: skip
 
 
 def _as_design(reference: str, name: str, where: str) -> str:
     """The reference with its main module, ``verified_…`` upstream, called as the testbench calls the design."""
     if name in declared(reference):
         return reference
-    return renamed(reference, _main(roots(reference), where), name)
-
-
-def _main(found: Iterable[str], where: str) -> str:
-    names = list(found)
-    if len(names) != 1:
+    found = roots(reference)
+    if len(found) != 1:
         raise DataError(
-            f"{where}: the reference has {len(names)} modules that none uses ({', '.join(names)}), one is expected"
+            f"{where}: the reference has {len(found)} modules that none uses ({', '.join(found)}), one is expected"
         )
-    return names[0]
+    return renamed(reference, found[0], name)
 
 
 def upstream(simulation: Simulation) -> Judgement:
-    """RTLLM's rule (``auto_run.py``): it compiled, and "Pass" or "pass" stands anywhere in the simulation's log.
+    """RTLLM's rule (``auto_run.py``): it compiled, and "Pass" or "pass" is anywhere in the simulation's log.
 
     Upstream gives the simulation 8 s by the clock; here it has the limits of ``judging.strict``.
     """

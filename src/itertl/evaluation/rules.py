@@ -1,6 +1,6 @@
 """Verdict rules over one simulation of testbench and design in one source: upstream's, and the user's own.
 
-``strict``, the default of every benchmark, is no such rule: it owns the whole run, see ``itertl.judging.strict``.
+``strict``, the default of every benchmark, is not such a rule: it owns the whole run, see ``itertl.judging.strict``.
 ``upstream`` is the rule of a benchmark's own authors, kept for comparison with published figures; here is VerilogEval
 v1's: any warning fails a design, and the first verdict line wins, whoever printed it. A rule of the user's own is named
 ``module:function``.

@@ -25,19 +25,15 @@ class SignFlip:
 
 
 def sign_flip(
-    deltas: Sequence[Fraction],
-    *,
-    seed: int,
-    exact_problems: int = EXACT_PROBLEMS,
-    exact_sums: int = EXACT_SUMS,
+    deltas: Sequence[Fraction], *, seed: int, exact_problems: int = EXACT_PROBLEMS, exact_sums: int = EXACT_SUMS,
     draws: int = DRAWS,
-) -> SignFlip:
+) -> SignFlip:  # fmt: skip
     """Two-sided randomisation test of paired differences: how often is a sum of ±deltas as far from 0 as theirs?
 
     Exact, over all 2^m sign patterns of the m differences that are not zero, where m <= ``exact_problems`` or the sums
     take at most ``exact_sums`` values (for pass@1 of n samples a problem they take at most 2nm + 1). Otherwise
-    ``draws`` random patterns, and p = (b + 1)/(draws + 1) with b of them at least as far: never 0, and valid as it
-    stands (Phipson and Smyth, 2010). Sums are of whole numbers, so ties are ties. p = 1 where no difference is left.
+    ``draws`` random patterns, and p = (b + 1)/(draws + 1) with b of them at least as far: never 0, and valid
+    (Phipson and Smyth, 2010). Sums are of whole numbers, so ties are ties. p = 1 where no difference is left.
     """
     scale = math.lcm(*(delta.denominator for delta in deltas))
     whole = [abs(int(delta * scale)) for delta in deltas if delta]
@@ -84,8 +80,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """p-values of several tests after Holm (1979), in the order given: the r-th smallest of m (from 0) times m - r,
     never below one that came before it, at most 1. To reject where the result is at most 0.05 keeps the chance of any
-    false rejection
-    there."""
+    false rejection there."""
     adjusted, largest = [0.0] * len(p_values), 0.0
     for rank, place in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
         largest = max(largest, (len(p_values) - rank) * p_values[place])

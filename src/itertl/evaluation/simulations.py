@@ -1,6 +1,6 @@
 """How a benchmark is simulated under its authors' own rule, ``upstream``, and what two of these rules have in common.
 
-The strict rule has its own way to join design and testbench; these are the plain ones.
+The strict rule has its own way to join design and testbench.
 """
 
 from collections.abc import Mapping
@@ -35,16 +35,13 @@ def _simulate(problem: Problem, sources: Mapping[str, str]) -> Simulation:
 
 
 def log_says(simulation: Simulation, *texts: str) -> Judgement:
-    """Passed where it compiled, ran within its limits, and one of ``texts`` stands in what it wrote."""
+    """Passed where it compiled, ran within its limits, and one of ``texts`` is in what it wrote."""
     ran = simulation.ran
     if ran is None:
         return compile_failure(simulation.compiled)
     stopped = limit_or_kill(ran)
     if stopped is not None:
         return stopped
-    log = ran.stdout + ran.stderr
-    return (
-        (Verdict.PASSED, "")
-        if any(text in log for text in texts)
-        else (Verdict.WRONG_OUTPUT, f"the log does not say {texts[0]}")
-    )
+    if any(text in ran.stdout + ran.stderr for text in texts):
+        return Verdict.PASSED, ""
+    return Verdict.WRONG_OUTPUT, f"the log does not say {texts[0]}"

@@ -36,22 +36,15 @@ def summarize(
         raise AssertionError(f"the account of {benchmark.name} does not add up: {dict(verdicts)} of {len(rows)}")
     temperatures = {row.temperature for row in rows}
     return EvalSummary(
-        benchmark=benchmark.label,
-        problems=len({row.task_id for row in rows}),
-        total=len(rows),
-        correct=correct,
-        wrong=wrong,
-        truncated=truncated,
-        unjudged=unjudged,
+        benchmark=benchmark.label, problems=len({row.task_id for row in rows}),
+        total=len(rows), correct=correct, wrong=wrong, truncated=truncated, unjudged=unjudged,
         compiled=sum(verdicts[verdict] for verdict in _COMPILED),
-        by_verdict={verdict.value: verdicts[verdict] for verdict in Verdict if verdicts[verdict]},
-        gamed_by=gamed_by(rows),
-        pass_at_k=tuple(estimate(per_problem(rows, k), k, seed=seed) for k in ks),
+        by_verdict=by_verdict(verdicts), gamed_by=gamed_by(rows),
+        pass_at_k=tuple(estimate(list(counts_by_problem(rows, k).values()), k, seed=seed) for k in ks),
         temperature=temperatures.pop() if len(temperatures) == 1 else None,
         rule=rows[0].rule if rows else benchmark.default_rule,
-        simulator=joined(row.simulator for row in rows),
-        sandbox=joined(row.sandbox for row in rows),
-    )
+        simulator=joined(row.simulator for row in rows), sandbox=joined(row.sandbox for row in rows),
+    )  # fmt: skip
 
 
 def require_one_kind(rows: Iterable[EvalRow], label: str) -> None:
@@ -62,20 +55,25 @@ def require_one_kind(rows: Iterable[EvalRow], label: str) -> None:
         raise DataError(f"rows of {found} cannot be summarized as {label}; judge them in one go")
 
 
+def by_verdict(counts: Mapping[Verdict, int]) -> dict[str, int]:
+    """The verdicts that occur, in their fixed order."""
+    return {verdict.value: counts[verdict] for verdict in Verdict if counts[verdict]}
+
+
+def rising(temperatures: Iterable[float | None]) -> tuple[float | None, ...]:
+    """Temperatures from the lowest on; one that is not known comes first."""
+    return tuple(sorted(temperatures, key=lambda t: -1.0 if t is None else t))
+
+
 def joined(names: Iterable[str]) -> str:
     """Distinct names, the commonest first: ``"Icarus Verilog 11.0 + Verilator 5.38"``. Blank ones are left out."""
     return " + ".join(name for name, _ in Counter(name for name in names if name).most_common())
 
 
 def gamed_by(rows: Iterable[EvalRow]) -> dict[str, int]:
-    """Rule (what stands before the colon of the detail) -> designs that it refused unrun, the commonest first."""
+    """Rule (what comes before the colon of the detail) -> designs that it refused unrun, the commonest first."""
     refused = (row.detail.partition(":")[0].strip() for row in rows if row.verdict is Verdict.GAMED)
     return dict(Counter(name or "(unnamed)" for name in refused).most_common())
-
-
-def per_problem(rows: Sequence[EvalRow], k: int) -> list[tuple[int, int]]:
-    """(judged samples n, right ones c) of each problem that enters pass@k (see ``counts_by_problem``)."""
-    return list(counts_by_problem(rows, k).values())
 
 
 def counts_by_problem(rows: Sequence[EvalRow], k: int) -> dict[str, tuple[int, int]]:
@@ -84,12 +82,10 @@ def counts_by_problem(rows: Sequence[EvalRow], k: int) -> dict[str, tuple[int, i
     Left out are problems that our fault, not the protocol, left with fewer than ``k`` judged samples: one broken run
     of a tool must not turn the whole benchmark's figure into "unknown".
     """
-    asked: Counter[str] = Counter(row.task_id for row in rows)
+    asked = Counter(row.task_id for row in rows)
     judged: Counter[str] = Counter(row.task_id for row in rows if row.passed is not None)
     right: Counter[str] = Counter(row.task_id for row in rows if row.passed)
-    return {
-        task: (judged[task], right[task]) for task in asked if judged[task] and not judged[task] < min(k, asked[task])
-    }
+    return {task: (n, right[task]) for task in asked if (n := judged[task]) and n >= min(k, asked[task])}
 
 
 def unjudged_as_failed(rows: Sequence[EvalRow]) -> list[tuple[int, int]]:
@@ -114,12 +110,10 @@ def best_of_temperatures(summaries: Mapping[float | None, EvalSummary]) -> dict[
     interval is that of the chosen temperature and does not know of the choice. A k that no temperature has is absent.
     """
     best: dict[int, BestOf] = {}
-    for temperature in sorted(summaries, key=lambda t: -1.0 if t is None else t):
+    for temperature in rising(summaries):
         for found in summaries[temperature].pass_at_k:
-            if found.value is None:
-                continue
             held = best.get(found.k)
-            if held is None or held.estimate.value is None or found.value > held.estimate.value:
+            if found.value is not None and (held is None or found.value > (held.estimate.value or 0.0)):
                 best[found.k] = BestOf(temperature, found)
     return dict(sorted(best.items()))
 
@@ -128,10 +122,8 @@ def percent(found: PassAtK) -> str:
     """For example ``"53.4 [45.1, 61.2]"``; ``"–"`` where there is no estimate."""
     if found.value is None:
         return "–"
-    interval = (
-        f" [{100 * found.low:.1f}, {100 * found.high:.1f}]" if found.low is not None and found.high is not None else ""
-    )
-    return f"{100 * found.value:.1f}{interval}"
+    known = found.low is not None and found.high is not None
+    return f"{100 * found.value:.1f}" + (f" [{100 * found.low:.1f}, {100 * found.high:.1f}]" if known else "")
 
 
 def verdict_table(summaries: Sequence[EvalSummary]) -> Table:

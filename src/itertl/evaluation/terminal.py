@@ -4,16 +4,16 @@ Details and names come from files that a model or a stranger wrote, so they are 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from itertl.evaluation.compare import Comparison, Counts, Difference, Flip, Side
+from itertl.evaluation.compare import Comparison, Flip, PassDifference, Side
 from itertl.evaluation.fingerprint import Fingerprint
-from itertl.evaluation.mutants import SelfTest
+from itertl.evaluation.self_test import SelfTest
 from itertl.evaluation.summary import verdict_table
 from itertl.records import EvalSummary
 from itertl.runs import wording as text
@@ -25,56 +25,34 @@ def show_account(account: Mapping[str, Any]) -> Group:
     """An account of ``files.account``: verdict table, refused designs by rule, what was unjudged and why."""
     overall = EvalSummary.model_validate(account["summary"])
     each = [EvalSummary.model_validate(one) for one in account["by_temperature"]]
-    parts: list[RenderableType] = [verdict_table(each if len(each) > 1 else [overall])]
-    parts += _lines(
-        [
-            f"judged by {overall.simulator or 'nothing'}, sandbox {overall.sandbox or 'not recorded'}, "
-            f"rule {overall.rule}; benchmark {overall.benchmark}, hash {account['benchmark_hash']}",
-        ]
-    )
+    said = [
+        f"judged by {overall.simulator or 'nothing'}, sandbox {overall.sandbox or 'not recorded'}, "
+        f"rule {overall.rule}; benchmark {overall.benchmark}, hash {account['benchmark_hash']}"
+    ]
     if overall.correct and (support := account.get("support")):
-        parts += _lines(
-            [
-                f"of {overall.correct} right: "
-                f"{', '.join(f'{number} {name}' for name, number in support.items() if number)}"
-            ]
-        )
+        kinds = ", ".join(f"{number} {name}" for name, number in support.items() if number)
+        said.append(f"of {overall.correct} right: {kinds}")
     if overall.gamed_by:
-        parts += _lines([f"refused as gaming the judge: {counts(overall.gamed_by)}"])
-    best = account["best_of_temperatures"]
-    if best is not None:
+        said.append(f"refused as gaming the judge: {counts(overall.gamed_by)}")
+    if best := account["best_of_temperatures"]:
         found = ", ".join(
             f"pass@{k} {text.percent(b['value'])} at T {b['temperature']:g}" for k, b in best["pass_at_k"].items()
         )
-        parts += _lines([f"best of the temperatures: {found}; {best['protocol']}"])
-    parts += _unjudged(overall, account["unjudged_problems"])
-    missing = account["missing_problems"]
-    if missing:
-        parts += _lines(
-            [f"no completion of {len(missing)} of {_number(account['benchmark_problems'])}: {_some(missing)}"]
-        )
+        said.append(f"best of the temperatures: {found}; {best['protocol']}")
+    parts: list[RenderableType] = [verdict_table(each if len(each) > 1 else [overall]), *map(_text, said)]
+    if reasons := account["unjudged_problems"]:
+        number = f"{_number(overall.unjudged, 'completion')} of {_number(len(reasons))}"
+        parts += [_text(f"{number} could not be judged and enter no rate:"), _reason_table(reasons)]
+    if missing := account["missing_problems"]:
+        problems = _number(account["benchmark_problems"])
+        parts.append(_text(f"no completion of {len(missing)} of {problems}: {_some(missing)}"))
     return Group(*parts)
 
 
-def _unjudged(summary: EvalSummary, reasons: Mapping[str, str]) -> list[RenderableType]:
-    if not reasons:
-        return []
-    said = (
-        f"{_number(summary.unjudged, 'completion')} of {_number(len(reasons))} could not be judged and enter no rate:"
-    )
-    return [*_lines([said]), reason_table(reasons)]
-
-
-def reason_table(reasons: Mapping[str, str], title: str = "") -> Table:
+def _reason_table(reasons: Mapping[str, str], title: str = "") -> Table:
     """Problems and reasons; equal reasons of many problems still take a line each, up to ``MOST`` lines."""
-    table = Table(
-        title=Text(title) if title else None,
-        title_justify="left",
-        box=None,
-        padding=(0, 2),
-        pad_edge=True,
-        show_header=False,
-    )
+    heading = Text(title) if title else None
+    table = Table(title=heading, title_justify="left", box=None, padding=(0, 2), pad_edge=True, show_header=False)
     table.add_column("", no_wrap=True)
     table.add_column("", overflow="fold")
     for ident, reason in list(reasons.items())[:MOST]:
@@ -99,7 +77,7 @@ def show_self_test(found: SelfTest, fingerprint: Fingerprint) -> Group:
     ):
         facts.add_row(name, _text(value, 300))
     good = found.checked - len(found.broken) - len(found.known)
-    parts: list[RenderableType] = [facts, *_lines([f"{good} of {found.checked} references pass"])]
+    parts: list[RenderableType] = [facts, _text(f"{good} of {found.checked} references pass")]
     without = dict.fromkeys(found.without_reference, "no reference to check with")
     for title, reasons in (
         ("Reference fails, and no known erratum says why", found.broken),
@@ -110,23 +88,20 @@ def show_self_test(found: SelfTest, fingerprint: Fingerprint) -> Group:
         ("Without reference", without),
     ):
         if reasons:
-            parts += [Text(""), reason_table(reasons, f"{title} ({len(reasons)})")]
+            parts += [Text(""), _reason_table(reasons, f"{title} ({len(reasons)})")]
     return Group(*parts)
 
 
 def show_comparison(found: Comparison) -> Group:
     """Warnings first, then both sides, the differences with interval and p, and the problems that flipped."""
-    parts: list[RenderableType] = _lines(f"warning: {warning}" for warning in found.warnings)
+    parts: list[RenderableType] = [_text(f"warning: {warning}") for warning in found.warnings]
     parts += [_sides(found.a, found.b), _differences(found)]
     if found.mcnemar is not None:
         said = f"{_number(found.mcnemar.only_b)} passed by B alone, {found.mcnemar.only_a} by A alone"
-        parts += _lines([f"McNemar's exact test: {said}, p = {p_value(found.mcnemar.p_value)}"])
-    for name, flips in (
-        ("B does better on", [flip for flip in found.flips if flip.difference > 0]),
-        ("A does better on", [flip for flip in found.flips if flip.difference < 0]),
-    ):
-        if flips:
-            parts += _lines([f"{name} {_number(len(flips))}: {_some([_flip(flip) for flip in flips], MOST)}"])
+        parts.append(_text(f"McNemar's exact test: {said}, p = {p_value(found.mcnemar.p_value)}"))
+    for name in "BA":
+        if flips := [_flip(flip) for flip in found.flips if (flip.difference > 0) == (name == "B")]:
+            parts.append(_text(f"{name} does better on {_number(len(flips))}: {_some(flips, MOST)}"))
     return Group(*parts)
 
 
@@ -159,7 +134,7 @@ def _differences(found: Comparison) -> Table:
     return table
 
 
-def _difference_cells(row: Difference) -> Sequence[str]:
+def _difference_cells(row: PassDifference) -> Sequence[str]:
     if row.a is None or row.b is None or row.difference is None or row.p_value is None:
         return ["–"] * 4
     span = f"{100 * row.difference:+.1f}"
@@ -170,16 +145,13 @@ def _difference_cells(row: Difference) -> Sequence[str]:
 
 
 def p_value(value: float) -> str:
-    """Three digits, and a bound rather than a row of zeros: 0.0412 -> "0.041", 0.00123 -> "0.0012", 3e-9 -> "<
-    0.0001"."""
+    """Three digits, and a bound instead of zeros: 0.0412 -> "0.041", 0.00123 -> "0.0012", 3e-9 -> "< 0.0001"."""
     return "< 0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.01 else f"{value:.3f}"
 
 
 def _flip(flip: Flip) -> str:
-    def share(found: Counts) -> str:
-        return f"{found[1]}/{found[0]}"
-
-    return flip.task_id if flip.a[0] == flip.b[0] == 1 else f"{flip.task_id} ({share(flip.a)} → {share(flip.b)})"
+    (n_a, right_a), (n_b, right_b) = flip.a, flip.b
+    return flip.task_id if n_a == n_b == 1 else f"{flip.task_id} ({right_a}/{n_a} → {right_b}/{n_b})"
 
 
 def counts(numbers: Mapping[str, int]) -> str:
@@ -187,11 +159,7 @@ def counts(numbers: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {number}" for name, number in Counter(numbers).most_common())
 
 
-def _lines(said: Iterable[str]) -> list[RenderableType]:
-    return [_text(line, 2000) for line in said]
-
-
-def _text(content: str, length: int) -> Text:
+def _text(content: str, length: int = 2000) -> Text:
     return Text(text.one_line(content, length) if content.strip() else content)
 
 

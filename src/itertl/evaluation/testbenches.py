@@ -51,11 +51,11 @@ def design_name(testbench: str, where: str) -> str:
 
 
 def check_marker(testbench: str, marker: str, where: str) -> str:
-    """Return ``marker``, which must stand in exactly one string of ``testbench``. Raises DataError."""
+    """Return ``marker``, which must be in exactly one string of ``testbench``. Raises DataError."""
     count = sum(marker in token.text for token in tokenize(testbench) if token.kind == "string")
     if count != 1:
         raise DataError(
-            f"{where}: {marker!r} should stand in one string of the testbench, it is in {count}; get a fresh copy"
+            f"{where}: {marker!r} should be in one string of the testbench, it is in {count}; get a fresh copy"
         )
     return marker
 

@@ -13,8 +13,6 @@ import numpy as np
 from itertl.evaluation.passk import clopper_pearson
 from itertl.records import PassAtK
 
-RESAMPLES = 4000
-
 
 def mean(values: Sequence[Mapping[str, float]]) -> float | None:
     """The mean over all seeds and problems; ``values`` maps problems to what was measured, one mapping a seed."""
@@ -23,7 +21,7 @@ def mean(values: Sequence[Mapping[str, float]]) -> float | None:
 
 
 def interval(
-    values: Sequence[Mapping[str, float]], *, seed: int, resamples: int = RESAMPLES, level: float = 0.95
+    values: Sequence[Mapping[str, float]], *, seed: int, resamples: int = 4000, level: float = 0.95
 ) -> tuple[float, float] | None:
     """Percentile bounds of ``mean``. A problem that a seed lacks (it could not be judged) weighs nothing there. None
     where there is no value."""
@@ -46,7 +44,7 @@ def interval(
 
 def estimate(values: Sequence[Mapping[str, float]], k: int, *, seed: int) -> PassAtK:
     """Mean pass@k with its interval. Where all seeds agree on every problem and each is plainly right or wrong, there
-    are no more than so many problems to learn from, and the interval is Clopper and Pearson's: 0 of 36 is not
+    are only so many problems to learn from, and the interval is Clopper and Pearson's: 0 of 36 is not
     certain."""
     average = mean(values)
     if average is None:

@@ -4,14 +4,14 @@ Nothing of it is bundled. A data path is the clone, its data/ folder, a folder t
 and ``verilogeval_v1_machine.jsonl``, or one problem file; each file may be gzipped.
 """
 
-import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from itertl.errors import DataError
-from itertl.evaluation import errata
+from itertl.evaluation import clones, errata
 from itertl.evaluation.benchmarks import Benchmark
-from itertl.evaluation.lines import text_field
+from itertl.evaluation.fields import text_field
 from itertl.records import Problem
 from itertl.runs.rows import read_objects
 
@@ -21,17 +21,8 @@ _SETS = ("Human", "Machine")
 _DESCRIPTIONS = ("detail_description", "simple_description")
 
 
-def human(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
-    """156 problems with descriptions written by people. ``seed`` is ignored: the set is fixed."""
-    return _load("Human", data, limit)
-
-
-def machine(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
-    """143 problems with descriptions written by a language model. ``seed`` is ignored: the set is fixed."""
-    return _load("Machine", data, limit)
-
-
-def _load(which: str, data: Path | None, limit: int | None) -> Benchmark:
+def _load(which: str, data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
+    """One of the two sets. ``seed`` is ignored: the set is fixed."""
     name = f"verilogeval-v1-{which.lower()}"
     file = _problem_file(name, which, data)
     descriptions = _descriptions(which, file)
@@ -49,25 +40,22 @@ def _load(which: str, data: Path | None, limit: int | None) -> Benchmark:
         name=name,
         version=VERSION,
         problems=tuple(problems.values())[:limit],
-        errata=errata.faults(name),
-        four_state=errata.four_state(name),
-        notes=errata.notes(name),
+        **errata.known(name),
     )
+
+
+human = partial(_load, "Human")  # 156 problems, described by people
+machine = partial(_load, "Machine")  # 143 problems, described by a language model
 
 
 def _problem(row: dict[str, Any], where: str, source: str, description: str | None) -> Problem:
     prompt, solution, test = (text_field(row, key, where) for key in ("prompt", "canonical_solution", "test"))
     own = next((text_field(row, key, where) for key in _DESCRIPTIONS if key in row), None)
     return Problem.create(
-        instruction=own if own is not None else description or "",
-        header=prompt,
-        reference=f"{prompt}\n{solution}",
-        top="top_module",
-        testbench=test,
-        source=source,
-        licence="MIT",
-        upstream_id=row["task_id"],
-    )
+        instruction=own if own is not None else description or "", header=prompt,
+        reference=f"{prompt}\n{solution}", top="top_module", testbench=test,
+        source=source, licence="MIT", upstream_id=row["task_id"],
+    )  # fmt: skip
 
 
 def _descriptions(which: str, file: Path) -> dict[str, str]:
@@ -85,28 +73,16 @@ def _description(row: dict[str, Any], where: str) -> str:
 
 
 def _problem_file(name: str, which: str, data: Path | None) -> Path:
-    if data is None:
-        folder = os.environ.get("ITERTL_DATA")
-        if not folder:
-            raise DataError(
-                f"{name}: needs the benchmark's files: {_FETCH} (or set ITERTL_DATA to the folder that holds them)"
-            )
-        roots = [Path(folder), Path(folder) / "verilog-eval", Path(folder) / "verilog-eval-v1"]
-    else:
-        roots = [data]
+    roots = clones.roots(name, data, ("verilog-eval", "verilog-eval-v1"), _FETCH)
     if data is not None and data.is_file():
         return _checked_name(data, which)
+    upstream = f"VerilogEval_{which}.jsonl"
     for root in roots:
-        for path in _candidates(root, which):
-            found = _existing(path)
+        for path in (f"data/{upstream}", upstream, f"verilogeval_v1_{which.lower()}.jsonl"):
+            found = _existing(root / path)
             if found is not None:
                 return found
     raise DataError(f"{name}: {_missing(roots[0], which)}; {_FETCH}")
-
-
-def _candidates(root: Path, which: str) -> list[Path]:
-    upstream = f"VerilogEval_{which}.jsonl"
-    return [root / "data" / upstream, root / upstream, root / f"verilogeval_v1_{which.lower()}.jsonl"]
 
 
 def _existing(path: Path) -> Path | None:
@@ -114,7 +90,7 @@ def _existing(path: Path) -> Path | None:
 
 
 def _checked_name(file: Path, which: str) -> Path:
-    """Refuse the other set's file, by its name: most ids are in both, so that nothing else would tell."""
+    """Refuse the other set's file, by its name: most ids are in both, so that nothing else distinguishes them."""
     other = next(name for name in _SETS if name != which)
     name = file.name.lower()
     if other.lower() in name and which.lower() not in name:

@@ -2,10 +2,11 @@
 
 Nothing of it is bundled. A data path is the clone or one of its two ``dataset_…`` folders. Prompts are composed as
 upstream's ``scripts/sv-generate`` does without ``--rules`` and ``--explain``; in-context examples come from the clone's
-``scripts`` folder. Upstream sends its system message apart from the prompt: it is in ``Problem.extra["system"]``.
+``scripts`` folder. Upstream sends its system message separately from the prompt: it is in ``Problem.extra["system"]``.
 """
 
 import re
+from functools import partial
 from pathlib import Path
 
 from itertl.errors import DataError, UsageError
@@ -39,17 +40,10 @@ _NO_EXPLANATION = (
 )
 
 
-def spec_to_rtl(data: Path | None, *, limit: int | None = None, seed: int = 0, shots: int = 0) -> Benchmark:
-    """156 specifications as chat questions; the answer is a whole module. ``seed`` is ignored: the set is fixed."""
-    return _load("verilogeval-v2-spec-to-rtl", _SPEC, data, limit, shots)
-
-
-def code_complete(data: Path | None, *, limit: int | None = None, seed: int = 0, shots: int = 0) -> Benchmark:
-    """156 modules to complete from their header. ``seed`` is ignored: the set is fixed."""
-    return _load("verilogeval-v2-code-complete", _COMPLETE, data, limit, shots)
-
-
-def _load(name: str, task: str, data: Path | None, limit: int | None, shots: int) -> Benchmark:
+def _load(
+    name: str, task: str, data: Path | None, *, limit: int | None = None, seed: int = 0, shots: int = 0
+) -> Benchmark:
+    """156 problems as one of the two tasks. ``seed`` is ignored: the set is fixed."""
     folder = _dataset(name, task, data)
     examples = _examples(name, task, folder, shots)
     idents = [path.name.removesuffix("_prompt.txt") for path in sorted(folder.glob("Prob*_prompt.txt"))]
@@ -61,10 +55,13 @@ def _load(name: str, task: str, data: Path | None, limit: int | None, shots: int
         problems=tuple(_problem(folder, task, ident, examples) for ident in idents[:limit]),
         judge="itertl.evaluation.simulations:two_files",
         upstream_rule="itertl.evaluation.verilogeval_v2:upstream",
-        errata=errata.faults(name),
-        four_state=errata.four_state(name),
-        notes=errata.notes(name),
+        **errata.known(name),
     )
+
+
+# Specifications as chat questions, to be answered by a whole module; and modules to complete from their header.
+spec_to_rtl = partial(_load, "verilogeval-v2-spec-to-rtl", _SPEC)
+code_complete = partial(_load, "verilogeval-v2-code-complete", _COMPLETE)
 
 
 def _problem(folder: Path, task: str, ident: str, examples: str) -> Problem:
@@ -74,16 +71,10 @@ def _problem(folder: Path, task: str, ident: str, examples: str) -> Problem:
         raise DataError(f"{where}: declares no RefModule; get a fresh copy")
     instruction, header = spec_prompt(prompt) if task == _SPEC else complete_prompt(prompt)
     return Problem.create(
-        instruction=examples + instruction,
-        header=header,
-        reference=renamed(reference, "RefModule", _TOP),
-        top=_TOP,
-        testbench=f"{test}\n{reference}",
-        source=f"verilog-eval-v2:{task}",
-        licence="MIT",
-        upstream_id=ident,
-        extra={"system": _SYSTEM[task]},
-    )
+        instruction=examples + instruction, header=header,
+        reference=renamed(reference, "RefModule", _TOP), top=_TOP, testbench=f"{test}\n{reference}",
+        source=f"verilog-eval-v2:{task}", licence="MIT", upstream_id=ident, extra={"system": _SYSTEM[task]},
+    )  # fmt: skip
 
 
 def spec_prompt(prompt: str) -> tuple[str, str]:
@@ -92,8 +83,7 @@ def spec_prompt(prompt: str) -> tuple[str, str]:
 
 
 def complete_prompt(prompt: str) -> tuple[str, str]:
-    """The user's message after the examples, parted before its module header (``sv-generate``,
-    code-complete-iccad2023).
+    """The user's message after the examples, split before its module header (task code-complete-iccad2023).
 
     The description becomes comments; instruction and header together are upstream's message, character by character.
     """

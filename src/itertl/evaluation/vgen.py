@@ -7,12 +7,13 @@ module begins.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from itertl.errors import DataError
 from itertl.evaluation import clones, errata
 from itertl.evaluation.benchmarks import Benchmark
-from itertl.evaluation.lines import text_field
+from itertl.evaluation.fields import text_field
 from itertl.evaluation.simulations import log_says
 from itertl.evaluation.testbenches import check_marker, design_name, top
 from itertl.judging.outcomes import Judgement
@@ -28,22 +29,8 @@ _LEVELS = {"low": 1, "medium": 2, "high": 3}
 _ORDER = ("basic", "intermediate", "advanced")
 
 
-def low(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
-    """Prompts with one sentence and the module header. ``seed`` is ignored: the set is fixed."""
-    return _load("low", data, limit)
-
-
-def medium(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
-    """Prompts with some comments on the ports and their use. ``seed`` is ignored: the set is fixed."""
-    return _load("medium", data, limit)
-
-
-def high(data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
-    """Prompts that spell the behaviour out. ``seed`` is ignored: the set is fixed."""
-    return _load("high", data, limit)
-
-
-def _load(level: str, data: Path | None, limit: int | None) -> Benchmark:
+def _load(level: str, data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
+    """The problems at one level of detail. ``seed`` is ignored: the set is fixed."""
     name = f"vgen-{level}"
     places = clones.roots(name, data, ("VGen", "vgen"), _FETCH)
     texts = next((found for place in places if (found := _read(place))), {})
@@ -56,9 +43,13 @@ def _load(level: str, data: Path | None, limit: int | None) -> Benchmark:
         problems=tuple(problems[:limit]),
         judge="itertl.evaluation.simulations:two_files",
         upstream_rule="itertl.evaluation.vgen:upstream",
-        errata=errata.faults(name),
-        notes=errata.notes(name),
+        **errata.known(name),
     )
+
+
+low = partial(_load, "low")  # one sentence and the module header
+medium = partial(_load, "medium")  # some comments on the ports and their use
+high = partial(_load, "high")  # the behaviour in full
 
 
 def _by_difficulty(item: tuple[str, object]) -> tuple[int, str]:
@@ -99,16 +90,10 @@ def _problem(ident: str, texts: Mapping[str, str], level: int) -> Problem:
     name = design_name(testbench, where)
     instruction, header = split_prompt(texts[f"prompt{level}"], where)
     return Problem.create(
-        instruction=instruction,
-        header=header,
-        reference=_reference(texts, name),
-        top=name,
-        testbench=testbench,
-        source=f"VGen:prompt{level}",
-        licence="Apache-2.0",
-        upstream_id=ident,
+        instruction=instruction, header=header, reference=_reference(texts, name), top=name, testbench=testbench,
+        source=f"VGen:prompt{level}", licence="Apache-2.0", upstream_id=ident,
         extra={"marker": check_marker(testbench, MARKER, where), "testbench_top": top(testbench, where)},
-    )
+    )  # fmt: skip
 
 
 def split_prompt(prompt: str, where: str) -> tuple[str, str]:
@@ -121,7 +106,7 @@ def split_prompt(prompt: str, where: str) -> tuple[str, str]:
 
 
 def _reference(texts: Mapping[str, str], name: str) -> str | None:
-    """The answer; where it is no whole module (advanced3), the most detailed prompt, which there holds one."""
+    """The answer; where it is not a whole module (advanced3), the most detailed prompt, which there holds one."""
     for text in (texts["answer"], texts["prompt3"]):
         if any(span.name == name and span.is_terminated for span in modules(text)):
             return text
@@ -129,7 +114,7 @@ def _reference(texts: Mapping[str, str], name: str) -> str | None:
 
 
 def upstream(simulation: Simulation) -> Judgement:
-    """It compiled, and the testbench's success text stands in the log.
+    """It compiled, and the testbench's success text is in the log.
 
     The repository holds testbenches and results but no program that judges; this is what its result files show.
     """

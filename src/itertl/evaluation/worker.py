@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 from itertl.errors import DataError, ToolMissing
 from itertl.judging import gate, strict
 from itertl.judging.bench import Template
-from itertl.judging.gate import GateResult
+from itertl.judging.gate import Design
 from itertl.judging.outcomes import Judgement
 from itertl.judging.strict import Said
 from itertl.plugins import resolve
@@ -56,19 +56,11 @@ class RuleTask:
 
 
 Task: TypeAlias = PrepareTask | GateTask | RunTask | RuleTask
-Answer: TypeAlias = Template | GateResult | Said | Judgement
-
-
-def with_header(problem: Problem, text: str, full_module: bool) -> str:
-    """The design that a completion stands for."""
-    return text if full_module else f"{problem.header}\n{text}"
+Answer: TypeAlias = Template | Design | Said | Judgement
 
 
 def work(task: Task) -> Answer:
-    """A template, a gate's finding, what a run said, or a rule's judgement.
-
-    A tool that is missing is a judgement of ours.
-    """
+    """The template, the design that passed the gate, what the run said, or a judgement: the rule's, or why not."""
     try:
         match task:
             case PrepareTask():
@@ -79,18 +71,12 @@ def work(task: Task) -> Answer:
                 return strict.run(task.problem, task.design, task.limits, task.simulator, task.template)
             case RuleTask():
                 return resolve("rule", task.rule, {})(resolve("judge", task.judge, {})(task.problem, task.code))
-    except ToolMissing as error:
-        return _ours(task, Verdict.TOOL_MISSING, str(error))
-    except DataError as error:
-        return _ours(task, Verdict.UNJUDGEABLE, str(error))
+    except (ToolMissing, DataError) as error:
+        verdict = Verdict.TOOL_MISSING if isinstance(error, ToolMissing) else Verdict.UNJUDGEABLE
+        return Said((verdict, str(error))) if isinstance(task, RunTask) else (verdict, str(error))
 
 
-def _ours(task: Task, verdict: Verdict, detail: str) -> Answer:
-    if isinstance(task, PrepareTask | GateTask):
-        return gate.Refusal(verdict, detail)
-    return Said((verdict, detail)) if isinstance(task, RunTask) else (verdict, detail)
-
-
-def _gate(task: GateTask) -> GateResult:
+def _gate(task: GateTask) -> Design | Judgement:
     with bounds.held(Bound(bounds.READING_CPU_S, bounds.READING_MB)):
-        return gate.examine(task.code, strict.design_name(task.problem) or "", testbench_names=task.testbench_names)
+        found = gate.examine(task.code, strict.design_name(task.problem) or "", testbench_names=task.testbench_names)
+    return found if isinstance(found, Design) else (found.verdict, found.detail)

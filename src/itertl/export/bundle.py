@@ -1,7 +1,7 @@
 """The export: checkpoint, GGUF file, model card and record, staged beside the folder and renamed when all is checked.
 
 ``export.json`` is the record of what was written. A folder whose files are all as it says is overwritten; any other is
-left alone unless ``force`` is given, so that a card that somebody completed by hand is not lost.
+left alone unless ``force`` is given, so that a card that somebody edited is not lost.
 """
 
 import contextlib
@@ -10,13 +10,13 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from itertl import __version__
 from itertl.errors import DataError, UsageError
-from itertl.export.source import Source, find_source, read_json
+from itertl.export.source import Source, find_source, licence_of, read_json
 from itertl.runs import storage
 
 RECORD = "export.json"
@@ -24,42 +24,31 @@ SCHEMA = "itertl.export/1"
 
 
 @dataclass(frozen=True, slots=True)
-class GgufFile:
-    """A written and checked GGUF file. ``check``: the fields of ``gguf_check.GgufCheck``."""
-
-    name: str
-    kind: str
-    bytes: int
-    seconds: float  # writing and checking
-    check: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class Exported:
-    """What one call left behind. ``files``: name -> SHA-256, ``export.json`` left out."""
+    """What one call left behind. ``record``: what ``export.json`` holds."""
 
     out: Path
-    source: Source
-    files: dict[str, str]
-    gguf: GgufFile | None
+    record: dict[str, Any]
     pushed: str | None
 
     def to_json(self) -> dict[str, Any]:
-        return {"out": str(self.out), **_record(self.source, self.files, self.gguf), "pushed": self.pushed}
+        return {"out": str(self.out), **self.record, "pushed": self.pushed}
 
     def render(self) -> str:
         """Lines for a terminal."""
-        lines = [f"checkpoint  {self.out}  ({self.source.name})", f"card        {self.out / 'README.md'}"]
-        if self.gguf:
-            check = self.gguf.check
+        lines = [f"checkpoint  {self.out}  ({self.record['source']})", f"card        {self.out / 'README.md'}"]
+        if gguf := self.record["gguf"]:
+            check = gguf["check"]
             lines += [
-                f"gguf        {self.out / self.gguf.name}  ({self.gguf.bytes / 1e6:,.1f} MB, {self.gguf.seconds} s)",
+                f"gguf        {self.out / gguf['file']}  ({gguf['bytes'] / 1e6:,.1f} MB, {gguf['seconds']} s)",
                 f"checked     {check['tensors']} tensors, largest difference {check['largest_error']:.3g}; "
                 f"{check['positions']} positions, largest logit difference {check['largest_logit_difference']:.3g}, "
                 f"same next token at {check['same_next_token']}",
                 *(f"            {note}" for note in check["notes"]),
             ]
-        return "\n".join([*lines, *([f"pushed      {self.pushed}"] if self.pushed else [])])
+        if self.pushed:
+            lines.append(f"pushed      {self.pushed}")
+        return "\n".join(lines)
 
 
 def export(
@@ -81,73 +70,57 @@ def export(
     if push_to is not None:
         check_push(push_to)
     source = find_source(path, iteration)
-    _check_apart(out, path, source.folder)
-    if kind is not None and not source.is_adapter:
-        _check_kind(source.folder, kind)
+    _check_outside(out, path, source.folder)
+    if kind is not None and not source.is_adapter:  # refused before anything is copied
+        from transformers import AutoConfig
+
+        from itertl.export.gguf_file import check_supported
+
+        check_supported(AutoConfig.from_pretrained(source.folder), kind)
     with _staging(out) as staged:
         storage.recover_folder(out)
         _check_free(out, force)
-        files, made = _fill(source, staged, kind, out.resolve().name)
+        record = _fill(source, staged, kind, out.resolve().name)
         storage.commit_folder(staged, out)
     address = push(out, push_to, private=private) if push_to is not None else None
-    return Exported(out, source, files, made, address)
+    return Exported(out, record, address)
 
 
-def _check_kind(folder: Path, kind: str) -> None:
-    """Refuse before anything is copied."""
-    from transformers import AutoConfig
-
-    from itertl.export.gguf_file import check_supported
-
-    check_supported(AutoConfig.from_pretrained(folder), kind)
-
-
-def _fill(source: Source, staged: Path, kind: str | None, name: str) -> tuple[dict[str, str], GgufFile | None]:
-    from itertl.export.card import licence_of, write_card
+def _fill(source: Source, staged: Path, kind: str | None, name: str) -> dict[str, Any]:
+    """Write every file; returns what ``export.json`` holds."""
+    from itertl.export.card import write_card
     from itertl.export.checkpoint import write_checkpoint
 
     write_checkpoint(source, staged)
     licence = licence_of(source)
-    made = None if kind is None else _write_gguf(staged, kind, name, licence)
+    gguf = None if kind is None else _write_gguf(staged, kind, name, licence)
     hashes = {f.relative_to(staged).as_posix(): storage.hash_file(f) for f in sorted(staged.rglob("*")) if f.is_file()}
-    write_card(staged / "README.md", source, name=name, licence=licence, hashes=hashes, gguf=made)
+    write_card(staged / "README.md", source, name=name, licence=licence, hashes=hashes, gguf=gguf)
     hashes["README.md"] = storage.hash_file(staged / "README.md")
-    storage.write_json(staged / RECORD, _record(source, hashes, made))
-    return hashes, made
+    record = {
+        "schema": SCHEMA, "itertl": __version__, "source": source.name, "iteration": source.iteration,
+        "choice": source.choice, "merged_adapter": source.is_adapter, "files": hashes, "gguf": gguf,
+    }  # fmt: skip
+    storage.write_json(staged / RECORD, record)
+    return record
 
 
-def _write_gguf(staged: Path, kind: str, name: str, licence: str | None) -> GgufFile:
+def _write_gguf(staged: Path, kind: str, name: str, licence: str | None) -> dict[str, Any]:
+    """Write and check the file; returns its entry in ``export.json``."""
     from itertl.export.gguf_check import check_gguf
     from itertl.export.gguf_file import write_gguf
 
     start = time.monotonic()
     file = staged / f"{name}-{kind}.gguf"
     check = check_gguf(file, staged, write_gguf(staged, file, kind, name=name, licence=licence))
-    return GgufFile(file.name, kind, file.stat().st_size, round(time.monotonic() - start, 1), check.to_json())
+    seconds = round(time.monotonic() - start, 1)
+    return {"file": file.name, "type": kind, "bytes": file.stat().st_size, "seconds": seconds, "check": asdict(check)}
 
 
-def _record(source: Source, files: dict[str, str], made: GgufFile | None) -> dict[str, Any]:
-    gguf = (
-        None
-        if made is None
-        else {"file": made.name, "type": made.kind, "bytes": made.bytes, "seconds": made.seconds, "check": made.check}
-    )
-    return {
-        "schema": SCHEMA, "itertl": __version__, "source": source.name, "iteration": source.iteration,
-        "choice": source.choice, "merged_adapter": source.is_adapter, "files": files, "gguf": gguf,
-    }  # fmt: skip
-
-
-def _check_apart(out: Path, path: Path, folder: Path) -> None:
+def _check_outside(out: Path, path: Path, folder: Path) -> None:
     """Neither inside the other: an export must never take the place of what it is made from, nor alter it."""
-    there, here = out.resolve(), folder.resolve()
-    given = path.resolve()
-    if (
-        there in (given, here)
-        or there in here.parents
-        or here in there.parents
-        or (given in there.parents and path.is_dir())
-    ):
+    there, here, given = out.resolve(), folder.resolve(), path.resolve()
+    if there == given or here.is_relative_to(there) or there.is_relative_to(here) or given in there.parents:
         raise UsageError(f"--out {out}: holds the source or lies in it; give a folder outside {folder}")
 
 
@@ -166,10 +139,9 @@ def _foreign(out: Path) -> str:
     present = {f.relative_to(out).as_posix() for f in out.rglob("*") if not f.is_dir()}
     if not present:
         return ""
-    try:
+    record: dict[str, Any] = {}
+    with contextlib.suppress(DataError):
         record = read_json(out / RECORD)
-    except DataError:
-        return "holds files that no export wrote"
     written = record.get("files")
     if record.get("schema") != SCHEMA or not isinstance(written, dict):
         return "holds files that no export wrote"

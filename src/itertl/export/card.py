@@ -9,106 +9,40 @@ import json
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from itertl.config import PromptConfig
 from itertl.errors import DataError
 from itertl.export.example import COMMAND, run_example
-from itertl.export.source import Source, front_matter, read_json
-from itertl.model import alias as model_alias
-from itertl.model import find
+from itertl.export.source import ModelOrigin, Source, base_of, read_json
 from itertl.model.prompt_form import FORM_FILE, read_form
-from itertl.records import EvalSummary, IterationMetrics, PassAtK, Problem
+from itertl.records import EvalSummary, IterationMetrics, Problem
+from itertl.report.provenance import stage_versions
+from itertl.report.series import pass_1
 from itertl.runs import storage
 from itertl.runs import wording as text
 from itertl.runs.folder import package_versions
 from itertl.runs.read import Run
 
-if TYPE_CHECKING:
-    from itertl.export.bundle import GgufFile
-
 AUDIT_FILE = "audit.json"  # `itertl data audit … --json > RUN/audit.json`
 _SMALL = 200  # problems below which an interval of pass@1 is wider than most differences between models
-_HUB_NAME = re.compile(r"^[\w-][\w.-]*/[\w.-]+$")
 _ABSOLUTE = re.compile(r"(?<![\w.:/~])(?:~|[A-Za-z]:)?[/\\][\w.+@-]+(?:[/\\][\w.+@-]+)+")
 _WEIGHTS = (".safetensors", ".gguf")
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
-    """What the weights began from. ``hub``: its name on the hub, where it has one."""
-
-    name: str
-    hub: str | None = None
-    licence: str | None = None
-
-
-def base_of(source: Source) -> Base | None:
-    """The base model by name, with its licence where a file at hand states it; nothing is fetched. None: not known."""
-    name = source.base_model
-    if name is None:
-        return None
-    if name == find.SMOLLM2:
-        return Base("SmolLM2-135M-Instruct", find.SMOLLM2_HUB, "apache-2.0")
-    if name in model_alias.ALIASES:
-        alias = model_alias.ALIASES[name]
-        return Base(alias.title, alias.hub, alias.licence)
-    if name in find.RANDOM_TINY:
-        return Base(f"{name} (random weights)")
-    path = Path(name).expanduser()
-    if path.suffix.lower() == ".gguf":
-        known = model_alias.by_checksum(storage.hash_file(path)) if path.is_file() else None
-        return Base(known.title, known.hub, known.licence) if known else Base(path.name, None, _gguf_licence(path))
-    if path.is_dir():
-        matter = front_matter(path / "README.md")
-        hub = matter.get("base_model")
-        return Base(
-            path.resolve().name,
-            hub if isinstance(hub, str) and _HUB_NAME.match(hub) else None,
-            _word(matter.get("license")),
-        )
-    if _HUB_NAME.match(name):
-        return Base(name, name, _cached_licence(name))
-    return Base(path.name)
-
-
-def licence_of(source: Source) -> str | None:
-    """The licence of the base model, or of the exported folder's own card; None: not known."""
-    base = base_of(source)
-    return (base.licence if base else None) or _word(front_matter(source.folder / "README.md").get("license"))
-
-
-def _word(value: Any) -> str | None:
-    return value if isinstance(value, str) and re.fullmatch(r"[\w.+-]{1,60}", value) else None
-
-
-def _gguf_licence(path: Path) -> str | None:
-    from gguf import GGUFReader
-
-    try:
-        field = GGUFReader(path).fields.get("general.license")
-        return None if field is None else _word(field.contents())
-    except (OSError, ValueError):
-        return None
-
-
-def _cached_licence(name: str) -> str | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(name, "README.md")
-    return _word(front_matter(Path(found)).get("license")) if isinstance(found, str) else None
-
-
 def write_card(
-    path: Path, source: Source, *, name: str, licence: str | None, hashes: Mapping[str, str], gguf: "GgufFile | None"
-) -> None:
-    """Write README.md into the finished folder, whose model runs the card's example. ``hashes``: SHA-256 of every
-    exported file. Raises DataError for a run that cannot be read."""
+    path: Path, source: Source, *, name: str, licence: str | None, hashes: Mapping[str, str],
+    gguf: Mapping[str, Any] | None,
+) -> None:  # fmt: skip
+    """Write README.md into the finished folder, whose model runs the card's example.
+
+    ``hashes``: SHA-256 of every exported file; ``gguf``: the GGUF file's entry in ``export.json``. Raises DataError for
+    a run that cannot be read.
+    """
     base = base_of(source)
     parts = [
         _front_matter(source, base, licence),
@@ -138,11 +72,11 @@ def _cell(value: Any) -> str:
     return text.one_line(str(shown(value))).replace("|", "\\|").replace("<", "&lt;")
 
 
-def _bullets(lines: Iterator[str]) -> str:
+def _bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _front_matter(source: Source, base: Base | None, licence: str | None) -> str:
+def _front_matter(source: Source, base: ModelOrigin | None, licence: str | None) -> str:
     tree: dict[str, Any] = {"license": licence} if licence else {}
     if base and base.hub:
         tree["base_model"] = base.hub
@@ -156,13 +90,13 @@ def _front_matter(source: Source, base: Base | None, licence: str | None) -> str
     return f"---\n{missing}{yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)}---"
 
 
-def _opening(source: Source, base: Base | None) -> str:
+def _opening(source: Source, base: ModelOrigin | None) -> str:
     began = f"`{_cell(base.name)}`" if base else "a base model that is not recorded"
     if source.run is None:
         what = "A peft adapter merged into" if source.is_adapter else "A checkpoint of"
         return f"{what} {began}. Exported without its run: how it was trained and how good it is are not known here."
     number = source.iteration or 0
-    of = f"{number} of {source.run.recipe.iterations} iteration{'s' if source.run.recipe.iterations > 1 else ''}"
+    of = f"{number} of {_count(source.run.recipe.iterations, 'iteration')}"
     by = {"best": "the benchmarks below", "selected": _cell(source.run.recipe.select.benchmark or "")}.get(
         source.choice or ""
     )
@@ -170,30 +104,22 @@ def _opening(source: Source, base: Base | None) -> str:
     return f"Writes RTL (Verilog). Fine-tuned from {began} with itertl, {of}.{chosen}"
 
 
-def _training(source: Source, base: Base | None) -> str:
+def _training(source: Source, base: ModelOrigin | None) -> str:
+    began = f"base model: {_cell(base.name) if base else 'unknown'}"
     if source.run is None:
-        return _bullets(
-            iter(
-                (
-                    f"base model: {_cell(base.name) if base else 'unknown'}",
-                    "method, data, seeds: unknown",
-                    f"exported with {_versions(package_versions())}",
-                )
-            )
-        )
-    run = source.run
-    recipe = run.recipe
+        return _bullets((began, "method, data, seeds: unknown", f"exported with {_versions(package_versions())}"))
+    run, recipe = source.run, source.run.recipe
     lines = [
-        f"base model: {_cell(base.name) if base else 'unknown'}",
+        began,
         f"method: `{_cell(recipe.method)}`, {_count(source.iteration, 'iteration')} of "
         f"{_count(recipe.train.epochs, 'epoch')}, {recipe.sample.num_candidates} candidates a problem",
         f"problems: {_problems(run)}",
         f"seed: {recipe.seed} (every stage's is derived from it)",
-        f"made with {_versions(_run_versions(run))}",
+        f"made with {_versions({package: ' and '.join(found) for package, found in stage_versions(run).items()})}",
     ]
     tree = yaml.safe_dump(shown(recipe.model_dump(mode="json")), sort_keys=False, allow_unicode=True)
     folded = f"<details><summary>Recipe, every default spelled out</summary>\n\n```yaml\n{tree}```\n\n</details>"
-    return f"{_bullets(iter(lines))}\n\n{folded}"
+    return f"{_bullets(lines)}\n\n{folded}"
 
 
 def _problems(run: Run) -> str:
@@ -210,24 +136,13 @@ def _problems(run: Run) -> str:
     return f"{len(problems)}, from {named}{more}; licences: {', '.join(licences)}"
 
 
-def _run_versions(run: Run) -> dict[str, str]:
-    """Of all stages; several versions of one package are all named: the run mixes them."""
-    found: dict[str, dict[str, None]] = {}
-    for manifest in run.manifests.values():
-        for stage in manifest.stages.values():
-            for package, version in stage.versions.items():
-                found.setdefault(package, {})[version] = None
-    return {package: " and ".join(versions) for package, versions in found.items()}
-
-
 def _versions(found: Mapping[str, str]) -> str:
-    return (
-        ", ".join(f"{_cell(package)} {_cell(version)}" for package, version in found.items())
-        or "versions that are not recorded"
-    )
+    named = ", ".join(f"{_cell(package)} {_cell(version)}" for package, version in found.items())
+    return named or "versions that are not recorded"
 
 
 def _rows(source: Source) -> tuple[IterationMetrics | None, IterationMetrics | None]:
+    """The figures of the untouched model and of the exported one; None where there are none."""
     by_number = {m.iterations: m for m in source.run.metrics} if source.run else {}
     return by_number.get(0), by_number.get(source.iteration or 0)
 
@@ -257,14 +172,10 @@ def _figures(source: Source) -> str:
 def _figure(before: EvalSummary | None, after: EvalSummary) -> str:
     cells = (
         after.benchmark, "–" if after.temperature is None else f"{after.temperature:g}", after.problems,
-        text.rate_with_interval(_pass_at_1(before)), text.rate_with_interval(_pass_at_1(after)),
+        text.rate_with_interval(pass_1(before)), text.rate_with_interval(pass_1(after)),
         text.percent(after.compile_rate), after.rule, after.simulator,
     )  # fmt: skip
     return f"| {' | '.join(_cell(c) for c in cells)} |"
-
-
-def _pass_at_1(summary: EvalSummary | None) -> PassAtK | None:
-    return next((p for p in summary.pass_at_k if p.k == 1), None) if summary else None
 
 
 def _limits(source: Source) -> Iterator[str]:
@@ -298,7 +209,7 @@ def _contamination(audit: Path) -> str:
     )
 
 
-def _usage(folder: Path, name: str, gguf: "GgufFile | None") -> str:
+def _usage(folder: Path, name: str, gguf: Mapping[str, Any] | None) -> str:
     """The form of the prompts, and an example that was run on the folder as it is exported."""
     form = read_form(folder)
     found = run_example(folder, name, form or PromptConfig())
@@ -306,15 +217,13 @@ def _usage(folder: Path, name: str, gguf: "GgufFile | None") -> str:
     if found.printed is None:
         lines.append(f"It could not be run when the model was exported: {_cell(found.reason)}.")
     else:
-        fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", found.printed)), default=0))
-        lines.append(
-            f"Run when the model was exported, it printed:\n\n{fence}verilog\n{found.printed.rstrip()}\n{fence}"
-        )
-    lines.append(
-        f"The same with itertl, which takes the form from `{FORM_FILE}`:\n\n```sh\n{COMMAND} {shlex.quote(name)}\n```"
-    )
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", found.printed)), default=0))
+        printed = f"{fence}verilog\n{found.printed.rstrip()}\n{fence}"
+        lines.append(f"Run when the model was exported, it printed:\n\n{printed}")
+    command = f"```sh\n{COMMAND} {shlex.quote(name)}\n```"
+    lines.append(f"The same with itertl, which takes the form from `{FORM_FILE}`:\n\n{command}")
     if gguf:
-        lines.append(f"```sh\nllama-cli -m {gguf.name}\n```")
+        lines.append(f"```sh\nllama-cli -m {gguf['file']}\n```")
     return "\n\n".join(lines)
 
 
@@ -340,10 +249,10 @@ def _files(hashes: Mapping[str, str]) -> str:
     return "\n".join(["| weights | SHA-256 |", "|---|---|", *rows]) + "\n\n`export.json` holds those of all files."
 
 
-def _check(gguf: "GgufFile") -> str:
-    check = gguf.check
-    lines = [
-        f"`{gguf.name}`: type {gguf.kind}, {gguf.bytes:,} bytes. Loaded back with "
+def _check(gguf: Mapping[str, Any]) -> str:
+    check = gguf["check"]
+    return "\n".join([
+        f"`{gguf['file']}`: type {gguf['type']}, {gguf['bytes']:,} bytes. Loaded back with "
         f"{' and '.join(check['readers'])} and compared with the checkpoint:",
         "",
         f"- {check['tensors']} tensors, largest difference of an element {check['largest_error']:.3g}"
@@ -352,5 +261,4 @@ def _check(gguf: "GgufFile") -> str:
         f"the same next token at {check['same_next_token']}, {check['mean_kl']:.2g} nats a position on average",
         *([f"- {check['texts']} texts: the same tokens"] if check["texts"] else []),
         *(f"- {note}" for note in check["notes"]),
-    ]
-    return "\n".join(lines)
+    ])  # fmt: skip

@@ -109,7 +109,7 @@ def _load(path: Path | str, revision: str | None = None) -> Any:
 
 
 def _forget_paths(file: Path) -> None:
-    """Where the weights lay on the machine that trained them is nobody's business, and wrong everywhere else."""
+    """Remove where the weights lay on the machine that trained them: private, and wrong everywhere else."""
     if not file.is_file():
         return
     value = read_json(file)

@@ -1,7 +1,7 @@
 """The generating example of a model card: a short program that asks the model as it was trained, and what it printed.
 
 The program of the card is the one that was run, on the exported folder, with nothing but transformers. It asks for a
-design of ours, for a pair of the user's may not be for others to read.
+design of this project: a pair of the user's may not be for others to read.
 """
 
 import contextlib

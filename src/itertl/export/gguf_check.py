@@ -15,7 +15,7 @@ splitting rules) is taken from the checkpoint for the comparison, and the keys a
 import importlib.util
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +61,6 @@ class GgufCheck:
     readers: tuple[str, ...]
     notes: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def check_gguf(file: Path, folder: Path, planned: list[Stored]) -> GgufCheck:
     """Compare ``file`` with the checkpoint in ``folder``; ``planned`` says which tensors it holds and in which types.
@@ -81,35 +78,27 @@ def check_gguf(file: Path, folder: Path, planned: list[Stored]) -> GgufCheck:
         back.mkdir()
         vocabulary = read_vocabulary(folder, next(s.shape[0] for s in planned if s.name == "token_embd.weight"))
         try:
-            gguf_conversion.convert_gguf(alone, back, may_tie=False) if vocabulary.is_plain else _read_weights(
-                alone, back
-            )
+            if vocabulary.is_plain:
+                gguf_conversion.convert_gguf(alone, back, may_tie=False)
+            else:
+                _read_weights(alone, back)
         except ItertlError as error:
             raise ToolFailed(f"{file.name}: cannot be loaded back ({error})") from error
         _check_keys(file, vocabulary, config, notes)
         if rope_type(config) != "default":
-            write_json(
-                back / "config.json", read_json(back / "config.json") | {"rope_parameters": config.rope_parameters}
-            )
+            settings = read_json(back / "config.json") | {"rope_parameters": config.rope_parameters}
+            write_json(back / "config.json", settings)
         largest = _compare_tensors(file, folder, back, planned)
         texts = _compare_texts(file, folder, back, vocabulary, notes)
         ours: Any = load.load_tokenizer(folder)
         prompts = [ours(prompt, add_special_tokens=False).input_ids[:_HEAD] for prompt in PROMPTS]
-        outcome = _compare_logits(
-            file, folder, back, prompts, exact=all(s.kind == GGMLQuantizationType.F32 for s in planned)
-        )
+        is_exact = all(s.kind == GGMLQuantizationType.F32 for s in planned)
+        outcome = _compare_logits(file, folder, back, prompts, exact=is_exact)
     readers = ["transformers"]
     if importlib.util.find_spec("llama_cpp") is not None:
         _check_llama_cpp(file, folder, prompts)
         readers.append("llama.cpp")
-    return GgufCheck(
-        tensors=len(planned),
-        largest_error=largest,
-        texts=texts,
-        readers=tuple(readers),
-        notes=tuple(notes),
-        **outcome,
-    )
+    return GgufCheck(len(planned), largest, texts=texts, readers=tuple(readers), notes=tuple(notes), **outcome)
 
 
 def _read_weights(file: Path, back: Path) -> None:
@@ -120,9 +109,8 @@ def _read_weights(file: Path, back: Path) -> None:
 
     try:
         with load.quiet():
-            packed: Any = AutoModelForCausalLM.from_pretrained(
-                str(file.parent), gguf_file=file.name, dtype=torch.float32
-            )
+            folder = str(file.parent)
+            packed: Any = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file.name, dtype=torch.float32)
     except Exception as error:  # a broken file meets the parser of the library, which raises whatever comes
         raise ToolFailed(str(error)) from error
     tree = packed.config.to_dict()
@@ -154,10 +142,8 @@ def _check_keys(file: Path, vocabulary: GgufVocabulary, config: Any, notes: list
         notes.append("rotary scaling compared by its keys: transformers does not read it from GGUF")
     if rope_type(config) == "linear":
         scaling = f"{stated['general.architecture']}.rope.scaling"
-        wanted |= {
-            f"{scaling}.type": "linear",
-            f"{scaling}.factor": float(np.float32(config.rope_parameters["factor"])),
-        }
+        factor = float(np.float32(config.rope_parameters["factor"]))
+        wanted |= {f"{scaling}.type": "linear", f"{scaling}.factor": factor}
     for name, value in wanted.items():
         if stated.get(name) != value:
             raise ToolFailed(f"{file.name}: {name} is not the checkpoint's ({str(stated.get(name))[:60]})")
@@ -193,20 +179,14 @@ def _compare_tensors(file: Path, folder: Path, back: Path, planned: list[Stored]
         raise ToolFailed(f"{file.name}: tensors missing or too many after loading it back: {', '.join(missing[:5])}")
     largest = 0.0
     for stored in planned:
-        weights, found = (
-            read_tensor(ours[stored.source], stored.source),
-            read_tensor(theirs[stored.source], stored.source),
-        )
+        name = stored.source
+        weights, found = read_tensor(ours[name], name), read_tensor(theirs[name], name)
         if weights.shape != found.shape:
-            raise ToolFailed(
-                f"{file.name}: {stored.source} is {found.shape} after loading it back, not {weights.shape}"
-            )
+            raise ToolFailed(f"{file.name}: {name} is {found.shape} after loading it back, not {weights.shape}")
         error = np.abs(weights - found)
         if not np.all(error <= rounding(weights, stored.kind)):
-            raise ToolFailed(
-                f"{file.name}: {stored.source} differs by up to {np.max(error):.3g}, "
-                f"more than {stored.kind.name} rounds"
-            )
+            most = f"{np.max(error):.3g}"
+            raise ToolFailed(f"{file.name}: {name} differs by up to {most}, more than {stored.kind.name} rounds")
         largest = max(largest, float(error.max(initial=0.0)))
     return largest
 
@@ -220,21 +200,15 @@ def _compare_texts(file: Path, folder: Path, back: Path, vocabulary: GgufVocabul
     theirs: Any = load.load_tokenizer(back)
     if vocabulary.pre_tokenizer not in READ_BACK:
         theirs.backend_tokenizer.pre_tokenizer = ours.backend_tokenizer.pre_tokenizer
-        rule = vocabulary.pre_tokenizer
-        notes.append(
-            f"splitting rule {rule!r} compared by its name: transformers does not follow it when it reads GGUF"
-        )
+        rule = f"splitting rule {vocabulary.pre_tokenizer!r}"
+        notes.append(f"{rule} compared by its name: transformers does not follow it when it reads GGUF")
     for text in _TEXTS:
-        normal = _normalized(ours, text)
+        normalizer = ours.backend_tokenizer.normalizer
+        normal = text if normalizer is None else normalizer.normalize_str(text)
         wanted = ours(normal, add_special_tokens=False).input_ids
         if theirs(normal, add_special_tokens=False).input_ids != wanted:
             raise ToolFailed(f"{file.name}: the text {text[:40]!r} has other tokens after loading it back")
     return len(_TEXTS)
-
-
-def _normalized(tokenizer: Any, text: str) -> str:
-    normalizer = tokenizer.backend_tokenizer.normalizer
-    return text if normalizer is None else normalizer.normalize_str(text)
 
 
 def _compare_logits(file: Path, folder: Path, back: Path, prompts: list[list[int]], *, exact: bool) -> dict[str, Any]:

@@ -66,15 +66,12 @@ def read_vocabulary(folder: Path, rows: int) -> GgufVocabulary:
     tokens, types = _tokens(tokenizer, rows)
     template = tokenizer.chat_template
     return GgufVocabulary(
-        tokens=tokens,
-        types=types,
-        merges=[m if isinstance(m, str) else " ".join(m) for m in tree["model"].get("merges", [])],
-        pre_tokenizer=name_of_rule(tree),
-        special=_special(tokenizer, folder),
+        tokens, types, merges=[m if isinstance(m, str) else " ".join(m) for m in tree["model"].get("merges", [])],
+        pre_tokenizer=name_of_rule(tree), special=_special(tokenizer, folder),
         adds_bos=_added(tokenizer, 0) == tokenizer.bos_token_id is not None,
         adds_eos=_added(tokenizer, -1) == tokenizer.eos_token_id is not None,
         chat_template=template.get("default") if isinstance(template, dict) else template,
-    )
+    )  # fmt: skip
 
 
 def _tokens(tokenizer: Any, rows: int) -> tuple[list[str], list[TokenType]]:
@@ -141,13 +138,8 @@ def _special(tokenizer: Any, folder: Path) -> dict[str, int]:
     """Ids by role; "eot" is a second end that the generation settings name, as chat models have."""
     from transformers import GenerationConfig
 
-    roles = {
-        "bos": tokenizer.bos_token_id,
-        "eos": tokenizer.eos_token_id,
-        "unk": tokenizer.unk_token_id,
-        "pad": tokenizer.pad_token_id,
-    }
-    found = {role: int(ident) for role, ident in roles.items() if ident is not None}
+    ids = {role: getattr(tokenizer, f"{role}_token_id") for role in ("bos", "eos", "unk", "pad")}
+    found = {role: int(ident) for role, ident in ids.items() if ident is not None}
     if (folder / "generation_config.json").is_file():
         ends = GenerationConfig.from_pretrained(folder).eos_token_id
         others = [e for e in (ends if isinstance(ends, list) else []) if e != found.get("eos")]

@@ -48,6 +48,6 @@ def _without_token(error: Exception) -> str:
     from huggingface_hub import get_token
 
     message = " ".join(str(error).split()) or type(error).__name__
-    for secret in (get_token() or "",):
-        message = message.replace(secret, "(token)") if secret else message
+    if secret := get_token():
+        message = message.replace(secret, "(token)")
     return _TOKEN.sub("(token)", message)[:400]

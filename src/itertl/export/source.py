@@ -1,18 +1,22 @@
-"""What is to be exported: a checkpoint of a run, a checkpoint folder, or a folder with a peft adapter."""
+"""What is to be exported: a checkpoint of a run, a checkpoint folder, or a folder with a peft adapter; and its base."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from itertl.config import parse_yaml
 from itertl.errors import DataError, ItertlError, UsageError
+from itertl.model import alias as model_alias
+from itertl.model import find
 from itertl.records import IterationMetrics
 from itertl.runs import storage
 from itertl.runs.read import Run, iteration_folders, read_run
 from itertl.runs.selection import chosen
 
 ADAPTER_FILE = "adapter_config.json"
+_HUB_NAME = re.compile(r"^[\w-][\w.-]*/[\w.-]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +35,13 @@ class Source:
         """What the weights began from, as the run's recipe or the adapter names it; None: not known."""
         if self.run is not None:
             return self.run.recipe.model.path
-        return (
-            str(adapter_config(self.folder).get("base_model_name_or_path") or "") or None if self.is_adapter else None
-        )
+        named = adapter_config(self.folder).get("base_model_name_or_path") if self.is_adapter else None
+        return str(named) if named else None
 
 
 def find_source(path: Path, iteration: str | None = None) -> Source:
-    """Say what ``path`` is. ``iteration``: a number as in the report (1 is ``iter-00``), "last" or "best"; by default
-    the one that the recipe's ``select`` chooses, else the last.
+    """What ``path`` is. ``iteration``: a number as in the report (1 is ``iter-00``), "last" or "best"; by default the
+    one that the recipe's ``select`` chooses, else the last.
 
     "best" has the highest mean pass@1 over the run's own benchmarks, the earliest of equals.
     Raises UsageError for a folder that is none of the three or an iteration that is not finished, DataError for a run
@@ -90,16 +93,11 @@ def _of_run(path: Path, wanted: str) -> Source:
 
 
 def _best(finished: list[int], rows: dict[int, IterationMetrics], path: Path) -> int:
-    means = {n: _mean_pass_at_1(rows[n]) for n in finished}
-    judged = {n: mean for n, mean in means.items() if mean is not None}
-    if not judged:
+    rates = {n: [e.pass_at_1 for e in rows[n].evals if e.pass_at_1 is not None] for n in finished}
+    means = {n: sum(found) / len(found) for n, found in rates.items() if found}
+    if not means:
         raise UsageError(f"--iteration best: no iteration of {path} has a pass@1; give a number, or last")
-    return max(judged, key=lambda n: (judged[n], -n))
-
-
-def _mean_pass_at_1(row: IterationMetrics) -> float | None:
-    rates = [e.pass_at_1 for e in row.evals if e.pass_at_1 is not None]
-    return sum(rates) / len(rates) if rates else None
+    return max(means, key=lambda n: (means[n], -n))
 
 
 def _check_recorded(run: Run, number: int, folder: Path) -> None:
@@ -137,3 +135,66 @@ def front_matter(readme: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, ItertlError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOrigin:
+    """What the weights began from. ``hub``: its name on the hub, where it has one."""
+
+    name: str
+    hub: str | None = None
+    licence: str | None = None
+
+
+def base_of(source: Source) -> ModelOrigin | None:
+    """The base model by name, with its licence where a file at hand states it; nothing is fetched. None: not known."""
+    name = source.base_model
+    if name is None:
+        return None
+    if name == find.SMOLLM2:
+        return ModelOrigin("SmolLM2-135M-Instruct", find.SMOLLM2_HUB, "apache-2.0")
+    if name in model_alias.ALIASES:
+        alias = model_alias.ALIASES[name]
+        return ModelOrigin(alias.title, alias.hub, alias.licence)
+    if name in find.RANDOM_TINY:
+        return ModelOrigin(f"{name} (random weights)")
+    path = Path(name).expanduser()
+    if path.suffix.lower() == ".gguf":
+        if path.is_file() and (known := model_alias.by_checksum(storage.hash_file(path))):
+            return ModelOrigin(known.title, known.hub, known.licence)
+        return ModelOrigin(path.name, None, _gguf_licence(path))
+    if path.is_dir():
+        matter = front_matter(path / "README.md")
+        hub = matter.get("base_model")
+        hub = hub if isinstance(hub, str) and _HUB_NAME.match(hub) else None
+        return ModelOrigin(path.resolve().name, hub, _word(matter.get("license")))
+    if _HUB_NAME.match(name):
+        return ModelOrigin(name, name, _cached_licence(name))
+    return ModelOrigin(path.name)
+
+
+def licence_of(source: Source) -> str | None:
+    """The licence of the base model, or of the exported folder's own card; None: not known."""
+    base = base_of(source)
+    return (base.licence if base else None) or _word(front_matter(source.folder / "README.md").get("license"))
+
+
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) and re.fullmatch(r"[\w.+-]{1,60}", value) else None
+
+
+def _gguf_licence(path: Path) -> str | None:
+    from gguf import GGUFReader
+
+    try:
+        field = GGUFReader(path).fields.get("general.license")
+        return None if field is None else _word(field.contents())
+    except (OSError, ValueError):
+        return None
+
+
+def _cached_licence(name: str) -> str | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, "README.md")
+    return _word(front_matter(Path(found)).get("license")) if isinstance(found, str) else None

@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from itertl.config import EvalConfig, Recipe
 from itertl.errors import DataError, UsageError
-from itertl.evaluation import benchmarks, function, pairs
+from itertl.evaluation import benchmarks, by_function, pairs
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.evaluate import evaluate_policy
 from itertl.evaluation.judge import choose_rule
@@ -147,7 +147,7 @@ def _benchmark(config: EvalConfig, loaded: Callable[[], LoadResult]) -> Benchmar
     benchmark = pairs.of_recipe(config, loaded)
     benchmarks.require_instructions(benchmark)
     if choose_rule(benchmark, config.rule) == benchmarks.FUNCTION:
-        function.versions()
+        by_function.versions()
     return benchmark
 
 
@@ -326,7 +326,7 @@ def _evaluate_one(
                 include={"backend", "dtype", "batch_size", "options", "stop_at_module", "stop_at_repetition"},
             ),
             "prompt": recipe.prompt.model_dump(mode="json"),
-            "simulator": icarus.version() if benchmark.default_rule != benchmarks.FUNCTION else function.versions(),
+            "simulator": icarus.version() if benchmark.default_rule != benchmarks.FUNCTION else by_function.versions(),
             "surrogate": recipe.score.model_dump(mode="json", exclude={"num_workers"})
             if recipe.telemetry.surrogate_on_evals
             else None,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# name -> (light, dark). The light value stands in the SVG that matplotlib writes, so each must be unique.
+# name -> (light, dark). The light value is in the SVG that matplotlib writes, so each must be unique.
 COLOURS: dict[str, tuple[str, str]] = {
     "ink": ("#1f2a37", "#e4e9ef"),
     "soft": ("#66707c", "#9aa5b1"),
@@ -130,12 +130,10 @@ def draw(width: float, height: float, plot: Callable[["Figure"], None]) -> str:
     return buffer.getvalue()
 
 
-def panels(figure: "Figure", count: int, columns: int, *, share_y: bool = False) -> "list[Axes]":
+def panels(figure: "Figure", count: int, columns: int) -> "list[Axes]":
     """``count`` axes in rows of at most ``columns``; the places left over stay empty."""
     columns = max(1, min(columns, count))
-    rows = -(-count // columns)
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
-    every: list[Axes] = list(grid.flat)
+    every: list[Axes] = list(figure.subplots(-(-count // columns), columns, squeeze=False).flat)
     for spare in every[count:]:
         spare.remove()
     return every[:count]
@@ -154,8 +152,8 @@ def inline(svg: str, prefix: str, label: str) -> Markup:
     """
     body = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     body = re.sub(r"<[^>]*>", lambda tag: _inline_tag(tag[0], prefix), body)
-    body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
-    body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
+    for side in ("width", "height"):
+        body = re.sub(rf'(<svg[^>]*?) {side}="[^"]*"', r"\1", body, count=1)
     kind = ' class="narrow"' if width_points(svg) < 560 else ""
     return Markup(body.replace("<svg", f'<svg{kind} role="img" aria-label="{escape(label)}"', 1))
 

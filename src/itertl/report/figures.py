@@ -6,12 +6,11 @@ drawn as zero.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from itertl.records import EvalSummary, IterationMetrics, Verdict
 from itertl.report import canvas, series
 from itertl.report.curves import loss_figure
-from itertl.report.series import Series
 from itertl.runs import wording as text
 from itertl.runs.read import Run, finite
 
@@ -20,27 +19,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class _RateLine:
-    """One line of figure 2: pass@1 in percent against the number of iterations, with its interval."""
+class _Line(NamedTuple):
+    """One line of a panel, against the number of iterations ``x``. ``arms``: of its error bars, below and above."""
 
-    def __init__(self, name: str, judged: Sequence[series.Point], position: int) -> None:
-        self.name, self.position = name, position
-        self.x = [p.iterations for p in judged]
-        rates = [series.pass_1(p.summary) for p in judged]
-        self.y = [100 * finite(r.value if r else None) for r in rates]
-        lows = [100 * finite(r.low if r else None) for r in rates]
-        highs = [100 * finite(r.high if r else None) for r in rates]
-        self.below = [_reach(y, low) for y, low in zip(self.y, lows, strict=True)]
-        self.above = [_reach(high, y) for y, high in zip(self.y, highs, strict=True)]
-
-    @property
-    def is_empty(self) -> bool:
-        return all(math.isnan(y) for y in self.y)
+    name: str
+    x: Sequence[int]
+    y: Sequence[float]
+    position: int  # of its colour and style
+    arms: tuple[Sequence[float], Sequence[float]] = ((), ())
 
 
-def _reach(upper: float, lower: float) -> float:
-    """Length of one arm of an error bar; 0 where an end is not known (matplotlib takes no negative one)."""
-    return max(0.0, upper - lower) if not math.isnan(upper - lower) else 0.0
+def _rate_line(name: str, judged: Sequence[series.Point], position: int) -> _Line:
+    """pass@1 in percent with its interval; an arm of unknown length is 0 (matplotlib takes no negative one)."""
+    rates = [series.pass_1(p.summary) for p in judged]
+    low, y, high = ([100 * finite(getattr(rate, field, None)) for rate in rates] for field in ("low", "value", "high"))
+    below = [b - a if b > a else 0.0 for a, b in zip(low, y, strict=True)]
+    above = [b - a if b > a else 0.0 for a, b in zip(y, high, strict=True)]
+    return _Line(name, [p.iterations for p in judged], y, position, (below, above))
 
 
 def pass_rate_figure(runs: Sequence[Run]) -> str | None:
@@ -51,14 +46,14 @@ def pass_rate_figure(runs: Sequence[Run]) -> str | None:
     followed = series.all_series(m for run in runs for m in run.metrics)
     names = series.labels(followed)
     if len(runs) == 1:
-        lines = [_RateLine(names[s], series.points(runs[0].metrics, s), i) for i, s in enumerate(followed)]
-        groups = {"": lines}
+        groups = {"": [_rate_line(names[s], series.points(runs[0].metrics, s), i) for i, s in enumerate(followed)]}
     else:
         groups = {
-            names[s]: [_RateLine(run.name, series.points(run.metrics, s), i) for i, run in enumerate(runs)]
+            names[s]: [_rate_line(run.name, series.points(run.metrics, s), i) for i, run in enumerate(runs)]
             for s in followed
         }
-    drawn = {title: kept for title, lines in groups.items() if (kept := [line for line in lines if not line.is_empty])}
+    known = {title: [line for line in lines if not all(map(math.isnan, line.y))] for title, lines in groups.items()}
+    drawn = {title: lines for title, lines in known.items() if lines}
     if not drawn:
         return None
     columns = min(2, len(drawn))
@@ -72,13 +67,13 @@ def pass_rate_figure(runs: Sequence[Run]) -> str | None:
     return canvas.draw(7.2 if columns == 1 else 9.6, height, plot)
 
 
-def _draw_pass_rates(axes: "Axes", title: str, lines: Sequence[_RateLine]) -> None:
+def _draw_pass_rates(axes: "Axes", title: str, lines: Sequence[_Line]) -> None:
     handles = []
     for order, line in enumerate(lines):
         shift = 0.05 * (order - (len(lines) - 1) / 2)  # so that error bars of several lines do not overlap
         colour = canvas.series_colour(line.position)
         handle = axes.errorbar(
-            [x + shift for x in line.x], line.y, yerr=(line.below, line.above), color=colour,
+            [x + shift for x in line.x], line.y, yerr=line.arms, color=colour,
             linestyle=canvas.line_style(line.position), marker="o", capsize=3, elinewidth=1.1,
         )  # fmt: skip
         handles.append(handle)
@@ -114,13 +109,12 @@ _SHARES = (
 
 def telemetry_figure(runs: Sequence[Run]) -> str | None:
     """Small multiples of what section 3.2 asks to watch, against the number of iterations; one line a run."""
-    drawn: list[tuple[str, list[tuple[str, list[int], list[float], int]]]] = []
-    for title, field, scale in _SHARES:
-        lines = [(run.name, *_measured(run.metrics, field, scale), i) for i, run in enumerate(runs)]
-        if kept := [line for line in lines if line[1]]:
-            drawn.append((title, kept))
-    if gaps := _gap_lines(runs):
-        drawn.append(("surrogate gap: mean z − pass@1", gaps))
+    panels = [
+        (title, [_known(run.name, _measured(run.metrics, field, scale), i) for i, run in enumerate(runs)])
+        for title, field, scale in _SHARES
+    ]
+    panels.append(("surrogate gap: mean z − pass@1", _gap_lines(runs)))
+    drawn = [(title, kept) for title, lines in panels if (kept := [line for line in lines if line.x])]
     if not drawn:
         return None
 
@@ -134,35 +128,37 @@ def telemetry_figure(runs: Sequence[Run]) -> str | None:
     return canvas.draw(2.55 * min(4, len(drawn)), 2.1 * rows + 0.3 * (len(runs) > 1), plot)
 
 
-def _measured(metrics: Sequence[IterationMetrics], field: str, scale: float) -> tuple[list[int], list[float]]:
-    """Where that field of the telemetry was measured, and what it was."""
-    pairs = [(m.iterations, scale * finite(getattr(m.telemetry, field))) for m in metrics if m.telemetry is not None]
-    known = [(n, value) for n, value in pairs if not math.isnan(value)]
-    return [n for n, _ in known], [value for _, value in known]
+def _known(name: str, found: Iterable[tuple[int, float]], position: int) -> _Line:
+    """The line of what was measured."""
+    known = [(n, value) for n, value in found if not math.isnan(value)]
+    return _Line(name, [n for n, _ in known], [value for _, value in known], position)
 
 
-def _gap_lines(runs: Sequence[Run]) -> list[tuple[str, list[int], list[float], int]]:
+def _measured(metrics: Sequence[IterationMetrics], field: str, scale: float) -> list[tuple[int, float]]:
+    """That field of the telemetry after each number of iterations, NaN where it was not measured."""
+    return [(m.iterations, scale * finite(getattr(m.telemetry, field))) for m in metrics if m.telemetry is not None]
+
+
+def _gap_lines(runs: Sequence[Run]) -> list[_Line]:
     """The gap on held-out sets: coloured by run, or by benchmark where there is one run."""
-    lines = []
+    lines: list[_Line] = []
     names = series.labels(series.all_series(m for run in runs for m in run.metrics))
     for run_position, run in enumerate(runs):
         for position, (key, name) in enumerate(names.items()):
-            gaps = [(p.iterations, series.surrogate_gap(p.summary)) for p in series.points(run.metrics, key)]
-            known = [(n, gap) for n, gap in gaps if gap is not None and math.isfinite(gap)]
-            if known:
-                colour = position if len(runs) == 1 else run_position
-                lines.append((name, [n for n, _ in known], [gap for _, gap in known], colour))
+            gaps = [(p.iterations, finite(series.surrogate_gap(p.summary))) for p in series.points(run.metrics, key)]
+            lines.append(_known(name, gaps, position if len(runs) == 1 else run_position))
     return lines
 
 
-def _draw_telemetry(axes: "Axes", title: str, lines: Sequence[tuple[str, list[int], list[float], int]]) -> None:
-    for _, x, y, position in lines:
-        axes.plot(x, y, color=canvas.series_colour(position), linestyle=canvas.line_style(position), marker="o")
+def _draw_telemetry(axes: "Axes", title: str, lines: Sequence[_Line]) -> None:
+    for line in lines:
+        style = canvas.line_style(line.position)
+        axes.plot(line.x, line.y, color=canvas.series_colour(line.position), linestyle=style, marker="o")
     axes.set_title(title, fontsize=8.5, fontweight="normal")
     axes.tick_params(labelsize=8)
-    whole_numbers(axes, [n for _, x, _, _ in lines for n in x])
+    whole_numbers(axes, [n for line in lines for n in line.x])
     if title.endswith("%"):
-        top = max(max(y) for _, _, y, _ in lines)
+        top = max(max(line.y) for line in lines)
         axes.set_ylim(-2, max(10.0, min(102.0, top * 1.15 + 2)))
 
 
@@ -206,19 +202,16 @@ def verdict_shares(summary: EvalSummary) -> dict[str, float]:
 
 def verdict_figure(runs: Sequence[Run]) -> str | None:
     """Stacked bars of verdicts by number of iterations, one panel for each run and benchmark."""
-    several = len(runs) > 1
     drawn: list[tuple[str, list[series.Point]]] = []
     for run in runs:
-        names: Mapping[Series, str] = series.labels(series.all_series(run.metrics))
-        for key, name in names.items():
+        for key, name in series.labels(series.all_series(run.metrics)).items():
             judged = [p for p in series.points(run.metrics, key) if sum(p.summary.by_verdict.values()) > 0]
             if judged:
-                drawn.append((f"{run.name}: {name}" if several else name, judged))
+                drawn.append((f"{run.name}: {name}" if len(runs) > 1 else name, judged))
     if not drawn:
         return None
     columns = 2 if len(drawn) > 1 else 1
-    bars = [len(judged) for _, judged in drawn]
-    each = 0.34 * max(bars) + 1.0
+    each = 0.34 * max(len(judged) for _, judged in drawn) + 1.0
     rows = -(-len(drawn) // columns)
 
     def plot(figure: "Figure") -> None:

@@ -72,9 +72,8 @@ def sentences(run: Run, paired: Mapping[Series, PairedDifference]) -> list[str]:
         )
     gamed = [(m.iterations, number) for m in run.metrics if (number := sum(text.gamed(e) for e in m.evals))]
     if gamed:
-        where = ", ".join(
-            f"{text.count(number)} {'untouched' if n == 0 else f'after iteration {n}'}" for n, number in gamed
-        )
+        when = {0: "untouched"}
+        where = ", ".join(f"{text.count(number)} {when.get(n, f'after iteration {n}')}" for n, number in gamed)
         said.append(
             f"Designs that use what a design has no business with were refused unrun and count as wrong: {where}; a "
             f"table below gives the rules."
@@ -121,20 +120,14 @@ def _pass_rate_sentences(run: Run, key: Series, name: str, difference: PairedDif
     first = series.pass_1(before.summary) if before else None
     last = series.pass_1(after.summary) if after else None
     if last is None or after is None:
-        return (
-            [f"On {name} the untouched model passes {text.rate_with_interval(first)} of the problems."] if first else []
-        )
+        rate = text.rate_with_interval(first)
+        return [f"On {name} the untouched model passes {rate} of the problems."] if first else []
+    reached = f"{text.rate_with_interval(last)} after iteration {after.iterations}"
     if first is None:
-        return [
-            f"On {name}, pass@1 is {text.rate_with_interval(last)} after iteration {after.iterations}; the untouched "
-            f"model was not judged."
-        ]
-    said = (
-        f"On {name}, pass@1 went from {text.rate_with_interval(first)} untouched to {text.rate_with_interval(last)} "
-        f"after iteration {after.iterations}."
-    )
-    said += " " + _noise(first.value or 0.0, last.value or 0.0, difference)
-    return [said, *_peak_sentence(run, key, name, after)]
+        return [f"On {name}, pass@1 is {reached}; the untouched model was not judged."]
+    said = f"On {name}, pass@1 went from {text.rate_with_interval(first)} untouched to {reached}."
+    noise = _noise(first.value or 0.0, last.value or 0.0, difference)
+    return [f"{said} {noise}", *_peak_sentence(run, key, after)]
 
 
 def _noise(first: float, last: float, difference: PairedDifference | None) -> str:
@@ -143,18 +136,15 @@ def _noise(first: float, last: float, difference: PairedDifference | None) -> st
             f"The difference is {100 * (last - first):+.1f} points; without the verdicts of both, whether that is "
             f"noise cannot be said."
         )
-    span = (
-        f"{100 * difference.value:+.1f} points, 95% interval {100 * difference.low:+.1f} to "
-        f"{100 * difference.high:+.1f}"
-    )
-    shared = f"paired over {text.count(difference.problems)} problems"
+    value, low, high = (f"{100 * rate:+.1f}" for rate in (difference.value, difference.low, difference.high))
+    span = f"{value} points, 95% interval {low} to {high}, paired over {text.count(difference.problems)} problems"
     if difference.is_noise:
-        return f"That lies within the noise of the choice of problems ({span}, {shared})."
+        return f"That lies within the noise of the choice of problems ({span})."
     direction = "gain" if difference.value > 0 else "loss"
-    return f"That is a {direction} beyond the noise of the choice of problems ({span}, {shared})."
+    return f"That is a {direction} beyond the noise of the choice of problems ({span})."
 
 
-def _peak_sentence(run: Run, key: Series, name: str, after: Point) -> list[str]:
+def _peak_sentence(run: Run, key: Series, after: Point) -> list[str]:
     """Say so where an earlier iteration did better than the last: the decline that section 3.2 speaks of."""
     rated = [(p.iterations, rate.value) for p in series.points(run.metrics, key) if (rate := series.pass_1(p.summary))]
     peak, best = max(rated, key=lambda r: (r[1] or 0.0, -r[0]))
@@ -168,27 +158,17 @@ def _peak_sentence(run: Run, key: Series, name: str, after: Point) -> list[str]:
 def _candidate_sentences(trained: list[IterationMetrics]) -> list[str]:
     """Parse rate of the training candidates, and how much of the score is left to learn from."""
     said = []
-    parses = [
-        (m.iterations, m.telemetry.share_parses)
-        for m in trained
-        if m.telemetry and m.telemetry.share_parses is not None
-    ]
-    if len(parses) > 1:
-        said.append(
-            f"Of the candidates sampled for training, {text.percent(parses[0][1])} parsed in iteration {parses[0][0]} "
-            f"and {text.percent(parses[-1][1])} in iteration {parses[-1][0]}."
-        )
-    elif parses:
-        said.append(f"Of the candidates sampled for training, {text.percent(parses[0][1])} parsed.")
-    active = [
-        m.telemetry.share_active_pairs for m in trained if m.telemetry and m.telemetry.share_active_pairs is not None
-    ]
+    watched = [(m.iterations, m.telemetry) for m in trained if m.telemetry]
+    parses = [(n, text.percent(t.share_parses)) for n, t in watched if t.share_parses is not None]
+    if parses:
+        (first, before), (latest, after) = parses[0], parses[-1]
+        course = f"{before} parsed in iteration {first} and {after} in iteration {latest}"
+        said.append(f"Of the candidates sampled for training, {course if len(parses) > 1 else f'{after} parsed'}.")
+    active = [t.share_active_pairs for _, t in watched if t.share_active_pairs is not None]
     if active:
         spent = " Little was left to rank." if active[-1] < 0.1 else ""
-        said.append(
-            f"In the last iteration {text.percent(active[-1])} of the pairs were active, so gave a ranking "
-            f"signal.{spent}"
-        )
+        share = text.percent(active[-1])
+        said.append(f"In the last iteration {share} of the pairs were active, so gave a ranking signal.{spent}")
     last = trained[-1].telemetry if trained else None
     if last is not None and last.share_surrogate_wrong is not None:
         said.append(
@@ -208,26 +188,22 @@ def tiles(run: Run) -> list[Tile]:
     result = best(run.metrics, select.benchmark) if select.benchmark is not None else None
     for key, name in names.items():
         before, after = ends(run, key)
-        at_result = [
-            p for p in series.points(run.metrics, key) if result is not None and p.iterations == result.iterations
-        ]
-        shown = at_result[0] if at_result else after or before
+        judged = series.points(run.metrics, key)
+        chosen = next((p for p in judged if result is not None and p.iterations == result.iterations), None)
+        shown = chosen or after or before
         rate = series.pass_1(shown.summary) if shown else None
         if shown is None or rate is None:
             continue
-        first = series.pass_1(before.summary) if before and after else None
-        span = text.interval(rate.low, rate.high)
-        where = f"iteration {shown.iterations}, the chosen one" if at_result else ""
-        notes = [
-            where,
-            f"95% interval {span}" if span else "",
-            f"untouched {text.percent(first.value)}" if first else "",
-        ]
-        found.append(Tile(f"pass@1, {name}", text.percent(rate.value), "; ".join(n for n in notes if n)))
-        untouched = (
-            f"untouched {text.percent(before.summary.compile_rate)}" if before and after else "of judged completions"
-        )
-        found.append(Tile(f"compiles, {name}", text.percent(shown.summary.compile_rate), untouched))
+        notes = [f"iteration {shown.iterations}, the chosen one"] if chosen else []
+        if span := text.interval(rate.low, rate.high):
+            notes.append(f"95% interval {span}")
+        compiled = "of judged completions"
+        if before and after:
+            compiled = f"untouched {text.percent(before.summary.compile_rate)}"
+            if first := series.pass_1(before.summary):
+                notes.append(f"untouched {text.percent(first.value)}")
+        found.append(Tile(f"pass@1, {name}", text.percent(rate.value), "; ".join(notes)))
+        found.append(Tile(f"compiles, {name}", text.percent(shown.summary.compile_rate), compiled))
     return found + _training_tiles(run)
 
 
@@ -248,11 +224,5 @@ def _training_tiles(run: Run) -> list[Tile]:
             note = f"iteration {trained[0].iterations}: {show(getattr(first, field))}" if several else ""
             found.append(Tile(label, show(value), note))
     seen = trained[-1].reference_tokens_seen
-    found.append(
-        Tile(
-            "reference tokens seen",
-            text.count(seen),
-            f"and {text.count(trained[-1].candidate_tokens_seen)} of candidates",
-        )
-    )
-    return found
+    beside = f"and {text.count(trained[-1].candidate_tokens_seen)} of candidates"
+    return [*found, Tile("reference tokens seen", text.count(seen), beside)]

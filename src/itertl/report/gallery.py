@@ -14,7 +14,7 @@ from itertl.report.series import Series
 from itertl.runs import storage
 from itertl.runs.read import Run, evaluation_file, read_problems
 
-Answer = tuple[Candidate, EvalRow]
+JudgedSample = tuple[Candidate, EvalRow]
 
 _WANTED = (("won", 2), ("lost", 1), ("still failed", 1), ("kept", 1))
 
@@ -27,8 +27,8 @@ class BeforeAfter:
     problem: Problem | None
     task_id: str
     kind: str
-    before: Answer
-    after: Answer
+    before: JudgedSample
+    after: JudgedSample
     iterations: int  # done when "after" was sampled
 
     @property
@@ -54,16 +54,14 @@ def examples(run: Run) -> tuple[list[BeforeAfter], list[str]]:
         old = _answers(run.folder / eval_folder(0), key, notes)
         new = _answers(run.folder / eval_folder(after.iterations), key, notes)
         problems = read_problems(evaluation_file(run.folder, "bench", key.benchmark))
-        pairs = [(task, old[task], new[task]) for task in old if task in new]
-        for task, first, last in pairs:
-            problem = problems.get(last[0].problem_id) or problems.get(task)
-            found.append(
-                BeforeAfter(key.benchmark, problem, task, _kind(first[1], last[1]), first, last, after.iterations)
-            )
+        for task in (task for task in old if task in new):
+            problem = problems.get(new[task][0].problem_id) or problems.get(task)
+            kind = _kind(old[task][1], new[task][1])
+            found.append(BeforeAfter(key.benchmark, problem, task, kind, old[task], new[task], after.iterations))
     return _pick(found), notes
 
 
-def _answers(folder: Path, key: Series, notes: list[str]) -> dict[str, Answer]:
+def _answers(folder: Path, key: Series, notes: list[str]) -> dict[str, JudgedSample]:
     """The first judged answer to each task at that temperature."""
     samples, verdicts = (evaluation_file(folder, stem, key.benchmark) for stem in ("samples", "eval"))
     if samples is None or verdicts is None:
@@ -76,7 +74,7 @@ def _answers(folder: Path, key: Series, notes: list[str]) -> dict[str, Answer]:
             f"shown"
         )
         return {}
-    answers: dict[str, Answer] = {}
+    answers: dict[str, JudgedSample] = {}
     for candidate, row in zip(candidates, rows, strict=True):
         if row.temperature == key.temperature and row.passed is not None:
             answers.setdefault(row.task_id, (candidate, row))

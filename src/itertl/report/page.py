@@ -44,7 +44,7 @@ CAPTIONS: Mapping[str, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class RunContent:
     """A run with what the page reads besides: paired differences, examples, and notes on examples."""
 
     run: Run
@@ -53,50 +53,38 @@ class Content:
     notes: Sequence[str]
 
 
-def gather(run: Run) -> Content:
+def gather(run: Run) -> RunContent:
     """Read what the page needs. Raises DataError where a file of verdicts, samples or problems cannot be read."""
-    return Content(run, findings.differences(run), *gallery.examples(run))
+    return RunContent(run, findings.differences(run), *gallery.examples(run))
 
 
-def render(contents: Sequence[Content], figures: Mapping[str, str]) -> str:
+def render(contents: Sequence[RunContent], figures: Mapping[str, str]) -> str:
     """The page of one run or of runs side by side. ``figures``: name -> SVG text as ``figures.EVERY`` makes them."""
     runs = [content.run for content in contents]
     several = len(runs) > 1
     return html.render(
-        "runs",
-        "Runs side by side" if several else runs[0].name,
-        several=several,
+        "runs", "Runs side by side" if several else runs[0].name, several=several,
         views=[_view(content, is_alone=not several) for content in contents],
         comparison=tables.comparison_grid({run.name: run.metrics for run in runs}) if several else None,
-        settings=settings_grid(runs),
-        drawn=figures,
-        captions=CAPTIONS,
-    )
+        settings=settings_grid(runs), drawn=figures, captions=CAPTIONS,
+    )  # fmt: skip
 
 
-def _view(content: Content, *, is_alone: bool) -> dict[str, Any]:
+def _view(content: RunContent, *, is_alone: bool) -> dict[str, Any]:
     run = content.run
     return {
-        "run": run,
-        "sentences": findings.sentences(run, content.paired),
-        "tiles": findings.tiles(run),
+        "run": run, "sentences": findings.sentences(run, content.paired), "tiles": findings.tiles(run),
         "grids": list(_grids(run, is_alone=is_alone)) if run.metrics else [],
-        "examples": content.examples,
-        "notes": content.notes,
-        "facts": facts_grid(run),
-        "stages": stages_grid(run),
-    }
+        "examples": content.examples, "notes": content.notes, "facts": facts_grid(run), "stages": stages_grid(run),
+    }  # fmt: skip
 
 
 def _grids(run: Run, *, is_alone: bool) -> Iterator[tuple[Grid, str, str]]:
     """(grid, title above it, class of the style sheet) of a run's numbers."""
     yield tables.iteration_grid(run.metrics), "", ""
-    if best := tables.best_of_temperatures_grid(run.metrics):
-        yield best, best.title, ""
-    if ladder := tables.ladder_grid(run.metrics):
-        yield ladder, ladder.title, ""
-    if gamed := tables.gamed_grid(run.metrics):
-        yield gamed, gamed.title, "text"
+    for make, kind in ((tables.best_of_temperatures_grid, ""), (tables.ladder_grid, ""), (tables.gamed_grid, "text")):
+        if grid := make(run.metrics):
+            yield grid, grid.title, kind
     if is_alone and tables.is_published(run.metrics):
         yield tables.comparison_grid({run.name: run.metrics}), "Beside published figures", ""
 

@@ -5,23 +5,29 @@ from itertl.runs import wording as text
 from itertl.runs.read import Run
 
 
-def facts_grid(run: Run) -> Grid:
-    """Versions, simulators, sandbox levels and rules, seed. Where a run mixes several values, all are shown."""
-    versions: dict[str, dict[str, None]] = {}
+def stage_versions(run: Run) -> dict[str, list[str]]:
+    """Each package's versions over all stages: several where the run mixes them."""
+    found: dict[str, dict[str, None]] = {}
     for manifest in run.manifests.values():
         for stage in manifest.stages.values():
             for package, version in stage.versions.items():
-                versions.setdefault(package, {})[version] = None
+                found.setdefault(package, {})[version] = None
+    return {package: list(versions) for package, versions in found.items()}
+
+
+def facts_grid(run: Run) -> Grid:
+    """Versions, simulators, sandbox levels and rules, seed. Where a run mixes several values, all are shown."""
     every = [e for m in run.metrics for e in m.evals]
+    judged_by = {
+        "simulator": [e.simulator for e in every],
+        "sandbox": [e.sandbox for e in every if e.sandbox],
+        "verdict rule": [e.rule for e in every],
+    }
     rows = (
-        ("method", run.recipe.method),
-        ("model", run.recipe.model.path),
-        ("seed", str(run.recipe.seed)),
-        ("simulator", ", ".join(dict.fromkeys(e.simulator for e in every)) or text.NOT_MEASURED),
-        ("sandbox", ", ".join(dict.fromkeys(e.sandbox for e in every if e.sandbox)) or text.NOT_MEASURED),
-        ("verdict rule", ", ".join(dict.fromkeys(e.rule for e in every)) or text.NOT_MEASURED),
-        *((package, ", ".join(found)) for package, found in sorted(versions.items())),
-    )
+        ("method", run.recipe.method), ("model", run.recipe.model.path), ("seed", str(run.recipe.seed)),
+        *((name, ", ".join(dict.fromkeys(values)) or text.NOT_MEASURED) for name, values in judged_by.items()),
+        *((package, ", ".join(found)) for package, found in sorted(stage_versions(run).items())),
+    )  # fmt: skip
     return Grid("Provenance", (), rows)
 
 

@@ -1,4 +1,4 @@
-"""Published pass@k on VerilogEval v1, to stand beside a run's own: other model sizes, other hands, other simulators.
+"""Published pass@k on VerilogEval v1, to show beside a run's own: other model sizes, evaluators and simulators.
 
 Source: table 1 of the ITERTL paper, which takes the rows of GPT-3.5, GPT-4, CodeGen, VeriGen and VerilogEval-SFT from
 the VerilogEval paper and the RTLCoder rows from the RTLCoder paper. The paper's own row is the best over four sampling

@@ -1,5 +1,6 @@
 """What a report follows through the iterations: one benchmark at one temperature is one series."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -51,11 +52,9 @@ def temperature_name(temperature: float | None) -> str:
 
 def labels(every: Sequence[Series]) -> Mapping[Series, str]:
     """Shortest telling name of each series: the temperature only where a benchmark has several."""
-    temperatures: dict[str, set[float | None]] = {}
-    for series in every:
-        temperatures.setdefault(series.benchmark, set()).add(series.temperature)
+    several = Counter(series.benchmark for series in set(every))
     return {
-        s: s.benchmark if len(temperatures[s.benchmark]) == 1 else f"{s.benchmark}, {temperature_name(s.temperature)}"
+        s: s.benchmark if several[s.benchmark] == 1 else f"{s.benchmark}, {temperature_name(s.temperature)}"
         for s in every
     }
 
@@ -73,14 +72,8 @@ def best_of_temperatures(metrics: IterationMetrics) -> dict[str, tuple[float | N
 
     It chooses on the test set, so it flatters; report it only beside a fixed temperature.
     """
-    best: dict[str, tuple[float | None, PassAtK]] = {}
-    seen: dict[str, int] = {}
+    rated: dict[str, list[tuple[float | None, PassAtK]]] = {}
     for summary in metrics.evals:
-        rate = pass_1(summary)
-        if rate is None or rate.value is None:
-            continue
-        seen[summary.benchmark] = seen.get(summary.benchmark, 0) + 1
-        held = best.get(summary.benchmark)
-        if held is None or rate.value > (held[1].value or 0.0):
-            best[summary.benchmark] = (summary.temperature, rate)
-    return {name: found for name, found in best.items() if seen[name] > 1}
+        if rate := pass_1(summary):
+            rated.setdefault(summary.benchmark, []).append((summary.temperature, rate))
+    return {name: max(each, key=lambda one: one[1].value or 0.0) for name, each in rated.items() if len(each) > 1}

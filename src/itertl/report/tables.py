@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from itertl.records import EvalSummary, IterationMetrics, Telemetry
+from itertl.records import EvalSummary, IterationMetrics, PassAtK, Telemetry
 from itertl.report import published, series
 from itertl.report.series import Series
 from itertl.runs import wording as text
@@ -39,23 +39,16 @@ def iteration_grid(metrics: Sequence[IterationMetrics]) -> Grid:
     columns = [*_TRAINING_COLUMNS]
     for key in followed:
         columns += [f"{names[key]}: pass@1", "compiles", "correct/wrong/truncated/unjudged"]
-    notes = []
-    if followed:
-        notes.append("pass@1 with its 95% interval over problems, in percent")
+    notes = ["pass@1 with its 95% interval over problems, in percent"] if followed else []
     if len({m.method for m in ordered if m.iterations > 0}) > 1:
         notes.append("the method changed within these iterations")
-    return Grid(
-        "Iterations (0: the untouched model)",
-        tuple(columns),
-        tuple(_iteration_row(m, followed) for m in ordered),
-        tuple(notes),
-    )
+    rows = tuple(_iteration_row(m, followed) for m in ordered)
+    return Grid("Iterations (0: the untouched model)", tuple(columns), rows, tuple(notes))
 
 
 def _iteration_row(metrics: IterationMetrics, followed: Sequence[Series]) -> tuple[str, ...]:
-    cells = [str(metrics.iterations)]
-    cells += [text.number(metrics.loss), text.number(metrics.loss_ce), text.number(metrics.loss_ranking, 2)]
-    cells += _telemetry_cells(metrics.telemetry)
+    losses = text.number(metrics.loss), text.number(metrics.loss_ce), text.number(metrics.loss_ranking, 2)
+    cells = [str(metrics.iterations), *losses, *_telemetry_cells(metrics.telemetry)]
     for key in followed:
         summary = series.summary_of(metrics, key)
         if summary is None:
@@ -96,15 +89,12 @@ def comparison_grid(runs: Mapping[str, Sequence[IterationMetrics]]) -> Grid:
 
 
 def _run_row(name: str, metrics: Sequence[IterationMetrics], followed: Sequence[Series]) -> tuple[str, ...]:
-    last = metrics[-1] if metrics else None
-    cells = [
-        name,
-        last.method if last else text.NOT_MEASURED,
-        text.count(last.iterations if last else None),
-        text.count(last.reference_tokens_seen if last else None),
-        text.count(last.candidate_tokens_seen if last else None),
-    ]
-    return (*cells, *(_before_after(metrics, key) for key in followed))
+    cells = [text.NOT_MEASURED] * 4
+    if metrics:
+        last = metrics[-1]
+        counts = last.iterations, last.reference_tokens_seen, last.candidate_tokens_seen
+        cells = [last.method, *map(text.count, counts)]
+    return (name, *cells, *(_before_after(metrics, key) for key in followed))
 
 
 def _before_after(metrics: Sequence[IterationMetrics], key: Series) -> str:
@@ -130,19 +120,15 @@ def best_of_temperatures_grid(metrics: Sequence[IterationMetrics]) -> Grid | Non
     benchmarks = list(dict.fromkeys(name for found in best.values() for name in found))
     if not benchmarks:
         return None
-    rows = []
-    for iterations, found in best.items():
-        cells = [
-            f"{text.rate_with_interval(found[b][1])} at {series.temperature_name(found[b][0])}"
-            if b in found
-            else text.NOT_MEASURED
-            for b in benchmarks
-        ]
-        rows.append((str(iterations), *cells))
-    note = (
-        "the paper's protocol: it chooses the temperature on the test set, so it flatters; read it beside a fixed one"
-    )
-    return Grid("Best of the temperatures", ("iterations", *benchmarks), tuple(rows), (note,))
+
+    def cell(found: tuple[float | None, PassAtK] | None) -> str:
+        if found is None:
+            return text.NOT_MEASURED
+        return f"{text.rate_with_interval(found[1])} at {series.temperature_name(found[0])}"
+
+    rows = tuple((str(iterations), *(cell(found.get(b)) for b in benchmarks)) for iterations, found in best.items())
+    flatters = "it chooses the temperature on the test set, so it flatters; read it beside a fixed one"
+    return Grid("Best of the temperatures", ("iterations", *benchmarks), rows, (f"the paper's protocol: {flatters}",))
 
 
 def gamed_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
@@ -199,12 +185,11 @@ def _published_rows(followed: Sequence[Series]) -> list[tuple[str, ...]]:
     if not any(splits):
         return []
     blank = [text.NOT_MEASURED] * 3
-    rows = []
-    for figure in published.PASS_AT_1:
-        shown = {"machine": figure.machine, "human": figure.human}
-        rates = [f"{shown[split]:.1f}%" if split else text.NOT_MEASURED for split in splits]
-        rows.append((figure.model, "published", *blank, *rates))
-    return rows
+    return [
+        (figure.model, "published", *blank,
+         *(f"{figure.rate(split, 1):.1f}%" if split else text.NOT_MEASURED for split in splits))
+        for figure in published.PASS_AT_1
+    ]  # fmt: skip
 
 
 def _size_notes(runs: Mapping[str, Sequence[IterationMetrics]], followed: Sequence[Series]) -> list[str]:
@@ -292,10 +277,5 @@ def run_tables(runs: Mapping[str, Sequence[IterationMetrics]]) -> "list[Text | G
             shown.append(Text(f"\n{text.one_line(name)}", style="bold"))
         shown.append(iteration_table(metrics))
     if len(runs) > 1 or any(is_published(metrics) for metrics in runs.values()):
-        shown.append(method_comparison(runs))
+        shown.append(rich_table(comparison_grid(runs)))
     return shown
-
-
-def method_comparison(runs: Mapping[str, Sequence[IterationMetrics]]) -> "Table":
-    """Runs side by side, beside the published figures where VerilogEval v1 was judged (see ``comparison_grid``)."""
-    return rich_table(comparison_grid(runs))

@@ -2,27 +2,24 @@
 
 It is simulated beside the reference first (the scorer ``vectors``), and where no output differs a proof is tried
 (``equivalence``). Right is what agrees on every word and is not refuted; ``detail`` begins with ``PROVEN`` or
-``AGREES``, so that the two are told apart. Where a scorer has no answer, because the reference cannot serve, say, the
+``AGREES``, which distinguishes the two. Where a scorer has no answer, because the reference cannot serve, say, the
 completion is unjudged.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from itertl.evaluation.benchmarks import Benchmark
+from itertl.evaluation.completions import Completion
 from itertl.judging.outcomes import Judgement, cut
 from itertl.progress import Tracker
-from itertl.records import EvalRow, Fault, Score, Verdict
+from itertl.records import EvalRow, Fault, Problem, Score, Verdict
 from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.scorers import check_tools
 from itertl.tools import icarus, yosys
 from itertl.verilog.header import derive_header, derive_top
-
-if TYPE_CHECKING:
-    from itertl.evaluation.judge import Completion
 
 SCORERS = ("vectors", "equivalence")
 PROVEN, AGREES = "proven", "agrees on vectors"
@@ -39,36 +36,25 @@ def tools() -> str:
     return f"{icarus.version()} + {yosys.version()}"
 
 
-def by_function(
-    benchmark: Benchmark,
-    completions: Sequence["Completion"],
-    *,
-    num_workers: int,
-    partial: Path | None,
-    cache: Path | None,
-    tracker: Tracker,
-) -> list[Judgement]:
+def judge(
+    benchmark: Benchmark, completions: Sequence[Completion], *, num_workers: int, partial: Path | None,
+    cache: Path | None, tracker: Tracker,
+) -> list[Judgement]:  # fmt: skip
     """A judgement for each completion, in order. Raises ToolMissing."""
     versions()
-    items = [_item(benchmark, completion) for completion in completions]
     taken = score_items(
-        items,
-        SCORERS,
-        rungs=SCORERS,
-        log=partial,
-        on_done=tracker.advance,
+        [_item(benchmark.by_id[completion.task_id], completion) for completion in completions],
+        SCORERS, rungs=SCORERS, log=partial, on_done=tracker.advance,
         effort=Effort(num_workers=num_workers, timeout_s=TIMEOUT_S, cache=cache),
-    )
+    )  # fmt: skip
     return [judgement({score.scorer: score for score in scores}) for scores in taken]
 
 
-def _item(benchmark: Benchmark, completion: "Completion") -> ScoreItem:
-    problem = benchmark.by_id[completion.task_id]
-    header = problem.header if problem.header.strip() else derive_header(problem.reference or "")
+def _item(problem: Problem, completion: Completion) -> ScoreItem:
+    reference = problem.reference or ""
+    header = problem.header if problem.header.strip() else derive_header(reference)
     code = completion.text if completion.full_module or not completion.text.strip() else f"{header}\n{completion.text}"
-    return ScoreItem(
-        code=code, header=header, reference=problem.reference, top=problem.top or derive_top(problem.reference or "")
-    )
+    return ScoreItem(code=code, header=header, reference=problem.reference, top=problem.top or derive_top(reference))
 
 
 def judgement(scores: dict[str, Score]) -> Judgement:

@@ -7,7 +7,9 @@ from itertl.errors import DataError
 
 def text_field(row: dict[str, Any], key: str, where: str) -> str:
     """The string at ``key``. Raises DataError that names place, key and what is there instead."""
-    value = _required(row, key, where)
+    if key not in row:
+        raise DataError(f"{where}: has no {key!r} (it has: {', '.join(sorted(row)) or 'nothing'}); add it")
+    value = row[key]
     if not isinstance(value, str):
         raise DataError(f"{where}: {key} is {_shown(value)}; make it a string")
     return value
@@ -16,11 +18,9 @@ def text_field(row: dict[str, Any], key: str, where: str) -> str:
 def flag_field(row: dict[str, Any], key: str, where: str) -> bool:
     """The boolean at ``key``, False where it is absent or null."""
     value = row.get(key)
-    if value is None:
-        return False
-    if not isinstance(value, bool):
+    if value is not None and not isinstance(value, bool):
         raise DataError(f"{where}: {key} is {_shown(value)}; make it true or false")
-    return value
+    return bool(value)
 
 
 def temperature_field(row: dict[str, Any], where: str) -> float | None:
@@ -31,12 +31,6 @@ def temperature_field(row: dict[str, Any], where: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e6:
         raise DataError(f"{where}: temperature is {_shown(value)}; make it a number, 0 (greedy) or more")
     return float(value)
-
-
-def _required(row: dict[str, Any], key: str, where: str) -> Any:
-    if key not in row:
-        raise DataError(f"{where}: has no {key!r} (it has: {', '.join(sorted(row)) or 'nothing'}); add it")
-    return row[key]
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Validate the ruler: every reference of a benchmark passes, and a broken one fails, before a model is judged.
+"""Validate a benchmark: every reference passes, and a broken one fails, before a model is judged.
 
 A reference is broken in two ways: its body is taken out (what is left drives no output), and one place of it is changed
 at a time. Such a change may change nothing (``a | b`` of bits that are never both set), so that of a problem's mutants
@@ -11,12 +11,13 @@ import itertools
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from itertl.evaluation import errata
 from itertl.evaluation.benchmarks import Benchmark, task_id
-from itertl.evaluation.judge import Completion, judge
+from itertl.evaluation.completions import Completion
+from itertl.evaluation.judge import judge
+from itertl.evaluation.references import REFERENCE_FAILS
 from itertl.evaluation.summary import joined
 from itertl.progress import SILENT, Tracker
 from itertl.records import EvalRow, Problem, Verdict
@@ -30,18 +31,15 @@ from itertl.work.seeds import derive_seed
 # edges and resets, after which a testbench may wait for ever.
 _CLASSES = ("operators", "constants", "branches", "selects")
 _DRAW_S = 60
-_CAUGHT = (Verdict.WRONG_OUTPUT, Verdict.RUNTIME_ERROR, Verdict.TIMEOUT)
-_RAN = (Verdict.PASSED, *_CAUGHT)
+_RAN = (Verdict.PASSED, Verdict.WRONG_OUTPUT, Verdict.RUNTIME_ERROR, Verdict.TIMEOUT)
 _DIRECTIVE = re.compile(r"^[ \t]*`(?:[^\n]*\\\n)*[^\n]*$", re.MULTILINE)
 _DECLARES_PORT = ("input", "output", "inout", "parameter", "localparam")
 _OWN_PORTS = {"function": "endfunction", "task": "endtask"}  # inside these, declarations are not the module's
-_PREFIX = "the problem's own reference fails here: "
 
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """What the self-test found; task_id -> reason. The benchmark can be trusted on this machine where ``broken`` is
-    empty."""
+    """What was found, as task_id -> reason. The benchmark can be trusted on this machine where ``broken`` is empty."""
 
     benchmark: str
     benchmark_hash: str
@@ -50,21 +48,16 @@ class SelfTest:
     sandbox: str
     checked: int  # problems whose reference was judged
     without_reference: tuple[str, ...]
-    errata: dict[str, str] = field(default_factory=dict[str, str])  # known to be unjudgeable, and not tried
-    broken: dict[str, str] = field(default_factory=dict[str, str])  # the reference fails, and nothing is known of it
-    known: dict[str, str] = field(default_factory=dict[str, str])  # the reference fails, as is known
-    # a design without a body, or every mutant, passes
-    toothless: dict[str, str] = field(default_factory=dict[str, str])
-    untried: dict[str, str] = field(default_factory=dict[str, str])  # the emptied design was refused before it ran
+    errata: dict[str, str]  # known to be unjudgeable, and not tried
+    broken: dict[str, str]  # the reference fails, and nothing is known of it
+    known: dict[str, str]  # the reference fails, as is known
+    toothless: dict[str, str]  # a design without a body, or every mutant, passes
+    untried: dict[str, str]  # the emptied design was refused before it ran
 
     @property
     def failures(self) -> dict[str, str]:
         """task_id -> which expectation did not hold, whatever it says about whom."""
         return self.broken | self.known | self.toothless
-
-    def to_json(self) -> dict[str, Any]:
-        """One JSON-able object."""
-        return asdict(self)
 
 
 def emptied(problem: Problem) -> str:
@@ -130,12 +123,9 @@ def self_test(
         by_task[row.task_id].append(row)
     failing = {ident: _detail(each[0]) for ident, each in by_task.items() if each[0].verdict is not Verdict.PASSED}
     passing = {ident: each[1:] for ident, each in by_task.items() if ident not in failing}
-    known = {
-        i: found.reason
-        for i, found in errata.of(benchmark.name).items()
-        if found.kind in errata.NEEDS_ANOTHER_SIMULATOR
-    }
-    weak = {i: found.reason for i, found in errata.of(benchmark.name).items() if found.kind is errata.Kind.WEAK}
+    noted = errata.of(benchmark.name)
+    known = {i: erratum.reason for i, erratum in noted.items() if erratum.kind in errata.NEEDS_ANOTHER_SIMULATOR}
+    weak = {i: f" (known: {erratum.reason})" for i, erratum in noted.items() if erratum.kind is errata.Kind.WEAK}
     return SelfTest(
         benchmark=benchmark.label,
         benchmark_hash=benchmark.content_hash,
@@ -147,7 +137,7 @@ def self_test(
         errata={ident: reason for ident, reason in benchmark.errata.items() if ident in benchmark.by_id},
         broken={ident: reason for ident, reason in failing.items() if ident not in known},
         known={ident: f"{known[ident]} ({reason})" for ident, reason in failing.items() if ident in known},
-        toothless={i: _known_weak(reason, weak.get(i)) for i, each in passing.items() if (reason := _toothless(each))},
+        toothless={i: reason + weak.get(i, "") for i, each in passing.items() if (reason := _toothless(each))},
         untried={ident: _detail(each[0]) for ident, each in passing.items() if each[0].verdict not in _RAN},
     )
 
@@ -168,11 +158,7 @@ def draw(payload: tuple[str, str, int]) -> list[str]:
 
 
 def _detail(row: EvalRow) -> str:
-    return f"{row.verdict.value}: {row.detail.removeprefix(_PREFIX)}"
-
-
-def _known_weak(reason: str, note: str | None) -> str:
-    return reason if note is None else f"{reason} (known: {note})"
+    return f"{row.verdict.value}: {row.detail.removeprefix(REFERENCE_FAILS)}"
 
 
 def _toothless(rows: Sequence[EvalRow]) -> str:
