@@ -6,6 +6,7 @@ inside itself. What a stage reads and writes is in ``stages``.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from itertl.config import Recipe
 from itertl.loop import stages
@@ -27,6 +28,23 @@ class RunResult:
     page: Path
     samples: str  # pattern of the files of sampled completions
     metrics: tuple[IterationMetrics, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        metrics = [row.model_dump(mode="json") for row in self.metrics]
+        return {
+            "run": str(self.folder),
+            "checkpoint": str(self.checkpoint),
+            "report": str(self.page),
+            "metrics": metrics,
+        }
+
+    def render(self) -> str:
+        """For a terminal."""
+        return (
+            f"checkpoint  {self.checkpoint}\nreport      {self.page}  (figures in {self.folder / 'figures'})\n"
+            f"samples     {self.samples}\n"
+            f'load it     transformers.AutoModelForCausalLM.from_pretrained("{self.checkpoint}")'
+        )
 
 
 def run(

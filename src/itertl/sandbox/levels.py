@@ -143,6 +143,6 @@ def _announce(chosen: str, findings: list[Finding]) -> str:
 def require(least: str) -> None:
     """Raise ToolMissing if ``level()`` is weaker than ``least``, UsageError if that is not a level."""
     if least not in LEVELS:
-        raise UsageError(f"{least!r} is not a sandbox level: choose {', '.join(LEVELS)}")
+        raise UsageError(f"--require-sandbox {least!r} is not a sandbox level: choose {', '.join(LEVELS)}")
     if LEVELS.index(level()) < LEVELS.index(least):
         raise ToolMissing(f"sandbox level {least} is required, but only {level()} works here: {_FIX[least]}")
