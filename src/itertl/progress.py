@@ -38,18 +38,14 @@ def check() -> None:
 
 
 class Tracker:
-    """Handed to the stage that does the work. ``note`` is a short text after the bar ("loss 0.41")."""
+    """Handed to the stage that does the work; this one shows nothing."""
 
     def advance(self, amount: int = 1, note: str = "") -> None:
-        raise RuntimeError("an abstract tracker was advanced")
-
-
-class _Silent(Tracker):
-    def advance(self, amount: int = 1, note: str = "") -> None:
+        """So many units are done. ``note``: a short text after the bar ("loss 0.41")."""
         check()
 
 
-SILENT: Tracker = _Silent()
+SILENT = Tracker()
 
 
 class _Bar(Tracker):
@@ -79,8 +75,7 @@ class _Lines(Tracker):
         if not self.total:
             print(f"{self.name}: {self.done} done {note}".rstrip(), file=sys.stderr, flush=True)
             return
-        pace = (now - self.start) / max(1, self.done - self.first)
-        left = pace * (self.total - self.done)
+        left = (now - self.start) / max(1, self.done - self.first) * (self.total - self.done)
         print(f"{self.name}: {self.done}/{self.total}, {left:.0f} s left {note}".rstrip(), file=sys.stderr, flush=True)
 
 

@@ -33,13 +33,8 @@ Warn = Callable[[str], object]
 
 def sampling(recipe: Recipe, problems: Sequence[Problem], policy: Policy, iteration: int) -> SamplingJob:
     """K - 1 candidates of each problem."""
-    return SamplingJob(
-        problems,
-        policy,
-        recipe.sample,
-        derive_seed(recipe.seed, "sample", iteration),
-        processes=devices.processes(recipe.compute),
-    )
+    seed = derive_seed(recipe.seed, "sample", iteration)
+    return SamplingJob(problems, policy, recipe.sample, seed, processes=devices.processes(recipe.compute))
 
 
 def training_seed(recipe: Recipe, iteration: int) -> int:
@@ -68,9 +63,8 @@ def evaluation(recipe: Recipe, benchmark: Benchmark, config: EvalConfig, policy:
     """One benchmark, judged in ``folder``."""
     seed = derive_seed(recipe.seed, "eval", benchmark.name)
     processes = devices.processes(recipe.compute)
-    return EvaluationJob(
-        benchmark, config, policy, recipe.sample, None, seed, folder, cache_folder(), processes=processes
-    )
+    cache = cache_folder()
+    return EvaluationJob(benchmark, config, policy, recipe.sample, None, seed, folder, cache, processes=processes)
 
 
 def sample(

@@ -14,6 +14,7 @@ from itertl.model.policy import find_policy
 from itertl.progress import Reporter
 from itertl.records import IterationMetrics
 from itertl.report.tables import iteration_table
+from itertl.report.write import make_report
 from itertl.runs import selection
 from itertl.runs.folder import RunFolder
 from itertl.runs.shared_stages import SharedStages
@@ -80,5 +81,5 @@ def run(
             folder.write_metrics(metrics)
             reporter.say(iteration_table(metrics))
         chosen = policies[selection.chosen(metrics, recipe.select)]
-        page = stages.report(folder)
+        page = make_report([out]).page
     return RunResult(out, chosen.path, page, f"{out}/iter-*/samples-*.jsonl", tuple(metrics))

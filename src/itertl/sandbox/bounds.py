@@ -145,6 +145,6 @@ def _used_mb() -> tuple[int, int]:
         with open("/proc/self/statm", encoding="ascii") as handle:  # noqa: PTH123
             size, resident, shared, *_ = map(int, handle.read().split())
     except OSError:
-        return 1 << 20, 0  # a system that does not tell: no limit of ours
+        return 1 << 20, 0  # a system that does not say: no limit of ours
     page = resource.getpagesize()
     return size * page >> 20, (resident - shared) * page >> 20

@@ -1,4 +1,4 @@
-"""The launcher: a small process that starts tools under confinement, reads what they say, and leaves nothing of them.
+"""The launcher: a small process that starts tools under confinement, reads their output, and leaves nothing of them.
 
 One belongs to each process that calls ``sandbox.run``, which asks it over a socket (``launcher``). It is a process of
 its own because forking it is cheap and free of threads whatever the caller has loaded, because as a subreaper it
@@ -95,22 +95,11 @@ def send(connection: socket.socket, value: Any) -> None:
 
 def receive(connection: socket.socket) -> Any | None:
     """One value, or None where the other end is closed."""
-    head = _exactly(connection, 8)
-    body = _exactly(connection, int.from_bytes(head, "little")) if head else None
-    return marshal.loads(body) if body is not None else None
-
-
-def _exactly(connection: socket.socket, count: int) -> bytes | None:
-    parts = bytearray()
-    while len(parts) < count:
-        try:
-            data = connection.recv(min(count - len(parts), 1 << 20))
-        except ConnectionResetError:
-            return None
-        if not data:
-            return None
-        parts += data
-    return bytes(parts)
+    with connection.makefile("rb") as reader, contextlib.suppress(ConnectionResetError):
+        length = int.from_bytes(head, "little") if len(head := reader.read(8)) == 8 else 0
+        if length and len(body := reader.read(length)) == length:
+            return marshal.loads(body)
+    return None
 
 
 def _prctl(option: int, value: int) -> int:
@@ -178,11 +167,10 @@ class _ConfinedRun:
         self.holder: Holder | None = None
         try:
             self._prepare()
-        except (OSError, ConfinementFailed) as error:
+        except BaseException as error:
             self.close()
-            raise ConfinementFailed(f"{self.level}: {error}") from error
-        except BaseException:
-            self.close()
+            if isinstance(error, OSError | ConfinementFailed):
+                raise ConfinementFailed(f"{self.level}: {error}") from error
             raise
 
     def _prepare(self) -> None:
@@ -195,9 +183,8 @@ class _ConfinedRun:
         self.stdin = self.keep(_as_file(self.request["stdin"]))
         self.ends = [self._pipes() for _ in self.request["steps"]]
         if self.level == "landlock":
-            self.rules = self.keep(
-                restrictions.landlock_rules(self.launcher.abi, self.folder, self.request["readable"])
-            )
+            rules = restrictions.landlock_rules(self.launcher.abi, self.folder, self.request["readable"])
+            self.rules = self.keep(rules)
         if self.level == "bubblewrap":
             self.holder = self.launcher.hold(self.request["view"], may_keep=self.request["is_scratch"])
 
@@ -267,17 +254,9 @@ class _ConfinedRun:
 
     def plan(self, limits: Request) -> Restrictions:
         """What one step is held to."""
-        owner, machine = self.launcher.owner, self.launcher.machine
-        return Restrictions(
-            limits,
-            processes=self._countable(limits["processes"]),
-            owner=owner,
-            keeps_reading=self.keeps_reading,
-            rules=self.rules,
-            program=restrictions.filter_program(self.level, machine, self.launcher.abi, limits, owner)
-            if machine
-            else None,
-        )
+        owner, processes = self.launcher.owner, self._countable(limits["processes"])
+        program = restrictions.filter_program(self.level, self.launcher.machine, self.launcher.abi, limits, owner)
+        return Restrictions(limits, processes, owner, self.keeps_reading, self.rules, program)
 
     def _countable(self, processes: int) -> int | None:
         """The value for RLIMIT_NPROC; None where it would count other processes of the user too."""

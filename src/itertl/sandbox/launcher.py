@@ -81,25 +81,17 @@ def execute(
     readable = reach.readable(tuple(programs), tuple(p for limit in limits for p in limit.readable))
     is_scratch = folder in _scratches
     shown = os.path.dirname(folder) if is_scratch else folder  # noqa: PTH120
+    view = None
+    if level == "bubblewrap":
+        view = _view(shown, readable, any(limit.proc for limit in limits), is_scratch)
     request = {
-        "level": level,
-        "cwd": folder,
-        "is_scratch": is_scratch,
+        "level": level, "cwd": folder, "is_scratch": is_scratch, "readable": list(readable), "view": view,
         "stdin": None if stdin is None else stdin.encode("utf-8", "surrogatepass"),
-        "readable": list(readable),
-        "view": _view(shown, readable, any(limit.proc for limit in limits), is_scratch)
-        if level == "bubblewrap"
-        else None,
         "steps": [
-            {
-                "program": program,
-                "argv": [os.fspath(word) for word in argv],
-                "env": environment,
-                "limits": as_request(limit),
-            }
+            {"program": program, "argv": list(map(os.fspath, argv)), "env": environment, "limits": as_request(limit)}
             for program, argv, limit in zip(programs, steps, limits, strict=True)
         ],
-    }
+    }  # fmt: skip
     return [_completed(done) for done in _ask(request, sum(limit.wall_s for limit in limits))]
 
 
@@ -239,11 +231,12 @@ def _ask(request: restrictions.Request, wall_s: float) -> list[dict[str, object]
         reply = confine.receive(launcher.connection)
         if reply is None:
             raise ToolFailed("the sandbox's launcher ended unexpectedly (killed from outside?)")
-    except OSError as error:
-        _discard(launcher)
-        raise ToolFailed(f"the sandbox's launcher does not answer: {error}") from error
-    except BaseException:
-        _discard(launcher)
+    except BaseException as error:
+        with _lock:
+            _all.remove(launcher)
+        launcher.close()
+        if isinstance(error, OSError):
+            raise ToolFailed(f"the sandbox's launcher does not answer: {error}") from error
         raise
     with _lock:
         _idle.append(launcher)
@@ -253,12 +246,6 @@ def _ask(request: restrictions.Request, wall_s: float) -> list[dict[str, object]
         number, program = reply["cannot_start"]
         raise OSError(number, os.strerror(number), program)
     return reply["done"]
-
-
-def _discard(launcher: _Launcher) -> None:
-    with _lock:
-        _all.remove(launcher)
-    launcher.close()
 
 
 def close_all() -> None:
