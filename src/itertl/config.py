@@ -103,7 +103,7 @@ class SampleConfig(_Part):
     top_p: float = Field(default=0.95, gt=0, le=1)
     max_new_tokens: Tokens = 512  # auto: from the lengths of the references
     stop_at_module: bool = False  # end where the wanted module is complete
-    stop_at_repetition: bool = False  # end where a text goes round in circles
+    stop_at_repetition: bool = False  # end where a text repeats itself
     batch_size: int = Field(default=64, ge=1)
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     options: dict[str, Any] = Field(default_factory=dict)  # of the back end
@@ -212,16 +212,14 @@ class SelectConfig(_Part):
     """Which checkpoint is the run's result, and after how many iterations without progress the run ends."""
 
     benchmark: str | None = None  # of ``evals``, by its pass@1; None: the last checkpoint
-    # judgements without a new best after which the run ends; None: never
-    patience: int | None = Field(default=None, ge=1)
+    patience: int | None = Field(default=None, ge=1)  # judgements without a new best until the run ends; None: no end
 
 
 class ComputeConfig(_Part):
     """Where the work is done. Results do not depend on it, but for the order of sums in training."""
 
     engine: Literal["local"] = "local"  # this machine
-    # that sample, and that train together; None: one for each GPU, else one
-    processes: int | None = Field(default=None, ge=1)
+    processes: int | None = Field(default=None, ge=1)  # that sample, and that train together; None: one a GPU, else one
     strategy: Literal["ddp", "fsdp", "deepspeed"] = "ddp"  # of training: copies of the model, pieces of it, or ZeRO 2
 
 
@@ -245,21 +243,17 @@ class Recipe(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
-        known = set(self.score.scorers)
         for table in ("weights", "ladder"):
-            stray = set(getattr(self.score, table)) - known
-            if stray:
+            if stray := set(getattr(self.score, table)) - set(self.score.scorers):
                 raise ValueError(f"score.{table} names {sorted(stray)}, which score.scorers does not take")
-        judged = [e.benchmark for e in self.evals]
-        if self.select.benchmark is not None and self.select.benchmark not in judged:
-            raise ValueError(
-                f"select.benchmark is {self.select.benchmark!r}, which evals does not judge; it judges {judged}"
-            )
+        judged, chosen = [e.benchmark for e in self.evals], self.select.benchmark
+        if chosen is not None and chosen not in judged:
+            raise ValueError(f"select.benchmark is {chosen!r}, which evals does not judge; it judges {judged}")
         if OWN_HELDOUT in [e.benchmark for e in self.evals if e.data is None] and self.data.holdout is None:
             raise ValueError(
                 f"evals judges {OWN_HELDOUT}, but nothing is held out; set data.holdout, for example data.holdout=0.1"
             )
-        if self.select.patience is not None and self.select.benchmark is None:
+        if self.select.patience is not None and chosen is None:
             raise ValueError("select.patience counts judgements of select.benchmark: name one of evals there")
         return self
 

@@ -14,6 +14,7 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+_INTERVAL_S = 15.0
 _asked: list[int] = []  # signals that asked this process to end
 
 
@@ -58,18 +59,17 @@ class _Bar(Tracker):
 
 
 class _Lines(Tracker):
-    """At most one line every ``interval_s`` seconds, with the time left estimated from the pace so far."""
+    """At most one line every ``_INTERVAL_S`` seconds, with the time left estimated from the pace so far."""
 
-    def __init__(self, name: str, total: int, done: int, interval_s: float = 15.0) -> None:
+    def __init__(self, name: str, total: int, done: int) -> None:
         self.name, self.total, self.done, self.first = name, total, done, done
-        self.interval_s = interval_s
         self.start = self.last = time.monotonic()
 
     def advance(self, amount: int = 1, note: str = "") -> None:
         check()
         self.done += amount
         now = time.monotonic()
-        if now - self.last < self.interval_s:
+        if now - self.last < _INTERVAL_S:
             return
         self.last = now
         if not self.total:

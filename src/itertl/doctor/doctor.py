@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from itertl.doctor.probes import PARTS
+from itertl.runs.storage import cache_folder
 from itertl.work import pool
 
 if TYPE_CHECKING:
@@ -39,22 +40,21 @@ class PartCheck:
     remedy: str
 
 
-def examine(*, cache: Path | None = None, num_workers: int = 2, timeout_s: float = 180.0) -> list[PartCheck]:
+def examine() -> list[PartCheck]:
     """Examine Python, the machine and every part, in a fixed order; about 20 s on two busy cores.
 
-    ``cache``: folder whose disk is looked at (the model cache by default). A part that does not answer within
-    ``timeout_s`` is broken. Never raises for what a part does.
+    Never raises for what a part does.
     """
-    from itertl.runs.storage import cache_folder
-
-    machine = [_python(), _cores_and_memory(), _disk(cache or cache_folder())]
-    return machine + examine_parts(PARTS, num_workers=num_workers, timeout_s=timeout_s)
+    return [_python(), _cores_and_memory(), _disk(cache_folder()), *examine_parts(PARTS)]
 
 
 def examine_parts(
     names: Iterable[str], *, function: str = "itertl.doctor.probes:work", num_workers: int = 2, timeout_s: float = 180.0
 ) -> list[PartCheck]:
-    """Run the probes of those names in disposable processes, and return their checks in the order of ``names``."""
+    """Run the probes of those names in disposable processes, and return their checks in the order of ``names``.
+
+    A part that does not answer within ``timeout_s`` is broken.
+    """
     wanted = list(names)
     checks: dict[int, PartCheck] = {}
     for number, outcome in pool.map_unordered(function, wanted, num_workers=num_workers, timeout_s=timeout_s):

@@ -14,7 +14,6 @@ Imports little: it is started for each worker.
 import contextlib
 import ctypes
 import errno
-import fcntl
 import marshal
 import os
 import select
@@ -156,7 +155,7 @@ class _LauncherState:
 
 
 class _ConfinedRun:
-    """One request: ``level``, ``cwd``, ``steps`` (program, argv, env, limits), ``stdin``, ``readable``, ``view``."""
+    """One request: ``level``, ``cwd``, ``steps`` (program, argv, env, limits), ``readable``, ``view``."""
 
     def __init__(self, launcher: _LauncherState, request: Request) -> None:
         self.launcher, self.request = launcher, request
@@ -180,7 +179,7 @@ class _ConfinedRun:
             identity.give(self.folder, owner)
             shown = self.folder if self.level != "bubblewrap" else None
             self.keeps_reading = identity.needs_reading(self.request["readable"], shown)
-        self.stdin = self.keep(_as_file(self.request["stdin"]))
+        self.stdin = self.keep(os.open(os.devnull, os.O_RDONLY))
         self.ends = [self._pipes() for _ in self.request["steps"]]
         if self.level == "landlock":
             rules = restrictions.landlock_rules(self.launcher.abi, self.folder, self.request["readable"])
@@ -230,10 +229,10 @@ class _ConfinedRun:
         if failed is None:
             return pid
         os.waitpid(pid, 0)
-        name, number = failed
+        name, reason = failed
         if name == "execve":
-            raise CannotStart(number, step["program"])
-        raise ConfinementFailed(f"{self.level}: {name}: {os.strerror(number)}")
+            raise CannotStart(reason, step["program"])
+        raise ConfinementFailed(f"{self.level}: {name}: {os.strerror(reason)}")
 
     def _prepare_process(self, calls: spawn.Calls, number: int) -> None:
         """A session of its own, the three descriptors, the folder, signals as a program expects them."""
@@ -272,20 +271,6 @@ class _ConfinedRun:
         for handle in self.handles:
             os.close(handle)
         self.handles = []
-
-
-def _as_file(text: bytes | None) -> int:
-    """A descriptor to read ``text`` from; the empty device for None."""
-    if text is None:
-        return os.open(os.devnull, os.O_RDONLY)
-    handle = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    left = memoryview(text)
-    while left:
-        left = left[os.write(handle, left) :]
-    os.lseek(handle, 0, os.SEEK_SET)
-    seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-    fcntl.fcntl(handle, fcntl.F_ADD_SEALS, seals)
-    return handle
 
 
 # --- one step

@@ -66,7 +66,6 @@ def execute(
     *,
     cwd: Path,
     limits: Sequence[Limits],
-    stdin: str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> list[Completed]:
     """Run the steps one after the other at that level, up to the first that does not end with status 0.
@@ -86,7 +85,6 @@ def execute(
         view = _view(shown, readable, any(limit.proc for limit in limits), is_scratch)
     request = {
         "level": level, "cwd": folder, "is_scratch": is_scratch, "readable": list(readable), "view": view,
-        "stdin": None if stdin is None else stdin.encode("utf-8", "surrogatepass"),
         "steps": [
             {"program": program, "argv": list(map(os.fspath, argv)), "env": environment, "limits": as_request(limit)}
             for program, argv, limit in zip(programs, steps, limits, strict=True)

@@ -9,6 +9,8 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 
+_PATIENCE_S = 5.0  # for children that do not end at once
+
 
 def children_of(pid: int) -> list[int]:
     """Its children's process numbers, zombies among them."""
@@ -25,7 +27,7 @@ def descendants(pid: int) -> Iterator[int]:
 
 
 def _finder(pid: int) -> Callable[[int], list[int]]:
-    """Gives the children of a process at or below ``pid``: the kernel's list (CONFIG_PROC_CHILDREN) or a scan of all."""
+    """Gives the children of a process at or below ``pid``, by the kernel's list (CONFIG_PROC_CHILDREN) or a scan."""
     if os.path.exists(f"/proc/{pid}/task/{pid}/children"):  # noqa: PTH110
         return _listed
     below: dict[int, list[int]] = {}
@@ -89,9 +91,9 @@ def unlinked_bytes(pids: set[int], device: int) -> int:
     return sum(seen.values())
 
 
-def reap_all(patience_s: float = 5.0, *, spare: int | None = None) -> None:
+def reap_all(*, spare: int | None = None) -> None:
     """Wait for every child of this process, inherited ones too, killing those that still live; but for ``spare``."""
-    end = time.monotonic() + patience_s
+    end = time.monotonic() + _PATIENCE_S
     pause = 0.0
     while time.monotonic() < end:
         left = [pid for pid in children_of(os.getpid()) if pid != spare]

@@ -120,7 +120,6 @@ def simulate(
     *,
     top: str,
     data_files: Mapping[str, str] | None = None,
-    compile_limits: Limits = COMPILE_LIMITS,
     run_limits: Limits = RUN_LIMITS,
 ) -> Simulation:
     """Compile ``sources`` (file name -> text, in this order) in a private folder and run the program.
@@ -134,10 +133,9 @@ def simulate(
             (folder / name).write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
         argv = [program.path, *_FLAGS, *_UNDEFINED, *_UNOPTIMIZED, *program.flags(), "--top-module", top]
         argv += ["-j", "2", "--Mdir", "obj", "-o", "simulation", *sources]
-        compiled = sandbox.run(argv, cwd=folder, limits=compile_limits, env=program.env())
+        compiled = sandbox.run(argv, cwd=folder, limits=COMPILE_LIMITS, env=program.env())
         binary = folder / "obj" / "simulation"
         if compiled.returncode != 0 or not binary.exists():
             return Simulation(compiled, None)
-        return Simulation(
-            compiled, sandbox.run([str(binary), f"+verilator+seed+{SEED}"], cwd=folder, limits=run_limits)
-        )
+        ran = sandbox.run([str(binary), f"+verilator+seed+{SEED}"], cwd=folder, limits=run_limits)
+        return Simulation(compiled, ran)
