@@ -28,7 +28,7 @@ from itertl.errors import RecipeError, nearest
 from itertl.records import SamplingSettings
 
 OWN_HELDOUT = "own-heldout"  # the benchmark of the pairs that data.holdout keeps out
-AUTO = 0  # stands for "auto" in a length: found from the pairs by ``sampling.lengths.settled`` before anything uses it
+AUTO = 0  # means "auto" in a length: found from the pairs by ``sampling.lengths.settled`` before anything uses it
 
 
 def _or_auto(value: Any, take: ValidatorFunctionWrapHandler) -> int:

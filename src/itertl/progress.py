@@ -1,6 +1,6 @@
 """Progress of a stage on stderr: a bar with time left on a terminal, a line now and then elsewhere, nothing if quiet.
 
-Here a stage also learns that it shall end: a Ctrl-C that arrives inside a library's C code or lazy import can be
+Here a stage also learns that it must end: a Ctrl-C that arrives inside a library's C code or lazy import can be
 swallowed there, or come out as that import's failure. ``interrupt`` notes it, and the next unit of work raises it
 again.
 """
@@ -32,7 +32,7 @@ def is_interrupted() -> bool:
 
 
 def check() -> None:
-    """Raise a KeyboardInterrupt that was asked for and got lost; not where one is being handled, such as by
+    """Raise a KeyboardInterrupt that was requested and got lost; not where one is being handled, for example by
     saving what is done."""
     if _asked and sys.exc_info()[1] is None:
         raise KeyboardInterrupt

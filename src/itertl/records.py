@@ -1,4 +1,4 @@
-"""The nouns that pass between stages and lie on disk: the glossary of the project.
+"""The records that pass between stages and are stored on disk: the glossary of the project.
 
 Everything here is frozen. Records are written as JSON Lines, one object a line, with the record's name and version in
 the field ``schema``; ``storage.read_records`` refuses a line of another schema. Records that hold a tensor are not

@@ -45,7 +45,7 @@ def training_seed(recipe: Recipe, iteration: int) -> int:
 def training(
     recipe: Recipe, scored: Sequence[Scored], problems: Sequence[Problem], policy: Policy, out: Path, iteration: int
 ) -> TrainingJob:
-    """One round of training into the checkpoint ``out``; its log and state lie beside it under its name."""
+    """One round of training into the checkpoint ``out``; its log and state are beside it under its name."""
     return TrainingJob(
         scored, problems, policy, recipe.train, resolve_method(recipe.method, recipe.train), recipe.score,
         training_seed(recipe, iteration), out=out, log=train_log(out),
@@ -54,7 +54,7 @@ def training(
 
 
 def train_log(out: Path) -> Path:
-    """Where the log of a round lies whose checkpoint is ``out``."""
+    """Path of the log of the round whose checkpoint is ``out``."""
     out = out if out.name else out.resolve()
     return out.with_name(f"{out.name}.train.jsonl")
 

@@ -1,7 +1,7 @@
 """The loop of the paper (section 3.1): sample from the current policy, score, train, evaluate; again from the new one.
 
-Every line of ``run`` is a stage of the run folder: done before and still valid, it is skipped; interrupted, it goes on
-inside itself. What a stage reads and writes is in ``stages``.
+Every line of ``run`` is a stage of the run folder: done before and still valid, it is skipped; interrupted, it continues
+from what it has saved. What a stage reads and writes is in ``stages``.
 """
 
 from dataclasses import dataclass
@@ -51,10 +51,10 @@ class RunResult:
 def run(
     recipe: Recipe, out: Path, *, reporter: Reporter, resume_changed: bool = False, share_from: Path | None = None
 ) -> RunResult:
-    """Run ``recipe`` in the folder ``out``, or go on with the run that is there; one of another recipe is refused
+    """Run ``recipe`` in the folder ``out``, or continue the run that is there; one of another recipe is refused
     unless ``resume_changed``. ``share_from``: a folder of runs whose equal stages are linked instead of made again.
 
-    Raises the errors of ``itertl.errors``; after any of them, or a kill, the same call goes on where it stopped.
+    Raises the errors of ``itertl.errors``; after any of them, or a kill, the same call continues where it stopped.
     """
     checked = stages.check_inputs(recipe)  # before there is a folder
     recipe = checked.recipe

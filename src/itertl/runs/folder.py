@@ -2,7 +2,7 @@
 
 A stage is valid while the settings and the SHA-256 of the inputs that it was made from are those of now, and its
 outputs are as it left them. ``RunFolder.stage`` skips a valid stage, and says which of the three makes it stale.
-What takes wall-clock time into account (``timings.jsonl``, ``tensorboard/``) lies outside the manifests: everything
+What takes wall-clock time into account (``timings.jsonl``, ``tensorboard/``) is not in the manifests: everything
 that a manifest names is the same bytes however often the run was stopped.
 """
 
@@ -87,8 +87,8 @@ class IterationFolder:
 class RunFolder:
     """A locked run folder. Use as a context manager.
 
-    ``resume_changed``: go on under another recipe, which makes stages stale that are done. ``share``: link stages that
-    an equal run beside this one has done.
+    ``resume_changed``: continue under another recipe, which makes finished stages stale. ``share``: link equal stages
+    that other runs have done.
     Raises RunError where another process holds it, where the folder holds other things than a run, or a run of another
     recipe.
     """

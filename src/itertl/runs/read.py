@@ -66,7 +66,7 @@ def _read_recipe(folder: Path) -> tuple[Recipe, str]:
     try:
         return load_recipe(path), path.read_text(encoding="utf-8")
     except RecipeError as error:
-        raise DataError(f"{error}; start the run's command again, which writes recipe.yaml anew") from error
+        raise DataError(f"{error}; start the run's command again, which writes recipe.yaml again") from error
 
 
 def _read_metrics(path: Path, notes: list[str]) -> tuple[IterationMetrics, ...]:

@@ -1,5 +1,4 @@
-"""Stages that a run beside this one has done already: found by what they were made from, and linked instead of made
-again.
+"""Stages that another run has done already: found by what they were made from, and linked instead of made again.
 
 Two stages are equal where their settings, the SHA-256 of their inputs, their seed and the versions of what computes
 are. Of several runs at work at once the one that comes first makes an equal stage, and the others wait for it.

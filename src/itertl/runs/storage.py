@@ -110,8 +110,8 @@ def taken_up(out: Path) -> Generator[Path]:
 
 _NO_SPACE = 1 << 20  # bytes; a disk with fewer is full
 _FIXES = {
-    errno.ENOSPC: "the disk is full: free some space, and the same command goes on",
-    errno.EDQUOT: "your quota is used up: free some space, and the same command goes on",
+    errno.ENOSPC: "the disk is full: free some space, and call the same command again",
+    errno.EDQUOT: "your quota is used up: free some space, and call the same command again",
     errno.EROFS: "it lies on a read-only file system: give another place",
     errno.EACCES: "give a place that you may write to",
     errno.EPERM: "give a place that you may write to",

@@ -1,4 +1,5 @@
-"""The launcher: a small process that starts tools under confinement, reads their output, and leaves nothing of them.
+"""The launcher: a small process that starts tools under confinement, reads their output, and leaves none of their
+processes.
 
 One belongs to each process that calls ``sandbox.run``, which asks it over a socket (``launcher``). It is a process of
 its own because forking it is cheap and free of threads whatever the caller has loaded, because as a subreaper it
@@ -246,7 +247,7 @@ class _ConfinedRun:
             calls.add("rt_sigaction", name, bytes(32), 0, 8)
 
     def _wait_for_exec(self, number: int) -> None:
-        """Until the descriptor that closes on exec is closed: a forked child works off its list beside us."""
+        """Until the descriptor that closes on exec is closed: a forked child makes its calls at the same time."""
         _, _, _, _, notice, notice_w = self.ends[number]
         self.release(notice_w)
         os.read(notice, 1)

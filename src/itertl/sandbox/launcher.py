@@ -101,7 +101,7 @@ def as_request(limits: Limits) -> restrictions.Request:
 
 @functools.lru_cache(maxsize=64)
 def _find(program: str, path: str) -> str:
-    """Where ``program`` lies; looked up once. A relative path is left as it is. Raises FileNotFoundError."""
+    """The path of ``program``; looked up once. A relative path is left as it is. Raises FileNotFoundError."""
     if os.sep in program:
         if os.path.isabs(program) and not os.path.exists(program):  # noqa: PTH117, PTH110
             raise FileNotFoundError(2, "No such file or directory", program)
@@ -134,14 +134,14 @@ def _completed(done: Mapping[str, object]) -> Completed:
 
 # --- private folders
 
-_scratches: set[str] = set()  # those of ours: a launcher removes them if we are killed before we do
+_scratches: set[str] = set()  # made by this process: a launcher removes them if we are killed before we do
 _bases = threading.local()
 
 
 def make_scratch() -> Path:
     """A new private folder. Those of a thread lie in one folder, into which only we can put anything.
 
-    So that one view serves all runs of a thread: within it a tool sees its own run's folder, and no other is there.
+    So that one view serves all runs of a thread: within it a tool sees its own run's folder, and no other is visible.
     """
     base = getattr(_bases, "folder", None)
     if base is None or not os.path.isdir(base):  # noqa: PTH112

@@ -33,7 +33,7 @@ _FIX = {
     "rlimits": "a Linux kernel on which programs can be started",
 }
 
-# In the sandbox: what each forbidden act brought.
+# In the sandbox: the result of each forbidden act.
 _ATTEMPTS = """
 import json, socket, sys
 canary = sys.argv[1]

@@ -69,7 +69,7 @@ def filter_program(level: str, machine: str | None, abi: int, limits: Request, o
 def confine_here(level: str, folder: str, readable: Sequence[str], limits: Request, owner: int | None) -> None:
     """Put on this process, for good, what a step at "landlock" or "rlimits" is held to. Raises OSError.
 
-    For a forked child that goes on in Python instead of executing a program. ``owner``: from ``identity``.
+    For a forked child that continues in Python instead of executing a program. ``owner``: from ``identity``.
     """
     machine, abi = seccomp.architecture(landlock.libc()), landlock.abi()
     calls = spawn.Calls()

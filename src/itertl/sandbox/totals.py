@@ -1,5 +1,4 @@
-"""What a tool and all that it started amount to at a moment, read from ``/proc`` and its folder; and the end of
-them."""
+"""What a tool and all that it started use at a moment, read from ``/proc`` and its folder; and how to end them."""
 
 import contextlib
 import os

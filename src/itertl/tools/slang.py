@@ -187,7 +187,7 @@ def members(unit: ParsedText) -> list[tuple[str | None, str]]:
     """(module's name, or None for what is not a module; its text) of each outermost item, in order.
 
     Macros are expanded; comments and what a condition leaves out are gone. The time scale and default net type that
-    hold for an item stand before it as directives: nothing else of the preprocessor is left.
+    hold for an item precede it as directives: nothing else of the preprocessor is left.
     """
     printer = library().syntax.SyntaxPrinter
     found: list[tuple[str | None, str]] = []

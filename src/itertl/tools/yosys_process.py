@@ -1,4 +1,4 @@
-"""The process in which a Yosys script runs: started anew, or forked from a worker that has the library loaded."""
+"""The process in which a Yosys script runs: a new one, or one forked from a worker that has the library loaded."""
 
 import contextlib
 import functools

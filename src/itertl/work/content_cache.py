@@ -1,8 +1,8 @@
 """Answers kept across runs, by content: what was asked of a tool once is not asked again on the same machine.
 
-One SQLite file, safe with several runs at once. It is only ever a saving: a file that is corrupt is dropped and begun
-anew, one that cannot be opened or written is done without, and either is said on the log. Callers keep only what the
-same question will get again: no faults of ours and no timeouts.
+One SQLite file, safe with several runs at once. It is only ever a saving: a corrupt file is deleted and
+started again, one that cannot be opened or written is not used, and either is logged. Callers keep only what the
+same question will get again: no faults of this project and no timeouts.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ class ContentCache:
 
     def _begin_anew(self, error: sqlite3.DatabaseError) -> sqlite3.Connection | None:
         assert self.path is not None
-        _LOG.warning("%s: cache is corrupt (%s); dropped and begun anew", self.path, error)
+        _LOG.warning("%s: cache is corrupt (%s); deleted and started again", self.path, error)
         try:
             for suffix in ("", "-journal"):
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """A process group: one function on several processes that compute together (torch.distributed), for example a training
 round.
 
-The processes are started by torch's elastic launcher. One that dies ends the group, which is started again and goes on
+The processes are started by torch's elastic launcher. One that dies ends the group, which is started again and resumes
 from what the function has saved; three deaths without progress between them end the stage. All end with the caller,
 whatever ends it. The first process sends its progress and its remarks to the caller.
 """
@@ -167,7 +167,7 @@ def _member(folder: Path) -> None:
     module, _, name = function.partition(":")
     try:
         result = getattr(import_module(module), name)(job, _Relay(folder / _EVENTS if rank == 0 else None))
-    except ItertlError as error:  # of others the log tells: most follow from the death of another process
+    except ItertlError as error:  # other errors are in the log: most follow from the death of another process
         _leave(folder / f"error-{rank}.pickle", error)
         raise
     if rank == 0:

@@ -54,7 +54,7 @@ def run(
     resume_changed: bool = False,
     keep_last: bool = False,
 ) -> StudyResult:
-    """Do what is left of the study in ``out`` and write its table, anew after each run that ends."""
+    """Do what is left of the study in ``out`` and write its table, again after each run that ends."""
     outputs.check_place(out)
     Fitter(study, out).check()
     with locked(out):

@@ -75,8 +75,8 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A study, checked: every arm is a valid recipe, every name is one of its arms. ``arms`` stand so that each comes
-    after those that it needs, and in the order of the file otherwise."""
+    """A study, checked: every arm is a valid recipe, every name is one of its arms. ``arms``: each after
+    those that it needs, and in the order of the file otherwise."""
 
     path: Path
     name: str
@@ -94,8 +94,8 @@ class Study:
         return ((arm, seed) for seed in self.seeds for arm in self.arms)
 
     def settings(self, arm: Arm, seed: int, out: Path | None = None) -> tuple[str, ...]:
-        """The KEY=VALUE arguments that make the base recipe this arm's with this seed. ``out``: the study's folder, in
-        which the checkpoint lies that the arm starts from."""
+        """The KEY=VALUE arguments that make the base recipe this arm's with this seed. ``out``: the study's folder,
+        which holds the checkpoint that the arm starts from."""
         found = (*self.overrides, *arm.overrides, f"name={json.dumps(f'{arm.name}-seed-{seed}')}", f"seed={seed}")
         if arm.start is None or out is None:
             return found
@@ -231,7 +231,7 @@ def _leaves(tree: Mapping[str, Any], part: type[BaseModel], at: str) -> Iterator
 
 
 def _overlap(key: str, other: str) -> bool:
-    """Whether two dotted keys speak of the same place, or one of a part of the other's."""
+    """Whether two dotted keys name the same value, or one a part of the other's."""
     a, b = (re.sub(r"\[(\d+)\]", r".\1", k) for k in (key, other))
     return a == b or a.startswith(b + ".") or b.startswith(a + ".")
 
@@ -243,12 +243,12 @@ def needs(arm: Arm) -> set[str]:
 
 
 def _named(arm: Arm) -> set[str]:
-    """The arms that this one speaks of."""
+    """The arms that this one names."""
     return needs(arm) | ({arm.equal_to} if arm.equal != "none" and arm.equal_to != arm.name else set())
 
 
 def _ordered(path: Path, arms: Sequence[Arm], control: str) -> list[Arm]:
-    """The control first, then by the file, each after those that it speaks of. Raises RecipeError for a circle."""
+    """The control first, then by the file, each after those that it names. Raises RecipeError for a circle."""
     waiting = sorted(arms, key=lambda arm: arm.name != control)
     done: list[Arm] = []
     while waiting:

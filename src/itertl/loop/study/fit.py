@@ -5,7 +5,7 @@ Reference tokens and steps follow from the pairs and the recipe, so they are kno
 own number of iterations with other epochs, and its own epochs with another number of iterations, the nearest is taken.
 Candidate tokens are known only once they are sampled, scored and trained on: the arm's iterations grow until another
 would lead further from the control's total than it comes nearer. What an arm's starting checkpoint has seen counts as
-seen. Rounding and what cannot be fitted show in the totals, which stand in the table.
+seen. Rounding and what cannot be fitted show in the totals, which are in the table.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""What a study says: rates of every arm over seeds and problems, and each arm's difference to the control.
+"""A study's numbers: rates of every arm over seeds and problems, and each arm's difference to the control.
 
 All is read from the run folders, as far as they have come. The difference is taken on the seeds and problems that both
-have. Its interval speaks of seeds and problems; its p-value of the problems alone, each with its mean over the seeds (a
-sign-flip test): with two or three seeds no test can speak of seeds. p is corrected after Holm over all comparisons of
+have. Its interval covers seeds and problems; its p-value the problems alone, each with its mean over the seeds (a
+sign-flip test): two or three seeds are too few for a test over seeds. p is corrected after Holm over all comparisons of
 the study.
 """
 
@@ -167,7 +167,7 @@ def _rates(run: Run, point: series.Point, key: Series, k: int) -> Rates:
     if path is None:
         raise DataError(
             f"{folder}: no verdicts on {key.benchmark}, though metrics.jsonl has their rates; start the study again, "
-            "which makes them anew"
+            "which makes them again"
         )
     rows = [row for row in storage.read_records(path, EvalRow) if row.temperature == key.temperature]
     counts = counts_by_problem(rows, k)

@@ -110,7 +110,7 @@ def places(at_once: int | None) -> list[Place]:
 
 
 def is_finished(recipe: Recipe, folder: Path) -> bool:
-    """Whether a run of exactly this recipe lies there with its report written."""
+    """Whether the folder holds a finished run of exactly this recipe with its report written."""
     try:
         run = read_run(folder)
         is_last = (folder / "report.html").stat().st_mtime_ns >= (folder / "metrics.jsonl").stat().st_mtime_ns

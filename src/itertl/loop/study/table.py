@@ -1,4 +1,4 @@
-"""A study as tables (page, terminal, Markdown, CSV): its arms beside each other and beside the published figures.
+"""A study as tables (page, terminal, Markdown, CSV): its arms next to each other and to the published figures.
 
 What is counted is ``study.results``'s; the figures are ``plots``'s.
 """
