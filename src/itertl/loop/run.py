@@ -1,6 +1,6 @@
 """The loop of the paper (section 3.1): sample from the current policy, score, train, evaluate; again from the new one.
 
-Every line of ``run`` is a stage of the run folder: done before and still valid, it is skipped; interrupted, it continues
+Every line of ``run`` is a stage of the run folder: done before and still valid, it is skipped; interrupted, it resumes
 from what it has saved. What a stage reads and writes is in ``stages``.
 """
 

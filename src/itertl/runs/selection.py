@@ -2,7 +2,8 @@
 problems.
 
 The paper's own curve falls after its fifth iteration, as the model still optimizes a score by which its
-answers no longer differ. What is chosen by a benchmark is not an honest estimate on that benchmark: report another one beside it.
+answers no longer differ. What is chosen by a benchmark is not an honest estimate on that benchmark: report another
+one with it.
 """
 
 import math

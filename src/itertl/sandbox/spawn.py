@@ -4,7 +4,7 @@ Between fork and exec every page that Python touches is copied, which costs more
 is laid out in memory beforehand and executed by 84 bytes of machine code in a child that shares this process's memory
 (CLONE_VM and CLONE_VFORK, as posix_spawn does it): it touches nothing but the list, and uses no stack. Where there is
 no such code (other than 64-bit x86) or memory may not be made executable, a forked child of Python executes the same
-list; that takes 3 to 9 ms more for each program (``benchmarks/sandbox.py``, with ``ITERTL_LAUNCHER=fork``).
+list; that takes 7 to 9 ms more for each program (``benchmarks/sandbox.py``, with ``ITERTL_LAUNCHER=fork``).
 
 The list records what each call returned, so a failure is read there. After a call of ``fork`` the list continues in the
 new child, whose parent is this process (CLONE_PARENT), while the process that made it ends: after joining a process
