@@ -2,14 +2,14 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from itertl.cli import options
 from itertl.cli.app import app
 from itertl.cli.options import as_override, print_json, recipe_of, require_sandbox_level, show, warn
-from itertl.config import EvalConfig
+from itertl.config import EvalConfig, Recipe
 from itertl.errors import UsageError
 from itertl.progress import Reporter
 
@@ -51,7 +51,7 @@ def evaluate(
     as_json: options.Json = False,
 ) -> None:
     """Judge stored completions, or sample a model and judge it."""
-    from itertl.evaluation import benchmarks, terminal
+    from itertl.evaluation import benchmarks
     from itertl.evaluation.files import RESULTS, eval_file
     from itertl.loop import jobs
     from itertl.model.prompt_form import with_form
@@ -67,18 +67,16 @@ def evaluate(
         first = (overrides or ["--base-url"])[0]
         raise UsageError(f"{first}: overrides and --base-url go with --model; nothing is sampled here")
     require_sandbox_level(require_sandbox)
-    reporter = Reporter(quiet=as_json)
     bench = benchmarks.load(benchmark, data, limit=limit if model else None, shots=shots)
     if samples is not None:
         guard = outputs.writing("eval", files=[out / RESULTS] if out else [], inputs=[samples, data], force=force)
-        with guard, reporter.stage("judge", 0) as tracker:
+        with guard, Reporter(quiet=as_json).stage("judge", 0) as tracker:
             result = eval_file(
                 samples, bench, out=out, rule=rule, num_workers=workers, cache=cache_folder(), tracker=tracker
             )
     else:
         settings = settled(with_form(recipe_of(recipe, overrides or [], model, base_url), warn), lambda: ())
-        # what the command line says of sampling; a recipe's own values are for training
-        given = {key: getattr(settings.sample, key) for key in _SAMPLING if _is_given(f"sample.{key}", overrides)}
+        given = _given(settings, overrides)
         config = EvalConfig(
             benchmark=benchmark, data=str(data) if data else None, limit=limit, rule=rule, top_p=settings.sample.top_p,
             temperatures=tuple(temperature or [given.get("temperature", 0.0)]),
@@ -89,22 +87,24 @@ def evaluate(
         files = [folder / f"{kind}-{bench.name}.jsonl" for kind in ("samples", "eval")]
         with outputs.writing("eval", files=files, inputs=[data], force=force):
             folder.mkdir(parents=True, exist_ok=True)
-            result = jobs.evaluate(settings, bench, config, folder, reporter=reporter)
-    if as_json:
-        print_json(result)
-        return
+            result = jobs.evaluate(settings, bench, config, folder, reporter=Reporter(quiet=as_json))
+    print_json(result) if as_json else _show(result)
+
+
+def _given(recipe: Recipe, overrides: list[str] | None) -> dict[str, Any]:
+    """What the command line says of sampling, by key of ``sample``; a recipe's own values are for training."""
+    keys = {override.partition("=")[0] for override in overrides or []}
+    return {key: value for key, value in recipe.sample if f"sample.{key}" in keys}
+
+
+def _show(result: dict[str, Any]) -> None:
+    from itertl.evaluation import terminal
+
     for note in result.get("notes", []):
         warn(note)
     show(terminal.show_account(result))
     if where := result.get("results") or result.get("out"):
         print(f"results  {where}")
-
-
-_SAMPLING = ("temperature", "num_candidates", "max_new_tokens")
-
-
-def _is_given(key: str, overrides: list[str] | None) -> bool:
-    return any(override.startswith(f"{key}=") for override in overrides or [])
 
 
 @app.command()
