@@ -70,9 +70,10 @@ class DataConfig(_Part):
 
     @field_validator("holdout", mode="before")
     @classmethod
-    def _a_share(cls, value: Any) -> Any:
-        if isinstance(value, dict) and list(cast("dict[str, Any]", value)) == ["column"]:  # column: NAME, as YAML reads
-            value = f"column:{value['column'] or ''}"
+    def _a_share(cls, given: Any) -> Any:
+        value: Any = given
+        if isinstance(given, dict) and list(cast("dict[str, Any]", given)) == ["column"]:  # column: NAME, as YAML reads
+            value = f"column:{given['column'] or ''}"
         if isinstance(value, str) and not value.removeprefix("column:").strip():
             raise ValueError("names nothing; give a share as 0.1, a file of pairs, or column:NAME")
         if isinstance(value, int | float | str) and not isinstance(value, bool):
@@ -333,25 +334,25 @@ def _apply_override(tree: dict[str, Any], override: str) -> dict[str, Any]:
     tree = node
     for depth, part in enumerate(parts):
         at: Any = part
+        inner: Any = node
         if isinstance(node, list):
-            rows = cast("list[Any]", node)
-            if not part.isdigit() or int(part) > len(rows):
+            if not part.isdigit() or int(part) > len(inner):
                 where = ".".join(parts[:depth])
                 raise RecipeError(
-                    f"override {key}: {where} is a list of {len(rows)}; {part!r} is not an index of it "
-                    f"({where}.{len(rows)} adds one)"
+                    f"override {key}: {where} is a list of {len(inner)}; {part!r} is not an index of it "
+                    f"({where}.{len(inner)} adds one)"
                 )
             at = int(part)
-            rows += [None] if at == len(rows) else []
+            inner += [None] if at == len(inner) else []
         elif isinstance(node, dict):
-            node.setdefault(at)
+            inner.setdefault(at)
         else:
             raise RecipeError(f"override {key}: {'.'.join(parts[:depth])} is a value and has no key {part!r}")
         if depth == len(parts) - 1:
-            node[at] = value
-        elif node[at] is None:
-            node[at] = {}
-        node = node[at]
+            inner[at] = value
+        elif inner[at] is None:
+            inner[at] = {}
+        node = inner[at]
     return tree
 
 

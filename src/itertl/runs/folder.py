@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def package_versions() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def exclusive(folder: Path, mark: str) -> Iterator[None]:
+def exclusive(folder: Path, mark: str) -> Generator[None]:
     """Hold ``folder``, which is made, by a lock on its file ``mark``. Raises RunError where another process has it."""
     with storage.writes_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
