@@ -87,7 +87,7 @@ def run(
     _refuse_measuring(measured)
     read = [resolved.data.source, str(resolved.data.holdout), resolved.model.path, *(e.data for e in resolved.evals)]
     outputs.check_place(folder)
-    outputs.check_apart(folder, read)
+    outputs.check_outside(folder, read)
     require_sandbox_level(require_sandbox)
     result = loop.run(
         resolved, folder, reporter=Reporter(quiet=as_json), resume_changed=resume_changed, share_from=share_from

@@ -85,7 +85,7 @@ def _check_folder(path: Path, inputs: Sequence[Path]) -> None:
             raise UsageError(f"{path}: would be replaced, and holds {other}, an input of this call; give another --out")
 
 
-def check_apart(folder: Path, inputs: Iterable[str | None]) -> None:
+def check_outside(folder: Path, inputs: Iterable[str | None]) -> None:
     """That nothing which a run reads lies in the folder that it writes. Raises UsageError."""
     here = folder.resolve()
     for name in inputs:

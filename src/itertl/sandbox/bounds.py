@@ -4,7 +4,7 @@ Within ``held`` every tool is given the smaller of its own limits and of what is
 ask ``within``, and ``charge`` what each took), and this process limits itself: its address space may grow by
 ``READING_MB``, and beyond its share of processor time SIGPROF ends it, for a native library that reads a text cannot be
 interrupted. ``reading`` narrows that to what reading one text may take. What is not the text's doing (a tool's warming
-up, the reference) runs ``uncounted``: its time does not count. Without ``held`` none of this has an effect.
+up, the reference) runs ``apart``: its time does not count. Without ``held`` none of this has an effect.
 
 What it does not: end this process where it waits, and sum up the memory of processes; the pool's clock and its look do.
 """
