@@ -25,11 +25,11 @@ from itertl.evaluation.passk import bootstrap_interval, clopper_pearson
 from itertl.evaluation.significance import holm
 from itertl.loop.study import plots
 from itertl.loop.study import table as report
-from itertl.loop.study.scheduler import Scheduler, StudyRun, drop_checkpoints, locked
 from itertl.loop.study.estimate import plan_study
 from itertl.loop.study.file import load_study
 from itertl.loop.study.fit import Fitter, Passes, grown, nearest
 from itertl.loop.study.results import gather
+from itertl.loop.study.scheduler import Scheduler, StudyRun, drop_checkpoints, locked
 from itertl.progress import QUIET
 from itertl.records import PassAtK, StageRecord, Verdict
 from itertl.runs.folder import RunFolder
