@@ -66,11 +66,9 @@ def canary(tmp_path: Path) -> Iterator[Path]:
         yield place / "canary"
 
 
-def python(
-    folder: Path, code: str, *arguments: object, limits: Limits | None = None, stdin: str | None = None
-) -> Completed:
+def python(folder: Path, code: str, *arguments: object, limits: Limits | None = None) -> Completed:
     argv = [sys.executable, "-I", "-S", "-c", TRY + code, *map(str, arguments)]
-    return sandbox.run(argv, cwd=folder, limits=limits or Limits(wall_s=20), stdin=stdin)
+    return sandbox.run(argv, cwd=folder, limits=limits or Limits(wall_s=20))
 
 
 def in_level(level: str, *names: str) -> None:
@@ -415,7 +413,6 @@ def test_a_daemon_is_gone_without_the_filter(folder: Path, monkeypatch: pytest.M
         "level": "rlimits",
         "cwd": str(folder),
         "is_scratch": False,
-        "stdin": None,
         "readable": readable,
         "view": None,
         "steps": [step],
@@ -443,12 +440,8 @@ def test_the_environment_is_minimal(level: str, folder: Path, monkeypatch: pytes
     assert set(json.loads(done.stdout)) <= {"PATH", "LC_ALL", "HOME", "TMPDIR", "LC_CTYPE"}
 
 
-def test_stdin_is_empty_or_what_was_given(level: str, folder: Path) -> None:
+def test_stdin_is_empty(level: str, folder: Path) -> None:
     assert python(folder, "print(repr(sys.stdin.read()))").stdout == "''\n"
-    assert (
-        python(folder, "print(repr(sys.stdin.read()))", stdin="héllo\n" * 50_000).stdout
-        == repr("héllo\n" * 50_000) + "\n"
-    )
 
 
 def test_no_descriptor_of_ours_is_there(level: str, folder: Path) -> None:

@@ -23,13 +23,13 @@ from itertl.errors import RecipeError, RunError
 from itertl.evaluation import two_level
 from itertl.evaluation.passk import bootstrap_interval, clopper_pearson
 from itertl.evaluation.significance import holm
-from itertl.loop.study import figures as study_figures
-from itertl.loop.study import page as report
-from itertl.loop.study.drive import Driver, Job, drop_checkpoints, locked
+from itertl.loop.study import plots
+from itertl.loop.study import table as report
 from itertl.loop.study.estimate import plan_study
 from itertl.loop.study.file import load_study
 from itertl.loop.study.fit import Fitter, Passes, grown, nearest
 from itertl.loop.study.results import gather
+from itertl.loop.study.scheduler import Scheduler, StudyRun, drop_checkpoints, locked
 from itertl.progress import QUIET
 from itertl.records import PassAtK, StageRecord, Verdict
 from itertl.runs.folder import RunFolder
@@ -84,12 +84,12 @@ FAULTS = [
     ("{sft: {train.epochs: many}}", {}, r"study.yaml: arms.sft: train.epochs: .*got 'many'"),
     ("{sft: {train.epochs: 2, train: {epochs: 3}}}", {}, r"arms.sft: train.epochs and train.epochs say the same key"),
     ("{sft: {seed: 3}}", {}, r"arms.sft.seed: cannot be set in an arm"),
-    (SFT + "}", {"control": "stf"}, r"study.yaml: control: 'stf' is no arm; did you mean 'sft'\? arms: sft"),
+    (SFT + "}", {"control": "stf"}, r"study.yaml: control: 'stf' is not an arm; did you mean 'sft'\? arms: sft"),
     (SFT + "}", {"seeds": "[1, 2, 1]"}, r"study.yaml: seeds: 1 is given twice"),
-    (SFT + "}", {"seeds": "3"}, r"study.yaml: seeds: takes a list \(got 3\); write \[3\]"),
+    (SFT + "}", {"seeds": "3"}, r"study.yaml: seeds: takes a list \(got 3\); write seeds: \[3\]"),
     (SFT + "}", {"more": "equals: steps"}, r"study.yaml: equals: unknown key; did you mean 'equal'\?"),
     (SFT + "}", {"more": "equal: tokens"}, r"study.yaml: equal: .*'reference_tokens'.*got 'tokens'"),
-    (SFT + ", a: {start: {arm: b, iteration: 1}}}", {}, r"arms.a.start.arm: 'b' is no arm"),
+    (SFT + ", a: {start: {arm: b, iteration: 1}}}", {}, r"arms.a.start.arm: 'b' is not an arm"),
     (SFT + ", a: {start: {arm: sft, iteration: 9}}}", {}, r"arms.a.start.iteration: 9, but sft has 2 iterations"),
     (SFT + ", a: {start: {arm: sft, iteration: 1}, model: {path: x}}}", {}, r"arms.a.model.path: conflicts with start"),
     (
@@ -99,7 +99,7 @@ FAULTS = [
     ),
     ("{figures: {method: sft}}", {"control": "figures"}, r"arms.figures: .*are the study's own"),
     ("{}", {}, r"study.yaml: arms: "),
-    ("[sft]", {}, r"study.yaml: arms: takes keys and values"),
+    ("[sft]", {}, r"study.yaml: arms: takes names and values"),
 ]
 
 
@@ -116,9 +116,9 @@ def test_the_command_refuses_in_one_line_and_writes_nothing(tmp_path: Path) -> N
     calls = [
         ([path, "train={epochs: 2}"], "override train: is for all arms"),
         ([path, "seed=2"], "override seed: "),
-        ([path, "--only", "dpo"], "--only dpo: no arm of"),
+        ([path, "--only", "dpo"], "--only dpo: not an arm of"),
         ([gone], "base: "),
-        ([SMOKE], "is a recipe, no study"),
+        ([SMOKE], "is a recipe, not a study"),
         ([tmp_path / "none.yaml"], "none.yaml: cannot be read"),
         ([path, "--background-core", "4095"], "--background-core 4095: "),
         ([path, "--measure"], "--measure goes with --plan"),
@@ -131,7 +131,7 @@ def test_the_command_refuses_in_one_line_and_writes_nothing(tmp_path: Path) -> N
     other = itertl("run", path, "--out", out)
     assert (
         other.returncode == 2
-        and f"is a study (it has arms), no recipe; start it with `itertl study {path}`" in other.stderr
+        and f"is a study (it has arms), not a recipe; start it with `itertl study {path}`" in other.stderr
     )
     assert not out.exists()
 
@@ -153,7 +153,7 @@ def test_keep_last_leaves_the_result_and_what_an_arm_starts_from(tmp_path: Path)
     folder = builder.build_run(tmp_path / "sft/seed-0", iterations=4)
     for number in range(4):
         write_text(folder / f"iter-{number:02d}/checkpoint/config.json", "{}")
-    drop_checkpoints(study, Job(study.arm("sft"), 0), tmp_path)
+    drop_checkpoints(study, StudyRun(study.arm("sft"), 0), tmp_path)
     assert sorted(path.parent.name for path in folder.glob("iter-*/checkpoint")) == ["iter-01", "iter-03"]
 
 
@@ -468,7 +468,7 @@ def test_what_is_not_as_the_study_asks_is_told(built: Path) -> None:
         build(built, "other", seed, "11100000", more={"train": {"epochs": epochs}})
     plain = study_file(built, "{sft: {method: sft}, itertl: {}, other: {train.epochs: 1}}")
     write_text(plain, plain.read_text().replace(str(SMOKE), str(built / "itertl/seed-0/recipe.yaml")))
-    driver = Driver(load_study(plain), built, QUIET, lambda: None)
+    driver = Scheduler(load_study(plain), built, QUIET, lambda: None)
     driver.outcome.failed["itertl/seed-1"] = "no space left"
     driver.outcome.done |= {"sft/seed-0", "sft/seed-1"}
     told = list(driver.notes(gather(driver.study, built).runs))
@@ -481,7 +481,7 @@ def test_page_markdown_and_csv_say_the_same(built: Path) -> None:
         build(built, "itertl-softmax", seed, "11100000", "itertl-softmax")
     results = gather(load_study(study_file(built, "{sft: {method: sft}, itertl: {}, itertl-softmax: {}}")), built)
     page = report.write(results, built).read_text()
-    assert study_figures.softmax_pairs(results) == ["itertl", "itertl-softmax"]
+    assert plots.softmax_pairs(results) == ["itertl", "itertl-softmax"]
     drawn = {path.stem for path in (built / "figures").glob("*.svg")}
     assert {"pass-rate", "loss", "softmax", "gap"} <= drawn and all(f'id="figure-{name}"' in page for name in drawn)
     rows = list(csv.DictReader((built / "table.csv").open()))

@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """``cli.main``; a Ctrl-C before it is there to take it is told in the same words."""
+    """``cli.main``; a Ctrl-C before it is there to take it is reported in the same words."""
     try:
         from itertl.cli import main as run
     except KeyboardInterrupt:

@@ -4,6 +4,8 @@ Unknown keys are refused with the nearest known one; ``1e-5`` is a number (YAML 
 Names of methods, scorers, back ends and benchmarks are checked by ``plugins`` when the run is planned.
 """
 
+import contextlib
+import copy
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +28,7 @@ from itertl.errors import RecipeError, nearest
 from itertl.records import SamplingSettings
 
 OWN_HELDOUT = "own-heldout"  # the benchmark of the pairs that data.holdout keeps out
-AUTO = 0  # stands for "auto" in a length: found from the pairs by ``sampling.lengths.settled`` before anything uses it
+AUTO = 0  # means "auto" in a length: found from the pairs by ``sampling.lengths.settled`` before anything uses it
 
 
 def _or_auto(value: Any, take: ValidatorFunctionWrapHandler) -> int:
@@ -63,31 +65,24 @@ class DataConfig(_Part):
     families: tuple[str, ...] = ()  # of the generator; empty: all
     seed: int | None = None  # of generator and subset; None: the run's
     header: Literal["keep", "derive"] = "keep"  # derive: cut a missing header from the reference
-    # kept out of training, for the benchmark own-heldout: a share as 0.1, a file of pairs, or column:NAME that marks
-    # them
+    # kept out of training, for the benchmark own-heldout: a share as 0.1, a file of pairs, or a marking column:NAME
     holdout: float | str | None = None
 
     @field_validator("holdout", mode="before")
     @classmethod
-    def _a_share(cls, value: Any) -> Any:
-        # column: NAME, as YAML reads it
-        if isinstance(value, dict) and list(cast("dict[str, Any]", value)) == ["column"]:
-            value = f"column:{value['column'] or ''}"
-        try:
-            share = float(value) if isinstance(value, int | float | str) else None
-        except ValueError:
-            share = None
-        is_wrong = share is not None and not 0 < share < 1
-        if (
-            is_wrong
-            or isinstance(value, bool)
-            or not isinstance(value, int | float | str | None)
-            or (isinstance(value, str) and value.endswith("%"))
-        ):
-            raise ValueError("a share lies between 0 and 1, for example 0.1; or give a file of pairs, or column:NAME")
+    def _a_share(cls, given: Any) -> Any:
+        value: Any = given
+        if isinstance(given, dict) and list(cast("dict[str, Any]", given)) == ["column"]:  # column: NAME, as YAML reads
+            value = f"column:{given['column'] or ''}"
         if isinstance(value, str) and not value.removeprefix("column:").strip():
             raise ValueError("names nothing; give a share as 0.1, a file of pairs, or column:NAME")
-        return value if share is None else share
+        if isinstance(value, int | float | str) and not isinstance(value, bool):
+            with contextlib.suppress(ValueError):
+                value = float(value)
+        is_path = isinstance(value, str) and not value.endswith("%")
+        if not (value is None or is_path or (isinstance(value, float) and 0 < value < 1)):
+            raise ValueError("a share lies between 0 and 1, for example 0.1; or give a file of pairs, or column:NAME")
+        return value
 
 
 class PromptConfig(_Part):
@@ -95,11 +90,9 @@ class PromptConfig(_Part):
 
     style: Literal["auto", "chat", "plain"] = "auto"  # auto: chat where the tokenizer has a template
     system: str | None = None  # system message of a chat; None: the template's own default
-    header: Literal["append", "prefill", "omit"] = (
-        "append"  # header after the instruction, as start of the answer, or not
-    )
+    header: Literal["append", "prefill", "omit"] = "append"  # after the instruction, as start of the answer, or not
     opening: str = ""  # text that is put before the answer, such as "```verilog\n"; a prefilled header comes behind it
-    template: str = "{instruction}"  # text around the instruction, and {header} where it is to be told there too
+    template: str = "{instruction}"  # text around the instruction, and {header} where that is to be shown too
 
 
 class SampleConfig(_Part):
@@ -111,36 +104,28 @@ class SampleConfig(_Part):
     top_p: float = Field(default=0.95, gt=0, le=1)
     max_new_tokens: Tokens = 512  # auto: from the lengths of the references
     stop_at_module: bool = False  # end where the wanted module is complete
-    stop_at_repetition: bool = False  # end where a text goes round in circles
+    stop_at_repetition: bool = False  # end where a text repeats itself
     batch_size: int = Field(default=64, ge=1)
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     options: dict[str, Any] = Field(default_factory=dict)  # of the back end
 
     @property
     def settings(self) -> SamplingSettings:
-        return SamplingSettings(
-            temperature=self.temperature, top_p=self.top_p, max_new_tokens=self.max_new_tokens,
-            stop_at_module=self.stop_at_module, stop_at_repetition=self.stop_at_repetition,
-        )  # fmt: skip
+        return SamplingSettings.model_validate(self, from_attributes=True)
 
 
 class ScoreConfig(_Part):
     """Which scores are taken, and how they become z."""
 
     scorers: tuple[str, ...] = ("rtlcoder",)
-    combine: Literal["weights", "ladder", "coderl", "rltf"] = (
-        "weights"  # the last two: a reward for the last scorer's verdict
-    )
+    combine: Literal["weights", "ladder", "coderl", "rltf"] = "weights"  # the last two reward the last scorer's verdict
     weights: dict[str, float] = Field(default_factory=dict)  # empty: each scorer 1
     # scorer -> height reached when its value is 1, in order; two numbers: what a value just under 1 reaches, and 1
     ladder: dict[str, float | tuple[float, float]] = Field(default_factory=dict)
     # scorer beside the ladder -> heights that a value just above 0 and one of 1 hold z at least at: [0.3, 0.45]
     floor: dict[str, tuple[float, float]] = Field(default_factory=dict)
     # rungs that may stay open, no tool having failed: z is the height below; as the table of scorers has it
-    optional: tuple[str, ...] = (
-        "equivalence",
-        "ppa",
-    )
+    optional: tuple[str, ...] = ("equivalence", "ppa")
     num_workers: int = Field(default=0, ge=0)  # 0: one for each core
     timeout_s: float = Field(default=30.0, gt=0)  # for each candidate and scorer
     budget_s: float = Field(default=30.0, gt=0)  # for each candidate, over all its scorers and their tools together
@@ -171,14 +156,10 @@ class TrainConfig(_Part):
     max_grad_norm: float | None = Field(default=1.0, gt=0)
     groups_per_step: int = Field(default=64, ge=1)  # prompts in one optimizer step, over all processes
     micro_batch_tokens: int | None = Field(default=None, ge=1)  # through the model at once; None: 2048, on a GPU 16384
-    packing: Literal["auto", "off"] = (
-        "auto"  # prompts shared and rows filled, where the model gives the same numbers so
-    )
+    packing: Literal["auto", "off"] = "auto"  # auto: share prompts and fill rows where the model's numbers stay equal
     attention: Literal["sdpa", "flex"] = "sdpa"  # flex: FlexAttention's block masks, for long rows on a GPU
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"  # autocast; auto: bf16 where the hardware has it
-    max_length: Window = (
-        2048  # tokens of prompt + response; longer ones are dropped and counted; auto: what the pairs need
-    )
+    max_length: Window = 2048  # tokens of prompt + response; longer: dropped and counted; auto: what the pairs need
     candidate_text: Literal["code", "raw"] = "code"  # what of a candidate is trained on
     gradient_checkpointing: bool = False
     lora: LoraConfig | None = None
@@ -229,22 +210,18 @@ class TelemetryConfig(_Part):
 
 
 class SelectConfig(_Part):
-    """Which checkpoint is the run's result, and when more iterations are of no use."""
+    """Which checkpoint is the run's result, and after how many iterations without progress the run ends."""
 
     benchmark: str | None = None  # of ``evals``, by its pass@1; None: the last checkpoint
-    # judgements without a new best after which the run ends; None: never
-    patience: int | None = Field(default=None, ge=1)
+    patience: int | None = Field(default=None, ge=1)  # judgements without a new best until the run ends; None: no end
 
 
 class ComputeConfig(_Part):
     """Where the work is done. Results do not depend on it, but for the order of sums in training."""
 
     engine: Literal["local"] = "local"  # this machine
-    # that sample, and that train together; None: one for each GPU, else one
-    processes: int | None = Field(default=None, ge=1)
-    strategy: Literal["ddp", "fsdp", "deepspeed"] = (
-        "ddp"  # of training on several: copies of the model, pieces of it, or ZeRO 2
-    )
+    processes: int | None = Field(default=None, ge=1)  # that sample, and that train together; None: one a GPU, else one
+    strategy: Literal["ddp", "fsdp", "deepspeed"] = "ddp"  # of training: copies of the model, pieces of it, or ZeRO 2
 
 
 class Recipe(_Part):
@@ -267,21 +244,17 @@ class Recipe(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
-        known = set(self.score.scorers)
         for table in ("weights", "ladder"):
-            stray = set(getattr(self.score, table)) - known
-            if stray:
+            if stray := set(getattr(self.score, table)) - set(self.score.scorers):
                 raise ValueError(f"score.{table} names {sorted(stray)}, which score.scorers does not take")
-        judged = [e.benchmark for e in self.evals]
-        if self.select.benchmark is not None and self.select.benchmark not in judged:
-            raise ValueError(
-                f"select.benchmark is {self.select.benchmark!r}, which evals does not judge; it judges {judged}"
-            )
+        judged, chosen = [e.benchmark for e in self.evals], self.select.benchmark
+        if chosen is not None and chosen not in judged:
+            raise ValueError(f"select.benchmark is {chosen!r}, which evals does not judge; it judges {judged}")
         if OWN_HELDOUT in [e.benchmark for e in self.evals if e.data is None] and self.data.holdout is None:
             raise ValueError(
                 f"evals judges {OWN_HELDOUT}, but nothing is held out; set data.holdout, for example data.holdout=0.1"
             )
-        if self.select.patience is not None and self.select.benchmark is None:
+        if self.select.patience is not None and chosen is None:
             raise ValueError("select.patience counts judgements of select.benchmark: name one of evals there")
         return self
 
@@ -318,23 +291,26 @@ def parse_yaml(text: str, where: str) -> Any:
         raise RecipeError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
 
 
+def read_tree(path: Path, wanted: str) -> Any:
+    """The YAML value of a file. Raises RecipeError, which asks for ``wanted`` where the file cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else f"not UTF-8 text: {error.reason}"
+        raise RecipeError(f"{path}: cannot be read ({why}); give {wanted}") from error
+    return parse_yaml(text, str(path))
+
+
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply ``KEY=VALUE`` overrides (dotted keys, YAML values).
 
     Raises RecipeError naming the file and the key, with the nearest known key for one that is unknown.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else f"not UTF-8 text: {error.reason}"
-        raise RecipeError(
-            f"{path}: cannot be read ({why}); give the path of a recipe, for example recipes/demo.yaml"
-        ) from error
-    tree = parse_yaml(text, str(path))
+    tree = read_tree(path, "the path of a recipe, for example recipes/demo.yaml")
     if not isinstance(tree, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of keys, see recipes/demo.yaml")
     if {"arms", "base"} <= tree.keys():
-        raise RecipeError(f"{path}: is a study (it has arms), no recipe; start it with `itertl study {path}`")
+        raise RecipeError(f"{path}: is a study (it has arms), not a recipe; start it with `itertl study {path}`")
     return build_recipe(cast("dict[str, Any]", tree), overrides, str(path))
 
 
@@ -345,7 +321,7 @@ def build_recipe(tree: dict[str, Any], overrides: Sequence[str] = (), where: str
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise RecipeError("\n".join(_explain(where, e) for e in error.errors())) from error
+        raise RecipeError(explain(where, error, Recipe)) from error
 
 
 def _apply_override(tree: dict[str, Any], override: str) -> dict[str, Any]:
@@ -354,68 +330,72 @@ def _apply_override(tree: dict[str, Any], override: str) -> dict[str, Any]:
         raise RecipeError(f"{override!r}: an override is KEY=VALUE, for example train.learning_rate=1e-4")
     value = parse_yaml(text, f"override {key}")
     parts = re.sub(r"\[(\d+)\]", r".\1", key).split(".")
-    tree = dict(tree)
-    node: Any = tree
+    node: Any = copy.deepcopy(tree)
+    tree = node
     for depth, part in enumerate(parts):
-        last = depth == len(parts) - 1
+        at: Any = part
+        inner: Any = node
         if isinstance(node, list):
-            rows = cast("list[Any]", node)
-            if not part.isdigit() or int(part) > len(rows):
+            if not part.isdigit() or int(part) > len(inner):
                 where = ".".join(parts[:depth])
                 raise RecipeError(
-                    f"override {key}: {where} is a list of {len(rows)}; {part!r} is not an index of it "
-                    f"({where}.{len(rows)} adds one)"
+                    f"override {key}: {where} is a list of {len(inner)}; {part!r} is not an index of it "
+                    f"({where}.{len(inner)} adds one)"
                 )
-            rows += [{}] if int(part) == len(rows) else []
-            rows[int(part)] = value if last else _copied(rows[int(part)])
-            node = rows[int(part)]
+            at = int(part)
+            inner += [None] if at == len(inner) else []
         elif isinstance(node, dict):
-            table = cast("dict[str, Any]", node)
-            table[part] = value if last else _copied(table.get(part))
-            node = table[part]
+            inner.setdefault(at)
         else:
             raise RecipeError(f"override {key}: {'.'.join(parts[:depth])} is a value and has no key {part!r}")
+        if depth == len(parts) - 1:
+            inner[at] = value
+        elif inner[at] is None:
+            inner[at] = {}
+        node = inner[at]
     return tree
 
 
-def _copied(node: Any) -> Any:
-    if node is None:
-        return {}
-    if isinstance(node, dict):
-        return dict(cast("dict[str, Any]", node))
-    return list(cast("list[Any]", node)) if isinstance(node, list) else node
+def explain(where: str, errors: ValidationError, model: type[BaseModel], sign: str = "=") -> str:
+    """Each error as a line "file: key: what is wrong; what to do". ``sign``: between key and value in an example."""
+    return "\n".join(_explain_one(where, error, model, sign) for error in errors.errors())
 
 
-def _explain(where: str, error: Any) -> str:
-    """One validation error as 'file: key: what is wrong; what to do'."""
+def _explain_one(where: str, error: Any, model: type[BaseModel], sign: str) -> str:
     loc: tuple[str | int, ...] = error["loc"]
     key = ".".join(str(p) for p in loc) or "(recipe)"
-    if error["type"] == "extra_forbidden":
-        known = _known_keys(loc[:-1])
-        hint = nearest(str(loc[-1]), known, otherwise=f"known keys: {', '.join(known)}")
-        return f"{where}: {key}: unknown key; {hint}"
-    if error["type"] in ("tuple_type", "list_type"):
-        return f"{where}: {key}: takes a list (got {error['input']!r}); write {key}=[{error['input']}]"
-    if error["type"] in ("dict_type", "mapping_type"):
-        return f"{where}: {key}: takes names and values (got {error['input']!r}); write {key}={{NAME: VALUE}}"
-    if error["type"] == "model_type":
-        keys = _known_keys(loc)
-        known = f"{', '.join(keys)}; for example {key}.{keys[0]}=VALUE"
-        return f"{where}: {key}: takes keys of its own (got {error['input']!r}): {known}"
-    if error["type"] == "value_error":  # of a rule of ours; of the whole recipe it says itself what it found
-        return f"{where}: {key}: {error['ctx']['error']}" + (f" (got {error['input']!r})" if loc else "")
-    return f"{where}: {key}: {error['msg']} (got {error['input']!r})"
+    kind, got = error["type"], f"(got {error['input']!r})"
+    known = _known_keys(model, loc[:-1])
+    every = f"known keys: {', '.join(known)}"
+    if kind == "extra_forbidden":
+        return f"{where}: {key}: unknown key; {nearest(str(loc[-1]), known, otherwise=every)}"
+    if kind == "missing" and loc[-1] in known:
+        return f"{where}: {key}: is missing; {every}"
+    if kind in ("tuple_type", "list_type"):
+        return f"{where}: {key}: takes a list {got}; write {key}{sign}[{error['input']}]"
+    if kind in ("dict_type", "mapping_type"):
+        return f"{where}: {key}: takes names and values {got}; write {key}{sign}{{NAME: VALUE}}"
+    if kind == "model_type":
+        keys = _known_keys(model, loc)
+        return f"{where}: {key}: takes keys of its own {got}: {', '.join(keys)}; for example {key}.{keys[0]}{sign}VALUE"
+    if kind == "value_error":  # of a rule of ours; of the whole recipe it says itself what it found
+        return f"{where}: {key}: {error['ctx']['error']}" + (f" {got}" if loc else "")
+    return f"{where}: {key}: {error['msg']} {got}"
 
 
-def _known_keys(loc: tuple[str | int, ...]) -> list[str]:
-    part: Any = Recipe
+def _known_keys(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     for step in loc:
-        if isinstance(step, int) or not hasattr(part, "model_fields") or step not in part.model_fields:
-            continue
-        annotation = part.model_fields[step].annotation
-        choices = [annotation, *get_args(annotation)]
-        part = next((c for c in choices if isinstance(c, type) and issubclass(c, BaseModel)), part)
-    return list(part.model_fields)
+        model = submodel(model, str(step)) or model
+    return list(model.model_fields)
+
+
+def submodel(model: type[BaseModel] | None, key: str) -> type[BaseModel] | None:
+    """The model of what lies under ``key``; None where that is a value, or a table of names and values."""
+    if model is None or key not in model.model_fields:
+        return None
+    annotation = model.model_fields[key].annotation
+    choices = (annotation, *get_args(annotation))
+    return next((c for c in choices if isinstance(c, type) and issubclass(c, BaseModel)), None)
 
 
 def dump_recipe(recipe: Recipe) -> str:

@@ -1,6 +1,6 @@
 """Every error that a user can meet, in one place.
 
-A message names the file, line, field or tool at fault and then the mend. ``exit_status`` is what the command line
+A message names the file, line, field or tool at fault and then the fix. ``exit_status`` is what the command line
 returns: 2 where the usage or the input is wrong, 1 where the work itself failed. What is not an ``ItertlError`` is a
 fault of this project and is shown with its traceback.
 """

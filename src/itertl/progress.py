@@ -1,6 +1,6 @@
 """Progress of a stage on stderr: a bar with time left on a terminal, a line now and then elsewhere, nothing if quiet.
 
-Here a stage also learns that it shall end: a Ctrl-C that arrives inside a library's C code or lazy import can be
+Here a stage also learns that it must end: a Ctrl-C that arrives inside a library's C code or lazy import can be
 swallowed there, or come out as that import's failure. ``interrupt`` notes it, and the next unit of work raises it
 again.
 """
@@ -14,6 +14,7 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+_INTERVAL_S = 15.0
 _asked: list[int] = []  # signals that asked this process to end
 
 
@@ -31,25 +32,21 @@ def is_interrupted() -> bool:
 
 
 def check() -> None:
-    """Raise a KeyboardInterrupt that was asked for and got lost; not where one is being handled, such as by
+    """Raise a KeyboardInterrupt that was requested and got lost; not where one is being handled, for example by
     saving what is done."""
     if _asked and sys.exc_info()[1] is None:
         raise KeyboardInterrupt
 
 
 class Tracker:
-    """Handed to the stage that does the work. ``note`` is a short text after the bar ("loss 0.41")."""
+    """Handed to the stage that does the work; this one shows nothing."""
 
     def advance(self, amount: int = 1, note: str = "") -> None:
-        raise RuntimeError("an abstract tracker was advanced")
-
-
-class _Silent(Tracker):
-    def advance(self, amount: int = 1, note: str = "") -> None:
+        """So many units are done. ``note``: a short text after the bar ("loss 0.41")."""
         check()
 
 
-SILENT: Tracker = _Silent()
+SILENT = Tracker()
 
 
 class _Bar(Tracker):
@@ -62,25 +59,23 @@ class _Bar(Tracker):
 
 
 class _Lines(Tracker):
-    """At most one line every ``interval_s`` seconds, with the time left estimated from the pace so far."""
+    """At most one line every ``_INTERVAL_S`` seconds, with the time left estimated from the pace so far."""
 
-    def __init__(self, name: str, total: int, done: int, interval_s: float = 15.0) -> None:
+    def __init__(self, name: str, total: int, done: int) -> None:
         self.name, self.total, self.done, self.first = name, total, done, done
-        self.interval_s = interval_s
         self.start = self.last = time.monotonic()
 
     def advance(self, amount: int = 1, note: str = "") -> None:
         check()
         self.done += amount
         now = time.monotonic()
-        if now - self.last < self.interval_s:
+        if now - self.last < _INTERVAL_S:
             return
         self.last = now
         if not self.total:
             print(f"{self.name}: {self.done} done {note}".rstrip(), file=sys.stderr, flush=True)
             return
-        pace = (now - self.start) / max(1, self.done - self.first)
-        left = pace * (self.total - self.done)
+        left = (now - self.start) / max(1, self.done - self.first) * (self.total - self.done)
         print(f"{self.name}: {self.done}/{self.total}, {left:.0f} s left {note}".rstrip(), file=sys.stderr, flush=True)
 
 

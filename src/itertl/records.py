@@ -1,4 +1,4 @@
-"""The nouns that pass between stages and lie on disk: the glossary of the project.
+"""The records that pass between stages and are stored on disk: the glossary of the project.
 
 Everything here is frozen. Records are written as JSON Lines, one object a line, with the record's name and version in
 the field ``schema``; ``storage.read_records`` refuses a line of another schema. Records that hold a tensor are not
@@ -26,7 +26,7 @@ def content_hash(value: JsonValue, length: int = 16) -> str:
 
 
 class Fault(StrEnum):
-    """Whose fault a verdict is. Only NONE and MODEL enter a rate; OURS is counted apart as unjudged."""
+    """Whose fault a verdict is. Only NONE and MODEL enter a rate; OURS is counted separately as unjudged."""
 
     NONE = "none"
     MODEL = "model"
@@ -43,7 +43,7 @@ class Verdict(StrEnum):
     ELABORATION_ERROR = "elaboration_error"  # parses, but ports, types or names do not fit
     COMPILE_ERROR = "compile_error"  # the simulator refused it, whichever of the two it was
     WRONG_OUTPUT = "wrong_output"  # ran, and an output differs from the reference
-    GAMED = "gamed"  # uses what a design has no business with (testbench, files, time, tool macros): refused unrun
+    GAMED = "gamed"  # uses what a design must not (testbench, files, time, tool macros): refused unrun
     RUNTIME_ERROR = "runtime_error"  # ran, and ended without a verdict (crash, early $finish, runtime message)
     TIMEOUT = "timeout"  # did not end within its limits of time, memory or output
     TRUNCATED = "truncated"  # generation hit its token limit before the code was complete
@@ -119,10 +119,10 @@ class SamplingSettings(BaseModel):
     top_p: float = Field(default=0.95, gt=0, le=1)
     max_new_tokens: int = Field(default=512, ge=1)
     stop_at_module: bool = False  # end where the wanted module is complete, with all that it instantiates
-    stop_at_repetition: bool = False  # end where a text goes round in circles
+    stop_at_repetition: bool = False  # end where a text repeats itself
 
 
-# End token; token limit; the wanted module is complete; going round in circles.
+# End token; token limit; the wanted module is complete; repetition.
 FinishReason = Literal["stop", "length", "module", "repetition"]
 
 
@@ -287,11 +287,9 @@ class Telemetry(BaseModel):
     dropped_too_long: int  # responses left out of training for their length
     references_too_long: int  # groups left out because the reference is too long
     rungs: dict[str, int] | None = None  # of the recipe's ladder: candidates whose highest rung this is; "" for none
-    share_surrogate_wrong: float | None = (
-        None  # of the candidates with z = 1 by the paper's score, those wrong by function
-    )
+    share_surrogate_wrong: float | None = None  # of candidates with z = 1 by the paper's score, those wrong by function
     share_missed_by_surrogate: float | None = (
-        None  # of the pairs that z orders by more than beta, those that score does not
+        None  # of pairs that z orders by more than beta, those that score does not
     )
 
 
@@ -322,9 +320,7 @@ class StageRecord(BaseModel):
     versions: dict[str, str]
     seed: int
     summary: dict[str, JsonValue] = Field(default_factory=dict)
-    linked_from: str | None = (
-        None  # the folder of another run's equal stage, relative to what both share; None: made here
-    )
+    linked_from: str | None = None  # folder of another run's equal stage, relative to what both share; None: made here
 
 
 class Manifest(Record):

@@ -38,8 +38,8 @@ def main() -> None:
     _quiet_libraries()
     try:
         status = app(standalone_mode=False)  # gives back the status of a typer.Exit instead of raising it
-        sys.stdout.flush()  # a full disk is told here, not by the interpreter when it ends
-        if status == Interrupted.exit_status:  # which is how the library tells of Ctrl-C
+        sys.stdout.flush()  # a full disk is reported here, not by the interpreter when it ends
+        if status == Interrupted.exit_status:  # which is how the library reports Ctrl-C
             raise KeyboardInterrupt
         sys.exit(status if isinstance(status, int) else 0)
     except typer.Exit as stop:
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _end(error: BaseException) -> None:
-    """Tell what ended the command, in one line, and end with its status; a fault of ours is raised."""
+    """Say what ended the command, in one line, and end with its status; a fault of ours is raised."""
     # a usage error of the command-line library
     usage: Callable[[], str] | None = getattr(error, "format_message", None)
     if isinstance(error, ItertlError):
@@ -62,11 +62,8 @@ def _end(error: BaseException) -> None:
         _close_stdout()
         sys.exit(1)
     elif isinstance(error, OSError):  # ordinary trouble with a path; ours are WriteFailed and DataError
-        _fail(
-            f"{error.filename or 'standard output'}: {error.strerror or error}; check the path, its permissions and "
-            "the space left",
-            1,
-        )
+        what = f"{error.filename or 'standard output'}: {error.strerror or error}"
+        _fail(f"{what}; check the path, its permissions and the space left", 1)
     elif usage is not None and usage():
         _fail(usage().replace("\n", " "), 2)
     elif usage is not None:  # no command: its help is on the screen
@@ -74,30 +71,22 @@ def _end(error: BaseException) -> None:
     raise error
 
 
+_LIBRARIES = (
+    "transformers", "torch", "peft", "accelerate", "huggingface_hub", "gguf", "safetensors", "datasets", "deepspeed",
+)  # fmt: skip
+
+
 def _quiet_libraries() -> None:
     """A terminal shows our lines, not the remarks of libraries, also from processes that are started later.
 
     What the user sets stays.
     """
-    for name, value in {
-        "TRANSFORMERS_VERBOSITY": "error",
-        "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     if not sys.warnoptions:
-        for library in (
-            "transformers",
-            "torch",
-            "peft",
-            "accelerate",
-            "huggingface_hub",
-            "gguf",
-            "safetensors",
-            "datasets",
-            "deepspeed",
-        ):
+        for library in _LIBRARIES:
             warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
 
 

@@ -1,48 +1,35 @@
 """``itertl data``: pairs in, looked at, generated, audited."""
 
 import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from itertl.cli import options
 from itertl.cli.app import data_app
-from itertl.cli.options import (
-    Data,
-    Force,
-    Json,
-    ModelOption,
-    Out,
-    Overrides,
-    RecipeOption,
-    Workers,
-    named_values,
-    print_json,
-    printable,
-    recipe_of,
-    show,
-    warn,
-)
+from itertl.cli.options import named_values, print_json, recipe_of, show, warn
 from itertl.progress import Reporter
+
+Filter = Annotated[list[str] | None, typer.Option("--filter", help="COLUMN=VALUE: keep rows that have it.")]
 
 
 @data_app.command("import")
 def data_import(
     source: Annotated[str, typer.Argument(help="File, folder, or hf:NAME[:split].")],
-    out: Out = Path("problems.jsonl"),
+    out: options.Out = Path("problems.jsonl"),
     format: Annotated[str, typer.Option("--format", help="Importer's name; auto looks at the file.")] = "auto",
     column: Annotated[
         list[str] | None, typer.Option("--column", help="OURS=THEIRS, for example instruction=prompt.")
     ] = None,
-    filter: Annotated[list[str] | None, typer.Option("--filter", help="COLUMN=VALUE: keep rows that have it.")] = None,
+    filter: Filter = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="A fixed random subset of this size.")] = None,
     header: Annotated[
         str, typer.Option("--header", help="keep, or derive: take the module header from the reference.")
     ] = "keep",
     seed: Annotated[int, typer.Option("--seed")] = 0,
-    force: Force = False,
-    as_json: Json = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Turn other formats into problems.jsonl."""
     from itertl.problems.load import load_problems
@@ -57,10 +44,7 @@ def data_import(
     result = {
         "problems": len(loaded.problems),
         "with_reference": sum(p.reference is not None for p in loaded.problems),
-        "skipped": loaded.skipped,
-        "notes": loaded.notes,
-        "dropped": loaded.dropped,
-        "format": loaded.format,
+        **{name: getattr(loaded, name) for name in ("skipped", "notes", "dropped", "format")},
         "out": str(out),
     }
     print_json(result) if as_json else print(json.dumps(result, indent=1, ensure_ascii=False))
@@ -69,13 +53,13 @@ def data_import(
 @data_app.command("show")
 def data_show(
     source: Annotated[str, typer.Argument(help="File, folder, hf:NAME[:split] or synth, as `data import` takes it.")],
-    overrides: Overrides = None,
-    model: ModelOption = None,
-    recipe: RecipeOption = None,
+    overrides: options.Overrides = None,
+    model: options.ModelOption = None,
+    recipe: options.RecipeOption = None,
     count: Annotated[
         int, typer.Option("--count", min=0, help="So many of the first pairs as the model sees them.")
     ] = 2,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Counts, lengths in the model's tokens, what would be left out and why, and the first prompts with the trained
     part marked."""
@@ -84,22 +68,20 @@ def data_show(
 
     settings = with_form(recipe_of(recipe, [*(overrides or []), f"data.source={json.dumps(source)}"], model), warn)
     shown = show_pairs(settings, count)
-    print_json(shown.to_json()) if as_json else print(
-        shown.render() if not sys.stdout.isatty() else printable(shown.render())
-    )
+    print_json(shown.to_json()) if as_json else options.print_text(shown.render())
 
 
 @data_app.command("synth")
 def data_synth(
     count: Annotated[int, typer.Argument(min=1, help="How many problems.")] = 1000,
-    out: Out = Path("problems.jsonl"),
+    out: options.Out = Path("problems.jsonl"),
     seed: Annotated[int, typer.Option("--seed")] = 0,
     family: Annotated[list[str] | None, typer.Option("--family", help="Only these families.")] = None,
     split: Annotated[
         str, typer.Option("--split", help="train, heldout, heldout-family or heldout-parameter.")
     ] = "train",
-    force: Force = False,
-    as_json: Json = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Generate problems with instruction, header, reference and self-checking testbench."""
     from itertl.runs import outputs, storage
@@ -119,9 +101,9 @@ def data_audit(
     benchmark: Annotated[
         list[str] | None, typer.Option("--benchmark", help="Look for contamination against these.")
     ] = None,
-    data: Data = None,
+    data: options.Data = None,
     format: Annotated[str, typer.Option("--format")] = "auto",
-    filter: Annotated[list[str] | None, typer.Option("--filter", help="COLUMN=VALUE: keep rows that have it.")] = None,
+    filter: Filter = None,
     tools: Annotated[bool, typer.Option("--tools/--no-tools", help="Parse and elaborate every reference.")] = True,
     function: Annotated[
         bool,
@@ -131,9 +113,9 @@ def data_audit(
         Path | None,
         typer.Option("--keep-sound", metavar="OUT", help="Write the problems that no finding speaks against here."),
     ] = None,
-    workers: Workers = 0,
-    force: Force = False,
-    as_json: Json = False,
+    workers: options.Workers = 0,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Duplicates, near-duplicates, contamination, references that do not parse or elaborate; with --function, unsound
     ones."""
@@ -145,31 +127,20 @@ def data_audit(
     with outputs.writing("data audit", files=[sound] if sound else [], inputs=[Path(source), data], force=force):
         found, result, by_function = audit_source(
             source, against, format=format, filter=named_values(filter, "--filter"), check_tools=tools,
-            function=function,
-            num_workers=workers, reporter=Reporter(quiet=as_json),
+            function=function, num_workers=workers, reporter=Reporter(quiet=as_json),
         )  # fmt: skip
         kept = None if sound is None else keep_sound(sound, result.problems, found, by_function)
-    loaded: dict[str, Any] = {
-        "format": result.format,
-        "skipped": result.skipped,
-        "notes": result.notes,
-        "dropped": result.dropped,
-    }
     if as_json:
-        extra = {
-            **({"function": by_function.to_json()} if by_function else {}),
-            **({} if kept is None else {"kept": kept}),
-        }
-        print_json({**found.to_json(), "loaded": loaded, **extra})
-    else:
-        show(found.render())
-        if by_function is not None:
-            show(by_function.render())
-        print(
-            "".join(
-                f"{count} rows: {reason}\n" for part in ("skipped", "notes") for reason, count in loaded[part].items()
-            ),
-            end="",
-        )
-        print("".join(f"{line}\n" for line in result.dropped), end="")
-        print(f"{kept} problems kept in {sound}\n" if kept is not None else "", end="")
+        loaded = {name: getattr(result, name) for name in ("format", "skipped", "notes", "dropped")}
+        function_part = {"function": by_function.to_json()} if by_function else {}
+        print_json({**found.to_json(), "loaded": loaded, **function_part, **({} if kept is None else {"kept": kept})})
+        return
+    show(found.render())
+    if by_function is not None:
+        show(by_function.render())
+    for reason, count in (*result.skipped.items(), *result.notes.items()):
+        print(f"{count} rows: {reason}")
+    for line in result.dropped:
+        print(line)
+    if kept is not None:
+        print(f"{kept} problems kept in {sound}")

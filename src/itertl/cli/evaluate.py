@@ -6,69 +6,52 @@ from typing import Annotated, Any
 
 import typer
 
+from itertl.cli import options
 from itertl.cli.app import app
-from itertl.cli.options import (
-    BaseUrl,
-    Benchmark,
-    Data,
-    Force,
-    Json,
-    ModelOption,
-    Overrides,
-    RecipeOption,
-    RequireSandbox,
-    Rule,
-    Shots,
-    Workers,
-    as_override,
-    print_json,
-    recipe_of,
-    require_sandbox_level,
-    show,
-    warn,
-)
+from itertl.cli.options import as_override, print_json, recipe_of, require_sandbox_level, show, warn
 from itertl.config import EvalConfig, Recipe
 from itertl.errors import UsageError
 from itertl.progress import Reporter
 
+Samples = Annotated[
+    Path | None, typer.Argument(help="Stored completions, one {task_id, completion[, full_module]} a line.")
+]
+Temperatures = Annotated[
+    list[float] | None, typer.Option("--temperature", help="With --model; may be given several times.")
+]
+NumSamples = Annotated[
+    int | None, typer.Option("--num-samples", min=1, help="With --model: samples a problem where T > 0; default: 1.")
+]
+FirstOfModel = Annotated[int | None, typer.Option("--limit", min=1, help="With --model: the first so many problems.")]
+MaxNewTokens = Annotated[
+    int | None,
+    typer.Option("--max-new-tokens", min=1, help="With --model; default: 512, or what sample.max_new_tokens=N says."),
+]
+
 
 @app.command("eval")
 def evaluate(
-    samples: Annotated[
-        Path | None, typer.Argument(help="Stored completions, one {task_id, completion[, full_module]} a line.")
-    ] = None,
-    overrides: Overrides = None,
-    benchmark: Benchmark = "synth-heldout",
-    data: Data = None,
+    samples: Samples = None,
+    overrides: options.Overrides = None,
+    benchmark: options.Benchmark = "synth-heldout",
+    data: options.Data = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for results.jsonl.")] = None,
-    model: ModelOption = None,
-    base_url: BaseUrl = None,
-    rule: Rule = "default",
-    temperature: Annotated[
-        list[float] | None, typer.Option("--temperature", help="With --model; may be given several times.")
-    ] = None,
-    num_samples: Annotated[
-        int | None,
-        typer.Option("--num-samples", min=1, help="With --model: samples a problem where T > 0; default: 1."),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="With --model: the first so many problems.")
-    ] = None,
-    shots: Shots = 0,
-    max_new_tokens: Annotated[
-        int | None,
-        typer.Option(
-            "--max-new-tokens", min=1, help="With --model; default: 512, or what sample.max_new_tokens=N says."
-        ),
-    ] = None,
-    recipe: RecipeOption = None,
-    workers: Workers = 0,
-    require_sandbox: RequireSandbox = None,
-    force: Force = False,
-    as_json: Json = False,
+    model: options.ModelOption = None,
+    base_url: options.BaseUrl = None,
+    rule: options.Rule = "default",
+    temperature: Temperatures = None,
+    num_samples: NumSamples = None,
+    limit: FirstOfModel = None,
+    shots: options.Shots = 0,
+    max_new_tokens: MaxNewTokens = None,
+    recipe: options.RecipeOption = None,
+    workers: options.Workers = 0,
+    require_sandbox: options.RequireSandbox = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Judge stored completions, or sample a model and judge it."""
-    from itertl.evaluation import benchmarks, terminal
+    from itertl.evaluation import benchmarks
     from itertl.evaluation.files import RESULTS, eval_file
     from itertl.loop import jobs
     from itertl.model.prompt_form import with_form
@@ -81,45 +64,47 @@ def evaluate(
     if (samples is None) == (model is None):
         raise UsageError("give one of SAMPLES.jsonl and --model PATH (two results: itertl compare A B)")
     if model is None and (overrides or base_url):
-        raise UsageError(
-            f"{(overrides or ['--base-url'])[0]}: overrides and --base-url go with --model; nothing is sampled here"
-        )
+        first = (overrides or ["--base-url"])[0]
+        raise UsageError(f"{first}: overrides and --base-url go with --model; nothing is sampled here")
     require_sandbox_level(require_sandbox)
-    reporter = Reporter(quiet=as_json)
     bench = benchmarks.load(benchmark, data, limit=limit if model else None, shots=shots)
     if samples is not None:
         guard = outputs.writing("eval", files=[out / RESULTS] if out else [], inputs=[samples, data], force=force)
-        with guard, reporter.stage("judge", 0) as tracker:
+        with guard, Reporter(quiet=as_json).stage("judge", 0) as tracker:
             result = eval_file(
                 samples, bench, out=out, rule=rule, num_workers=workers, cache=cache_folder(), tracker=tracker
             )
     else:
         settings = settled(with_form(recipe_of(recipe, overrides or [], model, base_url), warn), lambda: ())
-        by_hand = {override.partition("=")[0] for override in overrides or []}  # a recipe's own are for training
+        given = _given(settings, overrides)
         config = EvalConfig(
             benchmark=benchmark, data=str(data) if data else None, limit=limit, rule=rule, top_p=settings.sample.top_p,
-            temperatures=tuple(temperature or [_by_hand(settings, by_hand, "temperature", 0.0)]),
-            num_samples=num_samples or _by_hand(settings, by_hand, "num_candidates", 1),
-            max_new_tokens=max_new_tokens or _by_hand(settings, by_hand, "max_new_tokens", 512),
+            temperatures=tuple(temperature or [given.get("temperature", 0.0)]),
+            num_samples=num_samples or given.get("num_candidates", 1),
+            max_new_tokens=max_new_tokens or given.get("max_new_tokens", 512),
         )  # fmt: skip
         folder = out or Path("eval")
         files = [folder / f"{kind}-{bench.name}.jsonl" for kind in ("samples", "eval")]
         with outputs.writing("eval", files=files, inputs=[data], force=force):
             folder.mkdir(parents=True, exist_ok=True)
-            result = jobs.evaluate(settings, bench, config, folder, reporter=reporter)
-    if as_json:
-        print_json(result)
-        return
+            result = jobs.evaluate(settings, bench, config, folder, reporter=Reporter(quiet=as_json))
+    print_json(result) if as_json else _show(result)
+
+
+def _given(recipe: Recipe, overrides: list[str] | None) -> dict[str, Any]:
+    """What the command line says of sampling, by key of ``sample``; a recipe's own values are for training."""
+    keys = {override.partition("=")[0] for override in overrides or []}
+    return {key: value for key, value in recipe.sample if f"sample.{key}" in keys}
+
+
+def _show(result: dict[str, Any]) -> None:
+    from itertl.evaluation import terminal
+
     for note in result.get("notes", []):
         warn(note)
     show(terminal.show_account(result))
     if where := result.get("results") or result.get("out"):
         print(f"results  {where}")
-
-
-def _by_hand(recipe: Recipe, keys: set[str], key: str, otherwise: Any) -> Any:
-    """``sample.KEY`` where it is given on the command line."""
-    return getattr(recipe.sample, key) if f"sample.{key}" in keys else otherwise
 
 
 @app.command()
@@ -129,7 +114,7 @@ def compare(
     temperature: Annotated[
         list[float] | None, typer.Option("--temperature", help="Only rows of this; may be given several times.")
     ] = None,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Compare two results problem by problem: the difference with its interval and p-value."""
     from itertl.evaluation import terminal
@@ -143,13 +128,13 @@ def compare(
 @app.command("self-test")
 def self_test(
     benchmark: Annotated[str, typer.Argument(metavar="BENCH", help="Benchmark's name, see docs/evaluation.md.")],
-    data: Data = None,
-    rule: Rule = "default",
+    data: options.Data = None,
+    rule: options.Rule = "default",
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first so many problems.")] = None,
-    shots: Shots = 0,
-    workers: Workers = 0,
-    require_sandbox: RequireSandbox = None,
-    as_json: Json = False,
+    shots: options.Shots = 0,
+    workers: options.Workers = 0,
+    require_sandbox: options.RequireSandbox = None,
+    as_json: options.Json = False,
 ) -> None:
     """Check a benchmark on this machine: its references pass, and broken ones fail."""
     from itertl.evaluation import benchmarks, terminal

@@ -7,29 +7,35 @@ from typing import Annotated, Any
 
 import typer
 
+from itertl.cli import options
 from itertl.cli.app import app
-from itertl.cli.options import (
-    BaseUrl,
-    Force,
-    Json,
-    ModelOption,
-    Overrides,
-    RecipeOption,
-    as_override,
-    print_json,
-    printable,
-    recipe_of,
-    show,
-    warn,
-)
+from itertl.cli.options import as_override, print_json, printable, recipe_of, show, warn
 from itertl.config import Recipe
 from itertl.runs import storage
+
+Gguf = Annotated[
+    str | None,
+    typer.Option(
+        "--gguf",
+        metavar="TYPE",
+        help="Also one GGUF file for llama.cpp, loaded back and checked: f32, f16, bf16 or q8_0.",
+    ),
+]
+Iteration = Annotated[
+    str | None,
+    typer.Option(
+        "--iteration",
+        metavar="N",
+        help="Of a run: a number as in the report (1 is iter-00), best, or last; default: what the recipe selects, "
+        "else last.",
+    ),
+]
 
 
 @app.command()
 def generate(
     instruction: Annotated[str | None, typer.Argument(help="What the module is to do; or use --file.")] = None,
-    overrides: Overrides = None,
+    overrides: options.Overrides = None,
     file: Annotated[
         Path | None,
         typer.Option("--file", help="A text file with one instruction, or problems that `data import` understands."),
@@ -40,11 +46,11 @@ def generate(
         str, typer.Option("--scorer", help="What ranks them: icarus, syntax, or your module:function.")
     ] = "icarus",
     out: Annotated[Path | None, typer.Option("--out", help="Write JSON lines here, one for each problem.")] = None,
-    model: ModelOption = None,
-    base_url: BaseUrl = None,
-    recipe: RecipeOption = None,
-    force: Force = False,
-    as_json: Json = False,
+    model: options.ModelOption = None,
+    base_url: options.BaseUrl = None,
+    recipe: options.RecipeOption = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Verilog for an instruction: the text as it is written on stderr, the code on stdout; status 1 where an answer
     holds none."""
@@ -58,8 +64,7 @@ def generate(
     if as_json:
         print_json({"results": found})
     elif out is None:
-        code = "\n".join(row["code"] for row in found if row["code"])
-        print(printable(code) if sys.stdout.isatty() else code)
+        options.print_text("\n".join(row["code"] for row in found if row["code"]))
     if not all(row["code"] for row in found):
         raise typer.Exit(1)
 
@@ -68,23 +73,8 @@ def generate(
 def export(
     source: Annotated[Path, typer.Argument(help="Run folder, checkpoint folder, or folder with a peft adapter.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to write: weights, tokenizer, model card.")],
-    gguf: Annotated[
-        str | None,
-        typer.Option(
-            "--gguf",
-            metavar="TYPE",
-            help="Also one GGUF file for llama.cpp, loaded back and checked: f32, f16, bf16 or q8_0.",
-        ),
-    ] = None,
-    iteration: Annotated[
-        str | None,
-        typer.Option(
-            "--iteration",
-            metavar="N",
-            help="Of a run: a number as in the report (1 is iter-00), best, or last; "
-            "default: what the recipe selects, else last.",
-        ),
-    ] = None,
+    gguf: Gguf = None,
+    iteration: Iteration = None,
     push: Annotated[
         str | None, typer.Option("--push", metavar="NAME", help="Upload to this repository of the Hugging Face hub.")
     ] = None,
@@ -92,7 +82,7 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Write over a folder that no export wrote, or that was altered.")
     ] = False,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """A trained model for others to use: checkpoint, model card, GGUF file, hub repository."""
     from itertl.export.bundle import export as export_model
@@ -104,7 +94,7 @@ def export(
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(as_json: options.Json = False) -> None:
     """What is installed, which versions, what works, how to get what is missing."""
     from itertl.doctor import doctor as checks
 
@@ -118,16 +108,9 @@ def doctor(as_json: Json = False) -> None:
 
 
 def _generate(
-    recipe: Recipe,
-    instruction: str | None,
-    file: Path | None,
-    header: str,
-    *,
-    best_of: int,
-    scorer: str,
-    out: Path | None,
-    quiet: bool,
-) -> list[dict[str, Any]]:
+    recipe: Recipe, instruction: str | None, file: Path | None, header: str, *, best_of: int, scorer: str,
+    out: Path | None, quiet: bool,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Draw, rank and write; says on stderr what is written, how it scores, and where there is no code."""
     from itertl.model.prompt_form import with_form
     from itertl.sampling.lengths import settled
@@ -137,8 +120,8 @@ def _generate(
     recipe = settled(with_form(recipe, warn), lambda: ())
     if recipe.prompt.header == "prefill" and not all(p.header.strip() for p in problems):
         warn("note: answers of this model go on from the module's header; give it by --header, and they are better")
-    tell = None if quiet else lambda text: print(printable(text), end="", file=sys.stderr, flush=True)
-    ranked = generation.generate(problems, recipe, best_of=best_of, scorer=scorer, show=tell)
+    stream = None if quiet else lambda text: print(printable(text), end="", file=sys.stderr, flush=True)
+    ranked = generation.generate(problems, recipe, best_of=best_of, scorer=scorer, show=stream)
     rows = [item.to_json() for item in ranked]
     if out is not None:
         storage.write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
@@ -149,18 +132,11 @@ def _generate(
     without = [(row, problem) for row, problem in zip(rows, problems, strict=True) if not row["code"]]
     if without:
         which = "the answer holds" if len(rows) == 1 else f"{len(without)} of {len(rows)} answers hold"
-        fixes = (
-            ["raise sample.max_new_tokens"]
-            if all(row["finish_reason"] == "length" for row, _ in without)
-            else ["draw more by --best-of"]
-        )
-        fixes += (
-            ["give the module's header by --header"]
-            if not any(problem.header.strip() for _, problem in without)
-            else []
-        )
+        is_cut = all(row["finish_reason"] == "length" for row, _ in without)
+        fix = "raise sample.max_new_tokens" if is_cut else "draw more by --best-of"
+        if not any(problem.header.strip() for _, problem in without):
+            fix += ", give the module's header by --header"
         warn(
-            f"no code: {which} no Verilog module; {', '.join(fixes)}, or check that the model is asked as it was "
-            "trained (prompt.*)"
+            f"no code: {which} no Verilog module; {fix}, or check that the model is asked as it was trained (prompt.*)"
         )
     return rows

@@ -6,23 +6,9 @@ from typing import Annotated
 
 import typer
 
+from itertl.cli import options
 from itertl.cli.app import app
-from itertl.cli.options import (
-    BaseUrl,
-    Force,
-    Json,
-    KeepGoing,
-    ModelOption,
-    Out,
-    Overrides,
-    RecipeOption,
-    RequireSandbox,
-    Workers,
-    print_json,
-    recipe_of,
-    require_sandbox_level,
-    warn,
-)
+from itertl.cli.options import print_json, recipe_of, require_sandbox_level, warn
 from itertl.errors import UsageError
 from itertl.progress import Reporter
 from itertl.runs.storage import cache_folder
@@ -31,13 +17,13 @@ from itertl.runs.storage import cache_folder
 @app.command()
 def sample(
     problems: Annotated[str, typer.Argument(help="Problems: a file that `data import` understands, or synth.")],
-    overrides: Overrides = None,
-    out: Out = Path("candidates.jsonl"),
-    model: ModelOption = None,
-    base_url: BaseUrl = None,
-    recipe: RecipeOption = None,
-    force: Force = False,
-    as_json: Json = False,
+    overrides: options.Overrides = None,
+    out: options.Out = Path("candidates.jsonl"),
+    model: options.ModelOption = None,
+    base_url: options.BaseUrl = None,
+    recipe: options.RecipeOption = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Sample candidates for each problem; goes on where an interrupted call stopped."""
     from itertl.loop import jobs
@@ -48,34 +34,33 @@ def sample(
     files = [out] if beside is None else [out, beside]
     with outputs.writing("sample", files=files, inputs=[Path(problems), Path(settings.model.path)], force=force):
         result = jobs.sample(settings, problems, out, beside, reporter=Reporter(quiet=as_json), warn=warn)
-    print_json(result) if as_json else print(
-        f"{result['candidates']} candidates of {result['problems']} problems in {out}"
-    )
+    text = f"{result['candidates']} candidates of {result['problems']} problems in {out}"
+    print_json(result) if as_json else print(text)
 
 
 @app.command()
 def score(
     file: Annotated[Path, typer.Argument(help="Candidates of a run, RTLCoder records, or reference/completion lines.")],
     scorer: Annotated[str, typer.Option("--scorer", help="Scorers by name, separated by commas.")] = "rtlcoder",
-    out: Out = Path("scored.jsonl"),
+    out: options.Out = Path("scored.jsonl"),
     problems: Annotated[
         Path | None, typer.Option("--problems", help="problems.jsonl of candidates; default: beside their run.")
     ] = None,
-    workers: Workers = 0,
+    workers: options.Workers = 0,
     timeout_s: Annotated[
         float, typer.Option("--timeout", min=0.1, help="Seconds for each candidate and scorer.")
     ] = 30.0,
     vcd: Annotated[
         Path | None, typer.Option("--vcd", help="Folder for waveforms of what the scorer vectors finds wrong.")
     ] = None,
-    keep_going: KeepGoing = False,
+    keep_going: options.KeepGoing = False,
     recheck: Annotated[
         bool,
         typer.Option("--recheck", help="Check what the scorer equivalence proves by other seeds and by Yosys's sat."),
     ] = False,
-    require_sandbox: RequireSandbox = None,
-    force: Force = False,
-    as_json: Json = False,
+    require_sandbox: options.RequireSandbox = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """Score stored texts, whoever wrote them."""
     from itertl.runs import outputs
@@ -100,12 +85,12 @@ def score(
 def train(
     scored: Annotated[Path, typer.Argument(help="scored.jsonl of a run or of `itertl score` on candidates.")],
     problems: Annotated[Path, typer.Option("--problems", help="The problems.jsonl that the candidates belong to.")],
-    overrides: Overrides = None,
-    out: Out = Path("checkpoint"),
-    model: ModelOption = None,
-    recipe: RecipeOption = None,
-    force: Force = False,
-    as_json: Json = False,
+    overrides: options.Overrides = None,
+    out: options.Out = Path("checkpoint"),
+    model: options.ModelOption = None,
+    recipe: options.RecipeOption = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
 ) -> None:
     """One round of training on scored candidates; goes on where an interrupted call stopped."""
     from itertl.loop import jobs
@@ -115,9 +100,8 @@ def train(
     read = [scored, problems, Path(settings.model.path)]
     with outputs.writing("train", folders=[out], files=[jobs.train_log(out)], inputs=read, force=force):
         result = jobs.train(settings, scored, problems, out, reporter=Reporter(quiet=as_json), warn=warn)
-    print_json(result) if as_json else print(
-        f"checkpoint in {out} after {result['steps']} steps, loss {result['loss']}"
-    )
+    text = f"checkpoint in {out} after {result['steps']} steps, loss {result['loss']}"
+    print_json(result) if as_json else print(text)
 
 
 def _problems_beside(out: Path) -> Path | None:
@@ -128,8 +112,5 @@ def _problems_beside(out: Path) -> Path | None:
     if storage.is_node(out):
         return None
     beside = out.with_name("problems.jsonl")
-    return (
-        beside
-        if not beside.exists() or outputs.is_made_by(beside, "sample")
-        else out.with_name(f"{out.stem}.problems.jsonl")
-    )
+    is_free = not beside.exists() or outputs.is_made_by(beside, "sample")
+    return beside if is_free else out.with_name(f"{out.stem}.problems.jsonl")

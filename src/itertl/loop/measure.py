@@ -80,12 +80,9 @@ def _training_rate(recipe: Recipe, problems: Sequence[Problem], method: Method, 
         longest = _enough(order, groups, method, session.layout.budget)
         _train_on(session, recipe, method, groups, longest)
         session.step()  # the moments of Adam take their place
-        usual = _enough(
-            order[len(order) // 2 :: 2] + order[: len(order) // 2 : 2],
-            groups,
-            method,
-            _MICRO_BATCHES * session.layout.budget,
-        )
+        middle = len(order) // 2
+        from_middle = order[middle::2] + order[:middle:2]
+        usual = _enough(from_middle, groups, method, _MICRO_BATCHES * session.layout.budget)
         random.Random(0).shuffle(usual)
         start = time.perf_counter()
         _train_on(session, recipe, method, groups, usual)

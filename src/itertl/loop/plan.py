@@ -73,14 +73,8 @@ class Plan:
     def files(self) -> list[str]:
         """What a finished run holds, relative to its folder."""
         names = ["candidates.jsonl", "scored.jsonl", "checkpoint/", "train.jsonl", "manifest.json"]
-        found = [
-            "recipe.yaml",
-            "problems.jsonl",
-            *(f"base/{name}" for name in self._judged(None)),
-            "metrics.jsonl",
-            "report.html",
-            "figures/",
-        ]
+        found = ["recipe.yaml", "problems.jsonl", *(f"base/{name}" for name in self._judged(None))]
+        found += ["metrics.jsonl", "report.html", "figures/"]
         for iteration in range(self.recipe.iterations):
             found += [f"iter-{iteration:02d}/{name}" for name in (*names, *self._judged(iteration))]
         return found
@@ -110,13 +104,9 @@ class Plan:
 
 def duration(seconds: float) -> str:
     """For example "95 s", "12 min", "3.4 h"."""
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
@@ -155,21 +145,10 @@ def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
     rounds = 1 if method.single_round else recipe.iterations
     sampling = seconds.get("sample, an iteration", 0.0)
     seconds["total"] = rounds * sampling + recipe.iterations * seconds["train, an iteration"] + evals
-    found, disk = tuple(lengths.said(asked, recipe)), _disk_gb(recipe, parameters)
     return Plan(
-        recipe,
-        folder,
-        len(problems),
-        parameters,
-        seconds,
-        rates.memory_gb,
-        disk,
-        measured,
-        tuple(assumed),
-        len(loaded.held),
-        _processes(recipe),
-        found,
-    )
+        recipe, folder, len(problems), parameters, seconds, rates.memory_gb, _disk_gb(recipe, parameters), measured,
+        tuple(assumed), len(loaded.held), _processes(recipe), tuple(lengths.said(asked, recipe)),
+    )  # fmt: skip
 
 
 def _loaded(recipe: Recipe, assumed: list[str]) -> LoadResult:
@@ -181,13 +160,12 @@ def _loaded(recipe: Recipe, assumed: list[str]) -> LoadResult:
     assumed.append(
         f"{data.source} is not here; {data.limit} pairs of {len(_USUAL_PAIR[0])} and {len(_USUAL_PAIR[1])} characters"
     )
-    share = data.holdout if isinstance(data.holdout, float) else 0.0
+    held = 0
     if data.holdout is not None:
-        assumed.append(f"held out of it: {max(1, round(data.limit * share))} pairs")
+        held = max(1, round(data.limit * (data.holdout if isinstance(data.holdout, float) else 0.0)))
+        assumed.append(f"held out of it: {held} pairs")
     made = [Problem.create(instruction=_USUAL_PAIR[0], reference=_USUAL_PAIR[1], source="assumed")] * data.limit
-    return LoadResult(
-        made, {}, "assumed", held=made[: max(1, round(data.limit * share))] if data.holdout is not None else []
-    )
+    return LoadResult(made, {}, "assumed", held=made[:held])
 
 
 def _settled(recipe: Recipe, loaded: LoadResult, assumed: list[str]) -> Recipe:

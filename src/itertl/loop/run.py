@@ -1,11 +1,12 @@
 """The loop of the paper (section 3.1): sample from the current policy, score, train, evaluate; again from the new one.
 
-Every line of ``run`` is a stage of the run folder: done before and still valid, it is skipped; interrupted, it goes on
-inside itself. What a stage reads and writes is in ``stages``.
+Every line of ``run`` is a stage of the run folder: done before and still valid, it is skipped; interrupted, it resumes
+from what it has saved. What a stage reads and writes is in ``stages``.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from itertl.config import Recipe
 from itertl.loop import stages
@@ -13,6 +14,7 @@ from itertl.model.policy import find_policy
 from itertl.progress import Reporter
 from itertl.records import IterationMetrics
 from itertl.report.tables import iteration_table
+from itertl.report.write import make_report
 from itertl.runs import selection
 from itertl.runs.folder import RunFolder
 from itertl.runs.shared_stages import SharedStages
@@ -28,14 +30,31 @@ class RunResult:
     samples: str  # pattern of the files of sampled completions
     metrics: tuple[IterationMetrics, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        metrics = [row.model_dump(mode="json") for row in self.metrics]
+        return {
+            "run": str(self.folder),
+            "checkpoint": str(self.checkpoint),
+            "report": str(self.page),
+            "metrics": metrics,
+        }
+
+    def render(self) -> str:
+        """For a terminal."""
+        return (
+            f"checkpoint  {self.checkpoint}\nreport      {self.page}  (figures in {self.folder / 'figures'})\n"
+            f"samples     {self.samples}\n"
+            f'load it     transformers.AutoModelForCausalLM.from_pretrained("{self.checkpoint}")'
+        )
+
 
 def run(
     recipe: Recipe, out: Path, *, reporter: Reporter, resume_changed: bool = False, share_from: Path | None = None
 ) -> RunResult:
-    """Run ``recipe`` in the folder ``out``, or go on with the run that is there; one of another recipe is refused
+    """Run ``recipe`` in the folder ``out``, or continue the run that is there; one of another recipe is refused
     unless ``resume_changed``. ``share_from``: a folder of runs whose equal stages are linked instead of made again.
 
-    Raises the errors of ``itertl.errors``; after any of them, or a kill, the same call goes on where it stopped.
+    Raises the errors of ``itertl.errors``; after any of them, or a kill, the same call continues where it stopped.
     """
     checked = stages.check_inputs(recipe)  # before there is a folder
     recipe = checked.recipe
@@ -62,5 +81,5 @@ def run(
             folder.write_metrics(metrics)
             reporter.say(iteration_table(metrics))
         chosen = policies[selection.chosen(metrics, recipe.select)]
-        page = stages.report(folder)
+        page = make_report([out]).page
     return RunResult(out, chosen.path, page, f"{out}/iter-*/samples-*.jsonl", tuple(metrics))

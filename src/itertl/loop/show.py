@@ -5,8 +5,7 @@ prompts as the model sees them. Which pairs training leaves out is asked of the 
 a time.
 """
 
-from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from itertl.config import Recipe
@@ -15,7 +14,7 @@ from itertl.problems.holdout import ALIKE, HELD
 from itertl.problems.load import LoadResult, from_config
 from itertl.records import Problem
 from itertl.sampling import lengths
-from itertl.training.batches import GroupCounts, build_groups
+from itertl.training.batches import build_groups
 from itertl.training.methods import resolve_method
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ _LEFT_OUT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class ShownPair:
     """A pair as the model sees it: ``prompt``, and ``trained``, the tokens that enter the loss, end token included."""
 
     where: str
@@ -43,12 +42,12 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """All that is to be said of a source."""
+class SourceSummary:
+    """What a recipe makes of a source of pairs."""
 
     recipe: Recipe
     loaded: LoadResult
-    examples: tuple[Example, ...]
+    examples: tuple[ShownPair, ...]
     lengths: dict[str, dict[str, int]]  # "prompt", "trained", "both" -> percentile -> tokens, of the pairs for training
     left_out: dict[str, list[str]]  # reason -> places, of what training itself leaves out
     found: tuple[str, ...]  # lengths that were "auto"
@@ -65,10 +64,10 @@ class Shown:
             "read": len(loaded.problems) + sum(loaded.skipped.values()), "pairs": len(loaded.problems),
             "with_reference": sum(bool(p.reference) for p in loaded.problems), "held_out": len(loaded.held),
             "skipped": loaded.skipped, "notes": loaded.notes, "dropped": loaded.dropped,
-            "left_out_of_training": self.left_out,
-            "trained_on": self.trained_on, "tokens": self.lengths, "max_length": self.recipe.train.max_length,
+            "left_out_of_training": self.left_out, "trained_on": self.trained_on,
+            "tokens": self.lengths, "max_length": self.recipe.train.max_length,
             "max_new_tokens": self.recipe.sample.max_new_tokens, "found": list(self.found),
-            "examples": [{name: getattr(e, name) for name in Example.__slots__} for e in self.examples],
+            "examples": [{name: getattr(e, name) for name in ShownPair.__slots__} for e in self.examples],
         }  # fmt: skip
 
     def render(self) -> str:
@@ -78,31 +77,23 @@ class Shown:
         lines = [
             f"{recipe.data.source}: {len(loaded.problems) + sum(loaded.skipped.values())} rows ({loaded.format}), "
             f"{self.trained_on} pairs to train on, {len(loaded.held)} held out",
-            *(
-                f"  left out  {loaded.skipped[reason]:>6}  {reason}"
-                for reason in [*own, ALIKE]
-                if reason in loaded.skipped
-            ),
+            *(f"  left out  {loaded.skipped[why]:>6}  {why}" for why in [*own, ALIKE] if why in loaded.skipped),
             *(f"  left out  {len(places):>6}  {reason}{_named(places)}" for reason, places in self.left_out.items()),
             *(f"  kept      {count:>6}  {note}" for note, count in loaded.notes.items()),
             *(f"    {line}" for line in loaded.dropped[:MOST]),
             *([f"    … {len(loaded.dropped) - MOST} more (--json names all)"] if len(loaded.dropped) > MOST else []),
             "",
             f"tokens of {recipe.model.path}".ljust(28) + "".join(f"{_heading(p):>8}" for p in PERCENTS),
-            *(
-                f"  {name}".ljust(28) + "".join(f"{number:>8}" for number in row.values())
-                for name, row in self.lengths.items()
-            ),
+            *(f"  {name:<26}" + "".join(f"{n:>8}" for n in row.values()) for name, row in self.lengths.items()),
             f"train.max_length {recipe.train.max_length}, sample.max_new_tokens {recipe.sample.max_new_tokens}"
             + (" (auto: found from these)" if self.found else ""),
         ]
         for number, one in enumerate(self.examples, 1):
             lines += [
-                "",
-                f"--- pair {number}, {one.where}: {one.prompt_tokens} tokens, and {one.trained_tokens} trained on, "
+                f"\n--- pair {number}, {one.where}: {one.prompt_tokens} tokens, and {one.trained_tokens} trained on, "
                 f"between {BEGIN} and {END}",
+                f"{one.prompt}{BEGIN}{one.trained}{END}",
             ]
-            lines += [f"{one.prompt}{BEGIN}{one.trained}{END}"]
         return "\n".join(lines)
 
 
@@ -114,7 +105,7 @@ def _heading(percent: int) -> str:
     return {0: "least", 100: "most"}.get(percent, f"{percent}%")
 
 
-def show(recipe: Recipe, count: int) -> Shown:
+def show(recipe: Recipe, count: int) -> SourceSummary:
     """Read the recipe's pairs and look at them with its model's tokenizer; ``count`` of them as the model sees them.
 
     Raises what loading pairs or tokenizer raises.
@@ -131,14 +122,19 @@ def show(recipe: Recipe, count: int) -> Shown:
     table = {name: {_heading(p): lengths.percentile(column, p) for p in PERCENTS} for name, column in columns.items()}
     examples = tuple(_example(problem, recipe, loaded, tokenizer) for problem in loaded.problems[:count])
     found = tuple(lengths.said(recipe, settled))
-    return Shown(settled, loaded, examples, table, _left_out(settled, loaded, tokenizer), found)
+    return SourceSummary(settled, loaded, examples, table, _left_out(settled, loaded, tokenizer), found)
 
 
-def _example(problem: Problem, recipe: Recipe, loaded: LoadResult, tokenizer: "PreTrainedTokenizerBase") -> Example:
+def _example(problem: Problem, recipe: Recipe, loaded: LoadResult, tokenizer: "PreTrainedTokenizerBase") -> ShownPair:
     prompt = encode_prompt(problem, recipe.prompt, tokenizer)
     ids = encode_response(problem.reference, prompt, tokenizer) if problem.reference else ()
-    where = loaded.places.get(problem.id, problem.upstream_id or problem.id)
-    return Example(where, prompt.text, str(tokenizer.decode(list(ids))), len(prompt.token_ids), len(ids))
+    return ShownPair(
+        _place(problem, loaded), prompt.text, str(tokenizer.decode(list(ids))), len(prompt.token_ids), len(ids)
+    )
+
+
+def _place(problem: Problem, loaded: LoadResult) -> str:
+    return loaded.places.get(problem.id, problem.upstream_id or problem.id)
 
 
 def _left_out(recipe: Recipe, loaded: LoadResult, tokenizer: "PreTrainedTokenizerBase") -> dict[str, list[str]]:
@@ -149,8 +145,7 @@ def _left_out(recipe: Recipe, loaded: LoadResult, tokenizer: "PreTrainedTokenize
         counts = build_groups(
             [], [problem], tokenizer, prompt=recipe.prompt, score=recipe.score, train=recipe.train, method=method
         ).counts
-        told = Counter({f.name: getattr(counts, f.name) for f in fields(GroupCounts)})
         for name, reason in _LEFT_OUT.items():
-            if told[name]:
-                found.setdefault(reason, []).append(loaded.places.get(problem.id, problem.upstream_id or problem.id))
+            if getattr(counts, name):
+                found.setdefault(reason, []).append(_place(problem, loaded))
     return found

@@ -26,7 +26,6 @@ from itertl.model import load
 from itertl.model.policy import Policy
 from itertl.problems.load import LoadResult, check_source, from_config
 from itertl.records import Candidate, EvalSummary, IterationMetrics, Problem, Scored, Telemetry, content_hash
-from itertl.report.write import make_report
 from itertl.runs import storage
 from itertl.runs.folder import RunFolder
 from itertl.runs.storage import cache_folder
@@ -116,30 +115,22 @@ def _problems(run: RunFolder, loaded: Callable[[], LoadResult]) -> list[Problem]
     def work() -> dict[str, Any]:
         result = loaded()
         storage.write_records(path, result.problems)
-        for reason, count in result.skipped.items():
-            run.reporter.say(f"problems: {count} left out: {reason}")
-        for reason, count in result.notes.items():
-            run.reporter.say(f"problems: {count} kept, but {reason}")
-        return {
-            "format": result.format,
-            "count": len(result.problems),
-            "skipped": result.skipped,
-            "notes": result.notes,
-        }
+        for reason, number in result.skipped.items():
+            run.reporter.say(f"problems: {number} left out: {reason}")
+        for reason, number in result.notes.items():
+            run.reporter.say(f"problems: {number} kept, but {reason}")
+        count = len(result.problems)
+        return {"format": result.format, "count": count, "skipped": result.skipped, "notes": result.notes}
 
-    source, apart = Path(data.source), Path(str(data.holdout))
+    source, held = Path(data.source), Path(str(data.holdout))
+    inputs = {"source": run.hash(source) if source.exists() else content_hash(data.source)}
+    if isinstance(data.holdout, str) and held.exists():
+        inputs["holdout"] = run.hash(held)
+    settings = data.model_dump(mode="json", exclude=None if data.holdout is not None else {"holdout"})
     run.stage(
-        run.iteration(None),
-        "problems",
-        settings=data.model_dump(mode="json", exclude=None if data.holdout is not None else {"holdout"}),
-        inputs={
-            "source": run.hash(source) if source.exists() else content_hash(data.source),
-            **({"holdout": run.hash(apart)} if isinstance(data.holdout, str) and apart.exists() else {}),
-        },
-        outputs=["../problems.jsonl"],
-        seed=run.recipe.seed,
-        work=work,
-    )
+        run.iteration(None), "problems", settings=settings, inputs=inputs, outputs=["../problems.jsonl"],
+        seed=run.recipe.seed, work=work,
+    )  # fmt: skip
     return storage.read_records(path, Problem)
 
 
@@ -210,7 +201,7 @@ def score(run: RunFolder, task: Task, candidates: Path | None, iteration: int) -
         values = [combine(s.scores, config) for s in scored]
         unscored = sum(v is None for v in values)
         if unscored:
-            _tell_unscored(run, scored, unscored)
+            _report_unscored(run, scored, unscored)
         return {"scored": len(scored), "unscored": unscored}
 
     run.stage(
@@ -232,21 +223,17 @@ def score(run: RunFolder, task: Task, candidates: Path | None, iteration: int) -
     return out
 
 
-def _tell_unscored(run: RunFolder, scored: Sequence[Scored], unscored: int) -> None:
+def _report_unscored(run: RunFolder, scored: Sequence[Scored], unscored: int) -> None:
     """How many candidates have no z, and why the first has none. Raises DataError where none has one."""
     config = run.recipe.score
     first = next(one for one in scored if combine(one.scores, config) is None)
-    missing = [score for score in first.scores if score.value is None]
-    reason = (
-        f"{missing[0].scorer}: {missing[0].verdict}: {missing[0].detail or 'no detail'}"[:300]
-        if missing
-        else "no score"
-    )
+    missing = (f"{s.scorer}: {s.verdict}: {s.detail or 'no detail'}"[:300] for s in first.scores if s.value is None)
+    reason = next(missing, "no score")
     if unscored == len(scored):
         raise DataError(
             f"{run.recipe.data.source}: not one of {unscored} candidates could be scored, so that training would see "
-            "references alone; the first: "
-            f"{reason}. Mend the references (itertl data audit --function), choose other scorers, or method=sft"
+            f"references alone; the first: {reason}. Fix the references (itertl data audit --function), choose other "
+            "scorers, or method=sft"
         )
     run.reporter.say(
         f"[red]{unscored} of {len(scored)} candidates could not be scored, by our fault, and are left out[/red]; the "
@@ -284,11 +271,8 @@ def train(
             "dtype": recipe.model.dtype,
             "kl_problems": recipe.telemetry.kl_problems,
         },
-        inputs={
-            "problems": task.problems_hash,
-            "policy": policy.digest,
-            **({} if scored is None else {"scored": run.hash(scored)}),
-        },
+        inputs={"problems": task.problems_hash, "policy": policy.digest}
+        | ({} if scored is None else {"scored": run.hash(scored)}),
         outputs=["checkpoint", "train.jsonl"],
         seed=seed,
         work=work,
@@ -355,9 +339,9 @@ def iteration_metrics(
     before: IterationMetrics,
 ) -> IterationMetrics:
     """One row of ``metrics.jsonl``: telemetry of section 3.2, losses of the last epoch, benchmarks."""
-    rows = [] if scored is None else storage.read_records(scored, Scored)
     telemetry: Telemetry | None = None
     if scored is not None:
+        rows = storage.read_records(scored, Scored)
         telemetry = candidate_telemetry(rows, run.recipe.score, task.by_id, trained, beta=task.method.beta)
     return IterationMetrics(
         iterations=before.iterations + 1,
@@ -371,8 +355,3 @@ def iteration_metrics(
         reference_tokens_seen=before.reference_tokens_seen + trained.reference_tokens,
         candidate_tokens_seen=before.candidate_tokens_seen + trained.candidate_tokens,
     )
-
-
-def report(run: RunFolder) -> Path:
-    """Figures and page from what lies in the run folder. Made anew each time: it is quick and depends on all of it."""
-    return make_report([run.path]).page

@@ -58,11 +58,8 @@ def _share(part: float, whole: int) -> float:
 
 def share_that_parses(rows: Sequence[Scored]) -> float | None:
     """Share of candidates that the first syntax-checking scorer accepts; None where none was taken."""
-    verdicts = [
-        next((s.verdict for s in row.scores if s.scorer in _SYNTAX_SCORERS and s.value is not None), None)
-        for row in rows
-    ]
-    judged = [v for v in verdicts if v is not None]
+    taken = [[s.verdict for s in row.scores if s.scorer in _SYNTAX_SCORERS and s.value is not None] for row in rows]
+    judged = [verdicts[0] for verdicts in taken if verdicts]
     return sum(v in _PARSES for v in judged) / len(judged) if judged else None
 
 
@@ -94,14 +91,11 @@ def share_surrogate_wrong(rows: Sequence[Scored]) -> float | None:
 
 def _is_wrong(row: Scored) -> bool | None:
     """By the scorers of function, or by a rung below them that was not held; None where none of them has a say."""
-    scores = {score.scorer: score for score in row.scores}
-    function = next(
-        (scores[name] for name in _FUNCTION_SCORERS if name in scores and scores[name].value is not None), None
-    )
-    if function is not None:
-        return (function.value or 0.0) < 1
-    below = [scores[name].value for name in _BELOW_FUNCTION if name in scores]
-    return True if any(value is not None and value < 1 for value in below) else None
+    values = {score.scorer: score.value for score in row.scores if score.value is not None}
+    by_function = [values[name] for name in _FUNCTION_SCORERS if name in values]
+    if by_function:
+        return by_function[0] < 1
+    return True if any(values[name] < 1 for name in _BELOW_FUNCTION if name in values) else None
 
 
 def share_missed(groups: Iterable[Sequence[tuple[Scored, float | None]]], beta: float) -> float | None:

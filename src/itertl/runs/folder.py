@@ -2,24 +2,23 @@
 
 A stage is valid while the settings and the SHA-256 of the inputs that it was made from are those of now, and its
 outputs are as it left them. ``RunFolder.stage`` skips a valid stage, and says which of the three makes it stale.
-What takes wall-clock time into account (``timings.jsonl``, ``tensorboard/``) lies outside the manifests: everything
+What takes wall-clock time into account (``timings.jsonl``, ``tensorboard/``) is not in the manifests: everything
 that a manifest names is the same bytes however often the run was stopped.
 """
 
+import contextlib
 import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from itertl import faults
 from itertl.config import Recipe, build_recipe, dump_recipe, parse_yaml
-from itertl.errors import DataError, RecipeError, RunError
+from itertl.errors import RecipeError, RunError
 from itertl.progress import QUIET, Reporter
 from itertl.records import IterationMetrics, Manifest, StageRecord
 from itertl.runs import storage
@@ -27,14 +26,8 @@ from itertl.runs.shared_stages import SharedStages, link
 
 # keys whose change makes no finished stage stale
 _HARMLESS = (
-    "name: ",
-    "iterations: ",
-    "select.",
-    "train.save_every_",
-    "score.num_workers: ",
-    "compute.",
-    "score.keep_going: ",
-)
+    "name: ", "iterations: ", "select.", "train.save_every_", "score.num_workers: ", "compute.", "score.keep_going: ",
+)  # fmt: skip
 _VERSIONED = ("itertl", "torch", "transformers", "accelerate", "peft", "pyslang", "pyverilog", "rapidfuzz")
 
 
@@ -42,11 +35,30 @@ def package_versions() -> dict[str, str]:
     """Versions of what can change a result; packages that are absent are left out."""
     found: dict[str, str] = {}
     for name in _VERSIONED:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, mark: str) -> Generator[None]:
+    """Hold ``folder``, which is made, by a lock on its file ``mark``. Raises RunError where another process has it."""
+    with storage.writes_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / mark).open("a+")
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            handle.seek(0)
+            holder = handle.read().strip() or "unknown"
+            raise RunError(
+                f"{folder} is in use by process {holder}; wait for it, or give another folder with --out"
+            ) from error
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
 
 
 class IterationFolder:
@@ -64,28 +76,19 @@ class IterationFolder:
     def manifest(self) -> Manifest:
         """The manifest on disk, or an empty one. Raises DataError where it is damaged."""
         path = self.path / "manifest.json"
-        if not path.exists():
-            return Manifest(iteration=self.index)
-        try:
-            value = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise DataError(f"{path}: not JSON ({error}); delete it and the iteration is made again") from error
-        return storage.parse_record(Manifest, value, str(path))
+        return storage.read_manifest(path) if path.exists() else Manifest(iteration=self.index)
 
     def record(self, name: str, stage: StageRecord) -> None:
         """Put one finished stage into the manifest."""
-        old = self.manifest()
-        storage.write_text(
-            self.path / "manifest.json",
-            Manifest(iteration=self.index, stages={**old.stages, name: stage}).to_line() + "\n",
-        )
+        stages = {**self.manifest().stages, name: stage}
+        storage.write_records(self.path / "manifest.json", [Manifest(iteration=self.index, stages=stages)])
 
 
 class RunFolder:
     """A locked run folder. Use as a context manager.
 
-    ``resume_changed``: go on under another recipe, which makes stages stale that are done. ``share``: link stages that
-    an equal run beside this one has done.
+    ``resume_changed``: continue under another recipe, which makes finished stages stale. ``share``: link equal stages
+    that other runs have done.
     Raises RunError where another process holds it, where the folder holds other things than a run, or a run of another
     recipe.
     """
@@ -99,53 +102,27 @@ class RunFolder:
         resume_changed: bool = False,
         share: SharedStages | None = None,
     ) -> None:
-        self.path, self.recipe, self.reporter, self._resume_changed, self._share = (
-            path,
-            recipe,
-            reporter,
-            resume_changed,
-            share,
-        )
-        self._lock: IO[str] | None = None
+        self.path, self.recipe, self.reporter = path, recipe, reporter
+        self._resume_changed, self._share = resume_changed, share
+        self._held = contextlib.ExitStack()
         self._hashes: dict[Path, tuple[int, int, str]] = {}
 
     def __enter__(self) -> "RunFolder":
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path} is a file; give a folder with --out")
-        if (
-            self.path.is_dir()
-            and any(self.path.iterdir())
-            and not (self.path / ".lock").exists()
-            and not self._is_begun()
-        ):
+        is_ours = (self.path / ".lock").exists() or self._is_begun()
+        if self.path.is_dir() and any(self.path.iterdir()) and not is_ours:
             raise RunError(
                 f"{self.path} is not a run folder (it has files, and no run made them); give another with --out"
             )
-        with storage.writes_to(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / ".lock").open("a+")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.seek(0)
-            holder = self._lock.read().strip() or "unknown"
-            self._lock.close()
-            raise RunError(
-                f"{self.path} is in use by process {holder}; wait for it, or give another folder with --out"
-            ) from error
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(exclusive(self.path, ".lock"))
             self._note_recipe(self.path / "recipe.yaml")
-        except BaseException:
-            self._lock.close()
-            raise
+            self._held = stack.pop_all()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if self._lock is not None:
-            self._lock.close()
+    def __exit__(self, *exception: object) -> None:
+        self._held.close()
 
     def _note_recipe(self, known: Path) -> None:
         """Write the resolved recipe; where it differs from the one before, say in which keys, or refuse."""
@@ -205,38 +182,29 @@ class RunFolder:
         start = time.time()
         wanted = StageRecord(settings=resolved, inputs=dict(inputs), outputs={}, versions=package_versions(), seed=seed)
         with self._claim(folder, name, wanted):
-            record = self._linked(folder, name, wanted) or self._made(folder, name, wanted, outputs, work)
+            record = self._linked(folder, name, wanted)
+            if record is None:
+                summary = dict(work())
+                faults.point(f"{name}.before-manifest")
+                made = {output: self.hash(folder.path / output) for output in outputs}
+                record = wanted.model_copy(update={"outputs": made, "summary": summary})
             folder.record(name, record)
         with (self.path / "timings.jsonl").open("a", encoding="utf-8") as log:
-            row = {
-                "folder": folder.name,
-                "stage": name,
-                "started": round(start, 3),
-                "seconds": round(time.time() - start, 3),
-            }
-            log.write(json.dumps(row | ({"linked_from": record.linked_from} if record.linked_from else {})) + "\n")
+            row = {"folder": folder.name, "stage": name, "started": round(start, 3)}
+            row |= {"seconds": round(time.time() - start, 3)}
+            row |= {"linked_from": record.linked_from} if record.linked_from else {}
+            log.write(json.dumps(row) + "\n")
         faults.point(f"{name}.after-manifest")
         return record
 
-    def _claim(self, folder: IterationFolder, name: str, wanted: StageRecord) -> AbstractContextManager[None]:
+    def _claim(
+        self, folder: IterationFolder, name: str, wanted: StageRecord
+    ) -> contextlib.AbstractContextManager[None]:
         if self._share is None:
-            return nullcontext()
+            return contextlib.nullcontext()
         return self._share.claim(
             name, wanted, lambda: self.reporter.say(f"{folder.name}/{name}: waits for a run that makes the same")
         )
-
-    def _made(
-        self,
-        folder: IterationFolder,
-        name: str,
-        wanted: StageRecord,
-        outputs: Sequence[str],
-        work: Callable[[], Mapping[str, Any]],
-    ) -> StageRecord:
-        summary = dict(work())
-        faults.point(f"{name}.before-manifest")
-        made = {output: self.hash(folder.path / output) for output in outputs}
-        return wanted.model_copy(update={"outputs": made, "summary": summary})
 
     def _linked(self, folder: IterationFolder, name: str, wanted: StageRecord) -> StageRecord | None:
         """The record of an equal stage of another run, its outputs linked into this one; None where there is none."""

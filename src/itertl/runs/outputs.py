@@ -69,9 +69,8 @@ def _check_file(path: Path, inputs: Sequence[Path]) -> None:
     if storage.is_node(path) or not path.exists():
         return
     for other in inputs:
-        if path.samefile(other) or (
-            other.is_dir() and other.resolve() in path.resolve().parents and not _read_note(path)
-        ):
+        is_within = other.is_dir() and other.resolve() in path.resolve().parents
+        if path.samefile(other) or (is_within and not _read_note(path)):
             raise UsageError(f"{path}: would be overwritten, and is an input of this call; give another --out")
 
 
@@ -86,7 +85,7 @@ def _check_folder(path: Path, inputs: Sequence[Path]) -> None:
             raise UsageError(f"{path}: would be replaced, and holds {other}, an input of this call; give another --out")
 
 
-def check_apart(folder: Path, inputs: Iterable[str | None]) -> None:
+def check_outside(folder: Path, inputs: Iterable[str | None]) -> None:
     """That nothing which a run reads lies in the folder that it writes. Raises UsageError."""
     here = folder.resolve()
     for name in inputs:
@@ -102,20 +101,13 @@ def check_place(path: Path) -> None:
     if storage.is_node(path):
         return
     try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        pass  # to be made, behind a dangling link too
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # to be made, behind a dangling link too
+            path.stat()
+        place = Path(os.path.realpath(path)).parent
+        while not _is_there(place):
+            place = place.parent
     except OSError as error:  # links in a circle, a name too long, a forbidden folder
         raise UsageError(f"{path}: cannot be written ({error.strerror}); give another --out") from error
-    place = Path(os.path.realpath(path)).parent
-    while True:
-        try:
-            place.lstat()
-            break
-        except (FileNotFoundError, NotADirectoryError):
-            place = place.parent
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be written ({error.strerror}); give another --out") from error
     if not place.is_dir():
         raise UsageError(f"{path}: {place} is a file, not a folder; give another --out")
     try:
@@ -124,6 +116,14 @@ def check_place(path: Path) -> None:
         raise UsageError(
             f"{path}: the folder {place} cannot be written ({error.strerror}); give another --out"
         ) from error
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _check_ours(path: Path, command: str) -> None:
@@ -135,9 +135,8 @@ def _check_ours(path: Path, command: str) -> None:
         )
     if _is_free(path) or is_made_by(path, command):
         return
-    how = (
-        "was changed since" if _read_note(path).get("command") == command else f"no earlier `itertl {command}` made it"
-    )
+    is_ours = _read_note(path).get("command") == command
+    how = "was changed since" if is_ours else f"no earlier `itertl {command}` made it"
     raise UsageError(f"{path}: exists, and {how}; give another --out, or --force to lose what is there")
 
 
@@ -149,7 +148,7 @@ def _is_free(path: Path) -> bool:
 
 
 def _state(path: Path) -> Any:
-    """Size and time of a file, the names in a folder; None where there is nothing to tell."""
+    """Size and time of a file, the names in a folder; None where there is neither."""
     if not path.exists() or storage.is_node(path):
         return None
     if path.is_dir():

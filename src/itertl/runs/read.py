@@ -4,7 +4,6 @@ A piece that a run has not come to is not an error (the report says that the run
 and cannot be read is one. Checkpoints are not opened.
 """
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -49,21 +48,13 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     recipe, recipe_text = _read_recipe(folder)
     notes: list[str] = []
     metrics = _read_metrics(folder / "metrics.jsonl", notes)
-    done = max((m.iterations for m in metrics), default=0)
-    train = _read_train(folder, done, notes)
+    train = _read_train(folder, max((m.iterations for m in metrics), default=0), notes)
     problems = folder / "problems.jsonl"
     num_problems = sum(1 for _ in read_lines(problems)) if problems.exists() else None
     return Run(
-        folder=folder,
-        name=text.one_line(name or recipe.name, 80) or "run",
-        recipe=recipe,
-        recipe_text=recipe_text,
-        metrics=metrics,
-        train=train,
-        manifests=_read_manifests(folder),
-        num_problems=num_problems,
-        notes=tuple(notes),
-    )
+        folder, text.one_line(name or recipe.name, 80) or "run", recipe, recipe_text, metrics, train,
+        _read_manifests(folder), num_problems, tuple(notes),
+    )  # fmt: skip
 
 
 def _read_recipe(folder: Path) -> tuple[Recipe, str]:
@@ -75,7 +66,7 @@ def _read_recipe(folder: Path) -> tuple[Recipe, str]:
     try:
         return load_recipe(path), path.read_text(encoding="utf-8")
     except RecipeError as error:
-        raise DataError(f"{error}; start the run's command again, which writes recipe.yaml anew") from error
+        raise DataError(f"{error}; start the run's command again, which writes recipe.yaml again") from error
 
 
 def _read_metrics(path: Path, notes: list[str]) -> tuple[IterationMetrics, ...]:
@@ -100,12 +91,12 @@ def iteration_folders(folder: Path) -> dict[int, Path]:
 
 def _read_train(folder: Path, done: int, notes: list[str]) -> dict[int, tuple[TrainStep, ...]]:
     """Steps of each iteration that has a training log; a note for one that is done and has none."""
-    steps: dict[int, tuple[TrainStep, ...]] = {}
-    folders = iteration_folders(folder)
-    for number, path in folders.items():
-        log = path / "train.jsonl"
-        if log.exists():
-            steps[number] = tuple(sorted(storage.read_records(log, TrainStep), key=lambda s: s.step))
+    logs = {number: path / "train.jsonl" for number, path in iteration_folders(folder).items()}
+    steps = {
+        number: tuple(sorted(storage.read_records(log, TrainStep), key=lambda s: s.step))
+        for number, log in logs.items()
+        if log.exists()
+    }
     for number in range(1, done + 1):
         if not steps.get(number):
             notes.append(f"iter-{number - 1:02d}/train.jsonl is missing or empty: iteration {number} has no loss curve")
@@ -113,19 +104,8 @@ def _read_train(folder: Path, done: int, notes: list[str]) -> dict[int, tuple[Tr
 
 
 def _read_manifests(folder: Path) -> dict[str, Manifest]:
-    manifests: dict[str, Manifest] = {}
-    for part in [folder / "base", *iteration_folders(folder).values()]:
-        path = part / "manifest.json"
-        if not path.exists():
-            continue
-        try:
-            value = json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
-            raise DataError(f"{path}: not JSON ({error}); delete it, and the run's command makes it again") from error
-        if not isinstance(value, dict):
-            raise DataError(f"{path}: not a JSON object; delete it, and the run's command makes it again")
-        manifests[part.name] = storage.parse_record(Manifest, value, str(path))
-    return manifests
+    found = {part.name: part / "manifest.json" for part in (folder / "base", *iteration_folders(folder).values())}
+    return {name: storage.read_manifest(path) for name, path in found.items() if path.exists()}
 
 
 def evaluation_file(folder: Path, stem: str, benchmark: str) -> Path | None:
@@ -165,10 +145,9 @@ def read_runs(folders: Sequence[Path]) -> tuple[Run, ...]:
     runs = [read_run(folder) for folder in folders]
     taken = [run.name for run in runs]
     names: list[str] = []
-    for run in runs:
-        name = (
-            run.name if taken.count(run.name) == 1 else f"{run.name} ({text.one_line(run.folder.resolve().name, 60)})"
-        )
+    for run, folder in zip(runs, resolved, strict=True):
+        is_alone = taken.count(run.name) == 1
+        name = run.name if is_alone else f"{run.name} ({text.one_line(folder.name, 60)})"
         serial = 2
         while name in names:
             name = f"{name.rsplit(' #', 1)[0]} #{serial}"

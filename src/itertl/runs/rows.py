@@ -1,4 +1,4 @@
-"""Files in: JSON Lines, JSON arrays, CSV/TSV and Parquet become rows that know where they stand.
+"""Files in: JSON Lines, JSON arrays, CSV/TSV and Parquet become rows that know their place in the file.
 
 The content decides, not the file's name: a byte order mark, gzip, CRLF and an object around the list ({"data": […]})
 are all read. What cannot be read raises DataError: "FILE:LINE: what; what to do". Values are not interpreted here.
@@ -103,7 +103,7 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in which JSON stands: half a surrogate pair, as this project's own files may hold, is read
+    """The text of a file that holds JSON: half a surrogate pair, as this project's own files may hold, is read
     too."""
     return decode(read_bytes(path), str(path), "surrogatepass")
 
@@ -183,7 +183,7 @@ def read_table(path: Path) -> Table:
     if names & {".csv", ".tsv"}:
         return Table.of(str(path), _csv(text, str(path), "\t" if ".tsv" in names else None))
     if names & {".json", ".jsonl", ".ndjson"}:
-        line = text[: len(text) - len(text.lstrip())].count("\n") + 1
+        line = text[: text.index(first)].count("\n") + 1
         raise DataError(
             f"{path}:{line}: starts with {first!r}, not with {{ or [; give JSON Lines or a JSON array of objects"
         )

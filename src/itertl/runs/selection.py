@@ -1,8 +1,9 @@
 """Which iteration's checkpoint is a run's result, and when more iterations are of no use: by function on held-out
 problems.
 
-The paper's own curve falls after its fifth iteration, as the model goes on to please a score that has nothing left to
-say. What is chosen by a benchmark is not an honest estimate on that benchmark: report another one beside it.
+The paper's own curve falls after its fifth iteration, as the model still optimizes a score by which its
+answers no longer differ. What is chosen by a benchmark is not an honest estimate on that benchmark: report another
+one with it.
 """
 
 import math
@@ -51,6 +52,6 @@ def is_exhausted(metrics: Sequence[IterationMetrics], select: SelectConfig) -> b
 
 
 def chosen(metrics: Sequence[IterationMetrics], select: SelectConfig) -> int:
-    """Number of iterations after which the run's result stood: that of the best, else the last."""
+    """Number of iterations that made the run's result: that of the best, else the last."""
     found = best(metrics, select.benchmark) if select.benchmark is not None else None
     return (found or metrics[-1]).iterations

@@ -1,5 +1,4 @@
-"""Stages that a run beside this one has done already: found by what they were made from, and linked instead of made
-again.
+"""Stages that another run has done already: found by what they were made from, and linked instead of made again.
 
 Two stages are equal where their settings, the SHA-256 of their inputs, their seed and the versions of what computes
 are. Of several runs at work at once the one that comes first makes an equal stage, and the others wait for it.
@@ -7,7 +6,6 @@ are. Of several runs at work at once the one that comes first makes an equal sta
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,7 +14,7 @@ from typing import NamedTuple
 
 from itertl import faults
 from itertl.errors import DataError, UsageError
-from itertl.records import Manifest, StageRecord, content_hash
+from itertl.records import StageRecord, content_hash
 from itertl.runs import storage
 
 
@@ -62,27 +60,19 @@ class SharedStages:
             folder = path.parent
             if folder.parent.resolve() == self._own:
                 continue
-            record = _manifest(path).stages.get(name)
+            record = None
+            with contextlib.suppress(DataError):  # the run that cannot read its own manifest says so itself
+                record = storage.read_manifest(path).stages.get(name)
             if record is None or _key(name, record) != _key(name, wanted):
                 continue
-            if all(
-                (folder / output).exists() and digest(folder / output) == known
-                for output, known in record.outputs.items()
-            ):
+            outputs = {folder / output: known for output, known in record.outputs.items()}
+            if all(output.exists() and digest(output) == known for output, known in outputs.items()):
                 return Found(folder, record)
         return None
 
 
 def _key(name: str, record: StageRecord) -> str:
     return content_hash([name, record.settings, record.inputs, record.versions, record.seed], 32)
-
-
-def _manifest(path: Path) -> Manifest:
-    """The manifest of another run; an empty one where it cannot be read: that run will say so itself."""
-    try:
-        return storage.parse_record(Manifest, json.loads(path.read_bytes()), str(path))
-    except (OSError, ValueError, DataError):
-        return Manifest(iteration=None)
 
 
 def link(found: Found, folder: Path) -> None:

@@ -16,14 +16,13 @@ import sys
 import tempfile
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, TypeVar
 
 from pydantic import ValidationError
 
 from itertl import faults
 from itertl.errors import DataError, WriteFailed
-from itertl.records import Record
+from itertl.records import Manifest, Record
 from itertl.runs.rows import read_lines
 
 R = TypeVar("R", bound=Record)
@@ -111,8 +110,8 @@ def taken_up(out: Path) -> Generator[Path]:
 
 _NO_SPACE = 1 << 20  # bytes; a disk with fewer is full
 _FIXES = {
-    errno.ENOSPC: "the disk is full: free some space, and the same command goes on",
-    errno.EDQUOT: "your quota is used up: free some space, and the same command goes on",
+    errno.ENOSPC: "the disk is full: free some space, and call the same command again",
+    errno.EDQUOT: "your quota is used up: free some space, and call the same command again",
     errno.EROFS: "it lies on a read-only file system: give another place",
     errno.EACCES: "give a place that you may write to",
     errno.EPERM: "give a place that you may write to",
@@ -179,6 +178,17 @@ def read_records(path: Path, kind: type[R]) -> list[R]:
     return [parse_record(kind, value, f"{path}:{number}") for number, value in read_lines(path)]
 
 
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of an iteration's folder. Raises DataError where it cannot be read."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON ({error}); delete it, and the run's command makes it again") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: not a JSON object; delete it, and the run's command makes it again")
+    return parse_record(Manifest, value, str(path))
+
+
 class AppendLog:
     """An append-only JSON Lines file for work in progress; opening it drops a torn last line.
 
@@ -225,7 +235,7 @@ class AppendLog:
     def __enter__(self) -> "AppendLog":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 

@@ -26,11 +26,11 @@ def one_line(text: str, length: int = 200) -> str:
     return flat if len(flat) <= length else flat[: length - 1] + "…"
 
 
-def percent(value: float | None, digits: int = 1) -> str:
+def percent(value: float | None) -> str:
     """0.1254 -> "12.5%"."""
     if value is None or not math.isfinite(value):
         return NOT_MEASURED
-    return f"{100 * value:.{digits}f}%"
+    return f"{100 * value:.1f}%"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -47,7 +47,7 @@ class _Account:
     is_short: bool = False  # a tool was given less than its own limits
 
     def used(self) -> float:
-        """Processor time so far, what was apart included."""
+        """Processor time so far, what does not count included."""
         return time.process_time() - self.begin + self.tools_s
 
     def left(self) -> float:
@@ -145,6 +145,6 @@ def _used_mb() -> tuple[int, int]:
         with open("/proc/self/statm", encoding="ascii") as handle:  # noqa: PTH123
             size, resident, shared, *_ = map(int, handle.read().split())
     except OSError:
-        return 1 << 20, 0  # a system that does not tell: no limit of ours
+        return 1 << 20, 0  # a system that does not say: no limit of ours
     page = resource.getpagesize()
     return size * page >> 20, (resident - shared) * page >> 20

@@ -1,4 +1,5 @@
-"""The launcher: a small process that starts tools under confinement, reads what they say, and leaves nothing of them.
+"""The launcher: a small process that starts tools under confinement, reads their output, and leaves none of their
+processes.
 
 One belongs to each process that calls ``sandbox.run``, which asks it over a socket (``launcher``). It is a process of
 its own because forking it is cheap and free of threads whatever the caller has loaded, because as a subreaper it
@@ -14,7 +15,6 @@ Imports little: it is started for each worker.
 import contextlib
 import ctypes
 import errno
-import fcntl
 import marshal
 import os
 import select
@@ -95,22 +95,11 @@ def send(connection: socket.socket, value: Any) -> None:
 
 def receive(connection: socket.socket) -> Any | None:
     """One value, or None where the other end is closed."""
-    head = _exactly(connection, 8)
-    body = _exactly(connection, int.from_bytes(head, "little")) if head else None
-    return marshal.loads(body) if body is not None else None
-
-
-def _exactly(connection: socket.socket, count: int) -> bytes | None:
-    parts = bytearray()
-    while len(parts) < count:
-        try:
-            data = connection.recv(min(count - len(parts), 1 << 20))
-        except ConnectionResetError:
-            return None
-        if not data:
-            return None
-        parts += data
-    return bytes(parts)
+    with connection.makefile("rb") as reader, contextlib.suppress(ConnectionResetError):
+        length = int.from_bytes(head, "little") if len(head := reader.read(8)) == 8 else 0
+        if length and len(body := reader.read(length)) == length:
+            return marshal.loads(body)
+    return None
 
 
 def _prctl(option: int, value: int) -> int:
@@ -167,7 +156,7 @@ class _LauncherState:
 
 
 class _ConfinedRun:
-    """One request: ``level``, ``cwd``, ``steps`` (program, argv, env, limits), ``stdin``, ``readable``, ``view``."""
+    """One request: ``level``, ``cwd``, ``steps`` (program, argv, env, limits), ``readable``, ``view``."""
 
     def __init__(self, launcher: _LauncherState, request: Request) -> None:
         self.launcher, self.request = launcher, request
@@ -178,11 +167,10 @@ class _ConfinedRun:
         self.holder: Holder | None = None
         try:
             self._prepare()
-        except (OSError, ConfinementFailed) as error:
+        except BaseException as error:
             self.close()
-            raise ConfinementFailed(f"{self.level}: {error}") from error
-        except BaseException:
-            self.close()
+            if isinstance(error, OSError | ConfinementFailed):
+                raise ConfinementFailed(f"{self.level}: {error}") from error
             raise
 
     def _prepare(self) -> None:
@@ -192,12 +180,11 @@ class _ConfinedRun:
             identity.give(self.folder, owner)
             shown = self.folder if self.level != "bubblewrap" else None
             self.keeps_reading = identity.needs_reading(self.request["readable"], shown)
-        self.stdin = self.keep(_as_file(self.request["stdin"]))
+        self.stdin = self.keep(os.open(os.devnull, os.O_RDONLY))
         self.ends = [self._pipes() for _ in self.request["steps"]]
         if self.level == "landlock":
-            self.rules = self.keep(
-                restrictions.landlock_rules(self.launcher.abi, self.folder, self.request["readable"])
-            )
+            rules = restrictions.landlock_rules(self.launcher.abi, self.folder, self.request["readable"])
+            self.rules = self.keep(rules)
         if self.level == "bubblewrap":
             self.holder = self.launcher.hold(self.request["view"], may_keep=self.request["is_scratch"])
 
@@ -243,10 +230,10 @@ class _ConfinedRun:
         if failed is None:
             return pid
         os.waitpid(pid, 0)
-        name, number = failed
+        name, reason = failed
         if name == "execve":
-            raise CannotStart(number, step["program"])
-        raise ConfinementFailed(f"{self.level}: {name}: {os.strerror(number)}")
+            raise CannotStart(reason, step["program"])
+        raise ConfinementFailed(f"{self.level}: {name}: {os.strerror(reason)}")
 
     def _prepare_process(self, calls: spawn.Calls, number: int) -> None:
         """A session of its own, the three descriptors, the folder, signals as a program expects them."""
@@ -260,24 +247,16 @@ class _ConfinedRun:
             calls.add("rt_sigaction", name, bytes(32), 0, 8)
 
     def _wait_for_exec(self, number: int) -> None:
-        """Until the descriptor that closes on exec is closed: a forked child works off its list beside us."""
+        """Until the descriptor that closes on exec is closed: a forked child makes its calls at the same time."""
         _, _, _, _, notice, notice_w = self.ends[number]
         self.release(notice_w)
         os.read(notice, 1)
 
     def plan(self, limits: Request) -> Restrictions:
         """What one step is held to."""
-        owner, machine = self.launcher.owner, self.launcher.machine
-        return Restrictions(
-            limits,
-            processes=self._countable(limits["processes"]),
-            owner=owner,
-            keeps_reading=self.keeps_reading,
-            rules=self.rules,
-            program=restrictions.filter_program(self.level, machine, self.launcher.abi, limits, owner)
-            if machine
-            else None,
-        )
+        owner, processes = self.launcher.owner, self._countable(limits["processes"])
+        program = restrictions.filter_program(self.level, self.launcher.machine, self.launcher.abi, limits, owner)
+        return Restrictions(limits, processes, owner, self.keeps_reading, self.rules, program)
 
     def _countable(self, processes: int) -> int | None:
         """The value for RLIMIT_NPROC; None where it would count other processes of the user too."""
@@ -293,20 +272,6 @@ class _ConfinedRun:
         for handle in self.handles:
             os.close(handle)
         self.handles = []
-
-
-def _as_file(text: bytes | None) -> int:
-    """A descriptor to read ``text`` from; the empty device for None."""
-    if text is None:
-        return os.open(os.devnull, os.O_RDONLY)
-    handle = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    left = memoryview(text)
-    while left:
-        left = left[os.write(handle, left) :]
-    os.lseek(handle, 0, os.SEEK_SET)
-    seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-    fcntl.fcntl(handle, fcntl.F_ADD_SEALS, seals)
-    return handle
 
 
 # --- one step

@@ -66,7 +66,6 @@ def execute(
     *,
     cwd: Path,
     limits: Sequence[Limits],
-    stdin: str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> list[Completed]:
     """Run the steps one after the other at that level, up to the first that does not end with status 0.
@@ -81,25 +80,16 @@ def execute(
     readable = reach.readable(tuple(programs), tuple(p for limit in limits for p in limit.readable))
     is_scratch = folder in _scratches
     shown = os.path.dirname(folder) if is_scratch else folder  # noqa: PTH120
+    view = None
+    if level == "bubblewrap":
+        view = _view(shown, readable, any(limit.proc for limit in limits), is_scratch)
     request = {
-        "level": level,
-        "cwd": folder,
-        "is_scratch": is_scratch,
-        "stdin": None if stdin is None else stdin.encode("utf-8", "surrogatepass"),
-        "readable": list(readable),
-        "view": _view(shown, readable, any(limit.proc for limit in limits), is_scratch)
-        if level == "bubblewrap"
-        else None,
+        "level": level, "cwd": folder, "is_scratch": is_scratch, "readable": list(readable), "view": view,
         "steps": [
-            {
-                "program": program,
-                "argv": [os.fspath(word) for word in argv],
-                "env": environment,
-                "limits": as_request(limit),
-            }
+            {"program": program, "argv": list(map(os.fspath, argv)), "env": environment, "limits": as_request(limit)}
             for program, argv, limit in zip(programs, steps, limits, strict=True)
         ],
-    }
+    }  # fmt: skip
     return [_completed(done) for done in _ask(request, sum(limit.wall_s for limit in limits))]
 
 
@@ -111,7 +101,7 @@ def as_request(limits: Limits) -> restrictions.Request:
 
 @functools.lru_cache(maxsize=64)
 def _find(program: str, path: str) -> str:
-    """Where ``program`` lies; looked up once. A relative path is left as it is. Raises FileNotFoundError."""
+    """The path of ``program``; looked up once. A relative path is left as it is. Raises FileNotFoundError."""
     if os.sep in program:
         if os.path.isabs(program) and not os.path.exists(program):  # noqa: PTH117, PTH110
             raise FileNotFoundError(2, "No such file or directory", program)
@@ -144,14 +134,14 @@ def _completed(done: Mapping[str, object]) -> Completed:
 
 # --- private folders
 
-_scratches: set[str] = set()  # those of ours: a launcher removes them if we are killed before we do
+_scratches: set[str] = set()  # made by this process: a launcher removes them if we are killed before we do
 _bases = threading.local()
 
 
 def make_scratch() -> Path:
     """A new private folder. Those of a thread lie in one folder, into which only we can put anything.
 
-    So that one view serves all runs of a thread: within it a tool sees its own run's folder, and no other is there.
+    So that one view serves all runs of a thread: within it a tool sees its own run's folder, and no other is visible.
     """
     base = getattr(_bases, "folder", None)
     if base is None or not os.path.isdir(base):  # noqa: PTH112
@@ -239,11 +229,12 @@ def _ask(request: restrictions.Request, wall_s: float) -> list[dict[str, object]
         reply = confine.receive(launcher.connection)
         if reply is None:
             raise ToolFailed("the sandbox's launcher ended unexpectedly (killed from outside?)")
-    except OSError as error:
-        _discard(launcher)
-        raise ToolFailed(f"the sandbox's launcher does not answer: {error}") from error
-    except BaseException:
-        _discard(launcher)
+    except BaseException as error:
+        with _lock:
+            _all.remove(launcher)
+        launcher.close()
+        if isinstance(error, OSError):
+            raise ToolFailed(f"the sandbox's launcher does not answer: {error}") from error
         raise
     with _lock:
         _idle.append(launcher)
@@ -253,12 +244,6 @@ def _ask(request: restrictions.Request, wall_s: float) -> list[dict[str, object]
         number, program = reply["cannot_start"]
         raise OSError(number, os.strerror(number), program)
     return reply["done"]
-
-
-def _discard(launcher: _Launcher) -> None:
-    with _lock:
-        _all.remove(launcher)
-    launcher.close()
 
 
 def close_all() -> None:

@@ -33,7 +33,7 @@ _FIX = {
     "rlimits": "a Linux kernel on which programs can be started",
 }
 
-# In the sandbox: what each forbidden act brought.
+# In the sandbox: the result of each forbidden act.
 _ATTEMPTS = """
 import json, socket, sys
 canary = sys.argv[1]
@@ -91,14 +91,13 @@ def probe(level: str) -> Finding:
 
 def _describe(level: str, refuses_sockets: bool) -> str:
     machine = seccomp.architecture(landlock.libc()) if sys.platform == "linux" else None
-    parts = [f"seccomp filter for {machine}" if machine else "no seccomp filter on this machine"]
     if level == "landlock":
-        parts.insert(0, f"Landlock ABI {landlock.abi()}")
-    if level == "bubblewrap":
-        parts.insert(0, f"{launcher.find_bubblewrap()[0]}")
-    if level == "rlimits":
-        parts.insert(0, "files of this user are not protected" + ("" if refuses_sockets else ", nor is the network"))
-    return "; ".join(parts)
+        what = f"Landlock ABI {landlock.abi()}"
+    elif level == "bubblewrap":
+        what = launcher.find_bubblewrap()[0]
+    else:
+        what = "files of this user are not protected" + ("" if refuses_sockets else ", nor is the network")
+    return f"{what}; seccomp filter for {machine}" if machine else f"{what}; no seccomp filter on this machine"
 
 
 def level() -> str:
@@ -126,7 +125,7 @@ def _choose(forced: str | None) -> str:
 
 
 def _announce(chosen: str, findings: list[Finding]) -> str:
-    """Tell the workers by the environment, and the user where the choice is the weakest."""
+    """Pass the choice to workers by the environment, and warn the user where it is the weakest."""
     os.environ[FORCED] = os.environ[PROBED] = chosen
     if chosen == "rlimits":
         why = "; ".join(f"{f.level}: {f.detail}" for f in findings if not f.works) or f"{FORCED}=rlimits"
@@ -143,6 +142,6 @@ def _announce(chosen: str, findings: list[Finding]) -> str:
 def require(least: str) -> None:
     """Raise ToolMissing if ``level()`` is weaker than ``least``, UsageError if that is not a level."""
     if least not in LEVELS:
-        raise UsageError(f"{least!r} is not a sandbox level: choose {', '.join(LEVELS)}")
+        raise UsageError(f"--require-sandbox {least!r} is not a sandbox level: choose {', '.join(LEVELS)}")
     if LEVELS.index(level()) < LEVELS.index(least):
         raise ToolMissing(f"sandbox level {least} is required, but only {level()} works here: {_FIX[least]}")

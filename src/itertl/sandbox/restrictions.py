@@ -49,8 +49,13 @@ def landlock_rules(abi: int, folder: str, readable: Sequence[str]) -> int:
     return landlock.ruleset(abi, [*looks, *devices, (folder, landlock.PRIVATE)])
 
 
-def filter_program(level: str, machine: str, abi: int, limits: Request, owner: int | None) -> bytes:
-    """The seccomp filter for one step. Where the tool runs as our own user, it guards what else that user has."""
+def filter_program(level: str, machine: str | None, abi: int, limits: Request, owner: int | None) -> bytes | None:
+    """The seccomp filter for one step; None where this machine has none.
+
+    Where the tool runs as our own user, it guards what else that user has.
+    """
+    if machine is None:
+        return None
     guards = level != "bubblewrap" and owner is None
     return seccomp.assemble(
         machine,
@@ -64,43 +69,37 @@ def filter_program(level: str, machine: str, abi: int, limits: Request, owner: i
 def confine_here(level: str, folder: str, readable: Sequence[str], limits: Request, owner: int | None) -> None:
     """Put on this process, for good, what a step at "landlock" or "rlimits" is held to. Raises OSError.
 
-    For a forked child that goes on in Python instead of executing a program. ``owner``: from ``identity``.
+    For a forked child that continues in Python instead of executing a program. ``owner``: from ``identity``.
     """
     machine, abi = seccomp.architecture(landlock.libc()), landlock.abi()
     calls = spawn.Calls()
     calls.add("setsid")
     if owner is not None:
         identity.give(folder, owner)
-    plan = Restrictions(
-        limits,
-        processes=limits["processes"] if owner is not None else None,
-        owner=owner,
-        keeps_reading=owner is not None and identity.needs_reading(readable, folder),
-        rules=landlock_rules(abi, folder, readable) if level == "landlock" else -1,
-        program=filter_program(level, machine, abi, limits, owner) if machine else None,
-    )
-    restrict(calls, plan)
+    processes = limits["processes"] if owner is not None else None
+    keeps_reading = owner is not None and identity.needs_reading(readable, folder)
+    rules = landlock_rules(abi, folder, readable) if level == "landlock" else -1
+    program = filter_program(level, machine, abi, limits, owner)
+    restrict(calls, Restrictions(limits, processes, owner, keeps_reading, rules, program))
     calls.make_here()
 
 
 def _resource_limits(limits: Request, processes: int | None) -> list[tuple[int, int, int]]:
     """(resource, soft, hard), none of them above what this process was given itself."""
-    memory, largest = limits["memory_mb"] << 20, limits["file_mb"] << 20
+    memory, file = limits["memory_mb"] << 20, limits["file_mb"] << 20
     wanted = [
         (resource.RLIMIT_AS, memory, memory),
         (resource.RLIMIT_CPU, limits["cpu_s"], limits["cpu_s"] + 1),
-        (resource.RLIMIT_FSIZE, largest, largest),
+        (resource.RLIMIT_FSIZE, file, file),
         (resource.RLIMIT_NOFILE, limits["open_files"], limits["open_files"]),
         # too small for a file; and, unlike 0, it keeps a core from being piped to a program
         (resource.RLIMIT_CORE, 1, 1),
     ]
     if processes is not None:
         wanted.append((resource.RLIMIT_NPROC, processes, processes))
-    ceilings = {name: resource.getrlimit(name)[1] for name, _, _ in wanted}
-    for name, ceiling in ceilings.items():
-        if ceiling == resource.RLIM_INFINITY:
-            ceilings[name] = 1 << 62
-    return [(name, min(soft, ceilings[name]), min(hard, ceilings[name])) for name, soft, hard in wanted]
+    ceilings = [resource.getrlimit(name)[1] for name, _, _ in wanted]
+    largest = [1 << 62 if ceiling == resource.RLIM_INFINITY else ceiling for ceiling in ceilings]
+    return [(name, min(soft, most), min(hard, most)) for (name, soft, hard), most in zip(wanted, largest, strict=True)]
 
 
 def counts_processes_in_namespace() -> bool:

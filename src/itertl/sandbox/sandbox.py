@@ -2,7 +2,7 @@
 
 At every level (``LEVELS``, see ``levels``): limits of address space, processor time, file size, open files and
 processes; no new privileges, a seccomp filter (``seccomp``) without sockets, tracing and escapes from the process
-group; as root a user of the launcher's own; stdin closed or given, a minimal environment, no descriptor of ours, capped
+group; as root a user of the launcher's own; stdin empty, a minimal environment, no descriptor of ours, capped
 stdout and stderr, a wall-clock limit; at the end the whole group is killed and every descendant reaped, also when this
 process itself is killed (``confine``). Within ``bounds.held`` limits are no larger than what is left of that bound. The
 private folder is bounded in bytes and files.
@@ -32,20 +32,13 @@ __all__ = (
 DEFAULT = Limits()
 
 
-def run(
-    argv: Sequence[str],
-    *,
-    cwd: Path,
-    limits: Limits = DEFAULT,
-    stdin: str | None = None,
-    env: Mapping[str, str] | None = None,
-) -> Completed:
+def run(argv: Sequence[str], *, cwd: Path, limits: Limits = DEFAULT, env: Mapping[str, str] | None = None) -> Completed:
     """Run ``argv`` in the private folder ``cwd`` and return how it ended; never raises for what the program does.
 
     Raises FileNotFoundError where the program does not exist (callers turn it into ToolMissing), ToolMissing where the
     forced level does not work here, ToolFailed where the confinement cannot be set up, BoundReached (``bounds``).
     """
-    done = launcher.execute(level(), [argv], cwd=cwd, limits=[bounds.within(limits)], stdin=stdin, env=env)
+    done = launcher.execute(level(), [argv], cwd=cwd, limits=[bounds.within(limits)], env=env)
     return _in_time(done)[0]
 
 

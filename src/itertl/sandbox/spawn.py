@@ -1,12 +1,12 @@
 """A new process that makes a prepared list of system calls, the last of which turns it into a program.
 
 Between fork and exec every page that Python touches is copied, which costs more than all the confinement. So the list
-is laid out in memory beforehand and worked off by 84 bytes of machine code in a child that shares this process's memory
+is laid out in memory beforehand and executed by 84 bytes of machine code in a child that shares this process's memory
 (CLONE_VM and CLONE_VFORK, as posix_spawn does it): it touches nothing but the list, and uses no stack. Where there is
-no such code (other than 64-bit x86) or memory may not be made executable, a forked child of Python works off the same
-list; that takes 3 to 9 ms more for each program (``benchmarks/sandbox.py``, with ``ITERTL_LAUNCHER=fork``).
+no such code (other than 64-bit x86) or memory may not be made executable, a forked child of Python executes the same
+list; that takes 7 to 9 ms more for each program (``benchmarks/sandbox.py``, with ``ITERTL_LAUNCHER=fork``).
 
-The list records what each call returned, so a failure is read there. A call of ``fork`` within the list goes on in the
+The list records what each call returned, so a failure is read there. After a call of ``fork`` the list continues in the
 new child, whose parent is this process (CLONE_PARENT), while the process that made it ends: after joining a process
 namespace only a child is in it.
 """
@@ -138,7 +138,7 @@ class Calls:
         return self._reap_intermediate(first)
 
     def _reap_intermediate(self, first: int) -> int:
-        """The number of the process that goes on to the list's end."""
+        """The number of the process that reaches the list's end."""
         if "clone" not in self._names:
             return first
         if not machine_code():
@@ -162,14 +162,14 @@ class Calls:
 
 
 def _fork(place: int) -> int:
-    """Without machine code: the number of a forked child that works off the list."""
+    """Without machine code: the number of a forked child that makes the list's calls."""
     pid = os.fork()
     if pid == 0:
-        _work_off(place)
+        _make_calls(place)
     return pid
 
 
-def _work_off(place: int) -> NoReturn:
+def _make_calls(place: int) -> NoReturn:
     call = libc().syscall
     call.restype = ctypes.c_long
     while True:

@@ -1,5 +1,4 @@
-"""What a tool and all that it started amount to at a moment, read from ``/proc`` and its folder; and the end of
-them."""
+"""What a tool and all that it started use at a moment, read from ``/proc`` and its folder; and how to end them."""
 
 import contextlib
 import os
@@ -7,47 +6,42 @@ import resource
 import signal
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-
-def children(pid: int) -> list[int]:
-    """Its children's process numbers. Needs CONFIG_PROC_CHILDREN; ``descendants`` does without."""
-    found: list[int] = []
-    for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as handle:  # noqa: PTH123
-            found += map(int, handle.read().split())
-    return found
+_PATIENCE_S = 5.0  # for children that do not end at once
 
 
 def children_of(pid: int) -> list[int]:
     """Its children's process numbers, zombies among them."""
-    if os.path.exists(f"/proc/{pid}/task/{pid}/children"):  # noqa: PTH110
-        return children(pid)
-    return [child for child, parent in _parents() if parent == pid]
+    return _finder(pid)(pid)
 
 
 def descendants(pid: int) -> Iterator[int]:
     """Process numbers of its children, their children and so on, zombies among them."""
-    if not os.path.exists(f"/proc/{pid}/task/{pid}/children"):  # noqa: PTH110
-        yield from _descendants_by_scan(pid)
-        return
-    waiting = [pid]
+    find, waiting = _finder(pid), [pid]
     while waiting:
-        with contextlib.suppress(OSError):
-            found = children(waiting.pop())
-            waiting += found
-            yield from found
+        found = find(waiting.pop())
+        waiting += found
+        yield from found
 
 
-def _descendants_by_scan(pid: int) -> Iterator[int]:
+def _finder(pid: int) -> Callable[[int], list[int]]:
+    """Gives the children of a process at or below ``pid``, by the kernel's list (CONFIG_PROC_CHILDREN) or a scan."""
+    if os.path.exists(f"/proc/{pid}/task/{pid}/children"):  # noqa: PTH110
+        return _listed
     below: dict[int, list[int]] = {}
     for child, parent in _parents():
         below.setdefault(parent, []).append(child)
-    waiting = [pid]
-    while waiting:
-        found = below.get(waiting.pop(), [])
-        waiting += found
-        yield from found
+    return lambda number: below.get(number, [])
+
+
+def _listed(pid: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as handle:  # noqa: PTH123
+                found += map(int, handle.read().split())
+    return found
 
 
 def _parents() -> Iterator[tuple[int, int]]:
@@ -96,9 +90,9 @@ def unlinked_bytes(pids: set[int], device: int) -> int:
     return sum(seen.values())
 
 
-def reap_all(patience_s: float = 5.0, *, spare: int | None = None) -> None:
+def reap_all(*, spare: int | None = None) -> None:
     """Wait for every child of this process, inherited ones too, killing those that still live; but for ``spare``."""
-    end = time.monotonic() + patience_s
+    end = time.monotonic() + _PATIENCE_S
     pause = 0.0
     while time.monotonic() < end:
         left = [pid for pid in children_of(os.getpid()) if pid != spare]

@@ -20,7 +20,7 @@ LACKS = re.compile(
     r"\S+ is not an input port))"
     r"|ivl\b.*\bAssertion\b.*\bfailed\b|Segmentation fault|Aborted|iverilog ended with status -(?:6|11)\b"
 )
-# what stands on its stderr, where a design cannot write, when it comes to an end by itself
+# on its stderr, where a design cannot write, when it ends by a failure of its own
 BROKE = re.compile(r"^vvp: .*Assertion .*failed", re.MULTILINE)
 COMPILE_LIMITS = Limits(wall_s=30, cpu_s=30, memory_mb=2048, file_mb=64)
 RUN_LIMITS = Limits(wall_s=30, cpu_s=30, memory_mb=2048, file_mb=64)
@@ -72,9 +72,9 @@ def simulate(
 ) -> Simulation:
     """Compile ``sources`` (file name -> text, compiled in this order) in a private folder and run the result.
 
-    ``data_files`` are laid beside them but not compiled. ``run=False`` only elaborates (``-t null``). ``dump=False``:
-    ``$dumpvars`` and its kin write no waveform, which can take longer than the simulation. ``is_expanded``: the sources
-    hold no macro, condition or include, so that the compiler is called without its preprocessor, where that works.
+    ``data_files`` are put beside them but not compiled. ``run=False`` only elaborates (``-t null``). ``dump=False``:
+    ``$dumpvars`` and related tasks write no waveform, which can take longer than the simulation. ``is_expanded``: the
+    sources hold no macro, condition or include, so the compiler is called without its preprocessor, where that works.
     ``limits``: of the compiler, and of the simulation. Raises ToolMissing; never raises for what the design does.
     """
     compile_limits, run_limits = limits

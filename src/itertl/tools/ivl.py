@@ -1,7 +1,7 @@
 """Icarus's compiler proper, ``ivl``, called without the driver, the shell and the preprocessor around it.
 
 For text that needs no preprocessor this is half the processor time of ``iverilog``, and one program less that reads
-hostile text. What the driver tells its compiler is read off the installed driver itself, once in a process, and the
+hostile text. What the driver passes to its compiler is read off the installed driver itself, once in a process, and the
 short way is only taken where both compile a probe to the same program; elsewhere ``call`` is None.
 """
 
@@ -44,14 +44,12 @@ def call(iverilog: str) -> Call | None:
     """The call by which this driver's compiler makes what ``iverilog -g2012`` makes, or None."""
     with sandbox.scratch() as folder:
         (folder / "probe.v").write_text(_PROBE, encoding="utf-8")
-        made = sandbox.run(
-            [iverilog, "-v", "-g2012", "-s", "probe", "-o", "driver.vvp", "probe.v"], cwd=folder, limits=_LIMITS
-        )
+        argv = [iverilog, "-v", "-g2012", "-s", "probe", "-o", "driver.vvp", "probe.v"]
+        made = sandbox.run(argv, cwd=folder, limits=_LIMITS)
         found = _TRANSLATE.search(made.stdout + made.stderr)
         if found is None or not (folder / "driver.vvp").exists():
             return None
-        config = _config(iverilog, Path(found["ivl"]).parent, folder)
-        if config is None:
+        if (config := _config(iverilog, Path(found["ivl"]).parent, folder)) is None:
             return None
         short = Call(found["ivl"], config)
         for name, text in short.files("probe").items():

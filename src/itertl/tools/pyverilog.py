@@ -97,12 +97,8 @@ def _parser() -> Any:
             self.tokens = self.lexer.tokens
             # tabmodule: ply would else import any "parsetab" that lies on the path
             self.parser: Any = yacc(
-                module=self,
-                method="LALR",
-                debug=False,
-                write_tables=False,
-                tabmodule="itertl_keeps_no_tables",
+                module=self, method="LALR", debug=False, write_tables=False, tabmodule="itertl_keeps_no_tables",
                 errorlog=NullLogger(),
-            )
+            )  # fmt: skip
 
     return QuietParser()

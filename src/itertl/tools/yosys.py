@@ -2,8 +2,8 @@
 
 A Yosys error ends the process that hosts the library without an exception, so each script has a process of its own:
 ``passes`` starts one (about 0.3 s) or, in a pool's worker, forks one from the worker, which has the library loaded
-(milliseconds). A script holds fixed words alone: a name that a design chose can run a command there, so names stand in
-the files that a script reads, under names of ours. What it does not: read a design's text for what it hides from a
+(milliseconds). A script holds fixed words alone: a name that a design chose can run a command there, so names are in
+the files that a script reads, which this package names. What it does not: read a design's text for what it hides from a
 synthesizer; see ``judging.gate``.
 """
 
@@ -72,7 +72,7 @@ def abc_program() -> str:
 
 
 def passes(folder: Path, parts: Iterable[Sequence[str]], limits: Limits) -> Ran:
-    """Run scripts, in which no name of a design stands, one after the other in the private folder.
+    """Run scripts, which hold no name of a design, one after the other in the private folder.
 
     Each starts from nothing. ``parts`` may be a generator: what it does between two of its scripts, on files in the
     working folder or by ``folder``, happens between them, in a forked child where there is one. Raises ToolMissing.

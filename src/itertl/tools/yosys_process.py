@@ -1,4 +1,4 @@
-"""The process in which a Yosys script runs: started anew, or forked from a worker that has the library loaded."""
+"""The process in which a Yosys script runs: a new one, or one forked from a worker that has the library loaded."""
 
 import contextlib
 import functools
@@ -68,17 +68,14 @@ host()
 def host() -> None:
     """In a disposable process: run ./script.ys and leave; an error ends the process inside ``run_pass``."""
     _quiet_stdout()
-    _run_here(_library(), [Path(_SCRIPT).read_text(encoding="ascii").splitlines()])
-
-
-def _library() -> Any:
-    return importlib.import_module("pyosys.libyosys")
+    libyosys = importlib.import_module("pyosys.libyosys")
+    _run_here(libyosys, [Path(_SCRIPT).read_text(encoding="ascii").splitlines()])
 
 
 @functools.cache
 def _prepared_library() -> Any:
     """The library for a worker's children, with what all of them need read already: the rules of ``techmap``."""
-    libyosys = _library()
+    libyosys = importlib.import_module("pyosys.libyosys")
     out = os.dup(1)
     _quiet_stdout()
     try:

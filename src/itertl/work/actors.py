@@ -88,13 +88,11 @@ def run_parts(make: str, arguments: Sequence[Any], parts: Sequence[Any], count: 
                     if deaths[part] >= children.ATTEMPTS:
                         raise ToolFailed(
                             f"part {part + 1} of {len(parts)} killed its worker {deaths[part]} times (the last: "
-                            f"{value}); "
-                            f"its last lines:{children.last_lines(actor.log)}"
+                            f"{value}); its last lines:{children.last_words(actor.log)}"
                         )
                     actor.end()
-                    fresh = _Actor(make, actor.number, arguments, actor.log)
-                    actors[actors.index(actor)] = fresh
-                    fresh.give(part, parts[part])
+                    actors[actor.number] = _Actor(make, actor.number, arguments, actor.log)
+                    actors[actor.number].give(part, parts[part])
         finally:
             for actor in actors:
                 actor.end()

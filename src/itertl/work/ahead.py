@@ -9,7 +9,6 @@ does it again.
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 from itertl.records import Candidate
 
@@ -48,8 +47,8 @@ class Ahead:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._is_left = True
         self._waiting.put(None)
-        if kind is None:
+        if exception[0] is None:
             self._thread.join()

@@ -3,10 +3,11 @@
 import ctypes
 import os
 import signal
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
-_LOG_LINES = 12
 ATTEMPTS = 3  # that one part of the work gets before it ends the stage
 _libc = ctypes.CDLL(None)
 
@@ -14,6 +15,18 @@ _libc = ctypes.CDLL(None)
 def die_with_parent() -> None:
     """Called in a child: it is killed when the thread that started it ends, in whatever way."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def start(command: Sequence[str], log: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own that ends with this process; what it says is added to ``log``.
+
+    ``env``: besides this process's environment.
+    """
+    with log.open("ab") as handle:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=handle, stderr=handle, env={**os.environ, **env},
+            start_new_session=True, preexec_fn=die_with_parent,
+        )  # fmt: skip
 
 
 def serve(parent: int, log: Path) -> None:
@@ -34,11 +47,15 @@ def ending(status: int | None) -> str:
     return f"exit status {status}"
 
 
-def last_lines(log: Path) -> str:
-    """The end of a worker's log, for an error's message."""
+def last_lines(log: Path, count: int = 12) -> list[str]:
+    """The end of a worker's log, for an error's message: its last lines that are not blank."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return ""
-    said = [line for line in lines if line.strip()][-_LOG_LINES:]
-    return "".join(f"\n  {line}" for line in said)
+        return []
+    return [line for line in lines if line.strip()][-count:]
+
+
+def last_words(log: Path) -> str:
+    """``last_lines`` as they follow an error's message."""
+    return "".join(f"\n  {line}" for line in last_lines(log))

@@ -1,16 +1,15 @@
 """Answers kept across runs, by content: what was asked of a tool once is not asked again on the same machine.
 
-One SQLite file, safe with several runs at once. It is only ever a saving: a file that is corrupt is dropped and begun
-anew, one that cannot be opened or written is done without, and either is said on the log. Callers keep only what the
-same question will get again: no faults of ours and no timeouts.
+One SQLite file, safe with several runs at once. It is only ever a saving: a corrupt file is deleted and
+started again, one that cannot be opened or written is not used, and either is logged. Callers keep only what the
+same question will get again: no faults of this project and no timeouts.
 """
 
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 
 _LOG = logging.getLogger(__name__)
 _BATCH = 200  # answers written in one transaction
@@ -35,17 +34,15 @@ class ContentCache:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             return _connect(self.path)
-        except sqlite3.OperationalError as error:  # locked, read-only, no space
+        except (OSError, sqlite3.OperationalError) as error:  # locked, read-only, no space
             _LOG.warning("%s: cache not used (%s)", self.path, error)
+            return None
         except sqlite3.DatabaseError as error:
             return self._begin_anew(error)
-        except OSError as error:
-            _LOG.warning("%s: cache not used (%s)", self.path, error)
-        return None
 
     def _begin_anew(self, error: sqlite3.DatabaseError) -> sqlite3.Connection | None:
         assert self.path is not None
-        _LOG.warning("%s: cache is corrupt (%s); dropped and begun anew", self.path, error)
+        _LOG.warning("%s: cache is corrupt (%s); deleted and started again", self.path, error)
         try:
             for suffix in ("", "-journal"):
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
@@ -78,14 +75,14 @@ class ContentCache:
             text.encode("utf-8")
             self._pending[key] = text
         if len(self._pending) >= _BATCH:
-            self._flush(self._pending)
+            self._flush()
 
-    def _flush(self, pending: Mapping[str, str]) -> None:
-        if self._database is None or not pending:
+    def _flush(self) -> None:
+        if self._database is None or not self._pending:
             return
         try:
             with self._database:
-                self._database.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", list(pending.items()))
+                self._database.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", list(self._pending.items()))
         except sqlite3.Error as error:
             _LOG.warning("%s: cache not written (%s)", self.path, error)
             self._database.close()
@@ -95,8 +92,8 @@ class ContentCache:
     def __enter__(self) -> "ContentCache":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._flush(self._pending)
+    def __exit__(self, *exception: object) -> None:
+        self._flush()
         if self._database is not None:
             self._database.close()
 

@@ -2,14 +2,13 @@
 
 Questions go by key, a content hash of all that the answer depends on. What is known already comes from the journal of a
 call that was stopped, else from the cache of earlier calls (``content_cache``); what workers bring is written to both.
-Whose fault an answer is, and so which answers are kept where, is said by its ``Form``: the callers differ in it.
+The ``Form`` of an answer says whose fault it is, and so which answers are kept where: the callers differ in it.
 """
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
 from itertl import faults
@@ -112,16 +111,15 @@ class Desk(Generic[Answer]):
             else:
                 yield names[number], outcome
         for name in twice:
-            yield from (
-                (name, outcome) for _, outcome in self.workers.map_unordered([tasks[name]], timeout_s=timeout_s)
-            )
+            [(_, outcome)] = self.workers.map_unordered([tasks[name]], timeout_s=timeout_s)
+            yield name, outcome
 
     def __enter__(self) -> "Desk[Answer]":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.workers.close()
-        self._texts.__exit__(kind, error, tb)
+        self._texts.__exit__(*exception)
 
 
 def _read(entries: Mapping[str, Entry], read: Callable[[Entry], Answer | None]) -> dict[str, Answer]:

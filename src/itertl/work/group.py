@@ -1,7 +1,7 @@
 """A process group: one function on several processes that compute together (torch.distributed), for example a training
 round.
 
-The processes are started by torch's elastic launcher. One that dies ends the group, which is started again and goes on
+The processes are started by torch's elastic launcher. One that dies ends the group, which is started again and resumes
 from what the function has saved; three deaths without progress between them end the stage. All end with the caller,
 whatever ends it. The first process sends its progress and its remarks to the caller.
 """
@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -67,7 +66,7 @@ def _last_words(folder: Path, processes: int, deaths: int, status: int) -> str:
     log = max([path for path in logs if path.exists()] or [folder / _LAUNCHER], key=lambda path: path.stat().st_mtime)
     return (
         f"the group of {processes} processes died {deaths} times at the same place ({children.ending(status)}); "
-        f"the last lines of {log.stem}:{children.last_lines(log)}"
+        f"the last lines of {log.stem}:{children.last_words(log)}"
     )
 
 
@@ -78,12 +77,7 @@ def _attempt(folder: Path, processes: int, env: Mapping[str, str], events: "_Eve
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes),
         "--max-restarts", "0", "--monitor-interval", "0.1", "-m", __name__, str(folder),
     ]  # fmt: skip
-    environment = {"OMP_NUM_THREADS": threads, **os.environ, **env}
-    with (folder / _LAUNCHER).open("ab") as log:
-        launcher = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
-            preexec_fn=children.die_with_parent,
-        )  # fmt: skip
+    launcher = children.start(command, folder / _LAUNCHER, {"OMP_NUM_THREADS": threads, **os.environ, **env})
     faults.point("group.begun")
     try:
         while launcher.poll() is None:
@@ -156,7 +150,7 @@ class _Relay(Reporter, Tracker):
     def say(self, text: object) -> None:
         self._send("say", str(text))
 
-    @contextmanager
+    @contextlib.contextmanager
     def stage(self, name: str, total: int, done: int = 0) -> Iterator[Tracker]:
         self._send("stage", name, total, done)
         yield self
@@ -173,7 +167,7 @@ def _member(folder: Path) -> None:
     module, _, name = function.partition(":")
     try:
         result = getattr(import_module(module), name)(job, _Relay(folder / _EVENTS if rank == 0 else None))
-    except ItertlError as error:  # of others the log tells: most follow from the death of another process
+    except ItertlError as error:  # other errors are in the log: most follow from the death of another process
         _leave(folder / f"error-{rank}.pickle", error)
         raise
     if rank == 0:

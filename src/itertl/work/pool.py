@@ -3,7 +3,8 @@
 Workers are spawned (never forked from a process that holds a model), import the function by name once, and take one
 task at a time. A worker that dies or overruns is killed with its process group and replaced; the task's outcome says
 which. Results come as they finish; callers that need an order sort by task number. What a task used up (processor time,
-by SIGPROF; memory, by MemoryError or by a look at its worker and all that it started) is told from a crash and a stall.
+by SIGPROF; memory, by MemoryError or by a look at its worker and all that it started) is distinguished from a crash and
+a stall.
 """
 
 import contextlib
@@ -178,9 +179,7 @@ def _turn(workers: list[_Worker], waiting: "deque[Job]", function: str) -> list[
     ready = wait([w.connection for w in busy], timeout=max(0.0, min(left, longest)))
     news: list[tuple[int, Outcome]] = []
     for position, worker in enumerate(workers):
-        if worker not in busy:
-            continue
-        outcome = _news(worker, worker.connection in ready)
+        outcome = _news(worker, worker.connection in ready) if worker in busy else None
         if outcome is None:
             continue
         if worker.task is None:
@@ -195,7 +194,7 @@ def _turn(workers: list[_Worker], waiting: "deque[Job]", function: str) -> list[
 
 
 def _news(worker: _Worker, has_spoken: bool) -> Outcome | None:
-    """What there is to tell of a busy worker, if anything."""
+    """What became of a busy worker's task, if that is known."""
     if has_spoken:
         try:
             status, value = worker.connection.recv()
@@ -214,14 +213,11 @@ def _news(worker: _Worker, has_spoken: bool) -> Outcome | None:
 
 
 def _ended(worker: _Worker, status: int | None) -> Outcome:
-    """Of a worker that is gone. A native library that gets no memory may end its process: then the last looks tell."""
+    """Of a worker that is gone. A native library that gets no memory may end its process: the last looks show it."""
     if status == -signal.SIGPROF:
         return Outcome("spent", detail="processor time")
     limit = worker.task.memory_mb if worker.task is not None else None
-    if (
-        status in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL)
-        and limit is not None
-        and worker.most_mb > limit // 4
-    ):
+    is_abrupt = status in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL)
+    if is_abrupt and limit is not None and worker.most_mb > limit // 4:
         return Outcome("spent", detail=f"memory: {worker.most_mb} MiB when its process ended")
     return Outcome("crashed", detail=f"worker ended with status {status}")

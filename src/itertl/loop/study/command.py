@@ -8,12 +8,12 @@ from typing import Any
 
 from rich.markup import escape
 
-from itertl.errors import ItertlError, RecipeError
-from itertl.loop.study import page as report
-from itertl.loop.study.drive import Driver, Outcome, locked
-from itertl.loop.study.file import Study, load_study
+from itertl.errors import ItertlError
+from itertl.loop.study import table
+from itertl.loop.study.file import Study
 from itertl.loop.study.fit import Fitter
-from itertl.loop.study.results import Results, gather
+from itertl.loop.study.results import StudyResults, gather
+from itertl.loop.study.scheduler import Scheduler, StudyOutcome, locked
 from itertl.progress import Reporter
 from itertl.report import tables
 from itertl.runs import outputs, storage
@@ -23,8 +23,8 @@ from itertl.runs import outputs, storage
 class StudyResult:
     """What a call left: the numbers, the page, and what became of the runs."""
 
-    results: Results
-    outcome: Outcome
+    results: StudyResults
+    outcome: StudyOutcome
     page: Path
     out: Path
 
@@ -41,17 +41,7 @@ class StudyResult:
 
     def tables(self) -> list[Any]:
         """For a terminal."""
-        return [tables.rich_table(grid) for grid in report.arm_grids(self.results, narrow=True)]
-
-
-def load(path: Path, overrides: Sequence[str], only: Sequence[str]) -> Study:
-    """The study, and that ``only`` names arms of it. Raises RecipeError."""
-    study = load_study(path, overrides)
-    names = [arm.name for arm in study.arms]
-    for name in only:
-        if name not in names:
-            raise RecipeError(f"--only {name}: no arm of {path}; arms: {', '.join(names)}")
-    return study
+        return [tables.rich_table(grid) for grid in table.arm_grids(self.results, narrow=True)]
 
 
 def run(
@@ -64,7 +54,7 @@ def run(
     resume_changed: bool = False,
     keep_last: bool = False,
 ) -> StudyResult:
-    """Do what is left of the study in ``out`` and write its table, anew after each run that ends."""
+    """Do what is left of the study in ``out`` and write its table, again after each run that ends."""
     outputs.check_place(out)
     Fitter(study, out).check()
     with locked(out):
@@ -72,22 +62,22 @@ def run(
 
         def after() -> None:
             try:
-                write(driver)
-            except ItertlError as error:  # the other runs go on; the last table tells it again
+                write(scheduler)
+            except ItertlError as error:  # the other runs go on; writing the last table raises it again
                 reporter.say(f"[red]no table yet[/red]: {escape(str(error))}")
 
-        driver = Driver(
+        scheduler = Scheduler(
             study, out, reporter, after, at_once=at_once, resume_changed=resume_changed, keep_last=keep_last
         )
-        outcome = driver.run(only)
-        results, page = write(driver)
-    return StudyResult(results, outcome, page, out)
+        scheduler.run(only)
+        return write(scheduler)
 
 
-def write(driver: Driver) -> tuple[Results, Path]:
-    """The table, the page and ``study.json`` of what is there."""
-    results = gather(driver.study, driver.out)
-    results = dataclasses.replace(results, notes=(*results.notes, *driver.notes(results.runs)))
-    page = report.write(results, driver.out)
-    storage.write_json(driver.out / "study.json", StudyResult(results, driver.outcome, page, driver.out).to_json())
-    return results, page
+def write(scheduler: Scheduler) -> StudyResult:
+    """Write the table, the page and ``study.json`` of what is there."""
+    results = gather(scheduler.study, scheduler.out)
+    results = dataclasses.replace(results, notes=(*results.notes, *scheduler.notes(results.runs)))
+    page = table.write(results, scheduler.out)
+    found = StudyResult(results, scheduler.outcome, page, scheduler.out)
+    storage.write_json(scheduler.out / "study.json", found.to_json())
+    return found

@@ -16,13 +16,13 @@ from itertl.loop.plan import Plan, duration, make_plan
 from itertl.loop.study.file import Arm, Study
 from itertl.loop.study.fit import Fitter, Passes
 from itertl.model.prompt_form import with_form
-from itertl.report.tables import Grid
+from itertl.report.tables import Grid, rich_table
 from itertl.training.methods import resolve_method
 
 
 @dataclass(frozen=True, slots=True)
 class ArmPlan:
-    """One arm: the plan of a run of it, and the seconds that it spares because an arm before it has done the same."""
+    """One arm: the plan of a run of it, and the seconds that it saves because an arm before it has done the same."""
 
     arm: Arm
     passes: Passes
@@ -59,16 +59,18 @@ class StudyPlan:
             "arms": [
                 {
                     "arm": one.arm.name, "method": one.run.recipe.method, "iterations": one.passes.iterations,
-                    "epochs": one.passes.epochs,
-                    "equal": one.arm.equal, "problems": one.run.problems, "estimated_seconds": one.seconds,
-                    "stages": one.run.seconds,
-                    "spared_seconds": one.spared_s, "estimated_memory_gb": one.run.memory_gb,
-                    "estimated_disk_gb": one.run.disk_gb,
+                    "epochs": one.passes.epochs, "equal": one.arm.equal, "problems": one.run.problems,
+                    "estimated_seconds": one.seconds, "stages": one.run.seconds, "spared_seconds": one.spared_s,
+                    "estimated_memory_gb": one.run.memory_gb, "estimated_disk_gb": one.run.disk_gb,
                 }
                 for one in self.arms
             ],
             "estimated_seconds": self.seconds, "estimated_disk_gb": self.disk_gb, "assumed": list(self.assumed),
         }  # fmt: skip
+
+    def table(self) -> Any:
+        """For a terminal."""
+        return rich_table(self.grid())
 
     def grid(self) -> Grid:
         columns = ("arm", "method", "iterations x epochs", "pairs", "time of a seed", "memory", "disk of a seed")
@@ -82,34 +84,20 @@ class StudyPlan:
             for one in self.arms
         ]  # fmt: skip
         seeds = len(self.study.seeds)
-        total = (
-            f"all, {seeds} seed{'s' * (seeds > 1)}, one after another",
-            "",
-            "",
-            "",
-            duration(self.seconds),
-            "",
-            f"{self.disk_gb:.1f} GB",
-        )
+        every = f"all, {seeds} seed{'s' * (seeds > 1)}, one after another"
+        total = (every, "", "", "", duration(self.seconds), "", f"{self.disk_gb:.1f} GB")
         rates = "at measured rates" if self.arms and self.arms[0].run.is_measured else "good to a factor of about two"
         notes = [f"times on this machine, from upper bounds of tokens, {rates}; equal stages counted once"]
-        notes += (
-            ["?: grows until its candidate tokens are the other arm's"]
-            if any(one.arm.equal == "candidate_tokens" for one in self.arms)
-            else []
-        )
+        if any(one.arm.equal == "candidate_tokens" for one in self.arms):
+            notes.append("?: grows until its candidate tokens are the other arm's")
         notes += [
             f"{one.arm.name} runs with {' and '.join(one.fitted)}, to be equal to {one.arm.equal_to} in "
             f"{one.arm.equal.replace('_', ' ')}"
             for one in self.arms
             if one.fitted
         ]
-        return Grid(
-            f"{self.study.name}, in {self.out}",
-            columns,
-            (*rows, total),
-            (*notes, *(f"assumed: {line}" for line in self.assumed)),
-        )
+        notes += [f"assumed: {line}" for line in self.assumed]
+        return Grid(f"{self.study.name}, in {self.out}", columns, (*rows, total), tuple(notes))
 
 
 def plan_study(study: Study, out: Path, only: Sequence[str] = (), *, measured: bool = False) -> StudyPlan:
@@ -143,12 +131,8 @@ def _shareable(recipe: Recipe, plan: Plan, arm: Arm) -> list[tuple[str, float]]:
     found = []
     if resolve_method(recipe.method, recipe.train).uses_candidates:
         found.append((json.dumps([*begin, tree["data"], tree["sample"]]), plan.seconds["sample, an iteration"]))
-    for number, config in enumerate(recipe.evals):
-        surrogate = tree["score"] if recipe.telemetry.surrogate_on_evals else None
-        found.append(
-            (
-                json.dumps([*begin, tree["evals"][number], tree["sample"], surrogate]),
-                plan.seconds[f"eval {config.benchmark}"],
-            )
-        )
+    surrogate = tree["score"] if recipe.telemetry.surrogate_on_evals else None
+    for config in tree["evals"]:
+        key = json.dumps([*begin, config, tree["sample"], surrogate])
+        found.append((key, plan.seconds[f"eval {config['benchmark']}"]))
     return found

@@ -15,18 +15,17 @@ arm's checkpoint of the same seed), in what it is made equal (``equal``) and to 
 control).
 """
 
-import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
-from itertl.config import Recipe, build_recipe, load_recipe, parse_yaml
-from itertl.errors import RecipeError
+from itertl.config import Recipe, build_recipe, explain, load_recipe, parse_yaml, read_tree, submodel
+from itertl.errors import RecipeError, nearest
 
 Equal = Literal["reference_tokens", "candidate_tokens", "steps", "none"]
 # the study's own
@@ -76,8 +75,8 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A study, checked: every arm is a valid recipe, every name is one of its arms. ``arms`` stand so that each comes
-    after those that it needs, and in the order of the file otherwise."""
+    """A study, checked: every arm is a valid recipe, every name is one of its arms. ``arms``: each after
+    those that it needs, and in the order of the file otherwise."""
 
     path: Path
     name: str
@@ -85,7 +84,7 @@ class Study:
     arms: tuple[Arm, ...]
     control: str
     seeds: tuple[int, ...]
-    overrides: tuple[str, ...] = field(default=())  # for all arms
+    overrides: tuple[str, ...] = ()  # for all arms
 
     def arm(self, name: str) -> Arm:
         return next(arm for arm in self.arms if arm.name == name)
@@ -95,15 +94,13 @@ class Study:
         return ((arm, seed) for seed in self.seeds for arm in self.arms)
 
     def settings(self, arm: Arm, seed: int, out: Path | None = None) -> tuple[str, ...]:
-        """The KEY=VALUE arguments that make the base recipe this arm's with this seed. ``out``: the study's folder, in
-        which the checkpoint lies that the arm starts from."""
+        """The KEY=VALUE arguments that make the base recipe this arm's with this seed. ``out``: the study's folder,
+        which holds the checkpoint that the arm starts from."""
         found = (*self.overrides, *arm.overrides, f"name={json.dumps(f'{arm.name}-seed-{seed}')}", f"seed={seed}")
         if arm.start is None or out is None:
             return found
-        checkpoint = (
-            out.resolve() / arm.start.arm / f"seed-{seed}" / f"iter-{arm.start.iteration - 1:02d}" / "checkpoint"
-        )
-        return (*found, f"model.path={json.dumps(str(checkpoint))}", "model.revision=null")
+        begin = out.resolve() / arm.start.arm / f"seed-{seed}" / f"iter-{arm.start.iteration - 1:02d}"
+        return (*found, f"model.path={json.dumps(str(begin / 'checkpoint'))}", "model.revision=null")
 
     def recipe(self, arm: Arm, seed: int, more: Sequence[str] = (), out: Path | None = None) -> Recipe:
         """That arm's recipe, with ``more`` KEY=VALUE; raises RecipeError that names the study's file and the arm."""
@@ -111,8 +108,8 @@ class Study:
         return build_recipe(tree, (*self.settings(arm, seed, out), *more), f"{self.path}: arms.{arm.name}")
 
 
-def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
-    """Read a study's file. ``overrides``: KEY=VALUE for the recipes of all arms.
+def load_study(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Study:
+    """Read a study's file. ``overrides``: KEY=VALUE for the recipes of all arms. ``only``: what must be names of arms.
 
     Raises RecipeError that names the file and the key, and says what to write.
     """
@@ -126,10 +123,8 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
             taken = f"; {', '.join(sorted(RESERVED))} are the study's own" if name in RESERVED else ""
             raise RecipeError(f"{path}: arms.{name}: an arm is a folder: letters, digits, '-', '_' and '.'{taken}")
     _require_arm(path, "control", raw.control, raw.arms)
-    arms = [_arm(path, raw, name, overrides) for name in raw.arms]
-    study = Study(
-        path, raw.name, base, tuple(_ordered(path, arms, raw.control)), raw.control, raw.seeds, tuple(overrides)
-    )
+    arms = _ordered(path, [_arm(path, raw, name, overrides) for name in raw.arms], raw.control)
+    study = Study(path, raw.name, base, tuple(arms), raw.control, raw.seeds, tuple(overrides))
     for arm in study.arms:
         study.recipe(arm, raw.seeds[0])
     for arm in study.arms:
@@ -138,24 +133,20 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
                 f"{path}: arms.{arm.name}.start.iteration: {arm.start.iteration}, but {arm.start.arm} has {has} "
                 "iterations"
             )
+    for name in only:
+        if name not in raw.arms:
+            raise RecipeError(f"--only {name}: not an arm of {path}; arms: {', '.join(a.name for a in study.arms)}")
     return study
 
 
 def _read(path: Path) -> _File:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else f"not UTF-8 text: {error.reason}"
-        raise RecipeError(
-            f"{path}: cannot be read ({why}); give a study's file, for example recipes/studies/paper-small.yaml"
-        ) from error
-    tree = parse_yaml(text, str(path))
+    tree = read_tree(path, "a study's file, for example recipes/studies/paper-small.yaml")
     if not isinstance(tree, dict):
         raise RecipeError(f"{path}: a study is a mapping of keys: {', '.join(_File.model_fields)}")
     arms = tree.get("arms")
     if arms is None and "base" not in tree and tree.keys() & Recipe.model_fields.keys() - _File.model_fields.keys():
         raise RecipeError(
-            f"{path}: is a recipe, no study (it has neither base nor arms); start it with `itertl run {path}`, or "
+            f"{path}: is a recipe, not a study (it has neither base nor arms); start it with `itertl run {path}`, or "
             "name it as the base of a study (docs/studies.md)"
         )
     if isinstance(arms, dict):  # "itertl:" alone is the base as it is
@@ -163,22 +154,7 @@ def _read(path: Path) -> _File:
     try:
         return _File.model_validate(tree)
     except ValidationError as error:
-        raise RecipeError("\n".join(_explain(str(path), one, _File) for one in error.errors())) from error
-
-
-def _explain(where: str, error: Any, kind: type[BaseModel]) -> str:
-    key = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "missing":
-        return f"{where}: {key}: is missing; a study has {', '.join(kind.model_fields)}"
-    if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, kind.model_fields, 1, 0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(kind.model_fields)}"
-        return f"{where}: {key}: unknown key; {hint}"
-    if error["type"] in ("tuple_type", "list_type"):
-        return f"{where}: {key}: takes a list (got {error['input']!r}); write [{error['input']}]"
-    if error["type"] in ("dict_type", "mapping_type"):
-        return f"{where}: {key}: takes keys and values (got {error['input']!r}); for example {{method: sft}}"
-    return f"{where}: {key}: {error['msg']} (got {error['input']!r})"
+        raise RecipeError(explain(str(path), error, _File, ": ")) from error
 
 
 def _base(study: Path, name: str) -> Path:
@@ -187,16 +163,15 @@ def _base(study: Path, name: str) -> Path:
     found = next((path for path in (beside, here) if path.is_file()), None)
     if found is None:
         tried = str(beside) if beside == here else f"{beside} and {here}"
-        raise RecipeError(f"{study}: base: {name} is no file (looked for {tried}); give the path of a recipe")
+        raise RecipeError(f"{study}: base: {name} is not a file (looked for {tried}); give the path of a recipe")
     load_recipe(found)
     return found
 
 
 def _require_arm(path: Path, key: str, name: str, arms: Mapping[str, Any]) -> None:
     if name not in arms:
-        near = difflib.get_close_matches(name, arms, 1, 0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise RecipeError(f"{path}: {key}: {name!r} is no arm; {hint}arms: {', '.join(arms)}")
+        hint = nearest(name, arms, then=f"arms: {', '.join(arms)}")
+        raise RecipeError(f"{path}: {key}: {name!r} is not an arm; {hint}")
 
 
 def _arm(path: Path, raw: _File, name: str, overrides: Sequence[str]) -> Arm:
@@ -205,13 +180,13 @@ def _arm(path: Path, raw: _File, name: str, overrides: Sequence[str]) -> Arm:
     try:
         extras = _Extras.model_validate({key: tree[key] for key in _Extras.model_fields if key in tree})
     except ValidationError as error:
-        raise RecipeError("\n".join(_explain(where, one, Start) for one in error.errors())) from error
+        raise RecipeError(explain(where, error, _Extras, ": ")) from error
     _require_arm(path, f"arms.{name}.equal_to", extras.equal_to or raw.control, raw.arms)
     if extras.start is not None:
         _require_arm(path, f"arms.{name}.start.arm", extras.start.arm, raw.arms)
         if extras.start.arm == name:
             raise RecipeError(f"{where}.start.arm: an arm cannot start from itself")
-    own = dict(_flat({key: value for key, value in tree.items() if key not in _Extras.model_fields}, where))
+    own = _flat({key: value for key, value in tree.items() if key not in _Extras.model_fields}, where)
     given = {override.partition("=")[0] for override in overrides}
     for key in own:
         if key in _OF_STUDY:
@@ -225,18 +200,12 @@ def _arm(path: Path, raw: _File, name: str, overrides: Sequence[str]) -> Arm:
             )
     if clash := given & _OF_STUDY.keys():
         raise RecipeError(f"override {min(clash)}: {_OF_STUDY[min(clash)]}; change it in {path}")
-    equal = extras.equal or raw.equal
-    return Arm(
-        name,
-        tuple(f"{key}={json.dumps(value)}" for key, value in own.items()),
-        extras.start,
-        equal,
-        extras.equal_to or raw.control,
-    )
+    settings = tuple(f"{key}={json.dumps(value)}" for key, value in own.items())
+    return Arm(name, settings, extras.start, extras.equal or raw.equal, extras.equal_to or raw.control)
 
 
-def _flat(tree: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values; the parts of a recipe are gone into, tables of names and values are kept whole.
+def _flat(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Values by dotted key; the parts of a recipe are gone into, tables of names and values are kept whole.
 
     Raises RecipeError where a key is said twice, once nested and once dotted.
     """
@@ -246,33 +215,23 @@ def _flat(tree: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
         if clash is not None:
             raise RecipeError(f"{where}: {clash} and {key} say the same key; give it once")
         found[key] = value
-    yield from found.items()
+    return found
 
 
-def _leaves(tree: Mapping[str, Any], part: Any, at: str) -> Iterator[tuple[str, Any]]:
+def _leaves(tree: Mapping[str, Any], part: type[BaseModel], at: str) -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         name = f"{at}.{key}" if at else str(key)
-        inner = part
+        inner: type[BaseModel] | None = part
         for step in str(key).split("."):
-            inner = _part(inner, step)
+            inner = submodel(inner, step)
         if isinstance(value, dict) and value and inner is not None:
             yield from _leaves(cast("dict[str, Any]", value), inner, name)
         else:
             yield name, value
 
 
-def _part(part: Any, step: str) -> Any:
-    """The part of a recipe under that key; None where it is a value or a table of names and values."""
-    if part is None or step not in part.model_fields:
-        return None
-    annotation = part.model_fields[step].annotation
-    return next(
-        (c for c in (annotation, *get_args(annotation)) if isinstance(c, type) and issubclass(c, BaseModel)), None
-    )
-
-
 def _overlap(key: str, other: str) -> bool:
-    """Whether two dotted keys speak of the same place, or one of a part of the other's."""
+    """Whether two dotted keys name the same value, or one a part of the other's."""
     a, b = (re.sub(r"\[(\d+)\]", r".\1", k) for k in (key, other))
     return a == b or a.startswith(b + ".") or b.startswith(a + ".")
 
@@ -284,12 +243,12 @@ def needs(arm: Arm) -> set[str]:
 
 
 def _named(arm: Arm) -> set[str]:
-    """The arms that this one speaks of."""
+    """The arms that this one names."""
     return needs(arm) | ({arm.equal_to} if arm.equal != "none" and arm.equal_to != arm.name else set())
 
 
 def _ordered(path: Path, arms: Sequence[Arm], control: str) -> list[Arm]:
-    """The control first, then by the file, each after those that it speaks of. Raises RecipeError for a circle."""
+    """The control first, then by the file, each after those that it names. Raises RecipeError for a circle."""
     waiting = sorted(arms, key=lambda arm: arm.name != control)
     done: list[Arm] = []
     while waiting:

@@ -5,7 +5,7 @@ Reference tokens and steps follow from the pairs and the recipe, so they are kno
 own number of iterations with other epochs, and its own epochs with another number of iterations, the nearest is taken.
 Candidate tokens are known only once they are sampled, scored and trained on: the arm's iterations grow until another
 would lead further from the control's total than it comes nearer. What an arm's starting checkpoint has seen counts as
-seen. Rounding and what cannot be fitted show in the totals, which stand in the table.
+seen. Rounding and what cannot be fitted show in the totals, which are in the table.
 """
 
 import json
@@ -66,7 +66,7 @@ class Fitter:
 
     study: Study
     out: Path
-    is_plan: bool = False  # what cannot be counted on this machine is assumed, and told in ``assumed``
+    is_plan: bool = False  # what cannot be counted on this machine is assumed, and listed in ``assumed``
     assumed: dict[str, str] = field(default_factory=dict)
     _passes: dict[tuple[str, int], Passes] = field(default_factory=dict)
     _counted: dict[str, Pass] = field(default_factory=dict)
@@ -188,9 +188,7 @@ class Fitter:
         """With how many iterations an arm is to run now that grows towards the control's candidate tokens."""
         other = self.study.arm(arm.equal_to)
         target = self._seen(other, seed, read_run(self._folder(other, seed)).metrics[-1])
-        metrics = (
-            read_run(self._folder(arm, seed)).metrics if (self._folder(arm, seed) / "metrics.jsonl").is_file() else ()
-        )
+        metrics = _metrics(self._folder(arm, seed))
         return grown([self._seen(arm, seed, row) for row in metrics], target, MOST * own.iterations)
 
     def _seen(self, arm: Arm, seed: int, row: IterationMetrics) -> int:
@@ -217,11 +215,14 @@ def inherited(study: Study, arm: Arm, seed: int, out: Path) -> tuple[int, int]:
     if arm.start is None:
         return 0, 0
     other = study.arm(arm.start.arm)
-    folder = out / other.name / f"seed-{seed}"
-    rows = read_run(folder).metrics if (folder / "metrics.jsonl").is_file() else ()
+    rows = _metrics(out / other.name / f"seed-{seed}")
     row = next((row for row in rows if row.iterations == arm.start.iteration), None)
     before = inherited(study, other, seed, out)
     return before if row is None else (before[0] + row.reference_tokens_seen, before[1] + row.candidate_tokens_seen)
+
+
+def _metrics(folder: Path) -> Sequence[IterationMetrics]:
+    return read_run(folder).metrics if (folder / "metrics.jsonl").is_file() else ()
 
 
 def _key(recipe: Recipe) -> str:

@@ -1,13 +1,13 @@
-"""What a study says: rates of every arm over seeds and problems, and each arm's difference to the control.
+"""A study's numbers: rates of every arm over seeds and problems, and each arm's difference to the control.
 
 All is read from the run folders, as far as they have come. The difference is taken on the seeds and problems that both
-have. Its interval speaks of seeds and problems; its p-value of the problems alone, each with its mean over the seeds (a
-sign-flip test): with two or three seeds no test can speak of seeds. p is corrected after Holm over all comparisons of
+have. Its interval covers seeds and problems; its p-value the problems alone, each with its mean over the seeds (a
+sign-flip test): two or three seeds are too few for a test over seeds. p is corrected after Holm over all comparisons of
 the study.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -34,7 +34,7 @@ Rates = Mapping[str, Fraction]  # problem -> pass@k of one seed
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ArmDifference:
     """pass@1 of the arm minus the control's, as rates, over the seeds and problems that both have; p before and after
     Holm."""
 
@@ -46,7 +46,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ArmRow:
     """One arm on one benchmark at one temperature. Tokens are means over the seeds; rates are in [0, 1]."""
 
     arm: str
@@ -59,7 +59,7 @@ class Row:
     candidate_tokens: int
     pass_at: Mapping[int, PassAtK]
     compile_rate: float | None
-    difference: Difference | None
+    difference: ArmDifference | None
 
     @property
     def benchmark(self) -> str:
@@ -81,17 +81,17 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Results:
+class StudyResults:
     """All that is there of a study. ``runs``: each arm's by seed, only those that have been judged at all."""
 
     study: Study
     runs: Mapping[str, Mapping[int, Run]]
-    table: tuple[Row, ...]
-    untouched: tuple[Row, ...]  # the control's model before any training
+    table: tuple[ArmRow, ...]
+    untouched: tuple[ArmRow, ...]  # the control's model before any training
     notes: tuple[str, ...]
 
 
-def gather(study: Study, out: Path) -> Results:
+def gather(study: Study, out: Path) -> StudyResults:
     """Read the runs of ``study`` in ``out``. Tokens count from the model that the base recipe names, what an arm's
     starting checkpoint has seen included. Raises DataError where a file of one cannot be read."""
     runs: dict[str, dict[int, Run]] = {arm.name: {} for arm in study.arms}
@@ -109,30 +109,23 @@ def gather(study: Study, out: Path) -> Results:
             )
         references, candidates = inherited(study, arm, seed, out)
         since = [
-            m.model_copy(
-                update={
-                    "reference_tokens_seen": m.reference_tokens_seen + references,
-                    "candidate_tokens_seen": m.candidate_tokens_seen + candidates,
-                }
-            )
-            for m in run.metrics
-        ]
+            row.model_copy(
+                update={"reference_tokens_seen": row.reference_tokens_seen + references,
+                        "candidate_tokens_seen": row.candidate_tokens_seen + candidates},
+            ) for row in run.metrics
+        ]  # fmt: skip
         runs[arm.name][seed] = dataclasses.replace(run, metrics=tuple(since))
     judged = [
         (name, key) for name in runs for key in series.all_series(m for run in runs[name].values() for m in run.metrics)
     ]
-    rows = [row for name, key in judged if (row := _row(study, runs, name, key)) is not None]
-    before = [
-        row
-        for name, key in judged
-        if name == study.control and (row := _row(study, runs, name, key, untouched=True)) is not None
-    ]
-    return Results(study, runs, tuple(_corrected(rows)), tuple(before), tuple(notes))
+    rows = [_row(study, runs, name, key) for name, key in judged]
+    before = [_row(study, runs, name, key, untouched=True) for name, key in judged if name == study.control]
+    return StudyResults(study, runs, _corrected(filter(None, rows)), tuple(filter(None, before)), tuple(notes))
 
 
 def _row(
     study: Study, runs: Mapping[str, Mapping[int, Run]], name: str, key: Series, *, untouched: bool = False
-) -> Row | None:
+) -> ArmRow | None:
     mine = {seed: found for seed, run in runs[name].items() if (found := _judged(run, key, untouched=untouched))}
     if not mine:
         return None
@@ -141,11 +134,9 @@ def _row(
         k: two_level.estimate([_floats(r) for r in rates[k].values()], k, seed=derive_seed(0, "study", name, k))
         for k in KS
     }
-    seen = [
-        next(m for m in runs[name][seed].metrics if m.iterations == point.iterations) for seed, point in mine.items()
-    ]
+    seen = [next(m for m in runs[name][s].metrics if m.iterations == point.iterations) for s, point in mine.items()]
     gap = None if name == study.control else _difference(runs, study.control, rates[1], key)
-    return Row(
+    return ArmRow(
         arm=UNTOUCHED if untouched else name, series=key, method="" if untouched else seen[0].method, seeds=tuple(mine),
         iterations=tuple(point.iterations for point in mine.values()),
         problems=len({task for of_seed in rates[1].values() for task in of_seed}),
@@ -165,9 +156,8 @@ def _judged(run: Run, key: Series, *, untouched: bool = False) -> series.Point |
     if not run.is_finished:
         return None
     chosen = selection.chosen(run.metrics, run.recipe.select)
-    return max(
-        (point for point in points if 0 < point.iterations <= chosen), key=lambda point: point.iterations, default=None
-    )
+    trained = [point for point in points if 0 < point.iterations <= chosen]
+    return max(trained, key=lambda point: point.iterations, default=None)
 
 
 def _rates(run: Run, point: series.Point, key: Series, k: int) -> Rates:
@@ -176,8 +166,8 @@ def _rates(run: Run, point: series.Point, key: Series, k: int) -> Rates:
     path = evaluation_file(folder, "eval", key.benchmark)
     if path is None:
         raise DataError(
-            f"{folder}: no verdicts on {key.benchmark}, though metrics.jsonl tells of them; start the study again, "
-            "which makes them anew"
+            f"{folder}: no verdicts on {key.benchmark}, though metrics.jsonl has their rates; start the study again, "
+            "which makes them again"
         )
     rows = [row for row in storage.read_records(path, EvalRow) if row.temperature == key.temperature]
     counts = counts_by_problem(rows, k)
@@ -197,7 +187,7 @@ def _compile_rate(summaries: Sequence[EvalSummary]) -> float | None:
 
 def _difference(
     runs: Mapping[str, Mapping[int, Run]], control: str, rates: Mapping[int, Rates], key: Series
-) -> Difference | None:
+) -> ArmDifference | None:
     """To the control on the seeds that both have; None where there is none, or no problem that both judged."""
     deltas: dict[int, Rates] = {}
     for seed, mine in rates.items():
@@ -213,16 +203,16 @@ def _difference(
     tasks = dict.fromkeys(task for of_seed in deltas.values() for task in of_seed)
     of_task = [[of_seed[task] for of_seed in deltas.values() if task in of_seed] for task in tasks]
     means = [Fraction(sum(some), len(some)) for some in of_task]
-    return Difference(average, *bounds, sign_flip(means, seed=derive_seed(0, "study sign flip")).p_value)
+    return ArmDifference(average, *bounds, sign_flip(means, seed=derive_seed(0, "study sign flip")).p_value)
 
 
-def _corrected(rows: Sequence[Row]) -> list[Row]:
+def _corrected(rows: Iterable[ArmRow]) -> tuple[ArmRow, ...]:
     """The rows with p after Holm, over all that are compared with the control."""
-    compared = [number for number, row in enumerate(rows) if row.difference is not None]
-    adjusted = dict(zip(compared, holm([d.p_value for row in rows if (d := row.difference)]), strict=True))
-    return [
-        dataclasses.replace(row, difference=dataclasses.replace(row.difference, p_holm=adjusted[number]))
-        if row.difference is not None
+    found = tuple(rows)
+    adjusted = iter(holm([row.difference.p_value for row in found if row.difference]))
+    return tuple(
+        dataclasses.replace(row, difference=dataclasses.replace(row.difference, p_holm=next(adjusted)))
+        if row.difference
         else row
-        for number, row in enumerate(rows)
-    ]
+        for row in found
+    )

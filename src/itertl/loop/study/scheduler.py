@@ -1,13 +1,11 @@
-"""Drives a study: each arm and seed is one ordinary ``itertl run`` in a process of its own, so that its memory is
-freed.
+"""Starts a study's runs: each arm and seed is one ordinary ``itertl run`` in a process of its own, so memory is freed.
 
 Order: all arms of the first seed, then of the next, so that a stopped study already compares. On one device they run
-one after another, on several side by side. The runs end with this process, whatever ends it, and the same command goes
-on.
+one after another, on several side by side. The runs end with this process, whatever ends it, and the same command
+continues them.
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
@@ -28,7 +26,8 @@ from itertl.loop.study.fit import Fitter
 from itertl.model.prompt_form import with_form
 from itertl.problems.load import from_config
 from itertl.progress import Reporter
-from itertl.runs import selection, storage
+from itertl.runs import selection
+from itertl.runs.folder import exclusive
 from itertl.runs.read import Run, iteration_folders, read_run
 from itertl.sampling import lengths
 from itertl.work import children, devices
@@ -37,7 +36,7 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON
 _NICENESS = 10
 
 
-class Job(NamedTuple):
+class StudyRun(NamedTuple):
     """One run of a study."""
 
     arm: Arm
@@ -60,9 +59,9 @@ class Place:
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What became of the jobs: the finished ones, those that failed, and those left out for want of one that failed,
-    with why."""
+class StudyOutcome:
+    """What became of the runs: the finished ones, those that failed, and those left out because one that they need
+    failed, with why."""
 
     done: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
@@ -93,21 +92,7 @@ def locked(out: Path) -> Iterator[None]:
         raise RunError(
             f"{out} is not the folder of a study (it has files, and no study made them); give another with --out"
         )
-    with storage.writes_to(out):
-        out.mkdir(parents=True, exist_ok=True)
-        handle = mark.open("a+")
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            handle.seek(0)
-            holder = handle.read().strip() or "unknown"
-            raise RunError(
-                f"{out} is in use by process {holder}; wait for it, or give another folder with --out"
-            ) from error
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
+    with exclusive(out, mark.name):
         yield
 
 
@@ -125,16 +110,13 @@ def places(at_once: int | None) -> list[Place]:
 
 
 def is_finished(recipe: Recipe, folder: Path) -> bool:
-    """Whether a run of exactly this recipe lies there with its report written."""
-    page = folder / "report.html"
+    """Whether the folder holds a finished run of exactly this recipe with its report written."""
     try:
         run = read_run(folder)
-        is_last = page.stat().st_mtime_ns >= (folder / "metrics.jsonl").stat().st_mtime_ns
+        is_last = (folder / "report.html").stat().st_mtime_ns >= (folder / "metrics.jsonl").stat().st_mtime_ns
     except (DataError, OSError):
         return False
-    if not (run.is_finished and is_last):
-        return False
-    return is_as_asked(run, recipe)
+    return run.is_finished and is_last and is_as_asked(run, recipe)
 
 
 def is_as_asked(run: Run, recipe: Recipe) -> bool:
@@ -143,7 +125,7 @@ def is_as_asked(run: Run, recipe: Recipe) -> bool:
     return run.recipe == lengths.settled(asked, lambda: from_config(asked.data, asked.seed).problems)
 
 
-def drop_checkpoints(study: Study, job: Job, out: Path) -> None:
+def drop_checkpoints(study: Study, job: StudyRun, out: Path) -> None:
     """Remove the checkpoints of a finished run but its result and those that an arm starts from. `itertl run` in that
     folder would make them again."""
     folder = job.folder(out)
@@ -155,26 +137,25 @@ def drop_checkpoints(study: Study, job: Job, out: Path) -> None:
             shutil.rmtree(iteration / "checkpoint", ignore_errors=True)
 
 
-class Driver:
+class Scheduler:
     """Starts and watches the runs of one study in the folder ``out``. ``after`` is called whenever one has ended."""
 
     def __init__(
         self, study: Study, out: Path, reporter: Reporter, after: Callable[[], object], *, at_once: int | None = None,
-        resume_changed: bool = False,
-        keep_last: bool = False,
+        resume_changed: bool = False, keep_last: bool = False,
     ) -> None:  # fmt: skip
         self.study, self.out, self.reporter, self._after, self._keep_last = study, out, reporter, after, keep_last
         self._options = ["--resume-changed"] if resume_changed else []
         self._free = places(at_once)
-        self._running: list[tuple[Job, Place, subprocess.Popen[bytes], float]] = []
+        self._running: list[tuple[StudyRun, Place, subprocess.Popen[bytes], float]] = []
         self._asked: set[str] = set()
         self._fitter = Fitter(study, out)
         self._begun: dict[str, tuple[str, ...]] = {}  # job -> the settings that it was last begun with
-        self.outcome = Outcome()
+        self.outcome = StudyOutcome()
 
-    def run(self, only: Sequence[str] = ()) -> Outcome:
+    def run(self, only: Sequence[str] = ()) -> StudyOutcome:
         """Do all jobs, or those of the arms ``only``. A run that fails stops no other but those that need it."""
-        waiting = [Job(arm, seed) for arm, seed in self.study.jobs() if not only or arm.name in only]
+        waiting = [StudyRun(arm, seed) for arm, seed in self.study.jobs() if not only or arm.name in only]
         self._asked = {job.name for job in waiting}
         try:
             while True:
@@ -185,17 +166,15 @@ class Driver:
         finally:
             self._stop()
 
-    def _settle(self, job: Job) -> bool:
+    def _settle(self, job: StudyRun) -> bool:
         """Start a job that can be, and note one that is done or cannot be; False where it must wait."""
         for name in sorted(needs(job.arm)):
-            other = Job(self.study.arm(name), job.seed)
+            other = StudyRun(self.study.arm(name), job.seed)
             if other.name in self.outcome.done:
                 continue
             if other.name in self._asked and other.name not in {**self.outcome.failed, **self.outcome.left_out}:
                 return False
-            if other.name not in self._asked and is_finished(
-                self._fitter.recipe(*other, self.out), other.folder(self.out)
-            ):
+            if other.name not in self._asked and self._is_finished(other):
                 continue
             self.outcome.left_out[job.name] = f"needs {other.name}, which is not finished"
             self.reporter.say(f"{job.name} is left out: {self.outcome.left_out[job.name]}")
@@ -204,7 +183,7 @@ class Driver:
             return False
         settings = (*self.study.settings(*job, self.out), *self._fitter.overrides(*job))
         is_done = self._begun.get(job.name) == settings  # a growing arm is begun again with more iterations
-        if is_done or is_finished(self._fitter.recipe(*job, self.out), job.folder(self.out)):
+        if is_done or self._is_finished(job):
             self.reporter.say(f"{job.name}: done{'' if job.name in self._begun else ' before'}")
             self.outcome.done.add(job.name)
             if self._keep_last:
@@ -213,26 +192,17 @@ class Driver:
         self._begin(job, settings, self._free.pop(0))
         return True
 
-    def _begin(self, job: Job, settings: tuple[str, ...], place: Place) -> None:
+    def _is_finished(self, job: StudyRun) -> bool:
+        return is_finished(self._fitter.recipe(*job, self.out), job.folder(self.out))
+
+    def _begin(self, job: StudyRun, settings: tuple[str, ...], place: Place) -> None:
         log = self.log(job)
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [
             sys.executable, "-m", "itertl", "run", str(self.study.base), *settings,
             "--out", str(job.folder(self.out)), "--share-from", str(self.out), *self._options,
         ]  # fmt: skip
-        environment = (
-            dict(os.environ) if place.devices is None else {**os.environ, "CUDA_VISIBLE_DEVICES": place.devices}
-        )
-        with log.open("ab") as handle:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=handle,
-                stderr=handle,
-                env=environment,
-                start_new_session=True,
-                preexec_fn=children.die_with_parent,
-            )
+        process = children.start(command, log, {} if place.devices is None else {"CUDA_VISIBLE_DEVICES": place.devices})
         fitted = self._fitter.overrides(*job)
         self.reporter.say(f"{job.name}: begins{' with ' + ' '.join(fitted) if fitted else ''} (log in {log})")
         self._begun[job.name] = settings
@@ -241,14 +211,14 @@ class Driver:
 
     def notes(self, runs: Mapping[str, Mapping[int, Run]]) -> Iterator[str]:
         """Which of the ``runs`` in the table (arm -> seed -> run) are not what the study asks for now, and why."""
-        for job in (Job(arm, seed) for arm, seed in self.study.jobs() if seed in runs.get(arm.name, {})):
-            told = f"{job.arm.name}, seed {job.seed}"
+        for job in (StudyRun(arm, seed) for arm, seed in self.study.jobs() if seed in runs.get(arm.name, {})):
+            name = f"{job.arm.name}, seed {job.seed}"
             if job.name in self.outcome.failed:
-                yield f"{told}: FAILED ({self.outcome.failed[job.name]}); what the table has of it is from before"
+                yield f"{name}: FAILED ({self.outcome.failed[job.name]}); what the table has of it is from before"
             elif job.name not in self.outcome.done and not self._is_as_asked(job, runs[job.arm.name][job.seed]):
-                yield f"{told}: was made with ANOTHER RECIPE than the study asks for now; start the study again for it"
+                yield f"{name}: was made with ANOTHER RECIPE than the study asks for now; start the study again for it"
 
-    def _is_as_asked(self, job: Job, run: Run) -> bool:
+    def _is_as_asked(self, job: StudyRun, run: Run) -> bool:
         try:
             recipe = self._fitter.recipe(*job, self.out)
         except DataError:  # it grows towards a run that is not there
@@ -257,13 +227,13 @@ class Driver:
             recipe = recipe.model_copy(update={"iterations": run.recipe.iterations})
         return is_as_asked(run, recipe)
 
-    def log(self, job: Job) -> Path:
+    def log(self, job: StudyRun) -> Path:
         return self.out / "logs" / f"{job.arm.name}-seed-{job.seed}.log"
 
-    def _collect(self) -> list[Job]:
+    def _collect(self) -> list[StudyRun]:
         """Wait for a run to end, and note how it did; those that ended well are to be looked at once more."""
         assert self._running, "jobs wait for each other"
-        well: list[Job] = []
+        well: list[StudyRun] = []
         while not (ended := [entry for entry in self._running if entry[2].poll() is not None]):
             time.sleep(0.1)
         for entry in ended:
@@ -280,13 +250,11 @@ class Driver:
             self._after()
         return well
 
-    def _why(self, job: Job, status: int) -> str:
+    def _why(self, job: StudyRun, status: int) -> str:
         """The last line that a failed run said, and where the rest is."""
-        lines = [
-            line for line in self.log(job).read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
-        ]
-        ended = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
-        return f"{lines[-1].removeprefix('itertl: ') if lines else 'it said nothing'} ({ended}; log in {self.log(job)})"
+        lines = children.last_lines(self.log(job), 1)
+        last = lines[-1].removeprefix("itertl: ") if lines else "it said nothing"
+        return f"{last} ({children.ending(status)}; log in {self.log(job)})"
 
     def _stop(self) -> None:
         """Ask the runs that are still going to end, and wait: each saves what it has."""

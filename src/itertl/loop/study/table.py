@@ -1,15 +1,15 @@
-"""A study as tables (page, terminal, Markdown, CSV): its arms beside each other and beside the published figures.
+"""A study as tables (page, terminal, Markdown, CSV): its arms next to each other and to the published figures.
 
-What is counted is ``study.results``'s; the figures are ``study_figures``'s.
+What is counted is ``study.results``'s; the figures are ``plots``'s.
 """
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from itertl.loop.study import figures as study_figures
-from itertl.loop.study.results import KS, Results, Row
+from itertl.loop.study import plots
+from itertl.loop.study.results import KS, ArmRow, StudyResults
 from itertl.records import PassAtK
 from itertl.report import html, page, published, series, tables
 from itertl.report.series import Series
@@ -25,7 +25,7 @@ _NOTES = (
 )
 
 
-def arm_grids(results: Results, *, narrow: bool = False) -> list[Grid]:
+def arm_grids(results: StudyResults, *, narrow: bool = False) -> list[Grid]:
     """One grid for each benchmark and temperature, the published figures below where there are some; then, where a
     benchmark has several temperatures, the paper's own protocol, the best of them. ``narrow``: fewer columns, for a
     terminal."""
@@ -37,25 +37,16 @@ def arm_grids(results: Results, *, narrow: bool = False) -> list[Grid]:
     return grids
 
 
-def _arm_grid(results: Results, key: Series, *, narrow: bool) -> Grid:
-    rows = [row for row in (*results.untouched, *results.table) if row.series == key]
-    ks = [k for k in KS if any(k in row.pass_at for row in rows)]
+def _arm_grid(results: StudyResults, key: Series, *, narrow: bool) -> Grid:
+    rows, ks = _rows_and_ks(results, lambda row: row.series == key)
     rates = [f"pass@{k}" for k in ks]
     if narrow:
         columns = ["arm", "seeds", "ref. tokens", "cand. tokens", *rates, "compiles", "to control", "p"]
     else:
         columns = [
-            "arm",
-            "method",
-            "seeds",
-            "iterations",
-            "reference tokens",
-            "candidate tokens",
-            *rates,
-            "compiles",
-            f"difference to {results.study.control}",
-            "p (Holm)",
-        ]
+            "arm", "method", "seeds", "iterations", "reference tokens", "candidate tokens", *rates, "compiles",
+            f"difference to {results.study.control}", "p (Holm)",
+        ]  # fmt: skip
     ours = [_cells(row, ks, narrow=narrow) for row in rows]
     blank = text.NOT_MEASURED
     foreign = [
@@ -67,20 +58,22 @@ def _arm_grid(results: Results, key: Series, *, narrow: bool) -> Grid:
     return Grid(title, tuple(columns), (*ours, *foreign), (*_NOTES, *_published_notes(key, rows)), muted)
 
 
-def _cells(row: Row, ks: Sequence[int], *, narrow: bool) -> tuple[str, ...]:
+def _rows_and_ks(results: StudyResults, is_shown: Callable[[ArmRow], bool]) -> tuple[list[ArmRow], list[int]]:
+    rows = [row for row in (*results.untouched, *results.table) if is_shown(row)]
+    return rows, [k for k in KS if any(k in row.pass_at for row in rows)]
+
+
+def _cells(row: ArmRow, ks: Sequence[int], *, narrow: bool) -> tuple[str, ...]:
     gap = row.difference
     shown = (
         text.NOT_MEASURED if gap is None else f"{100 * gap.value:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
     )
     iterations = "/".join(str(n) for n in dict.fromkeys(row.iterations))
     tokens = text.count(row.reference_tokens), text.count(row.candidate_tokens)
-    told = (
-        (row.arm, str(len(row.seeds)))
-        if narrow
-        else (row.arm, row.method or text.NOT_MEASURED, str(len(row.seeds)), iterations)
-    )
+    seeds = str(len(row.seeds))
+    head = (row.arm, seeds) if narrow else (row.arm, row.method or text.NOT_MEASURED, seeds, iterations)
     rates = [text.rate_with_interval(row.pass_at.get(k)) for k in ks]
-    cells = (*told, *tokens, *rates, text.percent(row.compile_rate), shown, _p(gap.p_holm if gap else None))
+    cells = (*head, *tokens, *rates, text.percent(row.compile_rate), shown, _p(gap.p_holm if gap else None))
     return tuple(cell.replace(" (", "\n(") for cell in cells) if narrow else cells
 
 
@@ -95,13 +88,14 @@ def _published_rates(benchmark: str, ks: Sequence[int]) -> list[tuple[str, ...]]
     split = published.split_of(benchmark)
     if split is None:
         return []
-    rates = [(figure.model, [figure.rate(split, k) for k in ks]) for figure in published.PASS_AT_1]
-    return [
-        (model, *(text.NOT_MEASURED if rate is None else f"{rate:.1f}%" for rate in found)) for model, found in rates
-    ]
+    return [(figure.model, *(_published_rate(figure.rate(split, k)) for k in ks)) for figure in published.PASS_AT_1]
 
 
-def _published_notes(key: Series, rows: Sequence[Row]) -> list[str]:
+def _published_rate(rate: float | None) -> str:
+    return text.NOT_MEASURED if rate is None else f"{rate:.1f}%"
+
+
+def _published_notes(key: Series, rows: Sequence[ArmRow]) -> list[str]:
     split = published.split_of(key.benchmark)
     if split is None:
         return []
@@ -115,10 +109,9 @@ def _published_notes(key: Series, rows: Sequence[Row]) -> list[str]:
     return notes
 
 
-def _best_grid(results: Results, benchmark: str) -> Grid:
+def _best_grid(results: StudyResults, benchmark: str) -> Grid:
     """The paper's protocol: for each arm and k the best of the temperatures."""
-    rows = [row for row in (*results.untouched, *results.table) if row.series.benchmark == benchmark]
-    ks = [k for k in KS if any(k in row.pass_at for row in rows)]
+    rows, ks = _rows_and_ks(results, lambda row: row.series.benchmark == benchmark)
     lines = [
         (arm, *(_best([row for row in rows if row.arm == arm], k) for k in ks))
         for arm in dict.fromkeys(row.arm for row in rows)
@@ -126,31 +119,23 @@ def _best_grid(results: Results, benchmark: str) -> Grid:
     foreign = _published_rates(benchmark, ks)
     note = "the paper's protocol: it chooses the temperature on the test set, so it flatters"
     muted = frozenset(range(len(lines), len(lines) + len(foreign)))
-    return Grid(
-        f"{benchmark.partition(' ')[0]}: best of the temperatures",
-        ("arm", *(f"pass@{k}" for k in ks)),
-        tuple(lines + foreign),
-        (note,),
-        muted,
-    )
+    title = f"{benchmark.partition(' ')[0]}: best of the temperatures"
+    return Grid(title, ("arm", *(f"pass@{k}" for k in ks)), tuple(lines + foreign), (note,), muted)
 
 
-def _best(rows: Sequence[Row], k: int) -> str:
-    known = [
-        (rate.value, row, rate) for row in rows if (rate := row.pass_at.get(k)) is not None and rate.value is not None
-    ]
+def _best(rows: Sequence[ArmRow], k: int) -> str:
+    known = [row for row in rows if k in row.pass_at and row.pass_at[k].value is not None]
     if not known:
         return text.NOT_MEASURED
-    _, row, rate = max(known, key=lambda one: one[0])
-    return f"{text.rate_with_interval(rate)} at {series.temperature_name(row.series.temperature)}"
+    row = max(known, key=lambda row: row.pass_at[k].value or 0.0)
+    return f"{text.rate_with_interval(row.pass_at[k])} at {series.temperature_name(row.series.temperature)}"
 
 
-def csv_text(results: Results) -> str:
+def csv_text(results: StudyResults) -> str:
     """One line for each arm, benchmark and temperature; rates in [0, 1], an empty cell for what was not measured."""
     columns = [
         "arm", "method", "benchmark", "temperature", "seeds", "iterations", "problems", "reference_tokens",
-        "candidate_tokens",
-        *(name for k in KS for name in (f"pass_at_{k}", f"pass_at_{k}_low", f"pass_at_{k}_high")),
+        "candidate_tokens", *(name for k in KS for name in (f"pass_at_{k}", f"pass_at_{k}_low", f"pass_at_{k}_high")),
         "compile_rate", "difference", "difference_low", "difference_high", "p_holm", "p_uncorrected",
     ]  # fmt: skip
     out = io.StringIO()
@@ -161,15 +146,14 @@ def csv_text(results: Results) -> str:
         rates = [row.pass_at.get(k, PassAtK(k=k, value=None)) for k in KS]
         writer.writerow([
             row.arm, row.method, row.benchmark, row.series.temperature, len(row.seeds),
-            "/".join(map(str, row.iterations)), row.problems,
-            row.reference_tokens, row.candidate_tokens,
+            "/".join(map(str, row.iterations)), row.problems, row.reference_tokens, row.candidate_tokens,
             *(value for rate in rates for value in (rate.value, rate.low, rate.high)), row.compile_rate,
             *((gap.value, gap.low, gap.high, gap.p_holm, gap.p_value) if gap else [None] * 5),
         ])  # fmt: skip
     return out.getvalue()
 
 
-def markdown(results: Results) -> str:
+def markdown(results: StudyResults) -> str:
     """Every grid as Markdown, and what is missing."""
     seeds = ", ".join(map(str, results.study.seeds))
     head = f"# {text.one_line(results.study.name)}\n\ncontrol {results.study.control}, seeds {seeds}\n"
@@ -177,16 +161,16 @@ def markdown(results: Results) -> str:
     return "\n".join([head, *(tables.markdown(grid) for grid in arm_grids(results)), missing])
 
 
-def write(results: Results, out: Path) -> Path:
+def write(results: StudyResults, out: Path) -> Path:
     """Write ``report.html``, ``figures/``, ``table.md`` and ``table.csv`` into the study's folder; the page's path."""
     check_ours(out)
-    drawn = {name: svg for name, draw in study_figures.EVERY.items() if (svg := draw(results)) is not None}
+    drawn = {name: svg for name, draw in plots.EVERY.items() if (svg := draw(results)) is not None}
     storage.write_text(out / "table.md", markdown(results))
     storage.write_text(out / "table.csv", csv_text(results))
-    return write_page(out, render(results, drawn), study_figures.EVERY, drawn).page
+    return write_page(out, render(results, drawn), plots.EVERY, drawn).page
 
 
-def render(results: Results, figures: Mapping[str, str]) -> str:
+def render(results: StudyResults, figures: Mapping[str, str]) -> str:
     """The page of a study."""
     runs = [(name, seed, run) for name, found in results.runs.items() for seed, run in found.items()]
     return html.render(
@@ -196,7 +180,7 @@ def render(results: Results, figures: Mapping[str, str]) -> str:
         remarks=results.notes,
         grids=arm_grids(results),
         drawn=figures,
-        captions=study_figures.CAPTIONS,
+        captions=plots.CAPTIONS,
         settings=page.settings_grid([next(iter(found.values())) for found in results.runs.values() if found]),
         links=[(f"{name}/seed-{seed}/report.html", run.name) for name, seed, run in runs],
     )
