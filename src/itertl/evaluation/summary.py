@@ -122,8 +122,8 @@ def percent(found: PassAtK) -> str:
     """For example ``"53.4 [45.1, 61.2]"``; ``"–"`` where there is no estimate."""
     if found.value is None:
         return "–"
-    known = found.low is not None and found.high is not None
-    return f"{100 * found.value:.1f}" + (f" [{100 * found.low:.1f}, {100 * found.high:.1f}]" if known else "")
+    value, low, high = (None if share is None else 100 * share for share in (found.value, found.low, found.high))
+    return f"{value:.1f}" if low is None or high is None else f"{value:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def verdict_table(summaries: Sequence[EvalSummary]) -> Table:

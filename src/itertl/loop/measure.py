@@ -122,13 +122,14 @@ def _train_on(
     import torch
 
     from itertl.training.schedule import PlannedStep
-    from itertl.training.step import compute_gradients
+    from itertl.training.step import StepContext, compute_gradients
 
     initial = None
     if method.needs_initial:
         initial = {n: {i: torch.zeros(len(r.token_ids)) for i, r in enumerate(groups[n].responses)} for n in numbers}
     planned = PlannedStep(1, 1.0, 0.0, tuple(numbers))
-    compute_gradients(session, planned, groups, recipe.train, method, 0, lambda _: None, initial)
+    context = StepContext(session, groups, method, 0, recipe.train.max_grad_norm, initial)
+    compute_gradients(context, planned, lambda _: None)
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 

@@ -181,13 +181,13 @@ def _gamed_cell(summary: EvalSummary) -> str:
 
 
 def _published_rows(followed: Sequence[Series]) -> list[tuple[str, ...]]:
-    splits = [published.split_of(key.benchmark) for key in followed]
-    if not any(splits):
+    splits: list[published.Split | None] = [published.split_of(key.benchmark) for key in followed]
+    if not any(split is not None for split in splits):
         return []
     blank = [text.NOT_MEASURED] * 3
     return [
         (figure.model, "published", *blank,
-         *(f"{figure.rate(split, 1):.1f}%" if split else text.NOT_MEASURED for split in splits))
+         *(text.NOT_MEASURED if split is None else f"{figure.rate(split, 1):.1f}%" for split in splits))
         for figure in published.PASS_AT_1
     ]  # fmt: skip
 
