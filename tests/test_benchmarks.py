@@ -273,6 +273,7 @@ REAL = {
     "verilogeval-v2-code-complete": ("upstream/verilog-eval-v2", 156),
     "rtllm-1.1": ("upstream/RTLLM-1.1", 29), "rtllm-2.0": ("upstream/RTLLM-2.0", 29),
     "vgen-low": (".", 17), "vgen-medium": (".", 17), "vgen-high": (".", 17),
+    "chipbench": ("upstream/ChipBench", 23), "chipbench-debug": ("upstream/ChipBench", 92),
 }  # fmt: skip
 
 
