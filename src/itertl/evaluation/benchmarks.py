@@ -31,6 +31,7 @@ BENCHMARKS = {
     "chipbench-debug": "itertl.evaluation.chipbench:debugging",
     "chipbench-debug-zero-shot": "itertl.evaluation.chipbench:zero_shot",
     "chipbench-debug-one-shot": "itertl.evaluation.chipbench:one_shot",
+    "cvdp": "itertl.evaluation.cvdp:cvdp",
     "pairs": "itertl.evaluation.pairs:pairs",
     "own-heldout": "itertl.evaluation.pairs:own_heldout",
     "synth-heldout": "itertl.evaluation.generated:heldout",
@@ -58,7 +59,8 @@ class Benchmark:
     judge: str = ONE_FILE  # "module:function", (problem, code) -> Simulation: the plain way, for every rule but strict
     rules: tuple[str, ...] = ("strict", "upstream")
     default_rule: str = "strict"
-    upstream_rule: str = "itertl.evaluation.rules:upstream"  # "module:function" that the name "upstream" stands for
+    # "module:function" that a rule stands for that has a name and is none of ours, "upstream" mostly
+    upstream_rule: str = "itertl.evaluation.rules:upstream"
     # task_id -> why no completion of it can be judged
     errata: Mapping[str, str] = field(default_factory=dict[str, str])
     four_state: frozenset[str] = frozenset()  # task_ids that a simulator without X would judge wrongly
