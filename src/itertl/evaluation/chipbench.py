@@ -162,7 +162,7 @@ def _problem(ident: str, files: Mapping[str, Path], source: str) -> tuple[Proble
     problem = Problem.create(
         instruction=spec_prompt(prompt)[0],
         header=header if _same_ports(header, derive_header(renamed(reference, _REF, _TOP))) else "",
-        reference=design,
+        reference=design.lstrip(),
         top=_TOP,
         testbench=f"{test}\n{_private(reference, used, declared(test))}",
         source=source,

@@ -42,10 +42,8 @@ def check_tasks(benchmark: Benchmark, completions: Iterable[Completion]) -> None
         like = f"its ids are like {', '.join(list(benchmark.by_id)[:3])}"
         hint = nearest(completion.task_id, benchmark.by_id, otherwise=like)
         where = completion.where or f"completion {position}"
-        raise DataError(
-            f"{where}: {benchmark.name} has no task_id {completion.task_id!r}; {hint} (--benchmark names another "
-            "benchmark)"
-        )
+        said = [f"{benchmark.name} has no task_id {completion.task_id!r}", *benchmark.notices, hint]
+        raise DataError(f"{where}: {'; '.join(said)} (--benchmark names another benchmark)")
 
 
 def verdict_at_sight(benchmark: Benchmark, completion: Completion) -> Judgement | None:
