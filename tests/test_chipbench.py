@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
-from itertl.evaluation.mutants import self_test
 
 from itertl.errors import DataError
 from itertl.evaluation.benchmarks import Benchmark, load, task_id
 from itertl.evaluation.files import eval_file
 from itertl.evaluation.judge import Completion, judge
+from itertl.evaluation.self_test import self_test
 from itertl.records import Verdict
 
 TEST = """`timescale 1ps/1ps

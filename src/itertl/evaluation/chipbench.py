@@ -103,8 +103,8 @@ def _load(name: str, datasets: Mapping[str, str], data: Path | None, limit: int 
         problems=tuple(problems[:limit]),
         judge="itertl.evaluation.simulations:two_files",
         upstream_rule="itertl.evaluation.verilogeval_v2:upstream",
-        errata={**faults, **errata.faults(name)},
-        notes=errata.notes(name),
+        errata={**faults, **errata.known(name)["errata"]},
+        notes=errata.known(name)["notes"],
         notices=tuple(
             f"{name}: this copy lacks {len(some)} problems of {dataset}: "
             + (", ".join(some) if dataset in folders else "the folder is not there")

@@ -26,7 +26,7 @@ import yaml
 from itertl.errors import DataError, ToolMissing
 from itertl.evaluation import clones
 from itertl.evaluation.benchmarks import Benchmark
-from itertl.evaluation.lines import text_field
+from itertl.evaluation.fields import text_field
 from itertl.evaluation.testbenches import declared
 from itertl.records import Problem
 from itertl.runs.rows import read_objects
