@@ -197,7 +197,7 @@ class TestRtllm:
     def test_a_testbench_that_does_not_announce_success_is_refused(self, tmp_path: Path) -> None:
         clone = rtllm_clone(tmp_path, "")
         (clone / "four" / "testbench.v").write_text(RTLLM_TEST.replace("Your Design Passed", "fine"))
-        with pytest.raises(DataError, match="'Your Design Passed' should stand in one string"):
+        with pytest.raises(DataError, match="'Your Design Passed' should be in one string"):
             load("rtllm-1.1", clone)
 
     def test_upstream_s_rule_is_any_pass(self) -> None:
@@ -273,6 +273,7 @@ REAL = {
     "verilogeval-v2-code-complete": ("upstream/verilog-eval-v2", 156),
     "rtllm-1.1": ("upstream/RTLLM-1.1", 29), "rtllm-2.0": ("upstream/RTLLM-2.0", 29),
     "vgen-low": (".", 17), "vgen-medium": (".", 17), "vgen-high": (".", 17),
+    "chipbench": ("upstream/ChipBench", 23), "chipbench-debug": ("upstream/ChipBench", 92),
 }  # fmt: skip
 
 

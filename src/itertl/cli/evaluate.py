@@ -85,6 +85,8 @@ def evaluate(
         )  # fmt: skip
         folder = out or Path("eval")
         files = [folder / f"{kind}-{bench.name}.jsonl" for kind in ("samples", "eval")]
+        for notice in bench.notices:
+            warn(notice)
         with outputs.writing("eval", files=files, inputs=[data], force=force):
             folder.mkdir(parents=True, exist_ok=True)
             result = jobs.evaluate(settings, bench, config, folder, reporter=Reporter(quiet=as_json))
@@ -143,6 +145,8 @@ def self_test(
 
     require_sandbox_level(require_sandbox)
     bench, simulator = benchmarks.load(benchmark, data, limit=limit, shots=shots), fingerprint()
+    for notice in bench.notices:
+        warn(notice)
     with Reporter(quiet=as_json).stage(f"self-test {bench.name}", 0) as tracker:
         found = test_benchmark(bench, rule=rule, num_workers=workers, tracker=tracker)
     if as_json:

@@ -3,7 +3,8 @@
 To add one, write a function ``(data, *, limit, seed) -> Benchmark`` (with ``shots``, where it has in-context examples)
 and name it in ``BENCHMARKS``; users name theirs as ``package.module:function``. For the strict rule a problem may state
 in ``extra``: ``marker`` (text in the string by which its testbench announces success), ``data_files`` (name -> text,
-laid beside the simulation) and ``testbench_top``.
+laid beside the simulation) and ``testbench_top``; for any rule ``given`` (name -> module that an answer may leave to
+the prompt) and ``buggy`` (the module to mend, which must not pass).
 """
 
 import functools
@@ -26,6 +27,11 @@ BENCHMARKS = {
     "vgen-low": "itertl.evaluation.vgen:low",
     "vgen-medium": "itertl.evaluation.vgen:medium",
     "vgen-high": "itertl.evaluation.vgen:high",
+    "chipbench": "itertl.evaluation.chipbench:generation",
+    "chipbench-debug": "itertl.evaluation.chipbench:debugging",
+    "chipbench-debug-zero-shot": "itertl.evaluation.chipbench:zero_shot",
+    "chipbench-debug-one-shot": "itertl.evaluation.chipbench:one_shot",
+    "cvdp": "itertl.evaluation.cvdp:cvdp",
     "pairs": "itertl.evaluation.pairs:pairs",
     "own-heldout": "itertl.evaluation.pairs:own_heldout",
     "synth-heldout": "itertl.evaluation.generated:heldout",
@@ -53,11 +59,13 @@ class Benchmark:
     judge: str = ONE_FILE  # "module:function", (problem, code) -> Simulation: the plain way, for every rule but strict
     rules: tuple[str, ...] = ("strict", "upstream")
     default_rule: str = "strict"
-    upstream_rule: str = "itertl.evaluation.rules:upstream"  # "module:function" that the name "upstream" stands for
+    # "module:function" that a rule stands for that has a name and is none of ours, "upstream" mostly
+    upstream_rule: str = "itertl.evaluation.rules:upstream"
     # task_id -> why no completion of it can be judged
     errata: Mapping[str, str] = field(default_factory=dict[str, str])
     four_state: frozenset[str] = frozenset()  # task_ids that a simulator without X would judge wrongly
     notes: Mapping[str, str] = field(default_factory=dict[str, str])  # task_id -> a weakness that does not stop judging
+    notices: tuple[str, ...] = ()  # for the user: what this copy of the benchmark lacks, what was left out of it
 
     def __post_init__(self) -> None:
         seen: set[str] = set()

@@ -8,6 +8,7 @@ from itertl.errors import DataError, nearest
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.judging.outcomes import Judgement
 from itertl.records import Problem, Verdict
+from itertl.verilog.text import modules
 
 _MODULE = re.compile(r"\b(?:macro)?module\b")
 
@@ -27,7 +28,10 @@ class Completion:
 
     def design(self, problem: Problem) -> str:
         """The Verilog that is judged."""
-        return self.text if self.full_module else f"{problem.header}\n{self.text}"
+        code = self.text if self.full_module else f"{problem.header}\n{self.text}"
+        given: dict[str, str] = problem.extra.get("given") or {}
+        own = {span.name for span in modules(code)} if given else set[str]()
+        return "\n".join([code, *(module for name, module in given.items() if name not in own)])
 
 
 def check_tasks(benchmark: Benchmark, completions: Iterable[Completion]) -> None:
@@ -38,10 +42,8 @@ def check_tasks(benchmark: Benchmark, completions: Iterable[Completion]) -> None
         like = f"its ids are like {', '.join(list(benchmark.by_id)[:3])}"
         hint = nearest(completion.task_id, benchmark.by_id, otherwise=like)
         where = completion.where or f"completion {position}"
-        raise DataError(
-            f"{where}: {benchmark.name} has no task_id {completion.task_id!r}; {hint} (--benchmark names another "
-            "benchmark)"
-        )
+        said = [f"{benchmark.name} has no task_id {completion.task_id!r}", *benchmark.notices, hint]
+        raise DataError(f"{where}: {'; '.join(said)} (--benchmark names another benchmark)")
 
 
 def verdict_at_sight(benchmark: Benchmark, completion: Completion) -> Judgement | None:

@@ -111,6 +111,12 @@ ERRATA: Mapping[str, Mapping[str, Erratum]] = {
             Kind.WEAK, "its testbench only looks for too many ones: a constant 0, or nothing, passes"
         ),
     },
+    "chipbench": {
+        "Prob006_cpu_top": Erratum(
+            Kind.TESTBENCH,
+            "its testbench never hands its reference an instruction: its address stays 0, and each clock counts as one",
+        ),
+    },
     "vgen-low": _VGEN,
     "vgen-medium": _VGEN,
     "vgen-high": {**_VGEN, "advanced3": Erratum(Kind.PROMPT, "its prompt holds the whole answer, up to endmodule")},

@@ -77,7 +77,8 @@ def eval_file(
         if out is not None:
             write_records(out / RESULTS, rows)
     results = None if out is None else str(out / RESULTS)
-    return {**account(benchmark, rows, ks=ks, seed=0), "notes": notes, "results": results}
+    found = account(benchmark, rows, ks=ks, seed=0)
+    return {**found, "notes": [*benchmark.notices, *notes], "results": results}
 
 
 def recognised(completions: Sequence[Completion], benchmark: Benchmark) -> tuple[list[Completion], list[str]]:

@@ -19,7 +19,7 @@ from itertl.evaluation import by_function
 from itertl.evaluation.benchmarks import FUNCTION, Benchmark
 from itertl.evaluation.completions import Completion, check_tasks, verdict_at_sight
 from itertl.evaluation.references import Reference, References
-from itertl.evaluation.rules import STRICT, UPSTREAM
+from itertl.evaluation.rules import STRICT
 from itertl.evaluation.verdicts import FORM, Answer
 from itertl.evaluation.worker import GateTask, PrepareTask, RuleTask, RunTask, Simulator
 from itertl.judging import strict
@@ -149,7 +149,7 @@ class _Call:
     def _by_rule(self, tasks: set[str], completions: Mapping[str, Completion]) -> Judged:
         """References, then completions of the problems whose reference passes."""
         benchmark, references = self.benchmark, self.references
-        function = benchmark.upstream_rule if self.rule == UPSTREAM else self.rule
+        function = self.rule if ":" in self.rule else benchmark.upstream_rule
 
         def asked(task: str, design: str) -> RuleTask:
             return RuleTask(benchmark.by_id[task], design, benchmark.judge, function)

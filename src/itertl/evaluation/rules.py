@@ -16,7 +16,7 @@ from itertl.tools.icarus import Simulation
 
 Rule: TypeAlias = Callable[[Simulation], Judgement]
 
-STRICT, UPSTREAM = "strict", "upstream"
+STRICT = "strict"
 
 _UPSTREAM_LINE = re.compile(r"Mismatches: ([0-9]*) in ([0-9]*) samples")
 

@@ -1,10 +1,10 @@
 """Validate a benchmark: every reference passes, and a broken one fails, before a model is judged.
 
 A reference is broken in two ways: its body is taken out (what is left drives no output), and one place of it is changed
-at a time. Such a change may change nothing (``a | b`` of bits that are never both set), so that of a problem's mutants
-one that the testbench catches is enough; an emptied body must be caught. A testbench that misses them has no teeth:
-that is a finding about the benchmark, and reported separately from a reference that fails, which is one about this
-machine.
+at a time. Where a problem shows a faulty module to fix (``extra["buggy"]``), that must fail too. Such a change may
+change nothing (``a | b`` of bits that are never both set), so that of a problem's mutants one that the testbench
+catches is enough; an emptied body must be caught. A testbench that misses them has no teeth: that is a finding about
+the benchmark, and reported separately from a reference that fails, which is one about this machine.
 """
 
 import itertools
@@ -53,6 +53,7 @@ class SelfTest:
     known: dict[str, str]  # the reference fails, as is known
     toothless: dict[str, str]  # a design without a body, or every mutant, passes
     untried: dict[str, str]  # the emptied design was refused before it ran
+    notices: tuple[str, ...] = ()  # the benchmark's: what this copy of it lacks
 
     @property
     def failures(self) -> dict[str, str]:
@@ -115,7 +116,7 @@ def self_test(
     completions = [
         Completion(ident, index, text, full_module=True)
         for ident, (problem, reference) in problems.items()
-        for index, text in enumerate([reference, emptied(problem), *mutated[ident]])
+        for index, text in enumerate([reference, emptied(problem), *_buggy(problem), *mutated[ident]])
     ]
     rows = judge(benchmark, completions, rule=rule, num_workers=num_workers, tracker=tracker)
     by_task: dict[str, list[EvalRow]] = {ident: [] for ident in problems}
@@ -137,9 +138,19 @@ def self_test(
         errata={ident: reason for ident, reason in benchmark.errata.items() if ident in benchmark.by_id},
         broken={ident: reason for ident, reason in failing.items() if ident not in known},
         known={ident: f"{known[ident]} ({reason})" for ident, reason in failing.items() if ident in known},
-        toothless={i: reason + weak.get(i, "") for i, each in passing.items() if (reason := _toothless(each))},
+        toothless={
+            i: reason + weak.get(i, "")
+            for i, each in passing.items()
+            if (reason := _toothless(each, len(_buggy(problems[i][0]))))
+        },
         untried={ident: _detail(each[0]) for ident, each in passing.items() if each[0].verdict not in _RAN},
+        notices=benchmark.notices,
     )
+
+
+def _buggy(problem: Problem) -> list[str]:
+    """The faulty module that the problem shows, if it is one to mend."""
+    return [str(problem.extra["buggy"])] if "buggy" in problem.extra else []
 
 
 def _mutated(references: Mapping[str, str], count: int, num_workers: int) -> dict[str, list[str]]:
@@ -161,11 +172,17 @@ def _detail(row: EvalRow) -> str:
     return f"{row.verdict.value}: {row.detail.removeprefix(REFERENCE_FAILS)}"
 
 
-def _toothless(rows: Sequence[EvalRow]) -> str:
-    """What the testbench misses of a problem whose reference passes; "" where it misses nothing."""
-    empty, *mutated = (row.verdict for row in rows)
+def _toothless(rows: Sequence[EvalRow], num_buggy: int) -> str:
+    """What the testbench misses of a problem whose reference passes; "" where it misses nothing.
+
+    The rows are those of the emptied module, of ``num_buggy`` faulty ones, and of the mutants.
+    """
+    empty, *others = (row.verdict for row in rows)
+    buggy, mutated = others[:num_buggy], others[num_buggy:]
     if empty is Verdict.PASSED:
         return "a module without a body passes"
+    if Verdict.PASSED in buggy:
+        return "the faulty module that it asks to fix passes"
     ran = [verdict for verdict in mutated if verdict in _RAN]
     if ran and all(verdict is Verdict.PASSED for verdict in ran):
         return f"{len(ran)} mutants of its reference pass, and none is caught"

@@ -24,8 +24,9 @@ _FOLDERS = ("verilog-eval", "verilog-eval-v2")
 _TOP = "TopModule"
 _SPEC = "spec-to-rtl"
 _COMPLETE = "code-complete-iccad2023"
+SYSTEM = "\nYou are a Verilog RTL designer that only writes code using correct Verilog syntax.\n"
 _SYSTEM = {
-    _SPEC: "\nYou are a Verilog RTL designer that only writes code using correct Verilog syntax.\n",
+    _SPEC: SYSTEM,
     _COMPLETE: (
         "\nYou only complete chats with syntax correct Verilog code. End the Verilog module code completion with "
         "'endmodule'. Do not include module, input and output definitions.\n"
