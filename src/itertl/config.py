@@ -108,6 +108,9 @@ class SampleConfig(_Part):
     batch_size: int = Field(default=64, ge=1)
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     options: dict[str, Any] = Field(default_factory=dict)  # of the back end
+    # how a candidate is searched for, in place of one draw (docs/search.md); left out of what is hashed where unused
+    strategy: str | None = Field(default=None, exclude_if=lambda name: name is None)
+    strategy_options: dict[str, Any] = Field(default_factory=dict, exclude_if=lambda options: not options)
 
     @property
     def settings(self) -> SamplingSettings:

@@ -151,6 +151,31 @@ class Candidate(Record):
         return self.finish_reason in ("length", "repetition")
 
 
+class Examined(BaseModel):
+    """What a search's tools said of one attempt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    verdict: Verdict
+    rank: float  # higher is better; from 1 on it is all that the strategy looks for
+    message: str = ""  # what the model is shown of it
+    group: str = ""  # attempts with equal groups behaved the same
+    tool_calls: int = 0
+
+
+class Attempt(Record):
+    """One draw of a search at test time, what it went on from, and what became of it."""
+
+    schema_name: ClassVar[str] = "itertl.attempt/1"
+
+    candidate: Candidate  # ``index`` is the attempt's number in its search, from 0
+    search: int  # which of its problem's searches
+    round: int
+    kind: str = ""  # what was asked for; "": a design
+    parent: int | None = None  # the attempt whose code the model was shown last; None: none
+    shown: tuple[tuple[int, str], ...] = ()  # (attempt, message) of each turn that stood in the prompt, oldest first
+    examined: Examined
+
+
 class Score(BaseModel):
     """What one scorer said of one candidate. ``value`` is None exactly when the fault is ours."""
 
