@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from itertl.config import PromptConfig, SampleConfig
-from itertl.errors import UsageError
+from itertl.errors import DataError, UsageError
 from itertl.model.policy import Policy
 from itertl.model.prompts import EncodedPrompt, Turn
 from itertl.records import Attempt, Candidate, Examined, Problem, SamplingSettings, Verdict
@@ -24,8 +24,10 @@ from itertl.sampling.backend import Generation
 from itertl.sampling.batching import SampleRequest
 from itertl.sampling.draw import SamplingJob
 from itertl.sandbox.bounds import Bound
+from itertl.scoring.engine import Effort
 from itertl.search import autochip, look, traces
 from itertl.search.cluster import Cluster
+from itertl.search.conversation import Conversation, lines_of
 from itertl.search.drive import attempts_file, find_candidates
 from itertl.search.drivers import driving_lines
 from itertl.search.repair import Repair
@@ -257,3 +259,55 @@ def test_a_killed_search_ends_in_the_same_bytes(tmp_path: Path, point: str) -> N
     find_candidates(job("repair", 2, 2, options={"breadth": 2, "depth": 3, "feedback": "reference"}), whole)
     assert out.read_bytes() == whole.read_bytes()
     assert attempts_file(out).read_bytes() == attempts_file(whole).read_bytes()
+
+
+def talk(out: Path, lines: Sequence[str], told: list[str]) -> Conversation:
+    asked = job("best-of", problems=1)
+    with Conversation(asked.problems[0], asked, Scripted(), out, effort=Effort(), tell=told.append) as conversation:
+        conversation.begin()
+        for line in lines:
+            conversation.enter(line)
+    return conversation
+
+
+def test_a_conversation_goes_on_from_its_transcript_and_can_be_played_again(tmp_path: Path) -> None:
+    bench = tmp_path / "tb.v"
+    bench.write_text(
+        "module tb; reg c = 0; wire [3:0] q; keep u(c, 1'b0, 4'd9, q); always #1 c = ~c;\n"
+        'initial begin #9 $display("q=%0d", q); $finish; end endmodule\n'
+    )
+    told: list[str] = []
+    first = talk(tmp_path / "a.jsonl", ["/auto 3", f"/simulate {bench}", "and now?", "/undo"], told)
+    assert first.code.strip() == RIGHT.strip() and first.examined is not None and first.examined.rank == 1
+    assert told[-1] == first.code and "The testbench prints:\nq=9" in told
+    said = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [s["role"] for s in said[:3]] == ["task", "model", "tool"] and said[-1]["text"] == "/undo"
+    again = talk(tmp_path / "a.jsonl", [f"/waveform {tmp_path / 'w.vcd'} {bench}", f"/save {tmp_path / 'd.v'}"], [])
+    assert again.answers == first.answers and (tmp_path / "d.v").read_text() == first.code
+    assert "$scope module u" in (tmp_path / "w.vcd").read_text()
+    talk(tmp_path / "b.jsonl", list(lines_of(tmp_path / "a.jsonl")), [])
+    assert (tmp_path / "b.jsonl").read_bytes() == (tmp_path / "a.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="another task"):
+        Conversation(
+            problem(instruction="x"),
+            job("best-of"),
+            Scripted(),
+            tmp_path / "a.jsonl",
+            effort=Effort(),
+            tell=told.append,
+        )
+
+
+def test_a_command_that_cannot_be_leaves_the_conversation_as_it_was(tmp_path: Path) -> None:
+    asked = job("best-of", problems=1)
+    with Conversation(
+        asked.problems[0], asked, Scripted(), tmp_path / "a.jsonl", effort=Effort(), tell=str
+    ) as open_one:
+        open_one.begin()
+        before = open_one.answers.copy()
+        for line in ("/undo", "/save", "/simulate", "/auto many", "/waveform w.vcd no.v", "/write"):
+            with pytest.raises((UsageError, DataError)):
+                open_one.enter(line)
+            assert open_one.answers == before
+        assert open_one.enter("go on")
+    assert len(talk(tmp_path / "a.jsonl", [], []).answers) == 2

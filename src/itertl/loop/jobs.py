@@ -21,6 +21,8 @@ from itertl.runs import storage
 from itertl.runs.storage import cache_folder
 from itertl.sampling.draw import SamplingJob, draw_candidates
 from itertl.sampling.lengths import settled
+from itertl.scoring.candidates import effort_of
+from itertl.scoring.engine import Effort
 from itertl.scoring.score_file import read_scored
 from itertl.training import launch
 from itertl.training.methods import resolve_method
@@ -35,6 +37,11 @@ def sampling(recipe: Recipe, problems: Sequence[Problem], policy: Policy, iterat
     """K - 1 candidates of each problem."""
     seed = derive_seed(recipe.seed, "sample", iteration)
     return SamplingJob(problems, policy, recipe.sample, seed, processes=devices.processes(recipe.compute))
+
+
+def effort(recipe: Recipe) -> Effort:
+    """How the recipe's candidates are scored and looked at."""
+    return effort_of(recipe.score, cache_folder())
 
 
 def training_seed(recipe: Recipe, iteration: int) -> int:

@@ -141,6 +141,11 @@ def told(code: str, top: str, found: Sequence[Mismatch]) -> str:
     return "\n".join([*lines, _AGAIN])
 
 
+def lost(detail: str) -> Examined:
+    """Of an attempt on which the worker crashed or hung, which the text may have done."""
+    return Examined(verdict=Verdict.TOOL_FAILED, rank=NO_RUN, message=f"The tools failed on it: {detail}")
+
+
 def shortened(output: str) -> str:
     """A compiler's messages, the first few, with line numbers and without our file's name."""
     lines = [_FILE.sub("line ", line.strip()) for line in output.splitlines() if line.strip()]

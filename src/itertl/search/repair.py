@@ -11,7 +11,7 @@ from typing import Literal
 
 from itertl.errors import UsageError
 from itertl.judging import strict
-from itertl.records import Attempt, Examined, Problem, Verdict
+from itertl.records import Attempt, Examined, Problem
 from itertl.scoring.engine import Effort
 from itertl.scoring.vectors import score as vectors
 from itertl.search import autochip, look
@@ -77,7 +77,7 @@ class Repair(Strategy):
         questions = [
             look.Question(texts[one.problem.id], one.candidate.code, with_reference, effort.bound) for one in drawn
         ]
-        return examine(function, questions, effort, lost=_lost)
+        return examine(function, questions, effort, lost=look.lost)
 
     def check(self, problems: Sequence[Problem]) -> None:
         if self.feedback == "reference" and not all(p.reference for p in problems):
@@ -88,8 +88,3 @@ class Repair(Strategy):
     def settings(self) -> dict[str, object]:
         revisions = [look.REVISION, autochip.REVISION, strict.REVISION]
         return {"version": f"{icarus.version()}, look {revisions}, {vectors.version()}"}
-
-
-def _lost(detail: str) -> Examined:
-    """The worker crashed or hung on it, which the text may have done."""
-    return Examined(verdict=Verdict.TOOL_FAILED, rank=look.NO_RUN, message=f"The tools failed on it: {detail}")
