@@ -222,6 +222,23 @@ class EvalRow(Record):
     rule: str  # name of the verdict rule
     sandbox: str = ""  # level under which the tools ran: "bubblewrap", "landlock" or "rlimits"
     temperature: float | None = None  # None for stored completions
+    # how it was searched for, "" for one draw, and what the strategy looked at: "reference" saw what is asked for
+    strategy: str = Field(default="", exclude_if=lambda text: not text)
+    feedback: str = Field(default="", exclude_if=lambda text: not text)
+
+
+class SearchCost(BaseModel):
+    """What the searches behind some answers took."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    strategy: str
+    feedback: str  # what it looked at beside the model's own texts
+    answers: int
+    attempts: int
+    rounds: int  # of the longest search
+    tool_calls: int
+    prompt_tokens: int
+    completion_tokens: int
 
 
 class TrainStep(Record):
@@ -278,6 +295,7 @@ class EvalSummary(BaseModel):
     simulator: str
     sandbox: str = ""  # level under which the tools ran
     mean_surrogate: float | None = None  # mean z that the recipe's scorers give these completions
+    search: SearchCost | None = Field(default=None, exclude_if=lambda cost: cost is None)
 
     @property
     def pass_at_1(self) -> float | None:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from itertl import faults
+from itertl.config import SampleConfig
 from itertl.errors import UsageError
 from itertl.model.prompts import Turn, clean
 from itertl.progress import SILENT, Tracker
-from itertl.records import Attempt, Candidate, Examined, Problem
+from itertl.records import Attempt, Candidate, Examined, Problem, SearchCost
 from itertl.runs.storage import AppendLog, parse_record, partial_of, write_records
 from itertl.sampling.backend import Backend, BatchIncomplete, Generation
 from itertl.sampling.batching import SampleRequest, plan_batches, plan_requests
@@ -61,6 +62,31 @@ def find_candidates(
     write_records(out, candidates)
     partial.unlink(missing_ok=True)
     return candidates
+
+
+def draws_of(job: SamplingJob) -> int:
+    """How many responses the job draws; 0 where a strategy decides on the way."""
+    count = job.config.num_candidates if job.num_samples is None else job.num_samples
+    return len(job.problems) * count if job.config.strategy is None else 0
+
+
+def feedback_of(config: SampleConfig) -> str:
+    """What the recipe's strategy looks at beside the model's own texts."""
+    return open_strategy(str(config.strategy), config.strategy_options).feedback
+
+
+def cost_of(job: SamplingJob, attempts: Sequence[Attempt], answers: int) -> SearchCost:
+    """What the attempts of a job's searches took."""
+    return SearchCost(
+        strategy=str(job.config.strategy),
+        feedback=feedback_of(job.config),
+        answers=answers,
+        attempts=len(attempts),
+        rounds=max((attempt.round + 1 for attempt in attempts), default=0),
+        tool_calls=sum(attempt.examined.tool_calls for attempt in attempts),
+        prompt_tokens=sum(attempt.candidate.prompt_tokens for attempt in attempts),
+        completion_tokens=sum(attempt.candidate.completion_tokens for attempt in attempts),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,14 @@ def open_strategy(name: str, options: Mapping[str, object]) -> Strategy:
     return found
 
 
+def check_strategy(name: str | None, options: Mapping[str, object]) -> None:
+    """Raise UsageError for a strategy of a recipe that cannot be used."""
+    if name is not None:
+        open_strategy(name, options)
+    elif options:
+        raise UsageError(f"strategy_options: {', '.join(options)} is given, and no strategy; name one by strategy")
+
+
 def best_first(attempts: Sequence[Attempt]) -> list[int]:
     """By rank, then by number."""
     return sorted(range(len(attempts)), key=lambda number: (-attempts[number].examined.rank, number))
