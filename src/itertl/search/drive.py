@@ -17,7 +17,7 @@ from itertl.errors import UsageError
 from itertl.model.prompts import Turn, clean
 from itertl.progress import SILENT, Tracker
 from itertl.records import Attempt, Candidate, Examined, Problem, SearchCost
-from itertl.runs.storage import AppendLog, parse_record, partial_of, write_records
+from itertl.runs.storage import AppendLog, parse_record, taken_up, write_records
 from itertl.sampling.backend import Backend, BatchIncomplete, Generation
 from itertl.sampling.batching import SampleRequest, plan_batches, plan_requests
 from itertl.sampling.draw import SamplingJob, answers, as_candidate, draw_candidates, open_backend, open_log, plan_hash
@@ -52,15 +52,13 @@ def find_candidates(
         return draw_candidates(job, out, tracker=tracker, ahead=ahead)
     strategy = open_strategy(config.strategy, config.strategy_options)
     strategy.check(job.problems)
-    partial = partial_of(out)
-    with contextlib.closing(open_backend(job.policy, config)) as backend:
+    with taken_up(out) as partial, contextlib.closing(open_backend(job.policy, config)) as backend:
         found = _Search(strategy, job, backend, effort or Effort(), tracker)
         with open_log(partial, found.plan()) as log:
             found.run(log)
-    write_records(attempts_file(out), found.attempts())
-    candidates = found.answers()
-    write_records(out, candidates)
-    partial.unlink(missing_ok=True)
+        write_records(attempts_file(out), found.attempts())
+        candidates = found.answers()
+        write_records(out, candidates)
     return candidates
 
 
