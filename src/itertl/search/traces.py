@@ -11,7 +11,8 @@ from itertl.records import Examined, Verdict, content_hash
 from itertl.scoring import interface as interfaces
 from itertl.scoring.interface import Interface, Unsupported
 from itertl.scoring.roles import by_name
-from itertl.scoring.vectors import drive, testbench
+from itertl.scoring.vectors import testbench
+from itertl.scoring.vectors.oracle import make
 from itertl.scoring.vectors.words import Hints
 from itertl.verilog.header import derive_top
 
@@ -43,7 +44,7 @@ def trace(question: Question) -> Examined:
     if not seen.outputs:
         return Examined(verdict=Verdict.ELABORATION_ERROR, rank=-1.0, message="it has no outputs")
     seen = _named(seen)
-    words = drive.make(seen, Hints(), _seed(seen), question.steps).done()
+    words = make(seen, Hints(), _seed(seen), question.steps).done()
     done = testbench.run(found.text, testbench.prepare(words, seen))
     if done.stopped is not None:
         verdict, detail = done.stopped
