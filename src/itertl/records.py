@@ -160,6 +160,9 @@ class Examined(BaseModel):
     message: str = ""  # what the model is shown of it
     group: str = ""  # attempts with equal groups behaved the same
     tool_calls: int = 0
+    # with an aim: what the design costs, and what is known of its being equal to the first right one
+    cost: float | None = Field(default=None, exclude_if=lambda cost: cost is None)
+    proof: str = Field(default="", exclude_if=lambda proof: not proof)
 
 
 class Attempt(Record):

@@ -6,6 +6,7 @@ are read back, the rest is planned again from them, and ends in the same bytes.
 """
 
 import contextlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from itertl.search.strategy import Ask, Drawn, Strategy, open_strategy
 from itertl.work.seeds import derive_seed
 
 _MOST = 1_000_000  # attempts of one search: a request's index holds the search's number above it
+_PLACE = re.compile(r"\{(?:instruction|header)\}")
 Key = tuple[str, int, int]  # problem's id, search, attempt
 
 
@@ -158,21 +160,28 @@ class _Search:
     def _planned(self, place: tuple[str, int], attempts: Sequence[Attempt], ask: Ask, at: int) -> list[_Draw]:
         """The draws of one ask, numbered from ``at``."""
         ident, search = place
-        problem = self.problems[ident]
+        problem, form = self.problems[ident], self.job.policy.prompt
+        is_module = ask.instruction is None and not ask.is_edit
         if ask.instruction is not None:
-            problem = problem.model_copy(update={"instruction": ask.instruction, "header": "", "reference": None})
+            told = {"{instruction}": problem.instruction, "{header}": problem.header}
+            instruction = _PLACE.sub(lambda place: told[place.group()], ask.instruction)
+            problem = problem.model_copy(update={"instruction": instruction, "header": "", "reference": None})
+        if ask.is_edit:
+            form = form.model_copy(
+                update={"opening": "", "header": "append" if form.header == "prefill" else form.header}
+            )
         if at + ask.count > _MOST:
             raise UsageError(f"a search has more than {_MOST} attempts; give it a smaller budget")
         turns = tuple(Turn(attempts[n].candidate.code, attempts[n].examined.message) for n in ask.path)
-        prompt = self.backend.encode(problem, self.job.policy.prompt, turns)
-        top = problem.top if ask.instruction is None else None
+        prompt = self.backend.encode(problem, form, turns)
+        wanted = (clean(problem.header), problem.top) if is_module else ("", None)
         return [
             _Draw(
                 (ident, search, number),
                 ask,
                 SampleRequest(
                     ident, search * _MOST + number, derive_seed(self.job.seed, "search", ident, search, number), prompt,
-                    clean(problem.header), top,
+                    *wanted,
                 ),
             )
             for number in range(at, at + ask.count)
@@ -194,7 +203,8 @@ class _Search:
                 candidate = as_candidate(request, generation, self.job.asked, self.job.policy_name)
                 candidate = candidate.model_copy(update={"index": key[2]})
                 earlier = self.tried[key[:2]]
-                self.drawn[key] = self.strategy.taken(Drawn(self.problems[key[0]], candidate, ask_of[key], earlier))
+                drawn = Drawn(self.problems[key[0]], candidate, ask_of[key], earlier, key[1])
+                self.drawn[key] = self.strategy.taken(drawn)
                 rows.append({"key": list(key), "candidate": _line(self.drawn[key])})
             log.append([{"drawn": rows}])
             self.tracker.advance(len(rows))
@@ -208,7 +218,9 @@ class _Search:
                 faults.point("search.batch")
 
     def _examine(self, asked: Sequence[_Draw], log: AppendLog, number: int) -> list[Examined]:
-        drawn = [Drawn(self.problems[d.key[0]], self.drawn[d.key], d.ask, self.tried[d.key[:2]]) for d in asked]
+        drawn = [
+            Drawn(self.problems[d.key[0]], self.drawn[d.key], d.ask, self.tried[d.key[:2]], d.key[1]) for d in asked
+        ]
         found = self.strategy.examine(drawn, self.effort)
         log.append([{"round": number, "examined": [said.model_dump(mode="json") for said in found]}])
         faults.point("search.examined")

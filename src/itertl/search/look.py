@@ -20,15 +20,16 @@ from itertl.scoring.vectors import score as vectors
 from itertl.scoring.vectors.mismatch import Mismatch, matches, mismatch
 from itertl.scoring.vectors.vcd import replayed
 from itertl.search.drivers import driving_lines
+from itertl.search.strategy import RIGHT
 from itertl.tools import icarus
 from itertl.verilog.header import derive_top
 
 REVISION = 1  # of ranks and messages
-NO_MODULE, NO_COMPILE, NO_RUN, RIGHT = -2.0, -1.0, 0.0, 1.0
+NO_MODULE, NO_COMPILE, NO_RUN = -2.0, -1.0, 0.0
 _MOST_LINES, _MOST_CHARS = 8, 1200  # of a tool's output
 _MOST_MISMATCHES = 5
 _FILE = re.compile(r"\S*design\.sv:(?=\d)")
-_AGAIN = "Write the whole corrected module."
+AGAIN = "Write the whole corrected module."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def look(question: Question) -> Examined:
             return _look(problem, question.code, with_reference=question.with_reference)
         except BoundReached:
             return Examined(
-                verdict=Verdict.TIMEOUT, rank=NO_RUN, message=f"The tools did not come to an end on it. {_AGAIN}"
+                verdict=Verdict.TIMEOUT, rank=NO_RUN, message=f"The tools did not come to an end on it. {AGAIN}"
             )
 
 
@@ -58,23 +59,28 @@ def _look(problem: Problem, code: str, *, with_reference: bool) -> Examined:
         return Examined(
             verdict=Verdict.NO_CODE, rank=NO_MODULE, message="Your answer holds no Verilog module. Write the module."
         )
-    top = problem.top or derive_top(problem.reference or "") or derive_top(problem.header) or derive_top(code)
+    top = top_of(problem, code)
     compiled = icarus.simulate({"design.sv": code}, top=top, flags=("-g2012", "-Wall"), run=False).compiled
     if compiled.returncode != 0 or compiled.timed_out:
         said = shortened(compiled.stderr)
         return Examined(
             verdict=Verdict.COMPILE_ERROR, rank=NO_COMPILE, tool_calls=1,
-            message=f"The code does not compile:\n{said}\n{_AGAIN}",
+            message=f"The code does not compile:\n{said}\n{AGAIN}",
         )  # fmt: skip
     found = gate.examine(code, top or "")
     if isinstance(found, gate.Refusal):
         return Examined(
             verdict=found.verdict, rank=NO_COMPILE, tool_calls=1,
-            message=f"The code is not accepted: {found.detail}\n{_AGAIN}",
+            message=f"The code is not accepted: {found.detail}\n{AGAIN}",
         )  # fmt: skip
     if not with_reference:
         return Examined(verdict=Verdict.PASSED, rank=RIGHT, message="The code compiles.", tool_calls=1)
     return _function(problem, code, top or "")
+
+
+def top_of(problem: Problem, code: str) -> str | None:
+    """The name of the module that is asked for, else of the one that was written."""
+    return problem.top or derive_top(problem.reference or "") or derive_top(problem.header) or derive_top(code)
 
 
 def _function(problem: Problem, code: str, top: str) -> Examined:
@@ -88,7 +94,7 @@ def _function(problem: Problem, code: str, top: str) -> Examined:
     if score.verdict is not Verdict.WRONG_OUTPUT:
         rank = NO_COMPILE if score.verdict is Verdict.ELABORATION_ERROR else NO_RUN
         return Examined(
-            verdict=score.verdict, rank=rank, message=f"The code does not run: {score.detail}\n{_AGAIN}", tool_calls=2
+            verdict=score.verdict, rank=rank, message=f"The code does not run: {score.detail}\n{AGAIN}", tool_calls=2
         )
     rank = min(score.value or 0.0, 0.999999)
     return Examined(
@@ -118,13 +124,13 @@ def _by_testbench(problem: Problem, code: str, top: str) -> Examined:
     for text in (problem.reference, code):
         found = gate.examine(text, top, testbench_names=prepared.names)
         if isinstance(found, gate.Refusal):
-            return Examined(verdict=found.verdict, rank=NO_COMPILE, message=f"{found.detail}\n{_AGAIN}", tool_calls=2)
+            return Examined(verdict=found.verdict, rank=NO_COMPILE, message=f"{found.detail}\n{AGAIN}", tool_calls=2)
         said.append(strict.run(problem, found.text, prepared=prepared))
     verdict, detail = strict.verdict(said[1], said[0])
     if verdict is Verdict.PASSED:
         return Examined(verdict=verdict, rank=RIGHT, message="The testbench passes.", tool_calls=3)
     return Examined(
-        verdict=verdict, rank=NO_RUN, message=f"The code compiles, but the testbench fails: {detail}\n{_AGAIN}",
+        verdict=verdict, rank=NO_RUN, message=f"The code compiles, but the testbench fails: {detail}\n{AGAIN}",
         tool_calls=3,
     )  # fmt: skip
 
@@ -138,7 +144,7 @@ def told(code: str, top: str, found: Sequence[Mismatch]) -> str:
     driving = driving_lines(code, top, found[0].output) if found else []
     if driving:
         lines += [f"These lines drive {found[0].output}:", *driving]
-    return "\n".join([*lines, _AGAIN])
+    return "\n".join([*lines, AGAIN])
 
 
 def lost(detail: str) -> Examined:

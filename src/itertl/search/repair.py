@@ -10,17 +10,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 from itertl.errors import UsageError
-from itertl.judging import strict
-from itertl.records import Attempt, Examined, Problem
+from itertl.records import Attempt, Candidate, Examined, Problem
 from itertl.scoring.engine import Effort
-from itertl.scoring.vectors import score as vectors
-from itertl.search import autochip, look
-from itertl.search.strategy import Ask, Drawn, Feedback, Strategy, best_first, check_count
-from itertl.search.workers import examine
-from itertl.tools import icarus
+from itertl.search import autochip
+from itertl.search.feedback import Looking
+from itertl.search.strategy import Ask, Drawn, Feedback, Strategy, best_first, check_choice, check_count, is_right
 
 _CHOICES = {
-    "feedback": ("compiler", "reference"),
     "carry": ("best", "round"),
     "context": ("succinct", "full"),
     "rank": ("own", "autochip"),
@@ -34,7 +30,8 @@ class Repair(Strategy):
         self,
         breadth: int = 3,
         depth: int = 2,
-        feedback: Literal["compiler", "reference"] = "compiler",
+        feedback: Feedback = "compiler",
+        tests: int = 1,
         carry: Literal["best", "round"] = "best",
         context: Literal["succinct", "full"] = "succinct",
         rank: Literal["own", "autochip"] = "own",
@@ -42,23 +39,20 @@ class Repair(Strategy):
         check_count(breadth=breadth)
         if depth != 0:
             check_count(depth=depth)
-        given = {"feedback": feedback, "carry": carry, "context": context, "rank": rank}
-        for name, value in given.items():
-            if value not in _CHOICES[name]:
-                raise UsageError(
-                    f"sample.strategy_options.{name} is {value!r}; give one of {', '.join(_CHOICES[name])}"
-                )
+        for name, value in {"carry": carry, "context": context, "rank": rank}.items():
+            check_choice(name, value, _CHOICES[name])
         if rank == "autochip" and feedback != "reference":
             raise UsageError("rank: autochip reads the testbench; add feedback: reference")
         self._breadth, self._depth, self._carry, self._context = breadth, depth, carry, context
         self._by_autochip = rank == "autochip"
+        self._looking = Looking(feedback, tests, *(["itertl.search.autochip:look"] if self._by_autochip else []))
         self.feedback: Feedback = feedback
 
     def next(self, attempts: Sequence[Attempt]) -> Sequence[Ask]:
         if not attempts:
-            return [Ask(self._breadth)]
+            return [*self._looking.asks(attempts), Ask(self._breadth)]
         last = attempts[-1].round
-        if last >= self._depth or any(a.examined.rank >= look.RIGHT for a in attempts):
+        if last >= self._depth or any(map(is_right, attempts)):
             return []
         carried = [n for n, a in enumerate(attempts) if self._carry == "best" or a.round == last]
         best = next(n for n in best_first(attempts) if n in carried)
@@ -70,21 +64,16 @@ class Repair(Strategy):
     def order(self, attempts: Sequence[Attempt]) -> Sequence[int]:
         return best_first(attempts)
 
+    def taken(self, drawn: Drawn) -> Candidate:
+        return self._looking.taken(drawn)
+
     def examine(self, drawn: Sequence[Drawn], effort: Effort) -> list[Examined]:
-        function = "itertl.search.autochip:look" if self._by_autochip else "itertl.search.look:look"
-        with_reference = self.feedback == "reference"
-        texts = {one.problem.id: one.problem.model_dump_json() for one in drawn}
-        questions = [
-            look.Question(texts[one.problem.id], one.candidate.code, with_reference, effort.bound) for one in drawn
-        ]
-        return examine(function, questions, effort, lost=look.lost)
+        return self._looking.examine(drawn, effort)
 
     def check(self, problems: Sequence[Problem]) -> None:
-        if self.feedback == "reference" and not all(p.reference for p in problems):
-            raise UsageError("feedback: reference needs one for each problem; use feedback: compiler")
+        self._looking.check(problems)
         if self._by_autochip and not all(p.testbench for p in problems):
             raise UsageError("rank: autochip needs a testbench for each problem; use rank: own")
 
     def settings(self) -> dict[str, object]:
-        revisions = [look.REVISION, autochip.REVISION, strict.REVISION]
-        return {"version": f"{icarus.version()}, look {revisions}, {vectors.version()}"}
+        return {"version": f"{self._looking.version()}, autochip {autochip.REVISION}"}

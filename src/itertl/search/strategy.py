@@ -4,13 +4,14 @@ A strategy is two pure functions of what was tried so far: what to draw next, an
 All state lies in the attempts, so that a search that was stopped goes on from its log, and a test needs no model.
 """
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from itertl import plugins
-from itertl.errors import UsageError
+from itertl.errors import UsageError, nearest
 from itertl.records import Attempt, Candidate, Examined, Problem
 from itertl.scoring.engine import Effort
 
@@ -18,7 +19,12 @@ STRATEGIES = {
     "best-of": "itertl.search.best_of:BestOf",
     "cluster": "itertl.search.cluster:Cluster",
     "repair": "itertl.search.repair:Repair",
+    "tree-code": "itertl.search.tree_code:TreeCode",
 }
+AIMS = {"ppa": "itertl.search.aim:Smaller"}
+_AIM_OPTIONS = ("aim_rounds", "aim_breadth", "liberty")
+
+RIGHT = 1.0  # from this rank on all holds that a strategy looks at
 
 # what a strategy looks at beside the model's own texts; "reference" is the problem's reference or testbench
 Feedback = Literal["none", "compiler", "own tests", "reference"]
@@ -29,12 +35,15 @@ class Ask:
     """``count`` draws behind the turns of ``path``: attempts, oldest first, each with its message.
 
     ``instruction``: what is asked in place of the problem, for a text of another ``kind`` than a design; "" is one.
+    ``{instruction}`` and ``{header}`` in it stand for the problem's. ``is_edit``: the answer is edits to the last code
+    of ``path``, so that nothing of it is prefilled and no ``endmodule`` ends it.
     """
 
     count: int
     path: tuple[int, ...] = ()
     kind: str = ""
     instruction: str | None = None
+    is_edit: bool = False
 
     @property
     def parent(self) -> int | None:
@@ -49,6 +58,7 @@ class Drawn:
     candidate: Candidate
     ask: Ask
     earlier: Sequence[Attempt]
+    search: int = 0  # which of its problem's searches
 
 
 class Strategy(ABC):
@@ -81,16 +91,36 @@ class Strategy(ABC):
 
 
 def open_strategy(name: str, options: Mapping[str, object]) -> Strategy:
-    """The strategy of that name. Raises UsageError for an unknown name or option, or a value that cannot be."""
+    """The strategy of that name, with the aim that its options name. Raises UsageError for an unknown name or option,
+    or a value that cannot be."""
     make = plugins.resolve("search strategy", name, STRATEGIES)
-    plugins.check_arguments("search strategy", name, make, options)
-    try:
-        found = make(**options)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"sample.strategy_options: {error}") from error
+    own = {key: value for key, value in options.items() if key != "aim" and key not in _AIM_OPTIONS}
+    _check_names(name, make, own)
+    found = _made(make, own)
     if not isinstance(found, Strategy):
         raise UsageError(f"search strategy {name!r} is not an itertl.search.strategy.Strategy; derive it from that")
-    return found
+    further = {key: options[key] for key in _AIM_OPTIONS if key in options}
+    aim = options.get("aim")
+    if aim is None and further:
+        raise UsageError(f"sample.strategy_options.{next(iter(further))} is for a search with an aim; add aim: ppa")
+    if aim is None:
+        return found
+    return _made(plugins.resolve("aim (sample.strategy_options.aim)", str(aim), AIMS), {"inner": found, **further})
+
+
+def _check_names(name: str, make: Callable[..., Any], own: Mapping[str, object]) -> None:
+    """Raise UsageError for an option that neither the strategy nor an aim takes."""
+    slip = next((key for key in own if key.startswith("aim")), None)
+    if slip is not None and slip not in inspect.signature(make).parameters:
+        raise UsageError(f"sample.strategy_options.{slip} is not an option; {nearest(slip, ('aim', *_AIM_OPTIONS))}")
+    plugins.check_arguments("search strategy", name, make, own)
+
+
+def _made(make: Callable[..., Any], options: Mapping[str, object]) -> Any:
+    try:
+        return make(**options)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"sample.strategy_options: {error}") from error
 
 
 def check_strategy(name: str | None, options: Mapping[str, object]) -> None:
@@ -102,8 +132,20 @@ def check_strategy(name: str | None, options: Mapping[str, object]) -> None:
 
 
 def best_first(attempts: Sequence[Attempt]) -> list[int]:
-    """By rank, then by number."""
-    return sorted(range(len(attempts)), key=lambda number: (-attempts[number].examined.rank, number))
+    """Designs by rank, then by number; what is no design comes last."""
+    said = [(bool(attempt.kind), -attempt.examined.rank) for attempt in attempts]
+    return sorted(range(len(attempts)), key=lambda number: (said[number], number))
+
+
+def is_right(attempt: Attempt) -> bool:
+    """Whether it is a design of which all holds that its strategy looks at."""
+    return not attempt.kind and attempt.examined.rank >= RIGHT
+
+
+def check_choice(name: str, value: object, known: Sequence[str]) -> None:
+    """Raise UsageError where an option is not one of ``known``."""
+    if value not in known:
+        raise UsageError(f"sample.strategy_options.{name} is {value!r}; give one of {', '.join(known)}")
 
 
 def check_count(**counts: object) -> None:
