@@ -16,7 +16,7 @@ from itertl import plugins
 from itertl.config import PromptConfig
 from itertl.errors import UsageError
 from itertl.model.prompts import EncodedPrompt, Turn
-from itertl.records import Attempt, Problem, Verdict
+from itertl.records import Attempt, Examined, Problem, Verdict
 from itertl.runs.storage import read_records
 from itertl.sampling.backend import Generation
 from itertl.sampling.batching import SampleRequest
@@ -273,6 +273,20 @@ def test_tests_that_the_model_writes_lead_to_the_right_design_and_bad_ones_are_l
     assert unfair.examined.message.startswith("Left out: all 2 designs of the first round fail it: FAIL")
     assert broken.examined.rank == look.NO_COMPILE and wrong.examined.rank == pytest.approx(4 / 6)
     assert "- FAIL: rst=1 got 1\n" in wrong.examined.message and last.shown == ((4, wrong.examined.message),)
+
+
+def test_a_tool_that_breaks_speaks_neither_against_a_test_nor_against_a_design() -> None:
+    """Of two tests one broke on the design: the other's share alone is its rank."""
+
+    def said(verdict: Verdict, rank: float) -> Examined:
+        return Examined(verdict=verdict, rank=rank, message="FAIL: 1")
+
+    lost, half, none = said(Verdict.TOOL_FAILED, 0), said(Verdict.WRONG_OUTPUT, 0.5), said(Verdict.WRONG_OUTPUT, 0)
+    table = {("s", "a"): lost, ("s", "b"): half, ("t", "a"): half, ("t", "b"): half, ("u", "a"): none, ("u", "b"): none}
+    group = feedback._Group(problem(), dict.fromkeys("stu", ""), [], [], ["a", "b"])
+    feedback._leave_out(group, table)
+    assert [bool(why) for why in group.tests.values()] == [False, False, True]
+    assert feedback._of_design("a", said(Verdict.PASSED, 1), group, table).rank == 0.5
 
 
 @pytest.mark.usefixtures("here")

@@ -72,7 +72,8 @@ class Smaller(Strategy):
     def examine(self, drawn: Sequence[Drawn], effort: Effort) -> list[Examined]:
         aimed = [one for one in drawn if self._is_aimed(one)]
         others = [one for one in drawn if not self._is_aimed(one)]
-        found = {id(one): said for one, said in zip(others, self._inner.examine(others, effort), strict=True)}
+        said_of_others = self._inner.examine(others, effort) if others else []
+        found = {id(one): said for one, said in zip(others, said_of_others, strict=True)}
         found |= {id(one): said for one, said in zip(aimed, self._proven(aimed, effort), strict=True)}
         measured = [one for one in drawn if not one.ask.kind and found[id(one)].rank >= RIGHT]
         figures = self._measured([(one.problem, one.candidate.code) for one in measured], effort)

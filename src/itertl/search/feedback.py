@@ -7,7 +7,7 @@ test could only ever end a search.) A design's rank is the mean share of the che
 none is left, that it compiles.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from itertl.errors import UsageError
@@ -149,7 +149,7 @@ def _trials(group: _Group, effort: Effort) -> Iterator[Trial]:
 def _leave_out(group: _Group, table: dict[tuple[str, str], Examined]) -> None:
     """Say of each testbench that the first designs speak against why."""
     for test, why in group.tests.items():
-        outcomes = [table[test, code] for code in group.base] if not why else []
+        outcomes = _known(table[test, code] for code in group.base) if not why else []
         if not outcomes:
             continue
         if all(said.verdict in MISFITS for said in outcomes):
@@ -158,6 +158,11 @@ def _leave_out(group: _Group, table: dict[tuple[str, str], Examined]) -> None:
             group.tests[test] = "it does not come to an end with any design"
         elif len(outcomes) > 1 and all(said.rank <= 0 for said in outcomes):
             group.tests[test] = f"all {len(outcomes)} designs of the first round fail it: {outcomes[0].message}"
+
+
+def _known(outcomes: Iterable[Examined]) -> list[Examined]:
+    """Those that say something: not where a tool of ours broke."""
+    return [said for said in outcomes if said.verdict is not Verdict.TOOL_FAILED]
 
 
 def _of_test(one: Drawn, group: _Group) -> Examined:
@@ -171,7 +176,7 @@ def _of_test(one: Drawn, group: _Group) -> Examined:
 
 def _of_design(code: str, alone: Examined, group: _Group, table: dict[tuple[str, str], Examined]) -> Examined:
     """Of one that compiles: by the testbenches that are left."""
-    outcomes = [table[test, code] for test, why in group.tests.items() if not why]
+    outcomes = _known(table[test, code] for test, why in group.tests.items() if not why)
     calls = alone.tool_calls + sum(said.tool_calls for said in outcomes)
     if not outcomes:
         return alone.model_copy(update={"message": "The code compiles; there is no test to run.", "tool_calls": calls})
