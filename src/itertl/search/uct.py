@@ -21,27 +21,14 @@ def select(
     No node gets more than ``children``, those chosen here included; fewer than ``count`` come back where all that may
     have one waits to be drawn itself.
     """
-    tree = _Tree(children, c)
-    for node, parent in parents.items():
-        tree.below[parent].append(node)
+    tree = _Tree(parents, children, c)
     for node in parents:
-        at: Node = node
-        while at is not None:
-            tree.visit(at, rewards[node])
-            at = parents[at]
-        tree.visit(None, rewards[node])
+        tree.visit(node, rewards[node])
     chosen: list[Node] = []
-    for _ in range(count):
-        found = tree.expandable()
-        if found is _NOWHERE:
-            break
+    while len(chosen) < count and (found := tree.expandable()) != _NOWHERE:
         chosen.append(found)
         tree.waiting[found] += 1
-        at = found
-        while at is not None:
-            tree.visit(at, 0.0)
-            at = parents[at]
-        tree.visit(None, 0.0)
+        tree.visit(found, 0.0)
     return chosen
 
 
@@ -49,16 +36,22 @@ _NOWHERE = -1
 
 
 class _Tree:
-    def __init__(self, children: int, c: float) -> None:
-        self.children, self.c = children, c
+    def __init__(self, parents: Mapping[int, Node], children: int, c: float) -> None:
+        self.parents, self.children, self.c = parents, children, c
         self.below: defaultdict[Node, list[int]] = defaultdict(list)
+        for node, parent in parents.items():
+            self.below[parent].append(node)
         self.waiting: Counter[Node] = Counter()
         self.visits: Counter[Node] = Counter()
         self.total: defaultdict[Node, float] = defaultdict(float)
 
     def visit(self, node: Node, reward: float) -> None:
-        self.visits[node] += 1
-        self.total[node] += reward
+        """Count it for the node and for all above it."""
+        while node is not None:
+            self.visits[node] += 1
+            self.total[node] += reward
+            node = self.parents[node]
+        self.visits[None] += 1
 
     def expandable(self) -> Node:
         """The first node with room on the way down; the next best way where one ends in what waits. ``_NOWHERE``."""
