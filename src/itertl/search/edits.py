@@ -13,11 +13,13 @@ from itertl.verilog.extract import THOUGHT, extract
 from itertl.verilog.text import unix_lines
 
 REVISION = 1  # of how blocks are read and applied
-REQUEST = """Answer with blocks that change the last code, and with nothing else. Each names lines as they stand in it:
+# an example, for small models copy what only stands for lines
+REQUEST = """Answer with blocks that change the last code, and with nothing else. A block looks like this one, which \
+would change a line "assign y = a;":
 <<<<<<< SEARCH
-lines to replace
+assign y = a;
 =======
-lines in their place
+assign y = ~a;
 >>>>>>> REPLACE"""
 _BLOCK = re.compile(
     r"^[ \t]*<{5,9}[ \t]*SEARCH[^\n]*\n(?P<search>.*?)^[ \t]*={5,9}[ \t]*\n(?P<replace>.*?)"
@@ -76,6 +78,8 @@ def _applied(code: str, text: str) -> tuple[str, str]:
         code = code[:start] + new + code[end:]
     if len(blocks) < len(_BEGINNING.findall(text)):
         return code, f"Block {len(blocks) + 1} is not complete."
+    if not has_module(code):
+        return code, "What the blocks leave is no module."
     return code, ""
 
 
