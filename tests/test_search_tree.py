@@ -194,7 +194,7 @@ class Improving(Scripted):
         instruction, turns = json.loads(request.prompt.text)
         texts = self.script[turns[-1][0].strip() if turns else ""]
         if "testbench" in instruction:
-            assert request.header == "" and "Keep d" in instruction and HEADER.strip() in instruction
+            assert request.header == own_tests.HEADER and "Keep d" in instruction and HEADER.strip() in instruction
             texts = self.tests
         elif turns and turns[-1][1].endswith(edits.REQUEST):
             assert request.header == "" and request.top is None
@@ -294,9 +294,11 @@ def test_a_tool_that_breaks_speaks_neither_against_a_test_nor_against_a_design()
 def test_a_test_is_tried_on_the_first_designs_that_compile(tmp_path: Path) -> None:
     script = {"": [BROKEN], BROKEN: [WRONG], WRONG: [RIGHT]}
     options = {"feedback": "own tests", "width": 1, "children": 1}
-    code, attempts = search("tree-code", tmp_path / "c.jsonl", script, options, [f"{RIGHT}{BENCH}"])
+    code, attempts = search(
+        "tree-code", tmp_path / "c.jsonl", script, options, [RIGHT + BENCH.replace("module tb", "module keep_tb")]
+    )
     assert code == RIGHT.strip() and [a.kind for a in attempts] == [feedback.TEST, "", "", ""]
-    assert attempts[0].examined.rank == feedback.UNTRIED and "tb" in attempts[0].candidate.code
+    assert attempts[0].examined.rank == feedback.UNTRIED and attempts[0].candidate.code.startswith("module keep")
     assert [a.examined.rank for a in attempts[1:]] == [look.NO_COMPILE, pytest.approx(4 / 6), 1]
 
 

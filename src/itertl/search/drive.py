@@ -161,11 +161,11 @@ class _Search:
         """The draws of one ask, numbered from ``at``."""
         ident, search = place
         problem, form = self.problems[ident], self.job.policy.prompt
-        is_module = ask.instruction is None and not ask.is_edit
+        top = problem.top if ask.instruction is None else None
         if ask.instruction is not None:
             told = {"{instruction}": problem.instruction, "{header}": problem.header}
             instruction = _PLACE.sub(lambda place: told[place.group()], ask.instruction)
-            problem = problem.model_copy(update={"instruction": instruction, "header": "", "reference": None})
+            problem = problem.model_copy(update={"instruction": instruction, "header": ask.header, "reference": None})
         if ask.is_edit:
             form = form.model_copy(
                 update={"opening": "", "header": "append" if form.header == "prefill" else form.header}
@@ -174,7 +174,7 @@ class _Search:
             raise UsageError(f"a search has more than {_MOST} attempts; give it a smaller budget")
         turns = tuple(Turn(attempts[n].candidate.code, attempts[n].examined.message) for n in ask.path)
         prompt = self.backend.encode(problem, form, turns)
-        wanted = (clean(problem.header), problem.top) if is_module else ("", None)
+        wanted = ("", None) if ask.is_edit else (clean(problem.header), top)
         return [
             _Draw(
                 (ident, search, number),

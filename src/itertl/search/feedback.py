@@ -22,7 +22,8 @@ from itertl.search.workers import examine
 from itertl.tools import icarus, slang
 from itertl.verilog.extract import extract
 from itertl.verilog.header import derive_top
-from itertl.verilog.units import find_units
+from itertl.verilog.text import modules
+from itertl.verilog.units import find_units, module_name
 
 FEEDBACK = ("compiler", "own tests", "reference")
 TEST = "tests"  # the kind of an attempt that is a testbench
@@ -47,18 +48,19 @@ class Looking:
         """What is drawn before the first design, or beside it."""
         if self.feedback != "own tests" or attempts:
             return []
-        return [Ask(self._tests, kind=TEST, instruction=own_tests.REQUEST)]
+        return [Ask(self._tests, kind=TEST, instruction=own_tests.REQUEST, header=own_tests.HEADER)]
 
     def taken(self, drawn: Drawn) -> Candidate:
-        """Of a text that was to be a testbench that, and not the design that may stand beside it."""
+        """Of a text that was to be a testbench and calls it otherwise that, and not the design that may stand beside
+        it."""
         candidate = drawn.candidate
-        if drawn.ask.kind != TEST:
+        names = {span.name for span in modules(candidate.code)}
+        if drawn.ask.kind != TEST or module_name(own_tests.HEADER) in names:
             return candidate
         text = edits.answer_text(candidate)
-        names = [unit.name for unit in find_units(text) if unit.is_module and unit.is_testbench]
-        name = "tb" if "tb" in names or not names else names[0]
-        found = extract(text, top=name)
-        return candidate.model_copy(update={"code": found.code, "dropped": found.dropped}) if found.code else candidate
+        benches = [unit.name for unit in find_units(text) if unit.is_module and unit.is_testbench]
+        found = extract(text, top=benches[0]) if benches else None
+        return candidate.model_copy(update={"code": found.code, "dropped": found.dropped}) if found else candidate
 
     def examine(self, drawn: Sequence[Drawn], effort: Effort) -> list[Examined]:
         """What is to be said of each. Raises ToolMissing."""

@@ -32,6 +32,7 @@ REQUEST = """Write a self-checking Verilog testbench, a module called tb, for th
 The testbench instantiates the module, drives its inputs, works out what each output should be, and compares. For each \
 check it prints one line with $display that begins with PASS or FAIL and shows the inputs, the expected and the actual \
 outputs. It ends with $finish. Write the testbench alone, not the module."""
+HEADER = "module tb;\n"
 LIMITS = Limits(wall_s=25, cpu_s=3, memory_mb=1024, file_mb=16, output_kb=1024)
 MISFITS = frozenset({Verdict.SYNTAX_ERROR, Verdict.ELABORATION_ERROR, Verdict.COMPILE_ERROR, Verdict.UNJUDGEABLE})
 _MARK = "itertl:"

@@ -35,14 +35,16 @@ class Ask:
     """``count`` draws behind the turns of ``path``: attempts, oldest first, each with its message.
 
     ``instruction``: what is asked in place of the problem, for a text of another ``kind`` than a design; "" is one.
-    ``{instruction}`` and ``{header}`` in it stand for the problem's. ``is_edit``: the answer is edits to the last code
-    of ``path``, so that nothing of it is prefilled and no ``endmodule`` ends it.
+    ``{instruction}`` and ``{header}`` in it stand for the problem's, and ``header`` is what that text begins with.
+    ``is_edit``: the answer is edits to the last code of ``path``, so that nothing of it is prefilled and no
+    ``endmodule`` ends it.
     """
 
     count: int
     path: tuple[int, ...] = ()
     kind: str = ""
     instruction: str | None = None
+    header: str = ""
     is_edit: bool = False
 
     @property
