@@ -86,12 +86,14 @@ def _talk(problem: Problem, recipe: Recipe, out: Path, replay: Path | None, *, q
     from itertl.loop import jobs
     from itertl.model.policy import sampled_policy
     from itertl.model.prompt_form import with_form
-    from itertl.sampling.draw import open_backend
+    from itertl.sampling.draw import SamplingJob, open_backend
     from itertl.sampling.lengths import settled
     from itertl.search.conversation import Conversation, lines_of
+    from itertl.work.seeds import derive_seed
 
     recipe = settled(with_form(recipe, warn), lambda: ())
-    job = jobs.sampling(recipe, [problem], sampled_policy(recipe), 0)
+    seed = derive_seed(recipe.seed, "chat")
+    job = SamplingJob([problem], sampled_policy(recipe), recipe.sample, seed, num_samples=1, first_word="module")
     lines = list(lines_of(replay)) if replay is not None else None
 
     shown: list[str] = []

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from itertl import faults, plugins
-from itertl.config import SampleConfig
+from itertl.config import PromptConfig, SampleConfig
 from itertl.errors import UsageError
 from itertl.model.policy import Policy
-from itertl.model.prompts import clean
+from itertl.model.prompts import EncodedPrompt, Turn, clean
 from itertl.progress import SILENT, Tracker
 from itertl.records import Candidate, JsonValue, Problem, SamplingSettings, content_hash
 from itertl.runs.storage import AppendLog, parse_record, taken_up, write_records
@@ -41,6 +41,7 @@ class SamplingJob:
     seed: int
     num_samples: int | None = None  # for each problem; None: ``config.num_candidates``
     settings: SamplingSettings | None = None  # None: the recipe's
+    first_word: str = ""  # begins answers that are to go on from a header where a problem has none
     is_one_search: bool = False  # with a search strategy: whether one search gives all answers of a problem
     processes: int = 1  # that draw, where the back end is one for each device; of no consequence for what is drawn
 
@@ -53,6 +54,17 @@ class SamplingJob:
         """What records call the policy: an endpoint's by the name under which it is served."""
         served = self.config.options.get("served_model") if self.config.backend == "openai" else None
         return self.policy.digest if served is None else str(served)
+
+
+def encode(
+    backend: Backend, problem: Problem, form: PromptConfig, turns: Sequence[Turn] = (), *, first_word: str = ""
+) -> EncodedPrompt:
+    """The problem's prompt. ``first_word``: see ``SamplingJob``."""
+    if first_word and form.header == "prefill" and not problem.header.strip():
+        begun = backend.encode(problem.model_copy(update={"header": first_word}), form, turns)
+        if begun.prefill == first_word:
+            return begun
+    return backend.encode(problem, form, turns)
 
 
 def draw_candidates(
@@ -76,7 +88,7 @@ def draw_candidates(
     with taken_up(out) as partial:
         with contextlib.ExitStack() as stack:
             backend = stack.enter_context(contextlib.closing(open_backend(job.policy, config)))
-            prompts = [(p.id, backend.encode(p, job.policy.prompt)) for p in problems]
+            prompts = [(p.id, encode(backend, p, job.policy.prompt, first_word=job.first_word)) for p in problems]
             batches = plan_batches(plan_requests(prompts, count, job.seed, wanted), config.batch_size)
             plan = plan_hash(batches, job, backend)
             report: Callable[[Sequence[Candidate]], object] = _wait

@@ -19,7 +19,7 @@ from itertl.runs.rows import read_lines
 from itertl.runs.storage import AppendLog, parse_record, write_bytes, write_text
 from itertl.sampling.backend import Backend
 from itertl.sampling.batching import SampleRequest
-from itertl.sampling.draw import SamplingJob, as_candidate
+from itertl.sampling.draw import SamplingJob, as_candidate, encode
 from itertl.scoring.candidates import item_of
 from itertl.scoring.engine import Effort
 from itertl.search import look
@@ -148,7 +148,8 @@ class Conversation:
         candidate = known.candidate if known is not None else None
         if candidate is None:
             turns = tuple(Turn(c.code, m) for c, m in zip(self.answers, self._messages, strict=True))
-            prompt = self._backend.encode(self._problem, self._job.policy.prompt, turns)
+            form = self._job.policy.prompt
+            prompt = encode(self._backend, self._problem, form, turns, first_word=self._job.first_word)
             problem = self._problem
             seed = derive_seed(self._job.seed, "chat", number)
             request = SampleRequest(problem.id, number, seed, prompt, clean(problem.header), problem.top)

@@ -21,7 +21,16 @@ from itertl.records import Attempt, Candidate, Examined, Problem, SearchCost
 from itertl.runs.storage import AppendLog, parse_record, taken_up, write_records
 from itertl.sampling.backend import Backend, BatchIncomplete, Generation
 from itertl.sampling.batching import SampleRequest, plan_batches, plan_requests
-from itertl.sampling.draw import SamplingJob, answers, as_candidate, draw_candidates, open_backend, open_log, plan_hash
+from itertl.sampling.draw import (
+    SamplingJob,
+    answers,
+    as_candidate,
+    draw_candidates,
+    encode,
+    open_backend,
+    open_log,
+    plan_hash,
+)
 from itertl.scoring.engine import Effort
 from itertl.search.strategy import Ask, Drawn, Strategy, open_strategy
 from itertl.work.seeds import derive_seed
@@ -43,11 +52,13 @@ def find_candidates(
     effort: Effort | None = None,
     tracker: Tracker = SILENT,
     ahead: Callable[[Sequence[Candidate]], object] | None = None,
+    show: Callable[[str], None] | None = None,
 ) -> list[Candidate]:
     """``draw_candidates``, or what the job's strategy finds in their place: as many answers, best first.
 
     A problem has one search for each answer; with ``job.is_one_search`` one alone, of which its first attempts in the
-    strategy's order are the answers. Raises as ``draw_candidates``, and UsageError for a strategy that cannot be used.
+    strategy's order are the answers. ``show``: with a strategy, gets the first text of each batch as it is written.
+    Raises as ``draw_candidates``, and UsageError for a strategy that cannot be used.
     """
     config = job.config
     if config.strategy is None:
@@ -55,6 +66,8 @@ def find_candidates(
     strategy = open_strategy(config.strategy, config.strategy_options)
     strategy.check(job.problems)
     with taken_up(out) as partial, contextlib.closing(open_backend(job.policy, config)) as backend:
+        if show is not None and backend.can_show:
+            backend.show = show
         found = _Search(strategy, job, backend, effort or Effort(), tracker)
         with open_log(partial, found.plan()) as log:
             found.run(log)
@@ -117,7 +130,8 @@ class _Search:
         job = self.job
         self.wanted = job.config.num_candidates if job.num_samples is None else job.num_samples
         searches = 1 if job.is_one_search else self.wanted
-        prompts = [(p.id, self.backend.encode(p, job.policy.prompt)) for p in job.problems]
+        form, word = job.policy.prompt, job.first_word
+        prompts = [(p.id, encode(self.backend, p, form, first_word=word)) for p in job.problems]
         self.first = plan_requests(prompts, 1, job.seed)  # raises where a problem comes twice
         self.problems = {p.id: p for p in job.problems}
         self.tried = {(p.id, number): [] for p in job.problems for number in range(searches)}
@@ -173,7 +187,8 @@ class _Search:
         if at + ask.count > _MOST:
             raise UsageError(f"a search has more than {_MOST} attempts; give it a smaller budget")
         turns = tuple(Turn(attempts[n].candidate.code, attempts[n].examined.message) for n in ask.path)
-        prompt = self.backend.encode(problem, form, turns)
+        is_design = ask.instruction is None and not ask.is_edit
+        prompt = encode(self.backend, problem, form, turns, first_word=self.job.first_word if is_design else "")
         wanted = ("", None) if ask.is_edit else (clean(problem.header), top)
         return [
             _Draw(
