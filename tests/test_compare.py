@@ -18,6 +18,7 @@ from itertl.errors import DataError
 from itertl.evaluation.compare import ResultFile, compare, read_results
 from itertl.evaluation.passk import exact_pass_at_k, pass_at_k
 from itertl.evaluation.significance import mcnemar, sign_flip
+from itertl.evaluation.summary import require_one_kind
 from itertl.evaluation.terminal import p_value, show_comparison
 from itertl.records import EvalRow, Fault, Verdict
 from itertl.runs.storage import write_records
@@ -313,3 +314,13 @@ def test_terminal_shows_warnings_differences_and_flips() -> None:
 )
 def test_p_values_are_never_zero(value: float, text: str) -> None:
     assert p_value(value) == text
+
+
+def test_answers_that_were_searched_for_with_the_reference_are_marked() -> None:
+    plain, searched = results([PASS], [FAIL]), results([PASS], [PASS], strategy="repair", feedback="reference")
+    said = compare(plain, searched).warnings
+    assert len(said) == 1 and "of B were searched for (repair) with the problems' references in sight" in said[0]
+    assert compare(searched, searched).warnings == ()
+    assert compare(plain, results([PASS], [FAIL], strategy="cluster", feedback="compiler")).warnings == ()
+    with pytest.raises(DataError, match="saw the reference"):
+        require_one_kind([*plain.rows, *searched.rows], "tiny 1")

@@ -111,4 +111,4 @@ def test_missing_yosys_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(yosys, "has_library", lambda: False)
     monkeypatch.setenv("ITERTL_YOSYS", "/nonexistent/yosys")
     with pytest.raises(ToolMissing, match="pip install pyosys"):
-        ppa._figures(XOR, "m", "")
+        ppa.figures(XOR, "m", "")

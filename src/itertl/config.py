@@ -108,6 +108,9 @@ class SampleConfig(_Part):
     batch_size: int = Field(default=64, ge=1)
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     options: dict[str, Any] = Field(default_factory=dict)  # of the back end
+    # how a candidate is searched for, in place of one draw (docs/search.md); left out of what is hashed where unused
+    strategy: str | None = Field(default=None, exclude_if=lambda name: name is None)
+    strategy_options: dict[str, Any] = Field(default_factory=dict, exclude_if=lambda options: not options)
 
     @property
     def settings(self) -> SamplingSettings:
@@ -195,6 +198,8 @@ class EvalConfig(_Part):
     top_p: float = Field(default=0.95, gt=0, le=1)
     max_new_tokens: Tokens = 512  # auto: that of sample
     rule: str = "default"  # verdict rule of the benchmark
+    strategy: str | None = Field(default=None, exclude_if=lambda name: name is None)  # in place of single draws
+    strategy_options: dict[str, Any] = Field(default_factory=dict, exclude_if=lambda options: not options)
     every: int = Field(default=1, ge=1)  # iterations; the last one and the untouched model are always judged
 
     def is_due(self, iteration: int | None, iterations: int) -> bool:

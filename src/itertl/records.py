@@ -151,6 +151,34 @@ class Candidate(Record):
         return self.finish_reason in ("length", "repetition")
 
 
+class Examined(BaseModel):
+    """What a search's tools said of one attempt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    verdict: Verdict
+    rank: float  # higher is better; from 1 on it is all that the strategy looks for
+    message: str = ""  # what the model is shown of it
+    group: str = ""  # attempts with equal groups behaved the same
+    tool_calls: int = 0
+    # with an aim: what the design costs, and what is known of its being equal to the first right one
+    cost: float | None = Field(default=None, exclude_if=lambda cost: cost is None)
+    proof: str = Field(default="", exclude_if=lambda proof: not proof)
+
+
+class Attempt(Record):
+    """One draw of a search at test time, what it went on from, and what became of it."""
+
+    schema_name: ClassVar[str] = "itertl.attempt/1"
+
+    candidate: Candidate  # ``index`` is the attempt's number in its search, from 0
+    search: int  # which of its problem's searches
+    round: int
+    kind: str = ""  # what was asked for; "": a design
+    parent: int | None = None  # the attempt whose code the model was shown last; None: none
+    shown: tuple[tuple[int, str], ...] = ()  # (attempt, message) of each turn that stood in the prompt, oldest first
+    examined: Examined
+
+
 class Score(BaseModel):
     """What one scorer said of one candidate. ``value`` is None exactly when the fault is ours."""
 
@@ -197,6 +225,23 @@ class EvalRow(Record):
     rule: str  # name of the verdict rule
     sandbox: str = ""  # level under which the tools ran: "bubblewrap", "landlock" or "rlimits"
     temperature: float | None = None  # None for stored completions
+    # how it was searched for, "" for one draw, and what the strategy looked at: "reference" saw what is asked for
+    strategy: str = Field(default="", exclude_if=lambda text: not text)
+    feedback: str = Field(default="", exclude_if=lambda text: not text)
+
+
+class SearchCost(BaseModel):
+    """What the searches behind some answers took."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    strategy: str
+    feedback: str  # what it looked at beside the model's own texts
+    answers: int
+    attempts: int
+    rounds: int  # of the longest search
+    tool_calls: int
+    prompt_tokens: int
+    completion_tokens: int
 
 
 class TrainStep(Record):
@@ -253,6 +298,7 @@ class EvalSummary(BaseModel):
     simulator: str
     sandbox: str = ""  # level under which the tools ran
     mean_surrogate: float | None = None  # mean z that the recipe's scorers give these completions
+    search: SearchCost | None = Field(default=None, exclude_if=lambda cost: cost is None)
 
     @property
     def pass_at_1(self) -> float | None:

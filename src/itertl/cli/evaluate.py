@@ -29,6 +29,9 @@ MaxNewTokens = Annotated[
 ]
 
 
+_SEARCHED = 0.8  # temperature of draws that a strategy chooses from, where none is given
+
+
 @app.command("eval")
 def evaluate(
     samples: Samples = None,
@@ -44,6 +47,7 @@ def evaluate(
     limit: FirstOfModel = None,
     shots: options.Shots = 0,
     max_new_tokens: MaxNewTokens = None,
+    strategy: options.StrategyOption = None,
     recipe: options.RecipeOption = None,
     workers: options.Workers = 0,
     require_sandbox: options.RequireSandbox = None,
@@ -63,9 +67,9 @@ def evaluate(
         samples, overrides = None, moved
     if (samples is None) == (model is None):
         raise UsageError("give one of SAMPLES.jsonl and --model PATH (two results: itertl compare A B)")
-    if model is None and (overrides or base_url):
-        first = (overrides or ["--base-url"])[0]
-        raise UsageError(f"{first}: overrides and --base-url go with --model; nothing is sampled here")
+    if model is None and (overrides or base_url or strategy):
+        first = (overrides or ["--base-url" if base_url else "--strategy"])[0]
+        raise UsageError(f"{first}: overrides, --base-url and --strategy go with --model; nothing is sampled here")
     require_sandbox_level(require_sandbox)
     bench = benchmarks.load(benchmark, data, limit=limit if model else None, shots=shots)
     if samples is not None:
@@ -79,7 +83,8 @@ def evaluate(
         given = _given(settings, overrides)
         config = EvalConfig(
             benchmark=benchmark, data=str(data) if data else None, limit=limit, rule=rule, top_p=settings.sample.top_p,
-            temperatures=tuple(temperature or [given.get("temperature", 0.0)]),
+            temperatures=tuple(temperature or [given.get("temperature", 0.0 if strategy is None else _SEARCHED)]),
+            strategy=strategy, strategy_options=settings.sample.strategy_options if strategy is not None else {},
             num_samples=num_samples or given.get("num_candidates", 1),
             max_new_tokens=max_new_tokens or given.get("max_new_tokens", 512),
         )  # fmt: skip

@@ -11,6 +11,7 @@ from itertl.cli import options
 from itertl.cli.app import app
 from itertl.cli.options import as_override, print_json, printable, recipe_of, show, warn
 from itertl.config import Recipe
+from itertl.errors import UsageError
 from itertl.runs import storage
 
 Gguf = Annotated[
@@ -41,10 +42,13 @@ def generate(
         typer.Option("--file", help="A text file with one instruction, or problems that `data import` understands."),
     ] = None,
     header: Annotated[str, typer.Option("--header", help="Module header that the code is to have.")] = "",
-    best_of: Annotated[int, typer.Option("--best-of", min=1, help="Samples, of which the scorer's best is taken.")] = 1,
+    strategy: options.StrategyOption = None,
+    best_of: Annotated[
+        int | None, typer.Option("--best-of", min=1, help="Samples, of which the scorer's best is taken; default: 1.")
+    ] = None,
     scorer: Annotated[
-        str, typer.Option("--scorer", help="What ranks them: icarus, syntax, or your module:function.")
-    ] = "icarus",
+        str | None, typer.Option("--scorer", help="What ranks them: icarus (default), syntax, or your module:function.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write JSON lines here, one for each problem.")] = None,
     model: options.ModelOption = None,
     base_url: options.BaseUrl = None,
@@ -58,9 +62,9 @@ def generate(
 
     if file is not None and (moved := as_override(instruction, overrides)):
         instruction, overrides = None, moved
-    settings = recipe_of(recipe, overrides or [], model, base_url)
+    settings = _searching(recipe_of(recipe, overrides or [], model, base_url), strategy, best_of, scorer)
     with outputs.writing("generate", files=[out] if out else [], inputs=[file], force=force):
-        found = _generate(settings, instruction, file, header, best_of=best_of, scorer=scorer, out=out, quiet=as_json)
+        found = _generate(settings, instruction, file, header, out=out, quiet=as_json)
     if as_json:
         print_json({"results": found})
     elif out is None:
@@ -107,10 +111,23 @@ def doctor(as_json: options.Json = False) -> None:
         raise typer.Exit(1)
 
 
+def _searching(recipe: Recipe, strategy: str | None, best_of: int | None, scorer: str | None) -> Recipe:
+    """The recipe with the strategy that the options name; without one, the best of so many draws."""
+    given = {"draws": best_of, "scorer": scorer}
+    if strategy is not None and any(given.values()):
+        raise UsageError(
+            "--best-of and --scorer are of the strategy best-of; give --strategy its options as "
+            "sample.strategy_options.NAME=VALUE"
+        )
+    named = {"draws": 1} | {name: value for name, value in given.items() if value is not None}
+    own = named if strategy is None else recipe.sample.strategy_options
+    sample = recipe.sample.model_copy(update={"strategy": strategy or "best-of", "strategy_options": own})
+    return recipe.model_copy(update={"sample": sample})
+
+
 def _generate(
-    recipe: Recipe, instruction: str | None, file: Path | None, header: str, *, best_of: int, scorer: str,
-    out: Path | None, quiet: bool,
-) -> list[dict[str, Any]]:  # fmt: skip
+    recipe: Recipe, instruction: str | None, file: Path | None, header: str, *, out: Path | None, quiet: bool
+) -> list[dict[str, Any]]:
     """Draw, rank and write; says on stderr what is written, how it scores, and where there is no code."""
     from itertl.model.prompt_form import with_form
     from itertl.sampling.lengths import settled
@@ -120,13 +137,14 @@ def _generate(
     recipe = settled(with_form(recipe, warn), lambda: ())
     if recipe.prompt.header == "prefill" and not all(p.header.strip() for p in problems):
         warn("note: answers of this model go on from the module's header; give it by --header, and they are better")
-    stream = None if quiet else lambda text: print(printable(text), end="", file=sys.stderr, flush=True)
-    ranked = generation.generate(problems, recipe, best_of=best_of, scorer=scorer, show=stream)
+    is_single = len(problems) == 1 and recipe.sample.strategy_options == {"draws": 1}
+    stream = (lambda text: print(printable(text), end="", file=sys.stderr, flush=True)) if is_single else None
+    ranked = generation.generate(problems, recipe, out=out, show=None if quiet else stream)
     rows = [item.to_json() for item in ranked]
     if out is not None:
         storage.write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     for row in rows if not quiet else []:
-        of = f", best of {best_of}" if best_of > 1 else ""
+        of = f", best of {len(row['scores'])}" if len(row["scores"]) > 1 else ""
         detail = f": {row['detail'].splitlines()[0]}" if row["detail"] else ""
         print(f"\n{row['scorer']}: {row['verdict']}{detail} ({row['finish_reason']}{of})", file=sys.stderr)
     without = [(row, problem) for row, problem in zip(rows, problems, strict=True) if not row["code"]]

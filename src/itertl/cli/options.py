@@ -61,6 +61,15 @@ Shots = Annotated[
     int,
     typer.Option("--shots", min=0, help="In-context examples before each question, for benchmarks that have them."),
 ]
+StrategyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--strategy",
+        metavar="NAME",
+        help="How an answer is searched for: best-of, cluster, repair, tree-code, or your module:function; its options "
+        "are sample.strategy_options.NAME=VALUE (docs/search.md).",
+    ),
+]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Worker processes; 0: one for each core.")]
 
 

@@ -88,6 +88,8 @@ class Side:
     truncated: int
     by_verdict: Mapping[str, int]
     gamed_by: Mapping[str, int]
+    strategy: str = ""  # by which the answers were searched for; "": single draws
+    feedback: str = ""  # what the search looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,7 @@ def _side(results: ResultFile, counts: Mapping[str, Counts]) -> Side:
         samples=tuple(sorted({n for n, _ in counts.values()})), total=len(rows),
         unjudged=sum(row.passed is None for row in rows), truncated=verdicts[Verdict.TRUNCATED],
         by_verdict=by_verdict(verdicts), gamed_by=gamed_by(rows),
+        strategy=joined(row.strategy for row in rows), feedback=joined(row.feedback for row in rows),
     )  # fmt: skip
 
 
@@ -224,6 +227,12 @@ def _warnings(
         for what, field in (("verdict rule", "rule"), ("simulator", "simulator"), ("sandbox", "sandbox"))
         if (before := getattr(a, field)) != (after := getattr(b, field))
     ]
+    for name, one, other in (("A", a, b), ("B", b, a)):
+        if "reference" in one.feedback and "reference" not in other.feedback:
+            said.append(
+                f"the answers of {name} were searched for ({one.strategy}) with the problems' references in sight, the "
+                "others not: the difference is not the model's alone"
+            )
     if a.temperatures != b.temperatures:
         said.append(f"temperatures differ: A {_temperatures(a)}, B {_temperatures(b)}")
     elif len(a.temperatures) > 1:

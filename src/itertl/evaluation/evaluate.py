@@ -12,11 +12,13 @@ from itertl.evaluation.judge import judge
 from itertl.evaluation.summary import summarize
 from itertl.model.policy import Policy
 from itertl.progress import Reporter
-from itertl.records import Candidate, EvalSummary
+from itertl.records import Attempt, Candidate, EvalSummary, SearchCost
 from itertl.runs import storage
-from itertl.sampling.draw import SamplingJob, draw_candidates
+from itertl.sampling.draw import SamplingJob
 from itertl.scoring.candidates import score_candidates
 from itertl.scoring.combine import combine
+from itertl.scoring.engine import Effort
+from itertl.search.drive import attempts_file, cost_of, draws_of, feedback_of, find_candidates
 from itertl.work.seeds import derive_seed
 
 
@@ -56,15 +58,19 @@ def evaluate_policy(job: EvaluationJob, reporter: Reporter) -> list[EvalSummary]
     with storage.taken_up(out) as partial:
         with reporter.stage(f"{job.label} judge {benchmark.name}", len(completions)) as tracker:
             rows = judge(benchmark, completions, rule=config.rule, partial=partial, cache=cache, tracker=tracker)
+        if job.sample.strategy is not None:
+            marks = {"strategy": job.sample.strategy, "feedback": feedback_of(job.sample)}
+            rows = [row.model_copy(update=marks) for row in rows]
         storage.write_records(out, rows)
     z_of = {} if job.score is None else _surrogate(job, candidates, job.score, reporter)
     summaries: list[EvalSummary] = []
+    costs = _costs(job)
     for temperature in config.temperatures:
         mine = [i for i, row in enumerate(rows) if row.temperature == temperature]
         summary = summarize([rows[i] for i in mine], benchmark=benchmark, seed=job.seed)
         known = [z for z in (z_of.get(i) for i in mine) if z is not None]
         mean = sum(known) / len(known) if known else None
-        summaries.append(summary.model_copy(update={"mean_surrogate": mean}))
+        summaries.append(summary.model_copy(update={"mean_surrogate": mean, "search": costs.get(temperature)}))
     return summaries
 
 
@@ -84,23 +90,45 @@ def _draw_samples(
     everything: list[Candidate] = []
     parts: list[Path] = []
     for temperature in config.temperatures:
-        asked = {"temperature": temperature, "top_p": config.top_p, "max_new_tokens": config.max_new_tokens}
-        sampling = SamplingJob(
-            job.benchmark.problems, job.policy, job.sample, derive_seed(job.seed, f"{temperature:g}"),
-            num_samples=config.num_samples if temperature > 0 else 1,
-            settings=job.sample.settings.model_copy(update=asked), processes=job.processes,
-        )  # fmt: skip
-        parts.append(part := out.with_name(f"{out.stem}-t{temperature:g}.jsonl"))
+        sampling = _sampling(job, temperature)
+        parts.append(part := _part(out, temperature))
         if (found := _drawn_before(part, sampling)) is not None:
             everything += found
             continue
-        total = (sampling.num_samples or 1) * len(sampling.problems)
-        with reporter.stage(f"{job.label} sample {job.benchmark.name} T={temperature:g}", total) as tracker:
-            everything += draw_candidates(sampling, part, tracker=tracker, ahead=ahead)
+        label = f"{job.label} sample {job.benchmark.name} T={temperature:g}"
+        with reporter.stage(label, draws_of(sampling)) as tracker:
+            effort = Effort(cache=job.cache)
+            everything += find_candidates(sampling, part, effort=effort, tracker=tracker, ahead=ahead)
     storage.write_records(out, everything)
     for part in parts:
         part.unlink(missing_ok=True)
     return everything
+
+
+def _sampling(job: EvaluationJob, temperature: float) -> SamplingJob:
+    config = job.config
+    asked = {"temperature": temperature, "top_p": config.top_p, "max_new_tokens": config.max_new_tokens}
+    return SamplingJob(
+        job.benchmark.problems, job.policy, job.sample, derive_seed(job.seed, f"{temperature:g}"),
+        num_samples=config.num_samples if temperature > 0 else 1,
+        settings=job.sample.settings.model_copy(update=asked), processes=job.processes,
+    )  # fmt: skip
+
+
+def _part(out: Path, temperature: float) -> Path:
+    return out.with_name(f"{out.stem}-t{temperature:g}.jsonl")
+
+
+def _costs(job: EvaluationJob) -> dict[float, SearchCost]:
+    """What the searches of each temperature took; none without a strategy."""
+    if job.sample.strategy is None:
+        return {}
+    found: dict[float, SearchCost] = {}
+    for temperature in job.config.temperatures:
+        sampling = _sampling(job, temperature)
+        attempts = storage.read_records(attempts_file(_part(job.file("samples"), temperature)), Attempt)
+        found[temperature] = cost_of(sampling, attempts, (sampling.num_samples or 1) * len(sampling.problems))
+    return found
 
 
 def _drawn_before(part: Path, job: SamplingJob) -> list[Candidate] | None:

@@ -49,9 +49,13 @@ def summarize(
 
 def require_one_kind(rows: Iterable[EvalRow], label: str) -> None:
     """Raise DataError where rows are not all of the benchmark ``label`` and of one rule."""
-    kinds = sorted({(row.benchmark, row.rule) for row in rows})
-    if len(kinds) > 1 or any(benchmark != label for benchmark, _ in kinds):
-        found = "; ".join(f"{benchmark}, rule {rule}" for benchmark, rule in kinds)
+    kinds = sorted({(row.benchmark, row.rule, row.feedback == "reference") for row in rows})
+    if len(kinds) > 1 or any(benchmark != label for benchmark, _, _ in kinds):
+        if len({(benchmark, rule) for benchmark, rule, _ in kinds}) == 1:
+            raise DataError(
+                f"some rows of {label} come from a search that saw the reference, others not; summarize them separately"
+            )
+        found = "; ".join(f"{benchmark}, rule {rule}" for benchmark, rule, _ in kinds)
         raise DataError(f"rows of {found} cannot be summarized as {label}; judge them in one go")
 
 

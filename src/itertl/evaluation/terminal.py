@@ -15,7 +15,7 @@ from itertl.evaluation.compare import Comparison, Flip, PassDifference, Side
 from itertl.evaluation.fingerprint import Fingerprint
 from itertl.evaluation.self_test import SelfTest
 from itertl.evaluation.summary import verdict_table
-from itertl.records import EvalSummary
+from itertl.records import EvalSummary, SearchCost
 from itertl.runs import wording as text
 
 MOST = 10  # lines of a list; the JSON holds all
@@ -28,6 +28,11 @@ def show_account(account: Mapping[str, Any]) -> Group:
     said = [
         f"judged by {overall.simulator or 'nothing'}, sandbox {overall.sandbox or 'not recorded'}, "
         f"rule {overall.rule}; benchmark {overall.benchmark}, hash {account['benchmark_hash']}"
+    ]
+    said += [
+        _searched(one.search, one.temperature)
+        for one in map(EvalSummary.model_validate, account.get("summaries", ()))
+        if one.search is not None
     ]
     if overall.correct and (support := account.get("support")):
         kinds = ", ".join(f"{number} {name}" for name, number in support.items() if number)
@@ -47,6 +52,16 @@ def show_account(account: Mapping[str, Any]) -> Group:
         problems = _number(account["benchmark_problems"])
         parts.append(_text(f"no completion of {len(missing)} of {problems}: {_some(missing)}"))
     return Group(*parts)
+
+
+def _searched(cost: SearchCost, temperature: float | None) -> str:
+    """What the searches behind the answers looked at and took."""
+    looked = "its own texts alone" if cost.feedback == "none" else f"the {cost.feedback}"
+    each = cost.completion_tokens / max(1, cost.answers)
+    return (
+        f"{cost.strategy} at T {temperature or 0:g}, looking at {looked}: {cost.attempts} attempts for {cost.answers} "
+        f"answers, {cost.completion_tokens} tokens written ({each:.0f} an answer), {cost.tool_calls} tool calls"
+    )
 
 
 def _reason_table(reasons: Mapping[str, str], title: str = "") -> Table:

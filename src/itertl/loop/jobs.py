@@ -19,9 +19,12 @@ from itertl.progress import Reporter
 from itertl.records import EvalRow, Problem, Scored
 from itertl.runs import storage
 from itertl.runs.storage import cache_folder
-from itertl.sampling.draw import SamplingJob, draw_candidates
+from itertl.sampling.draw import SamplingJob
 from itertl.sampling.lengths import settled
+from itertl.scoring.candidates import effort_of
+from itertl.scoring.engine import Effort
 from itertl.scoring.score_file import read_scored
+from itertl.search.drive import draws_of, find_candidates
 from itertl.training import launch
 from itertl.training.methods import resolve_method
 from itertl.training.round import TrainingJob
@@ -33,8 +36,13 @@ Warn = Callable[[str], object]
 
 def sampling(recipe: Recipe, problems: Sequence[Problem], policy: Policy, iteration: int) -> SamplingJob:
     """K - 1 candidates of each problem."""
-    seed = derive_seed(recipe.seed, "sample", iteration)
-    return SamplingJob(problems, policy, recipe.sample, seed, processes=devices.processes(recipe.compute))
+    seed, processes = derive_seed(recipe.seed, "sample", iteration), devices.processes(recipe.compute)
+    return SamplingJob(problems, policy, recipe.sample, seed, is_one_search=True, processes=processes)
+
+
+def effort(recipe: Recipe) -> Effort:
+    """How the recipe's candidates are scored and looked at."""
+    return effort_of(recipe.score, cache_folder())
 
 
 def training_seed(recipe: Recipe, iteration: int) -> int:
@@ -63,8 +71,10 @@ def evaluation(recipe: Recipe, benchmark: Benchmark, config: EvalConfig, policy:
     """One benchmark, judged in ``folder``."""
     seed = derive_seed(recipe.seed, "eval", benchmark.name)
     processes = devices.processes(recipe.compute)
-    cache = cache_folder()
-    return EvaluationJob(benchmark, config, policy, recipe.sample, None, seed, folder, cache, processes=processes)
+    # the recipe's own strategy is for training
+    own = {"strategy": config.strategy, "strategy_options": config.strategy_options}
+    sample = recipe.sample.model_copy(update=own)
+    return EvaluationJob(benchmark, config, policy, sample, None, seed, folder, cache_folder(), processes=processes)
 
 
 def sample(
@@ -77,8 +87,8 @@ def sample(
     loaded = from_config(data, recipe.seed)
     recipe = settled(recipe, lambda: loaded.problems)
     job = sampling(recipe, loaded.problems, sampled_policy(recipe), 0)
-    with reporter.stage("sample", len(loaded.problems) * recipe.sample.num_candidates) as tracker:
-        drawn = draw_candidates(job, out, tracker=tracker)
+    with reporter.stage("sample", draws_of(job)) as tracker:
+        drawn = find_candidates(job, out, effort=effort(recipe), tracker=tracker)
     if beside is not None:
         storage.write_records(beside, loaded.problems)
     return {

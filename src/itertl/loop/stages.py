@@ -30,10 +30,12 @@ from itertl.runs import storage
 from itertl.runs.folder import RunFolder
 from itertl.runs.storage import cache_folder
 from itertl.sampling import lengths
-from itertl.sampling.draw import check_backend, draw_candidates
+from itertl.sampling.draw import check_backend
 from itertl.scoring.candidates import score_ahead, score_candidates
 from itertl.scoring.combine import check_combination, combine
 from itertl.scoring.scorers import check_scorers, check_tools
+from itertl.search.drive import draws_of, find_candidates
+from itertl.search.strategy import check_strategy
 from itertl.tools import icarus
 from itertl.training import launch
 from itertl.training.methods import Method, resolve_method
@@ -66,6 +68,8 @@ def check_recipe(recipe: Recipe) -> Method:
     check_scorers(recipe.score.scorers)
     check_tools(recipe.score.scorers)
     check_backend(recipe.sample)
+    for config in (recipe.sample, *recipe.evals):
+        check_strategy(config.strategy, config.strategy_options)
     icarus.version()
     return method
 
@@ -168,9 +172,8 @@ def sample(run: RunFolder, task: Task, policy: Policy, iteration: int) -> Path |
         score_ahead(some, task.by_id, config=run.recipe.score, cache=cache_folder())
 
     def work() -> dict[str, Any]:
-        total = len(task.problems) * config.num_candidates
-        with run.reporter.stage(f"{folder.name} sample", total) as tracker:
-            drawn = draw_candidates(job, out, tracker=tracker, ahead=ahead)
+        with run.reporter.stage(f"{folder.name} sample", draws_of(job)) as tracker:
+            drawn = find_candidates(job, out, effort=jobs.effort(run.recipe), tracker=tracker, ahead=ahead)
         return {"candidates": len(drawn), "completion_tokens": sum(c.completion_tokens for c in drawn)}
 
     run.stage(

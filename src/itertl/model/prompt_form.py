@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FORM_FILE = "prompt_form.json"
 SCHEMA = "itertl.prompt_form/1"
+_QUESTION = [{"role": "user", "content": "?"}]
 _OURS, _END = "{#- itertl: default system message -#}", "{#- itertl: end -#}"
 
 
@@ -100,13 +101,13 @@ def express(config: PromptConfig, tokenizer: Any) -> None:
         return  # what the template says by default it may have been given by an earlier round
     original = template.partition(_END)[2] if template.startswith(_OURS) else template
     system = clean(config.system)
-    wanted = render_chat(tokenizer, "?", system)
+    wanted = render_chat(tokenizer, _QUESTION, system)
     message = f"[{{'role': 'system', 'content': {_quoted(system)}}}]"
     has_none = "not messages or messages[0]['role'] != 'system'"
     ours = f"{_OURS}{{%- if {has_none} %}}{{% set messages = {message} + messages %}}{{% endif -%}}{_END}{original}"
     for candidate in (original, ours):
         tokenizer.chat_template = candidate
-        if render_chat(tokenizer, "?", None) == render_chat(tokenizer, "?", system) == wanted:
+        if render_chat(tokenizer, _QUESTION, None) == render_chat(tokenizer, _QUESTION, system) == wanted:
             return
     tokenizer.chat_template = template
 

@@ -5,8 +5,9 @@ on its own, after the prompt's ids, never across the border between the two.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from itertl.config import PromptConfig
 from itertl.errors import UsageError
@@ -30,7 +31,17 @@ class EncodedPrompt:
     opening: str = ""
 
 
-def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrainedTokenizerBase") -> EncodedPrompt:
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An earlier answer in a conversation about a problem, and what the user said to it."""
+
+    code: str
+    message: str
+
+
+def encode_prompt(
+    problem: Problem, config: PromptConfig, tokenizer: "PreTrainedTokenizerBase", turns: Sequence[Turn] = ()
+) -> EncodedPrompt:
     """Build a problem's prompt.
 
     Plain text is instruction, newline, and the header where ``config.header`` is "append" (VerilogEval's way). A chat
@@ -40,15 +51,17 @@ def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: "PreTrained
     A benchmark that brings a whole prompt of its own says so by ``extra["system"]``: then that system message and the
     bare instruction are used. A begin token comes once: from the template, or from the tokenizer. Where the template
     opens a thought, a prefilled header would lie in it: there the thought is closed first, so the model answers without
-    one. Raises UsageError where a chat is asked for and the tokenizer has no template.
+    one. ``turns``: what was answered and said since, oldest first; in plain text the messages are comments between the
+    codes. Raises UsageError where a chat is asked for and the tokenizer has no template.
     """
     chat = config.style == "chat" or (config.style == "auto" and bool(tokenizer.chat_template))
     parts = compose(problem, config)
     if not chat:
-        return EncodedPrompt(parts.plain, _ids(tokenizer, parts.plain, special=True), parts.prefill, parts.opening)
+        text = parts.continued(turns)
+        return EncodedPrompt(text, _ids(tokenizer, text, special=True), parts.prefill, parts.opening)
     if not tokenizer.chat_template:
         raise UsageError("prompt.style is chat, but the model's tokenizer has no chat template; use prompt.style=plain")
-    text = render_chat(tokenizer, parts.user, parts.system)
+    text = render_chat(tokenizer, parts.messages(turns), parts.system)
     begun = parts.opening + parts.prefill
     text += (_thought_end(text) if begun else "") + begun
     return EncodedPrompt(text, _ids(tokenizer, text, special=False), parts.prefill, parts.opening)
@@ -75,8 +88,26 @@ class PromptParts:
 
     @property
     def user(self) -> str:
-        """The user's turn of a chat."""
+        """The user's first turn of a chat."""
         return _line(self.instruction) + self.header if self.header else self.instruction
+
+    def messages(self, turns: Sequence[Turn] = ()) -> list[dict[str, str]]:
+        """A chat without its system message, up to where the assistant writes."""
+        found = [{"role": "user", "content": self.user}]
+        for turn in turns:
+            code = clean(turn.code)
+            answer = f"{_line(self.opening + code)}```" if "```" in self.opening else self.opening + code
+            found += [{"role": "assistant", "content": answer}, {"role": "user", "content": clean(turn.message)}]
+        return found
+
+    def continued(self, turns: Sequence[Turn]) -> str:
+        """The plain text behind ``turns``, each a code and its message as a comment."""
+        if not turns:
+            return self.plain
+        asked = _line(_line(self.instruction) + self.header)
+        for turn in turns:
+            asked += _line(clean(turn.code)) + "".join(f"// {line}\n" for line in clean(turn.message).splitlines())
+        return asked + self.opening + self.prefill
 
 
 def compose(problem: Problem, config: PromptConfig, *, can_prefill: bool = True) -> PromptParts:
@@ -153,27 +184,26 @@ def _ids(tokenizer: "PreTrainedTokenizerBase", text: str, *, special: bool) -> t
     return tuple(ids)
 
 
-def render_chat(tokenizer: "PreTrainedTokenizerBase", request: str, system: str | None) -> str:
+def render_chat(tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, str]], system: str | None) -> str:
     """The chat up to where the assistant writes.
 
     ``system`` None leaves the template its default, any text replaces it. "" asks for no system message: of the
     renderings without one and with an empty one the shorter: some templates put a default of their own where
     none is given, and others print the frame of an empty one.
     """
-    user = [{"role": "user", "content": request}]
     if system is None:
-        return _apply(tokenizer, user)
+        return _apply(tokenizer, messages)
     if system:
-        return _apply(tokenizer, [{"role": "system", "content": system}, *user])
-    without = _apply(tokenizer, user)
+        return _apply(tokenizer, [{"role": "system", "content": system}, *messages])
+    without = _apply(tokenizer, messages)
     try:
-        emptied = _apply(tokenizer, [{"role": "system", "content": ""}, *user])
+        emptied = _apply(tokenizer, [{"role": "system", "content": ""}, *messages])
     except UsageError:
         return without
     return min(without, emptied, key=len)
 
 
-def _apply(tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, Any]]) -> str:
+def _apply(tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, str]]) -> str:
     from jinja2.exceptions import TemplateError
 
     try:

@@ -1,13 +1,14 @@
 """What a sampling back end is, and the names by which a recipe chooses one."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from itertl.config import PromptConfig
-from itertl.errors import ToolFailed
-from itertl.model.prompts import EncodedPrompt
+from itertl.errors import ToolFailed, UsageError
+from itertl.model.prompts import EncodedPrompt, Turn
 from itertl.records import FinishReason, Problem, SamplingSettings
 from itertl.sampling.batching import SampleRequest
 
@@ -57,8 +58,8 @@ class Backend(ABC):
     show: Callable[[str], None] | None = None  # gets the first row's text as it grows
 
     @abstractmethod
-    def encode(self, problem: Problem, config: PromptConfig) -> EncodedPrompt:
-        """The problem's prompt."""
+    def encode(self, problem: Problem, config: PromptConfig, turns: Sequence[Turn] = ()) -> EncodedPrompt:
+        """The problem's prompt, behind what was answered and said since."""
 
     @abstractmethod
     def __call__(self, batch: Sequence[SampleRequest], settings: SamplingSettings) -> list[Generation]:
@@ -76,8 +77,15 @@ class Adapted(Backend):
         for name in ("uses_these_cores", "incidental_options", "numerics"):
             setattr(self, name, getattr(inner, name, getattr(Backend, name)))
 
-    def encode(self, problem: Problem, config: PromptConfig) -> EncodedPrompt:
-        return self._inner.encode(problem, config)
+    def encode(self, problem: Problem, config: PromptConfig, turns: Sequence[Turn] = ()) -> EncodedPrompt:
+        if not turns:
+            return self._inner.encode(problem, config)
+        if len(inspect.signature(self._inner.encode).parameters) < 3:
+            raise UsageError(
+                f"{type(self._inner).__name__}.encode takes no turns, which this search strategy needs; "
+                "add a third parameter (turns: itertl.model.prompts.Turn, oldest first)"
+            )
+        return self._inner.encode(problem, config, turns)
 
     def __call__(self, batch: Sequence[SampleRequest], settings: SamplingSettings) -> list[Generation]:
         return self._inner(batch, settings)

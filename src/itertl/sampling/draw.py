@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from itertl import faults, plugins
-from itertl.config import SampleConfig
+from itertl.config import PromptConfig, SampleConfig
 from itertl.errors import UsageError
 from itertl.model.policy import Policy
-from itertl.model.prompts import clean
+from itertl.model.prompts import EncodedPrompt, Turn, clean
 from itertl.progress import SILENT, Tracker
-from itertl.records import Candidate, Problem, SamplingSettings, content_hash
+from itertl.records import Candidate, JsonValue, Problem, SamplingSettings, content_hash
 from itertl.runs.storage import AppendLog, parse_record, taken_up, write_records
 from itertl.sampling.backend import BACKENDS, Adapted, Backend, BatchIncomplete, Generation
 from itertl.sampling.batching import SampleRequest, plan_batches, plan_requests
@@ -41,6 +41,8 @@ class SamplingJob:
     seed: int
     num_samples: int | None = None  # for each problem; None: ``config.num_candidates``
     settings: SamplingSettings | None = None  # None: the recipe's
+    first_word: str = ""  # begins answers that are to go on from a header where a problem has none
+    is_one_search: bool = False  # with a search strategy: whether one search gives all answers of a problem
     processes: int = 1  # that draw, where the back end is one for each device; of no consequence for what is drawn
 
     @property
@@ -52,6 +54,17 @@ class SamplingJob:
         """What records call the policy: an endpoint's by the name under which it is served."""
         served = self.config.options.get("served_model") if self.config.backend == "openai" else None
         return self.policy.digest if served is None else str(served)
+
+
+def encode(
+    backend: Backend, problem: Problem, form: PromptConfig, turns: Sequence[Turn] = (), *, first_word: str = ""
+) -> EncodedPrompt:
+    """The problem's prompt. ``first_word``: see ``SamplingJob``."""
+    if first_word and form.header == "prefill" and not problem.header.strip():
+        begun = backend.encode(problem.model_copy(update={"header": first_word}), form, turns)
+        if begun.prefill == first_word:
+            return begun
+    return backend.encode(problem, form, turns)
 
 
 def draw_candidates(
@@ -75,13 +88,13 @@ def draw_candidates(
     with taken_up(out) as partial:
         with contextlib.ExitStack() as stack:
             backend = stack.enter_context(contextlib.closing(open_backend(job.policy, config)))
-            prompts = [(p.id, backend.encode(p, job.policy.prompt)) for p in problems]
+            prompts = [(p.id, encode(backend, p, job.policy.prompt, first_word=job.first_word)) for p in problems]
             batches = plan_batches(plan_requests(prompts, count, job.seed, wanted), config.batch_size)
-            plan = _plan_hash(batches, [job.policy_name, job.asked.model_dump(mode="json"), _lasting(config, backend)])
+            plan = plan_hash(batches, job, backend)
             report: Callable[[Sequence[Candidate]], object] = _wait
             if ahead is not None and not backend.uses_these_cores:
                 report = stack.enter_context(Ahead(ahead))
-            with _open_log(partial, plan) as log:
+            with open_log(partial, plan) as log:
                 done = _draw_all(backend, batches, job, log, tracker, report)
         candidates = sorted(done, key=lambda c: (place[c.problem_id], c.index))
         write_records(out, candidates)
@@ -123,11 +136,14 @@ def _lasting(config: SampleConfig, backend: Backend) -> dict[str, Any]:
     return {**config.model_dump(mode="json"), "options": options, "numerics": backend.numerics}
 
 
-def _plan_hash(batches: Sequence[Sequence[SampleRequest]], settings: Any) -> str:
+def plan_hash(batches: Sequence[Sequence[SampleRequest]], job: SamplingJob, backend: Backend, *more: JsonValue) -> str:
+    """Of all that the answers depend on, and of ``more``."""
+
     def row(r: SampleRequest) -> list[Any]:
         asked = r.prompt
         return [r.problem_id, r.index, r.seed, asked.text, asked.prefill, list(asked.token_ids), r.header, r.top]
 
+    settings = [job.policy_name, job.asked.model_dump(mode="json"), _lasting(job.config, backend), *more]
     return content_hash([[list(map(row, batch)) for batch in batches], settings])
 
 
@@ -161,8 +177,8 @@ def _draw_all(
     known = {(c.problem_id, c.index) for c in done}
     left = [[r for r in batch if (r.problem_id, r.index) not in known] for batch in batches]
     left = [batch for batch in left if batch]
-    with contextlib.closing(_answers(backend, left, job)) as answers:
-        for number, drawn in answers:
+    with contextlib.closing(answers(backend, left, job)) as found:
+        for number, drawn in found:
             if isinstance(drawn, BatchIncomplete):
                 keep({place: left[number][place] for place in drawn.done}, drawn.done)
                 raise drawn
@@ -171,7 +187,7 @@ def _draw_all(
     return done
 
 
-def _answers(
+def answers(
     backend: Backend, batches: Sequence[Sequence[SampleRequest]], job: SamplingJob
 ) -> Generator[tuple[int, list[Generation] | BatchIncomplete]]:
     """(number, responses) of each batch as they come, drawn here or by one actor for each device."""
@@ -197,7 +213,7 @@ def drawing_actor(
     return lambda part: backend(*part)
 
 
-def _open_log(partial: Path, plan: str) -> AppendLog:
+def open_log(partial: Path, plan: str) -> AppendLog:
     """The partial file with its first line in place; one of another plan is replaced."""
     log = AppendLog(partial)
     if log.existing[:1] != [{"plan": plan}]:

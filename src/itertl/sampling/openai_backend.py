@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from itertl.config import PromptConfig
 from itertl.errors import UsageError
-from itertl.model.prompts import EncodedPrompt, compose, encode_prompt
+from itertl.model.prompts import EncodedPrompt, Turn, compose, encode_prompt
 from itertl.records import FinishReason, Problem, SamplingSettings
 from itertl.sampling.backend import Backend, BatchIncomplete, Generation
 from itertl.sampling.batching import SampleRequest
@@ -82,24 +82,24 @@ class OpenAIBackend(Backend):
         self._tokenizer = tokenizer
         self._pace = _Pace(endpoint.requests_per_minute)
 
-    def encode(self, problem: Problem, config: PromptConfig) -> EncodedPrompt:
+    def encode(self, problem: Problem, config: PromptConfig, turns: Sequence[Turn] = ()) -> EncodedPrompt:
         """The prompt; of a chat, its messages as JSON. Raises UsageError where the style does not fit the endpoint."""
         if self._endpoint.api == "chat":
             if config.style == "plain":
                 raise UsageError("prompt.style is plain, but a chat is asked for; use sample.options.api=completions")
             parts = compose(problem, config, can_prefill=False)
             messages = [{"role": "system", "content": parts.system}] if parts.system else []
-            messages.append({"role": "user", "content": parts.user})
+            messages += parts.messages(turns)
             return EncodedPrompt(json.dumps(messages, ensure_ascii=False), (), "")
         if self._tokenizer is not None:
-            return encode_prompt(problem, config, self._tokenizer)
+            return encode_prompt(problem, config, self._tokenizer, turns)
         if config.style == "chat":
             raise UsageError(
                 "prompt.style is chat, but the model's tokenizer and its template are not here; "
                 "use sample.options.api=chat, or give the model's folder"
             )
         parts = compose(problem, config)
-        return EncodedPrompt(parts.plain, (), parts.prefill, parts.opening)
+        return EncodedPrompt(parts.continued(turns), (), parts.prefill, parts.opening)
 
     def __call__(self, batch: Sequence[SampleRequest], settings: SamplingSettings) -> list[Generation]:
         """Ask for all of them; the answers may come in any order.

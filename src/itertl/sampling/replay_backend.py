@@ -11,7 +11,7 @@ from typing import Any
 
 from itertl.config import PromptConfig
 from itertl.errors import DataError, UsageError
-from itertl.model.prompts import EncodedPrompt, clean
+from itertl.model.prompts import EncodedPrompt, Turn, clean
 from itertl.records import Candidate, FinishReason, Problem, SamplingSettings
 from itertl.runs.rows import read_lines
 from itertl.runs.storage import parse_record
@@ -51,9 +51,9 @@ class ReplayBackend(Backend):
                 raise DataError(f"{path}:{number}: a second completion {index} of {key}; give each its index")
             self._stored[key, index] = generation
 
-    def encode(self, problem: Problem, config: PromptConfig) -> EncodedPrompt:
+    def encode(self, problem: Problem, config: PromptConfig, turns: Sequence[Turn] = ()) -> EncodedPrompt:
         """Instruction and header as text, without ids: nothing reads the prompt."""
-        del config
+        del config, turns
         self._keys[problem.id] = tuple(k for k in (problem.id, problem.upstream_id) if k is not None)
         return EncodedPrompt(clean(f"{problem.instruction}\n{problem.header}"), (), "")
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from itertl.config import PromptConfig
 from itertl.errors import ToolFailed
 from itertl.model.load import end_token_ids, has_fast_bf16, load_model, load_tokenizer, pick_device
-from itertl.model.prompts import EncodedPrompt, encode_prompt
+from itertl.model.prompts import EncodedPrompt, Turn, encode_prompt
 from itertl.records import FinishReason, Problem, SamplingSettings
 from itertl.sampling import graphs, shared_prompts
 from itertl.sampling.backend import Backend, Generation
@@ -74,8 +74,8 @@ class TransformersBackend(Backend):
         self._ways = Ways()
         self.uses_these_cores = device == "cpu"
 
-    def encode(self, problem: Problem, config: PromptConfig) -> EncodedPrompt:
-        return encode_prompt(problem, config, self._tokenizer)
+    def encode(self, problem: Problem, config: PromptConfig, turns: Sequence[Turn] = ()) -> EncodedPrompt:
+        return encode_prompt(problem, config, self._tokenizer, turns)
 
     def __call__(self, batch: Sequence[SampleRequest], settings: SamplingSettings) -> list[Generation]:
         """Draw one response a request. Raises ToolFailed where the model's logits are not finite."""

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 from itertl.config import PromptConfig
 from itertl.errors import ToolFailed, ToolMissing, UsageError
 from itertl.model.load import load_tokenizer
-from itertl.model.prompts import EncodedPrompt, encode_prompt
+from itertl.model.prompts import EncodedPrompt, Turn, encode_prompt
 from itertl.records import Problem, SamplingSettings
 from itertl.sampling.backend import Backend, BatchIncomplete, Generation
 from itertl.sampling.batching import SampleRequest
@@ -218,8 +218,8 @@ class VllmBackend(Backend):
         self._endpoint: OpenAIBackend | None = None
         self._has_restarted = False
 
-    def encode(self, problem: Problem, config: PromptConfig) -> EncodedPrompt:
-        return encode_prompt(problem, config, self._tokenizer)
+    def encode(self, problem: Problem, config: PromptConfig, turns: Sequence[Turn] = ()) -> EncodedPrompt:
+        return encode_prompt(problem, config, self._tokenizer, turns)
 
     def __call__(self, batch: Sequence[SampleRequest], settings: SamplingSettings) -> list[Generation]:
         """Draw one response a request. Raises ToolFailed where the server does not start or dies a second time,

@@ -19,6 +19,12 @@ def item_of(candidate: Candidate, problem: Problem) -> ScoreItem:
     return ScoreItem(code=candidate.code, header=problem.header, reference=problem.reference, top=problem.top)
 
 
+def effort_of(config: ScoreConfig, cache: Path | None) -> Effort:
+    """How a recipe scores."""
+    bound = Bound(config.budget_s, config.memory_mb)
+    return Effort(bound, config.num_workers, config.timeout_s, cache, config.keep_going)
+
+
 def score_ahead(
     candidates: Sequence[Candidate], problems: Mapping[str, Problem], *, config: ScoreConfig, cache: Path
 ) -> None:
@@ -57,7 +63,6 @@ def _scores(
     log: Path | None = None, tracker: Tracker = SILENT,
 ) -> list[tuple[Score, ...]]:  # fmt: skip
     items = [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates]
-    bound = Bound(config.budget_s, config.memory_mb)
-    effort = Effort(bound, config.num_workers, config.timeout_s, cache, config.keep_going)
+    effort = effort_of(config, cache)
     rungs = tuple(config.ladder) if config.combine == "ladder" else ()
     return score_items(items, config.scorers, rungs=rungs, effort=effort, log=log, on_done=tracker.advance)

@@ -97,7 +97,7 @@ def score(item: ScoreItem) -> Score:
     theirs = _reference(item.reference, top, library)
     if isinstance(theirs, str):
         return result.unjudgeable(cut(f"the reference cannot be synthesized: {theirs}"))
-    mine = _figures(item.code, top, library)
+    mine = figures(item.code, top, library)
     if isinstance(mine, str):
         return result(None, Verdict.UNDECIDED, cut(f"unsupported: {mine}"))
     detail = (
@@ -116,11 +116,12 @@ def _value(mine: Figures, theirs: Figures) -> float:
 @functools.lru_cache(maxsize=32)
 def _reference(code: str, top: str, library: str) -> Figures | str:
     with bounds.apart():
-        return _figures(code, top, library)
+        return figures(code, top, library)
 
 
-def _figures(code: str, top: str, library: str) -> Figures | str:
-    """What a design that the simulator finds right amounts to, or why that is not known."""
+def figures(code: str, top: str, library: str) -> Figures | str:
+    """What a design that the simulator finds right amounts to, or why that is not known. ``library``: the path of a
+    Liberty file, or "" for generic gates. Raises ToolMissing."""
     found = gate.examine(code, top, with_variants=True)
     if isinstance(found, gate.Refusal):
         return f"{found.verdict}: {found.detail}"

@@ -226,3 +226,14 @@ def _assigned_by_case(statement: Any) -> set[str]:
     elif values < 1 << min(16, bare(statement.expr).type.bitWidth):
         return set()
     return set[str].intersection(*arms) if arms else set()
+
+
+def by_name(inputs: Mapping[str, int]) -> tuple[tuple[Clock, ...], tuple[Reset, ...]]:
+    """Clocks and resets of a module of which only the ports are known; resets are taken to be synchronous."""
+    one_bit = [name for name, width in inputs.items() if width == 1]
+    clocks = tuple(Clock(name, frozenset({"posedge"})) for name in one_bit if _CLOCK.search(name))
+    named = {clock.name for clock in clocks}
+    resets = tuple(
+        Reset(name, not _LOW.search(name), False) for name in one_bit if name not in named and _RESET.search(name)
+    )
+    return clocks, resets

@@ -1,59 +1,62 @@
-"""A model at work for a user: instructions in, Verilog out, the best of several samples where a scorer can judge them.
+"""A model at work for a user: instructions in, Verilog out, the best of what a search strategy finds.
 
-Without a reference only scorers that need none can rank: ``syntax``, ``icarus``, or the user's own. Of equal scores the
-first sample wins. The text can be watched while it is written.
+The text can be watched while it is written.
 """
 
+import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from itertl.config import PromptConfig, Recipe
+from itertl.config import Recipe
 from itertl.errors import UsageError
 from itertl.model.policy import sampled_policy
-from itertl.model.prompts import EncodedPrompt, clean
+from itertl.model.prompts import clean
 from itertl.problems.load import from_config
-from itertl.records import Candidate, Problem, Score, Verdict
+from itertl.records import Attempt, Problem, Verdict
 from itertl.runs import rows
-from itertl.sampling.backend import Backend
-from itertl.sampling.batching import plan_batches, plan_requests
-from itertl.sampling.draw import SamplingJob, as_candidate, open_backend
-from itertl.sandbox.bounds import Bound
-from itertl.scoring.engine import Effort, score_items
-from itertl.scoring.item import ScoreItem
-from itertl.scoring.scorers import check_scorers, check_tools, scorer_of
+from itertl.runs.storage import read_records, write_records
+from itertl.sampling.draw import SamplingJob
+from itertl.scoring.candidates import effort_of
+from itertl.search.best_of import UNSCORED
+from itertl.search.drive import attempts_file, find_candidates
+from itertl.search.strategy import Strategy, open_strategy
 from itertl.work.seeds import derive_seed
 
 Show = Callable[[str], None]  # gets each new part of the first sample's text
 
+# what a strategy looked at -> how an answer with nothing against it is called: less than "passed" where that is less
+_WORDS = {"none": "drawn", "compiler": "compiles", "own tests": "passes its own tests", "reference": "passed"}
+
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """The samples of one problem, best first, each with what the scorer says of it."""
+    """The designs that one problem's search tried, best first; ``by``: the strategy, or the scorer of ``best-of``."""
 
     problem: Problem
-    candidates: tuple[tuple[Candidate, Score], ...]
+    attempts: tuple[Attempt, ...]
+    by: str
+    strategy: str
+    feedback: str
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json`` and ``--out``: one object."""
-        (best, score), *_ = self.candidates
+        best = self.attempts[0]
+        answer, said = best.candidate, best.examined
+        scores = [None if a.examined.rank == UNSCORED else a.examined.rank for a in self.attempts]
         return {
-            "problem_id": self.problem.id, "instruction": self.problem.instruction, "policy": best.policy,
-            "code": best.code, "text": best.text,
-            "finish_reason": best.finish_reason, "scorer": score.scorer, "score": score.value,
-            "verdict": _verdict(score),
-            "detail": score.detail, "scores": [s.value for _, s in self.candidates],
+            "problem_id": self.problem.id, "instruction": self.problem.instruction, "policy": answer.policy,
+            "code": answer.code, "text": answer.text, "finish_reason": answer.finish_reason,
+            "strategy": self.strategy, "feedback": self.feedback, "scorer": self.by, "score": scores[0],
+            "verdict": self._verdict(), "detail": said.message, "scores": scores,
         }  # fmt: skip
 
-
-# what they find says nothing of function, so it is not called "passed"
-_WORDS = {"icarus": "compiles", "syntax": "parses"}
-
-
-def _verdict(score: Score) -> str:
-    return _WORDS.get(score.scorer, score.verdict.value) if score.verdict is Verdict.PASSED else score.verdict.value
+    def _verdict(self) -> str:
+        verdict = self.attempts[0].examined.verdict
+        if verdict is not Verdict.PASSED:
+            return verdict.value
+        return "parses" if self.by == "syntax" else _WORDS[self.feedback]
 
 
 def problems_of(instruction: str | None, file: Path | None, header: str, recipe: Recipe) -> list[Problem]:
@@ -71,63 +74,28 @@ def problems_of(instruction: str | None, file: Path | None, header: str, recipe:
 
 
 def generate(
-    problems: Sequence[Problem], recipe: Recipe, *, best_of: int = 1, scorer: str = "icarus", show: Show | None = None
+    problems: Sequence[Problem], recipe: Recipe, *, out: Path | None = None, show: Show | None = None
 ) -> list[Ranked]:
-    """Draw ``best_of`` samples for each problem and rank them. ``show``: for one problem and one sample, its text as it
-    comes.
+    """Search an answer to each problem by the strategy of ``recipe.sample``, and rank what was tried.
 
-    Raises UsageError for a scorer that needs a reference where a problem has none, ToolMissing without the scorer's
-    tool.
+    ``out``: all attempts are written beside it. ``show``: gets the text of a single draw as it comes. Raises as
+    ``find_candidates``.
     """
-    check_scorers([scorer])
-    check_tools([scorer])
-    if scorer_of(scorer).needs_reference and not all(p.reference for p in problems):
-        raise UsageError(f"scorer {scorer!r} compares with a reference, and there is none; use icarus or syntax")
-    drawn = _draw(problems, recipe, best_of, show)
-    items = [ScoreItem(code=c.code, header=p.header, reference=p.reference, top=p.top) for p, c in drawn]
-    config = recipe.score
-    effort = Effort(
-        bound=Bound(config.budget_s, config.memory_mb), num_workers=config.num_workers, timeout_s=config.timeout_s
-    )
-    scores = score_items(items, [scorer], effort=effort)
-    by_problem: dict[str, list[tuple[Candidate, Score]]] = {p.id: [] for p in problems}
-    for (problem, candidate), (score,) in zip(drawn, scores, strict=True):
-        by_problem[problem.id].append((candidate, score))
-    return [Ranked(p, tuple(sorted(by_problem[p.id], key=_rank))) for p in problems]
+    config = recipe.sample
+    strategy = open_strategy(str(config.strategy), config.strategy_options)
+    seed = derive_seed(recipe.seed, "generate")
+    job = SamplingJob(problems, sampled_policy(recipe), config, seed, num_samples=1, first_word="module")
+    with tempfile.TemporaryDirectory() as folder:
+        answers = Path(folder) / "answers.jsonl"
+        find_candidates(job, answers, effort=effort_of(recipe.score, None), show=show)
+        attempts = read_records(attempts_file(answers), Attempt)
+    if out is not None:
+        write_records(attempts_file(out), attempts)
+    by = str(config.strategy_options.get("scorer", "icarus")) if config.strategy == "best-of" else str(config.strategy)
+    tried = {p.id: [a for a in attempts if a.candidate.problem_id == p.id] for p in problems}
+    return [Ranked(p, _ordered(strategy, tried[p.id]), by, str(config.strategy), strategy.feedback) for p in problems]
 
 
-def _rank(pair: tuple[Candidate, Score]) -> tuple[float, int]:
-    candidate, score = pair
-    return -(score.value if score.value is not None else float("-inf")), candidate.index
-
-
-def _draw(
-    problems: Sequence[Problem], recipe: Recipe, best_of: int, show: Show | None
-) -> list[tuple[Problem, Candidate]]:
-    """Every sample with its problem, in order."""
-    job = SamplingJob(problems, sampled_policy(recipe), recipe.sample, derive_seed(recipe.seed, "generate"), best_of)
-    by_id = {p.id: p for p in problems}
-    wanted = {p.id: (clean(p.header), p.top) for p in problems}
-    found: dict[tuple[str, int], Candidate] = {}
-    with closing(open_backend(job.policy, job.config)) as backend:
-        if show is not None and best_of == len(problems) == 1 and backend.can_show:
-            backend.show = show
-        prompts = [(p.id, _encode(backend, p, recipe.prompt)) for p in problems]
-        requests = plan_requests(prompts, best_of, job.seed, wanted)
-        for batch in plan_batches(requests, recipe.sample.batch_size):
-            for request, generation in zip(batch, backend(batch, job.asked), strict=True):
-                drawn = as_candidate(request, generation, job.asked, job.policy_name)
-                found[request.problem_id, request.index] = drawn
-    return [(by_id[r.problem_id], found[r.problem_id, r.index]) for r in requests]
-
-
-_BEGINNING = "module"
-
-
-def _encode(backend: Backend, problem: Problem, config: PromptConfig) -> EncodedPrompt:
-    """The prompt. A model that goes on from a header and is given none still begins its answer as one does."""
-    if config.header == "prefill" and not problem.header.strip():
-        begun = backend.encode(problem.model_copy(update={"header": _BEGINNING}), config)
-        if begun.prefill == _BEGINNING:
-            return begun
-    return backend.encode(problem, config)
+def _ordered(strategy: Strategy, attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
+    """The designs among the attempts, best first."""
+    return tuple(attempts[number] for number in strategy.order(attempts) if not attempts[number].kind)

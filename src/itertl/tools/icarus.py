@@ -24,6 +24,7 @@ LACKS = re.compile(
 BROKE = re.compile(r"^vvp: .*Assertion .*failed", re.MULTILINE)
 COMPILE_LIMITS = Limits(wall_s=30, cpu_s=30, memory_mb=2048, file_mb=64)
 RUN_LIMITS = Limits(wall_s=30, cpu_s=30, memory_mb=2048, file_mb=64)
+WAVE = "wave.vcd"
 
 
 def find(program: str = "iverilog") -> str:
@@ -57,6 +58,7 @@ class Simulation:
 
     compiled: Completed
     ran: Completed | None
+    waveform: bytes | None = None  # what the simulation left in the file ``WAVE``
 
 
 def simulate(
@@ -96,4 +98,5 @@ def simulate(
         done = sandbox.run_steps(steps, cwd=folder, limits=[compile_limits, alone])
         # with a multiple of 256 errors the compiler's status is 0, and there is nothing to run
         has_program = len(done) == 2 and (folder / "design.vvp").exists()
-        return Simulation(done[0], done[1] if has_program else None)
+        waveform = (folder / WAVE).read_bytes() if dump and (folder / WAVE).is_file() else None
+        return Simulation(done[0], done[1] if has_program else None, waveform)

@@ -1,6 +1,7 @@
 """The first difference in words: which output, what it is and should be, at which step, with which inputs."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from itertl.scoring.interface import Port
 from itertl.scoring.vectors.oracle import ReferenceRun
@@ -10,19 +11,35 @@ _INPUTS_CHARS = 160
 _VALUE_CHARS = 40
 
 
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One wrong output in one step. Example: ``Mismatch(17, "q", "4'b0011", "4'b0010", "clk=1'b1, d=8'h0a")``."""
+
+    step: int
+    output: str
+    got: str
+    expected: str
+    inputs: str
+
+
 def describe(run: ReferenceRun, outputs: Sequence[str], found: Comparison) -> str:
     """For example ``share 0.9731; output q: 4'b0011, the reference has 4'b0010, at step 17 of 4000 (clk=1'b1,
     d=8'h0a)``."""
     assert found.first is not None
-    step = found.first
+    first = mismatch(run, outputs, found.first)
     settings = "".join(f"with {name} = {value}: " for name, value in run.parameters.items())
+    return (
+        f"{settings}share {found.share:.4f}; output {first.output}: {first.got}, the reference has {first.expected}, "
+        f"at step {first.step} of {len(run.outputs)} ({first.inputs})"
+    )
+
+
+def mismatch(run: ReferenceRun, outputs: Sequence[str], step: int) -> Mismatch:
+    """What is wrong in a step in which an output differs: of several outputs, the first port."""
     mine, its = split_outputs(run, outputs[step]), split_outputs(run, run.outputs[step])
     port = next(p for p in run.interface.outputs if not matches(its[p.name], mine[p.name]))
     inputs = _short(", ".join(f"{p.name}={_hex(p, value)}" for p, value in split_inputs(run, step)), _INPUTS_CHARS)
-    return (
-        f"{settings}share {found.share:.4f}; output {port.name}: {_binary(port, mine[port.name])}, the reference has "
-        f"{_binary(port, its[port.name])}, at step {step} of {len(run.outputs)} ({inputs})"
-    )
+    return Mismatch(step, port.name, _binary(port, mine[port.name]), _binary(port, its[port.name]), inputs)
 
 
 def matches(expected: str, got: str) -> bool:

@@ -24,7 +24,7 @@ def write_vcd(item: ScoreItem, path: Path) -> bool:
     mismatch. Raises DataError where there is nothing to compare (no reference that serves, a candidate refused or
     without the reference's ports, a run that did not come to its end), ToolMissing.
     """
-    for run, outputs in _runs(item):
+    for run, outputs in replayed(item):
         first = outcome.compare(run.expected, outputs).first
         if first is not None:
             steps = range(max(0, first - BEFORE), min(len(outputs), first + AFTER + 1))
@@ -39,8 +39,8 @@ def draw(task: tuple[ScoreItem, str]) -> bool:
     return write_vcd(item, Path(path))
 
 
-def _runs(item: ScoreItem) -> Iterator[tuple[ReferenceRun, tuple[str, ...]]]:
-    """Each run of the reference with the candidate's outputs."""
+def replayed(item: ScoreItem) -> Iterator[tuple[ReferenceRun, tuple[str, ...]]]:
+    """Each run of the reference with the candidate's outputs. Raises DataError where there is nothing to compare."""
     top = item.top or derive_top(item.reference or "") or ""
     oracle = consult(item.reference or "", top, seed())
     if not isinstance(oracle, Oracle):

@@ -1,0 +1,292 @@
+"""Many searches at once: each round, the draws that all of them ask for go through the back end in full batches.
+
+``OUT`` gets the answers as candidates, and ``NAME.attempts.jsonl`` beside it every attempt, its parent and what it was
+shown. A search that was stopped goes on from ``OUT.partial``: batches that were drawn and rounds that were examined
+are read back, the rest is planned again from them, and ends in the same bytes.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from itertl import faults
+from itertl.config import SampleConfig
+from itertl.errors import UsageError
+from itertl.model.prompts import Turn, clean
+from itertl.progress import SILENT, Tracker
+from itertl.records import Attempt, Candidate, Examined, Problem, SearchCost
+from itertl.runs.storage import AppendLog, parse_record, taken_up, write_records
+from itertl.sampling.backend import Backend, BatchIncomplete, Generation
+from itertl.sampling.batching import SampleRequest, plan_batches, plan_requests
+from itertl.sampling.draw import (
+    SamplingJob,
+    answers,
+    as_candidate,
+    draw_candidates,
+    encode,
+    open_backend,
+    open_log,
+    plan_hash,
+)
+from itertl.scoring.engine import Effort
+from itertl.search.strategy import Ask, Drawn, Strategy, open_strategy
+from itertl.work.seeds import derive_seed
+
+_MOST = 1_000_000  # attempts of one search: a request's index holds the search's number above it
+_PLACE = re.compile(r"\{(?:instruction|header)\}")
+Key = tuple[str, int, int]  # problem's id, search, attempt
+
+
+def attempts_file(out: Path) -> Path:
+    """Where the attempts behind the answers in ``out`` lie."""
+    return out.with_name(f"{out.stem}.attempts.jsonl")
+
+
+def find_candidates(
+    job: SamplingJob,
+    out: Path,
+    *,
+    effort: Effort | None = None,
+    tracker: Tracker = SILENT,
+    ahead: Callable[[Sequence[Candidate]], object] | None = None,
+    show: Callable[[str], None] | None = None,
+) -> list[Candidate]:
+    """``draw_candidates``, or what the job's strategy finds in their place: as many answers, best first.
+
+    A problem has one search for each answer; with ``job.is_one_search`` one alone, of which its first attempts in the
+    strategy's order are the answers. ``show``: with a strategy, gets the first text of each batch as it is written.
+    Raises as ``draw_candidates``, and UsageError for a strategy that cannot be used.
+    """
+    config = job.config
+    if config.strategy is None:
+        return draw_candidates(job, out, tracker=tracker, ahead=ahead)
+    strategy = open_strategy(config.strategy, config.strategy_options)
+    strategy.check(job.problems)
+    with taken_up(out) as partial, contextlib.closing(open_backend(job.policy, config)) as backend:
+        if show is not None and backend.can_show:
+            backend.show = show
+        found = _Search(strategy, job, backend, effort or Effort(), tracker)
+        with open_log(partial, found.plan()) as log:
+            found.run(log)
+        write_records(attempts_file(out), found.attempts())
+        candidates = found.answers()
+        write_records(out, candidates)
+    return candidates
+
+
+def draws_of(job: SamplingJob) -> int:
+    """How many responses the job draws; 0 where a strategy decides on the way."""
+    count = job.config.num_candidates if job.num_samples is None else job.num_samples
+    return len(job.problems) * count if job.config.strategy is None else 0
+
+
+def feedback_of(config: SampleConfig) -> str:
+    """What the recipe's strategy looks at beside the model's own texts."""
+    return open_strategy(str(config.strategy), config.strategy_options).feedback
+
+
+def cost_of(job: SamplingJob, attempts: Sequence[Attempt], answers: int) -> SearchCost:
+    """What the attempts of a job's searches took."""
+    return SearchCost(
+        strategy=str(job.config.strategy),
+        feedback=feedback_of(job.config),
+        answers=answers,
+        attempts=len(attempts),
+        rounds=max((attempt.round + 1 for attempt in attempts), default=0),
+        tool_calls=sum(attempt.examined.tool_calls for attempt in attempts),
+        prompt_tokens=sum(attempt.candidate.prompt_tokens for attempt in attempts),
+        completion_tokens=sum(attempt.candidate.completion_tokens for attempt in attempts),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Draw:
+    """A draw that a search asked for."""
+
+    key: Key
+    ask: Ask
+    request: SampleRequest
+
+
+@dataclass(slots=True)
+class _Search:
+    """All searches of a job."""
+
+    strategy: Strategy
+    job: SamplingJob
+    backend: Backend
+    effort: Effort
+    tracker: Tracker
+    problems: dict[str, Problem] = field(init=False)
+    first: list[SampleRequest] = field(init=False)  # the plain prompts
+    wanted: int = field(init=False)  # answers of each problem
+    tried: dict[tuple[str, int], list[Attempt]] = field(init=False)  # (problem's id, search) -> by number
+    drawn: dict[Key, Candidate] = field(default_factory=dict[Key, Candidate])  # of this round
+
+    def __post_init__(self) -> None:
+        job = self.job
+        self.wanted = job.config.num_candidates if job.num_samples is None else job.num_samples
+        searches = 1 if job.is_one_search else self.wanted
+        form, word = job.policy.prompt, job.first_word
+        prompts = [(p.id, encode(self.backend, p, form, first_word=word)) for p in job.problems]
+        self.first = plan_requests(prompts, 1, job.seed)  # raises where a problem comes twice
+        self.problems = {p.id: p for p in job.problems}
+        self.tried = {(p.id, number): [] for p in job.problems for number in range(searches)}
+
+    def plan(self) -> str:
+        """A hash of all that the answers depend on."""
+        job = self.job
+        texts = {p.id: [p.instruction, p.header, p.reference, p.testbench] for p in job.problems}
+        return plan_hash(
+            [self.first], job, self.backend, texts, dict(self.strategy.settings()), self.wanted, job.is_one_search
+        )
+
+    def run(self, log: AppendLog) -> None:
+        """Round by round until no search asks for more."""
+        known, examined = _read(log)
+        number = 0
+        while asked := self._asked():
+            self.drawn = {draw.key: known[draw.key] for draw in asked if draw.key in known}
+            self.tracker.advance(len(self.drawn))
+            self._draw(asked, log)
+            found = examined.get(number) or self._examine(asked, log, number)
+            for draw, said in zip(asked, found, strict=True):
+                self._add(draw, number, said)
+            number += 1
+
+    def _asked(self) -> list[_Draw]:
+        """The draws of the next round."""
+        found: list[_Draw] = []
+        for place, attempts in self.tried.items():
+            asks = list(self.strategy.next(attempts))
+            designs = sum(not attempt.kind for attempt in attempts)
+            if not asks and self.job.is_one_search and designs < self.wanted:
+                asks = [Ask(self.wanted - designs)]
+            at = len(attempts)
+            for ask in asks:
+                found += self._planned(place, attempts, ask, at)
+                at += ask.count
+        return found
+
+    def _planned(self, place: tuple[str, int], attempts: Sequence[Attempt], ask: Ask, at: int) -> list[_Draw]:
+        """The draws of one ask, numbered from ``at``."""
+        ident, search = place
+        problem, form = self.problems[ident], self.job.policy.prompt
+        top = problem.top if ask.instruction is None else None
+        if ask.instruction is not None:
+            told = {"{instruction}": problem.instruction, "{header}": problem.header}
+            instruction = _PLACE.sub(lambda place: told[place.group()], ask.instruction)
+            problem = problem.model_copy(update={"instruction": instruction, "header": ask.header, "reference": None})
+        if ask.is_edit:
+            form = form.model_copy(
+                update={"opening": "", "header": "append" if form.header == "prefill" else form.header}
+            )
+        if at + ask.count > _MOST:
+            raise UsageError(f"a search has more than {_MOST} attempts; give it a smaller budget")
+        turns = tuple(Turn(attempts[n].candidate.code, attempts[n].examined.message) for n in ask.path)
+        is_design = ask.instruction is None and not ask.is_edit
+        prompt = encode(self.backend, problem, form, turns, first_word=self.job.first_word if is_design else "")
+        wanted = ("", None) if ask.is_edit else (clean(problem.header), top)
+        return [
+            _Draw(
+                (ident, search, number),
+                ask,
+                SampleRequest(
+                    ident, search * _MOST + number, derive_seed(self.job.seed, "search", ident, search, number), prompt,
+                    *wanted,
+                ),
+            )
+            for number in range(at, at + ask.count)
+        ]  # fmt: skip
+
+    def _draw(self, asked: Sequence[_Draw], log: AppendLog) -> None:
+        """The candidates of a round into ``drawn``."""
+        key_of = {(d.request.problem_id, d.request.index): d.key for d in asked}
+        ask_of = {d.key: d.ask for d in asked}
+        batches = plan_batches([d.request for d in asked], self.job.config.batch_size)
+        left = [[r for r in batch if key_of[r.problem_id, r.index] not in self.drawn] for batch in batches]
+        left = [batch for batch in left if batch]
+
+        def keep(batch: Sequence[SampleRequest], generations: dict[int, Generation]) -> None:
+            rows: list[dict[str, Any]] = []
+            for place, generation in sorted(generations.items()):
+                request = batch[place]
+                key = key_of[request.problem_id, request.index]
+                candidate = as_candidate(request, generation, self.job.asked, self.job.policy_name)
+                candidate = candidate.model_copy(update={"index": key[2]})
+                earlier = self.tried[key[:2]]
+                drawn = Drawn(self.problems[key[0]], candidate, ask_of[key], earlier, key[1])
+                self.drawn[key] = self.strategy.taken(drawn)
+                rows.append({"key": list(key), "candidate": _line(self.drawn[key])})
+            log.append([{"drawn": rows}])
+            self.tracker.advance(len(rows))
+
+        with contextlib.closing(answers(self.backend, left, self.job)) as generated:
+            for number, drawn in generated:
+                if isinstance(drawn, BatchIncomplete):
+                    keep(left[number], drawn.done)
+                    raise drawn
+                keep(left[number], dict(enumerate(drawn)))
+                faults.point("search.batch")
+
+    def _examine(self, asked: Sequence[_Draw], log: AppendLog, number: int) -> list[Examined]:
+        drawn = [
+            Drawn(self.problems[d.key[0]], self.drawn[d.key], d.ask, self.tried[d.key[:2]], d.key[1]) for d in asked
+        ]
+        found = self.strategy.examine(drawn, self.effort)
+        log.append([{"round": number, "examined": [said.model_dump(mode="json") for said in found]}])
+        faults.point("search.examined")
+        return found
+
+    def _add(self, draw: _Draw, number: int, said: Examined) -> None:
+        ident, search, _ = draw.key
+        attempts = self.tried[ident, search]
+        shown = tuple((a, attempts[a].examined.message) for a in draw.ask.path)
+        attempts.append(
+            Attempt(
+                candidate=self.drawn[draw.key],
+                search=search,
+                round=number,
+                kind=draw.ask.kind,
+                parent=draw.ask.parent,
+                shown=shown,
+                examined=said,
+            )
+        )
+
+    def attempts(self) -> list[Attempt]:
+        """By problem, search and number."""
+        return [attempt for attempts in self.tried.values() for attempt in attempts]
+
+    def answers(self) -> list[Candidate]:
+        """``wanted`` for each problem, in the order of the problems."""
+        found: list[Candidate] = []
+        for (_, search), attempts in self.tried.items():
+            best = [number for number in self.strategy.order(attempts) if not attempts[number].kind]
+            places = range(self.wanted) if self.job.is_one_search else [search]
+            taken = best if self.job.is_one_search else best[:1]
+            found += [
+                attempts[number].candidate.model_copy(update={"index": place})
+                for place, number in zip(places, taken, strict=False)
+            ]
+        return found
+
+
+def _line(candidate: Candidate) -> dict[str, Any]:
+    return {"schema": candidate.schema_name, **candidate.model_dump(mode="json")}
+
+
+def _read(log: AppendLog) -> tuple[dict[Key, Candidate], dict[int, list[Examined]]]:
+    """What an earlier call drew, and what it found of each round."""
+    known: dict[Key, Candidate] = {}
+    examined: dict[int, list[Examined]] = {}
+    for number, line in enumerate(log.existing[1:], 2):
+        for row in line.get("drawn", ()):
+            ident, search, at = row["key"]
+            known[ident, search, at] = parse_record(Candidate, row["candidate"], f"{log.path}:{number}")
+        if "examined" in line:
+            examined[line["round"]] = [Examined.model_validate(said) for said in line["examined"]]
+    return known, examined

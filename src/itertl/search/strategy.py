@@ -1,0 +1,157 @@
+"""What a search strategy is, and the names by which a recipe or an option chooses one.
+
+A strategy is two pure functions of what was tried so far: what to draw next, and in which order the attempts answer.
+All state lies in the attempts, so that a search that was stopped goes on from its log, and a test needs no model.
+"""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from itertl import plugins
+from itertl.errors import UsageError, nearest
+from itertl.records import Attempt, Candidate, Examined, Problem
+from itertl.scoring.engine import Effort
+
+STRATEGIES = {
+    "best-of": "itertl.search.best_of:BestOf",
+    "cluster": "itertl.search.cluster:Cluster",
+    "repair": "itertl.search.repair:Repair",
+    "tree-code": "itertl.search.tree_code:TreeCode",
+}
+AIMS = {"ppa": "itertl.search.aim:Smaller"}
+_AIM_OPTIONS = ("aim_rounds", "aim_breadth", "liberty")
+
+RIGHT = 1.0  # from this rank on all holds that a strategy looks at
+
+# what a strategy looks at beside the model's own texts; "reference" is the problem's reference or testbench
+Feedback = Literal["none", "compiler", "own tests", "reference"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """``count`` draws behind the turns of ``path``: attempts, oldest first, each with its message.
+
+    ``instruction``: what is asked in place of the problem, for a text of another ``kind`` than a design; "" is one.
+    ``{instruction}`` and ``{header}`` in it stand for the problem's, and ``header`` is what that text begins with.
+    ``is_edit``: the answer is edits to the last code of ``path``, so that nothing of it is prefilled and no
+    ``endmodule`` ends it.
+    """
+
+    count: int
+    path: tuple[int, ...] = ()
+    kind: str = ""
+    instruction: str | None = None
+    header: str = ""
+    is_edit: bool = False
+
+    @property
+    def parent(self) -> int | None:
+        return self.path[-1] if self.path else None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A draw that is to be examined, and all that its search tried in earlier rounds."""
+
+    problem: Problem
+    candidate: Candidate
+    ask: Ask
+    earlier: Sequence[Attempt]
+    search: int = 0  # which of its problem's searches
+
+
+class Strategy(ABC):
+    """Made with the options of ``sample.strategy_options``; raises UsageError for those that cannot be."""
+
+    feedback: Feedback = "none"
+
+    @abstractmethod
+    def next(self, attempts: Sequence[Attempt]) -> Sequence[Ask]:
+        """What is drawn in the next round; nothing ends the search. ``attempts``: of one search, by number."""
+
+    @abstractmethod
+    def order(self, attempts: Sequence[Attempt]) -> Sequence[int]:
+        """Numbers of the attempts, the best answer first."""
+
+    @abstractmethod
+    def examine(self, drawn: Sequence[Drawn], effort: Effort) -> list[Examined]:
+        """What tools say of a round's draws, in their order. Raises ToolMissing."""
+
+    def taken(self, drawn: Drawn) -> Candidate:
+        """The candidate, with other code where its text is not a whole module: edits to an earlier one, say."""
+        return drawn.candidate
+
+    def check(self, problems: Sequence[Problem]) -> None:  # noqa: B027 (optional)
+        """Raise UsageError where the strategy cannot be used on a problem."""
+
+    def settings(self) -> Mapping[str, object]:
+        """All that an answer depends on: versions of tools, say."""
+        return {}
+
+
+def open_strategy(name: str, options: Mapping[str, object]) -> Strategy:
+    """The strategy of that name, with the aim that its options name. Raises UsageError for an unknown name or option,
+    or a value that cannot be."""
+    make = plugins.resolve("search strategy", name, STRATEGIES)
+    own = {key: value for key, value in options.items() if key != "aim" and key not in _AIM_OPTIONS}
+    _check_names(name, make, own)
+    found = _made(make, own)
+    if not isinstance(found, Strategy):
+        raise UsageError(f"search strategy {name!r} is not an itertl.search.strategy.Strategy; derive it from that")
+    further = {key: options[key] for key in _AIM_OPTIONS if key in options}
+    aim = options.get("aim")
+    if aim is None and further:
+        raise UsageError(f"sample.strategy_options.{next(iter(further))} is for a search with an aim; add aim: ppa")
+    if aim is None:
+        return found
+    return _made(plugins.resolve("aim (sample.strategy_options.aim)", str(aim), AIMS), {"inner": found, **further})
+
+
+def _check_names(name: str, make: Callable[..., Any], own: Mapping[str, object]) -> None:
+    """Raise UsageError for an option that neither the strategy nor an aim takes."""
+    slip = next((key for key in own if key.startswith("aim")), None)
+    if slip is not None and slip not in inspect.signature(make).parameters:
+        raise UsageError(f"sample.strategy_options.{slip} is not an option; {nearest(slip, ('aim', *_AIM_OPTIONS))}")
+    plugins.check_arguments("search strategy", name, make, own)
+
+
+def _made(make: Callable[..., Any], options: Mapping[str, object]) -> Any:
+    try:
+        return make(**options)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"sample.strategy_options: {error}") from error
+
+
+def check_strategy(name: str | None, options: Mapping[str, object]) -> None:
+    """Raise UsageError for a strategy of a recipe that cannot be used."""
+    if name is not None:
+        open_strategy(name, options)
+    elif options:
+        raise UsageError(f"strategy_options: {', '.join(options)} is given, and no strategy; name one by strategy")
+
+
+def best_first(attempts: Sequence[Attempt]) -> list[int]:
+    """Designs by rank, then by number; what is no design comes last."""
+    said = [(bool(attempt.kind), -attempt.examined.rank) for attempt in attempts]
+    return sorted(range(len(attempts)), key=lambda number: (said[number], number))
+
+
+def is_right(attempt: Attempt) -> bool:
+    """Whether it is a design of which all holds that its strategy looks at."""
+    return not attempt.kind and attempt.examined.rank >= RIGHT
+
+
+def check_choice(name: str, value: object, known: Sequence[str]) -> None:
+    """Raise UsageError where an option is not one of ``known``."""
+    if value not in known:
+        raise UsageError(f"sample.strategy_options.{name} is {value!r}; give one of {', '.join(known)}")
+
+
+def check_count(**counts: object) -> None:
+    """Raise UsageError where an option is not a whole number from 1 on."""
+    for name, value in counts.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise UsageError(f"sample.strategy_options.{name} is {value!r}; give a whole number from 1 on")

@@ -1,0 +1,313 @@
+"""Search at test time: strategies as pure functions, the driver over them, and what the tools say of an attempt."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from itertl.config import PromptConfig, SampleConfig
+from itertl.errors import DataError, UsageError
+from itertl.model.policy import Policy
+from itertl.model.prompts import EncodedPrompt, Turn
+from itertl.records import Attempt, Candidate, Examined, Problem, SamplingSettings, Verdict
+from itertl.runs.storage import read_records
+from itertl.sampling.backend import Generation
+from itertl.sampling.batching import SampleRequest
+from itertl.sampling.draw import SamplingJob
+from itertl.sandbox.bounds import Bound
+from itertl.scoring.engine import Effort
+from itertl.search import autochip, look, traces
+from itertl.search.cluster import Cluster
+from itertl.search.conversation import Conversation, lines_of
+from itertl.search.drive import attempts_file, find_candidates
+from itertl.search.drivers import driving_lines
+from itertl.search.repair import Repair
+from itertl.search.strategy import Ask, open_strategy
+
+HEADER = "module keep(input clk, input rst, input [3:0] d, output reg [3:0] q);\n"
+RIGHT = HEADER + "always @(posedge clk) if (rst) q <= 0; else q <= d;\nendmodule\n"
+WRONG = HEADER + "wire [3:0] next;\nassign next = rst ? 4'd1 : d;\nalways @(posedge clk)\n  q <= next;\nendmodule\n"
+BROKEN = HEADER + "always @(posedge clk) q <= missing;\nendmodule\n"
+
+
+def problem(**fields: Any) -> Problem:
+    given = {"instruction": "Keep d.", "header": HEADER, "reference": RIGHT, "source": "test", **fields}
+    return Problem.create(**given)
+
+
+def ask_look(code: str, *, with_reference: bool = True, kept: Problem | None = None) -> Examined:
+    question = look.Question((kept or problem()).model_dump_json(), code, with_reference, Bound())
+    return look.look(question)
+
+
+def test_ranks_rise_with_what_holds_and_messages_say_what_does_not() -> None:
+    ladder = [ask_look(code) for code in ("no code", BROKEN, WRONG, RIGHT)]
+    assert [said.rank for said in ladder][:2] == [look.NO_MODULE, look.NO_COMPILE]
+    assert 0 < ladder[2].rank < ladder[3].rank == look.RIGHT
+    assert "line 2" in ladder[1].message and "missing" in ladder[1].message
+    wrong = ladder[2].message.splitlines()
+    assert wrong[1] == "- step 4: q is 4'b0001, expected 4'b0000 with clk=1'b1, rst=1'b1, d=4'h0"
+    assert wrong.index("These lines drive q:") == 6 and wrong[7:9] == [
+        "5: q <= next;",
+        "3: assign next = rst ? 4'd1 : d;",
+    ]
+    assert ask_look(WRONG, with_reference=False).rank == look.RIGHT  # the compiler alone is asked
+
+
+def test_a_design_that_prints_success_forges_autochips_rank_and_not_ours() -> None:
+    bench = (
+        "module tb; reg clk = 0, rst = 1; reg [3:0] d = 3; wire [3:0] q; keep u(clk, rst, d, q); integer bad = 0, n;\n"
+        "always #5 clk = ~clk;\ninitial begin for (n = 0; n < 20; n = n + 1) begin @(negedge clk); if (n == 5) rst = 0;"
+        ' if (n > 8 && q !== d) bad = bad + 1; end $display("Mismatches: %0d in %0d samples", bad, n); $finish; end\n'
+        "endmodule\n"
+    )
+    liar = HEADER + 'initial $display("Mismatches: 0 in 20 samples");\nalways @(posedge clk) q <= 0;\nendmodule\n'
+    asked = problem(testbench=bench)
+
+    def theirs(code: str) -> float:
+        return autochip.look(look.Question(asked.model_dump_json(), code, True, Bound())).rank
+
+    assert theirs(RIGHT) == 1 and theirs(liar) == 1 and theirs(BROKEN) == -1 and theirs("") == -2
+    assert theirs(HEADER + "always @(posedge clk) q <= rst ? 0 : 4'd7;\nendmodule\n") == pytest.approx(1 - 11 / 20)
+    assert ask_look(liar, kept=asked).rank < 1
+
+
+def test_the_lines_that_drive_an_output_are_traced_through_what_they_read() -> None:
+    code = "module m(input a, b, output y, z);\nwire t, u;\nassign t = a & b;\nassign u = ~a;\nassign y = t;\n"
+    code += "sub s(.i(u), .o(z));\nendmodule\nmodule sub(input i, output o);\nassign o = i;\nendmodule\n"
+    assert driving_lines(code, "m", "y") == ["5: assign y = t;", "3: assign t = a & b;"]
+    assert driving_lines(code, "m", "z") == ["6: sub s(.i(u), .o(z));", "4: assign u = ~a;"]
+    assert driving_lines("module m(", "m", "y") == []
+
+
+def test_traces_group_what_behaves_alike_whatever_its_text() -> None:
+    def group(code: str, header: str = HEADER) -> str:
+        return traces.trace(traces.Question(code, header, None, 256)).group
+
+    same = HEADER + "reg [3:0] r;\nalways @(posedge clk) r <= rst ? 4'd0 : d;\nalways @* q = r;\nendmodule\n"
+    assert group(RIGHT) == group(same) != group(WRONG)
+    assert group(BROKEN) == group("") == ""
+    swapped = RIGHT.replace("input clk, input rst", "input rst, input clk")
+    assert group(swapped) == group(RIGHT)  # ports are connected by name
+
+
+def attempt(number: int, rank: float = 0.0, *, group: str = "", turn: int = 0, path: Sequence[int] = ()) -> Attempt:
+    drawn = Candidate(
+        problem_id="p", index=number, policy="m", settings=SamplingSettings(), seed=number, text="t", code="c",
+        finish_reason="stop", prompt_tokens=1, completion_tokens=1,
+    )  # fmt: skip
+    said = Examined(verdict=Verdict.SCORED, rank=rank, group=group)
+    return Attempt(
+        candidate=drawn, search=0, round=turn, parent=path[-1] if path else None,
+        shown=tuple((n, "") for n in path), examined=said,
+    )  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(["", "a", "b", "c"]), min_size=1, max_size=12))
+def test_cluster_answers_from_the_largest_group(groups: list[str]) -> None:
+    attempts = [attempt(n, 1.0 if g else -1.0, group=g) for n, g in enumerate(groups)]
+    order = Cluster(draws=len(groups)).order(attempts)
+    assert sorted(order) == list(range(len(groups)))
+    sizes = Counter(g for g in groups if g)
+    if sizes:
+        assert sizes[groups[order[0]]] == max(sizes.values())
+        assert order[0] == min(n for n, g in enumerate(groups) if g and sizes[g] == max(sizes.values()))
+    told = [bool(groups[n]) for n in order]
+    assert told == sorted(told, reverse=True)  # what did not run comes last
+
+
+def test_repair_goes_on_from_the_best_of_all_rounds_or_of_the_last() -> None:
+    first = [attempt(0, 0.2), attempt(1, 0.8), attempt(2, -1.0)]
+    second = [attempt(3, 0.5, turn=1, path=[1]), attempt(4, 0.1, turn=1, path=[1]), attempt(5, 0.3, turn=1, path=[1])]
+    assert list(Repair().next([])) == [Ask(3)]
+    assert list(Repair().next(first)) == [Ask(3, (1,))]
+    both = first + second
+    assert list(Repair(depth=1).next(both)) == []
+    assert list(Repair(depth=2).next(both)) == [Ask(3, (1,))]
+    assert list(Repair(depth=2, carry="round").next(both)) == [Ask(3, (3,))]
+    assert list(Repair(depth=2, carry="round", context="full").next(both)) == [Ask(3, (1, 3))]
+    assert list(Repair().next([*first, attempt(3, 1.0, turn=1, path=[1])])) == []
+    assert list(Repair().order(both)) == [1, 3, 5, 0, 4, 2]
+
+
+# a model that writes better from attempt to attempt where it is shown what was wrong, and at random where not
+_TEXTS = {"broken": BROKEN, "wrong": WRONG, "right": RIGHT}
+
+
+class Scripted:
+    """A back end: of plain prompts a third is each text; behind turns the answer is one step better than the last."""
+
+    uses_these_cores = True
+
+    def encode(self, problem: Problem, config: PromptConfig, turns: Sequence[Turn] = ()) -> EncodedPrompt:
+        del config
+        told = json.dumps([problem.instruction, [[turn.code, turn.message] for turn in turns]])
+        return EncodedPrompt(told, tuple(range(len(told))), "")
+
+    def __call__(self, batch: Sequence[SampleRequest], settings: SamplingSettings) -> list[Generation]:
+        del settings
+        return [self._answer(request) for request in batch]
+
+    def _answer(self, request: SampleRequest) -> Generation:
+        _, turns = json.loads(request.prompt.text)
+        names = list(_TEXTS)
+        name = random.Random(request.seed).choice(names)
+        if turns:
+            last = next((n for n, text in _TEXTS.items() if text.strip() == turns[-1][0].strip()), "broken")
+            assert turns[-1][1]  # what the tools said
+            name = names[min(names.index(last) + 1, 2)]
+        return Generation(_TEXTS[name], "stop", (1, 2, 3))
+
+
+def open_scripted(model: object, *, dtype: str, trust_remote_code: bool, revision: str | None) -> Scripted:
+    del model, dtype, trust_remote_code, revision
+    return Scripted()
+
+
+def job(strategy: str, count: int = 1, problems: int = 6, **more: Any) -> SamplingJob:
+    config = SampleConfig(
+        backend=f"{__name__}:open_scripted", strategy=strategy, strategy_options=more.pop("options", {}),
+        batch_size=4, num_candidates=count,
+    )  # fmt: skip
+    asked = [problem(instruction=f"Keep d, number {n}.") for n in range(problems)]
+    return SamplingJob(asked, Policy("m", known_digest="m"), config, seed=3, **more)
+
+
+def test_repair_with_the_reference_makes_every_problem_right(tmp_path: Path) -> None:
+    options = {"breadth": 2, "depth": 3, "feedback": "reference"}
+    found = find_candidates(job("repair", count=2, options=options), tmp_path / "c.jsonl")
+    assert [(c.problem_id, c.index) for c in found] == [(p.id, n) for p in job("repair").problems for n in range(2)]
+    assert all(c.code.strip() == RIGHT.strip() for c in found)
+    attempts = read_records(attempts_file(tmp_path / "c.jsonl"), Attempt)
+    assert {a.search for a in attempts} == {0, 1} and max(a.round for a in attempts) == 2
+    for a in attempts:
+        assert (a.parent is None) == (a.round == 0) == (not a.shown)
+        if a.shown:
+            parent = next(
+                b for b in attempts
+                if (b.candidate.problem_id, b.search, b.candidate.index) == (a.candidate.problem_id, a.search, a.parent)
+            )  # fmt: skip
+            assert a.shown == ((a.parent, parent.examined.message),) and parent.round < a.round
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_one_search_fills_up_with_plain_draws_where_it_ends_early(tmp_path: Path) -> None:
+    options = {"breadth": 1, "depth": 1, "feedback": "compiler"}
+    found = find_candidates(job("repair", count=5, options=options, is_one_search=True), tmp_path / "c.jsonl")
+    assert Counter(c.problem_id for c in found) == {p.id: 5 for p in job("repair").problems}
+    attempts = read_records(attempts_file(tmp_path / "c.jsonl"), Attempt)
+    rank = {(a.candidate.problem_id, a.candidate.seed): a.examined.rank for a in attempts}
+    for p in job("repair").problems:
+        ranks = [rank[c.problem_id, c.seed] for c in found if c.problem_id == p.id]
+        assert ranks == sorted(ranks, reverse=True)
+
+
+def test_best_of_and_cluster_answer_what_they_rank_first(tmp_path: Path) -> None:
+    best = find_candidates(job("best-of", options={"draws": 6, "scorer": "vectors"}), tmp_path / "b.jsonl")
+    drawn = read_records(attempts_file(tmp_path / "b.jsonl"), Attempt)
+    right = {a.candidate.problem_id for a in drawn if a.examined.rank == 1}
+    assert right and {c.problem_id for c in best if c.code.strip() == RIGHT.strip()} == right
+    agreed = find_candidates(job("cluster", options={"draws": 6}), tmp_path / "c.jsonl")
+    drawn = read_records(attempts_file(tmp_path / "c.jsonl"), Attempt)
+    for c in agreed:
+        codes = Counter(a.candidate.code for a in drawn if a.candidate.problem_id == c.problem_id and a.examined.group)
+        assert codes[c.code] == max(codes.values())
+
+
+def test_options_that_cannot_be_are_named() -> None:
+    for name, options, why in (
+        ("repai", {}, "repair"),
+        ("repair", {"bredth": 2}, "breadth"),
+        ("repair", {"breadth": 0}, "whole number"),
+        ("repair", {"carry": "all"}, "best, round"),
+        ("repair", {"rank": "autochip"}, "feedback: reference"),
+        ("best-of", {"scorer": "icaru"}, "icarus"),
+        ("cluster", {"draws": True}, "draws"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            open_strategy(name, options)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from test_search import find_candidates, job
+find_candidates(job("repair", count=2, problems=2, options={"breadth": 2, "depth": 3, "feedback": "reference"}), Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("point", ["search.batch:3", "search.examined:1"])
+def test_a_killed_search_ends_in_the_same_bytes(tmp_path: Path, point: str) -> None:
+    def run(out: Path, **more: str) -> int:
+        here = str(Path(__file__).parent)
+        call = [sys.executable, "-c", KILLED, str(out)]
+        return subprocess.run(call, env={**os.environ, "PYTHONPATH": here, **more}, timeout=120).returncode
+
+    out = tmp_path / "killed.jsonl"
+    assert run(out, ITERTL_KILL_AT=point) == -9 and not out.exists()
+    assert run(out) == 0
+    whole = tmp_path / "whole.jsonl"
+    find_candidates(job("repair", 2, 2, options={"breadth": 2, "depth": 3, "feedback": "reference"}), whole)
+    assert out.read_bytes() == whole.read_bytes()
+    assert attempts_file(out).read_bytes() == attempts_file(whole).read_bytes()
+
+
+def talk(out: Path, lines: Sequence[str], told: list[str]) -> Conversation:
+    asked = job("best-of", problems=1)
+    with Conversation(asked.problems[0], asked, Scripted(), out, effort=Effort(), tell=told.append) as conversation:
+        conversation.begin()
+        for line in lines:
+            conversation.enter(line)
+    return conversation
+
+
+def test_a_conversation_goes_on_from_its_transcript_and_can_be_played_again(tmp_path: Path) -> None:
+    bench = tmp_path / "tb.v"
+    bench.write_text(
+        "module tb; reg c = 0; wire [3:0] q; keep u(c, 1'b0, 4'd9, q); always #1 c = ~c;\n"
+        'initial begin #9 $display("q=%0d", q); $finish; end endmodule\n'
+    )
+    told: list[str] = []
+    first = talk(tmp_path / "a.jsonl", ["/auto 3", f"/simulate {bench}", "and now?", "/undo"], told)
+    assert first.code.strip() == RIGHT.strip() and first.examined is not None and first.examined.rank == 1
+    assert told[-1] == first.code and "The testbench prints:\nq=9" in told
+    said = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [s["role"] for s in said[:3]] == ["task", "model", "tool"] and said[-1]["text"] == "/undo"
+    again = talk(tmp_path / "a.jsonl", [f"/waveform {tmp_path / 'w.vcd'} {bench}", f"/save {tmp_path / 'd.v'}"], [])
+    assert again.answers == first.answers and (tmp_path / "d.v").read_text() == first.code
+    assert "$scope module u" in (tmp_path / "w.vcd").read_text()
+    talk(tmp_path / "b.jsonl", list(lines_of(tmp_path / "a.jsonl")), [])
+    assert (tmp_path / "b.jsonl").read_bytes() == (tmp_path / "a.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="another task"):
+        Conversation(
+            problem(instruction="x"),
+            job("best-of"),
+            Scripted(),
+            tmp_path / "a.jsonl",
+            effort=Effort(),
+            tell=told.append,
+        )
+
+
+def test_a_command_that_cannot_be_leaves_the_conversation_as_it_was(tmp_path: Path) -> None:
+    asked = job("best-of", problems=1)
+    with Conversation(
+        asked.problems[0], asked, Scripted(), tmp_path / "a.jsonl", effort=Effort(), tell=str
+    ) as open_one:
+        open_one.begin()
+        before = open_one.answers.copy()
+        for line in ("/undo", "/save", "/simulate", "/auto many", "/waveform w.vcd no.v", "/write"):
+            with pytest.raises((UsageError, DataError)):
+                open_one.enter(line)
+            assert open_one.answers == before
+        assert open_one.enter("go on")
+    assert len(talk(tmp_path / "a.jsonl", [], []).answers) == 2
