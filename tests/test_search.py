@@ -28,7 +28,7 @@ from itertl.scoring.engine import Effort
 from itertl.search import autochip, look, traces
 from itertl.search.cluster import Cluster
 from itertl.search.conversation import Conversation, lines_of
-from itertl.search.drive import attempts_file, find_candidates
+from itertl.search.drive import attempts_file, cost_of, find_candidates
 from itertl.search.drivers import driving_lines
 from itertl.search.repair import Repair
 from itertl.search.strategy import Ask, open_strategy
@@ -198,6 +198,10 @@ def test_repair_with_the_reference_makes_every_problem_right(tmp_path: Path) -> 
             )  # fmt: skip
             assert a.shown == ((a.parent, parent.examined.message),) and parent.round < a.round
     assert not list(tmp_path.glob("*.partial"))
+    cost = cost_of(job("repair", count=2, options=options), attempts, len(found))
+    at_once = {(a.candidate.problem_id, a.search) for a in attempts if a.round == 0 and a.examined.rank == 1}
+    assert (cost.solved, cost.solved_at_once, cost.attempts) == (12, len(at_once), len(attempts))
+    assert 0 < len(at_once) < 12 and cost.feedback == "reference" and cost.rounds == 3
 
 
 def test_one_search_fills_up_with_plain_draws_where_it_ends_early(tmp_path: Path) -> None:

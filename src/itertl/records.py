@@ -242,6 +242,8 @@ class SearchCost(BaseModel):
     tool_calls: int
     prompt_tokens: int
     completion_tokens: int
+    solved: int = 0  # searches in which an attempt holds all that the strategy looks at
+    solved_at_once: int = 0  # those of them in which a plain draw of the first round does
 
 
 class TrainStep(Record):

@@ -60,7 +60,8 @@ def _searched(cost: SearchCost, temperature: float | None) -> str:
     each = cost.completion_tokens / max(1, cost.answers)
     return (
         f"{cost.strategy} at T {temperature or 0:g}, looking at {looked}: {cost.attempts} attempts for {cost.answers} "
-        f"answers, {cost.completion_tokens} tokens written ({each:.0f} an answer), {cost.tool_calls} tool calls"
+        f"answers, {cost.completion_tokens} tokens written ({each:.0f} an answer), {cost.tool_calls} tool calls; "
+        f"{cost.solved} searches ended with all of that right, {cost.solved_at_once} by their first draws"
     )
 
 

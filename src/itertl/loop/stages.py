@@ -25,16 +25,16 @@ from itertl.loop.telemetry import candidate_telemetry
 from itertl.model import load
 from itertl.model.policy import Policy
 from itertl.problems.load import LoadResult, check_source, from_config
-from itertl.records import Candidate, EvalSummary, IterationMetrics, Problem, Scored, Telemetry, content_hash
+from itertl.records import Attempt, Candidate, EvalSummary, IterationMetrics, Problem, Scored, Telemetry, content_hash
 from itertl.runs import storage
 from itertl.runs.folder import RunFolder
 from itertl.runs.storage import cache_folder
 from itertl.sampling import lengths
-from itertl.sampling.draw import check_backend
+from itertl.sampling.draw import SamplingJob, check_backend
 from itertl.scoring.candidates import score_ahead, score_candidates
 from itertl.scoring.combine import check_combination, combine
 from itertl.scoring.scorers import check_scorers, check_tools
-from itertl.search.drive import draws_of, find_candidates
+from itertl.search.drive import attempts_file, cost_of, draws_of, find_candidates
 from itertl.search.strategy import check_strategy
 from itertl.tools import icarus
 from itertl.training import launch
@@ -174,7 +174,8 @@ def sample(run: RunFolder, task: Task, policy: Policy, iteration: int) -> Path |
     def work() -> dict[str, Any]:
         with run.reporter.stage(f"{folder.name} sample", draws_of(job)) as tracker:
             drawn = find_candidates(job, out, effort=jobs.effort(run.recipe), tracker=tracker, ahead=ahead)
-        return {"candidates": len(drawn), "completion_tokens": sum(c.completion_tokens for c in drawn)}
+        summary = {"candidates": len(drawn), "completion_tokens": sum(c.completion_tokens for c in drawn)}
+        return summary if config.strategy is None else summary | {"search": _searched(run, job, out, len(drawn))}
 
     run.stage(
         folder,
@@ -186,6 +187,18 @@ def sample(run: RunFolder, task: Task, policy: Policy, iteration: int) -> Path |
         work=work,
     )
     return out
+
+
+def _searched(run: RunFolder, job: SamplingJob, out: Path, answers: int) -> dict[str, Any]:
+    """What the searches behind an iteration's candidates took, and what they added to plain draws."""
+    attempts = storage.read_records(attempts_file(out), Attempt)
+    cost = cost_of(job, attempts, answers)
+    run.reporter.say(
+        f"{cost.strategy}: {cost.attempts} attempts, {cost.completion_tokens} tokens, {cost.tool_calls} tool calls; "
+        f"{cost.solved} of {len(job.problems)} problems solved by what it looks at ({cost.feedback}), "
+        f"{cost.solved_at_once} by the first draws"
+    )
+    return cost.model_dump(mode="json")
 
 
 def score(run: RunFolder, task: Task, candidates: Path | None, iteration: int) -> Path | None:

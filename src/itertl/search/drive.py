@@ -32,7 +32,7 @@ from itertl.sampling.draw import (
     plan_hash,
 )
 from itertl.scoring.engine import Effort
-from itertl.search.strategy import Ask, Drawn, Strategy, open_strategy
+from itertl.search.strategy import Ask, Drawn, Strategy, is_right, open_strategy
 from itertl.work.seeds import derive_seed
 
 _MOST = 1_000_000  # attempts of one search: a request's index holds the search's number above it
@@ -90,6 +90,7 @@ def feedback_of(config: SampleConfig) -> str:
 
 def cost_of(job: SamplingJob, attempts: Sequence[Attempt], answers: int) -> SearchCost:
     """What the attempts of a job's searches took."""
+    right = [a for a in attempts if is_right(a)]
     return SearchCost(
         strategy=str(job.config.strategy),
         feedback=feedback_of(job.config),
@@ -99,6 +100,8 @@ def cost_of(job: SamplingJob, attempts: Sequence[Attempt], answers: int) -> Sear
         tool_calls=sum(attempt.examined.tool_calls for attempt in attempts),
         prompt_tokens=sum(attempt.candidate.prompt_tokens for attempt in attempts),
         completion_tokens=sum(attempt.candidate.completion_tokens for attempt in attempts),
+        solved=len({(a.candidate.problem_id, a.search) for a in right}),
+        solved_at_once=len({(a.candidate.problem_id, a.search) for a in right if a.round == 0}),
     )
 
 
