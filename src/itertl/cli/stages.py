@@ -41,15 +41,23 @@ def sample(
 @app.command()
 def score(
     file: Annotated[Path, typer.Argument(help="Candidates of a run, RTLCoder records, or reference/completion lines.")],
-    scorer: Annotated[str, typer.Option("--scorer", help="Scorers by name, separated by commas.")] = "rtlcoder",
+    overrides: options.Overrides = None,
+    scorer: Annotated[
+        str | None, typer.Option("--scorer", help="Scorers by name, separated by commas; default: rtlcoder.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="Recipe whose scorers, ladder, weights and limits to take: adds z.")
+    ] = None,
     out: options.Out = Path("scored.jsonl"),
     problems: Annotated[
         Path | None, typer.Option("--problems", help="problems.jsonl of candidates; default: beside their run.")
     ] = None,
-    workers: options.Workers = 0,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=0, help="Worker processes; 0: one for each core (the default).")
+    ] = None,
     timeout_s: Annotated[
-        float, typer.Option("--timeout", min=0.1, help="Seconds for each candidate and scorer.")
-    ] = 30.0,
+        float | None, typer.Option("--timeout", min=0.1, help="Seconds for each candidate and scorer; default: 30.")
+    ] = None,
     vcd: Annotated[
         Path | None, typer.Option("--vcd", help="Folder for waveforms of what the scorer vectors finds wrong.")
     ] = None,
@@ -64,20 +72,31 @@ def score(
 ) -> None:
     """Score stored texts, whoever wrote them."""
     from itertl.runs import outputs
-    from itertl.scoring.engine import Effort
+    from itertl.scoring.candidates import effort_of
     from itertl.scoring.score_file import score_file
 
-    names = tuple(name.strip() for name in scorer.split(",") if name.strip())
+    limits = {"score.num_workers": workers, "score.timeout_s": timeout_s, "score.keep_going": keep_going or None}
+    given = [f"{key}={json.dumps(value)}" for key, value in limits.items() if value is not None]
+    by_recipe = recipe is not None or bool(overrides)
+    if by_recipe and scorer is not None:
+        raise UsageError(
+            f"--scorer {scorer} and {'--recipe' if recipe else 'KEY=VALUE'} both say which scores to take; leave out "
+            "--scorer to score by the recipe, with z, or leave out the recipe's for these scores alone"
+        )
+    names = tuple(name.strip() for name in (scorer or "rtlcoder").split(",") if name.strip())
     if not names:
         raise UsageError("--scorer needs at least one name")
+    config = recipe_of(recipe, [*(overrides or []), *given], None).score
     require_sandbox_level(require_sandbox)
     reporter = Reporter(quiet=as_json)
-    guard = outputs.writing("score", files=[out], folders=[vcd] if vcd else [], inputs=[file, problems], force=force)
+    guard = outputs.writing(
+        "score", files=[out], folders=[vcd] if vcd else [], inputs=[file, problems, recipe], force=force
+    )
     with guard, reporter.stage("score", 0) as tracker:
-        effort = Effort(num_workers=workers, timeout_s=timeout_s, cache=cache_folder(), keep_going=keep_going)
         summary = score_file(
-            file, names, out, problems=problems, effort=effort, vcd=vcd, second_opinion=recheck, tracker=tracker
-        )
+            file, config if by_recipe else names, out, problems=problems, effort=effort_of(config, cache_folder()),
+            vcd=vcd, second_opinion=recheck, tracker=tracker,
+        )  # fmt: skip
     print_json(summary) if as_json else print(json.dumps(summary, indent=1, ensure_ascii=False))
 
 
