@@ -11,7 +11,7 @@ from rich.text import Text
 from itertl.records import Problem, Verdict
 
 SHOWN = 12  # rows of each table; ``to_json`` has all
-_MISSING = "not checked (--tools checks)", "not compared (--benchmark NAME compares)"
+_MISSING = "not checked (--tools)", "not compared (--benchmark NAME)"
 
 
 class Finding(BaseModel):
