@@ -9,6 +9,7 @@ import typer
 from itertl.cli import options
 from itertl.cli.app import app
 from itertl.cli.options import print_json, recipe_of, require_sandbox_level, warn
+from itertl.config import naming
 from itertl.errors import UsageError
 from itertl.progress import Reporter
 from itertl.runs.storage import cache_folder
@@ -32,7 +33,8 @@ def sample(
     settings = recipe_of(recipe, overrides or [], model, base_url)
     beside = _problems_beside(out)
     files = [out] if beside is None else [out, beside]
-    with outputs.writing("sample", files=files, inputs=[Path(problems), Path(settings.model.path)], force=force):
+    read = [Path(problems), Path(settings.model.path)]
+    with outputs.writing("sample", files=files, inputs=read, force=force), naming(recipe):
         result = jobs.sample(settings, problems, out, beside, reporter=Reporter(quiet=as_json), warn=warn)
     text = f"{result['candidates']} candidates of {result['problems']} problems in {out}"
     print_json(result) if as_json else print(text)
@@ -92,7 +94,7 @@ def score(
     guard = outputs.writing(
         "score", files=[out], folders=[vcd] if vcd else [], inputs=[file, problems, recipe], force=force
     )
-    with guard, reporter.stage("score", 0) as tracker:
+    with guard, reporter.stage("score", 0) as tracker, naming(recipe):
         summary = score_file(
             file, config if by_recipe else names, out, problems=problems, effort=effort_of(config, cache_folder()),
             vcd=vcd, second_opinion=recheck, tracker=tracker,
@@ -117,7 +119,7 @@ def train(
 
     settings = recipe_of(recipe, overrides or [], model)
     read = [scored, problems, Path(settings.model.path)]
-    with outputs.writing("train", folders=[out], files=[jobs.train_log(out)], inputs=read, force=force):
+    with outputs.writing("train", folders=[out], files=[jobs.train_log(out)], inputs=read, force=force), naming(recipe):
         result = jobs.train(settings, scored, problems, out, reporter=Reporter(quiet=as_json), warn=warn)
     text = f"checkpoint in {out} after {result['steps']} steps, loss {result['loss']}"
     print_json(result) if as_json else print(text)
