@@ -385,16 +385,35 @@ def _below(node: yaml.Node, key: list[str]) -> tuple[int, yaml.Node, list[str]] 
 
 
 @contextlib.contextmanager
-def naming(path: Path | None) -> Generator[None]:
-    """What is found wrong with a recipe after it was read names its file too."""
+def naming(path: Path | None, overrides: Sequence[str] = ()) -> Generator[None]:
+    """What is found wrong with a recipe after it was read names its file, or the override, too: the key's, where the
+    message begins with one, else that of the name which the message quotes."""
     try:
         yield
     except (RecipeError, UsageError) as error:
+        said = str(error)
         is_recipes = type(error) in (RecipeError, UsageError)  # not those of data and runs, which name their own files
-        if path is None or not is_recipes or str(path) in str(error) or str(error).startswith("override "):
+        if path is None or not is_recipes or str(path) in said or said.startswith("override "):
             raise
-        key = re.match(r"[a-z]+(\.\w+)*", str(error))
-        raise RecipeError(f"{place(path, tuple(_parts(key[0])) if key else ())}: {error}") from error
+        key, quoted = re.match(r"[a-z]+(\.\w+)*", said), re.search(r"'([^'\n]+)'", said)
+        parts = tuple(_parts(key[0])) if key and key[0].partition(".")[0] in Recipe.model_fields else ()
+        given = overriding(parts, overrides) or _saying(path, overrides, quoted[1] if quoted else "")
+        if not parts and not given and not isinstance(error, RecipeError):
+            raise  # of the command's other arguments
+        raise RecipeError(f"{given or place(path, parts)}: {said}") from error
+
+
+def _saying(path: Path, overrides: Sequence[str], name: str) -> str:
+    """The override that holds that name, else file and line; "" where none does."""
+    if not name:
+        return ""
+    if found := next((override for override in reversed(overrides) if name in override), None):
+        return f"override {found}"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", line):
+                return f"{path}:{number}"
+    return ""
 
 
 def _parts(key: str) -> list[str]:
@@ -445,6 +464,8 @@ def _explain_one(of: Where, error: Any, model: type[BaseModel], sign: str) -> st
     at = loc or (tuple(_parts(named[0])) if named else ())
     where = of if isinstance(of, str) else of(at)
     key = ".".join(str(p) for p in loc) or "(recipe)"
+    if named and not loc:  # a rule of the whole recipe, which names its keys itself
+        return f"{where}: {error['ctx']['error']}"
     kind, got = error["type"], f"(got {error['input']!r})"
     known = _known_keys(model, loc[:-1])
     every = f"known keys: {', '.join(known)}"

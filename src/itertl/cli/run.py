@@ -78,11 +78,11 @@ def run(
             "compute.processes and compute.strategy (default: one process for each GPU, ddp)"
         )
     given = [*(overrides or []), *(["score.keep_going=true"] if keep_going else [])]
-    with naming(recipe):
+    with naming(recipe, given):
         resolved = with_form(load_recipe(recipe, given), warn)
     folder = out or Path("runs") / resolved.name
     if plan:
-        with naming(recipe):
+        with naming(recipe, given):
             found = make_plan(resolved, folder, measured=measured)
         print_json(found.to_json()) if as_json else print(found.render())
         return
@@ -91,7 +91,7 @@ def run(
     outputs.check_place(folder)
     outputs.check_outside(folder, read)
     require_sandbox_level(require_sandbox)
-    with naming(recipe):
+    with naming(recipe, given):
         result = loop.run(
             resolved, folder, reporter=Reporter(quiet=as_json), resume_changed=resume_changed, share_from=share_from
         )
@@ -133,12 +133,12 @@ def study(
     loaded = load_study(file, overrides or [], only or [])
     folder = out or Path("runs") / loaded.name
     if plan:
-        with naming(file):
+        with naming(file, overrides or []):
             found = plan_study(loaded, folder, only or [], measured=measured)
         print_json(found.to_json()) if as_json else show(found.table())
         return
     _refuse_measuring(measured)
-    with naming(file):
+    with naming(file, overrides or []):
         result = command.run(
             loaded,
             folder,

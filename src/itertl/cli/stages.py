@@ -34,7 +34,7 @@ def sample(
     beside = _problems_beside(out)
     files = [out] if beside is None else [out, beside]
     read = [Path(problems), Path(settings.model.path)]
-    with outputs.writing("sample", files=files, inputs=read, force=force), naming(recipe):
+    with outputs.writing("sample", files=files, inputs=read, force=force), naming(recipe, overrides or []):
         result = jobs.sample(settings, problems, out, beside, reporter=Reporter(quiet=as_json), warn=warn)
     text = f"{result['candidates']} candidates of {result['problems']} problems in {out}"
     print_json(result) if as_json else print(text)
@@ -94,7 +94,7 @@ def score(
     guard = outputs.writing(
         "score", files=[out], folders=[vcd] if vcd else [], inputs=[file, problems, recipe], force=force
     )
-    with guard, reporter.stage("score", 0) as tracker, naming(recipe):
+    with guard, reporter.stage("score", 0) as tracker, naming(recipe, overrides or []):
         summary = score_file(
             file, config if by_recipe else names, out, problems=problems, effort=effort_of(config, cache_folder()),
             vcd=vcd, second_opinion=recheck, tracker=tracker,
@@ -119,7 +119,10 @@ def train(
 
     settings = recipe_of(recipe, overrides or [], model)
     read = [scored, problems, Path(settings.model.path)]
-    with outputs.writing("train", folders=[out], files=[jobs.train_log(out)], inputs=read, force=force), naming(recipe):
+    with (
+        outputs.writing("train", folders=[out], files=[jobs.train_log(out)], inputs=read, force=force),
+        naming(recipe, overrides or []),
+    ):
         result = jobs.train(settings, scored, problems, out, reporter=Reporter(quiet=as_json), warn=warn)
     text = f"checkpoint in {out} after {result['steps']} steps, loss {result['loss']}"
     print_json(result) if as_json else print(text)
