@@ -116,13 +116,13 @@ def test_an_error_names_file_and_line_or_the_override(
 
 def test_what_is_wrong_later_is_named_too(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("seed: 1\nscore:\n  scorers: [rtlcode]\n  combine: ladder\n")
-    for given, error, said in (
+    for overrides, error, said in (
         ([], UsageError("unknown scorer 'rtlcode': did you mean 'rtlcoder'?"), "r.yaml:3: unknown scorer"),
         ([], RecipeError("score.combine is ladder, but score.ladder is empty"), "r.yaml:4: score.combine is"),
         (["score.combine=ladder"], RecipeError("score.combine is ladder"), "override score.combine=ladder: score"),
         (["method=nope"], UsageError("unknown method 'nope'"), "override method=nope: unknown"),
         ([], UsageError("out: is a folder"), "out: is a folder"),
     ):
-        with pytest.raises(UsageError) as caught, naming(tmp_path / "r.yaml", given):
+        with pytest.raises(UsageError) as caught, naming(tmp_path / "r.yaml", overrides):
             raise error
         assert str(caught.value).removeprefix(f"{tmp_path}/").startswith(said), caught.value

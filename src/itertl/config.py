@@ -359,7 +359,7 @@ def overriding(key: Key, overrides: Sequence[str]) -> str:
 def place(path: Path, key: Key) -> str:
     """ "FILE:LINE" of the value, or of the nearest around it, in a YAML file; "FILE" where no line can be given."""
     with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
-        node = cast("yaml.Node | None", yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader))
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
         line, rest = None, _parts(".".join(map(str, key)))
         while rest and node is not None:
             found = _below(node, rest)

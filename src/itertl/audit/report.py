@@ -1,7 +1,7 @@
 """What an audit found, as a record for programs and as tables for people."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 from rich.console import Group, RenderableType
@@ -96,8 +96,8 @@ class AuditReport(Finding):
     def summary(self) -> dict[str, int | None]:
         """How many problems each kind of finding names; None for what was not looked for."""
         counts: dict[str, int | None] = {
-            f"duplicates: {kind}": 0 for kind in Duplicates.model_fields["kind"].annotation.__args__
-        }  # type: ignore[union-attr]
+            f"duplicates: {kind}": 0 for kind in get_args(Duplicates.model_fields["kind"].annotation)
+        }
         for group in self.duplicates:
             kind = f"duplicates: {group.kind}"
             counts[kind] = (counts[kind] or 0) + len(group.members)
