@@ -200,7 +200,19 @@ def test_report_as_json_and_as_tables() -> None:
     console.print(report.render())
     text = console.export_text()
     assert "[bold]x" in text and "bench/T[/]" in text and rows[1].id in text
-    assert audit([], check_tools=True).to_json()["summary"]["contaminated"] == 0
+    assert audit([], benchmarks=[task], check_tools=True).to_json()["summary"]["contaminated"] == 0
+
+
+def test_what_was_not_looked_for_is_not_counted_as_none() -> None:
+    report = audit([problem(sentence(1), MUX)], check_tools=False)
+    value = report.to_json()
+    missing = ["contaminated", "references that fail", "references unjudged"]
+    assert [value["summary"][name] for name in missing] == [None] * 3 and value["contamination"] is None
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(report.render())
+    text = console.export_text()
+    assert "not compared (--benchmark NAME)" in text and "not checked (--tools)" in text
+    assert "benchmark tasks" not in text
 
 
 def test_five_thousand_problems_of_one_template_take_seconds() -> None:

@@ -288,6 +288,11 @@ def test_one_stage_after_another_by_hand(tmp_path: Path) -> None:
         "--json",
     )
     assert trained.returncode == 0 and (tmp_path / "new" / "model.safetensors").exists(), trained.stderr
+    empty, made = tmp_path / "empty.jsonl", tmp_path / "problems.jsonl"
+    empty.write_text("\n")
+    for scored_file, problems in ((empty, made), (tmp_path / "scored.jsonl", empty)):
+        none = itertl("train", scored_file, "--problems", problems, *settings, "--out", tmp_path / "none")
+        assert none.returncode == 2 and "empty.jsonl: holds no" in none.stderr, none.stderr
     judged = itertl(
         "eval",
         "--model",

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itertl.config import Recipe, build_recipe, dump_recipe, load_recipe, parse_yaml
-from itertl.errors import RecipeError
+from itertl.config import Recipe, build_recipe, dump_recipe, load_recipe, naming, parse_yaml
+from itertl.errors import RecipeError, UsageError
 
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.yaml"))
 
@@ -93,3 +93,36 @@ def test_missing_and_undecodable_files(tmp_path: Path) -> None:
 def test_a_recipe_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         build_recipe({}).seed = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "said"),
+    [
+        ("seed: 1\ntrain:\n  epoch: 2\n", [], "r.yaml:3: train.epoch: unknown key"),
+        ("train: {epochs: 2}\nevals:\n  - {limit: 3}\n  - limit: 0\n", [], "r.yaml:4: evals.1.limit: "),
+        ("score:\n  weights: {gate: 1}\n", [], "r.yaml:2: score.weights names ['gate']"),
+        ("train: {epochs: 2}\n", ["seed=1", "train.epochs=x"], "override train.epochs=x: train.epochs: "),
+        ("train: {epochs: x}\n", ["seed=1"], "r.yaml:1: train.epochs: "),
+    ],
+)
+def test_an_error_names_file_and_line_or_the_override(
+    text: str, overrides: list[str], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(tmp_path / "r.yaml", overrides)
+    assert str(caught.value).removeprefix(f"{tmp_path}/").startswith(said), caught.value
+
+
+def test_what_is_wrong_later_is_named_too(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("seed: 1\nscore:\n  scorers: [rtlcode]\n  combine: ladder\n")
+    for overrides, error, said in (
+        ([], UsageError("unknown scorer 'rtlcode': did you mean 'rtlcoder'?"), "r.yaml:3: unknown scorer"),
+        ([], RecipeError("score.combine is ladder, but score.ladder is empty"), "r.yaml:4: score.combine is"),
+        (["score.combine=ladder"], RecipeError("score.combine is ladder"), "override score.combine=ladder: score"),
+        (["method=nope"], UsageError("unknown method 'nope'"), "override method=nope: unknown"),
+        ([], UsageError("out: is a folder"), "out: is a folder"),
+    ):
+        with pytest.raises(UsageError) as caught, naming(tmp_path / "r.yaml", overrides):
+            raise error
+        assert str(caught.value).removeprefix(f"{tmp_path}/").startswith(said), caught.value

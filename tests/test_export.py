@@ -788,6 +788,9 @@ def test_contamination_and_licence_come_from_the_files_that_state_them(tiny: Pat
     assert yaml.safe_load(card.split("---\n")[1])["base_model"] == "acme/base"
     assert fields_of(tmp_path / "out" / "out-f16.gguf")["general.license"] == "bsd-3-clause"
     assert "3 of 80 training pairs overlap one of the 143 benchmark problems" in card
+    storage.write_json(run / "audit.json", {**audit, "summary": {"contaminated": None}, "benchmark_tasks": 0})
+    export(run, tmp_path / "again", kind="f16")
+    assert "Contamination is unknown" in (tmp_path / "again" / "README.md").read_text()
     storage.write_json(run / "audit.json", {"schema": "other"})
     with pytest.raises(DataError, match="not an audit"):
         export(run, tmp_path / "out")

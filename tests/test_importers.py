@@ -410,6 +410,7 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "empty.jsonl": ("", r"empty\.jsonl: is empty"),
     "blank.json": (" \n\ufeff"[:2], "is empty"),
     "array.json": ("[]", "holds no rows"),
+    "wrapped.json": ('{"data": []}', "holds no rows"),
     "item.json": ('[{"prompt":"a","completion":"b"}, 3]', "item 2: a int, not a JSON object"),
     "line.jsonl": ('{"prompt":"a","completion":"b"}\n{"prompt":\n', r"line\.jsonl:2: not JSON"),
     "list.jsonl": ('{"prompt":"a","completion":"b"}\n[1]\n', r"list\.jsonl:2: a list, not a JSON object"),

@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import report_builder as make
+from itertl.audit.report import AuditReport, Contamination, Member
 from itertl.errors import DataError
+from itertl.evaluation.summary import verdict_table
 from itertl.records import IterationMetrics, PassAtK, Verdict
 from itertl.report import canvas, figures, findings, gallery, published, series, tables
 from itertl.report.curves import keep_for, smooth
@@ -118,6 +120,57 @@ def test_printable_text_survives_utf8_and_xml(raw: str) -> None:
 
 
 # --- tables
+
+
+RUNGS = ("gate", "text", "syntax", "synthesis", "vectors", "equivalence", "ppa")
+
+
+def terminal_tables() -> dict[str, object]:
+    """The widest tables of every command."""
+    every = [make.summary({Verdict.PASSED: 3, Verdict.ELABORATION_ERROR: 5}, temperature=t) for t in (0, 0.2, 0.5, 0.8)]
+    full = dict.fromkeys(("", *RUNGS), 192)
+    rows = [make.metrics(0, every), make.metrics(1, every, telemetry=make.telemetry(rungs=full))]
+    own = [
+        make.metrics(1, telemetry=make.telemetry(rungs={"": 1, "a_package_of_mine.its_module:the_scorer": 2, **full}))
+    ]
+    member = Member(id="x" * 16, upstream_id=None, source="s", where="/a/long/path/of/somebody/pairs.jsonl:1200")
+    overlap = Contamination(kind="code after renaming", problem=member, task="Prob007_long_name", benchmark="v" * 22,
+                            value=0.7, evidence="assign y = a ;" * 20)  # fmt: skip
+    audited = AuditReport(
+        problems=9, with_reference=9, benchmark_tasks=1, duplicates=(), contamination=(overlap,), bad_references=(),
+        references_passed=9, unjudged={}, thresholds={},
+    )  # fmt: skip
+    return {
+        "ladder": tables.iteration_table(rows), "own scorer": tables.iteration_table(own),
+        "runs": tables.rich_table(tables.comparison_grid({"a-run-of-a-long-name": rows, "another": rows})),
+        "verdicts": verdict_table(every), "audit": audited.render(),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", terminal_tables())
+def test_no_head_is_broken_within_a_word_at_80_columns(name: str) -> None:
+    out = shown(terminal_tables()[name], 80)
+    assert max(map(len, out.splitlines())) <= 80
+    wanted = {
+        "ladder": (*RUNGS, "missed", "truncated"),
+        "own scorer": (*RUNGS, "missed", "a_package_of_mine.its_module:the_scorer"),
+        "runs": ("reference", "candidate", "iterations", "synth-heldout", "pass@1", "a-run-of-a-long-name"),
+        "verdicts": ("elaboration_error", "T 0.8"), "audit": ("kind", "problem", "common", "share"),
+    }[name]  # fmt: skip
+    for word in wanted:
+        assert word in out, (word, out)
+
+
+def test_heads_are_shortened_before_a_table_is_parted() -> None:
+    grid = tables.Grid("T", ("it", "equivalence", "synthesis"), (("1", "5%", "6%"),), ("note",))
+    assert tables.fitted(grid, 28) == [grid]  # 2 + 11 + 9, two gaps of 2 and 2 at the ends
+    (short,) = tables.fitted(grid, 20)
+    assert short.columns == ("it", "equ.", "synthes.") and short.notes == (
+        "note", "equ.: equivalence", "synthes.: synthesis",
+    )  # fmt: skip
+    first, second = tables.fitted(grid, 12)
+    assert (first.columns, second.columns) == (("it", "equivalence"), ("it", "synthesis"))
+    assert second.rows == (("1", "6%"),) and (first.notes, second.notes) == ((), ("note",))
 
 
 def test_iteration_table_shows_every_number() -> None:

@@ -1,5 +1,6 @@
 """The run folder: stages are skipped while valid, redone with the reason when stale, and one process writes."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from itertl import memory
 from itertl.config import build_recipe
 from itertl.errors import DataError, RunError
 from itertl.progress import Reporter
@@ -127,3 +129,18 @@ def test_differences_name_leaves() -> None:
     assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": None}) == ["a.c: 2 -> 3"]
     assert differences({"a": [1]}, {"a": [1, 2]}) == ["a: [1] -> [1, 2]"]
     assert differences({"a": 1}, {}) == ["a: 1 -> null"]
+
+
+def test_memory_that_was_freed_is_given_back() -> None:
+    """glibc keeps what lies below a block in use; a trim returns its pages."""
+
+    def resident_mb() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+
+    blocks = [bytearray(60_000) for _ in range(4_000)]  # 230 MB, below the size from which blocks are mapped alone
+    last = bytearray(60_000)
+    blocks.clear()
+    memory.give_back()
+    after = resident_mb()
+    blocks = [bytearray(60_000) for _ in range(4_000)]
+    assert resident_mb() - after > 150 and last

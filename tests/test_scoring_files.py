@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from command_line import itertl
+from itertl.config import ScoreConfig
 from itertl.errors import DataError, UsageError
 from itertl.records import Candidate, Problem, SamplingSettings
 from itertl.runs.storage import write_records
+from itertl.scoring.combine import combine
 from itertl.scoring.engine import Effort
-from itertl.scoring.score_file import score_file
+from itertl.scoring.score_file import read_scored, score_file
 from itertl.scoring.score_lines import whole_code
 
 HEADER = "module m(input a, output y);\n"
@@ -184,5 +187,63 @@ def test_usage(tmp_path: Path) -> None:
     assert [row["completion"] for row in score(path, "rouge-l")] == [PAIR["completion"]]
 
 
-def test_empty_file(tmp_path: Path) -> None:
-    assert score(write(tmp_path / "in.jsonl"), "syntax") == []
+@pytest.mark.parametrize("text", ["", "\n \n", "[]\n"])
+def test_a_file_without_a_line_to_score_is_an_error(text: str, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(text)
+    with pytest.raises(DataError, match=r"in\.jsonl: holds no line to score"):
+        score(tmp_path / "in.jsonl", "syntax")
+
+
+LADDER = ScoreConfig(
+    scorers=("syntax", "vectors", "rouge-l"), combine="ladder", ladder={"syntax": 0.25, "vectors": (0.5, 1.0)}
+)
+
+
+def test_z_by_a_recipe_is_that_of_the_loop(tmp_path: Path) -> None:
+    """Heights 0.25 and 0.5 to 1: broken text 0; a constant, to which vectors gives 0, holds the rung below; the
+    reference's own text 1. Rungs above one that is not held are not taken."""
+    broken = {**PAIR, "completion": "assign y = ;\nendmodule\n"}
+    constant = {**PAIR, "completion": "assign y = 1'b0;\nendmodule\n", "scores": {"own": {"value": 3}}}
+    unscored = {**PAIR, "reference": "not Verilog"}
+    path = write(tmp_path / "in.jsonl", PAIR, broken, constant, unscored, RTLCODER)
+    out = tmp_path / "out.jsonl"
+    summary = score_file(path, LADDER, out, effort=Effort(num_workers=1))
+    rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert [row["z"] for row in rows[:4]] == [1, 0, 0.25, None]
+    assert list(rows[1]["scores"]) == ["syntax", "rouge-l"] and "own" in rows[2]["scores"]
+    assert rows[4]["itertl_z"] == [0, 1] and rows[4]["itertl_score"]["vectors"] == [None, 1]
+    assert summary["z"] == {"mean": pytest.approx((1 + 0.25 + 1) / 5), "scored": 5, "unscored": 1}
+    assert summary["scorers"]["vectors"]["not_taken"] == 2
+    assert score_file(out, LADDER, tmp_path / "b.jsonl", effort=Effort(num_workers=1))["z"] == summary["z"]
+    assert (tmp_path / "b.jsonl").read_text() == out.read_text()
+
+
+def test_scores_of_a_candidate_by_a_recipe_are_read_back(tmp_path: Path) -> None:
+    problem = Problem.create(instruction="Copy", header=HEADER, reference=HEADER + BODY, top="m", source="test")
+    candidate = Candidate(
+        problem_id=problem.id, index=0, policy="p", settings=SamplingSettings(), seed=1, text=BODY, code=HEADER + BODY,
+        finish_reason="stop", prompt_tokens=1, completion_tokens=1,
+    )  # fmt: skip
+    path, out = tmp_path / "candidates.jsonl", tmp_path / "out.jsonl"
+    write_records(path, [candidate])
+    write_records(tmp_path / "problems.jsonl", [problem])
+    score_file(path, LADDER, out, effort=Effort(num_workers=1))
+    assert json.loads(out.read_text())["z"] == 1
+    (found,) = read_scored(out)
+    assert found.candidate == candidate and combine(found.scores, LADDER) == 1
+    score_file(out, ["syntax"], tmp_path / "again.jsonl", effort=Effort(num_workers=1))
+    row = json.loads((tmp_path / "again.jsonl").read_text())  # a z of other scores than these is not kept
+    assert "z" not in row and set(row["scores"]) == {"syntax", "vectors", "rouge-l"}
+
+
+def test_the_command_takes_a_recipe_or_scorers(tmp_path: Path) -> None:
+    path, out = write(tmp_path / "in.jsonl", PAIR), tmp_path / "out.jsonl"
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("score: {scorers: [syntax, rouge-l], weights: {syntax: 3, rouge-l: 1}, num_workers: 1}\n")
+    both = itertl("score", path, "--recipe", recipe, "--scorer", "syntax", "--out", out)
+    assert both.returncode == 2 and "leave out --scorer" in both.stderr
+    done = itertl("score", path, "score.weights={syntax: 0, rouge-l: 1}", "--recipe", recipe, "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["z"]["mean"] == json.loads(out.read_text())["z"] == 1
+    wrong = itertl("score", path, "score.combine=ladder", "--out", out)
+    assert wrong.returncode == 2 and "score.ladder is empty" in wrong.stderr

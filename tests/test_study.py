@@ -80,15 +80,15 @@ def test_an_arm_is_the_base_with_its_own_keys_nested_or_dotted(tmp_path: Path) -
 
 SFT = "{sft: {method: sft}"
 FAULTS = [
-    ("{sft: {train: {epoch: 3}}}", {}, r"study.yaml: arms.sft: train.epoch: unknown key; did you mean 'epochs'\?"),
-    ("{sft: {train.epochs: many}}", {}, r"study.yaml: arms.sft: train.epochs: .*got 'many'"),
+    ("{sft: {train: {epoch: 3}}}", {}, r"study.yaml:\d+: arms.sft: train.epoch: unknown key; did you mean 'epochs'\?"),
+    ("{sft: {train.epochs: many}}", {}, r"study.yaml:\d+: arms.sft: train.epochs: .*got 'many'"),
     ("{sft: {train.epochs: 2, train: {epochs: 3}}}", {}, r"arms.sft: train.epochs and train.epochs say the same key"),
     ("{sft: {seed: 3}}", {}, r"arms.sft.seed: cannot be set in an arm"),
-    (SFT + "}", {"control": "stf"}, r"study.yaml: control: 'stf' is not an arm; did you mean 'sft'\? arms: sft"),
-    (SFT + "}", {"seeds": "[1, 2, 1]"}, r"study.yaml: seeds: 1 is given twice"),
-    (SFT + "}", {"seeds": "3"}, r"study.yaml: seeds: takes a list \(got 3\); write seeds: \[3\]"),
-    (SFT + "}", {"more": "equals: steps"}, r"study.yaml: equals: unknown key; did you mean 'equal'\?"),
-    (SFT + "}", {"more": "equal: tokens"}, r"study.yaml: equal: .*'reference_tokens'.*got 'tokens'"),
+    (SFT + "}", {"control": "stf"}, r"study.yaml:\d+: control: 'stf' is not an arm; did you mean 'sft'\? arms: sft"),
+    (SFT + "}", {"seeds": "[1, 2, 1]"}, r"study.yaml:\d+: seeds: 1 is given twice"),
+    (SFT + "}", {"seeds": "3"}, r"study.yaml:\d+: seeds: takes a list \(got 3\); write seeds: \[3\]"),
+    (SFT + "}", {"more": "equals: steps"}, r"study.yaml:\d+: equals: unknown key; did you mean 'equal'\?"),
+    (SFT + "}", {"more": "equal: tokens"}, r"study.yaml:\d+: equal: .*'reference_tokens'.*got 'tokens'"),
     (SFT + ", a: {start: {arm: b, iteration: 1}}}", {}, r"arms.a.start.arm: 'b' is not an arm"),
     (SFT + ", a: {start: {arm: sft, iteration: 9}}}", {}, r"arms.a.start.iteration: 9, but sft has 2 iterations"),
     (SFT + ", a: {start: {arm: sft, iteration: 1}, model: {path: x}}}", {}, r"arms.a.model.path: conflicts with start"),
@@ -98,8 +98,8 @@ FAULTS = [
         r"arms.a: a, b wait for each other",
     ),
     ("{figures: {method: sft}}", {"control": "figures"}, r"arms.figures: .*are the study's own"),
-    ("{}", {}, r"study.yaml: arms: "),
-    ("[sft]", {}, r"study.yaml: arms: takes names and values"),
+    ("{}", {}, r"study.yaml:\d+: arms: "),
+    ("[sft]", {}, r"study.yaml:\d+: arms: takes names and values"),
 ]
 
 

@@ -14,6 +14,7 @@ import torch
 
 import training_cases as cases
 from itertl.errors import DataError, RecipeError, ToolMissing, TrainingDiverged
+from itertl.loop.plan import Shape, activation_bytes
 from itertl.model.load import load_model, load_tokenizer
 from itertl.progress import Tracker
 from itertl.records import TrainStep
@@ -386,3 +387,34 @@ def test_fp16_without_a_gpu_is_refused(
     made = cases.case(1)
     with pytest.raises(RecipeError, match=r"train\.precision"):
         cases.run_stage(tmp_path, policy[0], made.problems, made.rows, precision="fp16")
+
+
+@pytest.mark.parametrize(("lora", "autocast"), [(True, False), (True, True), (False, True), (False, False)])
+def test_the_plan_counts_the_activations_that_autograd_keeps(lora: bool, autocast: bool) -> None:
+    """Distinct storages that the backward pass of two layers holds, parameters left out, within a tenth."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, Qwen2Config
+
+    tokens, hidden, inner, layers = 64, 128, 704, 2
+    config = Qwen2Config(
+        hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers, num_attention_heads=4,
+        num_key_value_heads=1, vocab_size=100,
+    )  # fmt: skip
+    whole = AutoModelForCausalLM.from_config(config).train()
+    model = whole.get_decoder()
+    if lora:
+        get_peft_model(whole, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tokens in tensor.shape and tensor.untyped_storage().data_ptr() not in own:
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t), torch.autocast("cpu", enabled=autocast):
+        model(input_ids=torch.zeros(1, tokens, dtype=torch.long), use_cache=False)
+    found = sum(t.untyped_storage().nbytes() for t in kept.values()) / tokens
+    shape = Shape(0, hidden, inner, layers, 100)
+    said = activation_bytes(shape, width=2 if autocast else 4, lora=lora, checkpointing=False)
+    assert found == pytest.approx(said, rel=0.2), (found, said)

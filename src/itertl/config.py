@@ -7,7 +7,7 @@ Names of methods, scorers, back ends and benchmarks are checked by ``plugins`` w
 import contextlib
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 
@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from itertl.errors import RecipeError, nearest
+from itertl.errors import RecipeError, UsageError, nearest
 from itertl.records import SamplingSettings
 
 OWN_HELDOUT = "own-heldout"  # the benchmark of the pairs that data.holdout keeps out
@@ -316,25 +316,117 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path}: a recipe is a mapping of keys, see recipes/demo.yaml")
     if {"arms", "base"} <= tree.keys():
         raise RecipeError(f"{path}: is a study (it has arms), not a recipe; start it with `itertl study {path}`")
-    return build_recipe(cast("dict[str, Any]", tree), overrides, str(path))
+    return build_recipe(cast("dict[str, Any]", tree), overrides, lambda key: place(path, key))
 
 
-def build_recipe(tree: dict[str, Any], overrides: Sequence[str] = (), where: str = "recipe") -> Recipe:
-    """Validate a tree with overrides applied."""
+Key = tuple[str | int, ...]  # of a value in a tree, from the root
+Where = str | Callable[[Key], str]  # what a message says of the place of a value
+
+
+def build_recipe(
+    tree: dict[str, Any], overrides: Sequence[str] = (), where: Where = "recipe", own: Sequence[str] = ()
+) -> Recipe:
+    """Validate a tree with overrides applied; those of ``own``, which stand in the file of ``where``, come last.
+
+    Raises RecipeError that names the override at fault, else ``where``.
+    """
     for override in overrides:
         tree = _apply_override(tree, override)
+    for override in own:
+        key = override.partition("=")[0]
+        tree = _apply_override(tree, override, where if isinstance(where, str) else where(tuple(_parts(key))))
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise RecipeError(explain(where, error, Recipe)) from error
+
+        def of(key: Key) -> str:
+            given = "" if overriding(key, own) else overriding(key, overrides)
+            return given or (where if isinstance(where, str) else where(key))
+
+        raise RecipeError(explain(of, error, Recipe)) from error
 
 
-def _apply_override(tree: dict[str, Any], override: str) -> dict[str, Any]:
+def overriding(key: Key, overrides: Sequence[str]) -> str:
+    """ "override KEY=VALUE" of the last one that gives that value, a part of it, or what it is a part of; else ""."""
+    wanted = [str(part) for part in key]
+    for override in reversed(overrides):
+        parts = _parts(override.partition("=")[0])
+        if wanted and all(a == b for a, b in zip(parts, wanted, strict=False)):
+            return f"override {override if len(override) < 80 else override[:77] + '...'}"
+    return ""
+
+
+def place(path: Path, key: Key) -> str:
+    """ "FILE:LINE" of the value, or of the nearest around it, in a YAML file; "FILE" where no line can be given."""
+    with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
+        line, rest = None, _parts(".".join(map(str, key)))
+        while rest and node is not None:
+            found = _below(node, rest)
+            if found is None:
+                break
+            line, node, rest = found
+        return str(path) if line is None else f"{path}:{line}"
+    return str(path)
+
+
+def _below(node: yaml.Node, key: list[str]) -> tuple[int, yaml.Node, list[str]] | None:
+    """Line and node of the first part of ``key`` (of several, where they are written as one dotted key), and the
+    rest."""
+    if isinstance(node, yaml.SequenceNode) and key[0].isdigit() and int(key[0]) < len(node.value):
+        inner = node.value[int(key[0])]
+        return inner.start_mark.line + 1, inner, key[1:]
+    if isinstance(node, yaml.MappingNode):
+        for name, inner in node.value:
+            parts = _parts(str(name.value))
+            if parts == key[: len(parts)]:
+                return name.start_mark.line + 1, inner, key[len(parts) :]
+    return None
+
+
+@contextlib.contextmanager
+def naming(path: Path | None, overrides: Sequence[str] = ()) -> Generator[None]:
+    """What is found wrong with a recipe after it was read names its file, or the override, too: the key's, where the
+    message begins with one, else that of the name which the message quotes."""
+    try:
+        yield
+    except (RecipeError, UsageError) as error:
+        said = str(error)
+        is_recipes = type(error) in (RecipeError, UsageError)  # not those of data and runs, which name their own files
+        if path is None or not is_recipes or str(path) in said or said.startswith("override "):
+            raise
+        key, quoted = re.match(r"[a-z]+(\.\w+)*", said), re.search(r"'([^'\n]+)'", said)
+        parts = tuple(_parts(key[0])) if key and key[0].partition(".")[0] in Recipe.model_fields else ()
+        given = overriding(parts, overrides) or _saying(path, overrides, quoted[1] if quoted else "")
+        if not parts and not given and not isinstance(error, RecipeError):
+            raise  # of the command's other arguments
+        raise RecipeError(f"{given or place(path, parts)}: {said}") from error
+
+
+def _saying(path: Path, overrides: Sequence[str], name: str) -> str:
+    """The override that holds that name, else file and line; "" where none does."""
+    if not name:
+        return ""
+    if found := next((override for override in reversed(overrides) if name in override), None):
+        return f"override {found}"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", line):
+                return f"{path}:{number}"
+    return ""
+
+
+def _parts(key: str) -> list[str]:
+    return re.sub(r"\[(\d+)\]", r".\1", key).split(".")
+
+
+def _apply_override(tree: dict[str, Any], override: str, where: str = "") -> dict[str, Any]:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise RecipeError(f"{override!r}: an override is KEY=VALUE, for example train.learning_rate=1e-4")
-    value = parse_yaml(text, f"override {key}")
-    parts = re.sub(r"\[(\d+)\]", r".\1", key).split(".")
+    said = where or f"override {key}"
+    value = parse_yaml(text, said)
+    parts = _parts(key)
     node: Any = copy.deepcopy(tree)
     tree = node
     for depth, part in enumerate(parts):
@@ -342,17 +434,17 @@ def _apply_override(tree: dict[str, Any], override: str) -> dict[str, Any]:
         inner: Any = node
         if isinstance(node, list):
             if not part.isdigit() or int(part) > len(inner):
-                where = ".".join(parts[:depth])
+                around = ".".join(parts[:depth])
                 raise RecipeError(
-                    f"override {key}: {where} is a list of {len(inner)}; {part!r} is not an index of it "
-                    f"({where}.{len(inner)} adds one)"
+                    f"{said}: {around} is a list of {len(inner)}; {part!r} is not an index of it "
+                    f"({around}.{len(inner)} adds one)"
                 )
             at = int(part)
             inner += [None] if at == len(inner) else []
         elif isinstance(node, dict):
             inner.setdefault(at)
         else:
-            raise RecipeError(f"override {key}: {'.'.join(parts[:depth])} is a value and has no key {part!r}")
+            raise RecipeError(f"{said}: {'.'.join(parts[:depth])} is a value and has no key {part!r}")
         if depth == len(parts) - 1:
             inner[at] = value
         elif inner[at] is None:
@@ -361,14 +453,19 @@ def _apply_override(tree: dict[str, Any], override: str) -> dict[str, Any]:
     return tree
 
 
-def explain(where: str, errors: ValidationError, model: type[BaseModel], sign: str = "=") -> str:
+def explain(where: Where, errors: ValidationError, model: type[BaseModel], sign: str = "=") -> str:
     """Each error as a line "file: key: what is wrong; what to do". ``sign``: between key and value in an example."""
     return "\n".join(_explain_one(where, error, model, sign) for error in errors.errors())
 
 
-def _explain_one(where: str, error: Any, model: type[BaseModel], sign: str) -> str:
-    loc: tuple[str | int, ...] = error["loc"]
+def _explain_one(of: Where, error: Any, model: type[BaseModel], sign: str) -> str:
+    loc: Key = error["loc"]
+    named = re.match(r"[a-z]+(\.\w+)*", str(error["ctx"]["error"])) if error["type"] == "value_error" else None
+    at = loc or (tuple(_parts(named[0])) if named else ())
+    where = of if isinstance(of, str) else of(at)
     key = ".".join(str(p) for p in loc) or "(recipe)"
+    if named and not loc:  # a rule of the whole recipe, which names its keys itself
+        return f"{where}: {error['ctx']['error']}"
     kind, got = error["type"], f"(got {error['input']!r})"
     known = _known_keys(model, loc[:-1])
     every = f"known keys: {', '.join(known)}"

@@ -47,8 +47,10 @@ def audit(
     if check_tools:
         with reporter.stage("audit: elaborate", sum(p.reference is not None for p in problems)) as tracker:
             bad, passed, unjudged = _check_references(problems, num_workers, places, tracker)
-    with reporter.stage("audit: compare with benchmarks", len(problems)) as tracker:
-        overlaps = tuple(_contamination(problems, prints, benchmarks, places, tracker))
+    overlaps = None
+    if benchmarks:
+        with reporter.stage("audit: compare with benchmarks", len(problems)) as tracker:
+            overlaps = tuple(_contamination(problems, prints, benchmarks, places, tracker))
     with reporter.stage("audit: compare with one another", 0):
         duplicates = tuple(_duplicates(problems, prints, places))
     return AuditReport(

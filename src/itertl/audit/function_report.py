@@ -85,8 +85,9 @@ class FunctionReport(Finding):
         return {"schema": "itertl.audit-function/1", "summary": self.summary(), **self.model_dump(mode="json")}
 
     def render(self) -> RenderableType:
-        """Three tables for a terminal: faults, scorers, and the scorers' reasons."""
-        return Group(self._faults(), self._scorers(), self._reasons())
+        """Tables for a terminal: faults, scorers, and the scorers' reasons where there are some."""
+        why = [self._reasons()] if any(one.reasons for one in self.scorers) else []
+        return Group(self._faults(), self._scorers(), *why)
 
     def _faults(self) -> Table:
         named = {kind: dict.fromkeys(str(f.problem) for f in self.findings if f.kind == kind) for kind in KINDS}

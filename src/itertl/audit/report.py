@@ -1,7 +1,7 @@
 """What an audit found, as a record for programs and as tables for people."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 from rich.console import Group, RenderableType
@@ -11,6 +11,7 @@ from rich.text import Text
 from itertl.records import Problem, Verdict
 
 SHOWN = 12  # rows of each table; ``to_json`` has all
+_MISSING = "not checked (--tools)", "not compared (--benchmark NAME)"
 
 
 class Finding(BaseModel):
@@ -71,7 +72,7 @@ class AuditReport(Finding):
     with_reference: int
     benchmark_tasks: int
     duplicates: tuple[Duplicates, ...]
-    contamination: tuple[Contamination, ...]
+    contamination: tuple[Contamination, ...] | None  # None: not compared with a benchmark
     bad_references: tuple[BadReference, ...]
     references_passed: int | None  # None: not checked
     unjudged: dict[str, int]  # our own failures to check a reference: reason -> how often
@@ -80,7 +81,7 @@ class AuditReport(Finding):
     @property
     def contaminated_ids(self) -> tuple[str, ...]:
         """Ids of problems that overlap a benchmark, each once, in order."""
-        return tuple(dict.fromkeys(finding.problem.id for finding in self.contamination))
+        return tuple(dict.fromkeys(finding.problem.id for finding in self.contamination or ()))
 
     @property
     def unsound_ids(self) -> frozenset[str]:
@@ -92,14 +93,18 @@ class AuditReport(Finding):
         """A JSON-able object with every finding and a summary of counts."""
         return {"schema": "itertl.audit/1", "summary": self.summary(), **self.model_dump(mode="json")}
 
-    def summary(self) -> dict[str, int]:
-        """How many problems each kind of finding names."""
-        counts = {f"duplicates: {kind}": 0 for kind in Duplicates.model_fields["kind"].annotation.__args__}  # type: ignore[union-attr]
+    def summary(self) -> dict[str, int | None]:
+        """How many problems each kind of finding names; None for what was not looked for."""
+        counts: dict[str, int | None] = {
+            f"duplicates: {kind}": 0 for kind in get_args(Duplicates.model_fields["kind"].annotation)
+        }
         for group in self.duplicates:
-            counts[f"duplicates: {group.kind}"] += len(group.members)
-        counts["contaminated"] = len(self.contaminated_ids)
-        counts["references that fail"] = len(self.bad_references)
-        counts["references unjudged"] = sum(self.unjudged.values())
+            kind = f"duplicates: {group.kind}"
+            counts[kind] = (counts[kind] or 0) + len(group.members)
+        is_checked = self.references_passed is not None
+        counts["contaminated"] = None if self.contamination is None else len(self.contaminated_ids)
+        counts["references that fail"] = len(self.bad_references) if is_checked else None
+        counts["references unjudged"] = sum(self.unjudged.values()) if is_checked else None
         return counts
 
     def render(self) -> RenderableType:
@@ -120,13 +125,15 @@ class AuditReport(Finding):
         return Group(*parts)
 
     def _counts(self) -> Table:
-        passed = "not checked" if self.references_passed is None else self.references_passed
         counts = {
             **self.summary(), "without a reference": self.problems - self.with_reference,
-            "references that parse and elaborate": passed, **not_judged(self.unjudged),
+            "references that parse and elaborate": self.references_passed, **not_judged(self.unjudged),
         }  # fmt: skip
-        title = f"Audit of {self.problems} problems against {self.benchmark_tasks} benchmark tasks"
-        return table(title, ("finding", "problems"), counts.items(), numbers=("problems",))
+        against = f" against {self.benchmark_tasks} benchmark tasks" if self.benchmark_tasks else ""
+        rows = [(name, _MISSING[name == "contaminated"] if count is None else count) for name, count in counts.items()]
+        return table(
+            f"Audit of {self.problems} problems{against}", ("finding", "problems"), rows, numbers=("problems",)
+        )
 
 
 def not_judged(failures: Mapping[str, int]) -> dict[str, int]:

@@ -8,7 +8,7 @@ import typer
 from itertl.cli import options
 from itertl.cli.app import app
 from itertl.cli.options import print_json, require_sandbox_level, show, warn
-from itertl.config import load_recipe
+from itertl.config import load_recipe, naming
 from itertl.errors import UsageError
 from itertl.progress import Reporter
 
@@ -78,10 +78,12 @@ def run(
             "compute.processes and compute.strategy (default: one process for each GPU, ddp)"
         )
     given = [*(overrides or []), *(["score.keep_going=true"] if keep_going else [])]
-    resolved = with_form(load_recipe(recipe, given), warn)
+    with naming(recipe, given):
+        resolved = with_form(load_recipe(recipe, given), warn)
     folder = out or Path("runs") / resolved.name
     if plan:
-        found = make_plan(resolved, folder, measured=measured)
+        with naming(recipe, given):
+            found = make_plan(resolved, folder, measured=measured)
         print_json(found.to_json()) if as_json else print(found.render())
         return
     _refuse_measuring(measured)
@@ -89,9 +91,10 @@ def run(
     outputs.check_place(folder)
     outputs.check_outside(folder, read)
     require_sandbox_level(require_sandbox)
-    result = loop.run(
-        resolved, folder, reporter=Reporter(quiet=as_json), resume_changed=resume_changed, share_from=share_from
-    )
+    with naming(recipe, given):
+        result = loop.run(
+            resolved, folder, reporter=Reporter(quiet=as_json), resume_changed=resume_changed, share_from=share_from
+        )
     print_json(result.to_json()) if as_json else print(result.render())
 
 
@@ -130,19 +133,21 @@ def study(
     loaded = load_study(file, overrides or [], only or [])
     folder = out or Path("runs") / loaded.name
     if plan:
-        found = plan_study(loaded, folder, only or [], measured=measured)
+        with naming(file, overrides or []):
+            found = plan_study(loaded, folder, only or [], measured=measured)
         print_json(found.to_json()) if as_json else show(found.table())
         return
     _refuse_measuring(measured)
-    result = command.run(
-        loaded,
-        folder,
-        only=only or [],
-        reporter=Reporter(quiet=as_json),
-        at_once=at_once,
-        resume_changed=resume_changed,
-        keep_last=keep_last,
-    )
+    with naming(file, overrides or []):
+        result = command.run(
+            loaded,
+            folder,
+            only=only or [],
+            reporter=Reporter(quiet=as_json),
+            at_once=at_once,
+            resume_changed=resume_changed,
+            keep_last=keep_last,
+        )
     if as_json:
         print_json(result.to_json())
     else:

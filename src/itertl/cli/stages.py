@@ -9,6 +9,7 @@ import typer
 from itertl.cli import options
 from itertl.cli.app import app
 from itertl.cli.options import print_json, recipe_of, require_sandbox_level, warn
+from itertl.config import naming
 from itertl.errors import UsageError
 from itertl.progress import Reporter
 from itertl.runs.storage import cache_folder
@@ -32,7 +33,8 @@ def sample(
     settings = recipe_of(recipe, overrides or [], model, base_url)
     beside = _problems_beside(out)
     files = [out] if beside is None else [out, beside]
-    with outputs.writing("sample", files=files, inputs=[Path(problems), Path(settings.model.path)], force=force):
+    read = [Path(problems), Path(settings.model.path)]
+    with outputs.writing("sample", files=files, inputs=read, force=force), naming(recipe, overrides or []):
         result = jobs.sample(settings, problems, out, beside, reporter=Reporter(quiet=as_json), warn=warn)
     text = f"{result['candidates']} candidates of {result['problems']} problems in {out}"
     print_json(result) if as_json else print(text)
@@ -41,15 +43,23 @@ def sample(
 @app.command()
 def score(
     file: Annotated[Path, typer.Argument(help="Candidates of a run, RTLCoder records, or reference/completion lines.")],
-    scorer: Annotated[str, typer.Option("--scorer", help="Scorers by name, separated by commas.")] = "rtlcoder",
+    overrides: options.Overrides = None,
+    scorer: Annotated[
+        str | None, typer.Option("--scorer", help="Scorers by name, separated by commas; default: rtlcoder.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="Recipe whose scorers, ladder, weights and limits to take: adds z.")
+    ] = None,
     out: options.Out = Path("scored.jsonl"),
     problems: Annotated[
         Path | None, typer.Option("--problems", help="problems.jsonl of candidates; default: beside their run.")
     ] = None,
-    workers: options.Workers = 0,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=0, help="Worker processes; 0: one for each core (the default).")
+    ] = None,
     timeout_s: Annotated[
-        float, typer.Option("--timeout", min=0.1, help="Seconds for each candidate and scorer.")
-    ] = 30.0,
+        float | None, typer.Option("--timeout", min=0.1, help="Seconds for each candidate and scorer; default: 30.")
+    ] = None,
     vcd: Annotated[
         Path | None, typer.Option("--vcd", help="Folder for waveforms of what the scorer vectors finds wrong.")
     ] = None,
@@ -64,20 +74,31 @@ def score(
 ) -> None:
     """Score stored texts, whoever wrote them."""
     from itertl.runs import outputs
-    from itertl.scoring.engine import Effort
+    from itertl.scoring.candidates import effort_of
     from itertl.scoring.score_file import score_file
 
-    names = tuple(name.strip() for name in scorer.split(",") if name.strip())
+    limits = {"score.num_workers": workers, "score.timeout_s": timeout_s, "score.keep_going": keep_going or None}
+    given = [f"{key}={json.dumps(value)}" for key, value in limits.items() if value is not None]
+    by_recipe = recipe is not None or bool(overrides)
+    if by_recipe and scorer is not None:
+        raise UsageError(
+            f"--scorer {scorer} and {'--recipe' if recipe else 'KEY=VALUE'} both say which scores to take; leave out "
+            "--scorer to score by the recipe, with z, or leave out the recipe's for these scores alone"
+        )
+    names = tuple(name.strip() for name in (scorer or "rtlcoder").split(",") if name.strip())
     if not names:
         raise UsageError("--scorer needs at least one name")
+    config = recipe_of(recipe, [*(overrides or []), *given], None).score
     require_sandbox_level(require_sandbox)
     reporter = Reporter(quiet=as_json)
-    guard = outputs.writing("score", files=[out], folders=[vcd] if vcd else [], inputs=[file, problems], force=force)
-    with guard, reporter.stage("score", 0) as tracker:
-        effort = Effort(num_workers=workers, timeout_s=timeout_s, cache=cache_folder(), keep_going=keep_going)
+    guard = outputs.writing(
+        "score", files=[out], folders=[vcd] if vcd else [], inputs=[file, problems, recipe], force=force
+    )
+    with guard, reporter.stage("score", 0) as tracker, naming(recipe, overrides or []):
         summary = score_file(
-            file, names, out, problems=problems, effort=effort, vcd=vcd, second_opinion=recheck, tracker=tracker
-        )
+            file, config if by_recipe else names, out, problems=problems, effort=effort_of(config, cache_folder()),
+            vcd=vcd, second_opinion=recheck, tracker=tracker,
+        )  # fmt: skip
     print_json(summary) if as_json else print(json.dumps(summary, indent=1, ensure_ascii=False))
 
 
@@ -98,7 +119,10 @@ def train(
 
     settings = recipe_of(recipe, overrides or [], model)
     read = [scored, problems, Path(settings.model.path)]
-    with outputs.writing("train", folders=[out], files=[jobs.train_log(out)], inputs=read, force=force):
+    with (
+        outputs.writing("train", folders=[out], files=[jobs.train_log(out)], inputs=read, force=force),
+        naming(recipe, overrides or []),
+    ):
         result = jobs.train(settings, scored, problems, out, reporter=Reporter(quiet=as_json), warn=warn)
     text = f"checkpoint in {out} after {result['steps']} steps, loss {result['loss']}"
     print_json(result) if as_json else print(text)

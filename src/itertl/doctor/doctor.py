@@ -150,8 +150,8 @@ def render(checks: Iterable[PartCheck]) -> "Table":
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("part", "status", "version", "what was seen; how to fix it"):
-        table.add_column(heading, overflow="fold")
+    for heading, most in (("part", 18), ("status", 10), ("version", 16), ("what was seen; how to fix it", None)):
+        table.add_column(heading, overflow="fold", max_width=most)
     for check in checks:
         word, style = _LOOK[check.status]
         shown = Text(check.detail)

@@ -133,7 +133,7 @@ def percent(found: PassAtK) -> str:
 def verdict_table(summaries: Sequence[EvalSummary]) -> Table:
     """One column a summary: pass@k with intervals, then the account by verdict."""
     table = Table(title=summaries[0].benchmark if summaries else None)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for summary in summaries:
         table.add_column("all" if summary.temperature is None else f"T {summary.temperature:g}", justify="right")
     for k in dict.fromkeys(found.k for summary in summaries for found in summary.pass_at_k):

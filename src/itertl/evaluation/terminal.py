@@ -72,7 +72,7 @@ def _reason_table(reasons: Mapping[str, str], title: str = "") -> Table:
     table.add_column("", no_wrap=True)
     table.add_column("", overflow="fold")
     for ident, reason in list(reasons.items())[:MOST]:
-        table.add_row(_text(ident, 60), _text(reason, 300))
+        table.add_row(_text(ident, 32), _text(reason, 300))
     if len(reasons) > MOST:
         table.add_row(f"… {len(reasons) - MOST} more", "(--json names all)")
     return table

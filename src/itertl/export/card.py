@@ -203,6 +203,8 @@ def _contamination(audit: Path) -> str:
     if found.get("schema") != "itertl.audit/1" or not isinstance(summary, dict):
         raise DataError(f"{audit}: not an audit; write it with `itertl data audit PROBLEMS --benchmark NAME --json`")
     count, total, tasks = summary.get("contaminated", 0), found.get("problems", 0), found.get("benchmark_tasks", 0)
+    if count is None or not tasks:
+        return "Contamination is unknown: the audit that lies with the run compared the pairs with no benchmark."
     return (
         f"Contamination: {count} of {total} training pairs overlap one of the {tasks} benchmark problems "
         "that they were audited against."

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from itertl.config import EvalConfig, Recipe
+from itertl.errors import DataError
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.evaluate import EvaluationJob, evaluate_policy
 from itertl.evaluation.files import account
@@ -101,11 +102,17 @@ def sample(
 
 
 def train(recipe: Recipe, scored: Path, problems: Path, out: Path, *, reporter: Reporter, warn: Warn) -> dict[str, Any]:
-    """One round of training of the recipe's model on ``scored``; ``out`` is the checkpoint's folder."""
-    pairs = storage.read_records(problems, Problem)
+    """One round of training of the recipe's model on ``scored``; ``out`` is the checkpoint's folder. Raises DataError,
+    also where a file that is needed is empty."""
+    pairs, rows = storage.read_records(problems, Problem), read_scored(scored)
+    if not pairs:
+        raise DataError(f"{problems}: holds no problem; give the problems.jsonl that the candidates belong to")
+    if not rows and resolve_method(recipe.method, recipe.train).uses_candidates:
+        what = "holds no scored candidate; give scored.jsonl of a run or of `itertl score`, or set method=sft"
+        raise DataError(f"{scored}: {what} to train on the references alone")
     recipe = settled(with_form(recipe, warn), lambda: pairs)
     policy = find_policy(recipe.model, recipe.prompt)
-    result = launch.train(training(recipe, read_scored(scored), pairs, policy, out, 0), recipe.compute, reporter)
+    result = launch.train(training(recipe, rows, pairs, policy, out, 0), recipe.compute, reporter)
     return {**dataclasses.asdict(result), "checkpoint": str(out)}
 
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from itertl.config import OWN_HELDOUT, ComputeConfig, EvalConfig, Recipe, dump_recipe
 from itertl.errors import ItertlError
@@ -118,11 +118,12 @@ def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
     method, assumed, asked = check_recipe(recipe), list[str](), recipe
     loaded = from_config(recipe.data, recipe.seed) if measured else _loaded(recipe, assumed)
     problems, recipe = loaded.problems, _settled(recipe, loaded, assumed)
-    parameters, hidden, layers, vocabulary = _shape(recipe)
+    shape = _shape(recipe)
+    parameters = shape.parameters
     if measured:
         rates = measure(recipe, problems, method)
     else:
-        memory = _memory_gb(recipe, parameters, hidden, layers, vocabulary)
+        memory = _memory_gb(recipe, shape)
         rates = _calculated(recipe, problems, method, parameters, memory)
     at_once = max(1, min(len(devices.gpus()), _processes(recipe)))
     rates = dataclasses.replace(
@@ -203,8 +204,18 @@ def _tokens(problem: Problem, candidates: int) -> float:
     return (prompt + (1 + candidates) * answer) / _CHARACTERS_PER_TOKEN + 30
 
 
-def _shape(recipe: Recipe) -> tuple[int, int, int, int]:
-    """Parameters, hidden size, layers and vocabulary, from the model's configuration alone."""
+class Shape(NamedTuple):
+    """What the memory of a model depends on. ``inner``: width between the two products of a feed-forward layer."""
+
+    parameters: int
+    hidden: int
+    inner: int
+    layers: int
+    vocabulary: int
+
+
+def _shape(recipe: Recipe) -> Shape:
+    """From the model's configuration alone."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -213,7 +224,9 @@ def _shape(recipe: Recipe) -> tuple[int, int, int, int]:
     config = find.configuration(recipe.model)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, trust_remote_code=recipe.model.trust_remote_code)
-    return sum(p.numel() for p in model.parameters()), config.hidden_size, config.num_hidden_layers, config.vocab_size
+    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    count = sum(p.numel() for p in model.parameters())
+    return Shape(count, config.hidden_size, inner, config.num_hidden_layers, config.vocab_size)
 
 
 @functools.cache
@@ -242,26 +255,38 @@ def _processes(recipe: Recipe) -> int:
     return recipe.compute.processes or devices.processes(ComputeConfig())
 
 
-def _memory_gb(recipe: Recipe, parameters: int, hidden: int, layers: int, vocabulary: int) -> float:
-    """Of one process. Weights, gradients and both Adam moments in float32 (adapters: frozen weights in the model's
-    type); activations of one micro-batch, about 34 bytes a hidden unit, layer and token at 16 bits (Korthikanti et al.
-    2022, eq. 2 without the attention matrix); one chunk of logits and its gradient. FSDP cuts all states into pieces,
-    ZeRO 2 gradients and moments."""
-    from itertl.training.response_model import HEAD_CHUNK
-    from itertl.training.session import token_budget
+_HIDDEN_BYTES, _HIDDEN_BYTES_LORA = 36, 26  # a hidden unit, layer and token: norms stay in float32
 
-    lora = recipe.train.lora
+
+def activation_bytes(shape: Shape, *, width: int, lora: bool, checkpointing: bool) -> int:
+    """Kept of one token until the backward pass, by autograd's own account (``saved_tensors_hooks`` on Qwen2's layers,
+    with a gate): the feed-forward layer's four tensors of ``inner`` in ``width`` bytes, and those of
+    ``hidden``; frozen weights need less. ``checkpointing``: each layer's input, and one layer whole."""
+    of_layer = 4 * width * shape.inner + (_HIDDEN_BYTES_LORA if lora else _HIDDEN_BYTES) * shape.hidden
+    return of_layer + shape.layers * width * shape.hidden if checkpointing else of_layer * shape.layers
+
+
+def _memory_gb(recipe: Recipe, shape: Shape) -> float:
+    """Of one process. Weights, gradients and both Adam moments in float32 (adapters: frozen weights in the model's
+    type); under autocast the copies of float32 weights in 16 bits, which the backward pass needs; activations of one
+    micro-batch; one chunk of logits, their softmax and gradient. FSDP cuts all states into pieces, ZeRO 2 gradients and
+    moments."""
+    from itertl.training.response_model import HEAD_CHUNK
+    from itertl.training.session import resolve_precision, token_budget
+
+    lora, parameters = recipe.train.lora, shape.parameters
     width = 4 if recipe.model.dtype == "float32" or lora is None else 2
+    computed = 4 if resolve_precision(recipe.train) == "float32" else 2
+    copied = computed if computed < width else 0
     width = 0.6 if lora is not None and lora.quantize else width  # 4 bits and their constants
-    trained = parameters if lora is None else max(1, parameters // 100)
+    trained = parameters if lora is None else max(1, parameters // 50)
     processes, strategy = _processes(recipe), recipe.compute.strategy
     shares = {"ddp": (1, 1), "fsdp": (processes, processes), "deepspeed": (1, processes)}[strategy]
-    states = parameters * width / shares[0] + trained * 12 / shares[1]
-    tokens = token_budget(recipe.train)
-    activations = tokens * hidden * (2 if recipe.train.gradient_checkpointing else 34 * layers)
-    if recipe.train.precision == "float32":
-        activations *= 2
-    return (states + activations + HEAD_CHUNK * vocabulary * 12) / 1e9 + 0.6
+    states = parameters * (width + copied) / shares[0] + trained * 12 / shares[1]
+    kept = activation_bytes(
+        shape, width=computed, lora=lora is not None, checkpointing=recipe.train.gradient_checkpointing
+    )
+    return (states + token_budget(recipe.train) * kept + HEAD_CHUNK * shape.vocabulary * 12) / 1e9 + 0.6
 
 
 def _disk_gb(recipe: Recipe, parameters: int) -> float:

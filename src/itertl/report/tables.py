@@ -10,7 +10,9 @@ from itertl.report.series import Series
 from itertl.runs import wording as text
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from collections.abc import Iterator
+
+    from rich.console import Console, ConsoleOptions, Group
     from rich.table import Table
     from rich.text import Text
 
@@ -205,17 +207,112 @@ def _size_notes(runs: Mapping[str, Sequence[IterationMetrics]], followed: Sequen
     return list(dict.fromkeys(notes))
 
 
-def rich_table(grid: Grid) -> "Table":
-    """The grid for a terminal. Foreign text is never read as markup; a narrow terminal folds cells, it drops none."""
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """A grid that is fitted to the terminal when it is printed."""
+
+    grid: Grid
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Table | Text]":
+        from rich.text import Text
+
+        for part in fitted(self.grid, options.max_width):
+            yield Text(text.one_line(part.title), style="italic")
+            yield _table(part, options.max_width)
+            if part.notes:  # not the table's caption, which would be as narrow as the table
+                yield Text(" " + "; ".join(text.one_line(note) for note in part.notes) + "\n", style="dim italic")
+
+
+def rich_table(grid: Grid) -> _Fitted:
+    """The grid for a terminal. Foreign text is never read as markup; a narrow terminal folds cells, it drops none, and
+    no word of a head is broken where shorter heads, with a legend below, or several tables help."""
+    return _Fitted(grid)
+
+
+_GAP, _EDGES = 2, 2  # spaces between columns, and at both ends
+_MOST_NAME = 24  # characters of a word in the first column, or of a cell, that are kept together
+_LEAST_HEAD = 4  # characters of a shortened head
+
+
+def fitted(grid: Grid, width: int) -> list[Grid]:
+    """The grid, where it fits ``width`` without breaking a word; else with shorter heads and a legend in its notes;
+    else in parts, each with the first column."""
+    if _needed(grid) <= width:
+        return [grid]
+    short = _shortened(grid, _needed(grid) - width)
+    if _needed(short) <= width:
+        return [short]
+    grid = _shortened(grid, _needed(grid), least=_MOST_NAME)
+    heads, cells = _widths(grid)
+    parts: list[list[int]] = [[]]
+    for column in range(1, len(grid.columns)):
+        taken = [0, *parts[-1], column]
+        if parts[-1] and sum(max(heads[c], cells[c]) + _GAP for c in taken) - _GAP + _EDGES > width:
+            parts.append([])
+        parts[-1].append(column)
+    return [
+        Grid(
+            grid.title if number == 0 else f"{grid.title} (continued)",
+            tuple(grid.columns[c] for c in (0, *part)), tuple(tuple(row[c] for c in (0, *part)) for row in grid.rows),
+            grid.notes if number == len(parts) - 1 else (), grid.muted,
+        )
+        for number, part in enumerate(parts)
+    ]  # fmt: skip
+
+
+def _widths(grid: Grid) -> tuple[list[int], list[int]]:
+    """Characters of the longest word of each head, and of the cells below it."""
+    heads = [max(map(len, name.split()), default=0) for name in grid.columns]
+    words = [[word for row in grid.rows for word in row[column].split()] for column in range(len(heads))]
+    return heads, [min(_MOST_NAME, max(map(len, of_column), default=0)) for of_column in words]
+
+
+def _needed(grid: Grid) -> int:
+    heads, cells = _widths(grid)
+    return sum(map(max, heads, cells)) + _GAP * (len(heads) - 1) + _EDGES
+
+
+def _shortened(grid: Grid, excess: int, least: int = _LEAST_HEAD) -> Grid:
+    """The grid with so many characters less in its heads, as far as they can be had where each keeps ``least``, and a
+    legend of what was cut."""
+    heads, cells = _widths(grid)
+    columns, legend = list(grid.columns), list[str]()
+    for column in sorted(range(1, len(heads)), key=lambda c: heads[c] - cells[c], reverse=True):
+        room = max(cells[column], least)
+        if excess <= 0 or " " in columns[column] or heads[column] <= room:
+            continue
+        cut = max(room, heads[column] - excess)
+        name = f"{columns[column][: cut - 1]}."
+        if name not in columns:
+            excess -= heads[column] - cut
+            legend.append(f"{name}: {columns[column]}")
+            columns[column] = name
+    return Grid(grid.title, tuple(columns), grid.rows, (*grid.notes, *legend), grid.muted)
+
+
+def _columns(grid: Grid, width: int) -> list[int]:
+    """Widths of the columns: the longest word of each, and what is left over for lines that need not be broken."""
+    least = list(map(max, *_widths(grid)))
+    whole = [
+        max(len(line) for cell in (name, *(row[column] for row in grid.rows)) for line in cell.split("\n"))
+        for column, name in enumerate(grid.columns)
+    ]
+    spare = width - _EDGES - _GAP * (len(least) - 1) - sum(least)
+    for column, wanted in enumerate(whole):
+        more = max(0, min(wanted - least[column], spare))
+        least[column] += more
+        spare -= more
+    return least if spare >= 0 else [0] * len(least)
+
+
+def _table(grid: Grid, width: int) -> "Table":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
-    from rich.text import Text
 
-    caption = Text("; ".join(text.one_line(n) for n in grid.notes)) if grid.notes else None
-    title = Text(text.one_line(grid.title))
-    table = Table(title=title, caption=caption, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for position, name in enumerate(grid.columns):
-        table.add_column(_cell(name), justify="left" if position == 0 else "right", overflow="fold", vertical="top")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for position, (name, wide) in enumerate(zip(grid.columns, _columns(grid, width), strict=True)):
+        justify = "left" if position == 0 else "right"
+        table.add_column(_cell(name), justify=justify, overflow="fold", vertical="top", width=wide or None)
     for position, row in enumerate(grid.rows):
         table.add_row(*(_cell(c) for c in row), style="dim" if position in grid.muted else "")
     return table
@@ -264,14 +361,14 @@ def iteration_table(metrics: Sequence[IterationMetrics]) -> "Group":
     return Group(*tables)
 
 
-def run_tables(runs: Mapping[str, Sequence[IterationMetrics]]) -> "list[Text | Group | Table]":
+def run_tables(runs: Mapping[str, Sequence[IterationMetrics]]) -> "list[Text | Group | _Fitted]":
     """What ``itertl report`` prints: each run's iterations, then the runs side by side.
 
     One run alone is set beside the published figures, where VerilogEval v1 was judged, and beside nothing otherwise.
     """
     from rich.text import Text
 
-    shown: list[Text | Group | Table] = []
+    shown: list[Text | Group | _Fitted] = []
     for name, metrics in runs.items():
         if len(runs) > 1:
             shown.append(Text(f"\n{text.one_line(name)}", style="bold"))

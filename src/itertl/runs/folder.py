@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from itertl import faults
+from itertl import faults, memory
 from itertl.config import Recipe, build_recipe, dump_recipe, parse_yaml
 from itertl.errors import RecipeError, RunError
 from itertl.progress import QUIET, Reporter
@@ -184,7 +184,10 @@ class RunFolder:
         with self._claim(folder, name, wanted):
             record = self._linked(folder, name, wanted)
             if record is None:
-                summary = dict(work())
+                try:
+                    summary = dict(work())
+                finally:
+                    memory.give_back()
                 faults.point(f"{name}.before-manifest")
                 made = {output: self.hash(folder.path / output) for output in outputs}
                 record = wanted.model_copy(update={"outputs": made, "summary": summary})

@@ -212,6 +212,8 @@ def _unwrap(rows: list[SourceRow]) -> list[SourceRow]:
     if len(rows) == 1:
         for key in _WRAPPERS:
             inner = rows[0].values.get(key)
+            if inner == [] and len(rows[0].values) == 1:
+                return []
             if isinstance(inner, list) and inner and all(isinstance(item, dict) for item in inner):
                 name = rows[0].where.split(": item")[0]
                 return [SourceRow(f"{name}: item {n}", item) for n, item in enumerate(cast("list[Any]", inner), 1)]

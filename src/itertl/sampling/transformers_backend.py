@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from itertl import memory
 from itertl.config import PromptConfig
 from itertl.errors import ToolFailed
 from itertl.model.load import end_token_ids, has_fast_bf16, load_model, load_tokenizer, pick_device
@@ -100,6 +101,11 @@ class TransformersBackend(Backend):
             for i, row in zip(live, found, strict=True):
                 drawn[i] = row
         return [self._generation(row, ends) for row in drawn]
+
+    def close(self) -> None:
+        """Let go of the model."""
+        self._model, self._ways = None, Ways()
+        memory.give_back()
 
     def _generation(self, drawn: "Drawn", ends: frozenset[int]) -> Generation:
         ids = drawn.ids[:-1] if drawn.ids and drawn.ids[-1] in ends else drawn.ids

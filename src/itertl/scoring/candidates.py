@@ -9,7 +9,7 @@ from itertl.progress import SILENT, Tracker
 from itertl.records import Candidate, Problem, Score, Scored
 from itertl.runs.storage import taken_up, write_records
 from itertl.sandbox.bounds import Bound
-from itertl.scoring.combine import check_combination
+from itertl.scoring.combine import check_combination, rungs
 from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.item import ScoreItem
 
@@ -63,6 +63,5 @@ def _scores(
     log: Path | None = None, tracker: Tracker = SILENT,
 ) -> list[tuple[Score, ...]]:  # fmt: skip
     items = [item_of(candidate, problems[candidate.problem_id]) for candidate in candidates]
-    effort = effort_of(config, cache)
-    rungs = tuple(config.ladder) if config.combine == "ladder" else ()
-    return score_items(items, config.scorers, rungs=rungs, effort=effort, log=log, on_done=tracker.advance)
+    effort, order = effort_of(config, cache), rungs(config)
+    return score_items(items, config.scorers, rungs=order, effort=effort, log=log, on_done=tracker.advance)

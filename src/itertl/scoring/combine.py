@@ -36,6 +36,11 @@ def check_combination(config: ScoreConfig) -> None:
         raise RecipeError("score.weights are all 0: give one scorer a weight above 0")
 
 
+def rungs(config: ScoreConfig) -> tuple[str, ...]:
+    """The scorers that are taken one above the other, the lowest first; none where there is no ladder."""
+    return tuple(config.ladder) if config.combine == "ladder" else ()
+
+
 def heights(rung: float | tuple[float, float]) -> tuple[float, float]:
     """What a value just under 1 reaches on this rung, and what 1 reaches."""
     return rung if isinstance(rung, tuple) else (rung, rung)

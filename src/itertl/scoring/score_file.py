@@ -9,21 +9,23 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from itertl.config import ScoreConfig
 from itertl.errors import DataError, UsageError
 from itertl.progress import SILENT, Tracker
 from itertl.records import Candidate, Problem, Score, Scored, Verdict
-from itertl.runs.rows import is_array, objects, read_lines, read_text
+from itertl.runs.rows import is_array, objects, read_objects, read_text
 from itertl.runs.storage import parse_record, read_records, taken_up, write_text
+from itertl.scoring.combine import check_combination, combine, rungs
 from itertl.scoring.engine import Effort, score_items
-from itertl.scoring.equivalence.recheck import recheck
-from itertl.scoring.score_lines import Line, Row, interpret
+from itertl.scoring.equivalence.recheck import KINDS, recheck
+from itertl.scoring.score_lines import OURS, Line, Row, Zs, interpret
 from itertl.scoring.scorers import check_scorers
 from itertl.work.pool import map_unordered
 
 
 def score_file(
     path: Path,
-    scorers: Sequence[str],
+    score: Sequence[str] | ScoreConfig,
     out: Path,
     *,
     problems: Path | None = None,
@@ -41,11 +43,17 @@ def score_file(
     ``out`` + ".partial". With ``effort.keep_going`` lines on which a scorer of the user's own raises are left without a
     value, else they end the call. ``second_opinion``: what ``equivalence`` proves is checked by two other routes
     (``equivalence.recheck``). ``vcd``: folder for a waveform around the first mismatch of each item that ``vectors``
-    finds wrong. Returns counts and, for each scorer, mean value and verdicts. Raises DataError, UsageError, ToolFailed.
+    finds wrong. ``score``: names of scorers, or a recipe's ``score``: then its ladder decides what is taken, and each
+    line gets its ``z`` too. Returns counts and, for each scorer, mean value and verdicts. Raises DataError (also for a
+    file without a line to score), UsageError, ToolFailed.
     """
+    config = score if isinstance(score, ScoreConfig) else None
+    scorers = score.scorers if isinstance(score, ScoreConfig) else score
+    if config is not None:
+        check_combination(config)
     check_scorers(scorers)
     if vcd is not None and "vectors" not in scorers:
-        raise UsageError("--vcd draws what the scorer vectors finds: add it to --scorer")
+        raise UsageError("--vcd draws what the scorer vectors finds: add it to --scorer, or the recipe")
     if second_opinion and "equivalence" not in scorers:
         raise UsageError("--recheck looks again at what the scorer equivalence proves: add it to --scorer")
     if out.is_dir():
@@ -53,19 +61,52 @@ def score_file(
     text = read_text(path)
     lookup = once(lambda: _read_problems(path, problems))
     lines = [interpret(row, where, scorers, lookup) for where, row in objects(text, str(path), is_strict=True)]
+    if not lines:
+        raise DataError(
+            f'{path}: holds no line to score; give one for each text, such as {{"reference": …, "completion": …}}'
+        )
     items = [item for line in lines for item in line.items]
     checked: dict[str, Any] = {}
     with taken_up(out) as partial:
-        taken = score_items(items, scorers, effort=effort, log=partial, on_done=tracker.advance)
+        order = () if config is None else rungs(config)
+        taken = score_items(items, scorers, rungs=order, effort=effort, log=partial, on_done=tracker.advance)
         if second_opinion:
-            taken, counts = recheck(items, taken, num_workers=effort.num_workers, timeout_s=effort.timeout_s)
-            checked = {"recheck": counts}
-        rest = iter(taken)
-        rows = [line.write(line.row, [next(rest) for _ in line.items]) for line in lines]
-        write_text(out, _dump(rows, as_array=is_array(text) and out.suffix == ".json"))
+            taken, said = recheck(items, taken, num_workers=effort.num_workers, timeout_s=effort.timeout_s)
+            checked = {"recheck": _rechecked(lines, said)}
+        zs = None if config is None else [combine(scores, config) for scores in taken]
+        write_text(out, _dump(_written(lines, taken, zs), as_array=is_array(text) and out.suffix == ".json"))
     drawn = {} if vcd is None else {"vcd": _draw(lines, taken, vcd, effort)}
     summary = {"lines": len(lines), "items": len(items), "scorers": _summary(scorers, taken), "out": str(out)}
-    return {**summary, **checked, **drawn}
+    return {**summary, **({} if zs is None else {"z": _mean(zs)}), **checked, **drawn}
+
+
+def _written(lines: Sequence[Line], taken: Sequence[tuple[Score, ...]], zs: Zs) -> list[Row]:
+    """The lines with what came of each of their items."""
+    rows: list[Row] = []
+    place = 0
+    for line in lines:
+        own = slice(place, place + len(line.items))
+        rows.append(line.write(line.row, taken[own], None if zs is None else zs[own]))
+        place = own.stop
+    return rows
+
+
+def _rechecked(lines: Sequence[Line], said: Mapping[int, str]) -> dict[str, Any]:
+    """How many proofs had which result of the second check, and where each of them is."""
+    names = [
+        line.where if len(line.items) == 1 else f"{line.where} Response[{number}]"
+        for line in lines for number in range(len(line.items))
+    ]  # fmt: skip
+    where = {kind: [names[number] for number, one in said.items() if one == kind] for kind in KINDS}
+    return {"proven": len(said), **{kind: len(places) for kind, places in where.items()}, "where": where}
+
+
+def _mean(values: Sequence[float | None]) -> dict[str, Any]:
+    known = [value for value in values if value is not None]
+    return {
+        "mean": sum(known) / len(known) if known else None, "scored": len(known),
+        "unscored": len(values) - len(known),
+    }  # fmt: skip
 
 
 def _draw(lines: Sequence[Line], taken: Sequence[tuple[Score, ...]], folder: Path, effort: Effort) -> int:
@@ -113,14 +154,12 @@ def _line(row: Row) -> str:
 
 def _summary(names: Sequence[str], taken: Sequence[tuple[Score, ...]]) -> dict[str, Any]:
     table: dict[str, Any] = {}
-    for position, name in enumerate(names):
-        column = [scores[position] for scores in taken]
-        values = [score.value for score in column if score.value is not None]
+    for name in names:
+        column = [score for scores in taken for score in scores if score.scorer == name]
         verdicts = Counter(score.verdict.value for score in column)
-        table[name] = {
-            "mean": sum(values) / len(values) if values else None, "scored": len(values),
-            "unscored": len(column) - len(values), "by_verdict": dict(sorted(verdicts.items())),
-        }  # fmt: skip
+        table[name] = {**_mean([score.value for score in column]), "by_verdict": dict(sorted(verdicts.items()))}
+        if len(column) < len(taken):
+            table[name]["not_taken"] = len(taken) - len(column)  # a rung above the first that was not held
         first = next((score.detail for score in column if score.verdict is Verdict.TOOL_FAILED), None)
         table[name] |= {} if first is None else {"first_failure": first}
     return table
@@ -129,14 +168,13 @@ def _summary(names: Sequence[str], taken: Sequence[tuple[Score, ...]]) -> dict[s
 def read_scored(path: Path) -> list[Scored]:
     """Scored candidates: ``scored.jsonl`` of a run, or candidates with the scores that ``score_file`` added.
 
-    Raises DataError (file, line, field).
+    ``z`` is left: training makes it of the scores by its own recipe. Raises DataError (file, line, field).
     """
     found: list[Scored] = []
-    for number, value in read_lines(path):
-        where = f"{path}:{number}"
+    for where, value in read_objects(path):
         if value.get("schema") == Candidate.schema_name and isinstance(value.get("scores"), dict):
             scores = cast("dict[str, Any]", value["scores"])
-            candidate = parse_record(Candidate, {k: v for k, v in value.items() if k != "scores"}, where)
+            candidate = parse_record(Candidate, {k: v for k, v in value.items() if k not in OURS}, where)
             try:
                 taken = tuple(Score(scorer=name, **score) for name, score in scores.items())
             except (TypeError, ValidationError) as error:

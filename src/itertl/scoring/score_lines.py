@@ -6,11 +6,13 @@
 - ``{"reference", "completion"[, "header", "top", "full_module"]}``; of a completion in fences or behind a thought the
 code is taken.
 
+By a recipe a line also gets ``z`` (an RTLCoder record ``itertl_z``, one for each response), null where unscored.
 Fields that are not named here are kept as they are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from itertl.errors import DataError
@@ -25,6 +27,8 @@ from itertl.verilog.text import unix_lines
 
 Row = dict[str, Any]
 Scores = Sequence[Sequence[Score]]  # for each item of a line, for each scorer
+Zs = Sequence[float | None] | None  # for each item of a line; None where no recipe makes a z
+OURS = ("scores", "z")  # what a candidate's line holds after an earlier scoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,9 @@ class Line:
     """A line as read, the items to score in it, and how their scores go into it."""
 
     row: Row
+    where: str
     items: tuple[ScoreItem, ...]
-    write: Callable[[Row, Scores], Row]
+    write: Callable[[Row, Scores, Zs], Row]
 
 
 def interpret(row: Row, where: str, scorers: Sequence[str], problems: Callable[[], Mapping[str, Problem]]) -> Line:
@@ -42,11 +47,11 @@ def interpret(row: Row, where: str, scorers: Sequence[str], problems: Callable[[
     Raises DataError that names ``where``, the field and the fix.
     """
     if "schema" in row:
-        return _candidate(row, where, problems)
+        return _candidate(row, where, scorers, problems)
     if "Response" in row and "completion" in row:
         raise DataError(f"{where}: has both Response and completion; keep one, so that it is clear what to score")
     if "Response" in row:
-        return _rtlcoder(row, where)
+        return _rtlcoder(row, where, scorers)
     if "completion" in row:
         return _completion(row, where, scorers)
     raise DataError(
@@ -55,17 +60,19 @@ def interpret(row: Row, where: str, scorers: Sequence[str], problems: Callable[[
     )
 
 
-def _candidate(row: Row, where: str, problems: Callable[[], Mapping[str, Problem]]) -> Line:
-    plain = {key: value for key, value in row.items() if key != "scores"}  # of an earlier scoring
+def _candidate(row: Row, where: str, scorers: Sequence[str], problems: Callable[[], Mapping[str, Problem]]) -> Line:
+    plain = {key: value for key, value in row.items() if key not in OURS}
     candidate = parse_record(Candidate, plain, where)
     known = problems()
     if candidate.problem_id not in known:
         missing = f"{candidate.problem_id!r} is not in the problems file"
         raise DataError(f"{where}: field problem_id: {missing}; give the run's own")
-    return Line(_with_table(row, where), (item_of(candidate, known[candidate.problem_id]),), _write_table)
+    before = {"scores": row["scores"]} if "scores" in row else {}
+    item = item_of(candidate, known[candidate.problem_id])
+    return Line(_with_table({**plain, **before}, where, scorers), where, (item,), _write_table)
 
 
-def _rtlcoder(row: Row, where: str) -> Line:
+def _rtlcoder(row: Row, where: str, scorers: Sequence[str]) -> Line:
     header = _text(row, "Input", where, default="")
     given = row["Response"]
     responses = cast("list[object]", given) if isinstance(given, list) else [given]
@@ -77,7 +84,7 @@ def _rtlcoder(row: Row, where: str) -> Line:
             raise DataError(f"{where}: field Response[{number}]: a {type(response).__name__}, not a text")
         codes.append(whole_code(unix_lines(response), header))
     items = tuple(ScoreItem(code=code, header=header, reference=codes[-1]) for code in codes)
-    return Line(row, items, _write_rtlcoder)
+    return Line(row, where, items, partial(_write_rtlcoder, scorers))
 
 
 def _completion(row: Row, where: str, scorers: Sequence[str]) -> Line:
@@ -94,7 +101,8 @@ def _completion(row: Row, where: str, scorers: Sequence[str]) -> Line:
         code = extract(completion, header=header, top=top).code
     else:
         code = whole_code(unix_lines(completion), header, is_whole)
-    return Line(_with_table(row, where), (ScoreItem(code, header, reference, top),), _write_table)
+    item = ScoreItem(code, header, reference, top)
+    return Line(_with_table(row, where, scorers), where, (item,), _write_table)
 
 
 def whole_code(completion: str, header: str, is_whole: bool | None = None) -> str:
@@ -127,21 +135,27 @@ def _text(row: Row, field: str, where: str, default: str | None = None) -> str:
     return value
 
 
-def _with_table(row: Row, where: str) -> Row:
-    """The row, if scores can be added to the ``scores`` that it may already hold."""
-    if not isinstance(row.get("scores", {}), dict):
+def _with_table(row: Row, where: str, scorers: Sequence[str]) -> Row:
+    """The row, if scores can be added to the ``scores`` that it may already hold; earlier ones of ``scorers``, of which
+    a ladder may take none, are left out."""
+    if "scores" not in row:
+        return row
+    if not isinstance(row["scores"], dict):
         kind = type(row["scores"]).__name__
         raise DataError(f"{where}: field scores: a {kind}, not an object; rename it or take it out")
-    return row
+    before = cast("dict[str, Any]", row["scores"])
+    return {**row, "scores": {name: score for name, score in before.items() if name not in scorers}}
 
 
-def _write_table(row: Row, scores: Scores) -> Row:
+def _write_table(row: Row, scores: Scores, zs: Zs) -> Row:
     (taken,) = scores
     table = {s.scorer: {"value": s.value, "verdict": s.verdict.value, "detail": s.detail} for s in taken}
-    return {**row, "scores": {**row.get("scores", {}), **table}}
+    return {**row, "scores": {**row.get("scores", {}), **table}, **({} if zs is None else {"z": zs[0]})}
 
 
-def _write_rtlcoder(row: Row, scores: Scores) -> Row:
-    """One scorer: a list of values as in upstream's ``Score``; several: a list for each."""
-    columns = {column[0].scorer: [score.value for score in column] for column in zip(*scores, strict=True)}
-    return {**row, "itertl_score": next(iter(columns.values())) if len(columns) == 1 else columns}
+def _write_rtlcoder(scorers: Sequence[str], row: Row, scores: Scores, zs: Zs) -> Row:
+    """One scorer: a list of values as in upstream's ``Score``; several: a list for each, null where none was taken."""
+    tables = [{score.scorer: score.value for score in taken} for taken in scores]
+    columns = {name: [table.get(name) for table in tables] for name in scorers}
+    one = next(iter(columns.values())) if len(columns) == 1 else columns
+    return {**row, "itertl_score": one, **({} if zs is None else {"itertl_z": list(zs)})}

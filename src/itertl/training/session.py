@@ -18,6 +18,7 @@ from accelerate.utils import gather_object
 from accelerate.utils.memory import clear_device_cache
 from torch import Tensor
 
+from itertl import memory
 from itertl.config import TrainConfig
 from itertl.errors import RecipeError, UsageError
 from itertl.model import attention
@@ -340,3 +341,4 @@ def close_session(session: Session) -> None:
     session.accelerator.free_memory()
     session.policy = session.optimizer = None
     session.parameters = []
+    memory.give_back()

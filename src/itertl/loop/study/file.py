@@ -24,7 +24,7 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
-from itertl.config import Recipe, build_recipe, explain, load_recipe, parse_yaml, read_tree, submodel
+from itertl.config import Key, Recipe, build_recipe, explain, load_recipe, parse_yaml, place, read_tree, submodel
 from itertl.errors import RecipeError, nearest
 
 Equal = Literal["reference_tokens", "candidate_tokens", "steps", "none"]
@@ -105,7 +105,12 @@ class Study:
     def recipe(self, arm: Arm, seed: int, more: Sequence[str] = (), out: Path | None = None) -> Recipe:
         """That arm's recipe, with ``more`` KEY=VALUE; raises RecipeError that names the study's file and the arm."""
         tree = cast("dict[str, Any]", parse_yaml(self.base.read_text(encoding="utf-8"), str(self.base)))
-        return build_recipe(tree, (*self.settings(arm, seed, out), *more), f"{self.path}: arms.{arm.name}")
+        own = (*self.settings(arm, seed, out)[len(self.overrides) :], *more)
+
+        def where(key: Key) -> str:
+            return f"{place(self.path, ('arms', arm.name, *key))}: arms.{arm.name}"
+
+        return build_recipe(tree, self.overrides, where, own)
 
 
 def load_study(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Study:
@@ -117,11 +122,11 @@ def load_study(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = 
     base = _base(path, raw.base)
     for number, seed in enumerate(raw.seeds):
         if seed in raw.seeds[:number]:
-            raise RecipeError(f"{path}: seeds: {seed} is given twice; give each seed once")
+            raise RecipeError(f"{place(path, ('seeds', number))}: seeds: {seed} is given twice; give each seed once")
     for name in raw.arms:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,79}", name) or name in RESERVED:
             taken = f"; {', '.join(sorted(RESERVED))} are the study's own" if name in RESERVED else ""
-            raise RecipeError(f"{path}: arms.{name}: an arm is a folder: letters, digits, '-', '_' and '.'{taken}")
+            raise RecipeError(f"{_at(path, name)}: an arm is a folder: letters, digits, '-', '_' and '.'{taken}")
     _require_arm(path, "control", raw.control, raw.arms)
     arms = _ordered(path, [_arm(path, raw, name, overrides) for name in raw.arms], raw.control)
     study = Study(path, raw.name, base, tuple(arms), raw.control, raw.seeds, tuple(overrides))
@@ -130,7 +135,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = 
     for arm in study.arms:
         if arm.start and arm.start.iteration > (has := study.recipe(study.arm(arm.start.arm), raw.seeds[0]).iterations):
             raise RecipeError(
-                f"{path}: arms.{arm.name}.start.iteration: {arm.start.iteration}, but {arm.start.arm} has {has} "
+                f"{_at(path, arm.name, 'start', 'iteration')}: {arm.start.iteration}, but {arm.start.arm} has {has} "
                 "iterations"
             )
     for name in only:
@@ -154,7 +159,7 @@ def _read(path: Path) -> _File:
     try:
         return _File.model_validate(tree)
     except ValidationError as error:
-        raise RecipeError(explain(str(path), error, _File, ": ")) from error
+        raise RecipeError(explain(lambda key: place(path, key), error, _File, ": ")) from error
 
 
 def _base(study: Path, name: str) -> Path:
@@ -163,7 +168,9 @@ def _base(study: Path, name: str) -> Path:
     found = next((path for path in (beside, here) if path.is_file()), None)
     if found is None:
         tried = str(beside) if beside == here else f"{beside} and {here}"
-        raise RecipeError(f"{study}: base: {name} is not a file (looked for {tried}); give the path of a recipe")
+        raise RecipeError(
+            f"{place(study, ('base',))}: base: {name} is not a file (looked for {tried}); give the path of a recipe"
+        )
     load_recipe(found)
     return found
 
@@ -171,28 +178,35 @@ def _base(study: Path, name: str) -> Path:
 def _require_arm(path: Path, key: str, name: str, arms: Mapping[str, Any]) -> None:
     if name not in arms:
         hint = nearest(name, arms, then=f"arms: {', '.join(arms)}")
-        raise RecipeError(f"{path}: {key}: {name!r} is not an arm; {hint}")
+        at = place(path, tuple(key.split(".")))
+        raise RecipeError(f"{at}: {key}: {name!r} is not an arm; {hint}")
 
 
 def _arm(path: Path, raw: _File, name: str, overrides: Sequence[str]) -> Arm:
-    where = f"{path}: arms.{name}"
+    where = _at(path, name)
     tree = raw.arms[name]
     try:
         extras = _Extras.model_validate({key: tree[key] for key in _Extras.model_fields if key in tree})
     except ValidationError as error:
-        raise RecipeError(explain(where, error, _Extras, ": ")) from error
+
+        def of(key: Key) -> str:
+            return f"{place(path, ('arms', name, *key))}: arms.{name}"
+
+        raise RecipeError(explain(of, error, _Extras, ": ")) from error
     _require_arm(path, f"arms.{name}.equal_to", extras.equal_to or raw.control, raw.arms)
     if extras.start is not None:
         _require_arm(path, f"arms.{name}.start.arm", extras.start.arm, raw.arms)
         if extras.start.arm == name:
-            raise RecipeError(f"{where}.start.arm: an arm cannot start from itself")
+            raise RecipeError(f"{_at(path, name, 'start', 'arm')}: an arm cannot start from itself")
     own = _flat({key: value for key, value in tree.items() if key not in _Extras.model_fields}, where)
     given = {override.partition("=")[0] for override in overrides}
     for key in own:
         if key in _OF_STUDY:
-            raise RecipeError(f"{where}.{key}: cannot be set in an arm; {_OF_STUDY[key]}")
+            raise RecipeError(f"{_at(path, name, key)}: cannot be set in an arm; {_OF_STUDY[key]}")
         if extras.start is not None and _overlap(key, "model.path"):
-            raise RecipeError(f"{where}.{key}: conflicts with start, which gives the model; remove one of them")
+            raise RecipeError(
+                f"{_at(path, name, key)}: conflicts with start, which gives the model; remove one of them"
+            )
         clash = next((other for other in given if _overlap(key, other)), None)
         if clash is not None:
             raise RecipeError(
@@ -230,6 +244,11 @@ def _leaves(tree: Mapping[str, Any], part: type[BaseModel], at: str) -> Iterator
             yield name, value
 
 
+def _at(path: Path, *key: str | int) -> str:
+    """File, line and key of what lies in the arms under that key."""
+    return f"{place(path, ('arms', *key))}: arms.{'.'.join(map(str, key))}"
+
+
 def _overlap(key: str, other: str) -> bool:
     """Whether two dotted keys name the same value, or one a part of the other's."""
     a, b = (re.sub(r"\[(\d+)\]", r".\1", k) for k in (key, other))
@@ -255,7 +274,7 @@ def _ordered(path: Path, arms: Sequence[Arm], control: str) -> list[Arm]:
         ready = next((arm for arm in waiting if _named(arm) <= {other.name for other in done}), None)
         if ready is None:
             raise RecipeError(
-                f"{path}: arms.{waiting[0].name}: {', '.join(arm.name for arm in waiting)} wait for each other "
+                f"{_at(path, waiting[0].name)}: {', '.join(arm.name for arm in waiting)} wait for each other "
                 "(start, equal_to)"
             )
         done.append(ready)

@@ -30,10 +30,11 @@ _LIMITS = Limits(wall_s=60, cpu_s=20, memory_mb=3072, file_mb=64, proc=True)
 _PROVEN = re.compile(r"Induction step proven: SUCCESS|SAT proof finished - no model found: SUCCESS")
 _DIFFERS = re.compile(r"SAT (temporal induction )?proof finished - model found( for base case)?: FAIL")
 _SIDES = ("gold", "gate")
+KINDS = ("confirmed", "simulated", "contradicted", "open")
 
 
 def again(item: ScoreItem) -> tuple[str, str]:
-    """("confirmed", "simulated", "contradicted" or "open", the difference in words or ""). In a worker.
+    """(one of ``KINDS``, the difference in words or ""). In a worker.
 
     Raises ToolMissing.
     """
@@ -105,28 +106,36 @@ def simulated(item: ScoreItem) -> tuple[int, str]:
 
 def recheck(
     items: Sequence[ScoreItem], taken: Sequence[tuple[Score, ...]], *, num_workers: int, timeout_s: float
-) -> tuple[list[tuple[Score, ...]], dict[str, int]]:
-    """The scores, where a proof that is contradicted becomes undecided; and how many proofs had which result."""
+) -> tuple[list[tuple[Score, ...]], dict[int, str]]:
+    """The scores, where the detail of a proof says what came of it, and one that is contradicted becomes undecided; and
+    the result (of ``KINDS``) of each item that was proven, by its place."""
     proven = [number for number, scores in enumerate(taken) if any(_is_proof(score) for score in scores)]
-    counts = {"proven": len(proven), "confirmed": 0, "simulated": 0, "contradicted": 0, "open": 0}
-    result = list(taken)
+    result, found = list(taken), dict.fromkeys(proven, "open")
     payloads = [items[number] for number in proven]
     again_one, longest_s = "itertl.scoring.equivalence.recheck:again", len(SEEDS) * timeout_s + _LIMITS.wall_s
     for place, outcome in map_unordered(again_one, payloads, num_workers=num_workers, timeout_s=longest_s):
         said, difference = outcome.value if outcome.status == "ok" else ("open", "")
-        counts[said] += 1
-        if difference:
-            number = proven[place]
-            result[number] = tuple(
-                _contradicted(score, difference) if _is_proof(score) else score for score in taken[number]
-            )
-    return result, counts
+        number = proven[place]
+        found[number] = said
+        result[number] = tuple(_with(score, said, difference) if _is_proof(score) else score for score in taken[number])
+    return result, found
 
 
 def _is_proof(score: Score) -> bool:
     return score.scorer == "equivalence" and score.verdict is Verdict.PASSED
 
 
-def _contradicted(score: Score, difference: str) -> Score:
-    detail = cut(f"unknown: proven, but {difference}")
-    return score.model_copy(update={"value": None, "verdict": Verdict.UNDECIDED, "detail": detail})
+_SAYS = {
+    "confirmed": "confirmed (simulation and induction agree)",
+    "simulated": "simulated (other seeds agree, the induction did not finish)",
+    "open": "open (the second check came to no result)",
+}
+
+
+def _with(score: Score, said: str, difference: str) -> Score:
+    """The proof with the second result at the begin of its detail, whose end may be cut."""
+    if said == "contradicted":
+        detail = cut(f"unknown: proven, but contradicted: {difference}")
+        return score.model_copy(update={"value": None, "verdict": Verdict.UNDECIDED, "detail": detail})
+    outcome, _, rest = score.detail.partition(": ")
+    return score.model_copy(update={"detail": cut(f"{outcome}, {_SAYS[said]}: {rest}")})
