@@ -195,7 +195,7 @@ class EvalConfig(_Part):
     data: str | None = None  # path, for benchmarks that are not bundled
     limit: int | None = Field(default=None, ge=1)  # the first so many problems
     num_samples: int = Field(default=1, ge=1)
-    temperatures: tuple[Temperature, ...] = (0.0,)  # 0: greedy, one sample
+    temperatures: tuple[Temperature, ...] = Field(default=(0.0,), min_length=1)  # 0: greedy, one sample
     top_p: float = Field(default=0.95, gt=0, le=1)
     max_new_tokens: Tokens = 512  # auto: that of sample
     rule: str = "default"  # verdict rule of the benchmark
