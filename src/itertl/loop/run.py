@@ -59,7 +59,7 @@ def run(
     checked = stages.check_inputs(recipe)  # before there is a folder
     recipe = checked.recipe
     policy = find_policy(recipe.model, recipe.prompt)
-    policy.digest  # noqa: B018: raises where the model's files are not there
+    _ = policy.digest  # raises where the files of its weights are not there
     share = SharedStages(share_from, out) if share_from is not None else None
     with RunFolder(out, recipe, reporter, resume_changed=resume_changed, share=share) as folder:
         task = stages.prepare(folder, checked)
