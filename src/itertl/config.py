@@ -37,6 +37,7 @@ def _or_auto(value: Any, take: ValidatorFunctionWrapHandler) -> int:
 
 _Auto = (WrapValidator(_or_auto), PlainSerializer(lambda value: value or "auto", return_type=int | str))
 Tokens = Annotated[int, Field(ge=1), *_Auto]  # a number of tokens, or "auto"
+Temperature = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Window = Annotated[int, Field(ge=8), *_Auto]
 
 
@@ -100,7 +101,7 @@ class SampleConfig(_Part):
 
     backend: str = "transformers"
     num_candidates: int = Field(default=3, ge=0)  # K - 1
-    temperature: float = Field(default=0.5, ge=0)
+    temperature: Temperature = 0.5
     top_p: float = Field(default=0.95, gt=0, le=1)
     max_new_tokens: Tokens = 512  # auto: from the lengths of the references
     stop_at_module: bool = False  # end where the wanted module is complete
@@ -194,7 +195,7 @@ class EvalConfig(_Part):
     data: str | None = None  # path, for benchmarks that are not bundled
     limit: int | None = Field(default=None, ge=1)  # the first so many problems
     num_samples: int = Field(default=1, ge=1)
-    temperatures: tuple[float, ...] = (0.0,)  # 0: greedy, one sample
+    temperatures: tuple[Temperature, ...] = Field(default=(0.0,), min_length=1)  # 0: greedy, one sample
     top_p: float = Field(default=0.95, gt=0, le=1)
     max_new_tokens: Tokens = 512  # auto: that of sample
     rule: str = "default"  # verdict rule of the benchmark
@@ -451,6 +452,14 @@ def _apply_override(tree: dict[str, Any], override: str, where: str = "") -> dic
             inner[at] = {}
         node = inner[at]
     return tree
+
+
+def build_eval(**values: Any) -> EvalConfig:
+    """One benchmark's settings as a command line gives them. Raises RecipeError that names the key."""
+    try:
+        return EvalConfig(**values)
+    except ValidationError as error:
+        raise RecipeError(explain("eval", error, EvalConfig)) from error
 
 
 def explain(where: Where, errors: ValidationError, model: type[BaseModel], sign: str = "=") -> str:

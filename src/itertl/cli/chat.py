@@ -69,6 +69,10 @@ def _problem(
     """The one that is asked: of words, or of a benchmark, whose reference is then looked at."""
     if (instruction is None) == (benchmark is None):
         raise UsageError("give an instruction, or --benchmark NAME --task ID")
+    if benchmark is None and (task is not None or data is not None):
+        raise UsageError("--task and --data go with --benchmark NAME")
+    if benchmark is not None and header:
+        raise UsageError("--header goes with an instruction; a benchmark's problem has its own")
     if benchmark is None:
         from itertl.search.generate import problems_of
 
@@ -88,9 +92,10 @@ def _talk(problem: Problem, recipe: Recipe, out: Path, replay: Path | None, *, q
     from itertl.model.prompt_form import with_form
     from itertl.sampling.draw import SamplingJob, open_backend
     from itertl.sampling.lengths import settled
-    from itertl.search.conversation import Conversation, lines_of
+    from itertl.search.conversation import Conversation, check_transcript, lines_of
     from itertl.work.seeds import derive_seed
 
+    check_transcript(out)
     recipe = settled(with_form(recipe, warn), lambda: ())
     seed = derive_seed(recipe.seed, "chat")
     job = SamplingJob([problem], sampled_policy(recipe), recipe.sample, seed, num_samples=1, first_word="module")

@@ -9,7 +9,7 @@ import typer
 from itertl.cli import options
 from itertl.cli.app import app
 from itertl.cli.options import as_override, print_json, recipe_of, require_sandbox_level, show, warn
-from itertl.config import EvalConfig, Recipe
+from itertl.config import Recipe, build_eval
 from itertl.errors import UsageError
 from itertl.progress import Reporter
 
@@ -63,13 +63,19 @@ def evaluate(
     from itertl.runs.storage import cache_folder
     from itertl.sampling.lengths import settled
 
+    options.refuse_group("eval")
     if model is not None and (moved := as_override(samples, overrides)):
         samples, overrides = None, moved
     if (samples is None) == (model is None):
         raise UsageError("give one of SAMPLES.jsonl and --model PATH (two results: itertl compare A B)")
-    if model is None and (overrides or base_url or strategy):
-        first = (overrides or ["--base-url" if base_url else "--strategy"])[0]
-        raise UsageError(f"{first}: overrides, --base-url and --strategy go with --model; nothing is sampled here")
+    if model is None:
+        _refuse_sampling(
+            overrides,
+            {
+                "--base-url": base_url, "--strategy": strategy, "--recipe": recipe, "--temperature": temperature,
+                "--num-samples": num_samples, "--limit": limit, "--max-new-tokens": max_new_tokens,
+            },
+        )  # fmt: skip
     require_sandbox_level(require_sandbox)
     bench = benchmarks.load(benchmark, data, limit=limit if model else None, shots=shots)
     if samples is not None:
@@ -81,7 +87,7 @@ def evaluate(
     else:
         settings = settled(with_form(recipe_of(recipe, overrides or [], model, base_url), warn), lambda: ())
         given = _given(settings, overrides)
-        config = EvalConfig(
+        config = build_eval(
             benchmark=benchmark, data=str(data) if data else None, limit=limit, rule=rule, top_p=settings.sample.top_p,
             temperatures=tuple(temperature or [given.get("temperature", 0.0 if strategy is None else _SEARCHED)]),
             strategy=strategy, strategy_options=settings.sample.strategy_options if strategy is not None else {},
@@ -96,6 +102,16 @@ def evaluate(
             folder.mkdir(parents=True, exist_ok=True)
             result = jobs.evaluate(settings, bench, config, folder, reporter=Reporter(quiet=as_json))
     print_json(result) if as_json else _show(result)
+
+
+def _refuse_sampling(overrides: list[str] | None, options: dict[str, object]) -> None:
+    """Raise UsageError for what has a meaning with ``--model`` alone."""
+    given = [*(overrides or []), *(name for name, value in options.items() if value not in (None, []))]
+    if given:
+        raise UsageError(
+            f"{given[0]}: overrides, {', '.join(list(options)[:-1])} and {list(options)[-1]} go with --model; nothing "
+            f"is sampled here"
+        )
 
 
 def _given(recipe: Recipe, overrides: list[str] | None) -> dict[str, Any]:

@@ -121,7 +121,9 @@ def _searching(recipe: Recipe, strategy: str | None, best_of: int | None, scorer
         )
     named = {"draws": 1} | {name: value for name, value in given.items() if value is not None}
     own = named if strategy is None else recipe.sample.strategy_options
-    sample = recipe.sample.model_copy(update={"strategy": strategy or "best-of", "strategy_options": own})
+    sample = recipe.sample.model_copy(
+        update={"strategy": "best-of" if strategy is None else strategy, "strategy_options": own}
+    )
     return recipe.model_copy(update={"sample": sample})
 
 

@@ -1,5 +1,6 @@
 """``itertl run``, ``study`` and ``report``."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -70,17 +71,13 @@ def run(
     from itertl.loop.plan import make_plan
     from itertl.model.prompt_form import with_form
     from itertl.runs import outputs
-    from itertl.work import devices
 
-    if devices.is_member():
-        raise UsageError(
-            "itertl run starts its own processes: call it once, without `accelerate launch` or `torchrun`, and set "
-            "compute.processes and compute.strategy (default: one process for each GPU, ddp)"
-        )
+    options.refuse_group("run")
     given = [*(overrides or []), *(["score.keep_going=true"] if keep_going else [])]
     with naming(recipe, given):
         resolved = with_form(load_recipe(recipe, given), warn)
     folder = out or Path("runs") / resolved.name
+    outputs.check_run(folder, is_plan=plan)
     if plan:
         with naming(recipe, given):
             found = make_plan(resolved, folder, measured=measured)
@@ -88,7 +85,6 @@ def run(
         return
     _refuse_measuring(measured)
     read = [resolved.data.source, str(resolved.data.holdout), resolved.model.path, *(e.data for e in resolved.evals)]
-    outputs.check_place(folder)
     outputs.check_outside(folder, read)
     require_sandbox_level(require_sandbox)
     with naming(recipe, given):
@@ -127,11 +123,14 @@ def study(
     from itertl.loop.study import command, scheduler
     from itertl.loop.study.estimate import plan_study
     from itertl.loop.study.file import load_study
+    from itertl.runs import outputs
 
+    options.refuse_group("study")
     if background_core is not None:
         scheduler.pin(background_core)
     loaded = load_study(file, overrides or [], only or [])
     folder = out or Path("runs") / loaded.name
+    outputs.check_run(folder, is_plan=plan)
     if plan:
         with naming(file, overrides or []):
             found = plan_study(loaded, folder, only or [], measured=measured)
@@ -175,7 +174,7 @@ def report(
     from itertl.runs import outputs
     from itertl.runs.read import read_runs
 
-    if out is not None and [run.resolve() for run in runs] == [out.resolve()]:
+    if out is not None and [os.path.realpath(run) for run in runs] == [os.path.realpath(out)]:
         out = None  # the run's own
     pages = [] if out is None and len(runs) == 1 else [(out or Path("report")) / "report.html"]
     with outputs.writing("report", files=pages, force=force):

@@ -30,6 +30,7 @@ def sample(
     from itertl.loop import jobs
     from itertl.runs import outputs
 
+    options.refuse_group("sample")
     settings = recipe_of(recipe, overrides or [], model, base_url)
     beside = _problems_beside(out)
     files = [out] if beside is None else [out, beside]
@@ -133,7 +134,7 @@ def _problems_beside(out: Path) -> Path | None:
     where there is one that it did not make; None where the candidates go to a device or pipe."""
     from itertl.runs import outputs, storage
 
-    if storage.is_node(out):
+    if storage.is_node(out) or not out.name:  # "" and ".": refused with the other folders
         return None
     beside = out.with_name("problems.jsonl")
     is_free = not beside.exists() or outputs.is_made_by(beside, "sample")

@@ -58,10 +58,11 @@ def run(
     """
     checked = stages.check_inputs(recipe)  # before there is a folder
     recipe = checked.recipe
+    policy = find_policy(recipe.model, recipe.prompt)
+    _ = policy.digest  # raises where the files of its weights are not there
     share = SharedStages(share_from, out) if share_from is not None else None
     with RunFolder(out, recipe, reporter, resume_changed=resume_changed, share=share) as folder:
         task = stages.prepare(folder, checked)
-        policy = find_policy(recipe.model, recipe.prompt)
         policies = [policy]
         metrics = [stages.untouched_metrics(task, stages.evaluate(folder, task, policy, iteration=None))]
         folder.write_metrics(metrics)

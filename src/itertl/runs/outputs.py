@@ -96,6 +96,15 @@ def check_outside(folder: Path, inputs: Iterable[str | None]) -> None:
             )
 
 
+def check_run(folder: Path, *, is_plan: bool) -> None:
+    """That a run or a study can have its folder there; for a plan alone, that no file has its name. Raises
+    UsageError."""
+    if not is_plan:
+        check_place(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; give a folder with --out")
+
+
 def check_place(path: Path) -> None:
     """That ``path`` can be made: the first folder above it that exists is one, and takes a file. Raises UsageError."""
     if storage.is_node(path):

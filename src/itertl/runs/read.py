@@ -5,6 +5,7 @@ and cannot be read is one. Checkpoints are not opened.
 """
 
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -138,9 +139,9 @@ def read_runs(folders: Sequence[Path]) -> tuple[Run, ...]:
     """
     if not folders:
         raise DataError("no run folder given; give one or more folders that `itertl run` made")
-    resolved = [folder.resolve() for folder in folders]
-    for folder in folders:
-        if resolved.count(folder.resolve()) > 1:
+    resolved = [Path(os.path.realpath(folder)) for folder in folders]  # unlike resolve, also of links in a circle
+    for folder, place in zip(folders, resolved, strict=True):
+        if resolved.count(place) > 1:
             raise DataError(f"{folder}: given twice; give each run once")
     runs = [read_run(folder) for folder in folders]
     taken = [run.name for run in runs]

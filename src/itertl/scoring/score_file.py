@@ -58,6 +58,8 @@ def score_file(
         raise UsageError("--recheck looks again at what the scorer equivalence proves: add it to --scorer")
     if out.is_dir():
         raise UsageError(f"{out}: is a folder; give the name of the file to write")
+    if problems is not None and (not problems.exists() or problems.is_dir()):
+        raise UsageError(f"--problems {problems}: no such file; give the run's problems.jsonl")
     text = read_text(path)
     lookup = once(lambda: _read_problems(path, problems))
     lines = [interpret(row, where, scorers, lookup) for where, row in objects(text, str(path), is_strict=True)]

@@ -15,8 +15,9 @@ from typing import ClassVar, Literal
 from itertl.errors import DataError, UsageError
 from itertl.model.prompts import Turn, clean
 from itertl.records import Candidate, Examined, Problem, Record
+from itertl.runs import outputs
 from itertl.runs.rows import read_lines
-from itertl.runs.storage import AppendLog, parse_record, write_bytes, write_text
+from itertl.runs.storage import AppendLog, is_node, parse_record, write_bytes, write_text
 from itertl.sampling.backend import Backend
 from itertl.sampling.batching import SampleRequest
 from itertl.sampling.draw import SamplingJob, as_candidate, encode
@@ -48,6 +49,20 @@ class Said(Record):
     problem: Problem | None = None  # of the task
     candidate: Candidate | None = None  # of the model
     examined: Examined | None = None  # of a tool that looked at an answer
+
+
+_BEGIN = f'{{"schema": "{Said.schema_name}"'.encode()
+
+
+def check_transcript(out: Path) -> None:
+    """That ``out`` can be written, and is a transcript where it is there: a log cuts off what it cannot read.
+    Raises UsageError."""
+    outputs.check_place(out)
+    if out.is_dir():
+        raise UsageError(f"{out}: is a folder; give the name of the transcript to write")
+    begin = b"" if is_node(out) or not out.exists() else out.read_bytes()[: len(_BEGIN)]
+    if not _BEGIN.startswith(begin):  # a torn one is ours too
+        raise UsageError(f"{out}: exists, and is not a transcript of `itertl chat`; give another --out")
 
 
 class Conversation:

@@ -29,7 +29,8 @@ class _Actor:
         ours, theirs = _SPAWN.Pipe()
         self.number, self.log = number, log
         self.process = _SPAWN.Process(target=_act, args=(make, number, arguments, theirs, os.getpid(), log))
-        self.process.start()
+        with children.starting():
+            self.process.start()
         theirs.close()
         self.connection: Connection = ours
         self.part: int | None = None

@@ -1,10 +1,11 @@
 """Child processes that end with the process that started them, and the last words of those that died."""
 
+import contextlib
 import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -29,15 +30,27 @@ def start(command: Sequence[str], log: Path, env: Mapping[str, str]) -> subproce
         )  # fmt: skip
 
 
-def serve(parent: int, log: Path) -> None:
+@contextlib.contextmanager
+def starting() -> Iterator[None]:
+    """Around the start of a worker: a Ctrl-C that comes before its ``serve`` waits, there and here."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def serve(parent: int, log: Path | None = None) -> None:
     """Called first in a worker: it ends with ``parent``, leaves Ctrl-C to it, and writes its remarks into ``log``."""
     die_with_parent()
     if os.getppid() != parent:  # it died before the line above
         os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    with log.open("ab") as handle:
-        os.dup2(handle.fileno(), 2)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    if log is not None:
+        with log.open("ab") as handle:
+            os.dup2(handle.fileno(), 2)
 
 
 def ending(status: int | None) -> str:

@@ -27,6 +27,7 @@ from itertl.work import children
 _LOOK_S = 0.1  # from one look at the group to the next
 _END_S = 20.0  # that a group gets to end when it is asked to
 _ERRORS = "error-*.pickle"
+_LAUNCHED_BY = "ITERTL_GROUP_LAUNCHER"
 _JOB, _RESULT, _EVENTS, _LAUNCHER = "job.pickle", "result.pickle", "events.jsonl", "launcher.log"
 
 
@@ -73,10 +74,7 @@ def _last_words(folder: Path, processes: int, deaths: int, status: int) -> str:
 def _attempt(folder: Path, processes: int, env: Mapping[str, str], events: "_Events") -> int:
     """Start the group and follow it to its end; the launcher's exit status."""
     threads = str(max(1, (os.cpu_count() or 1) // processes))
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes),
-        "--max-restarts", "0", "--monitor-interval", "0.1", "-m", __name__, str(folder),
-    ]  # fmt: skip
+    command = [sys.executable, "-m", "itertl.work.group", str(folder), str(processes)]
     launcher = children.start(command, folder / _LAUNCHER, {"OMP_NUM_THREADS": threads, **os.environ, **env})
     faults.point("group.begun")
     try:
@@ -159,10 +157,24 @@ class _Relay(Reporter, Tracker):
         self._send("advance", amount, note)
 
 
+def _launch(folder: Path, processes: str) -> None:
+    """What the launcher does. Its members know it by its number: one that was killed while they start has them
+    inherited by another process."""
+    from torch.distributed import run
+
+    os.environ[_LAUNCHED_BY] = str(os.getpid())
+    run.main(
+        [
+            "--standalone", "--nproc-per-node", processes, "--max-restarts", "0", "--monitor-interval", "0.1",
+            "-m", "itertl.work.group", str(folder),
+        ]
+    )  # fmt: skip
+
+
 def _member(folder: Path) -> None:
     """What a process of the group does."""
     rank = int(os.environ["RANK"])
-    children.serve(os.getppid(), folder / f"rank-{rank}.log")
+    children.serve(int(os.environ[_LAUNCHED_BY]), folder / f"rank-{rank}.log")
     function, job = pickle.loads((folder / _JOB).read_bytes())
     module, _, name = function.partition(":")
     try:
@@ -181,4 +193,4 @@ def _leave(path: Path, value: Any) -> None:
 
 
 if __name__ == "__main__":
-    _member(Path(sys.argv[1]))
+    _launch(Path(sys.argv[1]), sys.argv[2]) if len(sys.argv) > 2 else _member(Path(sys.argv[1]))

@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
 from itertl.sandbox.totals import descendants, resident_bytes
+from itertl.work import children
 
 _IMPORT_S = 120.0  # for a fresh worker to import what it needs
 ALL = "memory of all its processes"  # how a detail begins where a look found too much
@@ -51,8 +52,9 @@ class Job:
 class _Worker:
     def __init__(self, function: str) -> None:
         ours, theirs = _SPAWN.Pipe()
-        self.process = _SPAWN.Process(target=_serve, args=(function, theirs), daemon=True)
-        self.process.start()
+        self.process = _SPAWN.Process(target=_serve, args=(function, theirs, os.getpid()), daemon=True)
+        with children.starting():
+            self.process.start()
         theirs.close()
         self.connection: Connection = ours
         self.task: Job | None = None
@@ -87,10 +89,10 @@ class _Worker:
         self.connection.close()
 
 
-def _serve(function: str, connection: Connection) -> None:
+def _serve(function: str, connection: Connection, parent: int) -> None:
     """A worker's life: own process group, no terminal signals, one function."""
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    children.serve(parent)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     module, _, name = function.partition(":")
     call = getattr(import_module(module), name)
