@@ -367,18 +367,18 @@ def test_a_search_that_was_stopped_ends_in_the_same_bytes(
     tmp_path: Path, scripted: type[Scripted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("itertl.search.tree_tokens._PLACES", 1)
-    options: dict[str, Any] = {"width": 2, "area_delay": True, "rollouts": 30, "c": 3}
+    options: dict[str, Any] = {"width": 2, "area_delay": True, "rollouts": 12, "c": 3}
     whole = tmp_path / "whole.jsonl"
-    search(whole, problems=2, count=3, **options)
+    search(whole, count=3, **options)
     number = scripted.batches
     assert number > 4
     for at in (1, number - 2):
         out = tmp_path / f"{at}.jsonl"
         scripted.batches, scripted.stops_at = 0, at
         with pytest.raises(KeyboardInterrupt):
-            search(out, problems=2, count=3, **options)
+            search(out, count=3, **options)
         scripted.stops_at = None
-        search(out, problems=2, count=3, **options)
+        search(out, count=3, **options)
         assert scripted.batches == number
         assert out.read_bytes() == whole.read_bytes()
         assert attempts_file(out).read_bytes() == attempts_file(whole).read_bytes()
