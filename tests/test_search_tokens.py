@@ -22,9 +22,10 @@ from itertl.sampling.backend import Backend, Generation
 from itertl.sampling.batching import Continuation, SampleRequest
 from itertl.sampling.rollouts import Comments, Rollouts
 from itertl.sampling.transformers_backend import PLAIN, TransformersBackend, Ways, decode
+from itertl.scoring.engine import Effort
 from itertl.search import puct
 from itertl.search.drive import attempts_file, cost_of, find_candidates
-from itertl.search.strategy import open_strategy
+from itertl.search.strategy import Drawn, open_strategy
 from itertl.search.tree_tokens import PRIOR, Search, TreeTokens, reward
 from test_search import HEADER, RIGHT, attempt, job
 from test_search_tree import here  # noqa: F401 (a fixture)
@@ -362,23 +363,28 @@ def test_simulations_are_those_of_a_search_that_draws_each_of_them(
     assert not fewer.asks() and found.drawn // 2 <= fewer.drawn < found.drawn
 
 
-@pytest.mark.usefixtures("here")
 def test_a_search_that_was_stopped_ends_in_the_same_bytes(
     tmp_path: Path, scripted: type[Scripted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+
+    def examine(strategy: TreeTokens, drawn: Sequence[Drawn], effort: Effort) -> list[Examined]:
+        shares = [len(one.candidate.text) % 7 / 10 for one in drawn]  # nothing is right
+        return [Examined(verdict=Verdict.SCORED, rank=share) for share in shares]
+
     monkeypatch.setattr("itertl.search.tree_tokens._PLACES", 1)
-    options: dict[str, Any] = {"width": 2, "area_delay": True, "rollouts": 12, "c": 3}
+    monkeypatch.setattr(TreeTokens, "examine", examine)
+    options: dict[str, Any] = {"width": 2, "rollouts": 30, "c": 3}
     whole = tmp_path / "whole.jsonl"
-    search(whole, count=3, **options)
+    search(whole, problems=2, count=3, **options)
     number = scripted.batches
     assert number > 4
     for at in (1, number - 2):
         out = tmp_path / f"{at}.jsonl"
         scripted.batches, scripted.stops_at = 0, at
         with pytest.raises(KeyboardInterrupt):
-            search(out, count=3, **options)
+            search(out, problems=2, count=3, **options)
         scripted.stops_at = None
-        search(out, count=3, **options)
+        search(out, problems=2, count=3, **options)
         assert scripted.batches == number
         assert out.read_bytes() == whole.read_bytes()
         assert attempts_file(out).read_bytes() == attempts_file(whole).read_bytes()
