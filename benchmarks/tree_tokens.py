@@ -63,10 +63,11 @@ def problems_of(count: int) -> list[Problem]:
 
 
 class Clock:
-    """Seconds and calls in back ends, whoever makes them; the model's loading at the first is left out."""
+    """Seconds and calls in back ends, whoever makes them; the model's loading at the first is left out. ``busy``: of the
+    processor, which on a loaded machine says more."""
 
     def __init__(self) -> None:
-        self.seconds, self.calls, self.rows = 0.0, 0, 0
+        self.seconds, self.busy, self.calls, self.rows = 0.0, 0.0, 0, 0
         inner = TransformersBackend.__call__
         warm: list[TransformersBackend] = []
 
@@ -76,9 +77,10 @@ class Clock:
             if backend not in warm:
                 warm.append(backend)
                 inner(backend, [replace(batch[0], continuation=Continuation(most=2))], settings)
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             found = inner(backend, batch, settings)
             self.seconds += time.perf_counter() - start
+            self.busy += time.process_time() - busy
             self.calls, self.rows = self.calls + 1, self.rows + len(batch)
             return found
 
@@ -95,7 +97,7 @@ def near_tie(model: Any, prompt: Sequence[int], first: Sequence[int], second: Se
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one object and nothing else")
     parser.add_argument("--model", default=ModelConfig().path)
     parser.add_argument("--problems", type=int, default=6, help="of 15 arithmetic ones")
@@ -127,9 +129,8 @@ def main() -> None:
         by_problem: dict[str, list[Attempt]] = defaultdict(list)
         for attempt in read_records(attempts_file(out), Attempt):
             by_problem[attempt.candidate.problem_id].append(attempt)
-    ours, calls, rows = clock.seconds, clock.calls, clock.rows
-    clock.seconds = 0.0
-    model = load_model(path, dtype=arguments.dtype)
+    ours, ours_busy, calls, rows = clock.seconds, clock.busy, clock.calls, clock.rows
+    clock.seconds = clock.busy = 0.0
     equal, apart, tokens = 0, [], 0
     for problem in problems:
         attempts = by_problem[problem.id]
@@ -144,13 +145,16 @@ def main() -> None:
             first, second = drawn.token_ids or (), attempts[number].candidate.token_ids or ()
             tokens += len(first) - len(leaf)
             equal += first == second
-            if first != second and not near_tie(model, prompts[problem.id].token_ids, first, second):
+            if first != second and not near_tie(
+                load_model(path, dtype=arguments.dtype), prompts[problem.id].token_ids, first, second
+            ):
                 apart.append(problem.instruction)
     every = [attempt for attempts in by_problem.values() for attempt in attempts]
     right = {a.candidate.problem_id for a in every if not a.kind and a.examined.rank >= 1}
     report(arguments, {
         "benchmark": "tree_tokens", "unit": "seconds in the back end", "model": arguments.model, "ours": ours,
-        "theirs": clock.seconds, "ratio": clock.seconds / ours, "agree": not apart, "equal_texts": equal,
+        "theirs": clock.seconds, "ratio": clock.seconds / ours, "busy": {"ours": ours_busy, "theirs": clock.busy},
+        "ratio_busy": clock.busy / ours_busy, "agree": not apart, "equal_texts": equal,
         "simulations": arguments.rollouts * len(problems), "drawn": sum(not a.kind for a in every),
         "asked_for_likely": sum(a.kind == PRIOR for a in every), "rounds": max(a.round for a in every) + 1,
         "calls": calls, "rows": rows, "tokens_alone": tokens, "solved": len(right), "problems": len(problems),
@@ -169,8 +173,9 @@ def report(arguments: argparse.Namespace, result: dict[str, Any]) -> None:
         f"{result['rows'] / result['calls']:.1f} rows"
     )
     print(f"solved: {result['solved']} (greedy {result['solved_by_greedy']})")
-    print(f"alone {result['theirs']:8.1f} s ({result['tokens_alone']} tokens)")
-    print(f"ours  {result['ours']:8.1f} s")
+    busy = result["busy"]
+    print(f"alone {result['theirs']:8.1f} s ({busy['theirs']:.1f} s of the processor, {result['tokens_alone']} tokens)")
+    print(f"ours  {result['ours']:8.1f} s ({busy['ours']:.1f} s of the processor: {result['ratio_busy']:.2f} times)")
     print(f"equal texts: {result['equal_texts']} of {result['simulations']}; agree: {result['agree']}")
     print(f"load {result['load']:.1f} on {result['cpus']} cores, {result['threads']} threads")
     print(f"{result['ratio']:.2f} times")

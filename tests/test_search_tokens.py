@@ -155,7 +155,8 @@ def test_answers_go_on_from_prefixes_as_by_whole_passes(
 def test_the_back_end_gives_whole_answers_within_its_limits(tiny: Path, model: Any) -> None:
     tokenizer = load_tokenizer(tiny)
     backend = TransformersBackend(tokenizer, lambda: model)
-    end = int(tokenizer.eos_token_id)
+    end = tokenizer.eos_token_id
+    assert isinstance(end, int)
     settings = SamplingSettings(temperature=0.7, max_new_tokens=10)
     asked = [
         behind(range(50, 60)), behind(range(50, 60), 80, 81, most=2), behind(range(50, 60), 80, end), behind(range(50, 60), *[80] * 10)

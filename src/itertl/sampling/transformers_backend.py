@@ -179,8 +179,10 @@ def _begun(number: int, request: SampleRequest, ends: frozenset[int], stopper: S
     """What is there before anything is drawn; its reason is "length" unless that is a whole answer already."""
     ids = list(request.begun)
     reasons = (stopper(number, ids[:length]) for length in range(1, len(ids) + 1))
-    reason = next((reason for reason in reasons if reason is not None), None)
-    return Drawn(ids, "stop" if ids and ids[-1] in ends else reason or "length")
+    reason: FinishReason | None = next((reason for reason in reasons if reason is not None), None)
+    if ids and ids[-1] in ends:
+        reason = "stop"
+    return Drawn(ids, reason or "length")
 
 
 @dataclass(slots=True)

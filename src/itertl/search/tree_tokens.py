@@ -14,6 +14,7 @@ The tree is made again from the attempts each time: all that it does follows fro
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from itertl.errors import UsageError
 from itertl.records import Attempt, Candidate, Examined, Fault, Problem, Verdict
@@ -101,7 +102,7 @@ class TreeTokens(Strategy):
     def settings(self) -> dict[str, object]:
         found = f"{self._looking.version()}, puct {puct.REVISION}, tree-tokens {REVISION}"
         if self.by_area:
-            library = hash_file(ppa.liberty()) if self._library else "generic"
+            library = hash_file(Path(self._library)) if self._library else "generic"
             found += f", aim {aim.REVISION}, {version('ppa')}, {library}"
         return {"version": found}
 
