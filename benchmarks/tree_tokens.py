@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,10 @@ def problems_of(count: int) -> list[Problem]:
 
 
 class Clock:
-    """Seconds and calls in back ends, whoever makes them; the model's loading at the first is left out. ``busy``: of the
-    processor, which on a loaded machine says more."""
+    """Seconds and calls in back ends, whoever makes them; the model's loading at the first is left out.
+
+    ``busy``: seconds of the processor, which on a loaded machine say more.
+    """
 
     def __init__(self) -> None:
         self.seconds, self.busy, self.calls, self.rows = 0.0, 0.0, 0, 0
@@ -87,6 +89,32 @@ class Clock:
         TransformersBackend.__call__ = timed  # type: ignore[method-assign]
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A simulation: the leaf's tokens, what is drawn behind them alone, and what the search had."""
+
+    problem: Problem
+    leaf: tuple[int, ...]
+    alone: tuple[int, ...]
+    searched: tuple[int, ...]
+
+
+def drawn_alone(backend: TransformersBackend, job: SamplingJob, by_problem: dict[str, list[Attempt]]) -> list[Pair]:
+    """Each simulation of the searches again, by a call of its own."""
+    found: list[Pair] = []
+    for problem in job.problems:
+        attempts, prompt = by_problem[problem.id], backend.encode(problem, job.policy.prompt)
+        search = Search(TreeTokens(**job.config.strategy_options), attempts)
+        assert not search.asks()
+        for leaf, number in search.counted:
+            told = Continuation(leaf, has_comments=False)
+            request = SampleRequest(problem.id, 0, 0, prompt, problem.header, problem.top, continuation=told)
+            [drawn] = backend([request], job.config.settings)
+            had = attempts[number].candidate.token_ids or ()
+            found.append(Pair(problem, leaf, (drawn.token_ids or ())[len(leaf) :], had[len(leaf) :]))
+    return found
+
+
 def near_tie(model: Any, prompt: Sequence[int], first: Sequence[int], second: Sequence[int]) -> bool:
     """Whether two texts part where the model's logits of both tokens are nearly equal."""
     apart = next(n for n, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
@@ -100,9 +128,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one object and nothing else")
     parser.add_argument("--model", default=ModelConfig().path)
-    parser.add_argument("--problems", type=int, default=6, help="of 15 arithmetic ones")
-    parser.add_argument("--rollouts", type=int, default=16, help="simulations of each problem")
-    parser.add_argument("--tokens", type=int, default=64, help="of an answer, at most")
+    parser.add_argument("--problems", type=int, default=4, help="of 15 arithmetic ones")
+    parser.add_argument("--rollouts", type=int, default=20, help="simulations of each problem")
+    parser.add_argument("--tokens", type=int, default=48, help="of an answer, at most")
     parser.add_argument("--width", type=int, default=8)
     parser.add_argument("--dtype", default="float32")
     return parser.parse_args()
@@ -122,7 +150,6 @@ def main() -> None:
     policy = Policy(path, prompt=PromptConfig(header="prefill", system=_SYSTEM))
     job = SamplingJob(problems, policy, config, seed=0)
     clock, alone = Clock(), open_backend(path, dtype=arguments.dtype)
-    prompts = {p.id: alone.encode(p, policy.prompt) for p in problems}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.jsonl"
         find_candidates(job, out)
@@ -131,33 +158,21 @@ def main() -> None:
             by_problem[attempt.candidate.problem_id].append(attempt)
     ours, ours_busy, calls, rows = clock.seconds, clock.busy, clock.calls, clock.rows
     clock.seconds = clock.busy = 0.0
-    equal, apart, tokens = 0, [], 0
-    for problem in problems:
-        attempts = by_problem[problem.id]
-        search = Search(TreeTokens(**options), attempts)
-        assert not search.asks()
-        for leaf, number in search.counted:
-            told = Continuation(leaf, has_comments=False)
-            request = SampleRequest(
-                problem.id, 0, 0, prompts[problem.id], problem.header, problem.top, continuation=told
-            )
-            [drawn] = alone([request], config.settings)
-            first, second = drawn.token_ids or (), attempts[number].candidate.token_ids or ()
-            tokens += len(first) - len(leaf)
-            equal += first == second
-            if first != second and not near_tie(
-                load_model(path, dtype=arguments.dtype), prompts[problem.id].token_ids, first, second
-            ):
-                apart.append(problem.instruction)
+    pairs = drawn_alone(alone, job, by_problem)
+    parted = [pair for pair in pairs if pair.alone != pair.searched]
+    model = load_model(path, dtype=arguments.dtype) if parted else None
+    prompts = {p.id: alone.encode(p, policy.prompt).token_ids for p in problems}
+    apart = [p for p in parted if not near_tie(model, [*prompts[p.problem.id], *p.leaf], p.alone, p.searched)]
     every = [attempt for attempts in by_problem.values() for attempt in attempts]
     right = {a.candidate.problem_id for a in every if not a.kind and a.examined.rank >= 1}
     report(arguments, {
         "benchmark": "tree_tokens", "unit": "seconds in the back end", "model": arguments.model, "ours": ours,
         "theirs": clock.seconds, "ratio": clock.seconds / ours, "busy": {"ours": ours_busy, "theirs": clock.busy},
-        "ratio_busy": clock.busy / ours_busy, "agree": not apart, "equal_texts": equal,
+        "ratio_busy": clock.busy / ours_busy, "agree": not apart, "equal_texts": len(pairs) - len(parted),
         "simulations": arguments.rollouts * len(problems), "drawn": sum(not a.kind for a in every),
         "asked_for_likely": sum(a.kind == PRIOR for a in every), "rounds": max(a.round for a in every) + 1,
-        "calls": calls, "rows": rows, "tokens_alone": tokens, "solved": len(right), "problems": len(problems),
+        "calls": calls, "rows": rows, "tokens_alone": sum(len(pair.alone) for pair in pairs),
+        "solved": len(right), "problems": len(problems),
         "solved_by_greedy": sum(a[0].examined.rank >= 1 for a in by_problem.values()), "dtype": arguments.dtype,
         "cpus": os.cpu_count(), "threads": torch.get_num_threads(), "load": os.getloadavg()[0],
     })  # fmt: skip
