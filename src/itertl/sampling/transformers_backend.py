@@ -178,8 +178,9 @@ def _limit(request: SampleRequest, settings: SamplingSettings, context: int | No
 def _begun(number: int, request: SampleRequest, ends: frozenset[int], stopper: Stopper) -> "Drawn":
     """What is there before anything is drawn; its reason is "length" unless that is a whole answer already."""
     ids = list(request.begun)
-    reasons = (stopper(number, ids[:length]) for length in range(1, len(ids) + 1))
-    reason: FinishReason | None = next((reason for reason in reasons if reason is not None), None)
+    reason: FinishReason | None = None
+    for length in range(1, len(ids) + 1):
+        reason = reason or stopper(number, ids[:length])
     if ids and ids[-1] in ends:
         reason = "stop"
     return Drawn(ids, reason or "length")
