@@ -126,6 +126,17 @@ class SamplingSettings(BaseModel):
 FinishReason = Literal["stop", "length", "module", "repetition"]
 
 
+class Continued(BaseModel):
+    """Of an answer that was begun before it was drawn: where the draw began, and the most likely tokens there.
+
+    Example: ``Continued(prefix_tokens=4, likely=(((318, 0.9), (25, 0.06)),))``: two tokens behind the fourth.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    prefix_tokens: int  # of ``token_ids``, those that were given
+    likely: tuple[tuple[tuple[int, float], ...], ...] = ()  # (token, probability), behind the prefix and later tokens
+
+
 class Candidate(Record):
     """One sampled response. The reference is not a candidate: training adds it as the K-th response."""
 
@@ -144,6 +155,7 @@ class Candidate(Record):
     completion_tokens: int
     token_ids: tuple[int, ...] | None = None  # ids of text as sampled, end token included; None from other back ends
     token_logprobs: tuple[float, ...] | None = None  # of each token as its server reports it, where it does
+    continued: Continued | None = Field(default=None, exclude_if=lambda found: found is None)
 
     @property
     def is_cut(self) -> bool:

@@ -26,9 +26,11 @@ class Generation:
 
     text: str  # special tokens left out
     finish_reason: FinishReason
-    token_ids: tuple[int, ...] | None  # as drawn, the end token included where it came
+    # as drawn, the end token included where it came; behind a ``Continuation``, its tokens and what was drawn
+    token_ids: tuple[int, ...] | None
     token_logprobs: tuple[float, ...] | None = None  # natural logarithm, where the back end reports it
     counted: tuple[int, int] | None = None  # tokens of prompt and response as a server counts them
+    likely: tuple[tuple[tuple[int, float], ...], ...] = ()  # as ``Continuation`` asks: (token, probability), falling
 
 
 class BatchIncomplete(ToolFailed):
@@ -55,6 +57,7 @@ class Backend(ABC):
     numerics: str | None = None  # type of the weights, where the machine decides it; part of what an answer depends on
     one_per_device: bool = False  # whether several, each with a device of its own, are faster than one
     can_show: bool = False  # whether it calls ``show``
+    can_continue: bool = False  # whether it serves requests with a ``Continuation``
     show: Callable[[str], None] | None = None  # gets the first row's text as it grows
 
     @abstractmethod
@@ -74,7 +77,7 @@ class Adapted(Backend):
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
-        for name in ("uses_these_cores", "incidental_options", "numerics"):
+        for name in ("uses_these_cores", "incidental_options", "numerics", "can_continue"):
             setattr(self, name, getattr(inner, name, getattr(Backend, name)))
 
     def encode(self, problem: Problem, config: PromptConfig, turns: Sequence[Turn] = ()) -> EncodedPrompt:

@@ -12,6 +12,17 @@ from itertl.work.seeds import derive_seed
 
 
 @dataclass(frozen=True, slots=True)
+class Continuation:
+    """How an answer that has begun goes on: by the most likely token each time, whatever the settings' temperature."""
+
+    token_ids: tuple[int, ...] = ()  # the answer's first tokens; what is drawn comes behind them
+    most: int | None = None  # new tokens; None: what the settings leave of the whole answer
+    branches: int = 0  # how many of the most likely tokens are told, with their probabilities
+    places: int = 1  # at so many places: behind ``token_ids``, and behind each token after them
+    has_comments: bool = True  # without, neither of the strings // and /* is drawn
+
+
+@dataclass(frozen=True, slots=True)
 class SampleRequest:
     """One sample to draw. Example: ``SampleRequest("5f0c…", 0, derive_seed(7, "sample", "5f0c…", 0), prompt)``."""
 
@@ -21,6 +32,12 @@ class SampleRequest:
     prompt: EncodedPrompt
     header: str = ""  # of the module that is wanted
     top: str | None = None  # its name, where there is no header
+    continuation: Continuation | None = None  # only for back ends with ``can_continue``
+
+    @property
+    def begun(self) -> tuple[int, ...]:
+        """Tokens of the answer that are there already."""
+        return self.continuation.token_ids if self.continuation else ()
 
 
 def plan_requests(

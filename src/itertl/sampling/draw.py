@@ -18,7 +18,7 @@ from itertl.errors import UsageError
 from itertl.model.policy import Policy
 from itertl.model.prompts import EncodedPrompt, Turn, clean
 from itertl.progress import SILENT, Tracker
-from itertl.records import Candidate, JsonValue, Problem, SamplingSettings, content_hash
+from itertl.records import Candidate, Continued, JsonValue, Problem, SamplingSettings, content_hash
 from itertl.runs.storage import AppendLog, parse_record, taken_up, write_records
 from itertl.sampling.backend import BACKENDS, Adapted, Backend, BatchIncomplete, Generation
 from itertl.sampling.batching import SampleRequest, plan_batches, plan_requests
@@ -232,10 +232,14 @@ def as_candidate(request: SampleRequest, generation: Generation, settings: Sampl
         opened=opens_thought(asked.text) is not None, opening=asked.opening,
     )  # fmt: skip
     prompt_tokens, completion_tokens = generation.counted or (0, 0)
+    continued = None
+    if request.continuation is not None:
+        continued = Continued(prefix_tokens=len(request.begun), likely=generation.likely)
+        settings = settings.model_copy(update={"temperature": 0.0})
     return Candidate(
         problem_id=request.problem_id, index=request.index, policy=policy, settings=settings, seed=request.seed,
         text=text, code=found.code, dropped=found.dropped, finish_reason=generation.finish_reason,
         prompt_tokens=len(asked.token_ids) or prompt_tokens,
         completion_tokens=len(generation.token_ids or ()) or completion_tokens,
-        token_ids=generation.token_ids, token_logprobs=generation.token_logprobs,
+        token_ids=generation.token_ids, token_logprobs=generation.token_logprobs, continued=continued,
     )  # fmt: skip

@@ -30,7 +30,7 @@ def draw(logits_R_V: Tensor, uniform_R: Tensor, *, temperature: float, top_p: fl
         return logits_R_V.argmax(dim=-1)
     logits_R_V = logits_R_V.float()
     head = min(_HEAD, logits_R_V.shape[-1])
-    values_R_H, ids_R_H = _head(logits_R_V, head)
+    values_R_H, ids_R_H = most_likely(logits_R_V, head)
     # Shifted before dividing, so that the smallest temperature gives -inf and never inf - inf.
     largest_R_1, temperature = values_R_H[:, :1], max(temperature, 1e-6)
     scaled_R_V = (logits_R_V - largest_R_1).div_(temperature)
@@ -49,7 +49,7 @@ def draw(logits_R_V: Tensor, uniform_R: Tensor, *, temperature: float, top_p: fl
     return drawn_R
 
 
-def _head(logits_R_V: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def most_likely(logits_R_V: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """The ``size`` largest and their ids, equals by ascending id.
 
     In few digits equals are common, and which of them ``topk`` puts first differs on a GPU from process to process.

@@ -7,7 +7,8 @@ row's own tokens, and one softmax goes over both. That is the model's own attent
 sums.
 
 On a CPU the prompts themselves are read side by side in rows without padding, each attending to itself
-(``model.attention``); on a GPU, where many small calls cost more than they save, padded to the longest.
+(``model.attention``); on a GPU, where many small calls cost more than they save, padded to the longest. Where answers
+have begun (``begin_behind``), what they begin with is read there too, each once behind its prompt.
 
 It is registered with transformers under ``NAME`` and finds the prompts through the mask (``mask.prompts``); without
 them it is transformers' SDPA. ``works`` tries it against a plain forward pass: models whose attention does more than
@@ -126,15 +127,17 @@ def attend(
         return spread if prompts.is_full else spread[prompts.place_R]
 
     bias_U_1_1_P = prompts.bias_U_P[:, None, None, :]
+    bias_R_1_1_T: Tensor | None = getattr(attention_mask, "own", None)
     if _FUSED is not None and query.device.type == "cpu":
         seen_U, norm_U = _FUSED(
             by_prompt(query_R_K_G_D), prompt_key, prompt_value, 0.0, False, attn_mask=bias_U_1_1_P, scale=scale
         )
-        own_R, norm_R = _FUSED(query_R_K_G_D, key, value, 0.0, False, scale=scale)
+        own_R, norm_R = _FUSED(query_R_K_G_D, key, value, 0.0, False, attn_mask=bias_R_1_1_T, scale=scale)
         share_R = torch.sigmoid(by_row(norm_U.reshape(U, K, M * G, 1)) - norm_R.reshape(R, K, G, 1))  # of the prompt
         return torch.lerp(own_R, by_row(seen_U), share_R.to(own_R.dtype)).reshape(R, 1, H, D), None
     seen_U = by_prompt(query_R_K_G_D * scale) @ prompt_key.transpose(2, 3) + bias_U_1_1_P
     own_R = (query_R_K_G_D * scale) @ key.transpose(2, 3)
+    own_R = own_R if bias_R_1_1_T is None else own_R + bias_R_1_1_T
     weights_R = torch.softmax(torch.cat([by_row(seen_U), own_R], dim=-1).float(), dim=-1).to(query.dtype)
     from_prompt = by_row(by_prompt(weights_R[..., :P].contiguous()) @ prompt_value)
     return (from_prompt + weights_R[..., P:] @ value).reshape(R, 1, H, D), None
@@ -143,48 +146,84 @@ def attend(
 @torch.inference_mode()
 def read(model: Any, prompts: Sequence[tuple[int, ...]], prompt_R: list[int]) -> tuple[Tensor, Prompts]:
     """Put each prompt through the model once. Logits of the token after it, [U, V], and what decoding goes on from."""
-    device = model.device
-    if device.type == "cpu" and "logits_to_keep" in inspect.signature(model.forward).parameters:
-        logits_U_V, keys, values = _read_packed(model, prompts)
+    if can_begin_behind(model):
+        logits_U_V, keys, values, _ = _read_packed(model, [(prompt, ()) for prompt in prompts])
     else:
         logits_U_V, keys, values = _read_padded(model, prompts)
+    return logits_U_V, _held(keys, values, prompts, prompt_R)
+
+
+def _held(keys: list[Tensor], values: list[Tensor], prompts: Sequence[tuple[int, ...]], prompt_R: list[int]) -> Prompts:
+    device = keys[0].device
     lengths = torch.tensor([len(ids) for ids in prompts], device=device)
     is_padding = torch.arange(keys[0].shape[2], device=device)[None] >= lengths[:, None]
     bias = torch.zeros(is_padding.shape, dtype=keys[0].dtype, device=device).masked_fill(is_padding, float("-inf"))
-    return logits_U_V, Prompts(keys, values, bias, prompt_R, *_places(prompt_R, len(prompts), device))
+    return Prompts(keys, values, bias, prompt_R, *_places(prompt_R, len(prompts), device))
 
 
-def _read_packed(model: Any, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Rows of one prompt after another."""
-    width = max(map(len, prompts))
+# a prompt, and the different tokens with which answers to it begin
+_Begun = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """What one beginning of an answer left: logits of the token after it, [V], and of each layer [heads, W, D]."""
+
+    logits_V: Tensor
+    keys: list[Tensor]
+    values: list[Tensor]
+
+
+def _read_packed(
+    model: Any, prompts: Sequence[_Begun]
+) -> tuple[Tensor, list[Tensor], list[Tensor], dict[tuple[int, tuple[int, ...]], _Behind]]:
+    """Rows of one prompt after another, each with what answers to it begin with: by (prompt's number, tokens)."""
+    width = max(len(prompt) for prompt, _ in prompts)
     logits: list[Tensor] = []
     keys: list[Tensor] = []
     values: list[Tensor] = []
+    behind: dict[tuple[int, tuple[int, ...]], _Behind] = {}
+    sizes = [len(prompt) + sum(map(len, begun)) for prompt, begun in prompts]
     first = 0
     while first < len(prompts):
-        ends = list(itertools.accumulate(map(len, prompts[first:])))
-        some = prompts[first : first + max(1, bisect.bisect_right(ends, _ROW))]  # what one row takes; one at least
-        ids = torch.tensor([[token for prompt in some for token in prompt]])
-        del ends[len(some) :]
-        mask = torch.ones(1, 1, 1, 1, dtype=torch.bool)
-        mask.rows = (tuple((len(prompt), ()) for prompt in some),)  # type: ignore[attr-defined]
-        cache = DynamicCache(config=model.config)
-        output = model(
-            input_ids=ids, attention_mask=mask, position_ids=torch.cat([torch.arange(len(p)) for p in some])[None],
-            past_key_values=cache, use_cache=True, logits_to_keep=torch.tensor(ends) - 1,
-        )  # fmt: skip
-        logits.append(output.logits[0])
-        layers: list[Any] = list(cache.layers)
-        for number, layer in enumerate(layers):
-            if first == 0:
-                shape = (len(prompts), layer.keys.shape[1], width, layer.keys.shape[3])
-                keys.append(layer.keys.new_zeros(shape))
-                values.append(layer.values.new_zeros(*shape[:3], layer.values.shape[3]))
-            for place, (end, prompt) in enumerate(zip(ends, some, strict=True), first):
-                keys[number][place, :, : len(prompt)] = layer.keys[0, :, end - len(prompt) : end]
-                values[number][place, :, : len(prompt)] = layer.values[0, :, end - len(prompt) : end]
+        count = bisect.bisect_right(list(itertools.accumulate(sizes[first:])), _ROW)
+        some = prompts[first : first + max(1, count)]  # what one row takes; one at least
+        output, layers, ends = _forward_packed(model, some)
+        for layer in layers if first == 0 else ():
+            shape = (len(prompts), layer.keys.shape[1], width, layer.keys.shape[3])
+            keys.append(layer.keys.new_zeros(shape))
+            values.append(layer.values.new_zeros(*shape[:3], layer.values.shape[3]))
+        at = 0
+        for place, (prompt, begun) in enumerate(some, first):
+            logits.append(output[at])
+            for number, layer in enumerate(layers):
+                keys[number][place, :, : len(prompt)] = layer.keys[0, :, ends[at] - len(prompt) : ends[at]]
+                values[number][place, :, : len(prompt)] = layer.values[0, :, ends[at] - len(prompt) : ends[at]]
+            for tokens in begun:
+                at += 1
+                span = slice(ends[at] - len(tokens), ends[at])
+                key_of, value_of = [x.keys[0, :, span] for x in layers], [x.values[0, :, span] for x in layers]
+                behind[place, tokens] = _Behind(output[at], key_of, value_of)
+            at += 1
         first += len(some)
-    return torch.cat(logits), keys, values
+    return torch.stack(logits), keys, values, behind
+
+
+def _forward_packed(model: Any, some: Sequence[_Begun]) -> tuple[Tensor, list[Any], list[int]]:
+    """One row: logits behind each piece, [pieces, V], the layers' caches, and where each piece ends."""
+    pieces = [
+        (0, prompt) if not n else (len(prompt), begun[n - 1]) for prompt, begun in some for n in range(len(begun) + 1)
+    ]
+    ends = list(itertools.accumulate(len(ids) for _, ids in pieces))
+    mask = torch.ones(1, 1, 1, 1, dtype=torch.bool)
+    mask.rows = (tuple((len(prompt), tuple(map(len, begun))) for prompt, begun in some),)  # type: ignore[attr-defined]
+    cache = DynamicCache(config=model.config)
+    output = model(
+        input_ids=torch.tensor([[token for _, ids in pieces for token in ids]]), attention_mask=mask,
+        position_ids=torch.cat([torch.arange(start, start + len(ids)) for start, ids in pieces])[None],
+        past_key_values=cache, use_cache=True, logits_to_keep=torch.tensor(ends) - 1,
+    )  # fmt: skip
+    return output.logits[0], list(cache.layers), ends
 
 
 def _read_padded(model: Any, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor, list[Tensor], list[Tensor]]:
@@ -233,11 +272,15 @@ class SharedCache:
     position_R: Tensor
     compact_at: float = 1 / 8  # later costs steps, sooner costs copies
     own: Any = None
+    bias_R_W: Tensor | None = None  # of ``own`` before the first step: 0 on tokens, -inf on padding
 
     def step(self, token_R: Tensor) -> Tensor:
         if self.own is None:
             self.own = Cache(layers=[GrowingLayer() for _ in self.prompts.keys])
         mask = self.prompts.mask(len(token_R))
+        if self.bias_R_W is not None:
+            self.bias_R_W = torch.nn.functional.pad(self.bias_R_W, (0, 1))
+            mask.own = self.bias_R_W[:, None, None, :]  # type: ignore[attr-defined]
         output = self.model(
             input_ids=token_R[:, None], attention_mask=mask, position_ids=self.position_R[:, None],
             past_key_values=self.own, use_cache=True,
@@ -250,12 +293,52 @@ class SharedCache:
         self.prompts, self.position_R = self.prompts.keep(rows), self.position_R[index]
         if self.own is not None:
             self.own.batch_select_indices(index)
+        if self.bias_R_W is not None:
+            self.bias_R_W = self.bias_R_W[index]
 
 
 def begin(model: Any, prompts: Sequence[tuple[int, ...]], prompt_R: list[int]) -> tuple[Tensor, SharedCache]:
     """Put each prompt through the model once: logits of the token after it, [U, V], and the rows that go on from it."""
     logits_U_V, found = read(model, prompts, prompt_R)
     return logits_U_V, SharedCache(model, found, lengths(prompts, prompt_R, model.device))
+
+
+def can_begin_behind(model: Any) -> bool:
+    """Whether ``begin_behind`` is for this model, where ``works``."""
+    return model.device.type == "cpu" and "logits_to_keep" in inspect.signature(model.forward).parameters
+
+
+@torch.inference_mode()
+def begin_behind(
+    model: Any, prompts: Sequence[tuple[int, ...]], prompt_R: list[int], begun_R: Sequence[tuple[int, ...]]
+) -> tuple[Tensor, SharedCache]:
+    """As ``begin``, for rows whose answers have begun, each with its tokens: logits of the next token, [R, V].
+
+    A prompt is read once, and each of its different beginnings once, in one go. What a row began with lies before its
+    own tokens, padded on the left.
+    """
+    chosen = [
+        [b for b, number in zip(begun_R, prompt_R, strict=True) if b and number == n] for n in range(len(prompts))
+    ]
+    begun = [(prompt, tuple(dict.fromkeys(some))) for prompt, some in zip(prompts, chosen, strict=True)]
+    logits_U_V, keys, values, behind = _read_packed(model, begun)
+    rows = list(zip(prompt_R, begun_R, strict=True))
+    logits_R_V = torch.stack([behind[row].logits_V if row[1] else logits_U_V[row[0]] for row in rows])
+    width = max(map(len, begun_R))
+    bias = torch.full((len(rows), width), float("-inf"), dtype=keys[0].dtype)
+    own = Cache(layers=[GrowingLayer() for _ in keys])
+    for layer in range(len(keys)):
+        key, value = (
+            of[layer].new_zeros(len(rows), of[layer].shape[1], width, of[layer].shape[3]) for of in (keys, values)
+        )
+        for number, row in enumerate(rows):
+            start = width - len(row[1])
+            bias[number, start:] = 0.0
+            if row[1]:
+                key[number, :, start:], value[number, :, start:] = behind[row].keys[layer], behind[row].values[layer]
+        own.update(key, value, layer)
+    position_R = lengths(prompts, prompt_R, model.device) + torch.tensor([len(b) for b in begun_R])
+    return logits_R_V, SharedCache(model, _held(keys, values, prompts, prompt_R), position_R, own=own, bias_R_W=bias)
 
 
 def lengths(prompts: Sequence[tuple[int, ...]], prompt_R: list[int], device: Any) -> Tensor:

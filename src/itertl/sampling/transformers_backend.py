@@ -3,7 +3,8 @@
 Equal prompts are read once and their keys and values shared (``shared_prompts``; where a model's attention does not
 allow it, copied to each row); rows that have ended leave the batch when enough of them have; a row that reaches the
 model's context ends there with finish reason "length", and a prompt that leaves no room at all yields an empty text
-with that reason. Stop strings are not looked for: a response ends at an end token, or where ``stops`` says so.
+with that reason. An answer that has begun (``Continuation``) is read with its prompt, in one go. Stop strings are not
+looked for: a response ends at an end token, or where ``stops`` says so.
 """
 
 import functools
@@ -26,7 +27,8 @@ from itertl.sampling import graphs, shared_prompts
 from itertl.sampling.backend import Backend, Generation
 from itertl.sampling.batching import SampleRequest
 from itertl.sampling.kv_cache import new_cache
-from itertl.sampling.nucleus import draw, uniforms
+from itertl.sampling.nucleus import uniforms
+from itertl.sampling.rollouts import Comments, Rollouts
 from itertl.sampling.stops import Stopper
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ class TransformersBackend(Backend):
     """See the module. ``load`` is called once, at the first batch."""
 
     can_show = True
+    can_continue = True
     one_per_device = True
 
     def __init__(
@@ -73,6 +76,7 @@ class TransformersBackend(Backend):
         self.numerics = numerics
         self._model: PreTrainedModel | None = None
         self._ways = Ways()
+        self._comments: Comments | None = None
         self.uses_these_cores = device == "cpu"
 
     def encode(self, problem: Problem, config: PromptConfig, turns: Sequence[Turn] = ()) -> EncodedPrompt:
@@ -87,29 +91,44 @@ class TransformersBackend(Backend):
         ends = end_token_ids(model, self._tokenizer)
         context = context_length(model)
         limits = [_limit(request, settings, context) for request in batch]
-        live = [i for i, limit in enumerate(limits) if limit > 0]
-        drawn = [Drawn([], "length") for _ in batch]
+        stopper = Stopper(self._tokenizer, batch, settings)
+        drawn = [_begun(number, request, ends, stopper) for number, request in enumerate(batch)]
+        live = [i for i, limit in enumerate(limits) if limit > 0 and drawn[i].finish_reason == "length"]
+        likely: list[list[tuple[tuple[int, float], ...]]] = [[] for _ in batch]
         if live:
             rows = [batch[i] for i in live]
-            stopper = Stopper(self._tokenizer, rows, settings)
+            is_masked = any(r.continuation and not r.continuation.has_comments for r in rows)
+            pick = Rollouts(rows, settings, self._without_comments() if is_masked else None)
             shown = None if self.show is None else LiveText(self._text, self.show, ends)
+
+            def watch(number: int, ids: list[int]) -> FinishReason | None:
+                if shown is not None:
+                    shown(number, ids[-1])
+                return stopper(live[number], ids)
+
             found = decode(
-                model, rows, [limits[i] for i in live], settings, ends, stopper=stopper, ways=self._ways, show=shown
+                model, rows, [limits[i] for i in live], settings, ends, stopper=watch, ways=self._ways, pick=pick
             )  # fmt: skip
             if shown is not None:
                 shown.end()
-            for i, row in zip(live, found, strict=True):
-                drawn[i] = row
-        return [self._generation(row, ends) for row in drawn]
+            for i, row, told in zip(live, found, pick.likely, strict=True):
+                drawn[i], likely[i] = row, told
+        return [self._generation(row, ends, told) for row, told in zip(drawn, likely, strict=True)]
 
     def close(self) -> None:
         """Let go of the model."""
         self._model, self._ways = None, Ways()
         memory.give_back()
 
-    def _generation(self, drawn: "Drawn", ends: frozenset[int]) -> Generation:
+    def _without_comments(self) -> Comments:
+        self._comments = self._comments or Comments(self._tokenizer)
+        return self._comments
+
+    def _generation(
+        self, drawn: "Drawn", ends: frozenset[int], likely: Sequence[tuple[tuple[int, float], ...]]
+    ) -> Generation:
         ids = drawn.ids[:-1] if drawn.ids and drawn.ids[-1] in ends else drawn.ids
-        return Generation(text=self._text(ids), finish_reason=drawn.finish_reason, token_ids=tuple(drawn.ids))
+        return Generation(self._text(ids), drawn.finish_reason, tuple(drawn.ids), likely=tuple(likely))
 
     def _text(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
@@ -150,13 +169,26 @@ def context_length(model: "PreTrainedModel") -> int | None:
 def _limit(request: SampleRequest, settings: SamplingSettings, context: int | None) -> int:
     if not request.prompt.token_ids:
         raise ToolFailed(f"problem {request.problem_id}: its prompt has no token; give it an instruction")
-    room = settings.max_new_tokens if context is None else context - len(request.prompt.token_ids)
-    return max(0, min(settings.max_new_tokens, room))
+    most = settings.max_new_tokens - len(request.begun)
+    room = most if context is None else context - len(request.prompt.token_ids) - len(request.begun)
+    asked = request.continuation and request.continuation.most
+    return max(0, min(most, room, asked or most))
+
+
+def _begun(number: int, request: SampleRequest, ends: frozenset[int], stopper: Stopper) -> "Drawn":
+    """What is there before anything is drawn; its reason is "length" unless that is a whole answer already."""
+    ids = list(request.begun)
+    reason: FinishReason | None = None
+    for length in range(1, len(ids) + 1):
+        reason = reason or stopper(number, ids[:length])
+    if ids and ids[-1] in ends:
+        reason = "stop"
+    return Drawn(ids, reason or "length")
 
 
 @dataclass(slots=True)
 class Drawn:
-    """Ids of one response, up to and including an end token, and why it ends."""
+    """Ids of one response, from what it began with up to and including an end token, and why it ends."""
 
     ids: list[int]
     finish_reason: FinishReason
@@ -202,20 +234,22 @@ def decode(
     *,
     stopper: Callable[[int, list[int]], FinishReason | None] = lambda number, ids: None,
     ways: Ways = PLAIN,
-    show: Callable[[int, int], None] | None = None,
+    pick: Rollouts | None = None,
 ) -> list[Drawn]:
-    """What is drawn for each request, each of at most its limit of tokens.
+    """What is drawn for each request, each of at most its limit of new tokens.
 
-    ``stopper`` may end a row before its model does; ``show`` gets every token. ``ways``: what ``find_ways`` says.
+    ``stopper`` sees every token but an end, and may end a row there. ``ways``: what ``find_ways`` says.
+    ``pick`` draws where requests go on from beginnings of answers.
     """
+    pick = pick or Rollouts(requests, settings, None)
     device = model.device
     logits_R_V, cache = _read_prompts(model, requests, max(limits), ways)
     uniform_R_T = uniforms([request.seed for request in requests], settings.max_new_tokens).to(device)
-    drawn = [Drawn([], "length") for _ in requests]
+    drawn = [Drawn(list(request.begun), "length") for request in requests]
     rows = list(range(len(requests)))  # which request each row of the batch is
     is_live = [True] * len(rows)
     for step in range(max(limits)):
-        token_R = draw(logits_R_V, uniform_R_T[:, step], temperature=settings.temperature, top_p=settings.top_p)
+        token_R = pick(logits_R_V, uniform_R_T[:, step], rows, [drawn[number].ids for number in rows])
         is_bad_R = ~torch.isfinite(logits_R_V.amax(dim=-1))  # NaN wins every maximum
         tokens, bad = torch.stack([token_R, is_bad_R.long()]).tolist()  # the one wait for the device
         for row, number in enumerate(rows):
@@ -227,8 +261,6 @@ def decode(
                     "check the checkpoint, or sample in float32 (sample.dtype=float32)"
                 )
             drawn[number].ids.append(tokens[row])
-            if show is not None:
-                show(number, tokens[row])
             reason = "stop" if tokens[row] in ends else stopper(number, drawn[number].ids)
             if reason is not None:
                 drawn[number].finish_reason = reason
@@ -248,11 +280,18 @@ def decode(
 def _read_prompts(
     model: "PreTrainedModel", requests: Sequence[SampleRequest], longest: int, ways: Ways
 ) -> tuple[Tensor, Cache]:
-    """Each distinct prompt read once. Logits of the next token, [R, V]."""
+    """Each distinct prompt read once. Logits of the next token, [R, V].
+
+    What answers begin with is read behind its prompt where that can be, else each with the prompt before it.
+    """
     device = model.device
-    unique = list(dict.fromkeys(request.prompt.token_ids for request in requests))
+    is_behind = any(r.begun for r in requests) and ways.shares_prompts and shared_prompts.can_begin_behind(model)
+    prompts = [r.prompt.token_ids if is_behind else r.prompt.token_ids + r.begun for r in requests]
+    unique = list(dict.fromkeys(prompts))
     number_of = {ids: number for number, ids in enumerate(unique)}
-    prompt_R = [number_of[request.prompt.token_ids] for request in requests]
+    prompt_R = [number_of[ids] for ids in prompts]
+    if is_behind:
+        return shared_prompts.begin_behind(model, unique, prompt_R, [r.begun for r in requests])
     index_R = torch.tensor(prompt_R, device=device)
     length = graphs.room(list(map(len, unique)), longest)
     if ways.records and graphs.fits(model, len(requests), length):

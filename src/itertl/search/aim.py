@@ -43,7 +43,7 @@ class Smaller(Strategy):
         check_count(aim_rounds=aim_rounds, aim_breadth=aim_breadth)
         self._inner, self._rounds, self._breadth = inner, aim_rounds, aim_breadth
         self._library = _liberty(liberty)
-        self.feedback = inner.feedback
+        self.feedback, self.continues = inner.feedback, inner.continues
 
     def next(self, attempts: Sequence[Attempt]) -> Sequence[Ask]:
         own = self._own(attempts)
@@ -76,7 +76,7 @@ class Smaller(Strategy):
         found = {id(one): said for one, said in zip(others, said_of_others, strict=True)}
         found |= {id(one): said for one, said in zip(aimed, self._proven(aimed, effort), strict=True)}
         measured = [one for one in drawn if not one.ask.kind and found[id(one)].rank >= RIGHT]
-        figures = self._measured([(one.problem, one.candidate.code) for one in measured], effort)
+        figures = costs([(one.problem, one.candidate.code) for one in measured], self._library, effort)
         found |= {id(one): _told(found[id(one)], cost) for one, cost in zip(measured, figures, strict=True)}
         return [found[id(one)] for one in drawn]
 
@@ -145,11 +145,11 @@ class Smaller(Strategy):
             )  # fmt: skip
         return found
 
-    def _measured(self, designs: Sequence[tuple[Problem, str]], effort: Effort) -> list[Examined]:
-        questions = [
-            Question(code, look.top_of(problem, code) or "", self._library, effort.bound) for problem, code in designs
-        ]
-        return examine("itertl.search.aim:measure", questions, effort, _unmeasured)
+
+def costs(designs: Sequence[tuple[Problem, str]], library: str, effort: Effort) -> list[Examined]:
+    """``measure`` of each design; ``library``: a Liberty file's path, or ""."""
+    questions = [Question(code, look.top_of(problem, code) or "", library, effort.bound) for problem, code in designs]
+    return examine("itertl.search.aim:measure", questions, effort, _unmeasured)
 
 
 def _liberty(named: object) -> str:

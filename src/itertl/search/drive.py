@@ -66,6 +66,11 @@ def find_candidates(
     strategy = open_strategy(config.strategy, config.strategy_options)
     strategy.check(job.problems)
     with taken_up(out) as partial, contextlib.closing(open_backend(job.policy, config)) as backend:
+        if strategy.continues and not backend.can_continue:
+            raise UsageError(
+                f"strategy {config.strategy} goes on from tokens of an answer, which the sampling back end "
+                f"{config.backend!r} cannot; use sample.backend=transformers, or one of your own with can_continue"
+            )
         if show is not None and backend.can_show:
             backend.show = show
         found = _Search(strategy, job, backend, effort or Effort(), tracker)
@@ -98,11 +103,16 @@ def cost_of(job: SamplingJob, attempts: Sequence[Attempt], answers: int) -> Sear
         attempts=len(attempts),
         rounds=max((attempt.round + 1 for attempt in attempts), default=0),
         tool_calls=sum(attempt.examined.tool_calls for attempt in attempts),
-        prompt_tokens=sum(attempt.candidate.prompt_tokens for attempt in attempts),
-        completion_tokens=sum(attempt.candidate.completion_tokens for attempt in attempts),
+        prompt_tokens=sum(attempt.candidate.prompt_tokens + _given(attempt) for attempt in attempts),
+        completion_tokens=sum(attempt.candidate.completion_tokens - _given(attempt) for attempt in attempts),
         solved=len({(a.candidate.problem_id, a.search) for a in right}),
         solved_at_once=len({(a.candidate.problem_id, a.search) for a in right if a.round == 0}),
     )
+
+
+def _given(attempt: Attempt) -> int:
+    """Tokens of the answer that were read as its prompt was, and not drawn."""
+    return attempt.candidate.continued.prefix_tokens if attempt.candidate.continued else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +209,7 @@ class _Search:
                 ask,
                 SampleRequest(
                     ident, search * _MOST + number, derive_seed(self.job.seed, "search", ident, search, number), prompt,
-                    *wanted,
+                    *wanted, ask.continuation,
                 ),
             )
             for number in range(at, at + ask.count)
@@ -272,7 +282,7 @@ class _Search:
             places = range(self.wanted) if self.job.is_one_search else [search]
             taken = best if self.job.is_one_search else best[:1]
             found += [
-                attempts[number].candidate.model_copy(update={"index": place})
+                attempts[number].candidate.model_copy(update={"index": place, "continued": None})
                 for place, number in zip(places, taken, strict=False)
             ]
         return found

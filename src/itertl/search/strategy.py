@@ -13,6 +13,7 @@ from typing import Any, Literal
 from itertl import plugins
 from itertl.errors import UsageError, nearest
 from itertl.records import Attempt, Candidate, Examined, Problem
+from itertl.sampling.batching import Continuation
 from itertl.scoring.engine import Effort
 
 STRATEGIES = {
@@ -20,6 +21,7 @@ STRATEGIES = {
     "cluster": "itertl.search.cluster:Cluster",
     "repair": "itertl.search.repair:Repair",
     "tree-code": "itertl.search.tree_code:TreeCode",
+    "tree-tokens": "itertl.search.tree_tokens:TreeTokens",
 }
 AIMS = {"ppa": "itertl.search.aim:Smaller"}
 _AIM_OPTIONS = ("aim_rounds", "aim_breadth", "liberty")
@@ -37,7 +39,7 @@ class Ask:
     ``instruction``: what is asked in place of the problem, for a text of another ``kind`` than a design; "" is one.
     ``{instruction}`` and ``{header}`` in it stand for the problem's, and ``header`` is what that text begins with.
     ``is_edit``: the answer is edits to the last code of ``path``, so that nothing of it is prefilled and no
-    ``endmodule`` ends it.
+    ``endmodule`` ends it. ``continuation``: the answer goes on from tokens, for a strategy that ``continues``.
     """
 
     count: int
@@ -46,6 +48,7 @@ class Ask:
     instruction: str | None = None
     header: str = ""
     is_edit: bool = False
+    continuation: Continuation | None = None
 
     @property
     def parent(self) -> int | None:
@@ -67,6 +70,7 @@ class Strategy(ABC):
     """Made with the options of ``sample.strategy_options``; raises UsageError for those that cannot be."""
 
     feedback: Feedback = "none"
+    continues: bool = False  # whether it asks for answers that go on from tokens, which not all back ends can give
 
     @abstractmethod
     def next(self, attempts: Sequence[Attempt]) -> Sequence[Ask]:
