@@ -117,6 +117,7 @@ def _talk(problem: Problem, recipe: Recipe, out: Path, replay: Path | None, *, q
     with closing(open_backend(job.policy, job.config)) as backend:
         if backend.can_show and not quiet:
             backend.show = show
+        tell(problem.instruction if problem.upstream_id else "")
         with Conversation(problem, job, backend, out, effort=jobs.effort(recipe), tell=tell) as conversation:
             conversation.begin()
             for line in iter(lines) if lines is not None else _typed():

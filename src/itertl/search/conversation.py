@@ -138,7 +138,7 @@ class Conversation:
             "/waveform": (self._waveform, range(1, 3)),
             "/save": (self._save, range(1, 2)),
             "/undo": (self._undo, range(1)),
-            "/code": (lambda: self._tell(self.code), range(1)),
+            "/code": (lambda: self._tell(self.code or "there is no design yet"), range(1)),
             "/help": (lambda: self._tell(HELP), range(1)),
         }
         if word not in commands or len(given) not in commands[word][1]:
@@ -218,7 +218,8 @@ class Conversation:
         try:
             bench = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: cannot be read as text ({error}); give a testbench") from error
+            why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise DataError(f"{path}: cannot be read ({why}); give a testbench in Verilog") from error
         done = icarus.simulate({"testbench.sv": bench, "design.sv": self.code, **(dump or {})})
         if done.ran is None:
             return f"The design does not compile with the testbench:\n{look.shortened(done.compiled.stderr)}", None
@@ -242,6 +243,8 @@ class Conversation:
         self._tell(f"waveform in {out}")
 
     def _save(self, out: str) -> None:
+        if not self.code:
+            raise UsageError("/save: there is no design yet: no answer holds a module")
         write_text(Path(out), self.code)
         self._tell(f"design in {out}")
 

@@ -28,6 +28,7 @@ REVISION = 1  # of ranks and messages
 NO_MODULE, NO_COMPILE, NO_RUN = -2.0, -1.0, 0.0
 _MOST_LINES, _MOST_CHARS = 8, 1200  # of a tool's output
 _MOST_MISMATCHES = 5
+_NO_NEWS = re.compile(r"\d+ error\(s\) during elaboration\.|I give up\.|Elaboration failed")
 _FILE = re.compile(r"\S*design\.sv:(?=\d)")
 AGAIN = "Write the whole corrected module."
 
@@ -155,5 +156,5 @@ def lost(detail: str) -> Examined:
 def shortened(output: str) -> str:
     """A compiler's messages, the first few, with line numbers and without our file's name."""
     lines = [_FILE.sub("line ", line.strip()) for line in output.splitlines() if line.strip()]
-    kept = [line for line in lines if not re.fullmatch(r"\d+ error\(s\) during elaboration\.", line)]
+    kept = [line for line in lines if not _NO_NEWS.fullmatch(line)]
     return "\n".join(kept[:_MOST_LINES])[:_MOST_CHARS]
