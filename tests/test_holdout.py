@@ -155,7 +155,7 @@ def test_what_cannot_be_split_is_refused(
 
 @pytest.mark.parametrize("value", ["0", "1", "1.5", "-0.1", ".nan", "true", "10%", "[1]", "'column:'"])
 def test_a_share_that_is_none_is_refused_with_the_recipe(value: str) -> None:
-    with pytest.raises(RecipeError, match=r"^recipe: data\.holdout: .*0\.1[^\n]*$"):
+    with pytest.raises(RecipeError, match=r"^override data\.holdout=.*: data\.holdout: .*0\.1[^\n]*$"):
         build_recipe({}, [f"data.holdout={value}"])
 
 

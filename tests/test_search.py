@@ -27,7 +27,7 @@ from itertl.sandbox.bounds import Bound
 from itertl.scoring.engine import Effort
 from itertl.search import autochip, look, traces
 from itertl.search.cluster import Cluster
-from itertl.search.conversation import Conversation, lines_of
+from itertl.search.conversation import Conversation, check_transcript, lines_of
 from itertl.search.drive import attempts_file, cost_of, find_candidates
 from itertl.search.drivers import driving_lines
 from itertl.search.repair import Repair
@@ -315,3 +315,13 @@ def test_a_command_that_cannot_be_leaves_the_conversation_as_it_was(tmp_path: Pa
             assert open_one.answers == before
         assert open_one.enter("go on")
     assert len(talk(tmp_path / "a.jsonl", [], []).answers) == 2
+
+
+def test_a_file_that_is_not_a_transcript_is_left_alone(tmp_path: Path) -> None:
+    for foreign in ("{}", '{"a": 1}\n', "notes\n"):
+        (tmp_path / "x").write_text(foreign)
+        with pytest.raises(UsageError, match="not a transcript"):
+            check_transcript(tmp_path / "x")
+        assert (tmp_path / "x").read_text() == foreign
+    (tmp_path / "x").write_text('{"schema": "itertl.sa')  # torn as it was begun
+    check_transcript(tmp_path / "x")
