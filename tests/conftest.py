@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -28,3 +29,24 @@ def shared_data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the tiny random model."""
+    from itertl.model.find import make_tiny
+
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    make_tiny(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tiny: Path) -> Any:
+    """The tiny random model, its attention sharing prompts."""
+    from itertl.model.load import load_model
+    from itertl.sampling import shared_prompts
+
+    found = load_model(tiny, device="cpu")
+    assert shared_prompts.works(found)
+    return found

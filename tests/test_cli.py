@@ -38,6 +38,16 @@ TINY = "evaluation_hooks:tiny_benchmark"  # a user's own benchmark, of this fold
         (["data", "synth", "3", "--family", "ful_adder"], ["ful_adder", "did you mean"]),
         (["data", "import", "nofile"], ["nofile"]),
         (["report", "nowhere"], ["nowhere"]),
+        (["eval", "s.jsonl", "--temperature", "0.5"], ["--temperature", "go with --model"]),
+        (["eval", "--model", "random:tiny", "--temperature", "nan"], ["temperatures", "finite number"]),
+        (["eval", "--model", "random:tiny", "--temperature", "-1"], ["temperatures", "greater than or equal to 0"]),
+        (["eval", "--model", "random:tiny", "--strategy", "clustr"], ["did you mean 'cluster'"]),
+        (["eval", "--model", "random:tiny", "sample.strategy_options.draws=3"], ["no strategy"]),
+        (["eval", "--model", "random:tiny", "--strategy", "cluster", "--temperature", "0"], ["the same text 8 times"]),
+        (["generate", "x", "--model", "random:tiny", "--strategy", ""], ["unknown search strategy"]),
+        (["chat", "x", "--task", "1"], ["--task and --data go with --benchmark"]),
+        (["chat", "--benchmark", "synth-heldout", "--task", "1", "--header", "module m;"], ["--header goes with"]),
+        (["sample", "synth", "--out", "", "--model", "random:tiny"], ["folder"]),
     ],
 )
 def test_wrong_usage_is_status_2_and_says_what(arguments: list[str], words: list[str], tmp_path: Path) -> None:
@@ -65,6 +75,11 @@ def test_wrong_usage_is_status_2_and_says_what(arguments: list[str], words: list
         ("train.alpha=.nan", "train.alpha"),
         ("score.weights={rtlcoder: .inf}", "score.weights.rtlcoder"),
         ("evals.2.limit=4", "evals.1 adds one"),
+        ("evals.0.temperatures=[]", "at least 1 item"),
+        ("evals.0.strategy=cluster", "temperature 0 draws the same text 8 times"),
+        ("sample.strategy=repare", "'repair'"),
+        ("sample.strategy_options.draws=2", "no strategy"),
+        ("model.path=.", "."),
     ],
 )
 def test_every_name_in_a_recipe_is_checked_before_any_work(

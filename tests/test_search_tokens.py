@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from itertl.config import PromptConfig
 from itertl.errors import UsageError
-from itertl.model.find import make_tiny
-from itertl.model.load import load_model, load_tokenizer
+from itertl.model.load import load_tokenizer
 from itertl.model.prompts import EncodedPrompt, Turn
 from itertl.records import Attempt, Examined, Problem, SamplingSettings, Verdict
 from itertl.runs.storage import read_records
@@ -97,20 +96,6 @@ def test_puct_chooses_what_a_naive_recursion_chooses(data: st.DataObject, c: flo
 
 
 # ---- what a back end draws behind a prefix
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "model"
-    make_tiny(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(tiny: Path) -> Any:
-    found = load_model(tiny, device="cpu")
-    assert shared_prompts.works(found)
-    return found
 
 
 def behind(prompt: Sequence[int], *prefix: int, index: int = 0, **more: Any) -> SampleRequest:

@@ -1,8 +1,9 @@
 """``itertl eval``, ``compare`` and ``self-test``."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,9 @@ from itertl.cli.options import as_override, print_json, recipe_of, require_sandb
 from itertl.config import Recipe, build_eval
 from itertl.errors import UsageError
 from itertl.progress import Reporter
+
+if TYPE_CHECKING:
+    from itertl.evaluation.benchmarks import Benchmark
 
 Samples = Annotated[
     Path | None, typer.Argument(help="Stored completions, one {task_id, completion[, full_module]} a line.")
@@ -57,25 +61,20 @@ def evaluate(
     """Judge stored completions, or sample a model and judge it."""
     from itertl.evaluation import benchmarks
     from itertl.evaluation.files import RESULTS, eval_file
-    from itertl.loop import jobs
-    from itertl.model.prompt_form import with_form
     from itertl.runs import outputs
     from itertl.runs.storage import cache_folder
-    from itertl.sampling.lengths import settled
 
     options.refuse_group("eval")
     if model is not None and (moved := as_override(samples, overrides)):
         samples, overrides = None, moved
     if (samples is None) == (model is None):
         raise UsageError("give one of SAMPLES.jsonl and --model PATH (two results: itertl compare A B)")
+    asked = {
+        "--base-url": base_url, "--strategy": strategy, "--recipe": recipe, "--temperature": temperature,
+        "--num-samples": num_samples, "--limit": limit, "--max-new-tokens": max_new_tokens,
+    }  # fmt: skip
     if model is None:
-        _refuse_sampling(
-            overrides,
-            {
-                "--base-url": base_url, "--strategy": strategy, "--recipe": recipe, "--temperature": temperature,
-                "--num-samples": num_samples, "--limit": limit, "--max-new-tokens": max_new_tokens,
-            },
-        )  # fmt: skip
+        _refuse_sampling(overrides, asked)
     require_sandbox_level(require_sandbox)
     bench = benchmarks.load(benchmark, data, limit=limit if model else None, shots=shots)
     if samples is not None:
@@ -85,39 +84,51 @@ def evaluate(
                 samples, bench, out=out, rule=rule, num_workers=workers, cache=cache_folder(), tracker=tracker
             )
     else:
-        settings = settled(with_form(recipe_of(recipe, overrides or [], model, base_url), warn), lambda: ())
-        given = _given(settings, overrides)
-        config = build_eval(
-            benchmark=benchmark, data=str(data) if data else None, limit=limit, rule=rule, top_p=settings.sample.top_p,
-            temperatures=tuple(temperature or [given.get("temperature", 0.0 if strategy is None else _SEARCHED)]),
-            strategy=strategy, strategy_options=settings.sample.strategy_options if strategy is not None else {},
-            num_samples=num_samples or given.get("num_candidates", 1),
-            max_new_tokens=max_new_tokens or given.get("max_new_tokens", 512),
-        )  # fmt: skip
+        settings = recipe_of(recipe, overrides or [], model, base_url)
+        given = {"benchmark": benchmark, "data": str(data) if data else None, "limit": limit, "rule": rule}
         folder = out or Path("eval")
         files = [folder / f"{kind}-{bench.name}.jsonl" for kind in ("samples", "eval")]
-        for notice in bench.notices:
-            warn(notice)
         with outputs.writing("eval", files=files, inputs=[data], force=force):
-            folder.mkdir(parents=True, exist_ok=True)
-            result = jobs.evaluate(settings, bench, config, folder, reporter=Reporter(quiet=as_json))
+            result = _sampled(settings, overrides or [], bench, given, asked, folder, quiet=as_json)
     print_json(result) if as_json else _show(result)
 
 
-def _refuse_sampling(overrides: list[str] | None, options: dict[str, object]) -> None:
+def _refuse_sampling(overrides: list[str] | None, asked: Mapping[str, object]) -> None:
     """Raise UsageError for what has a meaning with ``--model`` alone."""
-    given = [*(overrides or []), *(name for name, value in options.items() if value not in (None, []))]
+    given = [*(overrides or []), *(name for name, value in asked.items() if value not in (None, []))]
     if given:
+        *names, last = asked
         raise UsageError(
-            f"{given[0]}: overrides, {', '.join(list(options)[:-1])} and {list(options)[-1]} go with --model; nothing "
-            f"is sampled here"
+            f"{given[0]}: overrides, {', '.join(names)} and {last} go with --model; nothing is sampled here"
         )
 
 
-def _given(recipe: Recipe, overrides: list[str] | None) -> dict[str, Any]:
-    """What the command line says of sampling, by key of ``sample``; a recipe's own values are for training."""
-    keys = {override.partition("=")[0] for override in overrides or []}
-    return {key: value for key, value in recipe.sample if f"sample.{key}" in keys}
+def _sampled(
+    recipe: Recipe, overrides: list[str], bench: "Benchmark", given: Mapping[str, Any], asked: Mapping[str, Any],
+    folder: Path, *, quiet: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """Sample the recipe's model on the benchmark and judge it. ``given``: the benchmark's settings; ``asked``: options
+    by name, which come before what the overrides say of ``sample``; a recipe's own values are for training."""
+    from itertl.loop import jobs
+    from itertl.model.prompt_form import with_form
+    from itertl.sampling.lengths import settled
+
+    recipe = settled(with_form(recipe, warn), lambda: ())
+    keys = {override.partition("=")[0].removeprefix("sample.").partition(".")[0] for override in overrides}
+    own = {key: value for key, value in recipe.sample if key in keys}
+    strategy = asked["--strategy"] if asked["--strategy"] is not None else own.get("strategy")
+    has_options = "strategy_options" in keys or (strategy is not None and strategy == recipe.sample.strategy)
+    temperature = own.get("temperature", 0.0 if strategy is None else _SEARCHED)
+    config = build_eval(
+        **given, top_p=recipe.sample.top_p, temperatures=tuple(asked["--temperature"] or [temperature]),
+        strategy=strategy, strategy_options=recipe.sample.strategy_options if has_options else {},
+        num_samples=asked["--num-samples"] or own.get("num_candidates", 1),
+        max_new_tokens=asked["--max-new-tokens"] or own.get("max_new_tokens", 512),
+    )  # fmt: skip
+    for notice in bench.notices:
+        warn(notice)
+    folder.mkdir(parents=True, exist_ok=True)
+    return jobs.evaluate(recipe, bench, config, folder, reporter=Reporter(quiet=quiet))
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -66,8 +66,8 @@ StrategyOption = Annotated[
     typer.Option(
         "--strategy",
         metavar="NAME",
-        help="How an answer is searched for: best-of, cluster, repair, tree-code, or your module:function; its options "
-        "are sample.strategy_options.NAME=VALUE (docs/search.md).",
+        help="How an answer is searched for: best-of, cluster, repair, tree-code, tree-tokens, or your "
+        "module:function; its options are sample.strategy_options.NAME=VALUE (docs/search.md).",
     ),
 ]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Worker processes; 0: one for each core.")]

@@ -26,6 +26,7 @@ from itertl.scoring.candidates import effort_of
 from itertl.scoring.engine import Effort
 from itertl.scoring.score_file import read_scored
 from itertl.search.drive import draws_of, find_candidates
+from itertl.search.strategy import check_strategy
 from itertl.training import launch
 from itertl.training.methods import resolve_method
 from itertl.training.round import TrainingJob
@@ -124,6 +125,7 @@ def evaluate(
     The account is that of stored completions (``evaluation.files.account``), with a summary for each temperature in
     ``summaries`` and the folder in ``out``.
     """
+    check_strategy(config.strategy, config.strategy_options, config.temperatures)
     job = evaluation(recipe, benchmark, config, sampled_policy(recipe), out)
     summaries = evaluate_policy(job, reporter)
     rows = storage.read_records(job.file("eval"), EvalRow)

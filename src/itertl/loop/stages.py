@@ -68,8 +68,9 @@ def check_recipe(recipe: Recipe) -> Method:
     check_scorers(recipe.score.scorers)
     check_tools(recipe.score.scorers)
     check_backend(recipe.sample)
-    for config in (recipe.sample, *recipe.evals):
-        check_strategy(config.strategy, config.strategy_options)
+    check_strategy(recipe.sample.strategy, recipe.sample.strategy_options, [recipe.sample.temperature])
+    for config in recipe.evals:
+        check_strategy(config.strategy, config.strategy_options, config.temperatures)
     icarus.version()
     return method
 

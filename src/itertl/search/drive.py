@@ -32,7 +32,7 @@ from itertl.sampling.draw import (
     plan_hash,
 )
 from itertl.scoring.engine import Effort
-from itertl.search.strategy import Ask, Drawn, Strategy, is_right, open_strategy
+from itertl.search.strategy import Ask, Drawn, Strategy, check_chance, is_right, open_strategy
 from itertl.work.seeds import derive_seed
 
 _MOST = 1_000_000  # attempts of one search: a request's index holds the search's number above it
@@ -65,6 +65,7 @@ def find_candidates(
         return draw_candidates(job, out, tracker=tracker, ahead=ahead)
     strategy = open_strategy(config.strategy, config.strategy_options)
     strategy.check(job.problems)
+    check_chance(strategy, [job.asked.temperature])
     with taken_up(out) as partial, contextlib.closing(open_backend(job.policy, config)) as backend:
         if strategy.continues and not backend.can_continue:
             raise UsageError(

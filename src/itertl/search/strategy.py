@@ -129,12 +129,19 @@ def _made(make: Callable[..., Any], options: Mapping[str, object]) -> Any:
         raise UsageError(f"sample.strategy_options: {error}") from error
 
 
-def check_strategy(name: str | None, options: Mapping[str, object]) -> None:
-    """Raise UsageError for a strategy of a recipe that cannot be used."""
+def check_strategy(name: str | None, options: Mapping[str, object], temperatures: Sequence[float]) -> None:
+    """Raise UsageError for a strategy of a recipe that cannot be used, or not at these temperatures."""
     if name is not None:
-        open_strategy(name, options)
+        check_chance(open_strategy(name, options), temperatures)
     elif options:
         raise UsageError(f"strategy_options: {', '.join(options)} is given, and no strategy; name one by strategy")
+
+
+def check_chance(strategy: Strategy, temperatures: Sequence[float]) -> None:
+    """Raise UsageError where the first draws would all be the same text, for a temperature is 0."""
+    count = sum(ask.count for ask in strategy.next([]) if not ask.kind and ask.continuation is None)
+    if count > 1 and 0 in temperatures:
+        raise UsageError(f"temperature 0 draws the same text {count} times: give the strategy a temperature above 0")
 
 
 def best_first(attempts: Sequence[Attempt]) -> list[int]:
