@@ -260,6 +260,10 @@ PARTS = st.sampled_from([
 @example(
     ["endmodule", "endmodule\n", "assign y = a;\n", "module inv(input i, output o);\nassign o = ~i;\nendmodule\n"], True
 )
+@example(
+    [" : top\n", "inv u(a, y);\n", "endmodule\n", "assign y = a;\n", "module inv(input i, output o);\nendmodule\n"],
+    False,
+)
 @given(st.lists(PARTS, max_size=9), st.booleans())
 def test_what_is_kept_does_not_change_behind_a_stop(parts: list[str], is_prefilled: bool) -> None:
     """Of any text, cut where it is first complete; unless the same module is written a second time, of which the

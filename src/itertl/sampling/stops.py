@@ -10,6 +10,7 @@ second time, whole ("Corrected version:"), of which extraction would take the la
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from itertl.records import SamplingSettings
@@ -91,11 +92,12 @@ def is_complete(text: str, *, header: str = "", prefill: str = "", top: str | No
 def _instantiated(code: str) -> set[str]:
     """Names at a module's place in an instantiation; those of types and tasks are found there too."""
     stream = tokenize(code)
+    words = [token.kind in ("identifier", "escaped") for token in stream]
     found: set[str] = set()
-    for before, token, after in zip([None, *stream], stream, stream[1:], strict=False):
-        is_word = token.kind in ("identifier", "escaped")
-        begins = before is None or before.text in _BEFORE_INSTANCE
-        if is_word and begins and (after.kind in ("identifier", "escaped") or after.text in ("#", "(")):
+    for at, (token, after) in enumerate(pairwise(stream)):
+        begins = at == 0 or stream[at - 1].text in _BEFORE_INSTANCE
+        is_named = words[at + 1] and at + 2 < len(stream) and stream[at + 2].text == "("  # whatever stands before it
+        if words[at] and (is_named or (begins and (words[at + 1] or after.text in ("#", "(")))):
             found.add(token.text.removeprefix("\\"))
     return found
 
