@@ -73,7 +73,7 @@ class StudyPlan:
         return rich_table(self.grid())
 
     def grid(self) -> Grid:
-        columns = ("arm", "method", "iterations x epochs", "pairs", "time of a seed", "memory", "disk of a seed")
+        columns = ("arm", "method", "passes", "pairs", "time", "memory", "disk")
         rows = [
             (
                 one.arm.name, one.run.recipe.method,
@@ -84,10 +84,13 @@ class StudyPlan:
             for one in self.arms
         ]  # fmt: skip
         seeds = len(self.study.seeds)
-        every = f"all, {seeds} seed{'s' * (seeds > 1)}, one after another"
+        every = f"all, {seeds} seed{'s' * (seeds > 1)}"
         total = (every, "", "", "", duration(self.seconds), "", f"{self.disk_gb:.1f} GB")
         rates = "at measured rates" if self.arms and self.arms[0].run.is_measured else "good to a factor of about two"
-        notes = [f"times on this machine, from upper bounds of tokens, {rates}; equal stages counted once"]
+        notes = [
+            "passes: iterations x epochs; an arm's time and disk are of one seed, all runs go one after another",
+            f"times on this machine, from upper bounds of tokens, {rates}; equal stages counted once",
+        ]
         if any(one.arm.equal == "candidate_tokens" for one in self.arms):
             notes.append("?: grows until its candidate tokens are the other arm's")
         notes += [
