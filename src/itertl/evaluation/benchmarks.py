@@ -4,7 +4,7 @@ To add one, write a function ``(data, *, limit, seed) -> Benchmark`` (with ``sho
 and name it in ``BENCHMARKS``; users name theirs as ``package.module:function``. For the strict rule a problem may state
 in ``extra``: ``marker`` (text in the string by which its testbench announces success), ``data_files`` (name -> text,
 laid beside the simulation) and ``testbench_top``; for any rule ``given`` (name -> module that an answer may leave to
-the prompt) and ``buggy`` (the module to mend, which must not pass).
+the prompt) and ``buggy`` (the module to fix, which must not pass).
 """
 
 import functools

@@ -240,6 +240,6 @@ def _with_macros(code: str, source: str) -> tuple[str, list[str]]:
 
 
 def _same_ports(one: str, other: str) -> bool:
-    """Whether two headers say the same, ``reg`` and ``wire`` apart: a wrong one is part of the bug."""
+    """Whether two headers say the same, whether ``reg`` or ``wire``: a wrong one is part of the bug."""
     kinds = ("reg", "wire", "logic")
     return [t for t in tokens(one) if t not in kinds] == [t for t in tokens(other) if t not in kinds]

@@ -164,7 +164,7 @@ def _texts(value: Any, what: str) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(text, str | None) for text in value.values()):
-        raise DataError(f"{what} is no object of texts; make it {{file name: text}}")
+        raise DataError(f"{what} is not an object of texts; make it {{file name: text}}")
     for name in value:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not path.parts:

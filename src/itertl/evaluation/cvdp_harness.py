@@ -112,7 +112,7 @@ def _sources(problem: Problem, files: Mapping[str, str], answer: Mapping[str, st
 
 
 def _examined(sources: Mapping[str, str], answer: Mapping[str, str], top: str) -> Design | Refusal:
-    """All sources as one text that the gate let through. Refusals of what is given are no fault of the answer."""
+    """All sources as one text that the gate let through. Refusals of what is given are not the answer's fault."""
     text = "\n".join(_with_includes(code, {**sources, **answer}) for code in sources.values())
     with bounds.held(Bound(bounds.READING_CPU_S, bounds.READING_MB)):
         if not any(modules(code) for code in answer.values()):

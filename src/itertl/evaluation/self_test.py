@@ -149,7 +149,7 @@ def self_test(
 
 
 def _buggy(problem: Problem) -> list[str]:
-    """The faulty module that the problem shows, if it is one to mend."""
+    """The faulty module that the problem shows, if it is one to fix."""
     return [str(problem.extra["buggy"])] if "buggy" in problem.extra else []
 
 

@@ -77,7 +77,7 @@ class Smaller(Strategy):
         found |= {id(one): said for one, said in zip(aimed, self._proven(aimed, effort), strict=True)}
         measured = [one for one in drawn if not one.ask.kind and found[id(one)].rank >= RIGHT]
         figures = costs([(one.problem, one.candidate.code) for one in measured], self._library, effort)
-        found |= {id(one): _told(found[id(one)], cost) for one, cost in zip(measured, figures, strict=True)}
+        found |= {id(one): _with_cost(found[id(one)], cost) for one, cost in zip(measured, figures, strict=True)}
         return [found[id(one)] for one in drawn]
 
     def check(self, problems: Sequence[Problem]) -> None:
@@ -165,7 +165,7 @@ def _liberty(named: object) -> str:
     return str(path.resolve())
 
 
-def _told(said: Examined, measured: Examined) -> Examined:
+def _with_cost(said: Examined, measured: Examined) -> Examined:
     """A right design with its cost, and a message that asks for a cheaper one."""
     whole = said.message + "." * (said.message[-1:].isalnum())
     message = " ".join(part for part in (whole, measured.message, _REQUEST) if part)

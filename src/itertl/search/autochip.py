@@ -48,12 +48,12 @@ def _simulated(problem: Problem, code: str) -> Examined:
     output = done.ran.stdout if done.ran is not None else ""
     found = _SAID.search(output)
     if found is None or not int(found[2]):
-        told = output or done.compiled.stderr
+        output = output or done.compiled.stderr
         return Examined(
             verdict=Verdict.RUNTIME_ERROR, rank=0.0, tool_calls=2,
-            message=f"The simulation fails:\n{shortened(told)}\n{_AGAIN}",
+            message=f"The simulation fails:\n{shortened(output)}\n{_AGAIN}",
         )  # fmt: skip
     share = 1 - int(found[1]) / int(found[2])
     verdict = Verdict.PASSED if share == 1 else Verdict.WRONG_OUTPUT
-    told = f"The testbench finds errors:\n{shortened(output)}\n{_AGAIN}"
-    return Examined(verdict=verdict, rank=share, tool_calls=2, message="" if share == 1 else told)
+    message = f"The testbench finds errors:\n{shortened(output)}\n{_AGAIN}"
+    return Examined(verdict=verdict, rank=share, tool_calls=2, message="" if share == 1 else message)

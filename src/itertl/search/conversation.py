@@ -88,11 +88,11 @@ class Conversation:
         self._heard: list[str] = []  # what other tools said since the last answer
         self._drawn = 0
         self._log = AppendLog(out)
-        told = [parse_record(Said, row, f"{out}:{n}") for n, row in enumerate(self._log.existing, 1)]
-        if told and told[0].problem != problem:
+        earlier = [parse_record(Said, row, f"{out}:{n}") for n, row in enumerate(self._log.existing, 1)]
+        if earlier and earlier[0].problem != problem:
             raise UsageError(f"{out}: the transcript of another task; give another --out")
-        self._known = deque(told[1:])
-        if not told:
+        self._known = deque(earlier[1:])
+        if not earlier:
             self._write(Said(role="task", problem=problem))
 
     @property

@@ -191,8 +191,8 @@ class _Search:
         problem, form = self.problems[ident], self.job.policy.prompt
         top = problem.top if ask.instruction is None else None
         if ask.instruction is not None:
-            told = {"{instruction}": problem.instruction, "{header}": problem.header}
-            instruction = _PLACE.sub(lambda place: told[place.group()], ask.instruction)
+            places = {"{instruction}": problem.instruction, "{header}": problem.header}
+            instruction = _PLACE.sub(lambda found: places[found.group()], ask.instruction)
             problem = problem.model_copy(update={"instruction": instruction, "header": ask.header, "reference": None})
         if ask.is_edit:
             form = form.model_copy(

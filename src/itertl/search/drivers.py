@@ -23,16 +23,16 @@ def driving_lines(code: str, top: str, output: str, *, depth: int = 2, most: int
         return []
     found = list(_assignments(unit, top))
     lines = code.splitlines()
-    wanted, done, told = {output}, set[str](), dict[int, None]()
+    wanted, done, lines_at = {output}, set[str](), dict[int, None]()
     for _ in range(depth):
         read: set[str] = set()
         for targets, sources, at in found:
             if targets & wanted:
-                told.update(dict.fromkeys(at))
+                lines_at.update(dict.fromkeys(at))
                 read |= sources
         done |= wanted
         wanted = read - done
-    shown = [number for number in told if 0 < number <= len(lines)][:most]
+    shown = [number for number in lines_at if 0 < number <= len(lines)][:most]
     return [f"{number}: {lines[number - 1].strip()[:_LINE_CHARS]}" for number in shown]
 
 

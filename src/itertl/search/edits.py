@@ -1,7 +1,7 @@
 """A model's changes to a design as SEARCH/REPLACE blocks, in place of the whole text once more.
 
-A block's search text is looked for as whole lines, spaces at their ends apart, then without their indentation, then as
-a part of a line between other words. It must stand at one place.
+A block's search text is looked for as whole lines (spaces at their ends do not count), then without their indentation,
+then as a part of a line between other words. It must stand at one place.
 """
 
 import re
@@ -39,7 +39,7 @@ class Edited:
 
 
 def answer_text(candidate: Candidate) -> str:
-    """What the model wrote, its thoughts apart."""
+    """What the model wrote, without its thoughts."""
     text = candidate.text
     for dropped in candidate.dropped:
         if dropped.reason == THOUGHT:
@@ -79,7 +79,7 @@ def _applied(code: str, text: str) -> tuple[str, str]:
     if len(blocks) < len(_BEGINNING.findall(text)):
         return code, f"Block {len(blocks) + 1} is not complete."
     if not has_module(code):
-        return code, "What the blocks leave is no module."
+        return code, "What the blocks leave is not a module."
     return code, ""
 
 

@@ -186,8 +186,8 @@ def _of_design(code: str, alone: Examined, group: _Group, table: dict[tuple[str,
     if all(said.rank >= 1 for said in outcomes):
         return Examined(verdict=Verdict.PASSED, rank=RIGHT, message="All tests pass.", tool_calls=calls)
     failed = [line for said in outcomes if said.rank < 1 for line in said.message.splitlines()]
-    told = "\n".join(f"- {line}" for line in failed[:_MOST_LINES])
+    reported = "\n".join(f"- {line}" for line in failed[:_MOST_LINES])
     return Examined(
         verdict=Verdict.WRONG_OUTPUT, rank=min(share, _NEARLY), tool_calls=calls,
-        message=f"The code compiles, but a test of it fails:\n{told}\n{look.AGAIN}",
+        message=f"The code compiles, but a test of it fails:\n{reported}\n{look.AGAIN}",
     )  # fmt: skip

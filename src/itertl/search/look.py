@@ -100,7 +100,7 @@ def _function(problem: Problem, code: str, top: str) -> Examined:
     rank = min(score.value or 0.0, 0.999999)
     return Examined(
         verdict=Verdict.WRONG_OUTPUT, rank=rank, tool_calls=2,
-        message=told(code, top, list(islice(_mismatches(item), _MOST_MISMATCHES))),
+        message=described(code, top, list(islice(_mismatches(item), _MOST_MISMATCHES))),
     )  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def _by_testbench(problem: Problem, code: str, top: str) -> Examined:
     )  # fmt: skip
 
 
-def told(code: str, top: str, found: Sequence[Mismatch]) -> str:
+def described(code: str, top: str, found: Sequence[Mismatch]) -> str:
     """The first mismatches in words, and the lines that drive the first wrong output."""
     lines = ["The code compiles, but its outputs are wrong:"]
     for one in found:

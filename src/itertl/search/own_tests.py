@@ -1,6 +1,6 @@
 """A testbench that the model wrote, and designs of the same model run against it.
 
-What a testbench says is told by its own words: strings that it prints with "PASS" or "FAIL" (or their kin) in them, and
+The verdict of a testbench is read from strings that it prints with "PASS" or "FAIL" (or their kin) in them, and from
 ``$error``. They are marked in its text before ``bench.prepare`` puts a nonce before each mark, so that no design can
 print a verdict; the testbench's own ``$finish`` is marked too, so that a design that ends the run early is seen.
 
@@ -110,13 +110,13 @@ def _tried(marked: Bench, question: Trial) -> Examined:
 
 def _read(said: strict.Said, *, is_ended: bool) -> Examined:
     """What the lines of a run amount to. ``is_ended``: by the testbench's own doing."""
-    checks = [(is_passed, told) for line in said.lines for is_passed, told in _check(line)]
-    passed, failed = sum(p for p, _ in checks), [told for p, told in checks if not p]
+    checks = [(is_passed, reported) for line in said.lines for is_passed, reported in _check(line)]
+    passed, failed = sum(p for p, _ in checks), [reported for p, reported in checks if not p]
     if said.stopped is not None and not (failed and said.stopped[0] is Verdict.RUNTIME_ERROR):
         failed.append(said.stopped[1])  # after $fatal the status says no more than its line
     elif said.stopped is None and not is_ended:
         failed.append("the simulation ended before the testbench did")
-    message = "\n".join(told[:_LINE_CHARS] for told in failed[:_MOST_LINES])
+    message = "\n".join(reported[:_LINE_CHARS] for reported in failed[:_MOST_LINES])
     if not failed:
         return Examined(verdict=Verdict.PASSED, rank=1.0, tool_calls=2)
     is_stall = said.stopped is not None and said.stopped[0] is Verdict.TIMEOUT
@@ -128,12 +128,12 @@ def _read(said: strict.Said, *, is_ended: bool) -> Examined:
 
 def _check(line: str) -> Iterator[tuple[bool, str]]:
     """Whether an announced line says that a check passed, and its text; nothing for one that announces no check."""
-    kind, _, told = line.removeprefix(_MARK).partition(" ")
+    kind, _, reported = line.removeprefix(_MARK).partition(" ")
     if kind == "N":
-        counted = next((found for pattern in _COUNTED if (found := pattern.search(told))), None)
+        counted = next((found for pattern in _COUNTED if (found := pattern.search(reported))), None)
         kind = "P" if counted is not None and not int(counted[1]) else "F"
     if kind in ("P", "F"):
-        yield kind == "P", " ".join(told.split())
+        yield kind == "P", " ".join(reported.split())
 
 
 def announced(test: str, top: str) -> Bench | str:

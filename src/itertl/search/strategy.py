@@ -145,7 +145,7 @@ def check_chance(strategy: Strategy, temperatures: Sequence[float]) -> None:
 
 
 def best_first(attempts: Sequence[Attempt]) -> list[int]:
-    """Designs by rank, then by number; what is no design comes last."""
+    """Designs by rank, then by number; what is not a design comes last."""
     said = [(bool(attempt.kind), -attempt.examined.rank) for attempt in attempts]
     return sorted(range(len(attempts)), key=lambda number: (said[number], number))
 

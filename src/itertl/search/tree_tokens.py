@@ -30,7 +30,7 @@ from itertl.search.strategy import Ask, Drawn, Feedback, Strategy, check_count, 
 
 REVISION = 1  # of rewards and rounds
 PRIOR = "prior"  # the kind of an attempt that asks for the most likely tokens alone
-_PLACES = 16  # tokens of an answer for which the most likely ones are told
+_PLACES = 16  # tokens of an answer for which the most likely ones are reported
 _ROLLOUTS = 100  # where no budget is named
 _MOST_FREE = 1000  # simulations one after the other that draw nothing: the search goes in a circle
 
@@ -229,10 +229,10 @@ class Search:
         return self.attempts[number].candidate.token_ids or ()
 
     def _ask(self, leaf: Node) -> Ask:
-        told = Continuation(
+        asked = Continuation(
             leaf.tokens, _PLACES if leaf.visits else None, self.strategy.branches, _PLACES, self.strategy.has_comments
         )
-        return Ask(1, kind=_kind(leaf), continuation=told)
+        return Ask(1, kind=_kind(leaf), continuation=asked)
 
 
 def _kind(leaf: Node) -> str:
