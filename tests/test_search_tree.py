@@ -112,7 +112,7 @@ def test_blocks_change_what_they_name_and_nothing_else() -> None:
         (block("y = a", "y = b") + block("assign w = a;", "x"), r"Block 2 ('assign w = a;') does not apply"),
         (block("a;", "b;"), "2 places"),
         (block("", "b"), "searches for nothing"),
-        (block(code, "assign y = ~a;"), "no module"),
+        (block(code, "assign y = ~a;"), "not a module"),
         ("<<<<<<< SEARCH\nassign y = a;\n=======\nassign y", "not complete"),
     ):
         found = edits.edited(code, text)
