@@ -38,7 +38,7 @@ def test_broken_reference_is_found_and_sound_problems_pass() -> None:
     )
 
 
-def test_errata_and_missing_references_are_told_apart() -> None:
+def test_errata_and_missing_references_are_distinguished() -> None:
     without = problem("bare", DOUBLE).model_copy(update={"reference": None})
     benchmark = Benchmark(
         name="b", version="1", problems=(problem("invert", INVERT), without), errata={"invert": "known"}

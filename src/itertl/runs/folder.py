@@ -256,7 +256,8 @@ def differences(old: Any, new: Any, at: str = "") -> list[str]:
         found: list[str] = []
         keys: list[str] = [*old, *(k for k in new if k not in old)]  # pyright: ignore[reportUnknownVariableType]
         for key in keys:
-            found += differences(old.get(key), new.get(key), f"{at}.{key}" if at else key)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            below = f"{at}.{key}" if at else key
+            found += differences(old.get(key), new.get(key), below)  # pyright: ignore
         return found
     return [] if old == new else [f"{at or '(all)'}: {_short(old)} -> {_short(new)}"]
 

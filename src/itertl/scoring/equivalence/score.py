@@ -91,7 +91,7 @@ def _late(reference: str, top: str, candidate: Design) -> str:
     from itertl.scoring.vectors import long, oracle
     from itertl.scoring.vectors.score import seed
 
-    with bounds.apart():
+    with bounds.uncounted():
         asked = oracle.consult(reference, top, seed())
     return long.difference(asked, candidate.text) if isinstance(asked, oracle.Oracle) else ""
 
@@ -109,5 +109,5 @@ def _named(found: Score) -> str:
 
 @functools.lru_cache(maxsize=32)
 def _examined(reference: str, top: str) -> gate.GateResult:
-    with bounds.apart():
+    with bounds.uncounted():
         return gate.examine(reference, top)
