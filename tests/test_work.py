@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from itertl.config import ComputeConfig, load_recipe
 from itertl.errors import DataError, RecipeError, ToolFailed
@@ -176,6 +178,30 @@ def test_a_killed_driver_leaves_no_worker_and_the_same_command_goes_on(point: st
     assert (tmp_path / "mark").exists()
     for name in ("iter-00/candidates.jsonl", "iter-00/checkpoint/model.safetensors", "metrics.jsonl"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "calm" / name).read_bytes(), name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_run_killed_at_every_stage_goes_on_with_another_number_of_processes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "itertl", "run", str(SMOKE), "iterations=1", "--out"]
+
+    def go(name: str, processes: int, point: str = "") -> int:
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "ITERTL_CACHE": str(tmp_path / f"cache-{name}")}
+        asked = [*command, str(tmp_path / name), f"compute.processes={processes}"]
+        return subprocess.run(asked, env={**env, "ITERTL_KILL_AT": point}, capture_output=True).returncode
+
+    points = (
+        (2, "eval-synth-heldout.before-manifest"), (1, "sample.batch:1"), (2, "sample.before-manifest"),
+        (1, "score.item:3"), (2, "group.begun"), (1, "train.step:2"), (2, "train.before-manifest"),
+    )  # fmt: skip
+    assert [go("killed", processes, point) for processes, point in points] == [-9] * len(points)
+    assert (go("killed", 1), go("calm", 1)) == (0, 0)
+    killed, calm = tmp_path / "killed", tmp_path / "calm"
+    for name in ("iter-00/candidates.jsonl", "iter-00/scored.jsonl", "base/eval-synth-heldout.jsonl"):
+        assert (killed / name).read_bytes() == (calm / name).read_bytes(), name
+    after, wanted = (load_file(run / "iter-00/checkpoint/model.safetensors") for run in (killed, calm))
+    for name, weight in wanted.items():
+        torch.testing.assert_close(after[name], weight, rtol=1e-4, atol=1e-5)
 
 
 def processes_with(mark: str) -> list[int]:

@@ -40,7 +40,7 @@ _SEARCHED = 0.8  # temperature of draws that a strategy chooses from, where none
 def evaluate(
     samples: Samples = None,
     overrides: options.Overrides = None,
-    benchmark: options.Benchmark = "synth-heldout",
+    benchmark: options.BenchmarkOption = "synth-heldout",
     data: options.Data = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for results.jsonl.")] = None,
     model: options.ModelOption = None,

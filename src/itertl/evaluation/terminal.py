@@ -16,7 +16,7 @@ from itertl.evaluation.fingerprint import Fingerprint
 from itertl.evaluation.self_test import MutantCounts, SelfTest
 from itertl.evaluation.summary import verdict_table
 from itertl.records import EvalSummary, SearchCost
-from itertl.runs import wording as text
+from itertl.runs import wording
 
 MOST = 10  # lines of a list; the JSON holds all
 
@@ -41,7 +41,7 @@ def show_account(account: Mapping[str, Any]) -> Group:
         said.append(f"refused as gaming the judge: {counts(overall.gamed_by)}")
     if best := account["best_of_temperatures"]:
         found = ", ".join(
-            f"pass@{k} {text.percent(b['value'])} at T {b['temperature']:g}" for k, b in best["pass_at_k"].items()
+            f"pass@{k} {wording.percent(b['value'])} at T {b['temperature']:g}" for k, b in best["pass_at_k"].items()
         )
         said.append(f"best of the temperatures: {found}; {best['protocol']}")
     parts: list[RenderableType] = [verdict_table(each if len(each) > 1 else [overall]), *map(_text, said)]
@@ -192,7 +192,7 @@ def counts(numbers: Mapping[str, int]) -> str:
 
 
 def _text(content: str, length: int = 2000) -> Text:
-    return Text(text.one_line(content, length) if content.strip() else content)
+    return Text(wording.one_line(content, length) if content.strip() else content)
 
 
 def _number(number: int, what: str = "problem") -> str:

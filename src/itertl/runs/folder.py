@@ -28,7 +28,10 @@ from itertl.runs.shared_stages import SharedStages, link
 _HARMLESS = (
     "name: ", "iterations: ", "select.", "train.save_every_", "score.num_workers: ", "compute.", "score.keep_going: ",
 )  # fmt: skip
-_VERSIONED = ("itertl", "torch", "transformers", "accelerate", "peft", "pyslang", "pyverilog", "rapidfuzz")
+_VERSIONED = (
+    "itertl", "torch", "numpy", "transformers", "tokenizers", "accelerate", "peft", "pyslang", "pyosys", "pyverilog",
+    "rapidfuzz",
+)  # fmt: skip
 
 
 def package_versions() -> dict[str, str]:
