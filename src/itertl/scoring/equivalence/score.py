@@ -21,7 +21,7 @@ from itertl.scoring.vectors.score import simulated
 from itertl.tools import yosys
 from itertl.verilog.header import derive_top
 
-REVISION = 9  # of the rules here: part of what a kept score depends on
+REVISION = 10  # of the rules here: part of what a kept score depends on
 _UNDECIDED = (ProofOutcome.UNKNOWN, ProofOutcome.TIMEOUT, ProofOutcome.UNSUPPORTED)
 _DECIDED = {
     ProofOutcome.PROVEN: (1.0, Verdict.PASSED),
