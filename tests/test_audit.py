@@ -182,11 +182,11 @@ def test_references_are_checked_by_slang_and_accounted_for() -> None:
 
 
 def test_our_own_failures_are_not_the_references(monkeypatch: pytest.MonkeyPatch) -> None:
-    outcomes = [(0, audit_module.pool.Outcome("crashed", detail="worker ended with status -11"))]
+    outcomes = [(0, audit_module.pool.Outcome("crashed", detail="worker: killed by signal 11 (SIGSEGV)"))]
     monkeypatch.setattr(audit_module.pool, "map_unordered", lambda *_args, **_kwargs: iter(outcomes))
     report = audit([problem("a", MUX), problem("b", MUX)])
     assert report.bad_references == () and report.references_passed == 0
-    assert report.unjudged == {"slang crashed: worker ended with status -11": 2}
+    assert report.unjudged == {"slang crashed: worker: killed by signal 11 (SIGSEGV)": 2}
 
 
 def test_report_as_json_and_as_tables() -> None:

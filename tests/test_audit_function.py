@@ -182,12 +182,16 @@ def test_our_own_failures_are_not_the_references(monkeypatch: pytest.MonkeyPatch
 
     def crashing(self: Workers, payloads: Iterable[object], **options: Any) -> Any:
         if self.function.endswith(":inspect"):
-            return iter([(0, Outcome("crashed", detail="worker ended with status -11"))])
+            return iter([(0, Outcome("crashed", detail="worker: killed by signal 11 (SIGSEGV)"))])
         return real(self, payloads, **options)
 
     monkeypatch.setattr(Workers, "map_unordered", crashing)
     report = audit_function([pair(SOUND, "sound")], names=("syntax",), cache=tmp_path, num_workers=1)
-    assert (report.findings, report.sound, report.unjudged) == ((), 0, {"crashed: worker ended with status -11": 1})
+    assert (report.findings, report.sound, report.unjudged) == (
+        (),
+        0,
+        {"crashed: worker: killed by signal … (SIGSEGV)": 1},
+    )
     missing = iter([(0, Outcome("raised", detail="ToolMissing: no Yosys"))])
     monkeypatch.setattr(Workers, "map_unordered", lambda *_a, **_k: missing)
     with pytest.raises(ToolMissing, match="no Yosys"):

@@ -37,7 +37,7 @@ def test_mutants_are_drawn_in_turn_and_the_same_each_time(tmp_path: Path) -> Non
      ("q <= 0", "q <= 1", Verdict.WRONG_OUTPUT), (" or posedge rst", "", Verdict.WRONG_OUTPUT),
      ("[3:0] q", "[4:0] q", Verdict.ELABORATION_ERROR)],
 )  # fmt: skip
-def test_the_long_simulation_tells_designs_apart(old: str, new: str, verdict: Verdict) -> None:
+def test_the_long_simulation_distinguishes_designs(old: str, new: str, verdict: Verdict) -> None:
     from mutation import arbiter
 
     found = arbiter.simulation(ScoreItem(COUNTER.replace(old, new), "", COUNTER, "m"))
@@ -99,7 +99,7 @@ def test_the_account_by_hand(tmp_path: Path) -> None:
     assert "# killable and not killed by vectors: 3" in listing(judged)
 
 
-def test_rejections_keep_what_has_no_answer_apart() -> None:
+def test_rejections_keep_what_has_no_answer_separate() -> None:
     from mutation.account import rejections
 
     ports = Score(

@@ -296,7 +296,7 @@ def test_errata_speak_of_problems_that_exist(shared_data: Path, name: str) -> No
     assert name == "rtllm-2.0" or not absent  # the copy beside the project has 29 of its 50 designs
 
 
-def test_faults_notes_and_what_needs_four_states_are_told_apart(shared_data: Path) -> None:
+def test_faults_notes_and_what_needs_four_states_are_distinguished(shared_data: Path) -> None:
     human, spec = real(shared_data, "verilogeval-v1-human"), real(shared_data, "verilogeval-v2-spec-to-rtl")
     assert (set(human.errata), human.four_state) == (set(), {"review2015_fancytimer"})
     assert set(human.notes) == {"review2015_fsm", "review2015_fancytimer", "m2014_q4d"}

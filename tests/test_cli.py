@@ -46,6 +46,7 @@ TINY = "evaluation_hooks:tiny_benchmark"  # a user's own benchmark, of this fold
         (["eval", "--model", "random:tiny", "--strategy", "cluster", "--temperature", "0"], ["the same text 8 times"]),
         (["generate", "x", "--model", "random:tiny", "--strategy", ""], ["unknown search strategy"]),
         (["chat", "x", "--task", "1"], ["--task and --data go with --benchmark"]),
+        (["chat", "--benchmark", TINY, "--task", "invrt"], ["--task invrt: did you mean 'invert'?", "--list-tasks"]),
         (["chat", "--benchmark", "synth-heldout", "--task", "1", "--header", "module m;"], ["--header goes with"]),
         (["sample", "synth", "--out", "", "--model", "random:tiny"], ["folder"]),
     ],
@@ -192,11 +193,16 @@ def test_two_results_are_compared(tmp_path: Path) -> None:
     assert refused.returncode == 2 and "cannot be compared" in refused.stderr
 
 
+def test_the_task_ids_of_a_benchmark_are_listed() -> None:
+    assert itertl("eval", "--benchmark", TINY, "--list-tasks").stdout.split() == ["invert", "both", "broken"]
+
+
 def test_self_test_of_a_sound_benchmark_and_of_a_broken_one() -> None:
     sound = itertl("self-test", "synth-heldout", "--limit", "2", "--require-sandbox", "rlimits", "--json")
     assert sound.returncode == 0, sound.stderr
     found = json.loads(sound.stdout)
     assert (found["checked"], found["broken"], found["rule"]) == (2, {}, "strict")
+    assert [sorted(one) for one in found["mutants"].values()] == [["caught", "ran", "tried"]] * 2
     assert len(found["fingerprint"]["hash"]) == 12 and found["sandbox"]
     broken = itertl("self-test", TINY)
     assert broken.returncode == 1, broken.stderr

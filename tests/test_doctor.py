@@ -1,4 +1,4 @@
-"""The doctor: real probes pass here, and what is missing, broken, crashing or hanging is told apart."""
+"""The doctor: real probes pass here, and what is missing, broken, crashing or hanging is distinguished."""
 
 import json
 import os

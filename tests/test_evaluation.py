@@ -181,11 +181,21 @@ class TestBenchmarks:
         with pytest.raises(UsageError, match="reads no data"):
             load("synth-heldout", tmp_path)
 
+    def test_the_hash_is_of_the_problems_not_of_their_file_or_order(self, tmp_path: Path) -> None:
+        rows = [ROW, {**ROW, "task_id": "u"}]
+        flat = load("verilogeval-v1-human", write_lines(tmp_path / "mine.jsonl", rows))
+        clone = load("verilogeval-v1-human", write_lines(tmp_path / "data/VerilogEval_Human.jsonl", rows).parent)
+        assert flat.problems == clone.problems
+        turned = load("verilogeval-v1-human", write_lines(tmp_path / "turned.jsonl", rows[::-1]))
+        assert flat.content_hash == clone.content_hash == turned.content_hash
+        other = load("verilogeval-v1-human", write_lines(tmp_path / "other.jsonl", [ROW]))
+        assert other.content_hash != flat.content_hash
+
     def test_clone_and_flat_files_hold_the_same_benchmark(self, shared_data: Path) -> None:
         for which, count in (("human", 156), ("machine", 143)):
             flat = load(f"verilogeval-v1-{which}", shared_data)
             clone = load(f"verilogeval-v1-{which}", shared_data / "upstream/verilog-eval-v1")
-            assert flat.content_hash == clone.content_hash
+            assert flat.content_hash == clone.content_hash and flat.problems == clone.problems
             assert len(flat.problems) == count
             benchmarks.require_instructions(clone)
 

@@ -1,15 +1,19 @@
 """The self-test finds what is wrong with a benchmark: a broken reference, and a testbench without teeth."""
 
 import dataclasses
+import io
 import json
+import re
 
 import pytest
+from rich.console import Console
 
 from evaluation_cases import DOUBLE, HEADER, INVERT, problem, tiny
 from itertl.evaluation import errata
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.fingerprint import PROBES, fingerprint
-from itertl.evaluation.self_test import emptied, self_test
+from itertl.evaluation.self_test import MutantCounts, emptied, self_test
+from itertl.evaluation.terminal import show_self_test
 from itertl.records import Problem
 from itertl.tools import icarus
 from itertl.tools.icarus import Simulation
@@ -20,9 +24,21 @@ def test_broken_reference_is_found_and_sound_problems_pass() -> None:
     assert found.checked == 3
     assert list(found.failures) == list(found.broken) == ["broken"] and found.toothless == found.known == {}
     assert "no_such_wire" in found.failures["broken"]
+    assert set(found.mutants) == {"invert", "both"}
+    assert all(one.tried >= one.ran >= one.caught >= 1 for one in found.mutants.values())
+    printed = io.StringIO()
+    Console(file=printed, width=300).print(show_self_test(found, fingerprint()))
+    counts = {"invert": MutantCounts(4, 4, 3), "both": MutantCounts(2, 2, 2), "all": MutantCounts(4, 3, 3)}
+    Console(file=printed, width=300).print(
+        show_self_test(dataclasses.replace(found, mutants={**counts, "bare": MutantCounts(0, 0, 0)}), fingerprint())
+    )
+    assert re.search(r"^mutants +\d+ tried, \d+ ran, \d+ of them caught: ", printed.getvalue(), re.M)
+    assert "10 tried, 9 ran, 8 of them caught: 4 each of 2 designs (invert, all); 2 of 1 design (both); none of 1 " in (
+        printed.getvalue()
+    )
 
 
-def test_errata_and_missing_references_are_told_apart() -> None:
+def test_errata_and_missing_references_are_distinguished() -> None:
     without = problem("bare", DOUBLE).model_copy(update={"reference": None})
     benchmark = Benchmark(
         name="b", version="1", problems=(problem("invert", INVERT), without), errata={"invert": "known"}

@@ -12,7 +12,7 @@ import pytest
 from itertl.config import load_recipe
 from itertl.export.source import find_source
 from itertl.records import Candidate, EvalRow, IterationMetrics, Manifest, Problem, Scored, TrainStep
-from itertl.runs.storage import hash_file, parse_record, read_records
+from itertl.runs.storage import hash_file, parse_record, read_records, write_records
 
 Forked: TypeAlias = Callable[..., list[str]]
 TINY = """
@@ -203,6 +203,23 @@ PAIRS = {
     "Keep d at the edge.": "module keep(input clk, input d, output reg q);\nalways @(posedge clk) q <= d;\nendmodule\n",
     "Parity of w.": "module par(input [3:0] w, output p);\nassign p = ^w;\nendmodule\n",
 }
+
+
+def test_what_was_sampled_from_another_seed_is_sampled_again(
+    finished: Path, run_forked: Forked, tmp_path: Path
+) -> None:
+    """As after a kill before the last temperature of ``evals`` was sampled, and the same call with another seed."""
+    recipe, run = tmp_path / "tiny.yaml", tmp_path / "run"
+    recipe.write_text(TINY.replace("seed: 3", "seed: 4").replace("iterations: 2", "iterations: 1") + "method: sft\n")
+    name = "base/samples-synth-heldout.jsonl"
+    before = [c for c in read_records(finished / name, Candidate) if c.settings.temperature == 0.8]
+    (run / "base").mkdir(parents=True)
+    (run / ".lock").touch()
+    write_records(run / "base/samples-synth-heldout-t0.8.jsonl", before)
+    assert run_forked(recipe, run) == ["end 0"]
+    drawn = [c for c in read_records(run / name, Candidate) if c.settings.temperature == 0.8]
+    assert [c.problem_id for c in drawn] == [c.problem_id for c in before]
+    assert not {c.seed for c in drawn} & {c.seed for c in before}
 
 
 def test_held_out_pairs_are_judged_and_never_trained_on(run_forked: Forked, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from itertl.errors import ToolFailed
 from itertl.sandbox import sandbox
 from itertl.sandbox.sandbox import Limits
 from itertl.work import pool
@@ -110,7 +111,7 @@ def test_a_crash_a_hang_and_an_exception_cost_one_task_each() -> None:
 
 
 def test_workers_that_cannot_start_are_our_error() -> None:
-    with pytest.raises(RuntimeError, match="cannot start"):
+    with pytest.raises(ToolFailed, match="cannot start"):
         list(pool.map_unordered("no_such_module:function", [1]))
 
 

@@ -57,11 +57,11 @@ def test_processor_time_is_told_from_a_crash() -> None:
     assert (found.status, found.detail) == ("spent", "processor time")
 
 
-def test_what_is_apart_does_not_count() -> None:
+def test_what_is_uncounted_does_not_count() -> None:
     found = outcome("counts", 0.3)
-    spent_s, apart_s, left_s = found.value
+    spent_s, uncounted_s, left_s = found.value
     assert 0.3 <= spent_s < 0.5
-    assert (apart_s, left_s) == (200, 100)
+    assert (uncounted_s, left_s) == (200, 100)
 
 
 def test_a_text_that_is_too_much_to_read_is_tried_once() -> None:

@@ -453,6 +453,8 @@ ORDER = {  # what each design hangs on, in the words that name it
     "what ends the run ($fatal)": clocked("always @(posedge clk) begin assert (!(d && rst)) else $fatal; q <= d; end"),
     "what ends the run ($finish)": clocked("always @(posedge clk) begin if (d && rst) $finish; q <= d; end"),
     "w, a register of two states": clocked("bit w; always @(posedge clk) w <= d; always @(posedge clk) q <= w;"),
+    "t is set by = and then read through a wire": clocked("reg t; wire w = ~t; always @(posedge clk) begin t = d; q <= w; end"),
+    "u is set by = and then read through a wire": clocked("reg u; wire w = u == 0; always @(posedge clk) begin if (rst) u = 0; else if (d) u = ~u; if (w) q <= d; end"),
     "t is set by = in one clocked process": clocked("reg t; wire w = ~t; always @(posedge clk) t = d; always @(posedge clk) q <= w;"),
 }  # fmt: skip
 
@@ -460,6 +462,19 @@ ORDER = {  # what each design hangs on, in the words that name it
 @pytest.mark.parametrize("why", ORDER)
 def test_what_hangs_on_the_order_of_events_is_named(why: str) -> None:
     assert checks.hazard(ORDER[why], "m").startswith(why)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "reg s; wire w = ~s & d; always @(posedge clk) s = w; always @* q = s;",
+        "reg s; wire w = ~s & d; always @(posedge clk) if (rst) s = 0; else s = w; always @* q = s;",
+        "reg s; wire w = ~s; always @(posedge clk) begin q <= w; s = d; end",
+        "reg t; always @(posedge clk) begin t = d; q <= ~t; end",
+    ],
+)
+def test_what_is_read_through_a_wire_before_it_is_set_is_let_through(body: str) -> None:
+    assert checks.hazard(clocked(body), "m") == ""
 
 
 def test_data_that_comes_a_step_late_beside_several_clocks_is_not_proven() -> None:

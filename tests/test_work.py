@@ -6,11 +6,14 @@ import re
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from itertl.config import ComputeConfig, load_recipe
 from itertl.errors import DataError, RecipeError, ToolFailed
@@ -20,7 +23,7 @@ from itertl.records import Candidate, TrainStep
 from itertl.runs.storage import read_records
 from itertl.work import devices
 from itertl.work.actors import run_parts
-from itertl.work.group import run_group
+from itertl.work.group import first_death, run_group
 
 HERE = Path(__file__).parent
 SMOKE = HERE.parent / "recipes" / "smoke.yaml"
@@ -55,7 +58,7 @@ def test_a_dead_actor_is_replaced_and_its_part_done_again(tmp_path: Path, monkey
 
 def test_three_deaths_of_one_part_end_the_stage_with_the_last_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ITERTL_KILL_AT", "actor.part:1")
-    with pytest.raises(ToolFailed, match=r"part 1 of 1 killed its worker 3 times .*SIGKILL.*\n  doing 4"):
+    with pytest.raises(ToolFailed, match=r"killed its worker 3 times .*\(SIGKILL\), as when memory.*\n  doing 4"):
         list(run_parts("test_work:squares", (0,), [4], 1))
 
 
@@ -70,10 +73,14 @@ def member(job: dict[str, Any], reporter: Reporter) -> list[int]:
     rank, saved = int(os.environ["RANK"]), Path(job["saved"])
     begin = int(saved.read_text()) if saved.exists() else 0
     total = torch.zeros(1)
+    warnings.warn_explicit("a remark of a library", FutureWarning, "torch/__init__.py", 1, module="torch.some")
+    print(f"process {rank} begins", file=sys.stderr, flush=True)
     with reporter.stage("count", job["to"], begin) as tracker:
         for number in range(begin, job["to"]):
             if number == job.get("bad"):
                 raise DataError(f"number {number} is bad")
+            if rank == 1:
+                faults.point("member.second")
             total = torch.tensor([float(number + rank)])
             group.all_reduce(total)
             faults.point("member.step")
@@ -119,9 +126,21 @@ def test_an_error_of_ours_in_a_member_is_raised_here(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_three_deaths_at_one_place_end_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ITERTL_KILL_AT", "member.step:1")
-    with pytest.raises(ToolFailed, match="the group of 2 processes died 3 times at the same place"):
+    """Process 1 is killed each time, and process 0 fails as it loses its connection: the message is of the former."""
+    monkeypatch.setenv("ITERTL_KILL_AT", "member.second:1")
+    with pytest.raises(ToolFailed) as caught:
         count(tmp_path)
+    assert str(caught.value) == (
+        "the group of 2 processes died 3 times at the same place (the last time process 1 first: killed by signal 9 "
+        "(SIGKILL), as when memory runs out); the last lines of its log:\n  process 1 begins"
+    )
+
+
+def test_the_first_death_is_the_one_that_the_others_followed() -> None:
+    """Of (second, exit status): a kill before a lost connection, both before what the launcher ended."""
+    assert first_death({0: (10, 1), 1: (10, -9), 2: (10, -15)}) == 1
+    assert first_death({0: (10, -15), 1: (10, 1)}) == 1
+    assert first_death({0: (41, -9), 1: (10, 1)}) == 1  # 0 did not end when it was asked to
 
 
 def test_two_processes_draw_and_train_as_one(tmp_path: Path) -> None:
@@ -159,6 +178,30 @@ def test_a_killed_driver_leaves_no_worker_and_the_same_command_goes_on(point: st
     assert (tmp_path / "mark").exists()
     for name in ("iter-00/candidates.jsonl", "iter-00/checkpoint/model.safetensors", "metrics.jsonl"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "calm" / name).read_bytes(), name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_run_killed_at_every_stage_goes_on_with_another_number_of_processes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "itertl", "run", str(SMOKE), "iterations=1", "--out"]
+
+    def go(name: str, processes: int, point: str = "") -> int:
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "ITERTL_CACHE": str(tmp_path / f"cache-{name}")}
+        asked = [*command, str(tmp_path / name), f"compute.processes={processes}"]
+        return subprocess.run(asked, env={**env, "ITERTL_KILL_AT": point}, capture_output=True).returncode
+
+    points = (
+        (2, "eval-synth-heldout.before-manifest"), (1, "sample.batch:1"), (2, "sample.before-manifest"),
+        (1, "score.item:3"), (2, "group.begun"), (1, "train.step:2"), (2, "train.before-manifest"),
+    )  # fmt: skip
+    assert [go("killed", processes, point) for processes, point in points] == [-9] * len(points)
+    assert (go("killed", 1), go("calm", 1)) == (0, 0)
+    killed, calm = tmp_path / "killed", tmp_path / "calm"
+    for name in ("iter-00/candidates.jsonl", "iter-00/scored.jsonl", "base/eval-synth-heldout.jsonl"):
+        assert (killed / name).read_bytes() == (calm / name).read_bytes(), name
+    after, wanted = (load_file(run / "iter-00/checkpoint/model.safetensors") for run in (killed, calm))
+    for name, weight in wanted.items():
+        torch.testing.assert_close(after[name], weight, rtol=1e-4, atol=1e-5)
 
 
 def processes_with(mark: str) -> list[int]:

@@ -5,11 +5,9 @@ Exit status: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted. ``--json
 
 import contextlib
 import json
-import logging
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Callable
 from typing import Annotated
 
@@ -18,6 +16,7 @@ import typer
 from itertl import __version__
 from itertl.errors import Interrupted, ItertlError
 from itertl.progress import interrupt, is_interrupted
+from itertl.work import children
 
 app = typer.Typer(
     name="itertl",
@@ -35,7 +34,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # of a job in the background
             signal.signal(number, interrupt)
-    _quiet_libraries()
+    children.quiet_libraries()  # also those of processes that are started later
     try:
         status = app(standalone_mode=False)  # gives back the status of a typer.Exit instead of raising it
         sys.stdout.flush()  # a full disk is reported here, not by the interpreter when it ends
@@ -69,25 +68,6 @@ def _end(error: BaseException) -> None:
     elif usage is not None:  # no command: its help is on the screen
         sys.exit(2)
     raise error
-
-
-_LIBRARIES = (
-    "transformers", "torch", "peft", "accelerate", "huggingface_hub", "gguf", "safetensors", "datasets", "deepspeed",
-)  # fmt: skip
-
-
-def _quiet_libraries() -> None:
-    """A terminal shows our lines, not the remarks of libraries, also from processes that are started later.
-
-    What the user sets stays.
-    """
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    logging.getLogger("accelerate").setLevel(logging.ERROR)
-    if not sys.warnoptions:
-        for library in _LIBRARIES:
-            warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
 
 
 def _fail(message: str, status: int) -> None:

@@ -81,8 +81,11 @@ def _problem(
 
     known = benchmarks.load(benchmark, data).by_id
     if task is None or task not in known:
-        some = f"{benchmark} has {', '.join(list(known)[:5])} …"
-        raise UsageError(f"--task {task}: {nearest(task or '', known, otherwise=some)}")
+        where = benchmark if data is None else f"{benchmark} --data {data}"
+        all_of_them = f"`itertl eval --benchmark {where} --list-tasks` lists all {len(known)}"
+        some = f"{benchmark} has {', '.join(list(known)[:5])} …; {all_of_them}"
+        hint = some if task is None else nearest(task, known, then=all_of_them, otherwise=some)
+        raise UsageError(f"--task{'' if task is None else f' {task}'}: {hint}")
     return known[task]
 
 

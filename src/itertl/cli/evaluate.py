@@ -40,7 +40,7 @@ _SEARCHED = 0.8  # temperature of draws that a strategy chooses from, where none
 def evaluate(
     samples: Samples = None,
     overrides: options.Overrides = None,
-    benchmark: options.Benchmark = "synth-heldout",
+    benchmark: options.BenchmarkOption = "synth-heldout",
     data: options.Data = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for results.jsonl.")] = None,
     model: options.ModelOption = None,
@@ -55,6 +55,9 @@ def evaluate(
     recipe: options.RecipeOption = None,
     workers: options.Workers = 0,
     require_sandbox: options.RequireSandbox = None,
+    list_tasks: Annotated[
+        bool, typer.Option("--list-tasks", help="Print the benchmark's task ids, one a line; nothing is judged.")
+    ] = False,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
@@ -65,6 +68,9 @@ def evaluate(
     from itertl.runs.storage import cache_folder
 
     options.refuse_group("eval")
+    if list_tasks:
+        _list_tasks(benchmarks.load(benchmark, data, limit=limit, shots=shots), as_json)
+        return
     if model is not None and (moved := as_override(samples, overrides)):
         samples, overrides = None, moved
     if (samples is None) == (model is None):
@@ -91,6 +97,13 @@ def evaluate(
         with outputs.writing("eval", files=files, inputs=[data], force=force):
             result = _sampled(settings, overrides or [], bench, given, asked, folder, quiet=as_json)
     print_json(result) if as_json else _show(result)
+
+
+def _list_tasks(benchmark: "Benchmark", as_json: bool) -> None:
+    for notice in benchmark.notices:
+        warn(notice)
+    known = list(benchmark.by_id)
+    print_json({"benchmark": benchmark.label, "tasks": known}) if as_json else options.print_text("\n".join(known))
 
 
 def _refuse_sampling(overrides: list[str] | None, asked: Mapping[str, object]) -> None:

@@ -30,7 +30,7 @@ BaseUrl = Annotated[
         "--base-url", metavar="URL", help="With --model openai:NAME: the endpoint, up to /v1; default: OpenAI's own."
     ),
 ]
-Benchmark = Annotated[str, typer.Option("--benchmark", help="Benchmark's name, see docs/evaluation.md.")]
+BenchmarkOption = Annotated[str, typer.Option("--benchmark", help="Benchmark's name, see docs/evaluation.md.")]
 Data = Annotated[
     Path | None, typer.Option("--data", help="The benchmark's files: a clone of its repository, or a JSONL.")
 ]

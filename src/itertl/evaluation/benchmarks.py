@@ -91,10 +91,11 @@ class Benchmark:
 
     @functools.cached_property
     def content_hash(self) -> str:
-        """Hash of all that is asked and judged: two figures compare only where it is the same."""
+        """Hash of all that is asked and judged, whatever file it came from and in which order: two figures compare only
+        where it is the same."""
         asked = [
             [p.upstream_id, p.instruction, p.header, p.reference, p.testbench, *([p.extra] if p.extra else [])]
-            for p in self.problems
+            for p in sorted(self.problems, key=task_id)
         ]
         return content_hash(asked)
 

@@ -40,7 +40,7 @@ def check_tasks(benchmark: Benchmark, completions: Iterable[Completion]) -> None
         if completion.task_id in benchmark.by_id:
             continue
         like = f"its ids are like {', '.join(list(benchmark.by_id)[:3])}"
-        hint = nearest(completion.task_id, benchmark.by_id, otherwise=like)
+        hint = nearest(completion.task_id, benchmark.by_id, otherwise=f"{like} (--list-tasks prints all)")
         where = completion.where or f"completion {position}"
         said = [f"{benchmark.name} has no task_id {completion.task_id!r}", *benchmark.notices, hint]
         raise DataError(f"{where}: {'; '.join(said)} (--benchmark names another benchmark)")

@@ -63,7 +63,8 @@ class HarnessRun:
 def run(problem: Problem, code: str) -> HarnessRun:
     """Gate, compile, and run the harness on an answer. Raises ToolMissing."""
     files: dict[str, str] = dict(problem.extra["files"])  # type: ignore[arg-type]
-    answer = {f"code/{name}": text for name, text in answer_files(code, problem.extra["outputs"]).items()}  # type: ignore[arg-type]
+    given = answer_files(code, problem.extra["outputs"])  # type: ignore[arg-type]
+    answer = {f"code/{name}": text for name, text in given.items()}
     sources = _sources(problem, files, answer)
     top = str(problem.extra["toplevel"]) or derive_top("\n".join(answer.values())) or ""
     found = _examined({name: {**files, **answer}[name] for name in sources}, answer, top)

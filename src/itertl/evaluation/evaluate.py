@@ -14,6 +14,7 @@ from itertl.model.policy import Policy
 from itertl.progress import Reporter
 from itertl.records import Attempt, Candidate, EvalSummary, SearchCost
 from itertl.runs import storage
+from itertl.sampling.batching import sample_seed
 from itertl.sampling.draw import SamplingJob
 from itertl.scoring.candidates import score_candidates
 from itertl.scoring.combine import combine
@@ -138,6 +139,8 @@ def _drawn_before(part: Path, job: SamplingJob) -> list[Candidate] | None:
     found = storage.read_records(part, Candidate)
     wanted = Counter(problem.id for problem in job.problems for _ in range(job.num_samples or 1))
     is_same = all(c.policy == job.policy_name and c.settings == job.asked for c in found)
+    if job.config.strategy is None:  # a search's draws have seeds of their own
+        is_same &= all(c.seed == sample_seed(job.seed, c.problem_id, c.index) for c in found)
     return found if found and is_same and Counter(c.problem_id for c in found) == wanted else None
 
 

@@ -38,6 +38,15 @@ _OWN_PORTS = {"function": "endfunction", "task": "endtask"}  # inside these, dec
 
 
 @dataclass(frozen=True, slots=True)
+class MutantCounts:
+    """Of the mutants of one problem's reference: drawn and judged, those that compiled and ran, and of them caught."""
+
+    tried: int
+    ran: int
+    caught: int
+
+
+@dataclass(frozen=True, slots=True)
 class SelfTest:
     """What was found, as task_id -> reason. The benchmark can be trusted on this machine where ``broken`` is empty."""
 
@@ -53,6 +62,7 @@ class SelfTest:
     known: dict[str, str]  # the reference fails, as is known
     toothless: dict[str, str]  # a design without a body, or every mutant, passes
     untried: dict[str, str]  # the emptied design was refused before it ran
+    mutants: dict[str, MutantCounts]  # of each problem whose reference passes
     notices: tuple[str, ...] = ()  # the benchmark's: what this copy of it lacks
 
     @property
@@ -144,6 +154,7 @@ def self_test(
             if (reason := _toothless(each, len(_buggy(problems[i][0]))))
         },
         untried={ident: _detail(each[0]) for ident, each in passing.items() if each[0].verdict not in _RAN},
+        mutants={ident: _counted(each[1 + len(_buggy(problems[ident][0])) :]) for ident, each in passing.items()},
         notices=benchmark.notices,
     )
 
@@ -170,6 +181,11 @@ def draw(payload: tuple[str, str, int]) -> list[str]:
 
 def _detail(row: EvalRow) -> str:
     return f"{row.verdict.value}: {row.detail.removeprefix(REFERENCE_FAILS)}"
+
+
+def _counted(rows: Sequence[EvalRow]) -> MutantCounts:
+    ran = [row for row in rows if row.verdict in _RAN]
+    return MutantCounts(len(rows), len(ran), sum(row.verdict is not Verdict.PASSED for row in ran))
 
 
 def _toothless(rows: Sequence[EvalRow], num_buggy: int) -> str:

@@ -13,10 +13,10 @@ from rich.text import Text
 
 from itertl.evaluation.compare import Comparison, Flip, PassDifference, Side
 from itertl.evaluation.fingerprint import Fingerprint
-from itertl.evaluation.self_test import SelfTest
+from itertl.evaluation.self_test import MutantCounts, SelfTest
 from itertl.evaluation.summary import verdict_table
 from itertl.records import EvalSummary, SearchCost
-from itertl.runs import wording as text
+from itertl.runs import wording
 
 MOST = 10  # lines of a list; the JSON holds all
 
@@ -41,7 +41,7 @@ def show_account(account: Mapping[str, Any]) -> Group:
         said.append(f"refused as gaming the judge: {counts(overall.gamed_by)}")
     if best := account["best_of_temperatures"]:
         found = ", ".join(
-            f"pass@{k} {text.percent(b['value'])} at T {b['temperature']:g}" for k, b in best["pass_at_k"].items()
+            f"pass@{k} {wording.percent(b['value'])} at T {b['temperature']:g}" for k, b in best["pass_at_k"].items()
         )
         said.append(f"best of the temperatures: {found}; {best['protocol']}")
     parts: list[RenderableType] = [verdict_table(each if len(each) > 1 else [overall]), *map(_text, said)]
@@ -90,8 +90,9 @@ def show_self_test(found: SelfTest, fingerprint: Fingerprint) -> Group:
         ("judged by", found.simulator or "nothing"),
         ("sandbox", found.sandbox or "not recorded"),
         ("rule", found.rule),
+        ("mutants", _mutants(found.mutants)),
     ):
-        facts.add_row(name, _text(value, 300))
+        facts.add_row(name, _text(value, 600))
     good = found.checked - len(found.broken) - len(found.known)
     parts: list[RenderableType] = [facts, _text(f"{good} of {found.checked} references pass")]
     without = dict.fromkeys(found.without_reference, "no reference to check with")
@@ -106,6 +107,21 @@ def show_self_test(found: SelfTest, fingerprint: Fingerprint) -> Group:
         if reasons:
             parts += [Text(""), _reason_table(reasons, f"{title} ({len(reasons)})")]
     return Group(*parts)
+
+
+def _mutants(of: Mapping[str, MutantCounts]) -> str:
+    """How many were tried, and of which designs; a group's names where they fit."""
+    tried, ran, caught = (sum(getattr(one, name) for one in of.values()) for name in ("tried", "ran", "caught"))
+    if not tried:
+        return "none tried"
+    groups: dict[int, list[str]] = {}
+    for ident, one in of.items():
+        groups.setdefault(one.tried, []).append(ident)
+    each: list[str] = []
+    for count, some in sorted(groups.items(), reverse=True):
+        how_many = f"{count} each" if count and len(some) > 1 else count or "none"
+        each.append(f"{how_many} of {_number(len(some), 'design')} ({_some(some)})")
+    return f"{tried} tried, {ran} ran, {caught} of them caught: {'; '.join(each)}"
 
 
 def show_comparison(found: Comparison) -> Group:
@@ -176,7 +192,7 @@ def counts(numbers: Mapping[str, int]) -> str:
 
 
 def _text(content: str, length: int = 2000) -> Text:
-    return Text(text.one_line(content, length) if content.strip() else content)
+    return Text(wording.one_line(content, length) if content.strip() else content)
 
 
 def _number(number: int, what: str = "problem") -> str:

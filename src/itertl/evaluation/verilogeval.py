@@ -33,7 +33,7 @@ def _load(which: str, data: Path | None, *, limit: int | None = None, seed: int 
             raise DataError(f"{where}: task_id is blank; give the problem's name")
         if ident in problems:
             raise DataError(f"{where}: task_id {ident!r} comes twice; remove one of the lines")
-        problems[ident] = _problem(row, where, file.name, descriptions.get(ident))
+        problems[ident] = _problem(row, where, f"verilog-eval-v1:{which}", descriptions.get(ident))
     if not problems:
         raise DataError(f"{file}: holds no problems; get a full copy: {_FETCH}")
     return Benchmark(

@@ -63,7 +63,8 @@ _FORBIDDEN = {
 _SWITCHES = frozenset({"tran", "tranif0", "tranif1", "rtran", "rtranif0", "rtranif1"})
 _HOSTILE = re.compile("[\x00\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # NUL and bidirectional controls
 _INVISIBLE = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\xa0\xad\u180e\u200b-\u200d\u2028\u2029\u2060-\u2064\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0e-\x1f\x7f-\xa0\xad\u180e\u200b-\u200d\u2028\u2029\u2060-\u2064"
+    "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 _PLAIN_SPACE = {0x0B: " ", 0x0C: " ", 0x0D: "\n"}  # what ends a name or a line must do so in every tool
 _EMPTY = re.compile(r"\binitial\s+begin\s(?:\s|begin\s+end\b)*end\b")

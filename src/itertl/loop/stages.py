@@ -148,11 +148,19 @@ def _benchmark(config: EvalConfig, loaded: Callable[[], LoadResult]) -> Benchmar
 
 
 def _laid(benchmark: Benchmark, folder: Path) -> str:
-    """Lay a benchmark's problems into the run folder, so that a report needs nothing else; the hash of their file."""
+    """Lay a benchmark's problems into the run folder, so that a report needs nothing else; the hash of their file.
+
+    A file of the same problems from another source, such as a clone for one file, stays as it is.
+    """
     path = folder / f"bench-{benchmark.name}.jsonl"
-    text = "".join(p.to_line() + "\n" for p in benchmark.problems)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        storage.write_text(path, text)
+    try:
+        before = storage.read_records(path, Problem)
+    except DataError:
+        before = []
+    if [p.model_copy(update={"source": ""}) for p in before] != [
+        p.model_copy(update={"source": ""}) for p in benchmark.problems
+    ]:
+        storage.write_records(path, benchmark.problems)
     return storage.hash_file(path)
 
 

@@ -140,7 +140,8 @@ def tiny_tokenizer(*, chat: bool = False) -> "PreTrainedTokenizerBase":
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>"]
     names = special + sorted(pre_tokenizers.ByteLevel.alphabet())
     backend = Tokenizer(models.BPE(vocab={name: i for i, name in enumerate(names)}, merges=[]))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)  # type: ignore[assignment]
+    bytewise: Any = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.pre_tokenizer = bytewise
     backend.decoder = decoders.ByteLevel()  # type: ignore[assignment]
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend, bos_token="<|im_start|>", eos_token="<|im_end|>", unk_token="<|endoftext|>",

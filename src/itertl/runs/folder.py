@@ -28,7 +28,10 @@ from itertl.runs.shared_stages import SharedStages, link
 _HARMLESS = (
     "name: ", "iterations: ", "select.", "train.save_every_", "score.num_workers: ", "compute.", "score.keep_going: ",
 )  # fmt: skip
-_VERSIONED = ("itertl", "torch", "transformers", "accelerate", "peft", "pyslang", "pyverilog", "rapidfuzz")
+_VERSIONED = (
+    "itertl", "torch", "numpy", "transformers", "tokenizers", "accelerate", "peft", "pyslang", "pyosys", "pyverilog",
+    "rapidfuzz",
+)  # fmt: skip
 
 
 def package_versions() -> dict[str, str]:
@@ -256,7 +259,8 @@ def differences(old: Any, new: Any, at: str = "") -> list[str]:
         found: list[str] = []
         keys: list[str] = [*old, *(k for k in new if k not in old)]  # pyright: ignore[reportUnknownVariableType]
         for key in keys:
-            found += differences(old.get(key), new.get(key), f"{at}.{key}" if at else key)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            below = f"{at}.{key}" if at else key
+            found += differences(old.get(key), new.get(key), below)  # pyright: ignore
         return found
     return [] if old == new else [f"{at or '(all)'}: {_short(old)} -> {_short(new)}"]
 

@@ -54,10 +54,15 @@ def plan_requests(
         if count > 1:
             raise UsageError(f"problem {ident} is given twice; remove the duplicate (itertl data audit finds them)")
     return [
-        SampleRequest(ident, index, derive_seed(seed, "sample", ident, index), prompt, *wanted.get(ident, ("", None)))
+        SampleRequest(ident, index, sample_seed(seed, ident, index), prompt, *wanted.get(ident, ("", None)))
         for ident, prompt in prompts
         for index in range(num_samples)
     ]
+
+
+def sample_seed(seed: int, ident: str, index: int) -> int:
+    """Of one sample of a problem, from the run's seed."""
+    return derive_seed(seed, "sample", ident, index)
 
 
 def plan_batches(requests: Sequence[SampleRequest], batch_size: int) -> list[list[SampleRequest]]:

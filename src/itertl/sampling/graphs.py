@@ -107,12 +107,13 @@ class RecordedRows:
 
 
 def room(prompt_lengths: Sequence[int], max_new_tokens: int) -> int:
-    """Positions of a row's buffer."""
+    """Positions (tokens) of a row's buffer, those of its prompt included."""
     return -(-(max(prompt_lengths) + max_new_tokens) // _MULTIPLE) * _MULTIPLE
 
 
 def fits(model: Any, num_rows: int, length: int) -> bool:
-    """Whether these rows' buffers are a modest part of the card's memory: its whole, so that each run decides alike."""
+    """Whether these rows' buffers, of ``length`` positions each, are a modest part of the card's memory: its
+    whole, so that each run decides alike."""
     if model.device.type != "cuda":
         return False
     config = model.config.get_text_config()

@@ -111,9 +111,9 @@ class TransformersBackend(Backend):
             )  # fmt: skip
             if shown is not None:
                 shown.end()
-            for i, row, told in zip(live, found, pick.likely, strict=True):
-                drawn[i], likely[i] = row, told
-        return [self._generation(row, ends, told) for row, told in zip(drawn, likely, strict=True)]
+            for i, row, tokens in zip(live, found, pick.likely, strict=True):
+                drawn[i], likely[i] = row, tokens
+        return [self._generation(row, ends, tokens) for row, tokens in zip(drawn, likely, strict=True)]
 
     def close(self) -> None:
         """Let go of the model."""

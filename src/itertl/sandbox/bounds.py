@@ -4,7 +4,7 @@ Within ``held`` every tool is given the smaller of its own limits and of what is
 ask ``within``, and ``charge`` what each took), and this process limits itself: its address space may grow by
 ``READING_MB``, and beyond its share of processor time SIGPROF ends it, for a native library that reads a text cannot be
 interrupted. ``reading`` narrows that to what reading one text may take. What is not the text's doing (a tool's warming
-up, the reference) runs ``apart``: its time does not count. Without ``held`` none of this has an effect.
+up, the reference) runs ``uncounted``: its time does not count. Without ``held`` none of this has an effect.
 
 What it does not: end this process where it waits, and sum up the memory of processes; the pool's clock and its look do.
 """
@@ -42,8 +42,8 @@ class _Account:
     bound: Bound
     begin: float  # this process's processor time when the work began
     tools_s: float = 0.0
-    apart_s: float = 0.0
-    is_apart: bool = False
+    uncounted_s: float = 0.0
+    is_uncounted: bool = False
     is_short: bool = False  # a tool was given less than its own limits
 
     def used(self) -> float:
@@ -51,7 +51,7 @@ class _Account:
         return time.process_time() - self.begin + self.tools_s
 
     def left(self) -> float:
-        return math.inf if self.is_apart else self.bound.seconds - self.used() + self.apart_s
+        return math.inf if self.is_uncounted else self.bound.seconds - self.used() + self.uncounted_s
 
 
 _account: _Account | None = None
@@ -79,7 +79,7 @@ def held(bound: Bound) -> Generator[None]:
 
 def spent_s() -> float:
     """Processor time that counts, since the work began."""
-    return _account.used() - _account.apart_s if _account is not None else 0.0
+    return _account.used() - _account.uncounted_s if _account is not None else 0.0
 
 
 @contextmanager
@@ -99,18 +99,18 @@ def reading() -> Generator[None]:
 
 
 @contextmanager
-def apart() -> Generator[None]:
+def uncounted() -> Generator[None]:
     """What is done here is not the text's doing: its time does not count. The bound on memory stays."""
     account = _account
-    if account is None or account.is_apart:
+    if account is None or account.is_uncounted:
         yield
         return
-    before, account.is_apart = account.used(), True
+    before, account.is_uncounted = account.used(), True
     outer = signal.setitimer(signal.ITIMER_PROF, 0)[0]
     try:
         yield
     finally:
-        account.apart_s, account.is_apart = account.apart_s + account.used() - before, False
+        account.uncounted_s, account.is_uncounted = account.uncounted_s + account.used() - before, False
         signal.setitimer(signal.ITIMER_PROF, outer)
 
 

@@ -39,7 +39,8 @@ def _listed(pid: int) -> list[int]:
     found: list[int] = []
     with contextlib.suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
-            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as handle:  # noqa: PTH123
+            children = f"/proc/{pid}/task/{task}/children"
+            with contextlib.suppress(OSError), open(children, encoding="ascii") as handle:  # noqa: PTH123
                 found += map(int, handle.read().split())
     return found
 
@@ -56,7 +57,8 @@ def resident_bytes(pids: set[int]) -> int:
     """Memory that these processes hold and do not share."""
     pages = 0
     for pid in pids:
-        with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/statm", encoding="ascii") as handle:  # noqa: PTH123
+        statm = f"/proc/{pid}/statm"
+        with contextlib.suppress(OSError, ValueError), open(statm, encoding="ascii") as handle:  # noqa: PTH123
             _, held, shared, *_ = map(int, handle.read().split())
             pages += held - shared
     return pages * resource.getpagesize()

@@ -115,7 +115,7 @@ def _value(mine: Figures, theirs: Figures) -> float:
 
 @functools.lru_cache(maxsize=32)
 def _reference(code: str, top: str, library: str) -> Figures | str:
-    with bounds.apart():
+    with bounds.uncounted():
         return figures(code, top, library)
 
 

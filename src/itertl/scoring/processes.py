@@ -59,7 +59,7 @@ class Netlist:
 
 
 def read_netlist(instance: Any) -> Netlist:
-    """Everything below one elaborated instance of a module."""
+    """Everything below one elaborated instance of a module, which is slang's ``InstanceSymbol``."""
     found = Netlist()
 
     def look(node: Any) -> None:

@@ -18,11 +18,13 @@ from itertl.tools.slang import live_nodes
 
 _CLOCK = re.compile(r"(?i)(^|_)(\w*clk\w*|\w*clock\w*|ck|cp|cpu?_?clk)(_|$|\d)")
 _RESET = re.compile(
-    r"(?i)^(i_|in_)?(a|s|n|sync_?|async_?|sys_?|h|p|power_?on_?)?_?(rst|reset|clr|clear|por|preset|nrst)(_?(n|b|i|l|in|ni|h|p))?$|(rst|reset)"
+    r"(?i)^(i_|in_)?(a|s|n|sync_?|async_?|sys_?|h|p|power_?on_?)?_?(rst|reset|clr|clear|por|preset|nrst)"
+    r"(_?(n|b|i|l|in|ni|h|p))?$|(rst|reset)"
 )
 _LOW = re.compile(r"(?i)(_n|_b|_l|_ni|_bar|n)$|^n_?(rst|reset|clr|clear)|^rst_?n|_n_")
 _ENABLE = re.compile(
-    r"(?i)(^|_)(en|ena|enable|ce|cen|cke|load|ld|wr|we|wen|valid|start|shift|up|inc|push|pop|read|write)(_|$|\d)|en(able)?$"
+    r"(?i)(^|_)(en|ena|enable|ce|cen|cke|load|ld|wr|we|wen|valid|start|shift|up|inc|push|pop|read|write)(_|$|\d)"
+    r"|en(able)?$"
 )
 
 

@@ -25,7 +25,7 @@ def score(item: ScoreItem) -> Score:
 
     c and r are candidate and reference without their first ``len(header)`` characters, whether or not they begin with
     the header. Where both are then empty, the score is 1 if the whole texts are equal and 0 if not. Without a reference
-    nothing is scored: 1 for those that parse and nothing for the others would be no measure.
+    nothing is scored: 1 for those that parse and nothing for the others would not be a measure.
     """
     result = ScoreMaker("rtlcoder", "pyverilog", pyverilog.version().rsplit(" ", 1)[-1])
     if item.reference is None:

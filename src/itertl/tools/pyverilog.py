@@ -39,7 +39,7 @@ def parses(code: str) -> tuple[bool, str]:
     parser's actions. Any line end is read as LF, as upstream does. The answer does not depend on earlier calls.
     Raises ToolMissing where Pyverilog, or for a text with a backtick ``iverilog``, is not installed.
     """
-    with bounds.apart():
+    with bounds.uncounted():
         parser = _parser()
     try:
         text = _preprocess(code) if "`" in code else _as_read_back(code)

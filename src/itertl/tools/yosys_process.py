@@ -105,7 +105,7 @@ def _run_here(libyosys: Any, parts: Iterable[Sequence[str]], *, has_rules: bool 
 
 def forked(folder: Path, parts: Iterable[Sequence[str]], limits: Limits) -> Ran:
     """In a pool worker, which has one thread: fork, let the child run the scripts, read what it said."""
-    with bounds.apart():
+    with bounds.uncounted():
         libyosys = _prepared_library()  # before the fork, so that it is loaded once
     limits, owner = replace(bounds.within(limits), readable=(*limits.readable, *package_roots())), _owner()
     reach.readable((sys.executable,), limits.readable)  # likewise: it is remembered

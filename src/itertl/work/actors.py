@@ -89,7 +89,7 @@ def run_parts(make: str, arguments: Sequence[Any], parts: Sequence[Any], count: 
                     if deaths[part] >= children.ATTEMPTS:
                         raise ToolFailed(
                             f"part {part + 1} of {len(parts)} killed its worker {deaths[part]} times (the last: "
-                            f"{value}); its last lines:{children.last_words(actor.log)}"
+                            f"{value}); {children.last_words(actor.log)}"
                         )
                     actor.end()
                     actors[actor.number] = _Actor(make, actor.number, arguments, actor.log)

@@ -2,15 +2,34 @@
 
 import contextlib
 import ctypes
+import logging
 import os
 import signal
 import subprocess
+import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 ATTEMPTS = 3  # that one part of the work gets before it ends the stage
 _libc = ctypes.CDLL(None)
+_LIBRARIES = (
+    "transformers", "torch", "peft", "accelerate", "huggingface_hub", "gguf", "safetensors", "datasets", "deepspeed",
+    "bitsandbytes",
+)  # fmt: skip
+
+
+def quiet_libraries() -> None:
+    """A terminal and the logs of workers show our lines, not the remarks of libraries. What the user sets stays."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for library in ("accelerate", "bitsandbytes"):  # the latter warns of a kernel that it does not need
+        logging.getLogger(library).setLevel(logging.ERROR)
+    if not sys.warnoptions:
+        for library in _LIBRARIES:
+            warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
 
 
 def die_with_parent() -> None:
@@ -41,8 +60,10 @@ def starting() -> Iterator[None]:
 
 
 def serve(parent: int, log: Path | None = None) -> None:
-    """Called first in a worker: it ends with ``parent``, leaves Ctrl-C to it, and writes its remarks into ``log``."""
+    """Called first in a worker: it ends with ``parent``, leaves Ctrl-C to it, and writes its remarks into ``log``,
+    those of libraries left out."""
     die_with_parent()
+    quiet_libraries()
     if os.getppid() != parent:  # it died before the line above
         os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -55,9 +76,11 @@ def serve(parent: int, log: Path | None = None) -> None:
 
 def ending(status: int | None) -> str:
     """How a process ended, in words."""
-    if status is not None and status < 0:
-        return f"killed by signal {-status} ({signal.Signals(-status).name})"
-    return f"exit status {status}"
+    if status is None or status >= 0:
+        return f"exit status {status}"
+    name = signal.Signals(-status).name if -status in set(signal.Signals) else "unnamed"
+    cause = ", as when memory runs out" if -status == signal.SIGKILL else ""
+    return f"killed by signal {-status} ({name}){cause}"
 
 
 def last_lines(log: Path, count: int = 12) -> list[str]:
@@ -70,5 +93,6 @@ def last_lines(log: Path, count: int = 12) -> list[str]:
 
 
 def last_words(log: Path) -> str:
-    """``last_lines`` as they follow an error's message."""
-    return "".join(f"\n  {line}" for line in last_lines(log))
+    """``last_lines`` as they end an error's message."""
+    lines = last_lines(log)
+    return "its log is empty" if not lines else "the last lines of its log:" + "".join(f"\n  {line}" for line in lines)

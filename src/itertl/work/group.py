@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ _END_S = 20.0  # that a group gets to end when it is asked to
 _ERRORS = "error-*.pickle"
 _LAUNCHED_BY = "ITERTL_GROUP_LAUNCHER"
 _JOB, _RESULT, _EVENTS, _LAUNCHER = "job.pickle", "result.pickle", "events.jsonl", "launcher.log"
+_FIRST = "first-death.json"  # the process that died first, and its exit status as in subprocess
 
 
 def run_group(
@@ -46,7 +48,7 @@ def run_group(
     try:
         while True:
             before = dict(events.furthest)
-            for path in folder.glob(_ERRORS):
+            for path in [*folder.glob(_ERRORS), *folder.glob(_FIRST), *folder.glob("*.log")]:
                 path.unlink()
             status = _attempt(folder, processes, env or {}, events)
             if (folder / _RESULT).is_file():
@@ -63,11 +65,15 @@ def run_group(
 
 
 def _last_words(folder: Path, processes: int, deaths: int, status: int) -> str:
-    logs = [folder / f"rank-{rank}.log" for rank in range(processes)]
-    log = max([path for path in logs if path.exists()] or [folder / _LAUNCHER], key=lambda path: path.stat().st_mtime)
+    """Of the process that died first, the last time; of the launcher where that is not known."""
+    who, log = "its launcher", folder / _LAUNCHER
+    if (folder / _FIRST).is_file():
+        rank, status = json.loads((folder / _FIRST).read_bytes())
+        who, own = f"process {rank}", folder / f"rank-{rank}.log"
+        log = own if own.exists() else log
     return (
-        f"the group of {processes} processes died {deaths} times at the same place ({children.ending(status)}); "
-        f"the last lines of {log.stem}:{children.last_words(log)}"
+        f"the group of {processes} processes died {deaths} times at the same place (the last time {who} first: "
+        f"{children.ending(status)}); {children.last_words(log)}"
     )
 
 
@@ -160,15 +166,34 @@ class _Relay(Reporter, Tracker):
 def _launch(folder: Path, processes: str) -> None:
     """What the launcher does. Its members know it by its number: one that was killed while they start has them
     inherited by another process."""
+    children.quiet_libraries()
     from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     os.environ[_LAUNCHED_BY] = str(os.getpid())
-    run.main(
-        [
-            "--standalone", "--nproc-per-node", processes, "--max-restarts", "0", "--monitor-interval", "0.1",
-            "-m", "itertl.work.group", str(folder),
-        ]
-    )  # fmt: skip
+    try:
+        run.main(
+            [
+                "--standalone", "--nproc-per-node", processes, "--max-restarts", "0", "--monitor-interval", "0.1",
+                "-m", "itertl.work.group", str(folder),
+            ]
+        )  # fmt: skip
+    except ChildFailedError as error:
+        statuses = {rank: (failure.timestamp, failure.exitcode) for rank, failure in error.failures.items()}
+        rank = first_death(statuses)
+        (folder / _FIRST).write_text(json.dumps([rank, statuses[rank][1]]), encoding="utf-8")
+        sys.exit(1)
+
+
+def first_death(deaths: Mapping[int, tuple[int, int]]) -> int:
+    """The process whose death the others followed, of (second, exit status) of each.
+
+    Within a second, one that a signal killed comes before one that lost its connection to it; SIGTERM is what the
+    launcher ends the rest with.
+    """
+    return min(
+        deaths, key=lambda rank: (deaths[rank][0], deaths[rank][1] == -signal.SIGTERM, deaths[rank][1] >= 0, rank)
+    )
 
 
 def _member(folder: Path) -> None:

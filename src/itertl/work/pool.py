@@ -19,6 +19,7 @@ from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
+from itertl.errors import ToolFailed
 from itertl.sandbox.totals import descendants, resident_bytes
 from itertl.work import children
 
@@ -185,7 +186,7 @@ def _turn(workers: list[_Worker], waiting: "deque[Job]", function: str) -> list[
         if outcome is None:
             continue
         if worker.task is None:
-            raise RuntimeError(f"workers for {function} cannot start: {outcome.detail}")
+            raise ToolFailed(f"workers for {function} cannot start: {outcome.detail}")
         news.append((worker.task.number, replace(outcome, seconds=time.monotonic() - worker.began)))
         is_large = worker.task.memory_mb is not None and worker.most_mb > worker.task.memory_mb // 2
         worker.task, worker.deadline = None, float("inf")
@@ -222,4 +223,4 @@ def _ended(worker: _Worker, status: int | None) -> Outcome:
     is_abrupt = status in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL)
     if is_abrupt and limit is not None and worker.most_mb > limit // 4:
         return Outcome("spent", detail=f"memory: {worker.most_mb} MiB when its process ended")
-    return Outcome("crashed", detail=f"worker ended with status {status}")
+    return Outcome("crashed", detail=f"worker: {children.ending(status)}")

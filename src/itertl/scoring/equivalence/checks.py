@@ -8,7 +8,7 @@ as an X, which the proof models, and what Yosys refuses by itself.
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from itertl.judging.harmless import ENDING
@@ -79,7 +79,12 @@ def _semantic(instance: Any) -> Iterator[str]:
                 yield f"a name that leads into an instance ({node.symbol.hierarchicalPath})"
     netlist = read_netlist(instance)
     yield from (why for process in netlist.processes if (why := _start(process)))
-    yield from _race([process.body for process in netlist.processes if process.is_clocked], netlist)
+    clocked = [process.body for process in netlist.processes if process.is_clocked]
+    yield from _race(clocked, netlist)
+    for body in clocked:
+        hanging = {path: events.downstream([path], netlist) - {path} for path in _written(body, is_blocking=True)}
+        for path in sorted(_set_then_read(body, set(), hanging)):
+            yield f"{events.plain(path)} is set by = and then read through a wire in one run of a clocked process"
     yield from events.found(instance, netlist)
 
 
@@ -145,6 +150,41 @@ def _race(bodies: list[Any], netlist: Netlist) -> Iterator[str]:
             hanging = events.downstream([path], netlist)
             if any(hanging & (reads(other) - _only_written(other)) for other in bodies if other is not body):
                 yield f"{events.plain(path)} is set by = in one clocked process and read in another"
+
+
+def _set_then_read(node: Any, done: set[str], hanging: Mapping[str, set[str]]) -> set[str]:
+    """The variables that a statement's run sets by ``=`` before it reads what hangs on them: a wire may have followed
+    by then or not. ``done``: those that may have been set before the statement; those that it sets are added."""
+
+    def read(*parts: Any) -> set[str]:
+        seen = set[str]().union(*(reads(part) for part in parts if part is not None))
+        return {path for path in done if hanging.get(path, set[str]()) & seen}
+
+    def branches(*parts: Any) -> set[str]:
+        found, before = set[str](), set(done)
+        for part in parts:
+            own = set(before)
+            found |= _set_then_read(part, own, hanging) if part is not None else set()
+            done.update(own)
+        return found
+
+    match node.kind.name:
+        case "Block":
+            return _set_then_read(node.body, done, hanging)
+        case "List":
+            return set[str]().union(*(_set_then_read(part, done, hanging) for part in node.list))
+        case "Conditional":
+            return read(*(condition.expr for condition in node.conditions)) | branches(node.ifTrue, node.ifFalse)
+        case "Case":
+            asked = read(node.expr, *(label for item in node.items for label in item.expressions))
+            return asked | branches(*(item.stmt for item in node.items), node.defaultCase)
+        case "ForLoop" | "RepeatLoop" | "WhileLoop" | "ForeachLoop" | "DoWhileLoop" | "ForeverLoop":
+            done |= _written(node.body, is_blocking=True)
+            return read(node)
+        case _:
+            found = read(node)
+            done |= _written(node, is_blocking=True)
+            return found
 
 
 def _only_written(body: Any) -> set[str]:

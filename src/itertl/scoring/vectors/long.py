@@ -32,7 +32,7 @@ _LOOKS, _FARTHEST = 180, 2800  # looks with inputs held, and about the most cycl
 def difference(oracle: Oracle, design: str) -> str:
     """The first difference in words, or "" where there is none or a run does not come to its end. ``design``: as the
     gate printed it, with the reference's ports. The same arguments give the same answer. Raises ToolMissing."""
-    with bounds.apart():
+    with bounds.uncounted():
         run = _long(oracle)
     if run is None:
         return ""

@@ -42,7 +42,7 @@ def score(item: ScoreItem) -> Score:
     top = item.top or derive_top(item.reference)
     if top is None or not is_plain_name(top):
         return result.misnamed(top)
-    with bounds.apart():
+    with bounds.uncounted():
         oracle = consult(item.reference, top, seed())
     if isinstance(oracle, Silent):
         return result(None, oracle.verdict, oracle.reason)

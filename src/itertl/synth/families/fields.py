@@ -100,7 +100,7 @@ def field_insert(rng: random.Random) -> Draft:
 
 @family("fields")
 def interleave(rng: random.Random) -> Draft:
-    """Bits of two words interleaved, or pulled apart again."""
+    """Bits of two words interleaved, or separated again."""
     half, is_split, is_first_odd = rng.randint(2, 8), rng.random() < 0.5, rng.random() < 0.5
     even, odd = rng.choice((("a", "b"), ("e", "o"), ("lo", "hi"), ("p", "r")))
     if is_first_odd:
