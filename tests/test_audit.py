@@ -215,6 +215,7 @@ def test_what_was_not_looked_for_is_not_counted_as_none() -> None:
     assert "benchmark tasks" not in text
 
 
+@pytest.mark.slow
 def test_five_thousand_problems_of_one_template_take_seconds() -> None:
     """The worst usual case: a generator's problems, alike in nearly all n-grams."""
     body = "".join(f"  wire [7:0] t{n} = a ^ 8'd{n};\n" for n in range(5))

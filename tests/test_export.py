@@ -609,16 +609,20 @@ for point in sys.argv[3:]:
 """
 
 
-def test_after_a_kill_the_same_command_ends_as_if_nothing_had_been(tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "points", [["moved", "renamed"], pytest.param(["synced", "moved", "renamed", "durable"], marks=pytest.mark.slow)]
+)
+def test_after_a_kill_the_same_command_ends_as_if_nothing_had_been(
+    tiny: Path, tmp_path: Path, points: list[str]
+) -> None:
     """At every moment the folder holds the old export, the new one, or waits whole under another name."""
-    points = ["synced", "moved", "renamed", "durable"]
     for point in points:
         (tmp_path / point).mkdir()
         export(tiny, tmp_path / point / "out", kind="f32")
     killed = subprocess.run(
         [sys.executable, "-c", FORKED, str(tiny), str(tmp_path), *points], capture_output=True, text=True, timeout=150
     )
-    assert killed.stdout.split() == ["9"] * 4, killed.stderr
+    assert killed.stdout.split() == ["9"] * len(points), killed.stderr
     for folder in (tmp_path / point for point in points):
         assert [p for p in (folder / "out", folder / ".out.old") if (p / "export.json").is_file()]
         done = export(tiny, folder / "out")

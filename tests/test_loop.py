@@ -159,7 +159,9 @@ def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(
     assert hashes(out) == before
 
 
-@pytest.mark.parametrize(("method", "files"), [("sft", 0), ("rtlcoder", 1), ("itertl-softmax", 2)])
+@pytest.mark.parametrize(
+    ("method", "files"), [("sft", 0), ("rtlcoder", 1), pytest.param("itertl-softmax", 2, marks=pytest.mark.slow)]
+)
 def test_every_method_runs_through_the_loop(run_forked: Forked, method: str, files: int, tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(TINY.replace("seed: 3", f"seed: 3\nmethod: {method}").replace("limit: 2,", "limit: 1,"))

@@ -249,7 +249,7 @@ find_candidates(job("repair", count=2, problems=2, options={"breadth": 2, "depth
 """
 
 
-@pytest.mark.parametrize("point", ["search.batch:3", "search.examined:1"])
+@pytest.mark.parametrize("point", [pytest.param("search.batch:3", marks=pytest.mark.slow), "search.examined:1"])
 def test_a_killed_search_ends_in_the_same_bytes(tmp_path: Path, point: str) -> None:
     def run(out: Path, **more: str) -> int:
         here = str(Path(__file__).parent)

@@ -119,6 +119,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow  # test_work.py trains on two processes, too
 @pytest.mark.timeout(600)
 def test_two_processes_take_the_steps_of_one(tmp_path: Path, cache: Path) -> None:
     """5 groups, 3 a step, 6 steps: every step falls unevenly on two processes."""
