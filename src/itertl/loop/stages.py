@@ -38,7 +38,7 @@ from itertl.search.drive import attempts_file, cost_of, draws_of, find_candidate
 from itertl.search.strategy import check_strategy
 from itertl.tools import icarus
 from itertl.training import launch
-from itertl.training.methods import Method, resolve_method
+from itertl.training.methods import Method, check_scores, resolve_method
 from itertl.training.round import TrainResult
 from itertl.work import devices
 
@@ -65,6 +65,7 @@ def check_recipe(recipe: Recipe) -> Method:
         )
     method = resolve_method(recipe.method, recipe.train)
     check_combination(recipe.score)
+    check_scores(method, recipe.score)
     check_scorers(recipe.score.scorers)
     check_tools(recipe.score.scorers)
     check_backend(recipe.sample)
@@ -288,7 +289,7 @@ def train(
         "train",
         settings={
             "train": settings,
-            "method": dataclasses.asdict(task.method),
+            "method": task.method.settings(),
             "prompt": recipe.prompt.model_dump(mode="json"),
             "combine": recipe.score.model_dump(
                 mode="json", include={"combine", "weights", "ladder", "floor", "optional"}
