@@ -47,7 +47,24 @@ def candidate_telemetry(
         rungs=rung_counts(rows, score) if score.combine == "ladder" else None,
         share_surrogate_wrong=share_surrogate_wrong(rows),
         share_missed_by_surrogate=share_missed(groups.values(), beta),
+        **_group_counts(list(groups.values())),
+        groups_left_out=trained.groups_of_equal_z,
+        candidates_rejected=trained.candidates_rejected,
+        candidates_verified=trained.verified,
+        share_compared_pairs=trained.share_active_pairs,
     )
+
+
+def _group_counts(groups: Sequence[Sequence[tuple[Scored, float | None]]]) -> dict[str, int | None]:
+    """How many groups have candidates of one z alone, and how many have a right one."""
+    known = [{z for _, z in group if z is not None} for group in groups]
+    right = [[is_right(row.scores) for row, _ in group] for group in groups]
+    is_said = any(answer is not None for answers in right for answer in answers)
+    return {
+        "groups_of_equal_z": sum(len(values) == 1 for values in known),
+        "groups_with_right": sum(any(answers) for answers in right) if is_said else None,
+        "candidates_right": sum(answer is True for answers in right for answer in answers) if is_said else None,
+    }
 
 
 def _share(part: float, whole: int) -> float:

@@ -203,15 +203,9 @@ def _worse_of(p_K: Tensor, worse: Tensor, is_held_K: Tensor | None) -> Tensor:
 
 
 def ranking_hinges(
-    logp_K: Tensor,
-    z_K: Tensor | Sequence[float],
-    *,
-    alpha: float = 0.3,
-    beta: float = 0.2,
-    softmax: bool = False,
-    may_fall_K: Sequence[bool] | None = None,
-    is_held_K: Tensor | None = None,
-) -> Tensor:
+    logp_K: Tensor, z_K: Tensor | Sequence[float], *, alpha: float = 0.3, beta: float = 0.2, softmax: bool = False,
+    may_fall_K: Sequence[bool] | None = None, is_held_K: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """The terms of eq. 2, max(p_k - p_tau + alpha, 0), one for each active pair; their sum is L_ranking.
 
     Terms that are exactly 0 pass no gradient. With other arguments these are other methods' terms:
@@ -263,13 +257,9 @@ def combine(
 
 
 def brio_hinges(
-    logp_K: Tensor,
-    z_K: Tensor | Sequence[float],
-    *,
-    margin: float = 0.001,
-    may_fall_K: Sequence[bool] | None = None,
-    is_held_K: Tensor | None = None,
-) -> Tensor:
+    logp_K: Tensor, z_K: Tensor | Sequence[float], *, margin: float = 0.001,
+    may_fall_K: Sequence[bool] | None = None, is_held_K: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """max(0, p_j - p_i + margin·(j - i)) for each pair of ranks i < j (BRIO, Liu et al. 2022).
 
     Ranks go by z, descending. Equal z share a rank, form no pair, and leave no gap (dense ranks); BRIO's released code
@@ -292,15 +282,9 @@ def brio_hinges(
 
 
 def dpo_terms(
-    sequence_logp_K: Tensor,
-    reference_logp_K: Tensor,
-    z_K: Tensor | Sequence[float],
-    *,
-    strength: float = 0.1,
-    beta: float = 0.2,
-    may_fall_K: Sequence[bool] | None = None,
-    is_held_K: Tensor | None = None,
-) -> Tensor:
+    sequence_logp_K: Tensor, reference_logp_K: Tensor, z_K: Tensor | Sequence[float], *, strength: float = 0.1,
+    beta: float = 0.2, may_fall_K: Sequence[bool] | None = None, is_held_K: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """-log σ(strength·(log(P/P_ref)(better) - log(P/P_ref)(worse))), one for each active pair (DPO).
 
     Source: Rafailov et al. 2023, eq. 7.
