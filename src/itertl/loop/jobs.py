@@ -4,7 +4,7 @@
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,18 @@ from itertl.work.seeds import derive_seed
 Warn = Callable[[str], object]
 
 
-def sampling(recipe: Recipe, problems: Sequence[Problem], policy: Policy, iteration: int) -> SamplingJob:
-    """K - 1 candidates of each problem."""
+def sampling(
+    recipe: Recipe,
+    problems: Sequence[Problem],
+    policy: Policy,
+    iteration: int,
+    earlier: Mapping[str, float] | None = None,
+) -> SamplingJob:
+    """K - 1 candidates of each problem, or by a strategy and the mean z that ``earlier`` iterations found."""
     seed, processes = derive_seed(recipe.seed, "sample", iteration), devices.processes(recipe.compute)
-    return SamplingJob(problems, policy, recipe.sample, seed, is_one_search=True, processes=processes)
+    return SamplingJob(
+        problems, policy, recipe.sample, seed, is_one_search=True, earlier=earlier or {}, processes=processes
+    )
 
 
 def effort(recipe: Recipe) -> Effort:
