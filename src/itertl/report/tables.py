@@ -183,12 +183,12 @@ _GROUPS = {
 
 
 def groups_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
-    """What each iteration's groups of candidates gave to learn from. None where it was not counted."""
-    ordered = [(m.iterations, m.telemetry) for m in sorted(metrics, key=lambda m: m.iterations) if m.telemetry]
+    """What each iteration's groups gave to learn from. None where function was not judged and no option chose some."""
+    found = [(m.iterations, m.telemetry) for m in sorted(metrics, key=lambda m: m.iterations) if m.telemetry]
     rows = [
         (str(n), *(text.count(getattr(t, name)) for name in _GROUPS.values()), text.percent(t.share_compared_pairs))
-        for n, t in ordered
-        if t.groups_of_equal_z is not None
+        for n, t in found
+        if t.candidates_right is not None or t.groups_left_out or t.candidates_rejected
     ]
     notes = (
         "of one z: groups whose candidates all have it; left out: those of them that train.groups keeps from training",
