@@ -86,6 +86,9 @@ def _begin(job: TrainingJob, loaded: Loaded, say: Callable[[object], None]) -> R
         prompt=job.policy.prompt, score=job.score, train=config, method=job.method, seed=job.seed,
     )  # fmt: skip
     _report_counts(groups, config.max_length, say)
+    if job.method.ce_target == "verified":
+        right = [len(group.verified(job.method)) for group in groups.groups]
+        say(f"{sum(right)} right candidates of {sum(map(bool, right))} problems are trained on")
     samples = sampled_pieces(
         job.scored, job.problems, tokenizer, prompt=job.policy.prompt, train=config, num_problems=job.kl_problems
     )
