@@ -274,7 +274,7 @@ def measure(arguments: argparse.Namespace, shape: str, precision: str, attention
         "theirs_s": best["theirs"],
         "ratio": best["theirs"] / best["ours"], "all_s": seconds, "loss_apart": loss_apart, "gradient_apart": apart,
         "tokens": tokens, "plain_tokens": plain,
-        "tokens_per_s": tokens / best["ours"], "active_pairs": sum(len(g.active_pairs(method.beta)) for g in groups),
+        "tokens_per_s": tokens / best["ours"], "active_pairs": sum(len(g.pairs(method)) for g in groups),
         "pairs": sum(len(g.responses) * (len(g.responses) - 1) // 2 for g in groups),
     }  # fmt: skip
     if torch.cuda.is_available():

@@ -174,6 +174,32 @@ def test_every_method_runs_through_the_loop(run_forked: Forked, method: str, fil
     )
 
 
+@pytest.mark.slow
+def test_adaptive_draws_and_rejection_from_the_start_model_end_in_the_same_bytes(
+    run_forked: Forked, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "chosen.yaml"
+    lines = [line for line in TINY.splitlines() if not line.startswith("evals")]
+    recipe.write_text(
+        "\n".join([*lines, "method: rso", "evals: []", ""]).replace("train: {", "train: {from: start, ")
+        .replace("sample: {", "sample: {strategy: adaptive, strategy_options: {most: 4, width: 2, scorer: syntax}, ")
+    )  # fmt: skip
+    points = ("search.batch:2", "search.examined:2", "train.step:1")
+    assert run_forked(recipe, tmp_path / "plain") == ["end 0"]
+    assert run_forked(recipe, tmp_path / "run", *points) == [*(f"{point} -9" for point in points), "end 0"]
+    assert hashes(tmp_path / "run") == hashes(tmp_path / "plain")
+    inputs = [
+        parse_record(Manifest, json.loads((tmp_path / "run" / f"iter-0{n}" / "manifest.json").read_text()), "").stages
+        for n in (0, 1)
+    ]
+    assert inputs[0]["train"].inputs["policy"] == inputs[1]["train"].inputs["policy"]
+    assert inputs[0]["sample"].inputs["policy"] != inputs[1]["sample"].inputs["policy"]
+    drawn = [len(read_records(tmp_path / "run" / f"iter-0{n}" / "candidates.jsonl", Candidate)) for n in (0, 1)]
+    assert drawn[0] > 8, "no group was mixed, so that more were drawn"
+    metrics = read_records(tmp_path / "run" / "metrics.jsonl", IterationMetrics)
+    assert metrics[1].telemetry is not None and metrics[1].telemetry.candidates_rejected == 8
+
+
 def test_a_run_without_a_new_best_ends_early_and_a_ladder_is_watched(run_forked: Forked, tmp_path: Path) -> None:
     """A random model passes nothing, so no iteration is better than none: the first is the last, and the result."""
     recipe = tmp_path / "short.yaml"

@@ -221,6 +221,49 @@ def test_dpo_equals_double_loop(
     assert found.tolist() == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
+@settings(deadline=None, max_examples=100)
+@given(groups(), st.lists(st.booleans(), min_size=6, max_size=6), st.lists(st.booleans(), min_size=6, max_size=6))
+def test_negatives_that_may_not_fall_or_are_held(
+    group: tuple[list[float], list[float], list[float]], falls: list[bool], holds: list[bool]
+) -> None:
+    """In double loops: a pair whose worse response may not fall is none; one whose worse response is held has its
+    value, the better one's gradient, and none for the worse."""
+    first, second, z = group
+    may_fall, held = falls[: len(z)], holds[: len(z)]
+    pairs = [(k, t) for k in range(len(z)) for t in range(len(z)) if z[k] < z[t] and may_fall[k]]
+    steps = {(k, t): len({v for v in z if z[k] < v <= z[t]}) for k, t in pairs}
+    limits = {"may_fall_K": may_fall, "is_held_K": torch.tensor(held)}
+    for name in ("hinge", "brio", "dpo"):
+        p, values, slopes = f64(first).requires_grad_(), list[float](), [0.0] * len(z)
+        if name == "hinge":
+            terms = losses.ranking_hinges(p, z, alpha=0.5, beta=0.0, **limits)
+        elif name == "brio":
+            terms = losses.brio_hinges(p, z, margin=0.25, **limits)
+        else:
+            terms = losses.dpo_terms(p, f64(second), z, strength=0.5, beta=0.0, **limits)
+        for k, t in pairs:
+            gap = first[k] - first[t] + (0.5 if name == "hinge" else 0.25 * steps[k, t])
+            slope = float(gap > 0)
+            if name == "dpo":
+                gap = math.log1p(math.exp(x := -0.5 * (first[t] - second[t] - first[k] + second[k])))
+                slope = 0.5 / (1 + math.exp(-x))
+            values.append(max(gap, 0.0))
+            slopes[t] -= slope
+            slopes[k] += 0.0 if held[k] else slope
+        assert terms.tolist() == pytest.approx(values)
+        assert grad_of(terms, p) == pytest.approx(slopes)
+
+
+@settings(deadline=None, max_examples=100)
+@given(rows(), st.sampled_from([0.0, 0.5, 3.0]))
+def test_has_fallen_is_a_mean_over_tokens(ragged: tuple[list[list[float]], list[list[float]]], floor: float) -> None:
+    now, before = ragged
+    (logp, mask), (initial, _) = pad(now), pad(before)
+    gaps = [statistics.fmean(a - b for a, b in zip(x, y, strict=True)) for x, y in zip(now, before, strict=True)]
+    found = losses.has_fallen(logp, mask, initial, floor).tolist()
+    assert all(f == (gap < -floor) for f, gap in zip(found, gaps, strict=True) if abs(gap + floor) > 1e-9)
+
+
 def test_dpo_gradients_equal_finite_differences() -> None:
     logp, reference = f64([-3.0, -1.0, -2.0, -5.0]).requires_grad_(), f64([-2.0, -2.5, -2.0, -1.0])
     z = [0.1, 0.5, 0.9, 0.55]

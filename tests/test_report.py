@@ -365,6 +365,19 @@ def test_loss_figure_without_a_positive_value_is_linear(value: float) -> None:
     assert figures.loss_figure([run_of([], {1: ()})]) is None
 
 
+def test_groups_are_counted_in_a_table_where_they_were() -> None:
+    counted = {"groups_of_equal_z": 3, "groups_with_right": 2, "candidates_right": 4, "groups_left_out": 3}
+    rows = [
+        make.metrics(0), make.metrics(1),
+        make.metrics(2, telemetry=make.telemetry(problems=8, **counted, share_compared_pairs=0.25)),
+    ]  # fmt: skip
+    grid = tables.groups_grid(rows)
+    assert grid is not None
+    assert grid.columns[:4] == ("it", "groups", "of one z", "with a right")
+    assert grid.rows == (("2", "8", "3", "2", "4", "3", "0", "–", "25.0%"),)
+    assert tables.groups_grid(rows[:2]) is None
+
+
 @settings(deadline=None, max_examples=6)
 @given(st.data())
 def test_telemetry_and_verdicts_take_any_hole(data: st.DataObject) -> None:

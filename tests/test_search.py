@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from itertl.sampling.draw import SamplingJob
 from itertl.sandbox.bounds import Bound
 from itertl.scoring.engine import Effort
 from itertl.search import autochip, look, traces
+from itertl.search.adaptive import Adaptive
+from itertl.search.best_of import UNSCORED
 from itertl.search.cluster import Cluster
 from itertl.search.conversation import Conversation, check_transcript, lines_of
 from itertl.search.drive import attempts_file, cost_of, find_candidates
@@ -227,6 +230,52 @@ def test_best_of_and_cluster_answer_what_they_rank_first(tmp_path: Path) -> None
         assert codes[c.code] == max(codes.values())
 
 
+def test_adaptive_draws_until_one_is_right_and_one_is_wrong() -> None:
+    right, wrong, open_ = attempt(0, 1.0), attempt(1, 0.9), attempt(2, UNSCORED)
+    strategy = Adaptive(most=7, width=3)
+    assert list(strategy.next([])) == [Ask(3)]
+    assert list(strategy.next([right, wrong, open_])) == []
+    for alike in ([right] * 3, [wrong] * 3, [right, open_, open_], [wrong, open_, open_]):
+        assert list(strategy.next(alike)) == [Ask(3)]
+        assert list(strategy.next([*alike, *alike])) == [Ask(1)], "no more than seven in all"
+    assert list(strategy.next([wrong] * 7)) == []
+
+
+def test_adaptive_spends_less_on_what_is_solved_or_hopeless() -> None:
+    strategy = Adaptive(most=15, width=100)
+    most = {
+        z: sum(ask.count for ask in strategy.of_problem(z).next([]))
+        for z in (None, 0.0, 0.25, 0.26, 0.75, 0.76, 1.0, 1.5)
+    }
+    assert most == {None: 15, 0.0: 3, 0.25: 3, 0.26: 15, 0.75: 15, 0.76: 3, 1.0: 3, 1.5: 3}
+    assert Adaptive(most=4, width=9, pools=[]).of_problem(0.0).next([]) == [Ask(4)]
+    assert Adaptive(pools=[[0.5, 0]]).of_problem(0.1).next([]) == []
+    for pools in ([[0.5, 2]], [[0.5]], [[0.5, 1], [0.2, 1]], "easy", [["a", 1]], 3, [[0.5, True]]):
+        with pytest.raises(UsageError, match=r"strategy_options\.pools"):
+            Adaptive(pools=pools)  # type: ignore[arg-type]
+
+
+def test_adaptive_answers_are_all_draws_and_at_least_so_many(tmp_path: Path) -> None:
+    """A problem's group is mixed, or it has as many draws as its pool gives; never fewer than num_candidates."""
+    asked = job("adaptive", count=2, problems=6, options={"most": 8, "width": 2}, is_one_search=True)
+    solved, hopeless = asked.problems[0].id, asked.problems[1].id
+    asked = replace(asked, earlier={solved: 0.9, hopeless: 0.0})
+    found = find_candidates(asked, tmp_path / "c.jsonl")
+    attempts = read_records(attempts_file(tmp_path / "c.jsonl"), Attempt)
+    assert len(found) == len(attempts)
+    for p in asked.problems:
+        ranks = [a.examined.rank for a in attempts if a.candidate.problem_id == p.id]
+        assert [c.index for c in found if c.problem_id == p.id] == list(range(len(ranks)))
+        mixed = [number for number in range(1, 9) if 1.0 in ranks[:number] and min(ranks[:number]) < 1.0]
+        end = 2 if p.id in (solved, hopeless) else min([-(-mixed[0] // 2) * 2] if mixed else [8])
+        assert len(ranks) == end
+    assert len({len([c for c in found if c.problem_id == p.id]) for p in asked.problems[2:]}) > 1
+    again = find_candidates(replace(asked, earlier={}), tmp_path / "d.jsonl")
+    assert [c for c in again if c.problem_id not in (solved, hopeless)] == [
+        c for c in found if c.problem_id not in (solved, hopeless)
+    ]
+
+
 def test_options_that_cannot_be_are_named() -> None:
     for name, options, why in (
         ("repai", {}, "repair"),
@@ -236,6 +285,9 @@ def test_options_that_cannot_be_are_named() -> None:
         ("repair", {"rank": "autochip"}, "feedback: reference"),
         ("best-of", {"scorer": "icaru"}, "icarus"),
         ("cluster", {"draws": True}, "draws"),
+        ("adaptive", {"most": 0}, "most"),
+        ("adaptive", {"scorer": "vector"}, "vectors"),
+        ("adaptive", {"aim": "ppa"}, "leave it out"),
     ):
         with pytest.raises(UsageError, match=why):
             open_strategy(name, options)

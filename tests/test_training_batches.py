@@ -1,5 +1,6 @@
 """From scored candidates to groups: which text, which ids, and an account of what is left out."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from hypothesis import strategies as st
 import training_cases as cases
 from itertl.config import PromptConfig, TrainConfig
 from itertl.errors import DataError
-from itertl.records import Problem, Scored
+from itertl.records import Problem, Score, Scored, Verdict
 from itertl.training import losses
-from itertl.training.batches import Group, GroupSet, Response, build_groups
+from itertl.training.batches import Group, GroupSet, Response, accept, build_groups
 from itertl.training.methods import METHODS, Method
 from itertl.training.shift import sampled_pieces
+from itertl.work.seeds import derive_seed
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +123,8 @@ def test_an_answer_that_ends_at_once_is_its_end_token(tokenizer: Any) -> None:
         assert [r.token_ids for r in group.responses[:3]] == [(end,), (end,), (other,)]
         assert (result.counts.candidates, result.counts.candidates_empty, result.counts.duplicates) == (4, 0, 1)
         assert group.needed(METHODS["itertl"]) == (0, 1, 2, 3, 4)
-        assert group.ce_target(METHODS["raft"]) == 3
-        assert replace(group, responses=(*group.responses[:3], group.reference)).ce_target(METHODS["raft"]) is None
+        assert group.ce_targets(METHODS["raft"]) == {3: 1.0}
+        assert replace(group, responses=(*group.responses[:3], group.reference)).ce_targets(METHODS["raft"]) == {}
 
 
 def test_length_limit_is_exact(tokenizer: Any) -> None:
@@ -203,3 +205,121 @@ def test_digest_tells_groups_apart(tokenizer: Any, tmp_path: Path) -> None:
     other = build([cases.scored(item, 0, "module a; endmodule", 0.6)], [item], tokenizer)
     assert one.digest == build([cases.scored(item, 0, "module a; endmodule", 0.5)], [item], tokenizer).digest
     assert one.digest != other.digest
+
+
+def test_mixed_leaves_out_the_candidates_of_a_group_of_one_z(tokenizer: Any) -> None:
+    """Exactly one z among the candidates, whatever the reference's: it stays where its cross-entropy is taken, and the
+    group goes where it is not."""
+    problems = [cases.problem(number) for number in range(4)]
+    spreads = [(0.0, 0.0), (1.0, 1.0, None), (0.0, 1.0), (0.3, 0.3 + 1e-12)]
+    rows = [
+        cases.scored(item, number, f"module m; wire w = {number}; endmodule", z)
+        for item, spread in zip(problems, spreads, strict=True)
+        for number, z in enumerate(spread)
+    ]
+    kept = build(rows, problems, tokenizer, replace(METHODS["itertl"], groups="mixed"))
+    assert [len(group.responses) for group in kept.groups] == [1, 1, 3, 3]
+    assert (kept.counts.groups_of_equal_z, kept.counts.candidates_of_equal_z, kept.counts.candidates) == (2, 4, 4)
+    assert kept.counts.candidates_unscored == 1
+    for name in ("dpo", "grpo", "raft"):
+        found = build(rows, problems, tokenizer, replace(METHODS[name], groups="mixed"))
+        assert [group.problem_id for group in found.groups] == [problems[2].id, problems[3].id], name
+    none = build(rows[:5], problems[:2], tokenizer, replace(METHODS["dpo"], groups="mixed"))
+    assert [len(group.responses) for group in none.groups] == [1, 1], "a round with nothing to learn ends all the same"
+    assert [len(group.responses) for group in build(rows, problems, tokenizer).groups] == [3, 3, 3, 3]
+
+
+def judged(of: Problem, index: int, code: str, verdict: Verdict, value: float | None, **more: Any) -> Scored:
+    row = cases.scored(of, index, code, 1.0 if value is None else value, **more)
+    by_function = Score(scorer="vectors", value=value, verdict=verdict)
+    return row.model_copy(update={"scores": (*row.scores, by_function)})
+
+
+def test_what_compiles_and_what_is_right_is_read_off_the_scores(tokenizer: Any) -> None:
+    item = cases.problem(0)
+    says = [
+        (Verdict.PASSED, 1.0, True, True),
+        (Verdict.WRONG_OUTPUT, 0.9, True, False),
+        (Verdict.TIMEOUT, 0.0, True, False),
+        (Verdict.ELABORATION_ERROR, 0.0, False, False),
+        (Verdict.GAMED, 0.0, False, False),
+        (Verdict.UNDECIDED, None, True, None),  # what is left is the paper's score, whose parser took it
+    ]
+    rows = [judged(item, n, f"module m{n}; endmodule", verdict, value) for n, (verdict, value, *_) in enumerate(says)]
+    (group,) = build(rows, [item], tokenizer).groups
+    assert [(r.compiles, r.is_right) for r in group.responses[:-1]] == [(c, right) for *_, c, right in says]
+    assert (group.reference.compiles, group.reference.is_right) == (None, None)
+    method = METHODS["itertl"]
+    assert group.weight(replace(method, group_weight="difficulty")) == (1 / 5 * 4 / 5) ** 0.5
+    assert group.weight(method) == 1.0
+    falls = {name: group.may_fall(replace(method, negatives=name)) for name in ("all", "near", "beside-right", "none")}
+    assert falls["near"] == [True, True, True, False, False, True, True]
+    assert (set(falls["all"]), set(falls["beside-right"]), set(falls["none"])) == ({True}, {True}, {False})
+    wrong = replace(group, responses=group.responses[1:])
+    assert not any(wrong.may_fall(replace(method, negatives="beside-right")))
+    assert wrong.weight(replace(method, group_weight="difficulty")) == 0.0
+
+
+def test_verified_takes_one_of_each_right_design(tokenizer: Any) -> None:
+    """At most two, those of the largest z, of equals the first; a copy in other names and layout is the same design."""
+    first, second = cases.problem(0), cases.problem(1)
+    same = "module m(input a, output y);\nwire t;\nassign t = a;\nassign y = t; // copy\nendmodule"
+    renamed = "module m(input a, output y); wire temp; assign temp = a; assign y = temp; endmodule"
+    codes = [
+        ("module m(input a, output y);\nassign y = ~~a;\nendmodule", Verdict.PASSED, 1.0),
+        (same, Verdict.PASSED, 1.0),
+        (renamed, Verdict.PASSED, 1.0),
+        ("module m(input a, output y);\nassign y = !a;\nendmodule", Verdict.WRONG_OUTPUT, 0.5),
+        ("module m(input a, output y);\nassign y = a;\nendmodule", Verdict.PASSED, 1.0),
+    ]
+    rows = [judged(first, n, code, verdict, value) for n, (code, verdict, value) in enumerate(codes)]
+    rows.append(judged(second, 0, codes[3][0], Verdict.WRONG_OUTPUT, 0.0))
+    method = METHODS["verified"]
+    one, other = build(rows, [first, second], tokenizer, method).groups
+    assert one.ce_targets(method) == {0: 0.25, 1: 0.25, 5: 0.5}
+    assert one.ce_targets(replace(method, max_verified=9)) == {0: 0.5 / 3, 1: 0.5 / 3, 4: 0.5 / 3, 5: 0.5}
+    assert one.ce_targets(replace(method, max_verified=1, verified_share=1.0)) == {0: 1.0}
+    assert other.ce_targets(method) == {1: 0.5} and other.needed(method) == (1,)
+    alone = replace(method, verified_share=1.0)
+    assert [g.problem_id for g in build(rows, [first, second], tokenizer, alone).groups] == [first.id]
+    assert len(build(rows[5:], [second], tokenizer, alone).groups) == 1, "nothing is right: the round ends all the same"
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.9, 1.0]), min_size=1, max_size=7),
+    st.sampled_from([1e-6, 0.1, 0.5, 50.0]),
+    st.sampled_from([0.1, 0.5, 1.0]),
+    st.integers(0, 9),
+)
+def test_acceptance_is_that_of_the_papers_code(z: list[float], beta: float, share: float, seed: int) -> None:
+    """Its loop written again, on a table of rewards that loses what is accepted, with the same chances."""
+    method = replace(METHODS["rso"], accept_beta=beta, accept_share=share)
+    left, accepted, number = dict(enumerate(z)), [], 0
+    while len(accepted) < math.ceil(share * len(z)):
+        max_reward, gone = max(left.values()), []
+        for candidate, reward in left.items():
+            u = derive_seed(seed, "accept", "p", number, candidate) / 2**63
+            if u >= math.exp((reward - max_reward) / beta):
+                continue
+            accepted.append(candidate)
+            gone.append(candidate)
+            if len(accepted) == math.ceil(share * len(z)):
+                break
+        left, number = {k: v for k, v in left.items() if k not in gone}, number + 1
+    assert accept(z, method, seed, "p") == sorted(accepted)
+    if beta < 1e-3:
+        assert sorted(z[k] for k in accepted) == sorted(z)[len(z) - len(accepted) :], "cold: the best are accepted"
+
+
+def test_acceptance_follows_the_seed_and_is_counted(tokenizer: Any) -> None:
+    made = cases.case(6)
+    groups = {
+        seed: build_groups(
+            made.rows, made.problems, tokenizer, prompt=cases.PROMPT, score=cases.SCORE, train=TrainConfig(),
+            method=METHODS["rso"], seed=seed,
+        )
+        for seed in (1, 1, 2, 3)
+    }  # fmt: skip
+    assert all((g.counts.candidates, g.counts.candidates_rejected) == (12, 6) for g in groups.values())
+    assert len({g.digest for g in groups.values()}) > 1

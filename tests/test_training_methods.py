@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from itertl.config import TrainConfig
+from itertl.config import ScoreConfig, TrainConfig
 from itertl.errors import RecipeError, UsageError
-from itertl.training.methods import METHODS, resolve_method
+from itertl.training.methods import METHODS, check_scores, resolve_method
 from itertl.training.schedule import learning_rate, num_steps, plan_steps
 
 
@@ -42,7 +42,14 @@ def test_unknown_method_names_the_nearest(name: str, near: str) -> None:
         resolve_method(name, TrainConfig())
 
 
-@pytest.mark.parametrize("options", [{"beta": -0.1}, {"ranking_weight": -1.0}, {"max_prompt_share": 0.0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"beta": -0.1}, {"ranking_weight": -1.0}, {"max_prompt_share": 0.0}, {"negative_floor": -0.5},
+        {"verified_share": 1.5}, {"max_verified": 0}, {"accept_beta": 0.0}, {"accept_share": 0.0},
+        {"negative_floor": 0.5, "softmax": True},
+    ],
+)  # fmt: skip
 def test_values_that_no_loss_can_use_are_refused_by_key(options: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match=f"train.{next(iter(options))}"):
         resolve_method("itertl", TrainConfig(**options))
@@ -83,3 +90,29 @@ def test_learning_rate_by_hand() -> None:
     assert learning_rate(1, 4, cosine) == 1.0
     assert learning_rate(3, 4, cosine) == pytest.approx(0.5)
     assert learning_rate(9, 10, TrainConfig(learning_rate=3e-4)) == 3e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "key"),
+    [
+        ("itertl", {"negatives": "beside-right"}, "train.negatives: beside-right"),
+        ("itertl", {"group_weight": "difficulty"}, "train.group_weight: difficulty"),
+        ("verified", {}, "method verified"),
+        ("itertl", {"ce_target": "verified"}, "ce_target verified"),
+        ("itertl", {"negatives": "near"}, "train.negatives: near"),
+    ],
+)
+def test_what_no_scorer_says_is_not_asked(name: str, options: dict[str, Any], key: str) -> None:
+    method = resolve_method(name, TrainConfig(**options))
+    with pytest.raises(RecipeError, match=key):
+        check_scores(method, ScoreConfig(scorers=("rouge-l",)))
+    check_scores(method, ScoreConfig(scorers=("rouge-l", "vectors")))
+
+
+def test_later_options_are_in_the_settings_only_where_they_are_used() -> None:
+    """A run from before them is skipped as done, not begun again."""
+    assert "groups" not in METHODS["itertl"].settings() and METHODS["itertl"].settings()["alpha"] == 0.3
+    assert resolve_method("itertl", TrainConfig(groups="mixed")).settings()["groups"] == "mixed"
+    assert METHODS["rso"].settings()["accept_beta"] == 0.5
+    assert not {"groups", "negative_floor", "from"} & TrainConfig().model_dump(mode="json").keys()
+    assert TrainConfig(**{"from": "start"}).model_dump(mode="json")["from"] == "start"

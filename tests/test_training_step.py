@@ -41,15 +41,17 @@ def groups_of(policy: tuple[Path, Any], count: int, method: Method, **train: Any
     ends_at_once = cases.scored(
         made.problems[0], 0, "", 0.2, text=""
     )  # the first problem's worst: a response of one token
-    return build_groups(
-        [ends_at_once, *made.rows[1:]],
-        made.problems,
-        policy[1],
-        prompt=cases.PROMPT,
-        score=cases.SCORE,
-        train=config,
+    found = build_groups(
+        [ends_at_once, *made.rows[1:]], made.problems, policy[1], prompt=cases.PROMPT, score=cases.SCORE, train=config,
         method=method,
-    ).groups
+    ).groups  # fmt: skip
+    return tuple(replace(group, responses=tuple(map(_judged, group.responses))) for group in found)
+
+
+def _judged(response: Response) -> Response:
+    """As if scorers had said what compiles and what is right."""
+    right = not response.is_reference and response.z >= 0.95
+    return replace(response, compiles=response.z in (0.1, 0.5, 0.95, 1.0), is_right=right, design=str(response.z))
 
 
 def plain_logps(model: Any, group: Group) -> list[torch.Tensor]:
@@ -68,12 +70,28 @@ def by_hand(model: Any, group: Group, method: Method, before: list[torch.Tensor]
     logps = plain_logps(model, group)
     z = [response.z for response in group.responses]
     last = len(z) - 1
-    target = {"reference": last, "best": max(range(len(z)), key=lambda i: (z[i], i))}.get(method.ce_target)
-    if method.ce_target == "best-candidate":
-        target = max(range(last), key=lambda i: (z[i], i), default=None)
+    shares = {last: 1.0}
+    if method.ce_target == "best":
+        shares = {max(range(len(z)), key=lambda i: (z[i], i)): 1.0}
+    elif method.ce_target == "best-candidate":
+        shares = {max(range(last), key=lambda i: (z[i], i)): 1.0} if last else {}
+    elif method.ce_target == "verified":
+        right = sorted((i for i in range(last) if z[i] >= 0.95), key=lambda i: -z[i])[: method.max_verified]
+        shares = {last: 1 - method.verified_share} | {i: method.verified_share / len(right) for i in right}
     ce = torch.zeros(())
-    if target is not None:
-        ce = -logps[target].mean() if method.ce_reduction == "mean" else -logps[target].sum()
+    for target, share in shares.items():
+        ce = ce - share * (logps[target].mean() if method.ce_reduction == "mean" else logps[target].sum())
+    good = sum(v >= 0.95 for v in z[:last]) / last if last else 0.0
+    weight_of_terms = 1.0 if method.group_weight == "none" else (good * (1 - good)) ** 0.5
+
+    def may_fall(k: int) -> bool:
+        near = k == last or z[k] in (0.1, 0.5, 0.95, 1.0)
+        return {"all": True, "near": near, "beside-right": good > 0, "none": False}[method.negatives]
+
+    def held(k: int) -> bool:
+        floor = method.negative_floor
+        return floor is not None and float((logps[k] - before[k]).detach().mean()) < -floor
+
     extra = len(group.prompt_ids) if method.length_normalizer == "sequence" else 0
     p = [values.sum() / (len(values) + extra) ** method.length_exponent for values in logps]
     terms: list[torch.Tensor] = []
@@ -85,6 +103,8 @@ def by_hand(model: Any, group: Group, method: Method, before: list[torch.Tensor]
         deviation = (sum((v - mean) ** 2 for v in z[:last]) / (last - 1)) ** 0.5 + 1e-4
         for k in range(last):
             advantage = (z[k] - mean) / (deviation if method.advantage_scale == "std" else 1.0)
+            if advantage < 0 and (held(k) or not may_fall(k)):
+                advantage = 0.0
             if method.clip_low is None:
                 term = -(advantage * logps[k]).mean()
             else:
@@ -98,19 +118,22 @@ def by_hand(model: Any, group: Group, method: Method, before: list[torch.Tensor]
             terms.append(term / last)
     for k in range(len(z)):
         for tau in range(len(z)):
-            if method.terms in ("none", "policy-gradient") or not z[k] < z[tau] - method.beta:
+            if method.terms in ("none", "policy-gradient") or not z[k] < z[tau] - method.beta or not may_fall(k):
                 continue
+            low = p[k].detach() if held(k) else p[k]
             if method.terms == "hinge":
-                terms.append(torch.relu(p[k] - p[tau] + method.alpha))
+                terms.append(torch.relu(low - p[tau] + method.alpha))
             elif method.terms == "rank-hinge":
                 steps = len({v for v in z if z[k] < v <= z[tau]})
-                terms.append(torch.relu(p[k] - p[tau] + method.rank_margin * steps))
+                terms.append(torch.relu(low - p[tau] + method.rank_margin * steps))
             else:
-                gain = p[tau] - before[tau].sum() - p[k] + before[k].sum()
-                terms.append(torch.log(1 + torch.exp(-method.strength * gain)))
+                gain = method.strength * (p[tau] - before[tau].sum() - low + before[k].sum())
+                is_dpo = method.terms == "dpo"
+                terms.append(torch.log(1 + torch.exp(-gain)) if is_dpo else torch.relu(method.alpha - gain))
     ranking = torch.stack(terms).sum() if terms else torch.zeros(())
     if method.pair_reduction == "mean" and terms:
         ranking = ranking / len(terms)
+    ranking = ranking * weight_of_terms
     if method.ranking_weight == "product":
         return method.ce_weight * ce + ranking * ce
     weight = ce.detach() if method.ranking_weight == "stop_gradient_ce" else method.ranking_weight
@@ -152,6 +175,15 @@ VARIANTS = {
     "ranking without cross-entropy": replace(METHODS["itertl"], ce_weight=0.0),
     "grpo with KL": replace(METHODS["grpo"], kl_weight=0.04, clip_low=0.001, clip_high=0.002),
     "rlhf for code": replace(METHODS["grpo"], ce_weight=0.5, advantage_scale="none"),
+    "near, held": replace(METHODS["itertl"], negatives="near", negative_floor=0.0, ranking_weight=0.1),
+    "beside a right one, mean": replace(METHODS["slic"], negatives="beside-right", pair_reduction="mean"),
+    "brio, held": replace(METHODS["brio"], negative_floor=0.01),
+    "dpo, held, by difficulty": replace(METHODS["dpo"], negative_floor=0.0, group_weight="difficulty"),
+    "no negatives": replace(METHODS["rtlcoder"], negatives="none"),
+    "near, eq. 13, by difficulty": replace(METHODS["itertl-softmax"], negatives="near", group_weight="difficulty"),
+    "grpo, positives": replace(METHODS["grpo"], negatives="none"),
+    "reinforce, near, held": replace(METHODS["reinforce"], negatives="near", negative_floor=0.0),
+    "verified and ranked": replace(METHODS["itertl"], ce_target="verified", max_verified=1, verified_share=0.25),
 }  # fmt: skip
 
 

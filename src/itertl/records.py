@@ -351,6 +351,13 @@ class Telemetry(BaseModel):
     share_missed_by_surrogate: float | None = (
         None  # of pairs that z orders by more than beta, those that score does not
     )
+    groups_of_equal_z: int | None = None  # groups whose candidates all have one z
+    groups_with_right: int | None = None  # groups with a candidate that is right by function; None: no scorer says
+    candidates_right: int | None = None
+    groups_left_out: int = 0  # of training, but for their references, by ``train.groups``
+    candidates_rejected: int = 0  # by rejection sampling
+    candidates_verified: int | None = None  # right ones that were trained on; None: not what the method does
+    share_compared_pairs: float | None = None  # pairs that training compared, of all pairs of its groups
 
 
 class IterationMetrics(Record):

@@ -249,7 +249,7 @@ def _explain_one(of: Where, error: Any, model: type[BaseModel], sign: str) -> st
 def _known_keys(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     for step in loc:
         model = submodel(model, str(step)) or model
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def submodel(model: type[BaseModel] | None, key: str) -> type[BaseModel] | None:

@@ -33,8 +33,17 @@ Temperature = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Window = Annotated[int, Field(ge=8), *_Auto]
 
 
+def _is_unused(value: object) -> bool:
+    """Of an option that came later: left out of what is hashed, so that runs from before it stay valid."""
+    return value is None
+
+
+def _later(default: Any = None, **bounds: Any) -> Any:
+    return Field(default=default, exclude_if=_is_unused, **bounds)
+
+
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
 
 
 class ModelConfig(_Part):
@@ -168,7 +177,7 @@ class TrainConfig(_Part):
     strength: float | None = None  # of dpo
     pair_reduction: Literal["sum", "mean"] | None = None  # eq. 2 over its pairs
     ranking_weight: Literal["stop_gradient_ce", "product"] | float | None = None  # lambda of eq. 4
-    ce_target: Literal["reference", "best", "best-candidate"] | None = None  # whose cross-entropy
+    ce_target: Literal["reference", "best", "best-candidate", "verified"] | None = None  # whose cross-entropy
     ce_weight: float | None = None
     ce_reduction: Literal["mean", "sum"] | None = None  # eq. 3
     advantage_scale: Literal["std", "none"] | None = None  # of policy gradients
@@ -176,6 +185,18 @@ class TrainConfig(_Part):
     clip_high: float | None = None
     kl_weight: float | None = None
     max_prompt_share: float | None = None  # prompts of at least this share of max_length are left out
+    groups: Literal["all", "mixed"] | None = _later()  # mixed: candidates of one z teach nothing and are left out
+    group_weight: Literal["none", "difficulty"] | None = (
+        _later()
+    )  # difficulty: sqrt(p(1 - p)), p the share that is right
+    negatives: Literal["all", "near", "beside-right", "none"] | None = _later()  # which responses may be pushed down
+    negative_floor: float | None = _later()  # nats a token: how far one may fall below the round's first policy
+    verified_share: float | None = _later()  # of candidates beside the reference, with ce_target verified
+    max_verified: int | None = _later()  # candidates of a problem, likewise
+    accept_beta: float | None = _later()  # of rso: candidates are accepted by exp((z - max z) / accept_beta)
+    accept_share: float | None = _later()  # of rso: how many of a problem's candidates are accepted
+    # which model a round trains: the one that the round before made, or the untouched one again
+    from_: Literal["current", "start"] = Field(default="current", alias="from", exclude_if=lambda f: f == "current")
     save_every_steps: int = Field(default=0, ge=0)  # training state for resuming; 0: by time alone
     save_every_seconds: float = Field(default=600.0, ge=0)
 

@@ -4,7 +4,7 @@
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from itertl.scoring.score_file import read_scored
 from itertl.search.drive import draws_of, find_candidates
 from itertl.search.strategy import check_strategy
 from itertl.training import launch
-from itertl.training.methods import resolve_method
+from itertl.training.methods import check_scores, resolve_method
 from itertl.training.round import TrainingJob
 from itertl.work import devices
 from itertl.work.seeds import derive_seed
@@ -36,10 +36,18 @@ from itertl.work.seeds import derive_seed
 Warn = Callable[[str], object]
 
 
-def sampling(recipe: Recipe, problems: Sequence[Problem], policy: Policy, iteration: int) -> SamplingJob:
-    """K - 1 candidates of each problem."""
+def sampling(
+    recipe: Recipe,
+    problems: Sequence[Problem],
+    policy: Policy,
+    iteration: int,
+    earlier: Mapping[str, float] | None = None,
+) -> SamplingJob:
+    """K - 1 candidates of each problem, or by a strategy and the mean z that ``earlier`` iterations found."""
     seed, processes = derive_seed(recipe.seed, "sample", iteration), devices.processes(recipe.compute)
-    return SamplingJob(problems, policy, recipe.sample, seed, is_one_search=True, processes=processes)
+    return SamplingJob(
+        problems, policy, recipe.sample, seed, is_one_search=True, earlier=earlier or {}, processes=processes
+    )
 
 
 def effort(recipe: Recipe) -> Effort:
@@ -105,10 +113,12 @@ def sample(
 def train(recipe: Recipe, scored: Path, problems: Path, out: Path, *, reporter: Reporter, warn: Warn) -> dict[str, Any]:
     """One round of training of the recipe's model on ``scored``; ``out`` is the checkpoint's folder. Raises DataError,
     also where a file that is needed is empty."""
+    method = resolve_method(recipe.method, recipe.train)
+    check_scores(method, recipe.score)
     pairs, rows = storage.read_records(problems, Problem), read_scored(scored)
     if not pairs:
         raise DataError(f"{problems}: holds no problem; give the problems.jsonl that the candidates belong to")
-    if not rows and resolve_method(recipe.method, recipe.train).uses_candidates:
+    if not rows and method.uses_candidates:
         what = "holds no scored candidate; give scored.jsonl of a run or of `itertl score`, or set method=sft"
         raise DataError(f"{scored}: {what} to train on the references alone")
     recipe = settled(with_form(recipe, warn), lambda: pairs)

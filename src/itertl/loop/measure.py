@@ -89,15 +89,19 @@ def _training_rate(recipe: Recipe, problems: Sequence[Problem], method: Method, 
         seconds = time.perf_counter() - start
     finally:
         close_session(session)
-    return sum(_size(g, method) for g in groups), sum(_size(groups[n], method) for n in usual) / seconds
+    rate = sum(_size(groups[n], method) for n in usual) / seconds
+    return sum(_size(g, method) for g in groups), rate or 1.0  # 0 where the method's options leave nothing to train on
 
 
 def _with_candidates(group: "Group", count: int) -> "Group":
-    """Made-up candidates as long as the reference, all of them worse."""
+    """Made-up candidates as long as the reference, all of them worse; all compile, and the last is right."""
     from itertl.training.batches import Group, Response
 
     ids = group.reference.token_ids
-    made = [Response(ids[-shift:] + ids[:-shift], shift / 100) for shift in range(1, count + 1)]
+    made = [
+        Response(ids[-shift:] + ids[:-shift], shift / 100, compiles=True, is_right=shift == count)
+        for shift in range(1, count + 1)
+    ]
     return Group(group.problem_id, group.prompt_ids, (*made, group.reference))
 
 

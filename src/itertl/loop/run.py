@@ -75,7 +75,8 @@ def run(
             reporter.say(f"[bold]Iteration {iteration + 1} of {recipe.iterations}[/bold], from {policy.name}")
             candidates = stages.sample(folder, task, policy, iteration)
             scored = stages.score(folder, task, candidates, iteration)
-            policy, trained = stages.train(folder, task, scored, policy, iteration)
+            begin = policies[0] if recipe.train.from_ == "start" else policy
+            policy, trained = stages.train(folder, task, scored, begin, iteration)
             policies.append(policy)
             evals = stages.evaluate(folder, task, policy, iteration)
             metrics.append(stages.iteration_metrics(folder, task, scored, trained, evals, metrics[-1]))

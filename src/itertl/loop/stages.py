@@ -35,10 +35,10 @@ from itertl.scoring.candidates import score_ahead, score_candidates
 from itertl.scoring.combine import check_combination, combine
 from itertl.scoring.scorers import check_scorers, check_tools
 from itertl.search.drive import attempts_file, cost_of, draws_of, find_candidates
-from itertl.search.strategy import check_strategy
+from itertl.search.strategy import check_strategy, open_strategy
 from itertl.tools import icarus
 from itertl.training import launch
-from itertl.training.methods import Method, resolve_method
+from itertl.training.methods import Method, check_scores, resolve_method
 from itertl.training.round import TrainResult
 from itertl.work import devices
 
@@ -65,6 +65,7 @@ def check_recipe(recipe: Recipe) -> Method:
         )
     method = resolve_method(recipe.method, recipe.train)
     check_combination(recipe.score)
+    check_scores(method, recipe.score)
     check_scorers(recipe.score.scorers)
     check_tools(recipe.score.scorers)
     check_backend(recipe.sample)
@@ -174,7 +175,8 @@ def sample(run: RunFolder, task: Task, policy: Policy, iteration: int) -> Path |
     folder, config = run.iteration(iteration), run.recipe.sample
     if task.method.single_round and iteration > 0:
         return run.iteration(0).path / "candidates.jsonl"
-    job = jobs.sampling(run.recipe, task.problems, policy, iteration)
+    earlier = _mean_z(run, iteration)
+    job = jobs.sampling(run.recipe, task.problems, policy, iteration, earlier)
     out = folder.path / "candidates.jsonl"
 
     def ahead(some: Sequence[Candidate]) -> None:
@@ -190,12 +192,26 @@ def sample(run: RunFolder, task: Task, policy: Policy, iteration: int) -> Path |
         folder,
         "sample",
         settings={"sample": config.model_dump(mode="json"), "prompt": run.recipe.prompt.model_dump(mode="json")},
-        inputs={"problems": task.problems_hash, "policy": policy.digest},
+        inputs={"problems": task.problems_hash, "policy": policy.digest}
+        | ({"earlier": content_hash(earlier)} if earlier else {}),
         outputs=[out.name],
         seed=job.seed,
         work=work,
     )
     return out
+
+
+def _mean_z(run: RunFolder, iteration: int) -> dict[str, float]:
+    """Of each problem's candidates in all iterations before this one, for a strategy that adapts; else empty."""
+    config = run.recipe.sample
+    if config.strategy is None or not open_strategy(config.strategy, config.strategy_options).adapts:
+        return {}
+    values: dict[str, list[float]] = {}
+    for number in range(iteration):
+        for row in storage.read_records(run.iteration(number).path / "scored.jsonl", Scored):
+            z = combine(row.scores, run.recipe.score)
+            values.setdefault(row.candidate.problem_id, []).extend([] if z is None else [z])
+    return {ident: sum(found) / len(found) for ident, found in values.items() if found}
 
 
 def _searched(run: RunFolder, job: SamplingJob, out: Path, answers: int) -> dict[str, Any]:
@@ -288,7 +304,7 @@ def train(
         "train",
         settings={
             "train": settings,
-            "method": dataclasses.asdict(task.method),
+            "method": task.method.settings(),
             "prompt": recipe.prompt.model_dump(mode="json"),
             "combine": recipe.score.model_dump(
                 mode="json", include={"combine", "weights", "ladder", "floor", "optional"}

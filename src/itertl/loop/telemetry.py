@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from itertl.config import ScoreConfig
 from itertl.records import Problem, Scored, Telemetry, Verdict
-from itertl.scoring.combine import climb, combine
+from itertl.scoring.combine import climb, combine, is_right
 from itertl.scoring.scorers import names_where
 from itertl.training.round import TrainResult
 from itertl.verilog.text import strip_comments
@@ -16,8 +16,6 @@ from itertl.verilog.text import strip_comments
 _PARSES = (Verdict.PASSED, Verdict.SCORED)
 _SYNTAX_SCORERS = names_where(lambda scorer: scorer.judges_syntax)
 SURROGATE = "rtlcoder"
-_FUNCTION_SCORERS = names_where(lambda scorer: scorer.judges_function)[::-1]  # a proof before a simulation
-_BELOW_FUNCTION = names_where(lambda scorer: scorer.bars_function)
 
 
 def candidate_telemetry(
@@ -49,7 +47,24 @@ def candidate_telemetry(
         rungs=rung_counts(rows, score) if score.combine == "ladder" else None,
         share_surrogate_wrong=share_surrogate_wrong(rows),
         share_missed_by_surrogate=share_missed(groups.values(), beta),
+        **_group_counts(list(groups.values())),
+        groups_left_out=trained.groups_of_equal_z,
+        candidates_rejected=trained.candidates_rejected,
+        candidates_verified=trained.verified,
+        share_compared_pairs=trained.share_active_pairs,
     )
+
+
+def _group_counts(groups: Sequence[Sequence[tuple[Scored, float | None]]]) -> dict[str, int | None]:
+    """How many groups have candidates of one z alone, and how many have a right one."""
+    known = [{z for _, z in group if z is not None} for group in groups]
+    right = [[is_right(row.scores) for row, _ in group] for group in groups]
+    is_said = any(answer is not None for answers in right for answer in answers)
+    return {
+        "groups_of_equal_z": sum(len(values) == 1 for values in known),
+        "groups_with_right": sum(any(answers) for answers in right) if is_said else None,
+        "candidates_right": sum(answer is True for answers in right for answer in answers) if is_said else None,
+    }
 
 
 def _share(part: float, whole: int) -> float:
@@ -84,18 +99,9 @@ def rung_counts(rows: Sequence[Scored], score: ScoreConfig) -> dict[str, int]:
 def share_surrogate_wrong(rows: Sequence[Scored]) -> float | None:
     """Of the candidates that the paper's score calls perfect, those that a scorer of function calls wrong; None for
     none."""
-    wrong = [_is_wrong(row) for row in rows if _surrogate(row) == 1]
-    judged = [answer for answer in wrong if answer is not None]
-    return sum(judged) / len(judged) if judged else None
-
-
-def _is_wrong(row: Scored) -> bool | None:
-    """By the scorers of function, or by a rung below them that was not held; None where none of them has a say."""
-    values = {score.scorer: score.value for score in row.scores if score.value is not None}
-    by_function = [values[name] for name in _FUNCTION_SCORERS if name in values]
-    if by_function:
-        return by_function[0] < 1
-    return True if any(values[name] < 1 for name in _BELOW_FUNCTION if name in values) else None
+    right = [is_right(row.scores) for row in rows if _surrogate(row) == 1]
+    judged = [answer for answer in right if answer is not None]
+    return sum(not answer for answer in judged) / len(judged) if judged else None
 
 
 def share_missed(groups: Iterable[Sequence[tuple[Scored, float | None]]], beta: float) -> float | None:

@@ -175,6 +175,29 @@ def ladder_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
     return Grid("The ladder", columns, rows, notes)
 
 
+_GROUPS = {
+    "groups": "problems", "of one z": "groups_of_equal_z", "with a right": "groups_with_right",
+    "right": "candidates_right", "left out": "groups_left_out", "rejected": "candidates_rejected",
+    "verified": "candidates_verified",
+}  # fmt: skip
+
+
+def groups_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
+    """What each iteration's groups gave to learn from. None where function was not judged and no option chose some."""
+    found = [(m.iterations, m.telemetry) for m in sorted(metrics, key=lambda m: m.iterations) if m.telemetry]
+    rows = [
+        (str(n), *(text.count(getattr(t, name)) for name in _GROUPS.values()), text.percent(t.share_compared_pairs))
+        for n, t in found
+        if t.candidates_right is not None or t.groups_left_out or t.candidates_rejected
+    ]
+    notes = (
+        "of one z: groups whose candidates all have it; left out: those of them that train.groups keeps from training",
+        "with a right, right: groups and candidates, by function; verified: those whose cross-entropy was taken",
+        "rejected: candidates, by rejection sampling; compared: pairs, of those that training had",
+    )
+    return Grid("The groups", ("it", *_GROUPS, "compared"), tuple(rows), notes) if rows else None
+
+
 def _gamed_cell(summary: EvalSummary) -> str:
     """For example ``"3 of 60: system-task 2, hierarchy 1"``."""
     total = f"{text.count(text.gamed(summary))} of {text.count(summary.total)}"
@@ -357,7 +380,8 @@ def iteration_table(metrics: Sequence[IterationMetrics]) -> "Group":
         rows = tuple((row[0], *row[first : first + 3]) for row in wide.rows)
         columns = ("it", "pass@1 (95% interval)", "compiles", "correct/wrong/truncated/unjudged")
         tables.append(rich_table(Grid(names[key], columns, rows)))
-    tables += [rich_table(grid) for grid in (ladder_grid(metrics), gamed_grid(metrics)) if grid is not None]
+    further = (make(metrics) for make in (ladder_grid, groups_grid, gamed_grid))
+    tables += [rich_table(grid) for grid in further if grid is not None]
     return Group(*tables)
 
 

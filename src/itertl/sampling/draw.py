@@ -8,7 +8,7 @@ with a hash of the plan and is removed where the plan has changed.
 
 import contextlib
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class SamplingJob:
     settings: SamplingSettings | None = None  # None: the recipe's
     first_word: str = ""  # begins answers that are to go on from a header where a problem has none
     is_one_search: bool = False  # with a search strategy: whether one search gives all answers of a problem
+    # with a strategy that adapts: mean z of each problem's candidates in earlier iterations, by id
+    earlier: Mapping[str, float] = field(default_factory=dict[str, float])
     processes: int = 1  # that draw, where the back end is one for each device; of no consequence for what is drawn
 
     @property

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from itertl.config import ScoreConfig
 from itertl.errors import RecipeError
 from itertl.records import Fault, Score, Verdict
-from itertl.scoring.scorers import scorer_of
+from itertl.scoring.scorers import names_where, scorer_of
 
+_FUNCTION = names_where(lambda scorer: scorer.judges_function)[::-1]  # a proof before a simulation
+_BELOW_FUNCTION = names_where(lambda scorer: scorer.bars_function)
+READERS = names_where(lambda s: s.judges_syntax or s.judges_function or s.bars_function)  # what says what compiles
+_DO_NOT_COMPILE = (
+    Verdict.NO_CODE, Verdict.SYNTAX_ERROR, Verdict.ELABORATION_ERROR, Verdict.COMPILE_ERROR, Verdict.GAMED,
+    Verdict.TRUNCATED,
+)  # fmt: skip
 _RAN_BADLY = (Verdict.RUNTIME_ERROR, Verdict.TIMEOUT)
 _MAY_STAY = (Verdict.UNDECIDED, Verdict.UNJUDGEABLE)
 _RAN = (Verdict.PASSED, Verdict.WRONG_OUTPUT, Verdict.SCORED)
@@ -169,3 +176,23 @@ def climb(scores: Sequence[Score], config: ScoreConfig) -> Climb:
         taken_back = Climb((partial if partial < whole else reached) / top, held)
         reached, held = whole, name
     return Climb(1.0, held)
+
+
+def is_right(scores: Sequence[Score]) -> bool | None:
+    """By the scorers of function, or by a rung below them that was not held; None where none of them has a say."""
+    values = {score.scorer: score.value for score in scores if score.value is not None}
+    by_function = [values[name] for name in _FUNCTION if name in values]
+    if by_function:
+        return by_function[0] >= 1
+    return False if any(values[name] < 1 for name in _BELOW_FUNCTION if name in values) else None
+
+
+def compiles(scores: Sequence[Score]) -> bool | None:
+    """Whether no scorer that reads the text as code refused it; None where none was taken.
+
+    The paper's score, whose parser knows less than the language, has a say only where it is alone.
+    """
+    said = {score.scorer: score.verdict for score in scores if score.scorer in READERS and score.value is not None}
+    if len(said) > 1:
+        said.pop("rtlcoder", None)
+    return not any(verdict in _DO_NOT_COMPILE for verdict in said.values()) if said else None

@@ -57,7 +57,8 @@ def find_candidates(
     """``draw_candidates``, or what the job's strategy finds in their place: as many answers, best first.
 
     A problem has one search for each answer; with ``job.is_one_search`` one alone, of which its first attempts in the
-    strategy's order are the answers. ``show``: with a strategy, gets the first text of each batch as it is written.
+    strategy's order are the answers (all of them, where it ``adapts``). ``show``: with a strategy, gets the first text
+    of each batch as it is written.
     Raises as ``draw_candidates``, and UsageError for a strategy that cannot be used.
     """
     config = job.config
@@ -137,6 +138,7 @@ class _Search:
     problems: dict[str, Problem] = field(init=False)
     first: list[SampleRequest] = field(init=False)  # the plain prompts
     wanted: int = field(init=False)  # answers of each problem
+    own: dict[str, Strategy] = field(init=False)  # the strategy for each problem
     tried: dict[tuple[str, int], list[Attempt]] = field(init=False)  # (problem's id, search) -> by number
     drawn: dict[Key, Candidate] = field(default_factory=dict[Key, Candidate])  # of this round
 
@@ -148,14 +150,23 @@ class _Search:
         prompts = [(p.id, encode(self.backend, p, form, first_word=word)) for p in job.problems]
         self.first = plan_requests(prompts, 1, job.seed)  # raises where a problem comes twice
         self.problems = {p.id: p for p in job.problems}
+        self.own = {p.id: self.strategy.of_problem(job.earlier.get(p.id)) for p in job.problems}
         self.tried = {(p.id, number): [] for p in job.problems for number in range(searches)}
 
     def plan(self) -> str:
         """A hash of all that the answers depend on."""
         job = self.job
         texts = {p.id: [p.instruction, p.header, p.reference, p.testbench] for p in job.problems}
+        more: list[Any] = [dict(job.earlier)] if job.earlier else []
         return plan_hash(
-            [self.first], job, self.backend, texts, dict(self.strategy.settings()), self.wanted, job.is_one_search
+            [self.first],
+            job,
+            self.backend,
+            texts,
+            dict(self.strategy.settings()),
+            self.wanted,
+            job.is_one_search,
+            *more,
         )
 
     def run(self, log: AppendLog) -> None:
@@ -175,7 +186,7 @@ class _Search:
         """The draws of the next round."""
         found: list[_Draw] = []
         for place, attempts in self.tried.items():
-            asks = list(self.strategy.next(attempts))
+            asks = list(self.own[place[0]].next(attempts))
             designs = sum(not attempt.kind for attempt in attempts)
             if not asks and self.job.is_one_search and designs < self.wanted:
                 asks = [Ask(self.wanted - designs)]
@@ -280,7 +291,8 @@ class _Search:
         found: list[Candidate] = []
         for (_, search), attempts in self.tried.items():
             best = [number for number in self.strategy.order(attempts) if not attempts[number].kind]
-            places = range(self.wanted) if self.job.is_one_search else [search]
+            count = len(best) if self.strategy.adapts else self.wanted
+            places = range(count) if self.job.is_one_search else [search]
             taken = best if self.job.is_one_search else best[:1]
             found += [
                 attempts[number].candidate.model_copy(update={"index": place, "continued": None})

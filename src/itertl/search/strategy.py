@@ -17,6 +17,7 @@ from itertl.sampling.batching import Continuation
 from itertl.scoring.engine import Effort
 
 STRATEGIES = {
+    "adaptive": "itertl.search.adaptive:Adaptive",
     "best-of": "itertl.search.best_of:BestOf",
     "cluster": "itertl.search.cluster:Cluster",
     "repair": "itertl.search.repair:Repair",
@@ -71,6 +72,12 @@ class Strategy(ABC):
 
     feedback: Feedback = "none"
     continues: bool = False  # whether it asks for answers that go on from tokens, which not all back ends can give
+    adapts: bool = False  # whether in training all its designs answer, and what earlier iterations found counts
+
+    def of_problem(self, mean_z: float | None) -> "Strategy":
+        """The strategy for one problem, by the mean z that its candidates had in earlier iterations; None: unknown."""
+        del mean_z
+        return self
 
     @abstractmethod
     def next(self, attempts: Sequence[Attempt]) -> Sequence[Ask]:
@@ -111,6 +118,10 @@ def open_strategy(name: str, options: Mapping[str, object]) -> Strategy:
         raise UsageError(f"sample.strategy_options.{next(iter(further))} is for a search with an aim; add aim: ppa")
     if aim is None:
         return found
+    if found.adapts:
+        raise UsageError(
+            f"sample.strategy_options.aim: {name} draws candidates to compare, and has no one best; leave it out"
+        )
     return _made(plugins.resolve("aim (sample.strategy_options.aim)", str(aim), AIMS), {"inner": found, **further})
 
 

@@ -7,6 +7,7 @@ What is left out is counted, never silently dropped: see ``GroupCounts``.
 """
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +18,11 @@ from itertl.config import PromptConfig, ScoreConfig, TrainConfig
 from itertl.errors import DataError
 from itertl.model.prompts import EncodedPrompt, encode_prompt, encode_response
 from itertl.records import Problem, Scored
-from itertl.scoring.combine import combine
+from itertl.scoring.combine import combine, compiles, is_right
 from itertl.training.methods import Method
 from itertl.training.packing import Piece
+from itertl.verilog.text import rename_identifiers, tokenize
+from itertl.work.seeds import derive_seed
 
 REFERENCE_Z = 1.0  # quality score of the reference, by definition
 
@@ -31,6 +34,9 @@ class Response:
     token_ids: tuple[int, ...]  # end token included where the text ended
     z: float  # quality score
     is_reference: bool = False
+    compiles: bool | None = None  # by the scorers; None: they do not say. The reference does, and is right
+    is_right: bool | None = None
+    design: str = ""  # equal for two right ones that are one design; "" where nothing asks for it
 
 
 @dataclass(frozen=True)
@@ -50,37 +56,77 @@ class Group:
         z = [response.z for response in self.responses]
         return [(k, tau) for k in range(len(z)) for tau in range(len(z)) if z[k] < z[tau] - beta]
 
+    def pairs(self, method: Method) -> list[tuple[int, int]]:
+        """The active pairs that the method compares: those whose worse response may fall, in a group that counts."""
+        if not self.weight(method):
+            return []
+        may_fall = self.may_fall(method)
+        return [pair for pair in self.active_pairs(method.beta) if may_fall[pair[0]]]
+
+    def may_fall(self, method: Method) -> list[bool]:
+        """Which responses may be pushed down (``method.negatives``)."""
+        if method.negatives == "near":
+            return [response.is_reference or response.compiles is True for response in self.responses]
+        has_right = any(self.responses[index].is_right for index in self.members())
+        may = method.negatives == "all" or (method.negatives == "beside-right" and has_right)
+        return [may] * len(self.responses)
+
+    def weight(self, method: Method) -> float:
+        """Of the group's terms: 1, or √(p(1 - p)), p the share of right ones among its candidates (0 where unknown)."""
+        if method.group_weight == "none":
+            return 1.0
+        known = [right for index in self.members() if (right := self.responses[index].is_right) is not None]
+        share = sum(known) / len(known) if known else 0.0
+        return math.sqrt(share * (1 - share))
+
     def needed(self, method: Method) -> tuple[int, ...]:
         """Indices of the responses whose log-probabilities enter the loss with a gradient, ascending; perhaps none.
 
-        What is left out has a gradient of exactly zero: a candidate in no active pair, a response that has the group's
+        What is left out has a gradient of exactly zero: a candidate in no pair, a response that has the group's
         mean reward. With the softmax of eq. 13 all K enter the normalisation, so none is left out while a pair is
         active.
         """
-        found = {self.ce_target(method)} if method.uses_ce else set[int | None]()
-        if method.terms in ("hinge", "rank-hinge", "dpo") and method.ranking_weight != 0:
-            pairs = self.active_pairs(method.beta)
+        found = set(self.ce_targets(method)) if method.uses_ce else set[int]()
+        if method.compares_pairs:
+            pairs = self.pairs(method)
             if method.softmax and pairs:
                 return tuple(range(len(self.responses)))
             found |= {index for pair in pairs for index in pair}
-        if method.terms == "policy-gradient":
+        if method.terms == "policy-gradient" and self.weight(method):
             members = self.members()
-            first = self.responses[members[0]].z if members else 0.0
-            if method.kl_weight > 0 or any(self.responses[index].z != first for index in members):
+            z = [self.responses[index].z for index in members]
+            if method.kl_weight > 0:
                 found |= set(members)
-        return tuple(sorted(index for index in found if index is not None))
+            elif len(set(z)) > 1:
+                may_fall, mean = self.may_fall(method), sum(z) / len(z)
+                found |= {index for index in members if may_fall[index] or self.responses[index].z >= mean}
+        return tuple(sorted(found))
 
-    def ce_target(self, method: Method) -> int | None:
-        """Index of the response whose cross-entropy is taken; None for the best candidate where there is no candidate.
+    def ce_targets(self, method: Method) -> dict[int, float]:
+        """Indices of the responses whose cross-entropy is taken, with the share of each; none where none serves.
 
         An answer that ends at once is not a text to imitate, however bad the others are.
         """
         last = len(self.responses) - 1
         if method.ce_target == "reference":
-            return last
+            return {last: 1.0}
+        if method.ce_target == "verified":
+            right, share = self.verified(method), method.verified_share
+            shares = {last: 1 - share} | {index: share / len(right) for index in right}
+            return {index: part for index, part in shares.items() if part}
         ends_at_once = [len(response.token_ids) <= 1 for response in self.responses]
         choices = [k for k in range(last + (method.ce_target == "best")) if k == last or not ends_at_once[k]]
-        return max(choices, key=lambda index: (self.responses[index].z, index), default=None)
+        best = max(choices, key=lambda index: (self.responses[index].z, index), default=None)
+        return {} if best is None else {best: 1.0}
+
+    def verified(self, method: Method) -> tuple[int, ...]:
+        """The right candidates, one of each design, at most ``method.max_verified``: those of the largest z, of equals
+        the first."""
+        found: dict[str, int] = {}
+        members = [index for index in self.members() if self.responses[index].is_right]
+        for index in sorted(members, key=lambda index: (-self.responses[index].z, index)):
+            found.setdefault(self.responses[index].design, index)
+        return tuple(sorted(list(found.values())[: method.max_verified]))
 
     def members(self) -> tuple[int, ...]:
         """The candidates, over which a policy gradient normalises its rewards; the reference is not sampled."""
@@ -105,7 +151,8 @@ class Group:
 
 @dataclass(slots=True)
 class GroupCounts:
-    """What became of all problems and candidates; every candidate given is in exactly one of the last five, or kept."""
+    """What became of all problems and candidates; every candidate given is in exactly one of ``candidates_…``, or
+    kept."""
 
     problems_without_reference: int = 0
     prompts_too_long: int = 0  # problems whose prompt leaves no room (or has more than the method's share of it)
@@ -116,6 +163,9 @@ class GroupCounts:
     candidates_unscored: int = 0  # no z, by our fault
     candidates_empty: int = 0  # no token at all: no room, or the endpoint held the answer back
     candidates_of_dropped: int = 0  # their problem was left out
+    groups_of_equal_z: int = 0  # with ``groups: mixed``: all candidates had one z; what is left is the reference
+    candidates_of_equal_z: int = 0
+    candidates_rejected: int = 0  # not accepted by ``accept_beta``
 
 
 @dataclass(frozen=True)
@@ -130,7 +180,9 @@ class GroupSet:
         """SHA-256 over ids, scores and tokens of every group."""
         sha = hashlib.sha256()
         for g in self.groups:
-            content = g.problem_id, g.prompt_ids, [(r.token_ids, r.z, r.is_reference) for r in g.responses]
+            content = g.problem_id, g.prompt_ids, [
+                (r.token_ids, r.z, r.is_reference, r.compiles, r.is_right, r.design) for r in g.responses
+            ]  # fmt: skip
             sha.update(repr(content).encode("utf-8", "surrogatepass"))
         return sha.hexdigest()
 
@@ -138,8 +190,9 @@ class GroupSet:
         """Unordered pairs of responses; of each at most one order can be active."""
         return sum(len(g.responses) * (len(g.responses) - 1) // 2 for g in self.groups)
 
-    def num_active_pairs(self, beta: float) -> int:
-        return sum(len(g.active_pairs(beta)) for g in self.groups)
+    def num_active_pairs(self, method: Method) -> int:
+        """Those that the method compares."""
+        return sum(len(g.pairs(method)) for g in self.groups)
 
 
 def build_groups(
@@ -151,14 +204,16 @@ def build_groups(
     score: ScoreConfig,
     train: TrainConfig,
     method: Method,
+    seed: int = 0,
 ) -> GroupSet:
     """Encode every problem that has a reference, with its candidates, as a group.
 
     A method that uses no candidates gets groups of the reference alone, one of whole files gets each reference as text,
-    cut at ``max_length``. Candidates come in the order of their index. Raises DataError for a candidate of an unknown
-    problem, a problem given twice, or a prompt that encodes to nothing.
+    cut at ``max_length``. Candidates come in the order of their index; ``seed`` decides which are accepted, for a
+    method that rejects some. Raises DataError for a candidate of an unknown problem, a problem given twice, or a prompt
+    that encodes to nothing.
     """
-    build = _Builder(tokenizer, prompt, score, train, method)
+    build = _Builder(tokenizer, prompt, score, train, method, seed)
     by_problem = by_problem_id(scored if method.uses_candidates else (), problems)
     groups: list[Group] = []
     for problem in problems:
@@ -166,7 +221,15 @@ def build_groups(
         if not found:
             build.counts.candidates_of_dropped += len(by_problem[problem.id])
         groups += found
+    if method.groups == "mixed" or method.ce_target == "verified":
+        groups = [g for g in groups if _teaches(g, method)] or groups
     return GroupSet(tuple(groups), build.counts)
+
+
+def _teaches(group: Group, method: Method) -> bool:
+    """Whether a group takes a place in a step: not one that lost its candidates, or has none that is right, and whose
+    reference the method does not train on."""
+    return bool(group.needed(method)) or (method.ce_target != "verified" and len(group.responses) > 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +241,7 @@ class _Builder:
     score: ScoreConfig
     train: TrainConfig
     method: Method
+    seed: int
     counts: GroupCounts = field(default_factory=GroupCounts)
 
     def groups_of(self, problem: Problem, rows: Sequence[Scored]) -> list[Group]:
@@ -202,11 +266,23 @@ class _Builder:
             self.counts.references_too_long += 1
             return []
         found = [self._candidate(row, encoded) for row in rows]
-        responses = [response for response in found if response is not None]
+        responses = self._chosen(problem.id, [response for response in found if response is not None])
         self.counts.candidates += len(responses)
         self.counts.duplicates += len(responses) + 1 - len({reference, *(r.token_ids for r in responses)})
         responses.append(Response(reference, REFERENCE_Z, is_reference=True))
         return [Group(problem.id, encoded.token_ids, tuple(responses))]
+
+    def _chosen(self, problem_id: str, found: list[Response]) -> list[Response]:
+        """The candidates that the method takes; those it does not are counted."""
+        if self.method.accept_beta is not None and found:
+            accepted = accept([response.z for response in found], self.method, self.seed, problem_id)
+            self.counts.candidates_rejected += len(found) - len(accepted)
+            found = [found[place] for place in accepted]
+        if self.method.groups == "mixed" and len({response.z for response in found}) == 1:
+            self.counts.groups_of_equal_z += 1
+            self.counts.candidates_of_equal_z += len(found)
+            return []
+        return found
 
     def _whole_file(self, problem: Problem, text: str) -> list[Group]:
         """Plain text: a begin token as prompt, the text and an end token as response, cut where too long."""
@@ -229,7 +305,30 @@ class _Builder:
         if len(encoded.token_ids) + len(token_ids) > self.train.max_length:
             self.counts.candidates_too_long += 1
             return None
-        return Response(token_ids, float(z))
+        right = is_right(row.scores)
+        is_asked = right and self.method.ce_target == "verified"
+        design = "\n".join(rename_identifiers(tokenize(row.candidate.code))) if is_asked else ""
+        return Response(token_ids, float(z), compiles=compiles(row.scores), is_right=right, design=design)
+
+
+def accept(z: Sequence[float], method: Method, seed: int, problem_id: str) -> list[int]:
+    """Places of the candidates that statistical rejection sampling accepts, ascending (Liu et al. 2023, 2309.06657).
+
+    As the code in that paper's appendix: passes over those that are left, each accepted with probability
+    exp((z - max z of the left) / accept_beta), until ``accept_share`` of all are.
+    """
+    assert method.accept_beta is not None
+    left, accepted, number = list(range(len(z))), list[int](), 0
+    wanted = math.ceil(method.accept_share * len(z))
+    while len(accepted) < wanted:
+        best = max(z[place] for place in left)
+        for place in list(left):
+            chance = derive_seed(seed, "accept", problem_id, number, place) / 2**63
+            if len(accepted) < wanted and chance < math.exp((z[place] - best) / method.accept_beta):
+                accepted.append(place)
+                left.remove(place)
+        number += 1
+    return sorted(accepted)
 
 
 def by_problem_id(scored: Sequence[Scored], problems: Sequence[Problem]) -> Mapping[str, list[Scored]]:

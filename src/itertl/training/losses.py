@@ -9,6 +9,9 @@ Arguments that several functions take:
 - ``token_logp_R_T``: log-probability of each response token; padding may hold anything.
 - ``mask_R_T``: true where a position holds a token of the response (end token included), false on padding.
 - ``z_K``: quality scores, [K], tensor or sequence; no gradient flows to them.
+- ``may_fall_K``: which responses may be the worse one of a pair; None: all.
+- ``is_held_K``: bool tensor, which responses a pair in which they are the worse one passes no gradient to (see
+  ``has_fallen``); None: none. The pair keeps its value, and the better response its gradient.
 
 All functions raise ValueError for shapes or lengths that do not fit, rows without a token, scores that are not finite,
 unknown names, and constants outside the range that is given for them.
@@ -160,7 +163,9 @@ def _check_logp(logp_K: Tensor, name: str = "logp") -> Tensor:
     return _widened(logp_K)
 
 
-def _pair_indices(logp_K: Tensor, z_K: Tensor | Sequence[float], beta: float) -> tuple[Tensor, Tensor]:
+def _pair_indices(
+    logp_K: Tensor, z_K: Tensor | Sequence[float], beta: float, may_fall_K: Sequence[bool] | None = None
+) -> tuple[Tensor, Tensor]:
     """The worse and the better response of each active pair, [P] and [P], ordered by the worse, then by the better.
 
     For indexing, not masking: what is in no active pair then gets a gradient of exactly zero, even if it is infinite.
@@ -168,13 +173,39 @@ def _pair_indices(logp_K: Tensor, z_K: Tensor | Sequence[float], beta: float) ->
     active = active_pairs(z_K, beta)
     if active.shape[0] != logp_K.shape[0]:
         raise ValueError(f"{logp_K.shape[0]} log-probabilities but {active.shape[0]} scores; give one z for each")
+    if may_fall_K is not None:
+        if len(may_fall_K) != active.shape[0]:
+            raise ValueError(f"may_fall has {len(may_fall_K)} values for {active.shape[0]} responses")
+        active = active & torch.tensor(list(may_fall_K), dtype=torch.bool)[:, None]
     worse, better = active.to(logp_K.device).nonzero(as_tuple=True)
     return worse, better
 
 
+def has_fallen(token_logp_R_T: Tensor, mask_R_T: Tensor, initial_logp_R_T: Tensor, floor: float) -> Tensor:
+    """Which responses lie more than ``floor`` nats a token below the first policy: [R], bool.
+
+    The mean over each response's tokens of log P - log P_initial is below -``floor``. For ``is_held_K``.
+
+    Args:
+        initial_logp_R_T: log-probability of the same tokens under the policy that the round began with.
+        floor: ≥ 0.
+    """
+    _check_constant("floor is in nats a token, finite and ≥ 0", floor, floor >= 0)
+    mask = _check_rows(token_logp_R_T, mask_R_T)
+    return (_masked_mean(_log_ratio(token_logp_R_T, mask, initial_logp_R_T), mask) < -floor).detach()
+
+
+def _worse_of(p_K: Tensor, worse: Tensor, is_held_K: Tensor | None) -> Tensor:
+    """p of the worse response of each pair, without a gradient where it is held."""
+    if is_held_K is None:
+        return p_K[worse]
+    return torch.where(is_held_K.to(p_K.device)[worse], p_K.detach()[worse], p_K[worse])
+
+
 def ranking_hinges(
-    logp_K: Tensor, z_K: Tensor | Sequence[float], *, alpha: float = 0.3, beta: float = 0.2, softmax: bool = False
-) -> Tensor:
+    logp_K: Tensor, z_K: Tensor | Sequence[float], *, alpha: float = 0.3, beta: float = 0.2, softmax: bool = False,
+    may_fall_K: Sequence[bool] | None = None, is_held_K: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """The terms of eq. 2, max(p_k - p_tau + alpha, 0), one for each active pair; their sum is L_ranking.
 
     Terms that are exactly 0 pass no gradient. With other arguments these are other methods' terms:
@@ -182,6 +213,8 @@ def ranking_hinges(
     - RRHF (Yuan et al. 2023), max(p_k - p_tau, 0) for z_k < z_tau: ``alpha=0, beta=0`` on length-normalised p.
     - SLiC-HF (Zhao et al. 2023), max(0, δ - log P(better) + log P(worse)): ``alpha=δ`` on the log-probability of
       whole responses (``length_normalized_logp`` at exponent 0), ``beta=0`` for all strictly ordered pairs.
+    - RSO's hinge-norm (Liu et al. 2023, 2309.06657), max(0, 1 - γ·(Δ(better) - Δ(worse))), Δ = log P - log P_initial:
+      ``alpha=1`` on γ·Δ of whole responses.
 
     Args:
         logp_K: length-normalised log-probabilities p of the K responses to one prompt (eq. 1), [K].
@@ -194,10 +227,10 @@ def ranking_hinges(
     """
     p = _check_logp(logp_K)
     _check_constant("alpha is a finite margin", alpha)
-    worse, better = _pair_indices(p, z_K, beta)
+    worse, better = _pair_indices(p, z_K, beta, may_fall_K)
     if softmax:
         p = torch.softmax(p, dim=0)
-    return torch.relu(p[worse] - p[better] + alpha)
+    return torch.relu(_worse_of(p, worse, is_held_K) - p[better] + alpha)
 
 
 def ranking_factor(loss_ce: Tensor, weight: RankingWeight = "stop_gradient_ce") -> Tensor:
@@ -223,7 +256,10 @@ def combine(
     return ranking if ce_weight == 0 else ce_weight * loss_ce + ranking
 
 
-def brio_hinges(logp_K: Tensor, z_K: Tensor | Sequence[float], *, margin: float = 0.001) -> Tensor:
+def brio_hinges(
+    logp_K: Tensor, z_K: Tensor | Sequence[float], *, margin: float = 0.001,
+    may_fall_K: Sequence[bool] | None = None, is_held_K: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """max(0, p_j - p_i + margin·(j - i)) for each pair of ranks i < j (BRIO, Liu et al. 2022).
 
     Ranks go by z, descending. Equal z share a rank, form no pair, and leave no gap (dense ranks); BRIO's released code
@@ -238,21 +274,17 @@ def brio_hinges(logp_K: Tensor, z_K: Tensor | Sequence[float], *, margin: float 
     """
     p = _check_logp(logp_K)
     _check_constant("margin is for each step of rank, finite and ≥ 0", margin, margin >= 0)
-    worse, better = _pair_indices(p, z_K, beta=0.0)
+    worse, better = _pair_indices(p, z_K, 0.0, may_fall_K)
     z = [float(value) for value in _z_as_float64(z_K)]
     ascending = {value: rank for rank, value in enumerate(sorted(set(z)))}
     rank = torch.tensor([ascending[value] for value in z]).to(p)
-    return torch.relu(p[worse] - p[better] + margin * (rank[better] - rank[worse]))
+    return torch.relu(_worse_of(p, worse, is_held_K) - p[better] + margin * (rank[better] - rank[worse]))
 
 
 def dpo_terms(
-    sequence_logp_K: Tensor,
-    reference_logp_K: Tensor,
-    z_K: Tensor | Sequence[float],
-    *,
-    strength: float = 0.1,
-    beta: float = 0.2,
-) -> Tensor:
+    sequence_logp_K: Tensor, reference_logp_K: Tensor, z_K: Tensor | Sequence[float], *, strength: float = 0.1,
+    beta: float = 0.2, may_fall_K: Sequence[bool] | None = None, is_held_K: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """-log σ(strength·(log(P/P_ref)(better) - log(P/P_ref)(worse))), one for each active pair (DPO).
 
     Source: Rafailov et al. 2023, eq. 7.
@@ -270,9 +302,9 @@ def dpo_terms(
     policy, reference = _check_logp(sequence_logp_K), _check_logp(reference_logp_K, "reference_logp")
     if policy.shape != reference.shape:
         raise ValueError(f"{policy.shape[0]} log-probabilities but {reference.shape[0]} of the reference model")
-    worse, better = _pair_indices(policy, z_K, beta)
+    worse, better = _pair_indices(policy, z_K, beta, may_fall_K)
     ratio = policy - reference.detach().to(policy)
-    return -torch.nn.functional.logsigmoid(strength * (ratio[better] - ratio[worse]))
+    return -torch.nn.functional.logsigmoid(strength * (ratio[better] - _worse_of(ratio, worse, is_held_K)))
 
 
 def group_advantages(

@@ -5,13 +5,15 @@ Formulas and sources: docs/methods.md; the functions: ``losses``.
 """
 
 import math
-from dataclasses import dataclass, fields, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
 
-from itertl.config import TrainConfig
+from itertl.config import ScoreConfig, TrainConfig
 from itertl.errors import RecipeError, UsageError, nearest
+from itertl.scoring.combine import READERS
+from itertl.scoring.scorers import names_where
 
-Terms = Literal["none", "hinge", "rank-hinge", "dpo", "policy-gradient"]
+Terms = Literal["none", "hinge", "rank-hinge", "hinge-norm", "dpo", "policy-gradient"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,10 @@ class Method:
     length_normalizer: Literal["response", "sequence"] = "response"  # ‖a_k‖ of eq. 1
     length_exponent: float = 1.0  # p = Σ log P / ‖a‖ to this power; 0: of the whole sequence
     rank_margin: float = 0.001  # of rank-hinge, for each step of rank
-    strength: float = 0.1  # of dpo: how strongly its reference policy holds
+    strength: float = 0.1  # of dpo and hinge-norm: how strongly their reference policy holds
     pair_reduction: Literal["sum", "mean"] = "sum"  # over active pairs
     ranking_weight: Literal["stop_gradient_ce", "product"] | float = "stop_gradient_ce"  # λ of eq. 4
-    ce_target: Literal["reference", "best", "best-candidate"] = "reference"  # whose cross-entropy is taken
+    ce_target: Literal["reference", "best", "best-candidate", "verified"] = "reference"  # whose cross-entropy is taken
     ce_weight: float = 1.0  # 0: no cross-entropy
     ce_reduction: Literal["mean", "sum"] = "mean"  # eq. 3 over the tokens of the target
     advantage_scale: Literal["std", "none"] = "std"  # of policy-gradient: rewards over their deviation in the group
@@ -44,6 +46,24 @@ class Method:
     policy: Literal["current", "base"] = "current"  # which model the candidates of an iteration come from
     single_round: bool = False  # candidates are sampled once, in the first iteration, and kept
     whole_files: bool = False  # train on references as text without a prompt, cut at max_length
+    groups: Literal["all", "mixed"] = "all"  # mixed: where all candidates have one z, they are left out
+    group_weight: Literal["none", "difficulty"] = "none"  # of a group's terms: 1, or √(p(1 - p))
+    negatives: Literal["all", "near", "beside-right", "none"] = "all"  # which responses the terms may push down
+    negative_floor: float | None = None  # nats a token below the first policy, from where on they do not; None: never
+    verified_share: float = 0.5  # of right candidates in the cross-entropy "verified"; the rest is the reference's
+    max_verified: int = 2  # of a problem's right candidates
+    accept_beta: float | None = None  # candidates are accepted by exp((z - max z) / accept_beta); None: all are
+    accept_share: float = 0.5  # of a problem's candidates, rounded up: how many are accepted
+
+    def settings(self) -> dict[str, Any]:
+        """All of it, but for later options at their defaults: a run from before them stays valid."""
+        defaults = {f.name: f.default for f in fields(self)}
+        return {k: v for k, v in asdict(self).items() if k not in _LATER or v != defaults[k]}
+
+    @property
+    def compares_pairs(self) -> bool:
+        """Whether the terms are of pairs, a better and a worse response each."""
+        return self.terms in ("hinge", "rank-hinge", "hinge-norm", "dpo") and self.ranking_weight != 0
 
     @property
     def uses_ce(self) -> bool:
@@ -56,12 +76,23 @@ class Method:
     def needs_initial(self) -> bool:
         """Whether the loss asks what the policy that the round began with says of each response."""
         clips = self.clip_low is not None and self.clip_high is not None
-        return self.terms == "dpo" or (self.terms == "policy-gradient" and (clips or self.kl_weight > 0))
+        is_pg = self.terms == "policy-gradient"
+        has_floor = self.negative_floor is not None and (is_pg or self.compares_pairs)
+        return has_floor or self.terms in ("dpo", "hinge-norm") or (is_pg and (clips or self.kl_weight > 0))
 
+
+_LATER = (
+    "groups", "group_weight", "negatives", "negative_floor", "verified_share", "max_verified", "accept_beta",
+    "accept_share",
+)  # fmt: skip
 
 _REINFORCE = Method(
     "reinforce", terms="policy-gradient", clip_low=None, clip_high=None, ce_weight=0.0, ranking_weight=1.0
 )
+_RSO = Method(
+    "rso", terms="dpo", beta=0.0, length_exponent=0.0, pair_reduction="mean", ranking_weight=1.0, ce_weight=0.0,
+    accept_beta=0.5,
+)  # fmt: skip
 _SHAPED = replace(_REINFORCE, advantage_scale="none", ce_weight=1.0)
 
 METHODS: dict[str, Method] = {
@@ -76,10 +107,13 @@ METHODS: dict[str, Method] = {
         Method("sft", terms="none", ranking_weight=0.0, uses_candidates=False),
         Method("cpt", terms="none", ranking_weight=0.0, uses_candidates=False, whole_files=True),
         Method("raft", terms="none", ranking_weight=0.0, ce_target="best-candidate"),
+        Method("verified", terms="none", ranking_weight=0.0, ce_target="verified"),
         Method("rrhf", alpha=0.0, beta=0.0, ranking_weight=1.0, ce_target="best"),
         Method("brio", terms="rank-hinge", beta=0.0, length_exponent=2.0, ranking_weight=10.0, ce_weight=0.1),
         Method("slic", alpha=1.0, beta=0.0, length_exponent=0.0, pair_reduction="mean", ranking_weight=1.0),
         Method("dpo", terms="dpo", length_exponent=0.0, pair_reduction="mean", ranking_weight=1.0, ce_weight=0.0),
+        _RSO,
+        replace(_RSO, name="rso-hinge", terms="hinge-norm", alpha=1.0),
         Method("grpo", terms="policy-gradient", ranking_weight=1.0, ce_weight=0.0),
         _REINFORCE,
         replace(_SHAPED, name="coderl"),
@@ -105,7 +139,26 @@ def resolve_method(name: str, train: TrainConfig) -> Method:
     return method
 
 
-_AT_LEAST_ZERO = ("beta", "length_exponent", "rank_margin", "ce_weight", "clip_low", "clip_high", "kl_weight")
+def check_scores(method: Method, score: ScoreConfig) -> None:
+    """Raise RecipeError where the method asks what no scorer of the recipe says: what compiles, or what is right."""
+    judges = names_where(lambda scorer: scorer.judges_function)
+    for option, value, wanted, names in (
+        ("negatives", "beside-right", "which candidates are right", judges),
+        ("group_weight", "difficulty", "which candidates are right", judges),
+        ("ce_target", "verified", "which candidates are right", judges),
+        ("negatives", "near", "which candidates compile", READERS),
+    ):
+        if getattr(method, option) == value and not set(names) & set(score.scorers):
+            asked = f"train.{option}: {value}" if option != "ce_target" else f"method {method.name}: ce_target verified"
+            raise RecipeError(
+                f"{asked} asks {wanted}, and score.scorers {list(score.scorers)} does not say; add one of "
+                f"{', '.join(names)}"
+            )
+
+
+_AT_LEAST_ZERO = (
+    "beta", "length_exponent", "rank_margin", "ce_weight", "clip_low", "clip_high", "kl_weight", "negative_floor",
+)  # fmt: skip
 
 
 def _check(method: Method) -> None:
@@ -126,5 +179,23 @@ def _check(method: Method) -> None:
         raise RecipeError(f"train.softmax: eq. 13 belongs to the hinge of eq. 2; {method.name} has none")
     if method.terms == "dpo" and method.length_exponent != 0:
         raise RecipeError("train.length_exponent: dpo compares whole sequences; leave it at 0")
+    if method.softmax and method.negative_floor is not None:
+        raise RecipeError(
+            "train.negative_floor: eq. 13 (train.softmax) pushes all responses down by its sum; leave out one"
+        )
+    _check_chosen(method)
     if not 0 < method.max_prompt_share <= 1:
         raise RecipeError(f"train.max_prompt_share: must be above 0 and at most 1 (got {method.max_prompt_share})")
+
+
+def _check_chosen(method: Method) -> None:
+    """The options of ``verified`` and ``rso``."""
+    if not 0 <= method.verified_share <= 1:
+        raise RecipeError(f"train.verified_share: lies between 0 and 1 (got {method.verified_share})")
+    if method.max_verified < 1:
+        raise RecipeError(f"train.max_verified: must be at least 1 (got {method.max_verified})")
+    beta = method.accept_beta
+    if beta is not None and not (math.isfinite(beta) and beta > 0):
+        raise RecipeError(f"train.accept_beta: must be finite and above 0 (got {beta})")
+    if not 0 < method.accept_share <= 1:
+        raise RecipeError(f"train.accept_share: must be above 0 and at most 1 (got {method.accept_share})")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,15 +65,15 @@ def group_loss(
     terms = _terms(group, rows, method) if rows is not None else zero.new_zeros(0)
     # Rewards have a sum or mean of their own; what is logged as "ranking" is then the policy gradient's term.
     ranking = terms.mean() if method.pair_reduction == "mean" and terms.numel() else terms.sum()
+    ranking = ranking * group.weight(method)
     known_ce = zero if ce is None else ce
     total = losses.combine(known_ce, ranking, weight=method.ranking_weight, ce_weight=method.ce_weight)
     num = len(group.responses)
-    is_pairs = method.terms in ("hinge", "rank-hinge", "dpo")
     sums = Sums(
         groups=1, loss=float(total.detach()), ce=float(known_ce.detach()), ranking=float(ranking.detach()),
         lam=float(losses.ranking_factor(known_ce.detach(), method.ranking_weight)),
-        plain_tokens=group.plain_tokens(), pairs=num * (num - 1) // 2, active=len(group.active_pairs(method.beta)),
-        hinged=int((terms > 0).sum()) if is_pairs else 0,
+        plain_tokens=group.plain_tokens(), pairs=num * (num - 1) // 2, active=len(group.pairs(method)),
+        hinged=int((terms > 0).sum()) if method.compares_pairs else 0,
     )  # fmt: skip
     return total, sums
 
@@ -93,30 +94,45 @@ def _rows(
 
 
 def _cross_entropy(group: Group, rows: _Rows, method: Method) -> Tensor | None:
-    target = group.ce_target(method)
-    if target is None:
+    """Of the targets, each by its share; None where there is none."""
+    shares = group.ce_targets(method)
+    if not shares:
         return None
-    at = rows.row(target)
-    return losses.reference_cross_entropy(
-        rows.token_logp_R_T[at : at + 1], rows.mask_R_T[at : at + 1], method.ce_reduction
-    )[0]
+    at = [rows.row(target) for target in shares]
+    found = losses.reference_cross_entropy(rows.token_logp_R_T[at], rows.mask_R_T[at], method.ce_reduction)
+    return (found * torch.tensor(list(shares.values())).to(found)).sum()
 
 
 def _terms(group: Group, rows: _Rows, method: Method) -> Tensor:
     """What the method compares: one value for each active pair, or for each sampled response; [] where it compares
     nothing."""
-    if method.terms == "none" or method.ranking_weight == 0:
-        return rows.token_logp_R_T.new_zeros(0)
-    if method.terms == "policy-gradient":
+    if method.terms == "policy-gradient" and method.ranking_weight != 0:
         return _policy_gradient(group, rows, method)
+    if not method.compares_pairs or not group.pairs(method):
+        return rows.token_logp_R_T.new_zeros(0)
+    may_fall = group.may_fall(method)
+    limits: dict[str, Any] = {"may_fall_K": [may_fall[i] for i in rows.indices], "is_held_K": _held(rows, method)}
     logp_R = _normalized(rows.token_logp_R_T, rows, method)
     if method.terms == "hinge":
-        return losses.ranking_hinges(logp_R, rows.z, alpha=method.alpha, beta=method.beta, softmax=method.softmax)
+        return losses.ranking_hinges(
+            logp_R, rows.z, alpha=method.alpha, beta=method.beta, softmax=method.softmax, **limits
+        )
     if method.terms == "rank-hinge":
-        return losses.brio_hinges(logp_R, rows.z, margin=method.rank_margin)
+        return losses.brio_hinges(logp_R, rows.z, margin=method.rank_margin, **limits)
     assert rows.initial_R_T is not None
     before_R = _normalized(rows.initial_R_T, rows, method)
-    return losses.dpo_terms(logp_R, before_R, rows.z, strength=method.strength, beta=method.beta)
+    if method.terms == "hinge-norm":
+        gain_R = method.strength * (logp_R - before_R.detach())
+        return losses.ranking_hinges(gain_R, rows.z, alpha=method.alpha, beta=method.beta, **limits)
+    return losses.dpo_terms(logp_R, before_R, rows.z, strength=method.strength, beta=method.beta, **limits)
+
+
+def _held(rows: _Rows, method: Method) -> Tensor | None:
+    """Which responses have fallen as far as they may."""
+    if method.negative_floor is None:
+        return None
+    assert rows.initial_R_T is not None
+    return losses.has_fallen(rows.token_logp_R_T, rows.mask_R_T, rows.initial_R_T, method.negative_floor)
 
 
 def _normalized(token_logp_R_T: Tensor, rows: _Rows, method: Method) -> Tensor:
@@ -126,12 +142,21 @@ def _normalized(token_logp_R_T: Tensor, rows: _Rows, method: Method) -> Tensor:
 
 
 def _policy_gradient(group: Group, rows: _Rows, method: Method) -> Tensor:
-    """Mean over the group's candidates, as terms that sum to it; [] where there is nothing to learn from them."""
+    """Mean over the group's candidates, as terms that sum to it; [] where there is nothing to learn from them.
+
+    A candidate below the mean that may not fall (or no further) has the KL penalty alone.
+    """
     members = group.members()
-    at = [rows.row(index) for index in members if index in rows.indices]
-    if not at:
+    found = [(place, rows.row(index)) for place, index in enumerate(members) if index in rows.indices]
+    if not found or not group.weight(method):
         return rows.token_logp_R_T.new_zeros(0)
+    at = [row for _, row in found]
     advantages = losses.group_advantages([group.responses[index].z for index in members], scale=method.advantage_scale)
+    advantages = advantages[[place for place, _ in found]]
+    may_fall, held = group.may_fall(method), _held(rows, method)
+    for number, (place, row) in enumerate(found):
+        if advantages[number] < 0 and not (may_fall[members[place]] and (held is None or not held[row])):
+            advantages[number] = 0.0
     logp, mask = rows.token_logp_R_T[at], rows.mask_R_T[at]
     before = None if rows.initial_R_T is None else rows.initial_R_T[at]
     clips = method.clip_low is not None and method.clip_high is not None

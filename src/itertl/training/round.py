@@ -45,7 +45,7 @@ class TrainResult:
     loss_ce: float | None
     loss_ranking: float | None
     share_hinged: float | None  # of the last epoch's active pairs, those with a positive hinge
-    share_active_pairs: float | None  # of all pairs of responses, those with z_k < z_tau - beta
+    share_active_pairs: float | None  # of all pairs of responses, those with z_k < z_tau - beta that are compared
     tokens: int  # put through the model in training, prompts included, padding left out
     plain_tokens: int  # what one pass for each response, each with its own prompt, would have put through it
     reference_tokens: int  # response tokens of references, counted each time they were trained on
@@ -61,3 +61,7 @@ class TrainResult:
     problems_without_reference: int
     candidates_unscored: int
     candidates_empty: int
+    groups_of_equal_z: int = 0  # left with their reference alone by ``train.groups: mixed``
+    candidates_of_equal_z: int = 0
+    candidates_rejected: int = 0  # by rejection sampling
+    verified: int | None = None  # right candidates whose cross-entropy was taken; None: not the method's

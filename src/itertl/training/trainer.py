@@ -83,9 +83,12 @@ def _begin(job: TrainingJob, loaded: Loaded, say: Callable[[object], None]) -> R
         config = config.model_copy(update={"max_length": min(config.max_length, loaded.context)})
     groups = build_groups(
         job.scored, job.problems, tokenizer,
-        prompt=job.policy.prompt, score=job.score, train=config, method=job.method,
+        prompt=job.policy.prompt, score=job.score, train=config, method=job.method, seed=job.seed,
     )  # fmt: skip
     _report_counts(groups, config.max_length, say)
+    if job.method.ce_target == "verified":
+        right = [len(group.verified(job.method)) for group in groups.groups]
+        say(f"{sum(right)} right candidates of {sum(map(bool, right))} problems are trained on")
     samples = sampled_pieces(
         job.scored, job.problems, tokenizer, prompt=job.policy.prompt, train=config, num_problems=job.kl_problems
     )
@@ -163,7 +166,7 @@ def _digest(job: TrainingJob, groups: GroupSet, samples: Sequence[Piece], state_
     config = job.config.model_dump(mode="json", exclude={"save_every_steps", "save_every_seconds"})
     config["precision"] = resolve_precision(job.config)  # a state of another processor's precision is begun again
     rows = content_hash([[piece.prompt_ids, piece.responses] for piece in samples])
-    method = dataclasses.asdict(job.method)
+    method = job.method.settings()
     policy = job.policy
     parts = [config, method, groups.digest, rows, policy.digest, job.seed, policy.dtype, state_layout]
     return content_hash([*parts, torch.__version__], 64)
@@ -253,7 +256,7 @@ def _finish(current: Round) -> TrainResult:
 
 _COUNTED = (
     "candidates", "duplicates", "references_too_long", "prompts_too_long", "problems_without_reference",
-    "candidates_unscored", "candidates_empty",
+    "candidates_unscored", "candidates_empty", "groups_of_equal_z", "candidates_of_equal_z", "candidates_rejected",
 )  # fmt: skip
 
 
@@ -278,11 +281,12 @@ def _result(current: Round, moved: Shift) -> TrainResult:
         loss_ce=sums.ce / sums.groups if last else None,
         loss_ranking=sums.ranking / sums.groups if last else None,
         share_hinged=sums.hinged / sums.active if sums.active else None,
-        share_active_pairs=groups.num_active_pairs(method.beta) / groups.num_pairs() if groups.num_pairs() else None,
+        share_active_pairs=groups.num_active_pairs(method) / groups.num_pairs() if groups.num_pairs() else None,
         tokens=sum(row.tokens for row in current.progress.rows),
         plain_tokens=sum(row.plain_tokens for row in current.progress.rows),
         reference_tokens=config.epochs * references,
         candidate_tokens=config.epochs * candidates,
+        verified=sum(len(g.verified(method)) for g in groups.groups) if method.ce_target == "verified" else None,
         **dataclasses.asdict(moved),
         dropped_too_long=counts.candidates_too_long,
         **{name: getattr(counts, name) for name in _COUNTED},

@@ -240,6 +240,8 @@ def _key(recipe: Recipe) -> str:
 
 
 def _sees_references(method: Method) -> bool:
+    if method.ce_target == "verified" and method.verified_share == 1:
+        return False
     return method.uses_ce and method.ce_target != "best-candidate"
 
 
