@@ -14,6 +14,7 @@ _CATEGORIES = (
     "gates", "muxes", "arithmetic", "comparators", "encoders", "converters", "codes", "shifters", "fields",
     "bit tricks",
     "registers", "counters", "shift_registers", "fsm", "memories", "handshakes", "crc_lfsr", "timing",
+    "maps", "diagrams", "waveforms", "stories", "composition", "repairs",
 )  # fmt: skip
 
 # One of each kind, so that the held-out set asks for the same skills on functions never shown.

@@ -29,6 +29,8 @@ def testbench(design: DesignSpec) -> str:
     stimulus = _combinational(inputs) if design.clock is None else _clocked(design, inputs)
     declarations = _declarations(design, inputs, outputs)
     reference = replace(design, module="reference_module").reference
+    for name, _ in design.given:  # the design under test brings modules of these names
+        reference = re.sub(rf"\b{name}\b", f"reference_{name}", reference)
     return "\n".join([reference, declarations, *_functions(design, stimulus), stimulus, _report(outputs)])
 
 
