@@ -1,6 +1,7 @@
 """``itertl data``: pairs in, looked at, generated, audited."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 from itertl.cli import options
 from itertl.cli.app import data_app
 from itertl.cli.options import named_values, print_json, recipe_of, show, warn
+from itertl.errors import UsageError
 from itertl.progress import Reporter
 
 Filter = Annotated[list[str] | None, typer.Option("--filter", help="COLUMN=VALUE: keep rows that have it.")]
@@ -52,7 +54,12 @@ def data_import(
 
 @data_app.command("show")
 def data_show(
-    source: Annotated[str, typer.Argument(help="File, folder, hf:NAME[:split] or synth, as `data import` takes it.")],
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="File, folder, hf:NAME[:split] or synth, as `data import` takes it; default: what the recipe names."
+        ),
+    ] = None,
     overrides: options.Overrides = None,
     model: options.ModelOption = None,
     recipe: options.RecipeOption = None,
@@ -66,7 +73,13 @@ def data_show(
     from itertl.loop.show import show as show_pairs
     from itertl.model.prompt_form import with_form
 
-    settings = with_form(recipe_of(recipe, [*(overrides or []), f"data.source={json.dumps(source)}"], model), warn)
+    own = list(overrides or [])
+    if source is not None and re.match(r"data\.\w+.*=", source):  # the recipe's own data, changed
+        own, source = [source, *own], None
+    if source is None and recipe is None and not own:
+        raise UsageError("give a source, or the recipe whose data to show (--recipe)")
+    own += [] if source is None else [f"data.source={json.dumps(source)}"]
+    settings = with_form(recipe_of(recipe, own, model), warn)
     shown = show_pairs(settings, count)
     print_json(shown.to_json()) if as_json else options.print_text(shown.render())
 

@@ -384,5 +384,6 @@ def both_edges(s: Sketch, rng: random.Random) -> DesignSpec:
             f"assign {q} = {a} ^ {b};",
         ],
         *words,
+        {q: "0"},
     )
     return replace(design, descriptions=words)  # without the sentence that names one edge

@@ -24,7 +24,11 @@ def _link(names: list[str], nets: list[str], by_name: bool) -> str:
 @combinational_family("composition")
 def compose_cells(rng: random.Random) -> Draft:
     """Three or four instances of a given cell of two inputs in a small net."""
-    cell, (u, v), y = rng.choice(("cell", "unit", "mod_a")), rng.choice((("u", "v"), ("i0", "i1"), ("l", "r"))), "o"
+    cell, (u, v), y = (
+        rng.choice(("gate_cell", "unit", "mod_a")),
+        rng.choice((("u", "v"), ("i0", "i1"), ("l", "r"))),
+        "o",
+    )
     while True:
         table = draw_table(rng, 2)
         nets = list(names := rng.choice(_LETTERS)[: rng.choice((3, 4))])

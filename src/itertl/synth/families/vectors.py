@@ -52,7 +52,7 @@ def pairwise_compare(rng: random.Random) -> Draft:
     if rng.random() < 0.3:
         names.reverse()
     pairs = [(u, v) for i, u in enumerate(names) for j, v in enumerate(names) if sort == "all" or i < j]
-    y, width = rng.choice(RESULTS), len(pairs)
+    y, width = rng.choice([name for name in RESULTS if name not in names]), len(pairs)
     op, word = ("~^", "equal") if same else ("^", "different")
     text = "{" + ", ".join(f"{u} {op} {v}" for u, v in pairs) + "}"
     listing = ", ".join(u + v for u, v in pairs)

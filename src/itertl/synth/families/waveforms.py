@@ -204,7 +204,7 @@ def _recording(
     idle, active = ("0", "1") if s.edge == "posedge" else ("1", "0")
     rows: list[list[str]] = []
     state, wide = start, len(names)
-    by_half = len(path) * (wide + len(shown)) <= 40
+    by_half = len(path) * (wide + len(shown)) <= 36
     for x in path:
         given = list(f"{x:0{wide}b}") if wide else []
         before = list(show(state, x))
@@ -263,19 +263,25 @@ def wave_flip_flop(s: Sketch, rng: random.Random) -> DesignSpec:
 @family("waveforms", resets=("none", "none", "sync-high", "async-high"), reset_one_in=32)
 def wave_counter(s: Sketch, rng: random.Random) -> DesignSpec:
     """A counter that an input sets or stops, to be read off the numbers."""
-    limit, way, act = rng.randint(3, 8), rng.choice(("up", "down")), rng.choice(("set", "hold", "hold", "turn"))
-    width, special, start = 3, rng.randrange(limit), 0
+    way, act, when, width, start = (
+        rng.choice(("up", "down")),
+        rng.choice(("set", "hold", "turn")),
+        rng.randrange(2),
+        3,
+        0,
+    )
     a, q = s.input("a", "x", "m"), s.output("q", "count", "n", width=width)
-    when = rng.randrange(2)
     move = 1 if way == "up" else -1
+    path, limit, special = None, 0, 0
+    while path is None:  # a long way round to every step is no good recording: another limit then
+        limit = rng.randint(3, 8)
+        special = rng.randrange(limit)
 
-    def step(state: int, x: int) -> int:
-        if x != when:
-            return (state + move) % limit
-        return special if act == "set" else state if act == "hold" else (state - move) % limit
+        def step(state: int, x: int, limit: int = limit, special: int = special) -> int:
+            if x != when:
+                return (state + move) % limit
+            return special if act == "set" else state if act == "hold" else (state - move) % limit
 
-    path = _walk(rng, start, 2, step)
-    while path is None:  # a longer walk than is shown: never for so few states, but for bad luck of the order
         path = _walk(rng, start, 2, step)
 
     def moved(by: int) -> str:
