@@ -58,7 +58,7 @@ class DesignSpec:
     body: str
     descriptions: tuple[str, ...]
     clock: str | None = None  # name of the clock input; None: combinational
-    edge: Literal["posedge", "negedge"] = "posedge"
+    edge: Literal["posedge", "negedge", "both"] = "posedge"  # both: inputs change between the two
     reset: ResetSpec | None = None
     one_in: dict[str, int] = field(default_factory=dict)  # 1-bit input -> asserted one cycle in so many (default 2)
     family: str = ""  # set by the family's registration
