@@ -157,3 +157,31 @@ def data_audit(
         print(line)
     if kept is not None:
         print(f"{kept} problems kept in {sound}")
+
+
+@data_app.command("distil")
+def data_distil(
+    problems: Annotated[str, typer.Argument(help="Problems with references: a file that `data import` understands.")],
+    overrides: options.Overrides = None,
+    out: options.Out = Path("distilled.jsonl"),
+    model: options.ModelOption = None,
+    draws: Annotated[int, typer.Option("--draws", min=1, help="Answers that are drawn to each problem.")] = 8,
+    keep: Annotated[int, typer.Option("--keep", min=1, help="Right answers of a problem that are kept at most.")] = 1,
+    base_url: options.BaseUrl = None,
+    recipe: options.RecipeOption = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """A model's own answers as pairs: those that are proven equal to the reference; goes on where a call stopped."""
+    from itertl.loop.distil import distil
+    from itertl.runs import outputs
+    from itertl.search.drive import attempts_file
+
+    options.refuse_group("data distil")
+    settings = recipe_of(recipe, overrides or [], model, base_url)
+    files, read = [out, attempts_file(out)], [Path(problems), Path(settings.model.path)]
+    with outputs.writing("data distil", files=files, inputs=read, force=force):
+        found = distil(settings, problems, out, draws=draws, keep=keep, reporter=Reporter(quiet=as_json), warn=warn)
+    said = f"{found['kept']} pairs of {found['solved']} solved problems, of {found['problems']}, in {out}: "
+    said += f"{found['right']} of {found['draws']} answers are right"
+    print_json(found) if as_json else print(said)

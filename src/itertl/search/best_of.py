@@ -1,9 +1,9 @@
-"""``best-of``: N draws, ranked by a scorer."""
+"""``best-of``: N draws, ranked by a scorer; ``proven``: ranked by what is proven of them."""
 
 from collections.abc import Sequence
 
 from itertl.errors import UsageError
-from itertl.records import Attempt, Examined, Problem
+from itertl.records import Attempt, Examined, Problem, Score
 from itertl.scoring.candidates import item_of
 from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.scorers import check_scorers, check_tools, scorer_of, version
@@ -46,3 +46,44 @@ class BestOf(Strategy):
 
     def settings(self) -> dict[str, object]:
         return {"version": version(self._scorer)}
+
+
+class Proven(Strategy):
+    """``draws`` of one prompt, of which those are right that ``vectors`` finds equal and ``equivalence`` proves.
+
+    A rank is the value of the higher of the two rungs that was reached, halved on the lower: from 1 on it is proven.
+    """
+
+    feedback: Feedback = "reference"
+    _rungs = ("vectors", "equivalence")
+
+    def __init__(self, draws: int = 8) -> None:
+        check_count(draws=draws)
+        check_tools(self._rungs)
+        self._draws = draws
+
+    def next(self, attempts: Sequence[Attempt]) -> Sequence[Ask]:
+        return [] if attempts else [Ask(self._draws)]
+
+    def order(self, attempts: Sequence[Attempt]) -> Sequence[int]:
+        return best_first(attempts)
+
+    def examine(self, drawn: Sequence[Drawn], effort: Effort) -> list[Examined]:
+        items = [item_of(one.candidate, one.problem) for one in drawn]
+        found = score_items(items, self._rungs, rungs=self._rungs, effort=effort)
+        return [_proof(*scores) for scores in found]
+
+    def check(self, problems: Sequence[Problem]) -> None:
+        if not all(p.reference for p in problems):
+            raise UsageError("strategy proven compares with a reference, and a problem has none; use best-of")
+
+    def settings(self) -> dict[str, object]:
+        return {"version": [version(name) for name in self._rungs]}
+
+
+def _proof(vectors: Score, equivalence: Score) -> Examined:
+    said = equivalence if vectors.value == 1 else vectors
+    rank = UNSCORED if said.value is None else said.value
+    if rank != UNSCORED:
+        rank = (1 + rank) / 2 if said is equivalence else rank / 2
+    return Examined(verdict=said.verdict, rank=rank, message=said.detail, tool_calls=2 if said is equivalence else 1)

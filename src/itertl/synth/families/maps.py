@@ -51,7 +51,7 @@ def _by_rows(packed: str, count: int, y: str, table: Sequence[int | None]) -> Bo
 
 
 def _logic(rng: random.Random, packed: str, names: Sequence[str], y: str, table: Sequence[int | None]) -> Body:
-    if None in table or rng.random() < 0.4:
+    if None in table or len(names) == 2 or rng.random() < 0.4:  # a sum of two variables is mostly a gate
         return _by_rows(packed, len(names), y, table)
     return continuous(f"assign {y} = {sum_of_products(table, names)};")
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertl.synth.design import REGISTERED, DesignSpec, Family, register
 
 _MOST_LINES = 26  # of the design: it stands in the instruction and in the answer
+_WELL_KNOWN = {"byte_enable_register"}  # near a benchmark's, and with the right code in sight it would be nearer
 _LEAD = (
     "Fix the bug in the module below. It should do this:",
     "The code below has one error. Find it and give the corrected module. What it is meant to do:",
@@ -24,7 +25,8 @@ def _bases(is_clocked: bool) -> list[Family]:
         "bit tricks", "maps", "stories",
     )  # fmt: skip
     chosen = clocked if is_clocked else plain
-    return [f for f in REGISTERED.values() if f.category in chosen and f.name not in HELD_OUT_FAMILIES]
+    out = HELD_OUT_FAMILIES | _WELL_KNOWN
+    return [f for f in REGISTERED.values() if f.category in chosen and f.name not in out]
 
 
 def _broken(rng: random.Random, is_clocked: bool, classes: Sequence[str], needs: Sequence[str] = ("",)) -> DesignSpec:

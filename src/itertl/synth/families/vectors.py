@@ -78,7 +78,7 @@ def pairwise_compare(rng: random.Random) -> Draft:
 @family("fields")
 def concat_split(rng: random.Random) -> Draft:
     """Vectors joined and cut at other places, padded at one end."""
-    count, width = rng.randint(2, 6), rng.randint(3, 7)
+    count, width = rng.randint(2, 5), rng.randint(3, 7)
     outs, size = 0, 0
     while not (2 <= outs <= 5 and 0 <= outs * size - count * width <= 3):
         size = rng.randint(3, 12)

@@ -37,7 +37,7 @@ def wave_logic(rng: random.Random) -> Draft:
     table, names, y = draw_table(rng, count), list(rng.choice(_LETTERS)[:count]), rng.choice(_OUTPUTS)
     rows = [[*f"{row:0{count}b}", str(table[row])] for row in _shuffled(rng, range(1 << count))]
     listed = join(names)
-    if rng.random() < 0.6:
+    if count > 2 and rng.random() < 0.6:  # a sum of two variables is mostly a gate
         body = continuous(f"assign {y} = {sum_of_products(table, names)};")
     else:
         labels = ", ".join(f"{count}'b{row:0{count}b}" for row, value in enumerate(table) if value)
