@@ -56,11 +56,11 @@ def distil(
     with reporter.stage("distil", len(asked) * draws) as tracker:
         find_candidates(job, answers, effort=jobs.effort(recipe), tracker=tracker)
     attempts = storage.read_records(attempts_file(answers), Attempt)
-    rows = _rows(asked, attempts, keep, policy.path, job)
+    rows = _rows(asked, attempts, keep, recipe.model.path, job)
     storage.write_records(out, rows)
     attempts_file(answers).replace(attempts_file(out))
     answers.unlink()
-    return _account(source, loaded.problems, asked, attempts, rows) | {"teacher": policy.path, "out": str(out)}
+    return _account(source, loaded.problems, asked, attempts, rows) | {"teacher": recipe.model.path, "out": str(out)}
 
 
 def _rows(

@@ -51,7 +51,8 @@ class BestOf(Strategy):
 class Proven(Strategy):
     """``draws`` of one prompt, of which those are right that ``vectors`` finds equal and ``equivalence`` proves.
 
-    A rank is the value of the higher of the two rungs that was reached, halved on the lower: from 1 on it is proven.
+    A rank is half of the sum of both values, and 1 where it is proven: ``equivalence`` is asked of what ``vectors``
+    finds equal.
     """
 
     feedback: Feedback = "reference"
@@ -71,7 +72,7 @@ class Proven(Strategy):
     def examine(self, drawn: Sequence[Drawn], effort: Effort) -> list[Examined]:
         items = [item_of(one.candidate, one.problem) for one in drawn]
         found = score_items(items, self._rungs, rungs=self._rungs, effort=effort)
-        return [_proof(*scores) for scores in found]
+        return [_proof(scores) for scores in found]
 
     def check(self, problems: Sequence[Problem]) -> None:
         if not all(p.reference for p in problems):
@@ -81,9 +82,8 @@ class Proven(Strategy):
         return {"version": [version(name) for name in self._rungs]}
 
 
-def _proof(vectors: Score, equivalence: Score) -> Examined:
-    said = equivalence if vectors.value == 1 else vectors
-    rank = UNSCORED if said.value is None else said.value
-    if rank != UNSCORED:
-        rank = (1 + rank) / 2 if said is equivalence else rank / 2
-    return Examined(verdict=said.verdict, rank=rank, message=said.detail, tool_calls=2 if said is equivalence else 1)
+def _proof(scores: Sequence[Score]) -> Examined:
+    """Of the rungs that were reached, lowest first."""
+    said, count = scores[-1], len(scores)
+    rank = UNSCORED if said.value is None else (count - 1 + said.value) / 2
+    return Examined(verdict=said.verdict, rank=rank, message=said.detail, tool_calls=count)

@@ -240,7 +240,7 @@ def shifted_lookup(s: Sketch, rng: random.Random) -> DesignSpec:
     moved = f"{{{cells}[{count - 2}:0], {d}}}" if order == "up" else f"{{{d}, {cells}[{count - 1}:1]}}"
     into = 0 if order == "up" else count - 1
     toward = "higher" if order == "up" else "lower"
-    word = "".join(names) if all(len(n) == 1 for n in names) else ", ".join(names)
+    word = ", ".join(names)
     return s.finish(
         ("lut", "shift_lut", "logic_cell"),
         {"size": size, "order": order, "enable": gate.kind},
