@@ -11,7 +11,7 @@ _WELL_KNOWN = (0, 90, 110, 255)  # no function, and those that everybody has see
 _LEFT_TO_RIGHT = ("111", "110", "101", "100", "011", "010", "001", "000")
 
 
-@family("registers", resets=("none", "sync-high", "async-high", "sync-low"), reset_one_in=64)
+@family("automata", resets=("none", "sync-high", "async-high", "sync-low"), reset_one_in=64)
 def cell_automaton(s: Sketch, rng: random.Random) -> DesignSpec:
     """A row of cells whose next value depends on themselves and both neighbours, by a table."""
     rule = rng.choice([n for n in range(1, 255) if n not in _WELL_KNOWN])
@@ -54,7 +54,7 @@ def cell_automaton(s: Sketch, rng: random.Random) -> DesignSpec:
     )
 
 
-@family("registers", resets=("none", "sync-high", "async-high"), reset_one_in=64)
+@family("automata", resets=("none", "sync-high", "async-high"), reset_one_in=64)
 def torus_life(s: Sketch, rng: random.Random) -> DesignSpec:
     """A small board without borders; cells are born and live by the number of neighbours of four."""
     rows, columns = rng.choice(((4, 4), (3, 4), (4, 3), (3, 5), (4, 5), (5, 4), (5, 5)))
@@ -104,7 +104,7 @@ def torus_life(s: Sketch, rng: random.Random) -> DesignSpec:
     )
 
 
-@family("counters", resets=("sync-high", "async-high", "sync-low"), reset_one_in=400)
+@family("automata", resets=("sync-high", "async-high", "sync-low"), reset_one_in=400)
 def clock_digits(s: Sketch, rng: random.Random) -> DesignSpec:
     """Two fields in decimal digits that carry, as a clock's; an enable ticks."""
     high, low = rng.choice((2, 3, 4, 6, 8, 12, 16, 24, 60)), rng.choice((5, 8, 10, 12, 20, 24, 30))
@@ -146,7 +146,7 @@ def clock_digits(s: Sketch, rng: random.Random) -> DesignSpec:
     )
 
 
-@family("shift_registers", reset_one_in=64)
+@family("automata", reset_one_in=64)
 def shift_count_register(s: Sketch, rng: random.Random) -> DesignSpec:
     """A register that shifts bits in and also counts."""
     width, way, order = rng.randint(3, 8), rng.choice(("up", "down")), rng.choice(("msb", "lsb"))
@@ -185,7 +185,7 @@ def shift_count_register(s: Sketch, rng: random.Random) -> DesignSpec:
     )
 
 
-@family("shift_registers", reset_one_in=96)
+@family("automata", reset_one_in=96)
 def history_register(s: Sketch, rng: random.Random) -> DesignSpec:
     """A history of outcomes that can be rolled back to a saved one."""
     width, newest = rng.choice((4, 6, 8, 12, 16, 24)), rng.choice(("low", "low", "high"))
@@ -227,7 +227,7 @@ def history_register(s: Sketch, rng: random.Random) -> DesignSpec:
     )
 
 
-@family("shift_registers", resets=("none", "sync-high", "async-high", "sync-low"), reset_one_in=96)
+@family("automata", resets=("none", "sync-high", "async-high", "sync-low"), reset_one_in=96)
 def shifted_lookup(s: Sketch, rng: random.Random) -> DesignSpec:
     """A table that is filled serially and read by an address: any function of a few inputs."""
     size = rng.choice((2, 3, 3, 4))
@@ -266,7 +266,7 @@ def shifted_lookup(s: Sketch, rng: random.Random) -> DesignSpec:
     )
 
 
-@family("registers", resets=("none", "sync-high", "async-high", "async-low"), reset_one_in=64)
+@family("automata", resets=("none", "sync-high", "async-high", "async-low"), reset_one_in=64)
 def one_stage(s: Sketch, rng: random.Random) -> DesignSpec:
     """A flip-flop behind two multiplexers, one stage of a larger register."""
     kinds = {"load": "{r}", "shift": "{w}", "invert": "~{q}", "zero": "1'b0", "mix": "{w} ^ {q}", "keep": "{q}"}

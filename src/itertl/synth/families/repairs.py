@@ -19,10 +19,20 @@ _LEAD = (
 def _bases(is_clocked: bool) -> list[Family]:
     from itertl.synth.registry import HELD_OUT_FAMILIES  # which imports this module
 
-    clocked = ("registers", "counters", "shift_registers", "fsm", "handshakes", "crc_lfsr", "timing", "stories")
+    clocked = (
+        "registers",
+        "counters",
+        "shift_registers",
+        "fsm",
+        "handshakes",
+        "crc_lfsr",
+        "timing",
+        "automata",
+        "stories",
+    )
     plain = (
         "gates", "muxes", "arithmetic", "comparators", "encoders", "converters", "codes", "shifters", "fields",
-        "bit tricks", "maps", "stories",
+        "bit tricks", "maps", "vectors", "stories",
     )  # fmt: skip
     chosen = clocked if is_clocked else plain
     out = HELD_OUT_FAMILIES | _WELL_KNOWN

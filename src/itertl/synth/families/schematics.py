@@ -25,7 +25,7 @@ def _all_move(wired: Sequence[tuple[str, int, bool]], last: str) -> bool:
     return len(outs) == 2 and all(len({state[n] for state in seen}) == 2 for n in range(len(wired)))
 
 
-@family("registers", resets=("none", "sync-high", "async-high", "sync-low"), reset_one_in=64)
+@family("automata", resets=("none", "sync-high", "async-high", "sync-low"), reset_one_in=64)
 def described_registers(s: Sketch, rng: random.Random) -> DesignSpec:
     """Two or three flip-flops, each behind a gate, joined by another: a schematic in words."""
     count = rng.choice((2, 2, 3))
@@ -74,7 +74,7 @@ def described_registers(s: Sketch, rng: random.Random) -> DesignSpec:
     )
 
 
-@family("registers", resets=("none",))
+@family("automata", resets=("none",))
 def both_edges(s: Sketch, rng: random.Random) -> DesignSpec:
     """Registers on both edges of a clock, joined by XOR: a register that works at twice the clock."""
     width, sort = rng.choice((1, 2, 4, 8)), rng.choice(("sample", "invert", "mask"))

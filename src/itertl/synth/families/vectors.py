@@ -8,7 +8,7 @@ from itertl.synth.families.wording import RESULTS, VECTORS, bits, join
 _PAIR_OPS = {"&": "AND", "|": "OR", "^": "XOR", "~^": "XNOR"}
 
 
-@family("fields")
+@family("vectors")
 def neighbour_logic(rng: random.Random) -> Draft:
     """Each bit with one some places away, round the end or not."""
     width, gap, op = rng.choice((4, 6, 8, 12, 16, 32)), rng.choice((1, 1, 2, 3)), rng.choice(list(_PAIR_OPS))
@@ -44,7 +44,7 @@ def neighbour_logic(rng: random.Random) -> Draft:
     )
 
 
-@family("fields")
+@family("vectors")
 def pairwise_compare(rng: random.Random) -> Draft:
     """All pairs of a few bits."""
     count, same, sort = rng.randint(3, 4), rng.random() < 0.6, rng.choice(("all", "others"))
@@ -75,7 +75,7 @@ def pairwise_compare(rng: random.Random) -> Draft:
     )
 
 
-@family("fields")
+@family("vectors")
 def concat_split(rng: random.Random) -> Draft:
     """Vectors joined and cut at other places, padded at one end."""
     count, width = rng.randint(2, 5), rng.randint(3, 7)
@@ -106,7 +106,7 @@ def concat_split(rng: random.Random) -> Draft:
     )
 
 
-@family("fields")
+@family("vectors")
 def wiring(rng: random.Random) -> Draft:
     """Connections from inputs to outputs, some inverted, no logic else."""
     ins = list(rng.choice((("a", "b", "c", "d"), ("i0", "i1", "i2", "i3"), ("r", "s", "t", "u")))[: rng.randint(2, 4)])
@@ -136,7 +136,7 @@ _GATES = {
 }  # fmt: skip
 
 
-@family("gates")
+@family("vectors")
 def described_circuit(rng: random.Random) -> Draft:
     """Three to five gates and how they are connected, in prose."""
     names = list(
