@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from itertl.synth.boolean import Table
 
-GRAY = ("00", "01", "11", "10")
+GRAY: tuple[str, ...] = ("00", "01", "11", "10")
 
 
 def grid(rng: random.Random, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -30,7 +30,7 @@ def _order(rng: random.Random, count: int) -> tuple[list[str], str]:
     if count == 1:
         return rng.choice((["0", "1"], ["0", "1"], ["1", "0"])), "plain"
     style = rng.choice(("gray", "gray", "gray", "turned", "binary", "any"))
-    labels = list(GRAY)
+    labels: list[str] = list(GRAY)
     if style == "turned":  # another start, perhaps backwards: neighbours still differ in one bit
         start = rng.randrange(1, 4)
         labels = labels[start:] + labels[:start]

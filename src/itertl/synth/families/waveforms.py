@@ -229,16 +229,15 @@ def wave_flip_flop(s: Sketch, rng: random.Random) -> DesignSpec:
     count = rng.choice((1, 1, 2))
     names = [s.input(name) for name in rng.choice((("a", "b"), ("u", "v"), ("j", "m")))[:count]]
     q = s.output("q", "state", "f")
-    path = None
-    while path is None:
+    while True:
         table = draw_table(rng, count + 1)
 
         def step(state: int, x: int, table: Sequence[int | None] = table) -> int:
             return int(table[x << 1 | state] or 0)
 
         path = _walk(rng, 0, 1 << count, step) if 1 in {step(0, x) for x in range(1 << count)} else None
-        if path is not None and len(path) < (2 << count):
-            path = None  # a state that is not left again
+        if path is not None and len(path) >= 2 << count:  # fewer: a state that is not left again
+            break
     figure, read = _recording(s, names, path, 0, step, lambda state, _: [str(state)], [q])
     body = s.clocked({q: "1'b0"}, f"{q} <= {sum_of_products(table, [*names, q])};")
     listed = join(names)
@@ -272,8 +271,7 @@ def wave_counter(s: Sketch, rng: random.Random) -> DesignSpec:
     )
     a, q = s.input("a", "x", "m"), s.output("q", "count", "n", width=width)
     move = 1 if way == "up" else -1
-    path, limit, special = None, 0, 0
-    while path is None:  # a long way round to every step is no good recording: another limit then
+    while True:  # a long way round to every step is no good recording: another limit then
         limit = rng.randint(3, 8)
         special = rng.randrange(limit)
 
@@ -283,6 +281,8 @@ def wave_counter(s: Sketch, rng: random.Random) -> DesignSpec:
             return special if act == "set" else state if act == "hold" else (state - move) % limit
 
         path = _walk(rng, start, 2, step)
+        if path is not None:
+            break
 
     def moved(by: int) -> str:
         edge, wrap = (limit - 1, 0) if by > 0 else (0, limit - 1)
@@ -315,16 +315,15 @@ def wave_machine(s: Sketch, rng: random.Random) -> DesignSpec:
     """Logic and one flip-flop that is visible: its next value and the output are both to be found."""
     a, b = (s.input(name) for name in rng.choice((("a", "b"), ("x", "y"), ("u", "v"))))
     state, z = s.output("state", "st", "m"), s.output("z", "q", "f", reg=False)
-    path = None
-    while path is None:
+    while True:
         table, shown = draw_table(rng, 3), draw_table(rng, 3)
 
         def step(now: int, x: int, table: Sequence[int | None] = table) -> int:
             return int(table[x << 1 | now] or 0)
 
         path = _walk(rng, 0, 4, step)
-        if path is not None and len(path) < 8:
-            path = None
+        if path is not None and len(path) >= 8:
+            break
     path.append(rng.randrange(4))  # so that the value after the last transition that counts is in a row, too
     figure, read = _recording(s, [a, b], path, 0, step, lambda now, x: [str(now), str(shown[x << 1 | now])], [state, z])
     if "just before" in read:  # in its last row the inputs are not known
