@@ -149,7 +149,7 @@ def clock_digits(s: Sketch, rng: random.Random) -> DesignSpec:
 @family("automata", reset_one_in=64)
 def shift_count_register(s: Sketch, rng: random.Random) -> DesignSpec:
     """A register that shifts bits in and also counts."""
-    width, way, order = rng.randint(3, 8), rng.choice(("up", "down")), rng.choice(("msb", "lsb"))
+    width, way, order = rng.choice((3, 5, 6, 7, 8)), rng.choice(("up", "down")), rng.choice(("msb", "lsb"))
     first = rng.choice(("shift", "count", "none"))
     sh, cnt, d = (
         s.input("shift_en", "sh", "load_bit"),
@@ -230,11 +230,14 @@ def history_register(s: Sketch, rng: random.Random) -> DesignSpec:
 @family("automata", resets=("none", "sync-high", "async-high", "sync-low"), reset_one_in=96)
 def shifted_lookup(s: Sketch, rng: random.Random) -> DesignSpec:
     """A table that is filled serially and read by an address: any function of a few inputs."""
-    size = rng.choice((2, 3, 3, 4))
-    count, order = 1 << size, rng.choice(("up", "down"))
+    size, order = rng.choice(((2, "up"), (2, "down"), (3, "down"), (4, "up"), (4, "down"), (5, "up"), (5, "down")))
+    count = 1 << size
     gate, d = s.enable(("high", "high", "low")), s.input("sin", "s_in", "load_bit")
     names = [
-        s.input(n) for n in rng.choice((("a", "b", "c", "e"), ("x3", "x2", "x1", "x0"), ("p", "q", "r", "s")))[:size]
+        s.input(n)
+        for n in rng.choice((("a", "b", "c", "e", "g"), ("x4", "x3", "x2", "x1", "x0"), ("p", "q", "r", "s", "t")))[
+            :size
+        ]
     ]
     z, cells = s.output("z", "f", "y", reg=False), s.internal("cells", "table_q", "lut")
     moved = f"{{{cells}[{count - 2}:0], {d}}}" if order == "up" else f"{{{d}, {cells}[{count - 1}:1]}}"

@@ -50,10 +50,16 @@ def _by_rows(packed: str, count: int, y: str, table: Sequence[int | None]) -> Bo
     return statement(case(packed, arms, f"{y} = 1'b0;"))
 
 
+def is_telling(text: str, count: int) -> bool:
+    """Whether a sum of products is worth writing: one of two variables is mostly a gate, a long one of minterms."""
+    return count > 2 and text != "" and text.count(" | ") < count - 1
+
+
 def _logic(rng: random.Random, packed: str, names: Sequence[str], y: str, table: Sequence[int | None]) -> Body:
-    if None in table or len(names) == 2 or rng.random() < 0.4:  # a sum of two variables is mostly a gate
+    text = "" if None in table else sum_of_products(table, names)
+    if not is_telling(text, len(names)) or rng.random() < 0.4:
         return _by_rows(packed, len(names), y, table)
-    return continuous(f"assign {y} = {sum_of_products(table, names)};")
+    return continuous(f"assign {y} = {text};")
 
 
 def _key(table: Sequence[int | None]) -> str:
@@ -157,8 +163,8 @@ def minterms_dont_care(rng: random.Random) -> Draft:
 
 @family("maps")
 def truth_table_outputs(rng: random.Random) -> Draft:
-    """A table of two to four inputs and two or three outputs."""
-    count, wide = rng.choice((2, 3, 3, 4)), rng.choice((2, 2, 3))
+    """A table of three or four inputs and two or three outputs."""
+    count, wide = rng.choice((3, 3, 4)), rng.choice((2, 2, 3))
     tables = [draw_table(rng, count) for _ in range(wide)]
     names = list(rng.choice(_LETTERS)[:count])
     ys = rng.choice((("f", "g", "h"), ("y0", "y1", "y2"), ("out_a", "out_b", "out_c")))[:wide]

@@ -12,6 +12,7 @@ from itertl.synth.design import DesignSpec
 from itertl.synth.families.combinational import Draft, case, continuous, inp, literal, out, statement
 from itertl.synth.families.combinational import family as combinational_family
 from itertl.synth.families.figures import wave
+from itertl.synth.families.maps import is_telling
 from itertl.synth.families.sequential import Sketch, family
 from itertl.synth.families.wording import bits, join, number
 
@@ -37,8 +38,9 @@ def wave_logic(rng: random.Random) -> Draft:
     table, names, y = draw_table(rng, count), list(rng.choice(_LETTERS)[:count]), rng.choice(_OUTPUTS)
     rows = [[*f"{row:0{count}b}", str(table[row])] for row in _shuffled(rng, range(1 << count))]
     listed = join(names)
-    if count > 2 and rng.random() < 0.6:  # a sum of two variables is mostly a gate
-        body = continuous(f"assign {y} = {sum_of_products(table, names)};")
+    text = sum_of_products(table, names)
+    if is_telling(text, count) and rng.random() < 0.6:
+        body = continuous(f"assign {y} = {text};")
     else:
         labels = ", ".join(f"{count}'b{row:0{count}b}" for row, value in enumerate(table) if value)
         body = statement(case(f"{{{', '.join(names)}}}", {labels: f"{y} = 1'b1;"}, f"{y} = 1'b0;"))
