@@ -19,17 +19,17 @@ from itertl.synth.testbench import testbench as make_testbench
 
 @pytest.fixture(scope="module")
 def many() -> list[Problem]:
-    return generate(seed=0, count=5000)
+    return generate(seed=0, count=4000)
 
 
 def _key(problem: Problem) -> str:
     return canonical_json([problem.family, problem.extra["parameters"]])
 
 
-def test_five_thousand_distinct_problems(many: list[Problem]) -> None:
-    assert len({p.id for p in many}) == 5000
-    assert len({(p.instruction, p.reference) for p in many}) == 5000
-    assert len({_key(p) for p in many}) > 3500
+def test_four_thousand_distinct_problems(many: list[Problem]) -> None:
+    assert len({p.id for p in many}) == 4000
+    assert len({(p.instruction, p.reference) for p in many}) == 4000
+    assert len({_key(p) for p in many}) > 3000
     assert {p.split for p in many} == {"train"}
 
 
@@ -38,7 +38,7 @@ def test_families_are_many_and_balanced(many: list[Problem]) -> None:
     assert len({f.category for f in families().values()}) >= 10
     counts = Counter(p.family for p in many)
     assert set(counts) == set(family_names()) - HELD_OUT_FAMILIES
-    ordinary = 5000 / len(counts)
+    ordinary = len(many) / len(counts)
     assert sorted(counts.values())[len(counts) // 2] <= 1.3 * ordinary
     assert max(counts.values()) <= 2 * ordinary
 
@@ -48,7 +48,10 @@ def test_instructions_name_module_and_every_port(many: list[Problem]) -> None:
         names = re.findall(r"(\w+)(?=,?\n)", problem.header)[: problem.header.count("put ")]
         for name in [problem.top, *names]:
             assert name and re.search(rf"\b{name}\b", problem.instruction), (name, problem.instruction)
-        assert "{" not in re.sub(r"\{[^{}]*\}", "", problem.instruction.replace("{{", "{")), problem.instruction
+        text, left = problem.instruction, ""
+        while text != left:  # designs that are given have concatenations within concatenations
+            text, left = re.sub(r"\{[^{}]*\}", "", text), text
+        assert "{" not in text and "\0" not in text, problem.instruction
         assert problem.reference is not None and problem.reference.startswith(problem.header)
         assert problem.reference.endswith("endmodule\n")
 
@@ -112,8 +115,9 @@ def test_no_port_or_module_has_a_reserved_name() -> None:
 def test_problems_are_short_enough_to_train_on(many: list[Problem]) -> None:
     words = sorted(len(p.instruction.split()) for p in many)
     lines = sorted((p.reference or "").count("\n") for p in many)
-    assert words[2500] <= 80 and words[-1] <= 250
-    assert lines[2500] <= 20 and lines[4500] <= 30
+    middle, high = len(many) // 2, len(many) * 9 // 10
+    assert words[middle] <= 100 and words[high] <= 180 and words[-1] <= 360
+    assert lines[middle] <= 20 and lines[high] <= 30
 
 
 def test_same_seed_same_problems_and_a_shorter_list_is_a_prefix() -> None:

@@ -1,6 +1,7 @@
 """``itertl data``: pairs in, looked at, generated, audited."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 from itertl.cli import options
 from itertl.cli.app import data_app
 from itertl.cli.options import named_values, print_json, recipe_of, show, warn
+from itertl.errors import UsageError
 from itertl.progress import Reporter
 
 Filter = Annotated[list[str] | None, typer.Option("--filter", help="COLUMN=VALUE: keep rows that have it.")]
@@ -52,7 +54,12 @@ def data_import(
 
 @data_app.command("show")
 def data_show(
-    source: Annotated[str, typer.Argument(help="File, folder, hf:NAME[:split] or synth, as `data import` takes it.")],
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="File, folder, hf:NAME[:split] or synth, as `data import` takes it; default: what the recipe names."
+        ),
+    ] = None,
     overrides: options.Overrides = None,
     model: options.ModelOption = None,
     recipe: options.RecipeOption = None,
@@ -66,7 +73,13 @@ def data_show(
     from itertl.loop.show import show as show_pairs
     from itertl.model.prompt_form import with_form
 
-    settings = with_form(recipe_of(recipe, [*(overrides or []), f"data.source={json.dumps(source)}"], model), warn)
+    own = list(overrides or [])
+    if source is not None and re.match(r"data\.\w+.*=", source):  # the recipe's own data, changed
+        own, source = [source, *own], None
+    if source is None and recipe is None and not own:
+        raise UsageError("give a source, or the recipe whose data to show (--recipe)")
+    own += [] if source is None else [f"data.source={json.dumps(source)}"]
+    settings = with_form(recipe_of(recipe, own, model), warn)
     shown = show_pairs(settings, count)
     print_json(shown.to_json()) if as_json else options.print_text(shown.render())
 
@@ -144,3 +157,31 @@ def data_audit(
         print(line)
     if kept is not None:
         print(f"{kept} problems kept in {sound}")
+
+
+@data_app.command("distil")
+def data_distil(
+    problems: Annotated[str, typer.Argument(help="Problems with references: a file that `data import` understands.")],
+    overrides: options.Overrides = None,
+    out: options.Out = Path("distilled.jsonl"),
+    model: options.ModelOption = None,
+    draws: Annotated[int, typer.Option("--draws", min=1, help="Answers that are drawn to each problem.")] = 8,
+    keep: Annotated[int, typer.Option("--keep", min=1, help="Right answers of a problem that are kept at most.")] = 1,
+    base_url: options.BaseUrl = None,
+    recipe: options.RecipeOption = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """A model's own answers as pairs: those that are proven equal to the reference; goes on where a call stopped."""
+    from itertl.loop.distil import distil
+    from itertl.runs import outputs
+    from itertl.search.drive import attempts_file
+
+    options.refuse_group("data distil")
+    settings = recipe_of(recipe, overrides or [], model, base_url)
+    files, read = [out, attempts_file(out)], [Path(problems), Path(settings.model.path)]
+    with outputs.writing("data distil", files=files, inputs=read, force=force):
+        found = distil(settings, problems, out, draws=draws, keep=keep, reporter=Reporter(quiet=as_json), warn=warn)
+    said = f"{found['kept']} pairs of {found['solved']} solved problems, of {found['problems']}, in {out}: "
+    said += f"{found['right']} of {found['draws']} answers are right"
+    print_json(found) if as_json else print(said)

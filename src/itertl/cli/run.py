@@ -84,7 +84,7 @@ def run(
         print_json(found.to_json()) if as_json else print(found.render())
         return
     _refuse_measuring(measured)
-    read = [resolved.data.source, str(resolved.data.holdout), resolved.model.path, *(e.data for e in resolved.evals)]
+    read = [*resolved.data.paths, str(resolved.data.holdout), resolved.model.path, *(e.data for e in resolved.evals)]
     outputs.check_outside(folder, read)
     require_sandbox_level(require_sandbox)
     with naming(recipe, given):

@@ -242,7 +242,9 @@ def _explain_one(of: Where, error: Any, model: type[BaseModel], sign: str) -> st
         keys = _known_keys(model, loc)
         return f"{where}: {key}: takes keys of its own {got}: {', '.join(keys)}; for example {key}.{keys[0]}{sign}VALUE"
     if kind == "value_error":  # of a rule of ours; of the whole recipe it says itself what it found
-        return f"{where}: {key}: {error['ctx']['error']}" + (f" {got}" if loc else "")
+        return f"{where}: {key}: {error['ctx']['error']}" + (
+            f" {got}" if loc and not isinstance(error["input"], dict) else ""
+        )
     return f"{where}: {key}: {error['msg']} {got}"
 
 

@@ -4,7 +4,7 @@ Names of methods, scorers, back ends and benchmarks are checked by ``plugins`` w
 """
 
 import contextlib
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
     BaseModel,
@@ -55,6 +55,18 @@ class ModelConfig(_Part):
     trust_remote_code: bool = False
 
 
+class SourceConfig(_Part):
+    """One of several sources that are mixed, with its own layout."""
+
+    source: str  # as ``data.source``
+    weight: float = Field(default=1.0, gt=0)  # its share of the pairs, against the weights of the others
+    format: str = "auto"
+    columns: dict[str, str] = Field(default_factory=dict)
+    filter: dict[str, Any] = Field(default_factory=dict)
+    families: tuple[str, ...] = ()
+    max_chars: int | None = Field(default=None, ge=1)
+
+
 class DataConfig(_Part):
     """Where the instruction/reference pairs come from."""
 
@@ -69,6 +81,40 @@ class DataConfig(_Part):
     header: Literal["keep", "derive"] = "keep"  # derive: cut a missing header from the reference
     # kept out of training, for the benchmark own-heldout: a share as 0.1, a file of pairs, or a marking column:NAME
     holdout: float | str | None = None
+    # several in place of ``source``, mixed by weight; what is not used is left out of what is hashed
+    sources: tuple[SourceConfig, ...] = Field(default=(), exclude_if=lambda sources: not sources)
+    # of the pairs; easy-first: short references first, or by ``difficulty``
+    order: Literal["given", "easy-first"] = Field(default="given", exclude_if=lambda order: order == "given")
+    # scored.jsonl of a run: a pair whose candidates scored high there is easy
+    difficulty: str | None = Field(default=None, exclude_if=lambda path: path is None)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All sources, and the file that ``difficulty`` names."""
+        named = tuple(part.source for part in self.sources) or (self.source,)
+        return named if self.difficulty is None else (*named, self.difficulty)
+
+    def of(self, source: str) -> Self:
+        """The same for another source alone, of which nothing is held out."""
+        own = {"source": source, "sources": (), "holdout": None, "order": "given", "difficulty": None}
+        return self.model_copy(update=own)
+
+    @property
+    def label(self) -> str:
+        """What messages call the source, or the sources together."""
+        return " + ".join(part.source for part in self.sources) or self.source
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        own = [
+            name for name in ("format", "columns", "filter", "families") if getattr(self, name) not in ("auto", {}, ())
+        ]
+        own += ["source"] if self.source != "synth" else []
+        if self.sources and own:
+            raise ValueError(f"{own[0]} stands beside sources; move it into an entry of sources")
+        if self.difficulty is not None and self.order == "given":
+            raise ValueError("difficulty needs order: easy-first")
+        return self
 
     @field_validator("holdout", mode="before")
     @classmethod
@@ -164,6 +210,8 @@ class TrainConfig(_Part):
     packing: Literal["auto", "off"] = "auto"  # auto: share prompts and fill rows where the model's numbers stay equal
     attention: Literal["sdpa", "flex"] = "sdpa"  # flex: FlexAttention's block masks, for long rows on a GPU
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"  # autocast; auto: bf16 where the hardware has it
+    # of the groups; given: the first epoch goes through them in the order of the pairs (data.order), the others do not
+    order: Literal["shuffled", "given"] = Field(default="shuffled", exclude_if=lambda order: order == "shuffled")
     max_length: Window = 2048  # tokens of prompt + response; longer: dropped and counted; auto: what the pairs need
     candidate_text: Literal["code", "raw"] = "code"  # what of a candidate is trained on
     gradient_checkpointing: bool = False
@@ -272,6 +320,10 @@ class Recipe(_Part):
         if OWN_HELDOUT in [e.benchmark for e in self.evals if e.data is None] and self.data.holdout is None:
             raise ValueError(
                 f"evals judges {OWN_HELDOUT}, but nothing is held out; set data.holdout, for example data.holdout=0.1"
+            )
+        if (self.data.order == "given") != (self.train.order == "shuffled"):
+            raise ValueError(
+                "data.order and train.order go together: set data.order=easy-first and train.order=given, or neither"
             )
         if self.select.patience is not None and chosen is None:
             raise ValueError("select.patience counts judgements of select.benchmark: name one of evals there")

@@ -187,7 +187,7 @@ def _limits(source: Source) -> Iterator[str]:
     names = dict.fromkeys(e.benchmark for e in after.evals if e.problems < _SMALL)
     if names:
         yield f"Small benchmarks ({', '.join(map(_cell, names))}): differences within the intervals are noise."
-    if source.run.recipe.data.source == "synth" and any(e.benchmark.startswith("synth") for e in after.evals):
+    if "synth" in source.run.recipe.data.paths and any(e.benchmark.startswith("synth") for e in after.evals):
         yield "Held-out synthetic problems come from the generator of the training pairs: they flatter the model."
     unjudged = sum(e.unjudged for e in after.evals)
     if unjudged:

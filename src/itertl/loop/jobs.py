@@ -92,8 +92,8 @@ def sample(
 ) -> dict[str, Any]:
     """Sample the recipe's model on the problems of ``source``; writes ``out``, and the problems into ``beside``."""
     recipe = with_form(recipe, warn)
-    is_own = source == recipe.data.source  # other problems are sampled as they are given
-    data = recipe.data.model_copy(update={"source": source, **({} if is_own else {"holdout": None})})
+    is_own = source == recipe.data.label  # other problems are sampled as they are given
+    data = recipe.data if is_own else recipe.data.of(source)
     loaded = from_config(data, recipe.seed)
     recipe = settled(recipe, lambda: loaded.problems)
     job = sampling(recipe, loaded.problems, sampled_policy(recipe), 0)

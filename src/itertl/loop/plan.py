@@ -156,10 +156,11 @@ def _loaded(recipe: Recipe, assumed: list[str]) -> LoadResult:
     """The recipe's pairs; where their file is not here, as many usual ones as the recipe takes at most, and of a share
     held out as many."""
     data = recipe.data
-    if data.source == "synth" or data.source.startswith("hf:") or data.limit is None or Path(data.source).exists():
+    is_here = all(s == "synth" or s.startswith("hf:") or Path(s).exists() for s in data.paths)
+    if is_here or data.limit is None:
         return from_config(data, recipe.seed)
     assumed.append(
-        f"{data.source} is not here; {data.limit} pairs of {len(_USUAL_PAIR[0])} and {len(_USUAL_PAIR[1])} characters"
+        f"{data.label} is not here; {data.limit} pairs of {len(_USUAL_PAIR[0])} and {len(_USUAL_PAIR[1])} characters"
     )
     held = 0
     if data.holdout is not None:

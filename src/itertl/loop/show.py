@@ -60,7 +60,7 @@ class SourceSummary:
         """One JSON-able object. ``read`` is the number of rows: ``pairs`` + the sum of ``skipped``."""
         loaded = self.loaded
         return {
-            "source": self.recipe.data.source, "format": loaded.format, "model": self.recipe.model.path,
+            "source": self.recipe.data.label, "format": loaded.format, "model": self.recipe.model.path,
             "read": len(loaded.problems) + sum(loaded.skipped.values()), "pairs": len(loaded.problems),
             "with_reference": sum(bool(p.reference) for p in loaded.problems), "held_out": len(loaded.held),
             "skipped": loaded.skipped, "notes": loaded.notes, "dropped": loaded.dropped,
@@ -75,7 +75,7 @@ class SourceSummary:
         loaded, recipe = self.loaded, self.recipe
         own = [reason for reason in loaded.skipped if reason not in (HELD, ALIKE)]
         lines = [
-            f"{recipe.data.source}: {len(loaded.problems) + sum(loaded.skipped.values())} rows ({loaded.format}), "
+            f"{recipe.data.label}: {len(loaded.problems) + sum(loaded.skipped.values())} rows ({loaded.format}), "
             f"{self.trained_on} pairs to train on, {len(loaded.held)} held out",
             *(f"  left out  {loaded.skipped[why]:>6}  {why}" for why in [*own, ALIKE] if why in loaded.skipped),
             *(f"  left out  {len(places):>6}  {reason}{_named(places)}" for reason, places in self.left_out.items()),

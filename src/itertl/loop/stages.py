@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from itertl.config import EvalConfig, Recipe
+from itertl.config import DataConfig, EvalConfig, Recipe
 from itertl.errors import DataError, UsageError
 from itertl.evaluation import benchmarks, by_function, pairs
 from itertl.evaluation.benchmarks import Benchmark
@@ -90,8 +90,9 @@ def check_inputs(recipe: Recipe) -> Checked:
     be there."""
     check_recipe(recipe)
     devices.processes(recipe.compute)
-    if ":" not in recipe.data.format:  # an importer of the user's own knows what its source means
-        check_source(recipe.data.source)
+    for part in recipe.data.sources or (recipe.data,):
+        if ":" not in part.format:  # an importer of the user's own knows what its source means
+            check_source(part.source)
     loaded = functools.cache(functools.partial(from_config, recipe.data, recipe.seed))
     if recipe.data.holdout is not None:
         loaded()
@@ -110,7 +111,7 @@ def prepare(run: RunFolder, checked: Checked) -> Task:
     problems = _problems(run, checked.loaded)
     if not any(p.reference for p in problems):
         raise DataError(
-            f"{recipe.data.source}: no problem has a reference to train on; check the column mapping (data.columns)"
+            f"{recipe.data.label}: no problem has a reference to train on; check the column mapping (data.columns)"
         )
     return Task(method, tuple(problems), run.hash(run.path / "problems.jsonl"), loaded, {p.id: p for p in problems})
 
@@ -128,8 +129,11 @@ def _problems(run: RunFolder, loaded: Callable[[], LoadResult]) -> list[Problem]
         count = len(result.problems)
         return {"format": result.format, "count": count, "skipped": result.skipped, "notes": result.notes}
 
-    source, held = Path(data.source), Path(str(data.holdout))
-    inputs = {"source": run.hash(source) if source.exists() else content_hash(data.source)}
+    held = Path(str(data.holdout))
+    inputs = {
+        name: run.hash(Path(source)) if Path(source).exists() else content_hash(source)
+        for name, source in zip(_input_names(data), data.paths, strict=True)
+    }
     if isinstance(data.holdout, str) and held.exists():
         inputs["holdout"] = run.hash(held)
     settings = data.model_dump(mode="json", exclude=None if data.holdout is not None else {"holdout"})
@@ -138,6 +142,12 @@ def _problems(run: RunFolder, loaded: Callable[[], LoadResult]) -> list[Problem]
         seed=run.recipe.seed, work=work,
     )  # fmt: skip
     return storage.read_records(path, Problem)
+
+
+def _input_names(data: DataConfig) -> list[str]:
+    """What a manifest calls each of ``data.paths``."""
+    named = [f"source {number}" for number in range(len(data.sources))] or ["source"]
+    return named if data.difficulty is None else [*named, "difficulty"]
 
 
 def _benchmark(config: EvalConfig, loaded: Callable[[], LoadResult]) -> Benchmark:
@@ -272,7 +282,7 @@ def _report_unscored(run: RunFolder, scored: Sequence[Scored], unscored: int) ->
     reason = next(missing, "no score")
     if unscored == len(scored):
         raise DataError(
-            f"{run.recipe.data.source}: not one of {unscored} candidates could be scored, so that training would see "
+            f"{run.recipe.data.label}: not one of {unscored} candidates could be scored, so that training would see "
             f"references alone; the first: {reason}. Fix the references (itertl data audit --function), choose other "
             "scorers, or method=sft"
         )

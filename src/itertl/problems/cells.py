@@ -28,6 +28,14 @@ class Counts:
     # a problem's id -> the file and line, or file, that it came from
     places: dict[str, str] = field(default_factory=dict[str, str])
 
+    def add(self, other: "Counts") -> None:
+        """Take in what was counted of another source."""
+        self.skipped += other.skipped
+        self.notes += other.notes
+        self.dropped = (self.dropped + other.dropped)[:MAX_NAMED]
+        self.blank += other.blank
+        self.places = other.places | self.places
+
     def skip(self, reason: str, where: str) -> None:
         self.skipped[reason] += 1
         self.name(reason, where)

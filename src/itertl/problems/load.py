@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from itertl.config import DataConfig
 from itertl.errors import DataError, UsageError
 from itertl.plugins import resolve
+from itertl.problems import mixture
 from itertl.problems.cells import Counts
 from itertl.problems.filters import ANY
 from itertl.problems.holdout import Holdout, split_off
@@ -79,30 +80,83 @@ def load_problems(source: str, *, seed: int = 0, holdout: Holdout | None = None,
 
 
 def _load(data: DataConfig, seed: int, holdout: Holdout | None) -> LoadResult:
-    source, columns, header, limit, max_chars = data.source, data.columns, data.header, data.limit, data.max_chars
-    counts = Counts()
-    request = _recognised(Request(source, columns, data.filter, limit, seed, data.families, data.format))
-    problems = _distinct(_imported(request, header, counts), counts)
-    if max_chars is not None:
-        short = [problem for problem in problems if length(problem) <= max_chars]
-        counts.skipped[f"longer than {max_chars} characters"] += len(problems) - len(short)
-        problems = short
+    counts, header = Counts(), data.header
+    if data.sources:
+        request = Request(data.label, seed=seed, format="mixture")
+        problems = _mixed(data, seed, counts)
+    else:
+        request = _recognised(
+            Request(data.source, data.columns, data.filter, data.limit, seed, data.families, data.format)
+        )
+        problems = _distinct(_imported(request, header, counts), counts)
+    problems = _short(problems, data.max_chars, counts)
     if not problems:
         reasons = "; ".join(f"{reason}: {count}" for reason, count in counts.skipped.items())
         raise DataError(
-            f"{source}: no problem is left ({reasons or 'the source is empty'}); change the filter, or fix the source"
+            f"{data.label}: no problem is left ({reasons or 'the source is empty'}); change the filter, or fix the "
+            f"source"
         )
     held: list[Problem] = []
     if holdout is not None:
         problems, held = split_off(
-            problems, holdout, source, columns, counts, lambda file: _file_of_pairs(file, request, header, counts)
-        )
-    if limit is not None and limit < len(problems):
-        counts.skipped["outside the random subset (limit)"] += len(problems) - limit
-        chosen = random.Random(derive_seed(seed, "problems", "subset")).sample(range(len(problems)), limit)
-        problems = [problems[index] for index in sorted(chosen)]
-    skipped, notes = dict(+counts.skipped), dict(+counts.notes)
+            problems, holdout, data.label, data.columns, counts,
+            lambda file: _file_of_pairs(file, request, header, counts),
+        )  # fmt: skip
+    if data.limit is not None and data.limit < len(problems):
+        counts.skipped["outside the random subset (limit)"] += len(problems) - data.limit
+        problems = _drawn(problems, data.limit, seed)
+    problems, unplaced = mixture.ordered(problems, data)
+    skipped, notes = dict(+counts.skipped), dict(+counts.notes) | unplaced
     return LoadResult(problems, skipped, request.format, notes, counts.dropped, counts.places, held)
+
+
+def _short(problems: list[Problem], max_chars: int | None, counts: Counts) -> list[Problem]:
+    if max_chars is None:
+        return problems
+    short = [problem for problem in problems if length(problem) <= max_chars]
+    counts.skipped[f"longer than {max_chars} characters"] += len(problems) - len(short)
+    return short
+
+
+def _drawn(problems: list[Problem], count: int, seed: int, *which: int) -> list[Problem]:
+    """``count`` of them, in their order."""
+    chosen = random.Random(derive_seed(seed, "problems", "subset", *which)).sample(range(len(problems)), count)
+    return [problems[index] for index in sorted(chosen)]
+
+
+def _mixed(data: DataConfig, seed: int, counts: Counts) -> list[Problem]:
+    """The pairs of ``data.sources`` by their weights: a random subset of each, in the order of the sources.
+
+    Each row is accounted for as in one source. Raises DataError that names the entry.
+    """
+    found: list[list[Problem]] = []
+    for number, part in enumerate(data.sources):
+        where = f"data.sources.{number}"
+        pool = max(data.limit or 0, SYNTH_COUNT) if part.source == "synth" and not part.families else None
+        own = Counts()
+        try:
+            table = load_rows(part.source) if _is_table(part.source) else None
+            mixture.refuse_benchmark(part.source, table.columns if table else (), (), where)
+            request = _recognised(
+                Request(part.source, part.columns, part.filter, pool, seed, part.families, part.format, table)
+            )
+            problems = _distinct(_imported(request, data.header, own), own)
+        except DataError as error:
+            raise DataError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
+        mixture.refuse_benchmark(part.source, (), problems, where)
+        counts.add(own)
+        found.append(_short(problems, part.max_chars, counts))
+        if not found[-1]:
+            raise DataError(f"{where}: {part.source}: no problem is left; change its filter, or take the entry out")
+    known: set[str] = set()
+    for number, problems in enumerate(found):  # a pair of two sources counts for the first
+        found[number] = [p for p in problems if p.id not in known]
+        counts.skipped["duplicate of a pair of an earlier source"] += len(problems) - len(found[number])
+        known |= {p.id for p in problems}
+    sizes, weights = [len(problems) for problems in found], [part.weight for part in data.sources]
+    taken = mixture.shares(weights, sizes, data.limit)
+    counts.skipped["outside the shares of the sources (weight)"] += sum(sizes) - sum(taken)
+    return [p for n, problems in enumerate(found) for p in _drawn(problems, taken[n], seed, n)]
 
 
 def _imported(request: Request, header: str, counts: Counts) -> Iterable[Problem]:
@@ -113,11 +167,8 @@ def _imported(request: Request, header: str, counts: Counts) -> Iterable[Problem
 def _file_of_pairs(file: str, request: Request, header: str, counts: Counts) -> list[Problem]:
     """Held-out pairs of another file, of any layout that is known, or of the source's own columns. Raises DataError."""
     check_source(file)
-    path, columns = Path(file), request.columns
-    is_table = (
-        file.startswith("hf:") or (path.is_file() and path.suffix.lower() not in SUFFIXES) or is_saved_dataset(path)
-    )
-    if not is_table or is_own(load_rows(file)):
+    columns = request.columns
+    if not _is_table(file) or is_own(load_rows(file)):
         columns = {}
     found = load_problems(file, format=request.format if columns else "auto", columns=columns, header=header)
     blank = next((line for line in found.dropped if line.endswith(": no reference")), None)
@@ -125,6 +176,13 @@ def _file_of_pairs(file: str, request: Request, header: str, counts: Counts) -> 
         raise DataError(f"{blank} to judge a held-out pair by (data.holdout); give it one, or take it out of the file")
     counts.places.update({ident: where for ident, where in found.places.items() if ident not in counts.places})
     return found.problems
+
+
+def _is_table(source: str) -> bool:
+    path = Path(source)
+    return (
+        source.startswith("hf:") or (path.is_file() and path.suffix.lower() not in SUFFIXES) or is_saved_dataset(path)
+    )
 
 
 def load_every(source: str) -> tuple[list[tuple[str, Problem]], Counts]:
@@ -163,7 +221,7 @@ def _recognised(request: Request) -> Request:
         return _folder(request, path)
     if path.suffix.lower() == ".arrow":
         raise DataError(f"{path}: is a part of a saved data set; give its folder as hf:{path.resolve().parent}")
-    table = load_rows(request.source)
+    table = request.table or load_rows(request.source)
     return replace(request, format="columns" if request.columns else recognise(table), table=table)
 
 

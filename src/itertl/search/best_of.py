@@ -1,9 +1,9 @@
-"""``best-of``: N draws, ranked by a scorer."""
+"""``best-of``: N draws, ranked by a scorer; ``proven``: ranked by what is proven of them."""
 
 from collections.abc import Sequence
 
 from itertl.errors import UsageError
-from itertl.records import Attempt, Examined, Problem
+from itertl.records import Attempt, Examined, Problem, Score
 from itertl.scoring.candidates import item_of
 from itertl.scoring.engine import Effort, score_items
 from itertl.scoring.scorers import check_scorers, check_tools, scorer_of, version
@@ -46,3 +46,44 @@ class BestOf(Strategy):
 
     def settings(self) -> dict[str, object]:
         return {"version": version(self._scorer)}
+
+
+class Proven(Strategy):
+    """``draws`` of one prompt, of which those are right that ``vectors`` finds equal and ``equivalence`` proves.
+
+    A rank is half of the sum of both values, and 1 where it is proven: ``equivalence`` is asked of what ``vectors``
+    finds equal.
+    """
+
+    feedback: Feedback = "reference"
+    _rungs = ("vectors", "equivalence")
+
+    def __init__(self, draws: int = 8) -> None:
+        check_count(draws=draws)
+        check_tools(self._rungs)
+        self._draws = draws
+
+    def next(self, attempts: Sequence[Attempt]) -> Sequence[Ask]:
+        return [] if attempts else [Ask(self._draws)]
+
+    def order(self, attempts: Sequence[Attempt]) -> Sequence[int]:
+        return best_first(attempts)
+
+    def examine(self, drawn: Sequence[Drawn], effort: Effort) -> list[Examined]:
+        items = [item_of(one.candidate, one.problem) for one in drawn]
+        found = score_items(items, self._rungs, rungs=self._rungs, effort=effort)
+        return [_proof(scores) for scores in found]
+
+    def check(self, problems: Sequence[Problem]) -> None:
+        if not all(p.reference for p in problems):
+            raise UsageError("strategy proven compares with a reference, and a problem has none; use best-of")
+
+    def settings(self) -> dict[str, object]:
+        return {"version": [version(name) for name in self._rungs]}
+
+
+def _proof(scores: Sequence[Score]) -> Examined:
+    """Of the rungs that were reached, lowest first."""
+    said, count = scores[-1], len(scores)
+    rank = UNSCORED if said.value is None else (count - 1 + said.value) / 2
+    return Examined(verdict=said.verdict, rank=rank, message=said.detail, tool_calls=count)

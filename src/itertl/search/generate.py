@@ -69,8 +69,7 @@ def problems_of(instruction: str | None, file: Path | None, header: str, recipe:
         if not (instruction or "").strip():
             raise UsageError("the instruction is empty")
         return [Problem.create(instruction=clean(instruction or ""), header=clean(header), source="generate")]
-    data = recipe.data.model_copy(update={"source": str(file), "holdout": None})
-    return list(from_config(data, recipe.seed).problems)
+    return list(from_config(recipe.data.of(str(file)), recipe.seed).problems)
 
 
 def generate(

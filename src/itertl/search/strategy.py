@@ -19,6 +19,7 @@ from itertl.scoring.engine import Effort
 STRATEGIES = {
     "adaptive": "itertl.search.adaptive:Adaptive",
     "best-of": "itertl.search.best_of:BestOf",
+    "proven": "itertl.search.best_of:Proven",
     "cluster": "itertl.search.cluster:Cluster",
     "repair": "itertl.search.repair:Repair",
     "tree-code": "itertl.search.tree_code:TreeCode",

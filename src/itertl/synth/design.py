@@ -58,10 +58,16 @@ class DesignSpec:
     body: str
     descriptions: tuple[str, ...]
     clock: str | None = None  # name of the clock input; None: combinational
-    edge: Literal["posedge", "negedge"] = "posedge"
+    edge: Literal["posedge", "negedge", "both"] = "posedge"  # both: inputs change between the two
     reset: ResetSpec | None = None
     one_in: dict[str, int] = field(default_factory=dict)  # 1-bit input -> asserted one cycle in so many (default 2)
     family: str = ""  # set by the family's registration
+    figure: str = ""  # a table, map or diagram that the descriptions speak of: its lines stand below them
+    # modules that the instruction gives, each a name and its text: they follow the module in the right answer
+    given: tuple[tuple[str, str], ...] = ()
+    # the design that this one shows with an error to be found; it decides to which split the problem belongs
+    repairs: "DesignSpec | None" = None
+    fault_classes: tuple[str, ...] = ()  # of the error, as in ``mutants.CLASSES``
 
     @property
     def header(self) -> str:
@@ -72,7 +78,7 @@ class DesignSpec:
     @property
     def reference(self) -> str:
         """The whole right answer."""
-        return self.header + self.body + "endmodule\n"
+        return "\n".join([self.header + self.body + "endmodule\n", *(text for _, text in self.given)])
 
 
 @dataclass(frozen=True, slots=True)

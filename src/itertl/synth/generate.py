@@ -27,7 +27,11 @@ _TRIES = 240  # draws without anything new after which a family counts as used u
 
 
 def split_of(design: DesignSpec) -> str:
-    """The one split that a design belongs to: by its family, then by a hash of family and parameters."""
+    """The one split that a design belongs to: by its family, then by a hash of family and parameters.
+
+    One that shows another with an error belongs where that one does, which is its answer.
+    """
+    design = design.repairs or design
     if design.family in HELD_OUT_FAMILIES:
         return "heldout-family"
     mark = int(content_hash([design.family, design.parameters]), 16)

@@ -9,11 +9,13 @@ from itertl.errors import UsageError, nearest
 from itertl.synth import families as families_package
 from itertl.synth.design import REGISTERED, Family
 
-# In the order in which problems are drawn; a family of another category comes last.
+# In the order in which problems are drawn; a family of another category comes last. New ones come last, too: the first
+# problems of a list, which benchmarks of generated problems are, then stay what they were.
 _CATEGORIES = (
     "gates", "muxes", "arithmetic", "comparators", "encoders", "converters", "codes", "shifters", "fields",
     "bit tricks",
     "registers", "counters", "shift_registers", "fsm", "memories", "handshakes", "crc_lfsr", "timing",
+    "maps", "diagrams", "waveforms", "vectors", "automata", "stories", "composition", "repairs",
 )  # fmt: skip
 
 # One of each kind, so that the held-out set asks for the same skills on functions never shown.

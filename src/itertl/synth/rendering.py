@@ -5,10 +5,12 @@ without the header behind it.
 """
 
 import random
+import re
 from collections.abc import Sequence
 
 from itertl.records import Problem
 from itertl.synth.design import DesignSpec, Family, PortSpec
+from itertl.synth.faults import wrong_design
 from itertl.synth.testbench import testbench
 
 LICENCE = "Apache-2.0"
@@ -17,12 +19,17 @@ LICENCE = "Apache-2.0"
 def instruction(design: DesignSpec, rng: random.Random) -> tuple[str, str]:
     """One phrasing and its level. Draws the level, the frame around the description and how the ports are listed."""
     index = rng.randrange(len(design.descriptions))
-    words, name = design.descriptions[index], design.module
+    words, name, figure = design.descriptions[index], design.module, design.figure
+    if design.repairs:
+        figure = wrong_design(design, rng).rstrip()
     ports = _ports(design.ports, rng)
-    frame = rng.choice(_FRAMES)
-    return frame.format(words=words, name=name, ports=ports), _LEVELS[index]
+    text = rng.choice(_FRAMES).format(words=f"{words}{_FIGURE}" if figure else words, name=name, ports=ports)
+    if figure:
+        text = re.sub(f" *{_FIGURE}\\s*", lambda _: f"\n\n{figure}\n\n", text).rstrip()
+    return text, _LEVELS[index]
 
 
+_FIGURE = "\0"  # stands for the figure until the frame is laid
 _LEVELS = ("terse", "plain", "detailed")
 _FRAMES = (
     "Write a Verilog module named {name}. {words} {ports}",
@@ -52,9 +59,15 @@ def _in_words(port: PortSpec) -> str:
     return f"{port.name} ({port.width} bits{', signed' if port.signed else ''})"
 
 
-def render(design: DesignSpec, family: Family, rng: random.Random, split: str) -> Problem:
-    """The problem that a model is asked. ``rng`` draws the phrasing alone, never reference or function."""
+def render(design: DesignSpec, family: Family, rng: random.Random, split: str) -> Problem | None:
+    """The problem that a model is asked; None where a design to be mended has no error that shows.
+
+    ``rng`` draws the phrasing alone (and which error is shown), never reference or function. Raises ToolMissing where
+    an error has to be shown and there is no simulator.
+    """
     words, level = instruction(design, rng)
+    if design.repairs and "endmodule" not in words:
+        return None
     return Problem.create(
         instruction=words,
         header=design.header,

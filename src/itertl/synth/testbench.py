@@ -29,6 +29,8 @@ def testbench(design: DesignSpec) -> str:
     stimulus = _combinational(inputs) if design.clock is None else _clocked(design, inputs)
     declarations = _declarations(design, inputs, outputs)
     reference = replace(design, module="reference_module").reference
+    for name, _ in design.given:  # the design under test brings modules of these names
+        reference = re.sub(rf"\b{name}\b", f"reference_{name}", reference)
     return "\n".join([reference, declarations, *_functions(design, stimulus), stimulus, _report(outputs)])
 
 
@@ -158,7 +160,7 @@ def _uniform(port: PortSpec) -> str:
 
 def _clocked(design: DesignSpec, inputs: Sequence[PortSpec]) -> str:
     """Inputs change while the clock is idle; samples are taken then, and again just after the active edge."""
-    clock, idle = f"i_{design.clock}", "0" if design.edge == "posedge" else "1"
+    clock, idle = f"i_{design.clock}", "1" if design.edge == "negedge" else "0"
     reset = design.reset
     one_in = max(2, design.one_in.get(reset.name, 24)) if reset else 0
     others = [p for p in inputs if p.name != design.clock and (reset is None or p.name != reset.name)]
@@ -170,8 +172,11 @@ def _clocked(design: DesignSpec, inputs: Sequence[PortSpec]) -> str:
         lines += [f"    i_{reset.name} = {off};"]
     lines += ["    for (phase = 0; phase < 24; phase = phase + 1) begin", "      k = {$random(seed)};"]
     lines += ["      for (cycle = 0; cycle < 64; cycle = cycle + 1) begin"]
-    for position, port in enumerate(others):
-        lines.append(f"        {_driven(port, position, design.one_in)}")
+    driven = [f"        {_driven(port, position, design.one_in)}" for position, port in enumerate(others)]
+    lines += driven
+    if design.edge == "both":
+        lines += [f"        begin #1 check; #4 {clock} = ~{clock}; #1 check; #4; end", *driven]
+        step = f"begin #1 check; #4 {clock} = ~{clock}; #1 check; #4; end"
     if reset:
         asserted = f"(phase % 2 == 1 && phase < 18 && chance({one_in}))"
         lines.append(f"        i_{reset.name} = {asserted} ? 1'b{on} : 1'b{off};")

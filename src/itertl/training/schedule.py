@@ -46,8 +46,9 @@ def plan_steps(num_groups: int, config: TrainConfig, seed: int, *, after: int = 
     for epoch in range(config.epochs):
         if (epoch + 1) * per_epoch <= after:
             continue
-        # a shuffle that is the same on every machine and Python version
-        order = sorted(range(num_groups), key=lambda index: derive_seed(seed, "order", epoch, index))
+        order = list(range(num_groups))
+        if epoch or config.order == "shuffled":  # a shuffle that is the same on every machine and Python version
+            order.sort(key=lambda index: derive_seed(seed, "order", epoch, index))
         for number in range(per_epoch):
             step = epoch * per_epoch + number + 1
             if step <= after:

@@ -28,6 +28,8 @@ class Draft:
     terse: str  # the description at three levels of detail
     plain: str
     detailed: str
+    figure: str = ""  # what the descriptions call the table, map or diagram below
+    given: tuple[tuple[str, str], ...] = ()  # modules to be used: name, text
 
     def design(self, rng: random.Random) -> DesignSpec:
         body = self.logic if isinstance(self.logic, Body) else _drive(rng, self.logic)
@@ -36,7 +38,9 @@ class Draft:
         names = [name for name in self.modules if name not in taken]
         module = "top_module" if rng.random() < 0.2 or not names else rng.choice(names)
         words = tuple(" ".join(text.split(" ")) for text in (self.terse, self.plain, self.detailed))
-        return DesignSpec(dict(self.parameters), module, tuple(ports), body.text, words)
+        return DesignSpec(
+            dict(self.parameters), module, tuple(ports), body.text, words, figure=self.figure, given=self.given
+        )
 
 
 def family(category: str) -> Callable[[_Build], _Build]:
