@@ -28,10 +28,11 @@ from itertl.scoring.engine import Effort
 from itertl.search import autochip, look, traces
 from itertl.search.cluster import Cluster
 from itertl.search.conversation import Conversation, check_transcript, lines_of
-from itertl.search.drive import attempts_file, cost_of, find_candidates
+from itertl.search.drive import attempts_file, cost_of, find_candidates, seconds_file
 from itertl.search.drivers import driving_lines
 from itertl.search.repair import Repair
 from itertl.search.strategy import Ask, open_strategy
+from search_curves import within
 
 HEADER = "module keep(input clk, input rst, input [3:0] d, output reg [3:0] q);\n"
 RIGHT = HEADER + "always @(posedge clk) if (rst) q <= 0; else q <= d;\nendmodule\n"
@@ -139,6 +140,13 @@ def test_repair_goes_on_from_the_best_of_all_rounds_or_of_the_last() -> None:
     assert list(Repair().order(both)) == [1, 3, 5, 0, 4, 2]
 
 
+def test_a_log_is_cut_where_its_tokens_are_spent() -> None:
+    tried = [attempt(n, turn=n // 2) for n in range(4)]  # of one token each
+    tried[0] = tried[0].model_copy(update={"kind": "tests"})
+    assert [within(tried, n, by_round=False) for n in (0.5, 2, 3.9, 9)] == [2, 2, 3, 4]  # the first design always fits
+    assert [within(tried, n, by_round=True) for n in (0.5, 3.9, 4)] == [2, 2, 4]
+
+
 # a model that writes better from attempt to attempt where it is shown what was wrong, and at random where not
 _TEXTS = {"broken": BROKEN, "wrong": WRONG, "right": RIGHT}
 
@@ -216,8 +224,11 @@ def test_one_search_fills_up_with_plain_draws_where_it_ends_early(tmp_path: Path
 
 
 def test_best_of_and_cluster_answer_what_they_rank_first(tmp_path: Path) -> None:
-    best = find_candidates(job("best-of", options={"draws": 6, "scorer": "vectors"}), tmp_path / "b.jsonl")
+    searched = job("best-of", options={"draws": 6, "scorer": "vectors"})
+    best = find_candidates(searched, tmp_path / "b.jsonl", with_seconds=True)
     drawn = read_records(attempts_file(tmp_path / "b.jsonl"), Attempt)
+    took = [json.loads(line) for line in seconds_file(tmp_path / "b.jsonl").read_text().splitlines()]
+    assert len(took) == len(drawn) == 36 and all(one["drawing"] >= 0 < one["tools"] for one in took)
     right = {a.candidate.problem_id for a in drawn if a.examined.rank == 1}
     assert right and {c.problem_id for c in best if c.code.strip() == RIGHT.strip()} == right
     agreed = find_candidates(job("cluster", options={"draws": 6}), tmp_path / "c.jsonl")
@@ -252,7 +263,8 @@ find_candidates(job("repair", count=2, problems=2, options={"breadth": 2, "depth
 @pytest.mark.parametrize("point", [pytest.param("search.batch:3", marks=pytest.mark.slow), "search.examined:1"])
 def test_a_killed_search_ends_in_the_same_bytes(tmp_path: Path, point: str) -> None:
     def run(out: Path, **more: str) -> int:
-        here = str(Path(__file__).parent)
+        tests = Path(__file__).parent
+        here = os.pathsep.join(map(str, (tests, tests.parent / "experiments")))
         call = [sys.executable, "-c", KILLED, str(out)]
         return subprocess.run(call, env={**os.environ, "PYTHONPATH": here, **more}, timeout=120).returncode
 

@@ -6,7 +6,9 @@ are read back, the rest is planned again from them, and ends in the same bytes.
 """
 
 import contextlib
+import json
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +20,7 @@ from itertl.errors import UsageError
 from itertl.model.prompts import Turn, clean
 from itertl.progress import SILENT, Tracker
 from itertl.records import Attempt, Candidate, Examined, Problem, SearchCost
-from itertl.runs.storage import AppendLog, parse_record, taken_up, write_records
+from itertl.runs.storage import AppendLog, parse_record, taken_up, write_records, write_text
 from itertl.sampling.backend import Backend, BatchIncomplete, Generation
 from itertl.sampling.batching import SampleRequest, plan_batches, plan_requests
 from itertl.sampling.draw import (
@@ -45,6 +47,13 @@ def attempts_file(out: Path) -> Path:
     return out.with_name(f"{out.stem}.attempts.jsonl")
 
 
+def seconds_file(out: Path) -> Path:
+    """Where the seconds that each attempt behind ``out`` took lie: ``{"drawing": s, "tools": s}`` a line, in the order
+    of the attempts. A batch's seconds are shared among its draws by their tokens, a round's examination by tool calls.
+    """
+    return out.with_name(f"{out.stem}.seconds.jsonl")
+
+
 def find_candidates(
     job: SamplingJob,
     out: Path,
@@ -53,11 +62,13 @@ def find_candidates(
     tracker: Tracker = SILENT,
     ahead: Callable[[Sequence[Candidate]], object] | None = None,
     show: Callable[[str], None] | None = None,
+    with_seconds: bool = False,
 ) -> list[Candidate]:
     """``draw_candidates``, or what the job's strategy finds in their place: as many answers, best first.
 
     A problem has one search for each answer; with ``job.is_one_search`` one alone, of which its first attempts in the
     strategy's order are the answers. ``show``: with a strategy, gets the first text of each batch as it is written.
+    ``with_seconds``: with a strategy, also writes ``seconds_file``, the one file that differs from call to call.
     Raises as ``draw_candidates``, and UsageError for a strategy that cannot be used.
     """
     config = job.config
@@ -78,6 +89,8 @@ def find_candidates(
         with open_log(partial, found.plan()) as log:
             found.run(log)
         write_records(attempts_file(out), found.attempts())
+        if with_seconds:
+            write_text(seconds_file(out), found.seconds())
         candidates = found.answers()
         write_records(out, candidates)
     return candidates
@@ -139,6 +152,7 @@ class _Search:
     wanted: int = field(init=False)  # answers of each problem
     tried: dict[tuple[str, int], list[Attempt]] = field(init=False)  # (problem's id, search) -> by number
     drawn: dict[Key, Candidate] = field(default_factory=dict[Key, Candidate])  # of this round
+    took: dict[Key, list[float]] = field(default_factory=dict[Key, list[float]])  # seconds: drawing, tools
 
     def __post_init__(self) -> None:
         job = self.job
@@ -160,16 +174,31 @@ class _Search:
 
     def run(self, log: AppendLog) -> None:
         """Round by round until no search asks for more."""
-        known, examined = _read(log)
+        known, examined = self._read(log)
         number = 0
         while asked := self._asked():
             self.drawn = {draw.key: known[draw.key] for draw in asked if draw.key in known}
             self.tracker.advance(len(self.drawn))
             self._draw(asked, log)
-            found = examined.get(number) or self._examine(asked, log, number)
-            for draw, said in zip(asked, found, strict=True):
+            found, seconds = examined.get(number) or self._examine(asked, log, number)
+            for draw, said, share in zip(asked, found, seconds, strict=True):
+                self.took[draw.key][1] = share
                 self._add(draw, number, said)
             number += 1
+
+    def _read(self, log: AppendLog) -> tuple[dict[Key, Candidate], dict[int, tuple[list[Examined], list[float]]]]:
+        """What an earlier call drew, and what it found of each round, in how many seconds."""
+        known: dict[Key, Candidate] = {}
+        examined: dict[int, tuple[list[Examined], list[float]]] = {}
+        for number, line in enumerate(log.existing[1:], 2):
+            for row in line.get("drawn", ()):
+                ident, search, at = row["key"]
+                known[ident, search, at] = parse_record(Candidate, row["candidate"], f"{log.path}:{number}")
+                self.took[ident, search, at] = [row.get("seconds", 0.0), 0.0]
+            if "examined" in line:
+                found = [Examined.model_validate(said) for said in line["examined"]]
+                examined[line["round"]] = found, line.get("seconds") or [0.0] * len(found)
+        return known, examined
 
     def _asked(self) -> list[_Draw]:
         """The draws of the next round."""
@@ -223,9 +252,14 @@ class _Search:
         batches = plan_batches([d.request for d in asked], self.job.config.batch_size)
         left = [[r for r in batch if key_of[r.problem_id, r.index] not in self.drawn] for batch in batches]
         left = [batch for batch in left if batch]
+        began = time.monotonic()
 
         def keep(batch: Sequence[SampleRequest], generations: dict[int, Generation]) -> None:
+            nonlocal began
             rows: list[dict[str, Any]] = []
+            before, began = began, time.monotonic()
+            lengths = [len(generation.token_ids or ()) + 1 for _, generation in sorted(generations.items())]
+            shares = iter(_shared(began - before, lengths))
             for place, generation in sorted(generations.items()):
                 request = batch[place]
                 key = key_of[request.problem_id, request.index]
@@ -234,7 +268,8 @@ class _Search:
                 earlier = self.tried[key[:2]]
                 drawn = Drawn(self.problems[key[0]], candidate, ask_of[key], earlier, key[1])
                 self.drawn[key] = self.strategy.taken(drawn)
-                rows.append({"key": list(key), "candidate": _line(self.drawn[key])})
+                self.took[key] = [next(shares), 0.0]
+                rows.append({"key": list(key), "candidate": _line(self.drawn[key]), "seconds": self.took[key][0]})
             log.append([{"drawn": rows}])
             self.tracker.advance(len(rows))
 
@@ -246,14 +281,18 @@ class _Search:
                 keep(left[number], dict(enumerate(drawn)))
                 faults.point("search.batch")
 
-    def _examine(self, asked: Sequence[_Draw], log: AppendLog, number: int) -> list[Examined]:
+    def _examine(self, asked: Sequence[_Draw], log: AppendLog, number: int) -> tuple[list[Examined], list[float]]:
+        """What is said of a round's draws, and the seconds of each."""
         drawn = [
             Drawn(self.problems[d.key[0]], self.drawn[d.key], d.ask, self.tried[d.key[:2]], d.key[1]) for d in asked
         ]
+        began = time.monotonic()
         found = self.strategy.examine(drawn, self.effort)
-        log.append([{"round": number, "examined": [said.model_dump(mode="json") for said in found]}])
+        shares = _shared(time.monotonic() - began, [said.tool_calls for said in found])
+        said = [one.model_dump(mode="json") for one in found]
+        log.append([{"round": number, "examined": said, "seconds": shares}])
         faults.point("search.examined")
-        return found
+        return found, shares
 
     def _add(self, draw: _Draw, number: int, said: Examined) -> None:
         ident, search, _ = draw.key
@@ -275,6 +314,12 @@ class _Search:
         """By problem, search and number."""
         return [attempt for attempts in self.tried.values() for attempt in attempts]
 
+    def seconds(self) -> str:
+        """The text of ``seconds_file``."""
+        keys = [(*place, number) for place, attempts in self.tried.items() for number in range(len(attempts))]
+        took = [dict(zip(("drawing", "tools"), self.took[key], strict=True)) for key in keys]
+        return "".join(f"{json.dumps(one)}\n" for one in took)
+
     def answers(self) -> list[Candidate]:
         """``wanted`` for each problem, in the order of the problems."""
         found: list[Candidate] = []
@@ -293,14 +338,7 @@ def _line(candidate: Candidate) -> dict[str, Any]:
     return {"schema": candidate.schema_name, **candidate.model_dump(mode="json")}
 
 
-def _read(log: AppendLog) -> tuple[dict[Key, Candidate], dict[int, list[Examined]]]:
-    """What an earlier call drew, and what it found of each round."""
-    known: dict[Key, Candidate] = {}
-    examined: dict[int, list[Examined]] = {}
-    for number, line in enumerate(log.existing[1:], 2):
-        for row in line.get("drawn", ()):
-            ident, search, at = row["key"]
-            known[ident, search, at] = parse_record(Candidate, row["candidate"], f"{log.path}:{number}")
-        if "examined" in line:
-            examined[line["round"]] = [Examined.model_validate(said) for said in line["examined"]]
-    return known, examined
+def _shared(seconds: float, parts: Sequence[int]) -> list[float]:
+    """Seconds in proportion to the parts, or equal ones where these are all zero."""
+    weights = parts if any(parts) else [1] * len(parts)
+    return [round(seconds * weight / sum(weights), 6) for weight in weights]
