@@ -7,6 +7,7 @@ OUT gets the evaluations (``OUT/MODEL/SEARCH``, by ``itertl eval``; those that a
 
     benchmark: verilogeval-v1-machine
     data: verilog-eval                # as --data of itertl eval; also: limit, rule, max_new_tokens
+    area_delay: true                  # also the area-delay product of right answers, over that of the reference
     overrides: [sample.batch_size=16]
     models: {untouched: qwen2.5-coder-0.5b, trained: runs/a/iter_4/checkpoint}
     searches:                         # temperature 0.8 where none is given; models: [trained] for some of them alone
@@ -17,6 +18,7 @@ OUT gets the evaluations (``OUT/MODEL/SEARCH``, by ``itertl eval``; those that a
       best-of-vectors: {strategy: best-of, options: {draws: 16, scorer: vectors}}
       repair: {strategy: repair, options: {breadth: 3, depth: 5}}
       tree-code: {strategy: tree-code, options: {nodes: 16}}
+      beam-4: {beams: 4}              # transformers' beam search; its place is at 4 greedy answers' tokens
       # AutoChip's grid: one search for each breadth, at the largest depth
       k1: {strategy: repair, options: {breadth: 1, depth: 10, feedback: reference, rank: autochip, carry: round}}
       k5: {strategy: repair, options: {breadth: 5, depth: 10, feedback: reference, rank: autochip, carry: round}}
@@ -35,15 +37,17 @@ Seconds are shares of the batches and rounds in which attempts were drawn and ex
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+import beam_search
 import search_tables
 from itertl.errors import DataError, ItertlError, UsageError
 from itertl.evaluation import benchmarks
@@ -51,16 +55,19 @@ from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.completions import Completion
 from itertl.evaluation.judge import judge
 from itertl.evaluation.passk import estimate
-from itertl.records import Attempt, Candidate
+from itertl.records import Attempt, Candidate, Problem
 from itertl.report.paired import PairedDifference, paired_difference
 from itertl.runs.storage import cache_folder, read_records, write_json, write_text
+from itertl.scoring import ppa
+from itertl.scoring.engine import Effort
+from itertl.search.aim import costs
 from itertl.search.strategy import Strategy, is_right, open_strategy
 
 BUDGETS = (1, 2, 4, 8, 16)
 TEMPERATURE = 0.8
 _MOST_OVER = 1.3
-_PLAN_KEYS = {"benchmark", "data", "limit", "rule", "max_new_tokens", "overrides", "models", "searches"}
-_SEARCH_KEYS = {"strategy", "options", "temperature", "num_samples", "models"}
+_PLAN_KEYS = {"area_delay", "benchmark", "data", "limit", "rule", "max_new_tokens", "overrides", "models", "searches"}
+_SEARCH_KEYS = {"beams", "strategy", "options", "temperature", "num_samples", "models"}
 Place = tuple[str, int]  # problem's id, which of its searches
 
 
@@ -82,15 +89,19 @@ class Log:
     @property
     def is_plain(self) -> bool:
         """Whether it is single answers, at temperature 0 in most plans."""
-        return "strategy" not in self.given
+        return not self.given.keys() & {"strategy", "beams"}
 
     @property
     def options(self) -> dict[str, Any]:
-        return {"draws": 1} if self.is_plain else dict(self.given.get("options") or {})
+        return {"draws": 1} if "strategy" not in self.given else dict(self.given.get("options") or {})
+
+    @property
+    def feedback(self) -> str:
+        return self.strategy.feedback if "strategy" in self.given else "none"
 
     @property
     def saw_reference(self) -> bool:
-        return self.strategy.feedback == "reference"
+        return self.feedback == "reference"
 
     def command(self, plan: Mapping[str, Any]) -> list[str]:
         """``itertl eval`` that makes it."""
@@ -130,6 +141,7 @@ class Point:
     tool_calls: float
     seconds: float | None
     ran_out: float
+    area_delay: float | None  # geometric mean over right answers, the reference's being 1
 
     @property
     def rate(self) -> float:
@@ -165,7 +177,9 @@ def answer(strategy: Strategy, attempts: Sequence[Attempt]) -> Candidate | None:
 def cuts(log: Log, unit: float) -> list[tuple[str, int, dict[Place, int]]]:
     """(axis, place on it, attempts of each search) for all places where a log is cut. ``unit``: a greedy answer's
     mean tokens."""
-    by_round = log.strategy.feedback == "own tests"
+    if "beams" in log.given:
+        return [("tokens", log.given["beams"], dict.fromkeys(log.tried, 1))]
+    by_round = log.feedback == "own tests"
     found: list[tuple[str, int, dict[Place, int]]] = []
     for budget in [1] if log.is_plain else BUDGETS:
         taken = {p: within(tried, budget * unit, by_round=by_round) for p, tried in log.tried.items()}
@@ -179,7 +193,7 @@ def cuts(log: Log, unit: float) -> list[tuple[str, int, dict[Place, int]]]:
     return found
 
 
-def points_of(logs: Sequence[Log], benchmark: Benchmark, rule: str | None) -> list[Point]:
+def points_of(logs: Sequence[Log], benchmark: Benchmark, plan: Mapping[str, Any]) -> list[Point]:
     """All points; every answer that one of them gives is judged once."""
     units = {log.model: _mean(sum(map(drawn, tried)) for tried in log.tried.values()) for log in logs if log.is_plain}
     for log in logs:
@@ -193,8 +207,10 @@ def points_of(logs: Sequence[Log], benchmark: Benchmark, rule: str | None) -> li
         Completion(task_of[c.problem_id], number, c.code, full_module=True, truncated=c.is_cut)
         for number, c in enumerate(distinct.values())
     ]
-    rows = judge(benchmark, completions, rule=rule, cache=cache_folder())
+    rows = judge(benchmark, completions, rule=plan.get("rule"), cache=cache_folder())
     passed = {key: row.passed for key, row in zip(distinct, rows, strict=True)}
+    right = [c for key, c in distinct.items() if passed[key]]
+    areas = relative_costs(right, {p.id: p for p in benchmark.problems}) if plan.get("area_delay") else {}
 
     def verdict(candidate: Candidate | None) -> bool | None:
         return passed[candidate.problem_id, candidate.code, candidate.is_cut] if candidate else False
@@ -203,9 +219,22 @@ def points_of(logs: Sequence[Log], benchmark: Benchmark, rule: str | None) -> li
     for (log, axis, at, taken), given in zip(cut, answers, strict=True):
         unit = units[log.model]
         point = _point(log, axis, at, taken, {place: verdict(candidate) for place, candidate in given.items()}, unit)
+        known = [areas[c.problem_id, c.code] for c in given.values() if c and (c.problem_id, c.code) in areas]
+        if known:
+            point = replace(point, area_delay=math.exp(_mean(map(math.log, known))))
         if axis != "tokens" or point.tokens <= _MOST_OVER * at * unit:
             found.append(point)
     return found
+
+
+def relative_costs(right: Sequence[Candidate], problems: Mapping[str, Problem]) -> dict[tuple[str, str], float]:
+    """(problem's id, code) -> its area-delay product over the reference's, where Yosys can say both."""
+    codes = list(dict.fromkeys((c.problem_id, c.code) for c in right))
+    asked = [(problems[ident], code) for ident, code in codes]
+    asked += [(problems[ident], problems[ident].reference or "") for ident, _ in codes]
+    said = [one.cost for one in costs(asked, str(ppa.liberty() or ""), Effort())]
+    pairs = zip(codes, said[: len(codes)], said[len(codes) :], strict=True)
+    return {key: mine / its for key, mine, its in pairs if mine and its}
 
 
 def _has_run_out(log: Log, place: Place, number: int, left: float) -> bool:
@@ -228,9 +257,10 @@ def _point(
         log, axis, at, {problem: _mean(verdicts) for problem, verdicts in of_problem.items()},
         tokens=_mean(sum(map(drawn, some)) for some in tried),
         prompt_tokens=_mean(sum(a.candidate.prompt_tokens for a in some) for some in tried),
-        tool_calls=0.0 if log.is_plain else _mean(sum(a.examined.tool_calls for a in some) for some in tried),
+        tool_calls=0.0 if log.feedback == "none" else _mean(sum(a.examined.tool_calls for a in some) for some in tried),
         seconds=_mean(sum(log.seconds[p][:n]) for p, n in taken.items()) if log.seconds else None,
         ran_out=_mean(_has_run_out(log, place, number, left) for place, number in taken.items()),
+        area_delay=None,
     )  # fmt: skip
 
 
@@ -263,11 +293,12 @@ def row(point: Point, points: Sequence[Point]) -> dict[str, Any]:
     differences = compared(point, points)
     return {
         "model": point.log.model, "search": point.log.name, "strategy": point.log.given.get("strategy"),
-        "options": point.log.options, "feedback": "none" if point.log.is_plain else point.log.strategy.feedback,
+        "options": point.log.options, "feedback": point.log.feedback,
         "axis": point.axis, "at": point.at, "problems": len(shares), "pass_rate": point.rate,
         "interval": None if bounds is None else [bounds.low, bounds.high],
         "tokens": point.tokens, "prompt_tokens": point.prompt_tokens, "tool_calls": point.tool_calls,
         "seconds": point.seconds, "ran_out": point.ran_out,
+        "area_delay": point.area_delay,
         **{f"to_{k}": None if d is None else [d.value, d.low, d.high] for k, d in differences.items()},
     }  # fmt: skip
 
@@ -302,10 +333,15 @@ def main() -> None:
     benchmark = benchmarks.load(plan["benchmark"], data, limit=plan.get("limit"))
     logs = logs_of(plan, given.out)
     for log in logs:
-        if not (log.folder / f"eval-{benchmark.name}.jsonl").exists():
+        if (log.folder / f"eval-{benchmark.name}.jsonl").exists():
+            pass
+        elif "beams" in log.given:
+            model, most = str(plan["models"][log.model]), plan.get("max_new_tokens", 512)
+            beam_search.search(model, plan.get("overrides", []), benchmark, log.given["beams"], most, log.folder)
+        else:
             subprocess.run([sys.executable, "-m", "itertl", *log.command(plan)], check=True)
         log.read(benchmark.name)
-    points = points_of(logs, benchmark, plan.get("rule"))
+    points = points_of(logs, benchmark, plan)
     rows = [row(point, points) for point in points]
     write_json(given.out / "curves.json", {"benchmark": benchmark.label, "rows": rows})
     write_text(given.out / "curves.md", search_tables.markdown(rows, benchmark.label))

@@ -29,6 +29,8 @@ def markdown(rows: Sequence[Mapping[str, Any]], title: str) -> str:
 def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     columns = ("model", "search", "looks at", "budget", "pass rate", "to greedy", "to best-of at equal cost", "tokens",
                "prompt tokens", "tool calls", "seconds", "ran out")  # fmt: skip
+    has_area = any(r["area_delay"] for r in rows)
+    columns += ("area × delay, right answers",) * has_area
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for r in rows:
         bounds = f" ({100 * r['interval'][0]:.1f}–{100 * r['interval'][1]:.1f})" if r["interval"] else ""
@@ -36,6 +38,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         cells += [_difference(r["to_greedy"]), _difference(r["to_best_of"])]
         cells += [f"{r[key]:.0f}" for key in ("tokens", "prompt_tokens")] + [f"{r['tool_calls']:.1f}"]
         cells += ["–" if r["seconds"] is None else f"{r['seconds']:.2f}", f"{r['ran_out']:.0%}"]
+        cells += [f"{r['area_delay']:.2f}" if r["area_delay"] else "–"] * has_area
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
 
