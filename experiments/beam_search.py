@@ -1,7 +1,7 @@
 """Beam search as a strategy to compare with: transformers' own, for ``search_curves.py``.
 
-Of N beams each step costs N tokens: an answer has drawn N times the tokens of its longest beam, which ends at an end token
-or at "endmodule".
+Of N beams each step costs N tokens, so an answer counts N times its length. A beam ends at an end token, or at
+"endmodule".
 """
 
 import json

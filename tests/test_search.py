@@ -244,6 +244,9 @@ def test_options_that_cannot_be_are_named() -> None:
         ("repair", {"bredth": 2}, "breadth"),
         ("repair", {"breadth": 0}, "whole number"),
         ("repair", {"carry": "all"}, "best, round"),
+        ("repair", {"models": [{"model": "m"}]}, "models.0 is .*model: NAME, from_round: N"),
+        ("repair", {"models": [{"model": "m", "from_round": 3}]}, "models.0.from_round is 3; .* 1 to the depth, 2"),
+        ("repair", {"models": [{"model": n, "from_round": 1} for n in "ab"]}, "models.1.from_round is 1; .* from 2"),
         ("repair", {"rank": "autochip"}, "feedback: reference"),
         ("best-of", {"scorer": "icaru"}, "icarus"),
         ("cluster", {"draws": True}, "draws"),
@@ -255,9 +258,16 @@ def test_options_that_cannot_be_are_named() -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from test_search import find_candidates, job
-find_candidates(job("repair", count=2, problems=2, options={"breadth": 2, "depth": 3, "feedback": "reference"}), Path(sys.argv[1]))
+from test_search import mixed, find_candidates
+find_candidates(mixed(Path(sys.argv[2])), Path(sys.argv[1]))
 """
+
+
+def mixed(other: Path) -> SamplingJob:
+    """A search whose second and later rounds another model draws."""
+    others = [{"model": str(other), "from_round": 2}]
+    options = {"breadth": 2, "depth": 3, "feedback": "reference", "models": others}
+    return job("repair", 2, 2, options=options)
 
 
 @pytest.mark.parametrize("point", [pytest.param("search.batch:3", marks=pytest.mark.slow), "search.examined:1"])
@@ -265,16 +275,24 @@ def test_a_killed_search_ends_in_the_same_bytes(tmp_path: Path, point: str) -> N
     def run(out: Path, **more: str) -> int:
         tests = Path(__file__).parent
         here = os.pathsep.join(map(str, (tests, tests.parent / "experiments")))
-        call = [sys.executable, "-c", KILLED, str(out)]
+        call = [sys.executable, "-c", KILLED, str(out), str(other)]
         return subprocess.run(call, env={**os.environ, "PYTHONPATH": here, **more}, timeout=120).returncode
 
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text('{"model_type": "llama"}')
+    (other / "model.safetensors").write_bytes(b"weights")
     out = tmp_path / "killed.jsonl"
     assert run(out, ITERTL_KILL_AT=point) == -9 and not out.exists()
     assert run(out) == 0
     whole = tmp_path / "whole.jsonl"
-    find_candidates(job("repair", 2, 2, options={"breadth": 2, "depth": 3, "feedback": "reference"}), whole)
+    find_candidates(mixed(other), whole)
     assert out.read_bytes() == whole.read_bytes()
     assert attempts_file(out).read_bytes() == attempts_file(whole).read_bytes()
+    drawn_by = {(a.round >= 2, a.candidate.policy) for a in read_records(attempts_file(whole), Attempt)}
+    assert len(drawn_by) == 2 and (False, "m") in drawn_by
+    with pytest.raises(UsageError, match=r"strategy_options\.models: .*no-such"):
+        find_candidates(mixed(tmp_path / "no-such"), tmp_path / "none.jsonl")
 
 
 def talk(out: Path, lines: Sequence[str], told: list[str]) -> Conversation:

@@ -9,7 +9,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from itertl.model.prompts import Turn, clean
 from itertl.progress import SILENT, Tracker
 from itertl.records import Attempt, Candidate, Examined, Problem, SearchCost
 from itertl.runs.storage import AppendLog, parse_record, taken_up, write_records, write_text
-from itertl.sampling.backend import Backend, BatchIncomplete, Generation
+from itertl.sampling.backend import BatchIncomplete, Generation
 from itertl.sampling.batching import SampleRequest, plan_batches, plan_requests
 from itertl.sampling.draw import (
     SamplingJob,
@@ -29,11 +29,12 @@ from itertl.sampling.draw import (
     as_candidate,
     draw_candidates,
     encode,
-    open_backend,
     open_log,
     plan_hash,
 )
 from itertl.scoring.engine import Effort
+from itertl.search import models
+from itertl.search.models import Drawer
 from itertl.search.strategy import Ask, Drawn, Strategy, check_chance, is_right, open_strategy
 from itertl.work.seeds import derive_seed
 
@@ -77,7 +78,8 @@ def find_candidates(
     strategy = open_strategy(config.strategy, config.strategy_options)
     strategy.check(job.problems)
     check_chance(strategy, [job.asked.temperature])
-    with taken_up(out) as partial, contextlib.closing(open_backend(job.policy, config)) as backend:
+    with taken_up(out) as partial, models.opened(job, strategy.models) as drawers:
+        backend = drawers[""].backend
         if strategy.continues and not backend.can_continue:
             raise UsageError(
                 f"strategy {config.strategy} goes on from tokens of an answer, which the sampling back end "
@@ -85,7 +87,7 @@ def find_candidates(
             )
         if show is not None and backend.can_show:
             backend.show = show
-        found = _Search(strategy, job, backend, effort or Effort(), tracker)
+        found = _Search(strategy, job, drawers, effort or Effort(), tracker)
         with open_log(partial, found.plan()) as log:
             found.run(log)
         write_records(attempts_file(out), found.attempts())
@@ -144,7 +146,7 @@ class _Search:
 
     strategy: Strategy
     job: SamplingJob
-    backend: Backend
+    drawers: Mapping[str, Drawer]  # by the model's name, the job's own as ""
     effort: Effort
     tracker: Tracker
     problems: dict[str, Problem] = field(init=False)
@@ -159,7 +161,7 @@ class _Search:
         self.wanted = job.config.num_candidates if job.num_samples is None else job.num_samples
         searches = 1 if job.is_one_search else self.wanted
         form, word = job.policy.prompt, job.first_word
-        prompts = [(p.id, encode(self.backend, p, form, first_word=word)) for p in job.problems]
+        prompts = [(p.id, encode(self.drawers[""].backend, p, form, first_word=word)) for p in job.problems]
         self.first = plan_requests(prompts, 1, job.seed)  # raises where a problem comes twice
         self.problems = {p.id: p for p in job.problems}
         self.tried = {(p.id, number): [] for p in job.problems for number in range(searches)}
@@ -168,9 +170,9 @@ class _Search:
         """A hash of all that the answers depend on."""
         job = self.job
         texts = {p.id: [p.instruction, p.header, p.reference, p.testbench] for p in job.problems}
-        return plan_hash(
-            [self.first], job, self.backend, texts, dict(self.strategy.settings()), self.wanted, job.is_one_search
-        )
+        others = [[d.job.policy_name, d.backend.numerics] for d in self.drawers.values() if d.is_other]
+        more = [texts, dict(self.strategy.settings()), self.wanted, job.is_one_search, *([others] if others else [])]
+        return plan_hash([self.first], job, self.drawers[""].backend, *more)
 
     def run(self, log: AppendLog) -> None:
         """Round by round until no search asks for more."""
@@ -179,7 +181,8 @@ class _Search:
         while asked := self._asked():
             self.drawn = {draw.key: known[draw.key] for draw in asked if draw.key in known}
             self.tracker.advance(len(self.drawn))
-            self._draw(asked, log)
+            for name in dict.fromkeys(draw.ask.model for draw in asked):
+                self._draw([draw for draw in asked if draw.ask.model == name], models.alone(self.drawers, name), log)
             found, seconds = examined.get(number) or self._examine(asked, log, number)
             for draw, said, share in zip(asked, found, seconds, strict=True):
                 self.took[draw.key][1] = share
@@ -217,7 +220,8 @@ class _Search:
     def _planned(self, place: tuple[str, int], attempts: Sequence[Attempt], ask: Ask, at: int) -> list[_Draw]:
         """The draws of one ask, numbered from ``at``."""
         ident, search = place
-        problem, form = self.problems[ident], self.job.policy.prompt
+        drawer = self.drawers[ask.model]
+        problem, form = self.problems[ident], drawer.job.policy.prompt
         top = problem.top if ask.instruction is None else None
         if ask.instruction is not None:
             places = {"{instruction}": problem.instruction, "{header}": problem.header}
@@ -231,7 +235,7 @@ class _Search:
             raise UsageError(f"a search has more than {_MOST} attempts; give it a smaller budget")
         turns = tuple(Turn(attempts[n].candidate.code, attempts[n].examined.message) for n in ask.path)
         is_design = ask.instruction is None and not ask.is_edit
-        prompt = encode(self.backend, problem, form, turns, first_word=self.job.first_word if is_design else "")
+        prompt = encode(drawer.backend, problem, form, turns, first_word=self.job.first_word if is_design else "")
         wanted = ("", None) if ask.is_edit else (clean(problem.header), top)
         return [
             _Draw(
@@ -245,8 +249,8 @@ class _Search:
             for number in range(at, at + ask.count)
         ]  # fmt: skip
 
-    def _draw(self, asked: Sequence[_Draw], log: AppendLog) -> None:
-        """The candidates of a round into ``drawn``."""
+    def _draw(self, asked: Sequence[_Draw], drawer: Drawer, log: AppendLog) -> None:
+        """What a model draws of a round, into ``drawn``."""
         key_of = {(d.request.problem_id, d.request.index): d.key for d in asked}
         ask_of = {d.key: d.ask for d in asked}
         batches = plan_batches([d.request for d in asked], self.job.config.batch_size)
@@ -263,8 +267,8 @@ class _Search:
             for place, generation in sorted(generations.items()):
                 request = batch[place]
                 key = key_of[request.problem_id, request.index]
-                candidate = as_candidate(request, generation, self.job.asked, self.job.policy_name)
-                candidate = candidate.model_copy(update={"index": key[2]})
+                candidate = as_candidate(request, generation, self.job.asked, drawer.job.policy_name)
+                candidate = drawer.signed(candidate).model_copy(update={"index": key[2]})
                 earlier = self.tried[key[:2]]
                 drawn = Drawn(self.problems[key[0]], candidate, ask_of[key], earlier, key[1])
                 self.drawn[key] = self.strategy.taken(drawn)
@@ -273,7 +277,7 @@ class _Search:
             log.append([{"drawn": rows}])
             self.tracker.advance(len(rows))
 
-        with contextlib.closing(answers(self.backend, left, self.job)) as generated:
+        with contextlib.closing(answers(drawer.backend, left, drawer.job)) as generated:
             for number, drawn in generated:
                 if isinstance(drawn, BatchIncomplete):
                     keep(left[number], drawn.done)

@@ -40,6 +40,7 @@ class Ask:
     ``{instruction}`` and ``{header}`` in it stand for the problem's, and ``header`` is what that text begins with.
     ``is_edit``: the answer is edits to the last code of ``path``, so that nothing of it is prefilled and no
     ``endmodule`` ends it. ``continuation``: the answer goes on from tokens, for a strategy that ``continues``.
+    ``model``: one of the strategy's ``models`` that draws it; "" is the searched one.
     """
 
     count: int
@@ -49,6 +50,7 @@ class Ask:
     header: str = ""
     is_edit: bool = False
     continuation: Continuation | None = None
+    model: str = ""
 
     @property
     def parent(self) -> int | None:
@@ -71,6 +73,7 @@ class Strategy(ABC):
 
     feedback: Feedback = "none"
     continues: bool = False  # whether it asks for answers that go on from tokens, which not all back ends can give
+    models: Sequence[str] = ()  # that it asks beside the searched one
 
     @abstractmethod
     def next(self, attempts: Sequence[Attempt]) -> Sequence[Ask]:
