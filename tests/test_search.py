@@ -30,6 +30,7 @@ from itertl.search.cluster import Cluster
 from itertl.search.conversation import Conversation, check_transcript, lines_of
 from itertl.search.drive import attempts_file, cost_of, find_candidates, seconds_file
 from itertl.search.drivers import driving_lines
+from itertl.search.plain_draws import expected_solved
 from itertl.search.repair import Repair
 from itertl.search.strategy import Ask, open_strategy
 from search_curves import within
@@ -145,6 +146,20 @@ def test_a_log_is_cut_where_its_tokens_are_spent() -> None:
     tried[0] = tried[0].model_copy(update={"kind": "tests"})
     assert [within(tried, n, by_round=False) for n in (0.5, 2, 3.9, 9)] == [2, 2, 3, 4]  # the first design always fits
     assert [within(tried, n, by_round=True) for n in (0.5, 3.9, 4)] == [2, 2, 4]
+
+
+def test_plain_draws_of_as_many_tokens_are_counted_by_a_fitted_beta() -> None:
+    """0, 1 and 2 right of 2 give Beta(1, 1): two more draws solve the first with 1 - B(1, 5)/B(1, 3) = 0.4."""
+
+    def searches(*right: int, rest: int = 2) -> list[list[Attempt]]:
+        first = [[attempt(n, float(n < c)) for n in range(2)] for c in right]
+        return [[*some, *(attempt(2 + n, turn=1, path=[0]) for n in range(rest))] for some in first]
+
+    assert expected_solved(searches(0, 1, 2)) == pytest.approx(2.4)
+    assert expected_solved(searches(0, 1, 2, rest=0)) == 2
+    assert expected_solved(searches(0, 2)) == 1  # draws of a problem are all alike
+    assert expected_solved(searches(0, 0, 1, 1)) == pytest.approx(2 + 2 * (1 - 0.75**2))  # problems do not differ
+    assert expected_solved([[attempt(0)]]) is None and expected_solved([]) is None
 
 
 # a model that writes better from attempt to attempt where it is shown what was wrong, and at random where not

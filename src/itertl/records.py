@@ -256,6 +256,7 @@ class SearchCost(BaseModel):
     completion_tokens: int
     solved: int = 0  # searches in which an attempt holds all that the strategy looks at
     solved_at_once: int = 0  # those of them in which a plain draw of the first round does
+    solved_by_plain: float | None = None  # how many plain draws of as many tokens are expected to solve, where known
 
 
 class TrainStep(Record):
@@ -351,6 +352,7 @@ class Telemetry(BaseModel):
     share_missed_by_surrogate: float | None = (
         None  # of pairs that z orders by more than beta, those that score does not
     )
+    search: SearchCost | None = Field(default=None, exclude_if=lambda cost: cost is None)  # behind the candidates
 
 
 class IterationMetrics(Record):

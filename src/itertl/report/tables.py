@@ -175,6 +175,23 @@ def ladder_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
     return Grid("The ladder", columns, rows, notes)
 
 
+def search_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
+    """What the search behind each iteration's candidates took, and added to plain draws. None where there was none."""
+    rows: list[tuple[str, ...]] = []
+    for m in sorted(metrics, key=lambda m: m.iterations):
+        if m.telemetry is None or (cost := m.telemetry.search) is None:
+            continue
+        numbers = cost.attempts, cost.completion_tokens, cost.tool_calls, cost.solved, cost.solved_at_once
+        plain = text.NOT_MEASURED if cost.solved_by_plain is None else f"{cost.solved_by_plain:.1f}"
+        rows.append((str(m.iterations), cost.strategy, cost.feedback, *map(text.count, numbers), plain))
+    columns = ("it", "strategy", "looks at", "attempts", "tokens", "tool calls", "solved", "first draws", "plain draws")
+    notes = (
+        "solved: searches that found what is right by what they look at; first draws: by their first round",
+        "plain draws: how many are expected of plain draws of as many tokens",
+    )
+    return Grid("Search behind the candidates", columns, tuple(rows), notes) if rows else None
+
+
 def _gamed_cell(summary: EvalSummary) -> str:
     """For example ``"3 of 60: system-task 2, hierarchy 1"``."""
     total = f"{text.count(text.gamed(summary))} of {text.count(summary.total)}"
@@ -357,7 +374,11 @@ def iteration_table(metrics: Sequence[IterationMetrics]) -> "Group":
         rows = tuple((row[0], *row[first : first + 3]) for row in wide.rows)
         columns = ("it", "pass@1 (95% interval)", "compiles", "correct/wrong/truncated/unjudged")
         tables.append(rich_table(Grid(names[key], columns, rows)))
-    tables += [rich_table(grid) for grid in (ladder_grid(metrics), gamed_grid(metrics)) if grid is not None]
+    tables += [
+        rich_table(grid)
+        for grid in (ladder_grid(metrics), search_grid(metrics), gamed_grid(metrics))
+        if grid is not None
+    ]
     return Group(*tables)
 
 

@@ -35,6 +35,7 @@ from itertl.sampling.draw import (
 from itertl.scoring.engine import Effort
 from itertl.search import models
 from itertl.search.models import Drawer
+from itertl.search.plain_draws import expected_solved
 from itertl.search.strategy import Ask, Drawn, Strategy, check_chance, is_right, open_strategy
 from itertl.work.seeds import derive_seed
 
@@ -112,6 +113,10 @@ def feedback_of(config: SampleConfig) -> str:
 def cost_of(job: SamplingJob, attempts: Sequence[Attempt], answers: int) -> SearchCost:
     """What the attempts of a job's searches took."""
     right = [a for a in attempts if is_right(a)]
+    searches: dict[tuple[str, int], list[Attempt]] = {}
+    for attempt in attempts:
+        searches.setdefault((attempt.candidate.problem_id, attempt.search), []).append(attempt)
+    plain = expected_solved(searches.values())
     return SearchCost(
         strategy=str(job.config.strategy),
         feedback=feedback_of(job.config),
@@ -123,6 +128,7 @@ def cost_of(job: SamplingJob, attempts: Sequence[Attempt], answers: int) -> Sear
         completion_tokens=sum(attempt.candidate.completion_tokens - _given(attempt) for attempt in attempts),
         solved=len({(a.candidate.problem_id, a.search) for a in right}),
         solved_at_once=len({(a.candidate.problem_id, a.search) for a in right if a.round == 0}),
+        solved_by_plain=None if plain is None else round(plain, 3),
     )
 
 
