@@ -14,12 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import report_builder
 from itertl.config import PromptConfig, SampleConfig
 from itertl.errors import DataError, UsageError
+from itertl.loop.repairs import repair_pairs
 from itertl.model.policy import Policy
 from itertl.model.prompts import EncodedPrompt, Turn
+from itertl.progress import SILENT
 from itertl.records import Attempt, Candidate, Examined, Problem, SamplingSettings, Verdict
-from itertl.runs.storage import read_records
+from itertl.runs.storage import read_records, write_records
 from itertl.sampling.backend import Generation
 from itertl.sampling.batching import SampleRequest
 from itertl.sampling.draw import SamplingJob
@@ -308,6 +311,41 @@ def test_a_killed_search_ends_in_the_same_bytes(tmp_path: Path, point: str) -> N
     assert len(drawn_by) == 2 and (False, "m") in drawn_by
     with pytest.raises(UsageError, match=r"strategy_options\.models: .*no-such"):
         find_candidates(mixed(tmp_path / "no-such"), tmp_path / "none.jsonl")
+
+
+def test_a_runs_failures_become_repair_pairs(tmp_path: Path) -> None:
+    """Of four distinct answers one is right, one has no module and two are wrong: both are taught the right one, the
+    first because that was drawn behind it."""
+    kept, judged, hard = (problem(instruction=f"Task {n}.") for n in ("one", "two", "three"))
+    same = RIGHT.replace("if (rst) q <= 0; else q <= d;", "q <= rst ? 4'd0 : d;")
+    run = report_builder.build_run(tmp_path / "run", iterations=1)
+    write_records(run / "problems.jsonl", [kept, judged, hard])
+    write_records(run / "bench-synth-heldout.jsonl", [judged.model_copy(update={"upstream_id": "t"})])
+
+    def drawn(of: Problem, number: int, code: str, path: Sequence[int] = ()) -> Attempt:
+        made = attempt(number, path=path)
+        return made.model_copy(
+            update={"candidate": made.candidate.model_copy(update={"problem_id": of.id, "code": code})}
+        )
+
+    said = [drawn(kept, 0, WRONG), drawn(kept, 1, same, [0]), drawn(kept, 2, "prose"), drawn(kept, 3, BROKEN)]
+    said += [drawn(kept, 4, f"// once more\n{WRONG}"), drawn(judged, 0, WRONG), drawn(hard, 0, BROKEN)]
+    write_records(run / "iter-00/candidates.attempts.jsonl", said)
+    found = repair_pairs(run, effort=Effort(num_workers=1), tracker=SILENT)
+    assert found.answers == 6 and found.by_reference == 1
+    assert found.left_out == {"right": 1, "without a module": 1, "the problem stands in a benchmark of the run": 1}
+    first, second, third = found.problems
+    assert [p.reference for p in found.problems] == [same, same, RIGHT]
+    assert first.instruction.startswith("Task one.\n\nThis answer to it is wrong:\nmodule keep(")
+    assert "- step 4: q is 4'b0001, expected 4'b0000" in first.instruction and "does not compile" in second.instruction
+    assert first.extra["repair"] == {
+        "run": "demo", "problem": kept.id, "wrong": "iter-00/search 0/attempt 0",
+        "right": "iter-00/search 0/attempt 1", "verdict": "wrong_output",
+    }  # fmt: skip
+    assert (third.header, third.top, third.source) == (hard.header, hard.top, "repair:test")
+    with pytest.raises(DataError, match="no candidates"):
+        (run / "iter-00/candidates.attempts.jsonl").unlink()
+        repair_pairs(run, effort=Effort(), tracker=SILENT)
 
 
 def talk(out: Path, lines: Sequence[str], told: list[str]) -> Conversation:
