@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -63,7 +63,7 @@ def _best(
     ends = end_token_ids(network, tokenizer)
     asked = torch.tensor([prompt], device=network.device)
     with torch.inference_mode():
-        out = network.generate(
+        out = cast("Any", network).generate(
             asked, attention_mask=torch.ones_like(asked), num_beams=beams, do_sample=False, max_new_tokens=most,
             eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id, stop_strings=["endmodule"],
             tokenizer=tokenizer, temperature=None, top_p=None, top_k=None,

@@ -86,8 +86,8 @@ def figure(rows: Sequence[Mapping[str, Any]]) -> str:
                 ]
                 line = [r for r in line if r[key] is not None]
                 x, y = [r[key] for r in line], [100 * r["pass_rate"] for r in line]
-                style = {"color": canvas.series_colour(number), "linestyle": canvas.line_style(number)}
-                axes.plot(x, y, marker="o", label=name, **style)
+                colour, style = canvas.series_colour(number), canvas.line_style(number)
+                axes.plot(x, y, marker="o", label=name, color=colour, linestyle=style)
             axes.set_xlabel(label)
             axes.set_xscale("symlog" if key != "tokens" else "log", base=2)
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

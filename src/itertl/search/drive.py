@@ -283,7 +283,7 @@ class _Search:
             log.append([{"drawn": rows}])
             self.tracker.advance(len(rows))
 
-        with contextlib.closing(answers(drawer.backend, left, drawer.job)) as generated:
+        with contextlib.closing(answers(drawer.backend, left, drawer.job, drawer.actors)) as generated:
             for number, drawn in generated:
                 if isinstance(drawn, BatchIncomplete):
                     keep(left[number], drawn.done)

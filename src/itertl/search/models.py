@@ -15,15 +15,18 @@ from itertl.model.policy import find_policy
 from itertl.model.prompt_form import read_form
 from itertl.records import Candidate
 from itertl.sampling.backend import Backend
-from itertl.sampling.draw import SamplingJob, open_backend
+from itertl.sampling.draw import SamplingJob, actors_of, open_backend
+from itertl.work.actors import Actors
 
 
 @dataclass(frozen=True, slots=True)
 class Drawer:
-    """A model that draws. ``job``: as if it were the only one."""
+    """A model that draws. ``job``: as if it were the only one. ``actors``: where several devices draw, those that
+    stay from round to round."""
 
     job: SamplingJob
     backend: Backend
+    actors: Actors
     is_other: bool = False
 
     def signed(self, candidate: Candidate) -> Candidate:
@@ -39,7 +42,8 @@ def opened(job: SamplingJob, others: Sequence[str]) -> Iterator[dict[str, Drawer
         for name in dict.fromkeys(("", *others)):
             own = _with_model(job, name) if name else job
             backend = stack.enter_context(contextlib.closing(open_backend(own.policy, own.config)))
-            found[name] = Drawer(own, backend, bool(name))
+            actors = stack.enter_context(contextlib.closing(actors_of(own)))
+            found[name] = Drawer(own, backend, actors, bool(name))
         yield found
 
 
@@ -48,6 +52,7 @@ def alone(drawers: Mapping[str, Drawer], name: str) -> Drawer:
     for other, drawer in drawers.items():
         if other != name:
             drawer.backend.close()
+            drawer.actors.close()
     return drawers[name]
 
 
