@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from evaluation_cases import INVERT, problem, tiny
 from itertl.errors import DataError, UsageError
 from itertl.evaluation import benchmarks, files
 from itertl.evaluation.benchmarks import BENCHMARKS, Benchmark, load
+from itertl.evaluation.completions import Completion
 from itertl.evaluation.files import eval_file
+from itertl.evaluation.judge import judge
 from itertl.evaluation.summary import best_of_temperatures, counts_by_problem, percent, summarize, verdict_table
 from itertl.records import EvalRow, EvalSummary, Fault, PassAtK, Verdict
 
@@ -190,6 +194,18 @@ class TestBenchmarks:
         assert flat.content_hash == clone.content_hash == turned.content_hash
         other = load("verilogeval-v1-human", write_lines(tmp_path / "other.jsonl", [ROW]))
         assert other.content_hash != flat.content_hash
+
+    def test_arithmetic_is_fifteen_problems_whose_words_name_every_port(self) -> None:
+        found = load("arithmetic")
+        assert Counter(p.upstream_id.rpartition("_")[0] for p in found.problems if p.upstream_id) == {
+            "adder": 5, "multiplier": 5, "mac": 5,
+        }  # fmt: skip
+        for p in found.problems:
+            assert all(f" {port}" in p.instruction for port in re.findall(r"(\w+)(?=,?\n)", p.header.partition("(")[2]))
+        low = load("arithmetic", limit=1)
+        right = Completion("adder_4", 0, low.problems[0].reference or "", full_module=True)
+        dropped = Completion("adder_4", 1, right.text.replace("{cout, sum} = a", "cout = 0, sum = a"), full_module=True)
+        assert [row.passed for row in judge(low, [right, dropped])] == [True, False]
 
     def test_clone_and_flat_files_hold_the_same_benchmark(self, shared_data: Path) -> None:
         for which, count in (("human", 156), ("machine", 143)):

@@ -59,6 +59,7 @@ COMMANDS = {
     "import": ["data", "import", "problems.jsonl", "--out", "F"],
     "synth": ["data", "synth", "2", "--out", "F"],
     "audit": ["data", "audit", "problems.jsonl", "--no-tools", "--keep-sound", "F"],
+    "repair": ["data", "repair", "run", "--out", "F"],
     "run": ["run", "smoke.yaml", "--out", "D"],
     "study": ["study", "study.yaml", "--out", "D"],
 }  # fmt: skip
@@ -81,6 +82,7 @@ def test_every_command_that_writes_is_walked_over() -> None:
         "data_import",
         "data_synth",
         "data_audit",
+        "data_repair",
         "run",
         "export",
         "study",

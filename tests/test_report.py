@@ -22,7 +22,7 @@ import report_builder as make
 from itertl.audit.report import AuditReport, Contamination, Member
 from itertl.errors import DataError
 from itertl.evaluation.summary import verdict_table
-from itertl.records import IterationMetrics, PassAtK, Verdict
+from itertl.records import IterationMetrics, PassAtK, SearchCost, Verdict
 from itertl.report import canvas, figures, findings, gallery, published, series, tables
 from itertl.report.curves import keep_for, smooth
 from itertl.report.paired import paired_difference, pass_rates
@@ -614,6 +614,19 @@ def test_importing_the_report_draws_in_no_heavy_library() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr
     assert done.returncode == 0
+
+
+def test_what_search_added_stands_beside_plain_draws_of_as_many_tokens() -> None:
+    cost = SearchCost(
+        strategy="repair", feedback="compiler", answers=6, attempts=9, rounds=3, tool_calls=7, prompt_tokens=1,
+        completion_tokens=1200, solved=5, solved_at_once=2, solved_by_plain=3.25,
+    )  # fmt: skip
+    rows = [make.metrics(0), make.metrics(1, telemetry=make.telemetry(search=cost))]
+    grid = tables.search_grid(rows)
+    assert grid is not None
+    assert grid.rows == (("1", "repair", "compiler", "9", "1,200", "7", "5", "2", "3.2"),)
+    assert tables.search_grid(rows[:1]) is None
+    assert IterationMetrics.model_validate_json(rows[1].model_dump_json()).telemetry == rows[1].telemetry
 
 
 # --- designs that game the judge

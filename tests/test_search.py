@@ -15,12 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import report_builder
 from itertl.config import PromptConfig, SampleConfig
 from itertl.errors import DataError, UsageError
+from itertl.loop.repairs import repair_pairs
 from itertl.model.policy import Policy
 from itertl.model.prompts import EncodedPrompt, Turn
+from itertl.progress import SILENT
 from itertl.records import Attempt, Candidate, Examined, Problem, SamplingSettings, Verdict
-from itertl.runs.storage import read_records
+from itertl.runs.storage import read_records, write_records
 from itertl.sampling.backend import Generation
 from itertl.sampling.batching import SampleRequest
 from itertl.sampling.draw import SamplingJob
@@ -31,10 +34,12 @@ from itertl.search.adaptive import Adaptive
 from itertl.search.best_of import UNSCORED
 from itertl.search.cluster import Cluster
 from itertl.search.conversation import Conversation, check_transcript, lines_of
-from itertl.search.drive import attempts_file, cost_of, find_candidates
+from itertl.search.drive import attempts_file, cost_of, find_candidates, seconds_file
 from itertl.search.drivers import driving_lines
+from itertl.search.plain_draws import expected_solved
 from itertl.search.repair import Repair
 from itertl.search.strategy import Ask, open_strategy
+from search_curves import within
 
 HEADER = "module keep(input clk, input rst, input [3:0] d, output reg [3:0] q);\n"
 RIGHT = HEADER + "always @(posedge clk) if (rst) q <= 0; else q <= d;\nendmodule\n"
@@ -142,6 +147,27 @@ def test_repair_goes_on_from_the_best_of_all_rounds_or_of_the_last() -> None:
     assert list(Repair().order(both)) == [1, 3, 5, 0, 4, 2]
 
 
+def test_a_log_is_cut_where_its_tokens_are_spent() -> None:
+    tried = [attempt(n, turn=n // 2) for n in range(4)]  # of one token each
+    tried[0] = tried[0].model_copy(update={"kind": "tests"})
+    assert [within(tried, n, by_round=False) for n in (0.5, 2, 3.9, 9)] == [2, 2, 3, 4]  # the first design always fits
+    assert [within(tried, n, by_round=True) for n in (0.5, 3.9, 4)] == [2, 2, 4]
+
+
+def test_plain_draws_of_as_many_tokens_are_counted_by_a_fitted_beta() -> None:
+    """0, 1 and 2 right of 2 give Beta(1, 1): two more draws solve the first with 1 - B(1, 5)/B(1, 3) = 0.4."""
+
+    def searches(*right: int, rest: int = 2) -> list[list[Attempt]]:
+        first = [[attempt(n, float(n < c)) for n in range(2)] for c in right]
+        return [[*some, *(attempt(2 + n, turn=1, path=[0]) for n in range(rest))] for some in first]
+
+    assert expected_solved(searches(0, 1, 2)) == pytest.approx(2.4)
+    assert expected_solved(searches(0, 1, 2, rest=0)) == 2
+    assert expected_solved(searches(0, 2)) == 1  # draws of a problem are all alike
+    assert expected_solved(searches(0, 0, 1, 1)) == pytest.approx(2 + 2 * (1 - 0.75**2))  # problems do not differ
+    assert expected_solved([[attempt(0)]]) is None and expected_solved([]) is None
+
+
 # a model that writes better from attempt to attempt where it is shown what was wrong, and at random where not
 _TEXTS = {"broken": BROKEN, "wrong": WRONG, "right": RIGHT}
 
@@ -219,8 +245,11 @@ def test_one_search_fills_up_with_plain_draws_where_it_ends_early(tmp_path: Path
 
 
 def test_best_of_and_cluster_answer_what_they_rank_first(tmp_path: Path) -> None:
-    best = find_candidates(job("best-of", options={"draws": 6, "scorer": "vectors"}), tmp_path / "b.jsonl")
+    searched = job("best-of", options={"draws": 6, "scorer": "vectors"})
+    best = find_candidates(searched, tmp_path / "b.jsonl", with_seconds=True)
     drawn = read_records(attempts_file(tmp_path / "b.jsonl"), Attempt)
+    took = [json.loads(line) for line in seconds_file(tmp_path / "b.jsonl").read_text().splitlines()]
+    assert len(took) == len(drawn) == 36 and all(one["drawing"] >= 0 < one["tools"] for one in took)
     right = {a.candidate.problem_id for a in drawn if a.examined.rank == 1}
     assert right and {c.problem_id for c in best if c.code.strip() == RIGHT.strip()} == right
     agreed = find_candidates(job("cluster", options={"draws": 6}), tmp_path / "c.jsonl")
@@ -282,6 +311,9 @@ def test_options_that_cannot_be_are_named() -> None:
         ("repair", {"bredth": 2}, "breadth"),
         ("repair", {"breadth": 0}, "whole number"),
         ("repair", {"carry": "all"}, "best, round"),
+        ("repair", {"models": [{"model": "m"}]}, "models.0 is .*model: NAME, from_round: N"),
+        ("repair", {"models": [{"model": "m", "from_round": 3}]}, "models.0.from_round is 3; .* 1 to the depth, 2"),
+        ("repair", {"models": [{"model": n, "from_round": 1} for n in "ab"]}, "models.1.from_round is 1; .* from 2"),
         ("repair", {"rank": "autochip"}, "feedback: reference"),
         ("best-of", {"scorer": "icaru"}, "icarus"),
         ("cluster", {"draws": True}, "draws"),
@@ -296,25 +328,76 @@ def test_options_that_cannot_be_are_named() -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from test_search import find_candidates, job
-find_candidates(job("repair", count=2, problems=2, options={"breadth": 2, "depth": 3, "feedback": "reference"}), Path(sys.argv[1]))
+from test_search import mixed, find_candidates
+find_candidates(mixed(Path(sys.argv[2])), Path(sys.argv[1]))
 """
+
+
+def mixed(other: Path) -> SamplingJob:
+    """A search whose second and later rounds another model draws."""
+    others = [{"model": str(other), "from_round": 2}]
+    options = {"breadth": 2, "depth": 3, "feedback": "reference", "models": others}
+    return job("repair", 2, 2, options=options)
 
 
 @pytest.mark.parametrize("point", [pytest.param("search.batch:3", marks=pytest.mark.slow), "search.examined:1"])
 def test_a_killed_search_ends_in_the_same_bytes(tmp_path: Path, point: str) -> None:
     def run(out: Path, **more: str) -> int:
-        here = str(Path(__file__).parent)
-        call = [sys.executable, "-c", KILLED, str(out)]
+        tests = Path(__file__).parent
+        here = os.pathsep.join(map(str, (tests, tests.parent / "experiments")))
+        call = [sys.executable, "-c", KILLED, str(out), str(other)]
         return subprocess.run(call, env={**os.environ, "PYTHONPATH": here, **more}, timeout=120).returncode
 
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text('{"model_type": "llama"}')
+    (other / "model.safetensors").write_bytes(b"weights")
     out = tmp_path / "killed.jsonl"
     assert run(out, ITERTL_KILL_AT=point) == -9 and not out.exists()
     assert run(out) == 0
     whole = tmp_path / "whole.jsonl"
-    find_candidates(job("repair", 2, 2, options={"breadth": 2, "depth": 3, "feedback": "reference"}), whole)
+    find_candidates(mixed(other), whole)
     assert out.read_bytes() == whole.read_bytes()
     assert attempts_file(out).read_bytes() == attempts_file(whole).read_bytes()
+    drawn_by = {(a.round >= 2, a.candidate.policy) for a in read_records(attempts_file(whole), Attempt)}
+    assert len(drawn_by) == 2 and (False, "m") in drawn_by
+    with pytest.raises(UsageError, match=r"strategy_options\.models: .*no-such"):
+        find_candidates(mixed(tmp_path / "no-such"), tmp_path / "none.jsonl")
+
+
+def test_a_runs_failures_become_repair_pairs(tmp_path: Path) -> None:
+    """Of four distinct answers one is right, one has no module and two are wrong: both are taught the right one, the
+    first because that was drawn behind it."""
+    kept, judged, hard = (problem(instruction=f"Task {n}.") for n in ("one", "two", "three"))
+    same = RIGHT.replace("if (rst) q <= 0; else q <= d;", "q <= rst ? 4'd0 : d;")
+    run = report_builder.build_run(tmp_path / "run", iterations=1)
+    write_records(run / "problems.jsonl", [kept, judged, hard])
+    write_records(run / "bench-synth-heldout.jsonl", [judged.model_copy(update={"upstream_id": "t"})])
+
+    def drawn(of: Problem, number: int, code: str, path: Sequence[int] = ()) -> Attempt:
+        made = attempt(number, path=path)
+        return made.model_copy(
+            update={"candidate": made.candidate.model_copy(update={"problem_id": of.id, "code": code})}
+        )
+
+    said = [drawn(kept, 0, WRONG), drawn(kept, 1, same, [0]), drawn(kept, 2, "prose"), drawn(kept, 3, BROKEN)]
+    said += [drawn(kept, 4, f"// once more\n{WRONG}"), drawn(judged, 0, WRONG), drawn(hard, 0, BROKEN)]
+    write_records(run / "iter-00/candidates.attempts.jsonl", said)
+    found = repair_pairs(run, effort=Effort(num_workers=1), tracker=SILENT)
+    assert found.answers == 6 and found.by_reference == 1
+    assert found.left_out == {"right": 1, "without a module": 1, "the problem stands in a benchmark of the run": 1}
+    first, second, third = found.problems
+    assert [p.reference for p in found.problems] == [same, same, RIGHT]
+    assert first.instruction.startswith("Task one.\n\nThis answer to it is wrong:\nmodule keep(")
+    assert "- step 4: q is 4'b0001, expected 4'b0000" in first.instruction and "does not compile" in second.instruction
+    assert first.extra["repair"] == {
+        "run": "demo", "problem": kept.id, "wrong": "iter-00/search 0/attempt 0",
+        "right": "iter-00/search 0/attempt 1", "verdict": "wrong_output",
+    }  # fmt: skip
+    assert (third.header, third.top, third.source) == (hard.header, hard.top, "repair:test")
+    with pytest.raises(DataError, match="no candidates"):
+        (run / "iter-00/candidates.attempts.jsonl").unlink()
+        repair_pairs(run, effort=Effort(), tracker=SILENT)
 
 
 def talk(out: Path, lines: Sequence[str], told: list[str]) -> Conversation:

@@ -1,5 +1,6 @@
 """Workers: actors that do parts in turn, and groups that compute together; what a death of one of them costs."""
 
+import contextlib
 import json
 import os
 import re
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from itertl.progress import QUIET, Reporter
 from itertl.records import Candidate, TrainStep
 from itertl.runs.storage import read_records
 from itertl.work import devices
-from itertl.work.actors import run_parts
+from itertl.work.actors import Actors
 from itertl.work.group import first_death, run_group
 
 HERE = Path(__file__).parent
@@ -37,6 +38,32 @@ def squares(number: int, base: int) -> Callable[[int], int]:
         return base + part * part
 
     return do
+
+
+def process(number: int) -> Callable[[int], tuple[int, int]]:
+    def do(part: int) -> tuple[int, int]:
+        if part < 0:
+            raise DataError(f"part {part} is below zero")
+        return number, os.getpid()
+
+    return do
+
+
+def run_parts(make: str, arguments: Sequence[Any], parts: Sequence[Any], count: int) -> Iterator[tuple[int, Any]]:
+    with contextlib.closing(Actors(make, arguments, count)) as actors:
+        yield from actors.run(parts)
+
+
+def test_actors_stay_for_later_parts_until_one_fails() -> None:
+    with contextlib.closing(Actors("test_work:process", (), 2)) as actors:
+        assert not actors.are_there
+        first = {value for _, value in actors.run(range(4))}
+        assert {value for _, value in actors.run(range(4))} | {value for _, value in actors.run([0])} == first
+        assert {number for number, _ in first} == {0, 1}
+        with pytest.raises(DataError, match="below zero"):
+            list(actors.run([-1]))
+        assert not actors.are_there
+        assert not first & {value for _, value in actors.run(range(4))}
 
 
 def test_parts_are_done_once_each_by_all_actors_together() -> None:

@@ -256,6 +256,7 @@ class SearchCost(BaseModel):
     completion_tokens: int
     solved: int = 0  # searches in which an attempt holds all that the strategy looks at
     solved_at_once: int = 0  # those of them in which a plain draw of the first round does
+    solved_by_plain: float | None = None  # how many plain draws of as many tokens are expected to solve, where known
 
 
 class TrainStep(Record):
@@ -358,6 +359,7 @@ class Telemetry(BaseModel):
     candidates_rejected: int = 0  # by rejection sampling
     candidates_verified: int | None = None  # right ones that were trained on; None: not what the method does
     share_compared_pairs: float | None = None  # pairs that training compared, of all pairs of its groups
+    search: SearchCost | None = Field(default=None, exclude_if=lambda cost: cost is None)  # behind the candidates
 
 
 class IterationMetrics(Record):

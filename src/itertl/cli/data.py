@@ -108,6 +108,31 @@ def data_synth(
     print_json(result) if as_json else print(f"{result['problems']} problems of {result['families']} families in {out}")
 
 
+@data_app.command("repair")
+def data_repair(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    out: options.Out = Path("repairs.jsonl"),
+    workers: options.Workers = 0,
+    force: options.Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """Pairs to learn repair from: a run's own wrong answers with what the tools say of them, and right ones."""
+    from itertl.loop.repairs import repair_pairs
+    from itertl.runs import outputs, storage
+    from itertl.scoring.engine import Effort
+
+    effort = Effort(num_workers=workers, cache=storage.cache_folder())
+    with outputs.writing("data repair", files=[out], inputs=[run, run / "problems.jsonl"], force=force):
+        with Reporter(quiet=as_json).stage("repair pairs", 0) as tracker:
+            found = repair_pairs(run, effort=effort, tracker=tracker)
+        storage.write_records(out, found.problems)
+    result = {
+        "pairs": len(found.problems), "to_the_reference": found.by_reference, "answers": found.answers,
+        "left_out": dict(found.left_out), "out": str(out),
+    }  # fmt: skip
+    print_json(result) if as_json else print(json.dumps(result, indent=1, ensure_ascii=False))
+
+
 @data_app.command("audit")
 def data_audit(
     source: Annotated[str, typer.Argument(help="Problems: a file that `data import` understands.")],

@@ -34,6 +34,7 @@ BENCHMARKS = {
     "cvdp": "itertl.evaluation.cvdp:cvdp",
     "pairs": "itertl.evaluation.pairs:pairs",
     "own-heldout": "itertl.evaluation.pairs:own_heldout",
+    "arithmetic": "itertl.evaluation.generated:arithmetic",
     "synth-heldout": "itertl.evaluation.generated:heldout",
     "synth-heldout-short": "itertl.evaluation.generated:heldout_short",
     "synth-heldout-family": "itertl.evaluation.generated:heldout_family",

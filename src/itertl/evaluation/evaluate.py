@@ -37,6 +37,7 @@ class EvaluationJob:
     cache: Path | None
     processes: int = 1  # that sample
     label: str = "eval"  # for progress
+    with_seconds: bool = False  # also write how long each attempt of a search took
 
     def file(self, kind: str) -> Path:
         return self.folder / f"{kind}-{self.benchmark.name}.jsonl"
@@ -99,7 +100,9 @@ def _draw_samples(
         label = f"{job.label} sample {job.benchmark.name} T={temperature:g}"
         with reporter.stage(label, draws_of(sampling)) as tracker:
             effort = Effort(cache=job.cache)
-            everything += find_candidates(sampling, part, effort=effort, tracker=tracker, ahead=ahead)
+            everything += find_candidates(
+                sampling, part, effort=effort, tracker=tracker, ahead=ahead, with_seconds=job.with_seconds
+            )
     storage.write_records(out, everything)
     for part in parts:
         part.unlink(missing_ok=True)

@@ -136,7 +136,7 @@ def evaluate(
     ``summaries`` and the folder in ``out``.
     """
     check_strategy(config.strategy, config.strategy_options, config.temperatures)
-    job = evaluation(recipe, benchmark, config, sampled_policy(recipe), out)
+    job = dataclasses.replace(evaluation(recipe, benchmark, config, sampled_policy(recipe), out), with_seconds=True)
     summaries = evaluate_policy(job, reporter)
     rows = storage.read_records(job.file("eval"), EvalRow)
     found = account(benchmark, rows, ks=[estimate.k for estimate in summaries[0].pass_at_k], seed=job.seed)

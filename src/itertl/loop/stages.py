@@ -25,7 +25,17 @@ from itertl.loop.telemetry import candidate_telemetry
 from itertl.model import load
 from itertl.model.policy import Policy
 from itertl.problems.load import LoadResult, check_source, from_config
-from itertl.records import Attempt, Candidate, EvalSummary, IterationMetrics, Problem, Scored, Telemetry, content_hash
+from itertl.records import (
+    Attempt,
+    Candidate,
+    EvalSummary,
+    IterationMetrics,
+    Problem,
+    Scored,
+    SearchCost,
+    Telemetry,
+    content_hash,
+)
 from itertl.runs import storage
 from itertl.runs.folder import RunFolder
 from itertl.runs.storage import cache_folder
@@ -204,7 +214,7 @@ def sample(run: RunFolder, task: Task, policy: Policy, iteration: int) -> Path |
         settings={"sample": config.model_dump(mode="json"), "prompt": run.recipe.prompt.model_dump(mode="json")},
         inputs={"problems": task.problems_hash, "policy": policy.digest}
         | ({"earlier": content_hash(earlier)} if earlier else {}),
-        outputs=[out.name],
+        outputs=[out.name] if config.strategy is None else [out.name, attempts_file(out).name],
         seed=job.seed,
         work=work,
     )
@@ -232,6 +242,11 @@ def _searched(run: RunFolder, job: SamplingJob, out: Path, answers: int) -> dict
         f"{cost.strategy}: {cost.attempts} attempts, {cost.completion_tokens} tokens, {cost.tool_calls} tool calls; "
         f"{cost.solved} of {len(job.problems)} problems solved by what it looks at ({cost.feedback}), "
         f"{cost.solved_at_once} by the first draws"
+        + (
+            ""
+            if cost.solved_by_plain is None
+            else f", {cost.solved_by_plain:.1f} expected of plain draws of as many tokens"
+        )
     )
     return cost.model_dump(mode="json")
 
@@ -394,6 +409,9 @@ def iteration_metrics(
     if scored is not None:
         rows = storage.read_records(scored, Scored)
         telemetry = candidate_telemetry(rows, run.recipe.score, task.by_id, trained, beta=task.method.beta)
+        sampled = run.iteration(before.iterations).manifest().stages.get("sample")
+        if sampled is not None and "search" in sampled.summary:
+            telemetry = telemetry.model_copy(update={"search": SearchCost.model_validate(sampled.summary["search"])})
     return IterationMetrics(
         iterations=before.iterations + 1,
         method=task.method.name,

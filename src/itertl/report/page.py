@@ -82,12 +82,8 @@ def _view(content: RunContent, *, is_alone: bool) -> dict[str, Any]:
 def _grids(run: Run, *, is_alone: bool) -> Iterator[tuple[Grid, str, str]]:
     """(grid, title above it, class of the style sheet) of a run's numbers."""
     yield tables.iteration_grid(run.metrics), "", ""
-    for make, kind in (
-        (tables.best_of_temperatures_grid, ""),
-        (tables.ladder_grid, ""),
-        (tables.groups_grid, ""),
-        (tables.gamed_grid, "text"),
-    ):
+    plain = tables.best_of_temperatures_grid, tables.ladder_grid, tables.groups_grid, tables.search_grid
+    for make, kind in (*((make, "") for make in plain), (tables.gamed_grid, "text")):
         if grid := make(run.metrics):
             yield grid, grid.title, kind
     if is_alone and tables.is_published(run.metrics):

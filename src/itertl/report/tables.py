@@ -198,6 +198,23 @@ def groups_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
     return Grid("The groups", ("it", *_GROUPS, "compared"), tuple(rows), notes) if rows else None
 
 
+def search_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
+    """What the search behind each iteration's candidates took, and added to plain draws. None where there was none."""
+    rows: list[tuple[str, ...]] = []
+    for m in sorted(metrics, key=lambda m: m.iterations):
+        if m.telemetry is None or (cost := m.telemetry.search) is None:
+            continue
+        numbers = cost.attempts, cost.completion_tokens, cost.tool_calls, cost.solved, cost.solved_at_once
+        plain = text.NOT_MEASURED if cost.solved_by_plain is None else f"{cost.solved_by_plain:.1f}"
+        rows.append((str(m.iterations), cost.strategy, cost.feedback, *map(text.count, numbers), plain))
+    columns = ("it", "strategy", "looks at", "attempts", "tokens", "tool calls", "solved", "first draws", "plain draws")
+    notes = (
+        "solved: searches that found what is right by what they look at; first draws: by their first round",
+        "plain draws: how many are expected of plain draws of as many tokens",
+    )
+    return Grid("Search behind the candidates", columns, tuple(rows), notes) if rows else None
+
+
 def _gamed_cell(summary: EvalSummary) -> str:
     """For example ``"3 of 60: system-task 2, hierarchy 1"``."""
     total = f"{text.count(text.gamed(summary))} of {text.count(summary.total)}"
@@ -380,7 +397,7 @@ def iteration_table(metrics: Sequence[IterationMetrics]) -> "Group":
         rows = tuple((row[0], *row[first : first + 3]) for row in wide.rows)
         columns = ("it", "pass@1 (95% interval)", "compiles", "correct/wrong/truncated/unjudged")
         tables.append(rich_table(Grid(names[key], columns, rows)))
-    further = (make(metrics) for make in (ladder_grid, groups_grid, gamed_grid))
+    further = (make(metrics) for make in (ladder_grid, groups_grid, search_grid, gamed_grid))
     tables += [rich_table(grid) for grid in further if grid is not None]
     return Group(*tables)
 

@@ -69,7 +69,7 @@ class Backend(ABC):
         """One generation a request, in their order; the same batch gives the same result on the same machine."""
 
     def close(self) -> None:  # noqa: B027 (optional)
-        """Release what it holds, for example a server."""
+        """Release what it holds, for example a server. A search with several models may ask for batches after it."""
 
 
 class Adapted(Backend):

@@ -25,7 +25,7 @@ from itertl.sampling.batching import SampleRequest, plan_batches, plan_requests
 from itertl.verilog.extract import extract
 from itertl.verilog.thoughts import opens_thought
 from itertl.work import devices
-from itertl.work.actors import run_parts
+from itertl.work.actors import Actors
 from itertl.work.ahead import Ahead
 
 _KIND = "sampling back end"
@@ -189,13 +189,25 @@ def _draw_all(
     return done
 
 
+def actors_of(job: SamplingJob) -> Actors:
+    """Those that draw for the job, one for each device."""
+    return Actors("itertl.sampling.draw:drawing_actor", (job.policy, job.config), job.processes)
+
+
 def answers(
-    backend: Backend, batches: Sequence[Sequence[SampleRequest]], job: SamplingJob
+    backend: Backend, batches: Sequence[Sequence[SampleRequest]], job: SamplingJob, actors: Actors | None = None
 ) -> Generator[tuple[int, list[Generation] | BatchIncomplete]]:
-    """(number, responses) of each batch as they come, drawn here or by one actor for each device."""
-    if backend.one_per_device and min(job.processes, len(batches)) > 1:
+    """(number, responses) of each batch as they come, drawn here or by one actor for each device: by ``actors`` where
+    they are given, which stay for later batches."""
+    is_shared = min(job.processes, len(batches)) > 1 or (actors is not None and actors.are_there)
+    if backend.one_per_device and is_shared:
         parts = [(batch, job.asked) for batch in batches]
-        yield from run_parts("itertl.sampling.draw:drawing_actor", (job.policy, job.config), parts, job.processes)
+        if actors is not None:
+            backend.close()  # what drew here before may hold the device's memory
+            yield from actors.run(parts)
+            return
+        with contextlib.closing(actors_of(job)) as own:
+            yield from own.run(parts)
         return
     for number, batch in enumerate(batches):
         try:

@@ -43,7 +43,7 @@ class Smaller(Strategy):
         check_count(aim_rounds=aim_rounds, aim_breadth=aim_breadth)
         self._inner, self._rounds, self._breadth = inner, aim_rounds, aim_breadth
         self._library = _liberty(liberty)
-        self.feedback, self.continues = inner.feedback, inner.continues
+        self.feedback, self.continues, self.models = inner.feedback, inner.continues, inner.models
 
     def next(self, attempts: Sequence[Attempt]) -> Sequence[Ask]:
         own = self._own(attempts)

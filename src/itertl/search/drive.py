@@ -6,8 +6,10 @@ are read back, the rest is planned again from them, and ends in the same bytes.
 """
 
 import contextlib
+import json
 import re
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,8 @@ from itertl.errors import UsageError
 from itertl.model.prompts import Turn, clean
 from itertl.progress import SILENT, Tracker
 from itertl.records import Attempt, Candidate, Examined, Problem, SearchCost
-from itertl.runs.storage import AppendLog, parse_record, taken_up, write_records
-from itertl.sampling.backend import Backend, BatchIncomplete, Generation
+from itertl.runs.storage import AppendLog, parse_record, taken_up, write_records, write_text
+from itertl.sampling.backend import BatchIncomplete, Generation
 from itertl.sampling.batching import SampleRequest, plan_batches, plan_requests
 from itertl.sampling.draw import (
     SamplingJob,
@@ -27,11 +29,13 @@ from itertl.sampling.draw import (
     as_candidate,
     draw_candidates,
     encode,
-    open_backend,
     open_log,
     plan_hash,
 )
 from itertl.scoring.engine import Effort
+from itertl.search import models
+from itertl.search.models import Drawer
+from itertl.search.plain_draws import expected_solved
 from itertl.search.strategy import Ask, Drawn, Strategy, check_chance, is_right, open_strategy
 from itertl.work.seeds import derive_seed
 
@@ -45,6 +49,13 @@ def attempts_file(out: Path) -> Path:
     return out.with_name(f"{out.stem}.attempts.jsonl")
 
 
+def seconds_file(out: Path) -> Path:
+    """Where the seconds that each attempt behind ``out`` took lie: ``{"drawing": s, "tools": s}`` a line, in the order
+    of the attempts. A batch's seconds are shared among its draws by their tokens, a round's examination by tool calls.
+    """
+    return out.with_name(f"{out.stem}.seconds.jsonl")
+
+
 def find_candidates(
     job: SamplingJob,
     out: Path,
@@ -53,12 +64,14 @@ def find_candidates(
     tracker: Tracker = SILENT,
     ahead: Callable[[Sequence[Candidate]], object] | None = None,
     show: Callable[[str], None] | None = None,
+    with_seconds: bool = False,
 ) -> list[Candidate]:
     """``draw_candidates``, or what the job's strategy finds in their place: as many answers, best first.
 
     A problem has one search for each answer; with ``job.is_one_search`` one alone, of which its first attempts in the
     strategy's order are the answers (all of them, where it ``adapts``). ``show``: with a strategy, gets the first text
-    of each batch as it is written.
+    of each batch as it is written. ``with_seconds``: with a strategy, also writes ``seconds_file``, the one file that
+    differs from call to call.
     Raises as ``draw_candidates``, and UsageError for a strategy that cannot be used.
     """
     config = job.config
@@ -67,7 +80,8 @@ def find_candidates(
     strategy = open_strategy(config.strategy, config.strategy_options)
     strategy.check(job.problems)
     check_chance(strategy, [job.asked.temperature])
-    with taken_up(out) as partial, contextlib.closing(open_backend(job.policy, config)) as backend:
+    with taken_up(out) as partial, models.opened(job, strategy.models) as drawers:
+        backend = drawers[""].backend
         if strategy.continues and not backend.can_continue:
             raise UsageError(
                 f"strategy {config.strategy} goes on from tokens of an answer, which the sampling back end "
@@ -75,10 +89,12 @@ def find_candidates(
             )
         if show is not None and backend.can_show:
             backend.show = show
-        found = _Search(strategy, job, backend, effort or Effort(), tracker)
+        found = _Search(strategy, job, drawers, effort or Effort(), tracker)
         with open_log(partial, found.plan()) as log:
             found.run(log)
         write_records(attempts_file(out), found.attempts())
+        if with_seconds:
+            write_text(seconds_file(out), found.seconds())
         candidates = found.answers()
         write_records(out, candidates)
     return candidates
@@ -98,6 +114,10 @@ def feedback_of(config: SampleConfig) -> str:
 def cost_of(job: SamplingJob, attempts: Sequence[Attempt], answers: int) -> SearchCost:
     """What the attempts of a job's searches took."""
     right = [a for a in attempts if is_right(a)]
+    searches: dict[tuple[str, int], list[Attempt]] = {}
+    for attempt in attempts:
+        searches.setdefault((attempt.candidate.problem_id, attempt.search), []).append(attempt)
+    plain = expected_solved(searches.values())
     return SearchCost(
         strategy=str(job.config.strategy),
         feedback=feedback_of(job.config),
@@ -109,6 +129,7 @@ def cost_of(job: SamplingJob, attempts: Sequence[Attempt], answers: int) -> Sear
         completion_tokens=sum(attempt.candidate.completion_tokens - _given(attempt) for attempt in attempts),
         solved=len({(a.candidate.problem_id, a.search) for a in right}),
         solved_at_once=len({(a.candidate.problem_id, a.search) for a in right if a.round == 0}),
+        solved_by_plain=None if plain is None else round(plain, 3),
     )
 
 
@@ -132,7 +153,7 @@ class _Search:
 
     strategy: Strategy
     job: SamplingJob
-    backend: Backend
+    drawers: Mapping[str, Drawer]  # by the model's name, the job's own as ""
     effort: Effort
     tracker: Tracker
     problems: dict[str, Problem] = field(init=False)
@@ -141,13 +162,14 @@ class _Search:
     own: dict[str, Strategy] = field(init=False)  # the strategy for each problem
     tried: dict[tuple[str, int], list[Attempt]] = field(init=False)  # (problem's id, search) -> by number
     drawn: dict[Key, Candidate] = field(default_factory=dict[Key, Candidate])  # of this round
+    took: dict[Key, list[float]] = field(default_factory=dict[Key, list[float]])  # seconds: drawing, tools
 
     def __post_init__(self) -> None:
         job = self.job
         self.wanted = job.config.num_candidates if job.num_samples is None else job.num_samples
         searches = 1 if job.is_one_search else self.wanted
         form, word = job.policy.prompt, job.first_word
-        prompts = [(p.id, encode(self.backend, p, form, first_word=word)) for p in job.problems]
+        prompts = [(p.id, encode(self.drawers[""].backend, p, form, first_word=word)) for p in job.problems]
         self.first = plan_requests(prompts, 1, job.seed)  # raises where a problem comes twice
         self.problems = {p.id: p for p in job.problems}
         self.own = {p.id: self.strategy.of_problem(job.earlier.get(p.id)) for p in job.problems}
@@ -157,30 +179,39 @@ class _Search:
         """A hash of all that the answers depend on."""
         job = self.job
         texts = {p.id: [p.instruction, p.header, p.reference, p.testbench] for p in job.problems}
-        more: list[Any] = [dict(job.earlier)] if job.earlier else []
-        return plan_hash(
-            [self.first],
-            job,
-            self.backend,
-            texts,
-            dict(self.strategy.settings()),
-            self.wanted,
-            job.is_one_search,
-            *more,
-        )
+        others = [[d.job.policy_name, d.backend.numerics] for d in self.drawers.values() if d.is_other]
+        more = [*([dict(job.earlier)] if job.earlier else []), *([others] if others else [])]
+        searched = [texts, dict(self.strategy.settings()), self.wanted, job.is_one_search]
+        return plan_hash([self.first], job, self.drawers[""].backend, *searched, *more)
 
     def run(self, log: AppendLog) -> None:
         """Round by round until no search asks for more."""
-        known, examined = _read(log)
+        known, examined = self._read(log)
         number = 0
         while asked := self._asked():
             self.drawn = {draw.key: known[draw.key] for draw in asked if draw.key in known}
             self.tracker.advance(len(self.drawn))
-            self._draw(asked, log)
-            found = examined.get(number) or self._examine(asked, log, number)
-            for draw, said in zip(asked, found, strict=True):
+            for name in dict.fromkeys(draw.ask.model for draw in asked):
+                self._draw([draw for draw in asked if draw.ask.model == name], models.alone(self.drawers, name), log)
+            found, seconds = examined.get(number) or self._examine(asked, log, number)
+            for draw, said, share in zip(asked, found, seconds, strict=True):
+                self.took[draw.key][1] = share
                 self._add(draw, number, said)
             number += 1
+
+    def _read(self, log: AppendLog) -> tuple[dict[Key, Candidate], dict[int, tuple[list[Examined], list[float]]]]:
+        """What an earlier call drew, and what it found of each round, in how many seconds."""
+        known: dict[Key, Candidate] = {}
+        examined: dict[int, tuple[list[Examined], list[float]]] = {}
+        for number, line in enumerate(log.existing[1:], 2):
+            for row in line.get("drawn", ()):
+                ident, search, at = row["key"]
+                known[ident, search, at] = parse_record(Candidate, row["candidate"], f"{log.path}:{number}")
+                self.took[ident, search, at] = [row.get("seconds", 0.0), 0.0]
+            if "examined" in line:
+                found = [Examined.model_validate(said) for said in line["examined"]]
+                examined[line["round"]] = found, line.get("seconds") or [0.0] * len(found)
+        return known, examined
 
     def _asked(self) -> list[_Draw]:
         """The draws of the next round."""
@@ -199,7 +230,8 @@ class _Search:
     def _planned(self, place: tuple[str, int], attempts: Sequence[Attempt], ask: Ask, at: int) -> list[_Draw]:
         """The draws of one ask, numbered from ``at``."""
         ident, search = place
-        problem, form = self.problems[ident], self.job.policy.prompt
+        drawer = self.drawers[ask.model]
+        problem, form = self.problems[ident], drawer.job.policy.prompt
         top = problem.top if ask.instruction is None else None
         if ask.instruction is not None:
             places = {"{instruction}": problem.instruction, "{header}": problem.header}
@@ -213,7 +245,7 @@ class _Search:
             raise UsageError(f"a search has more than {_MOST} attempts; give it a smaller budget")
         turns = tuple(Turn(attempts[n].candidate.code, attempts[n].examined.message) for n in ask.path)
         is_design = ask.instruction is None and not ask.is_edit
-        prompt = encode(self.backend, problem, form, turns, first_word=self.job.first_word if is_design else "")
+        prompt = encode(drawer.backend, problem, form, turns, first_word=self.job.first_word if is_design else "")
         wanted = ("", None) if ask.is_edit else (clean(problem.header), top)
         return [
             _Draw(
@@ -227,29 +259,35 @@ class _Search:
             for number in range(at, at + ask.count)
         ]  # fmt: skip
 
-    def _draw(self, asked: Sequence[_Draw], log: AppendLog) -> None:
-        """The candidates of a round into ``drawn``."""
+    def _draw(self, asked: Sequence[_Draw], drawer: Drawer, log: AppendLog) -> None:
+        """What a model draws of a round, into ``drawn``."""
         key_of = {(d.request.problem_id, d.request.index): d.key for d in asked}
         ask_of = {d.key: d.ask for d in asked}
         batches = plan_batches([d.request for d in asked], self.job.config.batch_size)
         left = [[r for r in batch if key_of[r.problem_id, r.index] not in self.drawn] for batch in batches]
         left = [batch for batch in left if batch]
+        began = time.monotonic()
 
         def keep(batch: Sequence[SampleRequest], generations: dict[int, Generation]) -> None:
+            nonlocal began
             rows: list[dict[str, Any]] = []
+            before, began = began, time.monotonic()
+            lengths = [len(generation.token_ids or ()) + 1 for _, generation in sorted(generations.items())]
+            shares = iter(_shared(began - before, lengths))
             for place, generation in sorted(generations.items()):
                 request = batch[place]
                 key = key_of[request.problem_id, request.index]
-                candidate = as_candidate(request, generation, self.job.asked, self.job.policy_name)
-                candidate = candidate.model_copy(update={"index": key[2]})
+                candidate = as_candidate(request, generation, self.job.asked, drawer.job.policy_name)
+                candidate = drawer.signed(candidate).model_copy(update={"index": key[2]})
                 earlier = self.tried[key[:2]]
                 drawn = Drawn(self.problems[key[0]], candidate, ask_of[key], earlier, key[1])
                 self.drawn[key] = self.strategy.taken(drawn)
-                rows.append({"key": list(key), "candidate": _line(self.drawn[key])})
+                self.took[key] = [next(shares), 0.0]
+                rows.append({"key": list(key), "candidate": _line(self.drawn[key]), "seconds": self.took[key][0]})
             log.append([{"drawn": rows}])
             self.tracker.advance(len(rows))
 
-        with contextlib.closing(answers(self.backend, left, self.job)) as generated:
+        with contextlib.closing(answers(drawer.backend, left, drawer.job, drawer.actors)) as generated:
             for number, drawn in generated:
                 if isinstance(drawn, BatchIncomplete):
                     keep(left[number], drawn.done)
@@ -257,14 +295,18 @@ class _Search:
                 keep(left[number], dict(enumerate(drawn)))
                 faults.point("search.batch")
 
-    def _examine(self, asked: Sequence[_Draw], log: AppendLog, number: int) -> list[Examined]:
+    def _examine(self, asked: Sequence[_Draw], log: AppendLog, number: int) -> tuple[list[Examined], list[float]]:
+        """What is said of a round's draws, and the seconds of each."""
         drawn = [
             Drawn(self.problems[d.key[0]], self.drawn[d.key], d.ask, self.tried[d.key[:2]], d.key[1]) for d in asked
         ]
+        began = time.monotonic()
         found = self.strategy.examine(drawn, self.effort)
-        log.append([{"round": number, "examined": [said.model_dump(mode="json") for said in found]}])
+        shares = _shared(time.monotonic() - began, [said.tool_calls for said in found])
+        said = [one.model_dump(mode="json") for one in found]
+        log.append([{"round": number, "examined": said, "seconds": shares}])
         faults.point("search.examined")
-        return found
+        return found, shares
 
     def _add(self, draw: _Draw, number: int, said: Examined) -> None:
         ident, search, _ = draw.key
@@ -286,6 +328,12 @@ class _Search:
         """By problem, search and number."""
         return [attempt for attempts in self.tried.values() for attempt in attempts]
 
+    def seconds(self) -> str:
+        """The text of ``seconds_file``."""
+        keys = [(*place, number) for place, attempts in self.tried.items() for number in range(len(attempts))]
+        took = [dict(zip(("drawing", "tools"), self.took[key], strict=True)) for key in keys]
+        return "".join(f"{json.dumps(one)}\n" for one in took)
+
     def answers(self) -> list[Candidate]:
         """``wanted`` for each problem, in the order of the problems."""
         found: list[Candidate] = []
@@ -305,14 +353,7 @@ def _line(candidate: Candidate) -> dict[str, Any]:
     return {"schema": candidate.schema_name, **candidate.model_dump(mode="json")}
 
 
-def _read(log: AppendLog) -> tuple[dict[Key, Candidate], dict[int, list[Examined]]]:
-    """What an earlier call drew, and what it found of each round."""
-    known: dict[Key, Candidate] = {}
-    examined: dict[int, list[Examined]] = {}
-    for number, line in enumerate(log.existing[1:], 2):
-        for row in line.get("drawn", ()):
-            ident, search, at = row["key"]
-            known[ident, search, at] = parse_record(Candidate, row["candidate"], f"{log.path}:{number}")
-        if "examined" in line:
-            examined[line["round"]] = [Examined.model_validate(said) for said in line["examined"]]
-    return known, examined
+def _shared(seconds: float, parts: Sequence[int]) -> list[float]:
+    """Seconds in proportion to the parts, or equal ones where these are all zero."""
+    weights = parts if any(parts) else [1] * len(parts)
+    return [round(seconds * weight / sum(weights), 6) for weight in weights]

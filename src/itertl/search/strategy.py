@@ -42,6 +42,7 @@ class Ask:
     ``{instruction}`` and ``{header}`` in it stand for the problem's, and ``header`` is what that text begins with.
     ``is_edit``: the answer is edits to the last code of ``path``, so that nothing of it is prefilled and no
     ``endmodule`` ends it. ``continuation``: the answer goes on from tokens, for a strategy that ``continues``.
+    ``model``: one of the strategy's ``models`` that draws it; "" is the searched one.
     """
 
     count: int
@@ -51,6 +52,7 @@ class Ask:
     header: str = ""
     is_edit: bool = False
     continuation: Continuation | None = None
+    model: str = ""
 
     @property
     def parent(self) -> int | None:
@@ -73,6 +75,7 @@ class Strategy(ABC):
 
     feedback: Feedback = "none"
     continues: bool = False  # whether it asks for answers that go on from tokens, which not all back ends can give
+    models: Sequence[str] = ()  # that it asks beside the searched one
     adapts: bool = False  # whether in training all its designs answer, and what earlier iterations found counts
 
     def of_problem(self, mean_z: float | None) -> "Strategy":

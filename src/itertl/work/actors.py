@@ -60,20 +60,31 @@ class _Actor:
             self.process.join()
 
 
-def run_parts(make: str, arguments: Sequence[Any], parts: Sequence[Any], count: int) -> Iterator[tuple[int, Any]]:
-    """(number, result) of each part, as they finish, done by ``count`` actors.
+class Actors:
+    """At most ``count`` of them, begun when parts first need them and kept until ``close``.
 
     ``make``: "module:function" that is called in each actor with its number and ``arguments``, and gives the function
-    to which parts are given. Raises what that function raises, and ToolFailed where one part kills three actors.
+    to which parts are given.
     """
-    waiting, deaths = deque(range(len(parts))), Counter[int]()
-    with tempfile.TemporaryDirectory(prefix="itertl-actors-") as logs:
-        actors: list[_Actor] = []
+
+    def __init__(self, make: str, arguments: Sequence[Any], count: int) -> None:
+        self._make, self._arguments, self._count = make, arguments, count
+        self._actors: list[_Actor] = []
+        self._logs: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def are_there(self) -> bool:
+        return bool(self._actors)
+
+    def run(self, parts: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """(number, result) of each part, as they finish. One call at a time. Raises what the function raises, and
+        ToolFailed where one part kills three actors; whatever ends it early ends all actors."""
+        waiting, deaths = deque(range(len(parts))), Counter[int]()
+        is_done = False
         try:
-            for number in range(min(count, len(parts))):
-                actors.append(_Actor(make, number, arguments, Path(logs) / f"actor-{number}.log"))
-                _give_next(actors[-1], waiting, parts)
-            while busy := {actor.connection: actor for actor in actors if actor.part is not None}:
+            for number in range(min(self._count, len(parts))):
+                _give_next(self._actor(number), waiting, parts)
+            while busy := {actor.connection: actor for actor in self._actors if actor.part is not None}:
                 for connection in wait(list(busy)):
                     actor = busy[connection]  # type: ignore[index]
                     kind, value = actor.answer()
@@ -92,11 +103,28 @@ def run_parts(make: str, arguments: Sequence[Any], parts: Sequence[Any], count: 
                             f"{value}); {children.last_words(actor.log)}"
                         )
                     actor.end()
-                    actors[actor.number] = _Actor(make, actor.number, arguments, actor.log)
-                    actors[actor.number].give(part, parts[part])
+                    self._actors[actor.number] = _Actor(self._make, actor.number, self._arguments, actor.log)
+                    self._actors[actor.number].give(part, parts[part])
+            is_done = True
         finally:
-            for actor in actors:
-                actor.end()
+            if not is_done:
+                self.close()
+
+    def _actor(self, number: int) -> _Actor:
+        if number == len(self._actors):
+            self._logs = self._logs or tempfile.TemporaryDirectory(prefix="itertl-actors-")
+            log = Path(self._logs.name) / f"actor-{number}.log"
+            self._actors.append(_Actor(self._make, number, self._arguments, log))
+        return self._actors[number]
+
+    def close(self) -> None:
+        """End them all. Later parts begin new ones."""
+        for actor in self._actors:
+            actor.end()
+        self._actors.clear()
+        if self._logs is not None:
+            self._logs.cleanup()
+            self._logs = None
 
 
 def _give_next(actor: _Actor, waiting: deque[int], parts: Sequence[Any]) -> None:
