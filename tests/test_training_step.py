@@ -2,7 +2,7 @@
 runs out."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from itertl.model.load import load_model
 from itertl.model.policy import Policy
 from itertl.training.batches import Group, Response, build_groups
 from itertl.training.collate import collate
+from itertl.training.credit import OutputTokens
 from itertl.training.methods import METHODS, Method
 from itertl.training.packing import Layout, Piece
 from itertl.training.schedule import PlannedStep
@@ -43,15 +44,58 @@ def groups_of(policy: tuple[Path, Any], count: int, method: Method, **train: Any
     )  # the first problem's worst: a response of one token
     found = build_groups(
         [ends_at_once, *made.rows[1:]], made.problems, policy[1], prompt=cases.PROMPT, score=cases.SCORE, train=config,
-        method=method,
+        method=replace(method, credit="sequence"),
     ).groups  # fmt: skip
-    return tuple(replace(group, responses=tuple(map(_judged, group.responses))) for group in found)
+    found = tuple(replace(group, responses=tuple(map(_judged, group.responses))) for group in found)
+    return found if method.credit == "sequence" else tuple(map(with_outputs, found))
 
 
 def _judged(response: Response) -> Response:
     """As if scorers had said what compiles and what is right."""
     right = not response.is_reference and response.z >= 0.95
     return replace(response, compiles=response.z in (0.1, 0.5, 0.95, 1.0), is_right=right, design=str(response.z))
+
+
+def with_outputs(group: Group) -> Group:
+    """Outputs y and z: the first candidate has y, the second z, the third's are unknown, the reference has both; what
+    drives them is clear but in the first candidate's y."""
+    known = [((True, None), (False, (0,))), ((False, (1, 2, 5)), (True, (2, 9))), None, ((True, (3,)), (True, (4, 3)))]
+    tables = [o and tuple(OutputTokens(n, *given) for n, given in zip("yz", o, strict=True)) for o in known]
+    responses = tuple(replace(r, signals=t) for r, t in zip(group.responses, tables, strict=True))
+    return replace(group, responses=responses)
+
+
+def over_tokens(values: torch.Tensor, tables: Any, names: list[str], exponent: float) -> torch.Tensor:
+    """Sum over the tokens that drive one of the outputs, over a power of their number."""
+    kept = [t for t in tables if t.output in names]
+    wanted = {at for t in kept for at in (range(len(values)) if t.tokens is None else t.tokens)}
+    return torch.stack([v for at, v in enumerate(values) if at in wanted]).sum() / len(wanted) ** exponent
+
+
+def by_signal(
+    group: Group, method: Method, logps: list[torch.Tensor], before: list[torch.Tensor],
+    may_fall: Callable[[int], bool], held: Callable[[int], bool],
+) -> list[Any]:  # fmt: skip
+    """The terms of all pairs that differ in an output."""
+    terms = []
+    for k, worse in enumerate(group.responses):
+        for tau, better in enumerate(group.responses):
+            right = {t.output for t in better.signals or () if t.is_right}
+            names = [t.output for t in worse.signals or () if not t.is_right and t.output in right]
+            if not names or not may_fall(k):
+                continue
+            e = method.length_exponent
+            low, high = (
+                over_tokens(logps[k].detach() if held(k) else logps[k], worse.signals, names, e),
+                over_tokens(logps[tau], better.signals, names, e),
+            )
+            if method.terms == "hinge":
+                terms.append(torch.relu(low - high + method.alpha))
+                continue
+            low = low - over_tokens(before[k], worse.signals, names, e)
+            high = high - over_tokens(before[tau], better.signals, names, e)
+            terms.append(torch.log(1 + torch.exp(-method.strength * (high - low))))
+    return terms
 
 
 def plain_logps(model: Any, group: Group) -> list[torch.Tensor]:
@@ -130,6 +174,8 @@ def by_hand(model: Any, group: Group, method: Method, before: list[torch.Tensor]
                 gain = method.strength * (p[tau] - before[tau].sum() - low + before[k].sum())
                 is_dpo = method.terms == "dpo"
                 terms.append(torch.log(1 + torch.exp(-gain)) if is_dpo else torch.relu(method.alpha - gain))
+    if method.credit == "signal":
+        terms = by_signal(group, method, logps, before, may_fall, held)
     ranking = torch.stack(terms).sum() if terms else torch.zeros(())
     if method.pair_reduction == "mean" and terms:
         ranking = ranking / len(terms)
@@ -174,6 +220,10 @@ VARIANTS = {
     "itertl, sum": replace(METHODS["itertl"], ce_reduction="sum"),
     "ranking without cross-entropy": replace(METHODS["itertl"], ce_weight=0.0),
     "grpo with KL": replace(METHODS["grpo"], kl_weight=0.04, clip_low=0.001, clip_high=0.002),
+    "itertl by signal": replace(METHODS["itertl"], credit="signal"),
+    "itertl by signal, limits": replace(
+        METHODS["itertl"], credit="signal", negatives="near", negative_floor=0.01, group_weight="difficulty"
+    ),
     "rlhf for code": replace(METHODS["grpo"], ce_weight=0.5, advantage_scale="none"),
     "near, held": replace(METHODS["itertl"], negatives="near", negative_floor=0.0, ranking_weight=0.1),
     "beside a right one, mean": replace(METHODS["slic"], negatives="beside-right", pair_reduction="mean"),

@@ -191,6 +191,22 @@ class Attempt(Record):
     examined: Examined
 
 
+Spans = tuple[tuple[int, int], ...]  # characters of a text: from the first to before the second, in order
+
+
+class Signal(BaseModel):
+    """One output of a candidate: whether it is right, and the statements that drive it.
+
+    Example: ``("y", is_right=False, spans=((52, 69),), reference_spans=((40, 58),))``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    output: str
+    is_right: bool
+    spans: Spans | None  # in the candidate's code; None: they cannot be told from the rest of the text
+    reference_spans: Spans | None  # the same in the reference
+
+
 class Score(BaseModel):
     """What one scorer said of one candidate. ``value`` is None exactly when the fault is ours."""
 
@@ -203,6 +219,8 @@ class Score(BaseModel):
     tool_version: str = ""
     # inputs that show it wrong: ``equivalence.replay``
     counterexample: str = Field(default="", exclude_if=lambda text: not text)
+    wrong_outputs: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)  # of ``vectors``
+    signals: tuple[Signal, ...] = Field(default=(), exclude_if=lambda found: not found)  # of ``signals``
 
 
 class Scored(Record):
@@ -360,6 +378,9 @@ class Telemetry(BaseModel):
     candidates_verified: int | None = None  # right ones that were trained on; None: not what the method does
     share_compared_pairs: float | None = None  # pairs that training compared, of all pairs of its groups
     search: SearchCost | None = Field(default=None, exclude_if=lambda cost: cost is None)  # behind the candidates
+    signal_pairs: int | None = None  # with credit by signal: pairs that differ in an output; None: not the method's
+    signal_pairs_clear: int | None = None  # of them, those whose driving statements are told apart in both
+    share_slice_tokens: float | None = None  # mean share of a compared response's tokens that these statements are
 
 
 class IterationMetrics(Record):

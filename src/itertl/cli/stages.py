@@ -74,6 +74,7 @@ def score(
     as_json: options.Json = False,
 ) -> None:
     """Score stored texts, whoever wrote them."""
+    from itertl.loop import jobs
     from itertl.runs import outputs
     from itertl.scoring.candidates import effort_of
     from itertl.scoring.score_file import score_file
@@ -89,7 +90,7 @@ def score(
     names = tuple(name.strip() for name in (scorer or "rtlcoder").split(",") if name.strip())
     if not names:
         raise UsageError("--scorer needs at least one name")
-    config = recipe_of(recipe, [*(overrides or []), *given], None).score
+    config = jobs.scores(recipe_of(recipe, [*(overrides or []), *given], None))
     require_sandbox_level(require_sandbox)
     reporter = Reporter(quiet=as_json)
     guard = outputs.writing(

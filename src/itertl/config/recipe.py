@@ -233,6 +233,7 @@ class TrainConfig(_Part):
     clip_high: float | None = None
     kl_weight: float | None = None
     max_prompt_share: float | None = None  # prompts of at least this share of max_length are left out
+    credit: Literal["sequence", "signal"] | None = _later()  # signal: pairs by output, over the tokens that drive it
     groups: Literal["all", "mixed"] | None = _later()  # mixed: candidates of one z teach nothing and are left out
     group_weight: Literal["none", "difficulty"] | None = (
         _later()

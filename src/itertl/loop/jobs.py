@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from itertl.config import EvalConfig, Recipe
+from itertl.config import EvalConfig, Recipe, ScoreConfig
 from itertl.errors import DataError
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.evaluate import EvaluationJob, evaluate_policy
@@ -28,7 +28,7 @@ from itertl.scoring.score_file import read_scored
 from itertl.search.drive import draws_of, find_candidates
 from itertl.search.strategy import check_strategy
 from itertl.training import launch
-from itertl.training.methods import check_scores, resolve_method
+from itertl.training.methods import check_scores, resolve_method, with_signals
 from itertl.training.round import TrainingJob
 from itertl.work import devices
 from itertl.work.seeds import derive_seed
@@ -48,6 +48,11 @@ def sampling(
     return SamplingJob(
         problems, policy, recipe.sample, seed, is_one_search=True, earlier=earlier or {}, processes=processes
     )
+
+
+def scores(recipe: Recipe) -> ScoreConfig:
+    """What a recipe scores by, with what its method needs beside. Raises RecipeError, UsageError."""
+    return with_signals(resolve_method(recipe.method, recipe.train), recipe.score)
 
 
 def effort(recipe: Recipe) -> Effort:

@@ -5,6 +5,7 @@ ordinary ones for the time. Candidates are made up (the reference's tokens in an
 ones leave active is not known before they are scored, so the rates are for groups in which every response counts.
 """
 
+import dataclasses
 import random
 import resource
 import time
@@ -96,13 +97,15 @@ def _training_rate(recipe: Recipe, problems: Sequence[Problem], method: Method, 
 def _with_candidates(group: "Group", count: int) -> "Group":
     """Made-up candidates as long as the reference, all of them worse; all compile, and the last is right."""
     from itertl.training.batches import Group, Response
+    from itertl.training.credit import OutputTokens
 
-    ids = group.reference.token_ids
+    ids, wrong, right = group.reference.token_ids, (OutputTokens("y", False, None),), (OutputTokens("y", True, None),)
     made = [
-        Response(ids[-shift:] + ids[:-shift], shift / 100, compiles=True, is_right=shift == count)
+        Response(ids[-shift:] + ids[:-shift], shift / 100, compiles=True, is_right=shift == count, signals=wrong)
         for shift in range(1, count + 1)
     ]
-    return Group(group.problem_id, group.prompt_ids, (*made, group.reference))
+    reference = dataclasses.replace(group.reference, signals=right)
+    return Group(group.problem_id, group.prompt_ids, (*made, reference))
 
 
 def _size(group: "Group", method: Method) -> int:

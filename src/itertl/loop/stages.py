@@ -48,7 +48,7 @@ from itertl.search.drive import attempts_file, cost_of, draws_of, find_candidate
 from itertl.search.strategy import check_strategy, open_strategy
 from itertl.tools import icarus
 from itertl.training import launch
-from itertl.training.methods import Method, check_scores, resolve_method
+from itertl.training.methods import Method, check_scores, resolve_method, with_signals
 from itertl.training.round import TrainResult
 from itertl.work import devices
 
@@ -74,10 +74,11 @@ def check_recipe(recipe: Recipe) -> Method:
             f"model.path: {recipe.model.path} is served by an endpoint and cannot be trained; give a model of files"
         )
     method = resolve_method(recipe.method, recipe.train)
-    check_combination(recipe.score)
-    check_scores(method, recipe.score)
-    check_scorers(recipe.score.scorers)
-    check_tools(recipe.score.scorers)
+    score = with_signals(method, recipe.score)
+    check_combination(score)
+    check_scores(method, score)
+    check_scorers(score.scorers)
+    check_tools(score.scorers)
     check_backend(recipe.sample)
     check_strategy(recipe.sample.strategy, recipe.sample.strategy_options, [recipe.sample.temperature])
     for config in recipe.evals:
@@ -98,7 +99,8 @@ class Checked:
 def check_inputs(recipe: Recipe) -> Checked:
     """The recipe with its lengths settled and the benchmarks of ``evals``, once names, tools and the pairs are found to
     be there."""
-    check_recipe(recipe)
+    method = check_recipe(recipe)
+    recipe = recipe.model_copy(update={"score": with_signals(method, recipe.score)})
     devices.processes(recipe.compute)
     for part in recipe.data.sources or (recipe.data,):
         if ":" not in part.format:  # an importer of the user's own knows what its source means

@@ -52,6 +52,9 @@ def candidate_telemetry(
         candidates_rejected=trained.candidates_rejected,
         candidates_verified=trained.verified,
         share_compared_pairs=trained.share_active_pairs,
+        signal_pairs=trained.signal_pairs,
+        signal_pairs_clear=trained.signal_pairs_clear,
+        share_slice_tokens=trained.share_slice_tokens,
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from itertl.records import Score, Verdict
 from itertl.verilog import text as verilog_text
@@ -41,10 +42,11 @@ class ScoreMaker:
     tool: str
     tool_version: str
 
-    def __call__(self, value: float | None, verdict: Verdict, detail: str = "", counterexample: str = "") -> Score:
+    def __call__(self, value: float | None, verdict: Verdict, detail: str = "", **more: Any) -> Score:
+        """``more``: the fields of ``Score`` that few scorers fill."""
         return Score(
             scorer=self.scorer, value=value, verdict=verdict, detail=detail, tool=self.tool,
-            tool_version=self.tool_version, counterexample=counterexample,
+            tool_version=self.tool_version, **more,
         )  # fmt: skip
 
     def unjudgeable(self, reason: str) -> Score:

@@ -149,7 +149,11 @@ def _with_table(row: Row, where: str, scorers: Sequence[str]) -> Row:
 
 def _write_table(row: Row, scores: Scores, zs: Zs) -> Row:
     (taken,) = scores
-    table = {s.scorer: {"value": s.value, "verdict": s.verdict.value, "detail": s.detail} for s in taken}
+    table: dict[str, Any] = {
+        s.scorer: {"value": s.value, "verdict": s.verdict.value, "detail": s.detail}
+        | ({"signals": [signal.model_dump(mode="json") for signal in s.signals]} if s.signals else {})
+        for s in taken
+    }
     return {**row, "scores": {**row.get("scores", {}), **table}, **({} if zs is None else {"z": zs[0]})}
 
 

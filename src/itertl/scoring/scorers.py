@@ -92,6 +92,10 @@ _TABLE = (
         repeats=_SIMULATED, may_stay_open=True, in_audit=True,
     ),
     Scorer(
+        "signals", "itertl.scoring.signals:score", "itertl.scoring.signals:version", needs_reference=True,
+        runs_tool=True, repeats=_SIMULATED,
+    ),
+    Scorer(
         "repair", "itertl.scoring.repair:score", "itertl.scoring.repair:version", needs_reference=True, runs_tool=True,
         repeats=_READ,
     ),

@@ -19,6 +19,7 @@ from itertl.errors import DataError
 from itertl.model.prompts import EncodedPrompt, encode_prompt, encode_response
 from itertl.records import Problem, Scored
 from itertl.scoring.combine import combine, compiles, is_right
+from itertl.training.credit import Credit, CreditCounts, SignalPair, Signals, check_known, count, signal_pairs
 from itertl.training.methods import Method
 from itertl.training.packing import Piece
 from itertl.verilog.text import rename_identifiers, tokenize
@@ -37,6 +38,7 @@ class Response:
     compiles: bool | None = None  # by the scorers; None: they do not say. The reference does, and is right
     is_right: bool | None = None
     design: str = ""  # equal for two right ones that are one design; "" where nothing asks for it
+    signals: Signals | None = None  # of its outputs, with credit by signal; None: not known, or not asked
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,21 @@ class Group:
         z = [response.z for response in self.responses]
         return [(k, tau) for k in range(len(z)) for tau in range(len(z)) if z[k] < z[tau] - beta]
 
+    @cached_property
+    def signal_pairs(self) -> tuple[SignalPair, ...]:
+        """The pairs that differ in an output."""
+        return signal_pairs(self.responses)
+
+    def compared(self, method: Method) -> list[SignalPair]:
+        """Of them those that the method compares, with credit by signal."""
+        may_fall = self.may_fall(method)
+        return [pair for pair in self.signal_pairs if may_fall[pair.worse]] if self.weight(method) else []
+
     def pairs(self, method: Method) -> list[tuple[int, int]]:
-        """The active pairs that the method compares: those whose worse response may fall, in a group that counts."""
+        """The pairs that the method compares, the worse response first: those of which it may fall, in a group that
+        counts."""
+        if method.credit == "signal":
+            return [(pair.worse, pair.better) for pair in self.compared(method)]
         if not self.weight(method):
             return []
         may_fall = self.may_fall(method)
@@ -183,7 +198,8 @@ class GroupSet:
             content = g.problem_id, g.prompt_ids, [
                 (r.token_ids, r.z, r.is_reference, r.compiles, r.is_right, r.design) for r in g.responses
             ]  # fmt: skip
-            sha.update(repr(content).encode("utf-8", "surrogatepass"))
+            signals = [r.signals for r in g.responses if r.signals is not None]
+            sha.update(repr((*content, signals) if signals else content).encode("utf-8", "surrogatepass"))
         return sha.hexdigest()
 
     def num_pairs(self) -> int:
@@ -191,8 +207,11 @@ class GroupSet:
         return sum(len(g.responses) * (len(g.responses) - 1) // 2 for g in self.groups)
 
     def num_active_pairs(self, method: Method) -> int:
-        """Those that the method compares."""
-        return sum(len(g.pairs(method)) for g in self.groups)
+        """Those that the method compares, in one order or in both."""
+        return sum(len({frozenset(pair) for pair in g.pairs(method)}) for g in self.groups)
+
+    def credit_counts(self, method: Method) -> CreditCounts:
+        return count((g.responses, g.compared(method)) for g in self.groups)
 
 
 def build_groups(
@@ -213,7 +232,9 @@ def build_groups(
     method that rejects some. Raises DataError for a candidate of an unknown problem, a problem given twice, or a prompt
     that encodes to nothing.
     """
-    build = _Builder(tokenizer, prompt, score, train, method, seed)
+    build = _Builder(tokenizer, prompt, score, train, method, seed, Credit(tokenizer))
+    if method.credit == "signal":
+        check_known(scored)
     by_problem = by_problem_id(scored if method.uses_candidates else (), problems)
     groups: list[Group] = []
     for problem in problems:
@@ -242,6 +263,7 @@ class _Builder:
     train: TrainConfig
     method: Method
     seed: int
+    credit: Credit
     counts: GroupCounts = field(default_factory=GroupCounts)
 
     def groups_of(self, problem: Problem, rows: Sequence[Scored]) -> list[Group]:
@@ -265,11 +287,13 @@ class _Builder:
         if length + len(reference) > limit:
             self.counts.references_too_long += 1
             return []
-        found = [self._candidate(row, encoded) for row in rows]
+        begun = (encoded.prefill, problem.header) if self.method.credit == "signal" else None
+        found = [self._candidate(row, encoded, begun) for row in rows]
         responses = self._chosen(problem.id, [response for response in found if response is not None])
         self.counts.candidates += len(responses)
         self.counts.duplicates += len(responses) + 1 - len({reference, *(r.token_ids for r in responses)})
-        responses.append(Response(reference, REFERENCE_Z, is_reference=True))
+        signals = None if begun is None else self.credit.of_reference(rows, reference, problem.reference, begun)
+        responses.append(Response(reference, REFERENCE_Z, is_reference=True, signals=signals))
         return [Group(problem.id, encoded.token_ids, tuple(responses))]
 
     def _chosen(self, problem_id: str, found: list[Response]) -> list[Response]:
@@ -292,8 +316,8 @@ class _Builder:
         parts = [ids[first : first + room] for first in range(0, len(ids), room)]
         return [Group(problem.id, (int(begin),), (Response(part, REFERENCE_Z, is_reference=True),)) for part in parts]
 
-    def _candidate(self, row: Scored, encoded: EncodedPrompt) -> Response | None:
-        """One candidate as a response, or None, counted."""
+    def _candidate(self, row: Scored, encoded: EncodedPrompt, begun: Sequence[str] | None) -> Response | None:
+        """One candidate as a response, or None, counted. ``begun``: see ``Credit``; None: its signals are not asked."""
         z = combine(row.scores, self.score)
         if z is None:
             self.counts.candidates_unscored += 1
@@ -308,7 +332,10 @@ class _Builder:
         right = is_right(row.scores)
         is_asked = right and self.method.ce_target == "verified"
         design = "\n".join(rename_identifiers(tokenize(row.candidate.code))) if is_asked else ""
-        return Response(token_ids, float(z), compiles=compiles(row.scores), is_right=right, design=design)
+        signals = None if begun is None else self.credit.of_candidate(row, token_ids, begun)
+        return Response(
+            token_ids, float(z), compiles=compiles(row.scores), is_right=right, design=design, signals=signals
+        )
 
 
 def accept(z: Sequence[float], method: Method, seed: int, problem_id: str) -> list[int]:

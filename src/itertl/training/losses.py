@@ -233,6 +233,41 @@ def ranking_hinges(
     return torch.relu(_worse_of(p, worse, is_held_K) - p[better] + alpha)
 
 
+def pair_hinges(worse_P: Tensor, better_P: Tensor, *, alpha: float = 0.3) -> Tensor:
+    """max(p(worse) - p(better) + alpha, 0) of given pairs: eq. 2 where each pair has values of its own.
+
+    Args:
+        worse_P: p of the worse response of each pair over the tokens that count in it, [P]; ``better_P`` likewise.
+        alpha: margin, in the unit of p.
+
+    Returns:
+        [P]. Terms that are exactly 0 pass no gradient.
+    """
+    _check_constant("alpha is a finite margin", alpha)
+    _check_pairs(worse_P, better_P)
+    return torch.relu(worse_P - better_P + alpha)
+
+
+def pair_dpo_terms(worse_P: Tensor, better_P: Tensor, *, strength: float = 0.1) -> Tensor:
+    """-log σ(strength·(Δ(better) - Δ(worse))) of given pairs (DPO), Δ = log P - log P_ref over the tokens that count.
+
+    Args:
+        worse_P: Δ of the worse response of each pair, in nats, [P]; ``better_P`` likewise.
+        strength: as of ``dpo_terms``.
+
+    Returns:
+        [P], log 2 where the policy is the reference.
+    """
+    _check_constant("strength is of the KL penalty, finite and > 0", strength, strength > 0)
+    _check_pairs(worse_P, better_P)
+    return -torch.nn.functional.logsigmoid(strength * (better_P - worse_P))
+
+
+def _check_pairs(worse_P: Tensor, better_P: Tensor) -> None:
+    if worse_P.ndim != 1 or worse_P.shape != better_P.shape:
+        raise ValueError(f"worse {tuple(worse_P.shape)} and better {tuple(better_P.shape)} are both [pairs]")
+
+
 def ranking_factor(loss_ce: Tensor, weight: RankingWeight = "stop_gradient_ce") -> Tensor:
     """λ of eq. 4, of the shape of ``loss_ce``.
 

@@ -12,6 +12,7 @@ from itertl.config import ScoreConfig, TrainConfig
 from itertl.errors import RecipeError, UsageError, nearest
 from itertl.scoring.combine import READERS
 from itertl.scoring.scorers import names_where
+from itertl.training.credit import SCORER
 
 Terms = Literal["none", "hinge", "rank-hinge", "hinge-norm", "dpo", "policy-gradient"]
 
@@ -54,6 +55,7 @@ class Method:
     max_verified: int = 2  # of a problem's right candidates
     accept_beta: float | None = None  # candidates are accepted by exp((z - max z) / accept_beta); None: all are
     accept_share: float = 0.5  # of a problem's candidates, rounded up: how many are accepted
+    credit: Literal["sequence", "signal"] = "sequence"  # signal: pairs by output, over the tokens that drive it
 
     def settings(self) -> dict[str, Any]:
         """All of it, but for later options at their defaults: a run from before them stays valid."""
@@ -83,7 +85,7 @@ class Method:
 
 _LATER = (
     "groups", "group_weight", "negatives", "negative_floor", "verified_share", "max_verified", "accept_beta",
-    "accept_share",
+    "accept_share", "credit",
 )  # fmt: skip
 
 _REINFORCE = Method(
@@ -114,6 +116,10 @@ METHODS: dict[str, Method] = {
         Method("dpo", terms="dpo", length_exponent=0.0, pair_reduction="mean", ranking_weight=1.0, ce_weight=0.0),
         _RSO,
         replace(_RSO, name="rso-hinge", terms="hinge-norm", alpha=1.0),
+        Method(
+            "salv", terms="dpo", credit="signal", length_exponent=0.0, pair_reduction="mean", ranking_weight=1.0,
+            ce_weight=0.0,
+        ),
         Method("grpo", terms="policy-gradient", ranking_weight=1.0, ce_weight=0.0),
         _REINFORCE,
         replace(_SHAPED, name="coderl"),
@@ -137,6 +143,22 @@ def resolve_method(name: str, train: TrainConfig) -> Method:
     method = replace(method, **given)
     _check(method)
     return method
+
+
+def with_signals(method: Method, score: ScoreConfig) -> ScoreConfig:
+    """``score`` as the method needs it: with credit by signal, the scorer ``signals`` beside ``vectors``, which it
+    repeats nothing of; z stays what it was. Raises RecipeError where nothing in it tells outputs apart."""
+    if method.credit != "signal" or SCORER in score.scorers:
+        return score
+    if "vectors" not in score.scorers:
+        raise RecipeError(
+            f"train.credit: signal asks which outputs are right, and score.scorers {list(score.scorers)} does not say; "
+            f"put vectors on score.ladder, or add {SCORER} to score.scorers"
+        )
+    weights = score.weights if score.weights or score.combine != "weights" else dict.fromkeys(score.scorers, 1.0)
+    at = score.scorers.index("vectors")  # before it: the last scorer may be the one whose verdict is rewarded
+    scorers = (*score.scorers[:at], SCORER, *score.scorers[at:])
+    return score.model_copy(update={"scorers": scorers, "weights": weights})
 
 
 def check_scores(method: Method, score: ScoreConfig) -> None:
@@ -184,8 +206,22 @@ def _check(method: Method) -> None:
             "train.negative_floor: eq. 13 (train.softmax) pushes all responses down by its sum; leave out one"
         )
     _check_chosen(method)
+    if method.credit == "signal":
+        _check_credit(method)
     if not 0 < method.max_prompt_share <= 1:
         raise RecipeError(f"train.max_prompt_share: must be above 0 and at most 1 (got {method.max_prompt_share})")
+
+
+def _check_credit(method: Method) -> None:
+    if method.terms not in ("hinge", "dpo") or method.ranking_weight == 0:
+        raise RecipeError(
+            f"train.credit: signal is of pairs that a hinge or DPO compares, which {method.name} does not; choose "
+            "method itertl, slic, dpo or salv, or leave it out"
+        )
+    if method.softmax:
+        raise RecipeError("train.softmax: eq. 13 is over whole responses; with train.credit: signal leave it out")
+    if method.length_normalizer != "response":
+        raise RecipeError("train.length_normalizer: with train.credit: signal a length counts tokens of the response")
 
 
 def _check_chosen(method: Method) -> None:

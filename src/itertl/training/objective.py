@@ -110,6 +110,8 @@ def _terms(group: Group, rows: _Rows, method: Method) -> Tensor:
         return _policy_gradient(group, rows, method)
     if not method.compares_pairs or not group.pairs(method):
         return rows.token_logp_R_T.new_zeros(0)
+    if method.credit == "signal":
+        return _by_signal(group, rows, method)
     may_fall = group.may_fall(method)
     limits: dict[str, Any] = {"may_fall_K": [may_fall[i] for i in rows.indices], "is_held_K": _held(rows, method)}
     logp_R = _normalized(rows.token_logp_R_T, rows, method)
@@ -133,6 +135,34 @@ def _held(rows: _Rows, method: Method) -> Tensor | None:
         return None
     assert rows.initial_R_T is not None
     return losses.has_fallen(rows.token_logp_R_T, rows.mask_R_T, rows.initial_R_T, method.negative_floor)
+
+
+def _by_signal(group: Group, rows: _Rows, method: Method) -> Tensor:
+    """The same of the pairs that differ in an output, over the tokens that drive it in each; [P]."""
+    pairs, held = group.compared(method), _held(rows, method)
+    worse = _over_tokens([(pair.worse, pair.worse_tokens) for pair in pairs], rows, method)
+    if held is not None:
+        worse = torch.where(held[[rows.row(pair.worse) for pair in pairs]], worse.detach(), worse)
+    better = _over_tokens([(pair.better, pair.better_tokens) for pair in pairs], rows, method)
+    if method.terms == "hinge":
+        return losses.pair_hinges(worse, better, alpha=method.alpha)
+    return losses.pair_dpo_terms(worse, better, strength=method.strength)
+
+
+def _over_tokens(sides: Sequence[tuple[int, tuple[int, ...] | None]], rows: _Rows, method: Method) -> Tensor:
+    """p of (response, positions that count; None: all) of each pair, [P]: with DPO the gain over the first policy."""
+    at = [rows.row(index) for index, _ in sides]
+    mask = rows.mask_R_T[at]
+    for number, (_, tokens) in enumerate(sides):
+        if tokens is not None:
+            counts = torch.zeros_like(mask[number])
+            counts[list(tokens)] = True
+            mask[number] &= counts
+    logp = losses.length_normalized_logp(rows.token_logp_R_T[at], mask, exponent=method.length_exponent)
+    if method.terms == "hinge":
+        return logp
+    assert rows.initial_R_T is not None
+    return logp - losses.length_normalized_logp(rows.initial_R_T[at], mask, exponent=method.length_exponent).detach()
 
 
 def _normalized(token_logp_R_T: Tensor, rows: _Rows, method: Method) -> Tensor:

@@ -65,3 +65,6 @@ class TrainResult:
     candidates_of_equal_z: int = 0
     candidates_rejected: int = 0  # by rejection sampling
     verified: int | None = None  # right candidates whose cross-entropy was taken; None: not the method's
+    signal_pairs: int | None = None  # with credit by signal (see ``credit.CreditCounts``); None: not the method's
+    signal_pairs_clear: int | None = None
+    share_slice_tokens: float | None = None

@@ -288,6 +288,7 @@ def _result(current: Round, moved: Shift) -> TrainResult:
         candidate_tokens=config.epochs * candidates,
         verified=sum(len(g.verified(method)) for g in groups.groups) if method.ce_target == "verified" else None,
         **dataclasses.asdict(moved),
+        **(dataclasses.asdict(groups.credit_counts(method)) if method.credit == "signal" else {}),
         dropped_too_long=counts.candidates_too_long,
         **{name: getattr(counts, name) for name in _COUNTED},
     )

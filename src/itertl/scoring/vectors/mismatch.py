@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from itertl.scoring.interface import Port
 from itertl.scoring.vectors.oracle import ReferenceRun
-from itertl.scoring.vectors.outcome import Comparison
+from itertl.scoring.vectors.outcome import ONES, ZEROS, Comparison, number
 
 _INPUTS_CHARS = 160
 _VALUE_CHARS = 40
@@ -40,6 +40,19 @@ def mismatch(run: ReferenceRun, outputs: Sequence[str], step: int) -> Mismatch:
     port = next(p for p in run.interface.outputs if not matches(its[p.name], mine[p.name]))
     inputs = _short(", ".join(f"{p.name}={_hex(p, value)}" for p, value in split_inputs(run, step)), _INPUTS_CHARS)
     return Mismatch(step, port.name, _binary(port, mine[port.name]), _binary(port, its[port.name]), inputs)
+
+
+def wrong_outputs(run: ReferenceRun, outputs: Sequence[str]) -> tuple[str, ...]:
+    """The outputs that differ from the reference's in any step that is compared, in the order of the ports."""
+    expected, text = run.expected, "".join(outputs)
+    wrong = (expected.ones & ~number(text, ONES)) | (expected.zeros & ~number(text, ZEROS))
+    unit = ((1 << expected.width * expected.length) - 1) // ((1 << expected.width) - 1)
+    found, low = list[str](), 0
+    for port in run.interface.outputs:
+        if wrong & (unit * ((1 << port.width) - 1) << low):
+            found.append(port.name)
+        low += port.width
+    return tuple(found)
 
 
 def matches(expected: str, got: str) -> bool:

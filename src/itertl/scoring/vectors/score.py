@@ -4,6 +4,7 @@ they do."""
 import functools
 import os
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from itertl.judging import gate
 from itertl.judging.outcomes import blamed, cut
@@ -13,12 +14,12 @@ from itertl.scoring import interface as interfaces
 from itertl.scoring.interface import Interface, Unsupported, same_ports
 from itertl.scoring.item import ScoreItem, ScoreMaker, is_plain_name
 from itertl.scoring.vectors import credit, outcome, testbench
-from itertl.scoring.vectors.mismatch import describe
+from itertl.scoring.vectors.mismatch import describe, wrong_outputs
 from itertl.scoring.vectors.oracle import Oracle, ReferenceRun, Silent, consult, own_runs
 from itertl.tools import icarus
 from itertl.verilog.header import derive_top
 
-REVISION = 10  # of stimulus and rule: part of what a kept score depends on
+REVISION = 11  # of stimulus and rule: part of what a kept score depends on
 
 
 def seed() -> str:
@@ -57,11 +58,11 @@ def score(item: ScoreItem) -> Score:
     if difference:
         return result(0.0, Verdict.ELABORATION_ERROR, difference)
     first = judge(found.text, seen, oracle)
-    for variant in found.variants if first[1] is Verdict.PASSED else ():
-        value, verdict, detail = judge(variant, seen, oracle)
-        if verdict is not Verdict.PASSED:
-            return result(value, verdict, f"as a tool reads it that defines its macro: {detail}")
-    return result(*first)
+    for variant in found.variants if first.verdict is Verdict.PASSED else ():
+        other = judge(variant, seen, oracle)
+        if other.verdict is not Verdict.PASSED:
+            return result(other.value, other.verdict, f"as a tool reads it that defines its macro: {other.detail}")
+    return result(first.value, first.verdict, first.detail, wrong_outputs=first.wrong_outputs)
 
 
 @functools.lru_cache(maxsize=1)
@@ -70,8 +71,17 @@ def simulated(item: ScoreItem) -> Score:
     return score(item)
 
 
-def judge(design: str, seen: Interface, oracle: Oracle) -> tuple[float | None, Verdict, str]:
-    """(value, verdict, detail) of a text that the gate let through and that has the reference's ports."""
+class Judged(NamedTuple):
+    """What came of running one text."""
+
+    value: float | None
+    verdict: Verdict
+    detail: str
+    wrong_outputs: tuple[str, ...] = ()  # in the first run in which one is
+
+
+def judge(design: str, seen: Interface, oracle: Oracle) -> Judged:
+    """Run a text that the gate let through and that has the reference's ports."""
     equal: list[ReferenceRun] = []
     for run in _runs(oracle, design):
         if not run.parameters.keys() <= dict(seen.parameters).keys():
@@ -79,25 +89,28 @@ def judge(design: str, seen: Interface, oracle: Oracle) -> tuple[float | None, V
         if run.parameters and not _fits(design, run):
             settings = cut(", ".join(f"{name} = {value}" for name, value in run.parameters.items()))
             detail = f"with {settings}: other ports than the reference, or it does not elaborate"
-            return _value(equal, run, 0.0), Verdict.WRONG_OUTPUT, detail
+            return Judged(_value(equal, run, 0.0), Verdict.WRONG_OUTPUT, detail)
         done = testbench.run(design, run.bench, run.parameters)
         if done.stopped is not None:
             verdict, detail = blamed(done.stopped, design)
             # what a design prints while it runs is its own
             if verdict is not Verdict.RUNTIME_ERROR and icarus.LACKS.match(detail):
-                return None, Verdict.UNDECIDED, f"Icarus Verilog lacks what this design uses, and slang takes: {detail}"
-            return (None if verdict.fault is Fault.OURS else 0.0), verdict, detail
+                lacks = f"Icarus Verilog lacks what this design uses, and slang takes: {detail}"
+                return Judged(None, Verdict.UNDECIDED, lacks)
+            return Judged(None if verdict.fault is Fault.OURS else 0.0, verdict, detail)
         compared = outcome.compare(run.expected, done.outputs)
         if not compared.is_equal:
             detail = describe(run, done.outputs, compared)
-            return _value(equal, run, credit.value(run, done.outputs)), Verdict.WRONG_OUTPUT, detail
+            value, wrong = _value(equal, run, credit.value(run, done.outputs)), wrong_outputs(run, done.outputs)
+            return Judged(value, Verdict.WRONG_OUTPUT, detail, wrong)
         equal.append(run)
     if oracle.still:
         names = cut(", ".join(oracle.still))
-        return None, Verdict.UNDECIDED, f"all agrees, but no input was found that moves output {names} of the reference"
+        detail = f"all agrees, but no input was found that moves output {names} of the reference"
+        return Judged(None, Verdict.UNDECIDED, detail)
     bits = sum(run.expected.known for run in equal)
     known = oracle.runs[0].expected.known / (oracle.runs[0].expected.width * sum(oracle.runs[0].stimulus.is_compared))
-    return 1.0, Verdict.PASSED, f"{bits} bits agree; the reference knows {known:.0%} of its outputs"
+    return Judged(1.0, Verdict.PASSED, f"{bits} bits agree; the reference knows {known:.0%} of its outputs")
 
 
 def _runs(oracle: Oracle, design: str) -> Iterator[ReferenceRun]:
