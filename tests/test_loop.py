@@ -159,9 +159,8 @@ def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(
     assert hashes(out) == before
 
 
-@pytest.mark.parametrize(
-    ("method", "files"), [("sft", 0), ("rtlcoder", 1), pytest.param("itertl-softmax", 2, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "files"), [("sft", 0), ("rtlcoder", 1), ("itertl-softmax", 2)])
 def test_every_method_runs_through_the_loop(run_forked: Forked, method: str, files: int, tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(TINY.replace("seed: 3", f"seed: 3\nmethod: {method}").replace("limit: 2,", "limit: 1,"))
@@ -200,6 +199,7 @@ def test_adaptive_draws_and_rejection_from_the_start_model_end_in_the_same_bytes
     assert metrics[1].telemetry is not None and metrics[1].telemetry.candidates_rejected == 8
 
 
+@pytest.mark.slow
 def test_a_run_without_a_new_best_ends_early_and_a_ladder_is_watched(run_forked: Forked, tmp_path: Path) -> None:
     """A random model passes nothing, so no iteration is better than none: the first is the last, and the result."""
     recipe = tmp_path / "short.yaml"
@@ -250,6 +250,7 @@ def test_what_was_sampled_from_another_seed_is_sampled_again(
     assert not {c.seed for c in drawn} & {c.seed for c in before}
 
 
+@pytest.mark.slow
 def test_held_out_pairs_are_judged_and_never_trained_on(run_forked: Forked, tmp_path: Path) -> None:
     pairs, recipe = tmp_path / "pairs.jsonl", tmp_path / "own.yaml"
     pairs.write_text(

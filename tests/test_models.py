@@ -220,6 +220,7 @@ def test_importing_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_default_model_speaks() -> None:
     """SmolLM2 out of the wheel's GGUF file: right special tokens, and a sane answer to a plain question."""
     try:

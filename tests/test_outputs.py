@@ -60,6 +60,7 @@ COMMANDS = {
     "synth": ["data", "synth", "2", "--out", "F"],
     "audit": ["data", "audit", "problems.jsonl", "--no-tools", "--keep-sound", "F"],
     "repair": ["data", "repair", "run", "--out", "F"],
+    "distil": ["data", "distil", "problems.jsonl", *TINY, "--draws", "1", "--out", "F"],
     "run": ["run", "smoke.yaml", "--out", "D"],
     "study": ["study", "study.yaml", "--out", "D"],
 }  # fmt: skip
@@ -83,6 +84,7 @@ def test_every_command_that_writes_is_walked_over() -> None:
         "data_synth",
         "data_audit",
         "data_repair",
+        "data_distil",
         "run",
         "export",
         "study",

@@ -284,16 +284,16 @@ IN_A_SAVE = (
 )  # fmt: skip
 
 
-def test_killed_anywhere_it_ends_in_the_same_bytes(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.parametrize("name", ["full", *(pytest.param(n, marks=pytest.mark.slow) for n in KILLS if n != "full")])
+def test_killed_anywhere_it_ends_in_the_same_bytes(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
     """Four steps each; every killed run is started again until one ends, and is compared with an undisturbed one."""
-    runs: list[tuple[str, str, dict[str, Any]]] = []
-    for name, (options, kills) in KILLS.items():
-        runs += [(str(tmp_path / f"{name}-calm"), "", options)]
-        runs += [(str(tmp_path / f"{name}-cut"), kill, options) for kill in (*kills, "")]
+    options, kills = KILLS[name]
+    runs = [(str(tmp_path / "calm"), "", options), *((str(tmp_path / "cut"), kill, options) for kill in (*kills, ""))]
     ended = run_apart(tmp_path_factory.mktemp("cache"), runs)
     assert ended == [((-signal.SIGKILL, False) if kill else (0, True)) for _, kill, _ in runs]
-    for name in KILLS:
-        assert fingerprint(tmp_path / f"{name}-calm") == fingerprint(tmp_path / f"{name}-cut")
+    assert fingerprint(tmp_path / "calm") == fingerprint(tmp_path / "cut")
 
 
 @pytest.mark.slow

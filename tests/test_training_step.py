@@ -249,7 +249,7 @@ def initial_of(found: Sequence[Sequence[torch.Tensor]]) -> dict[int, dict[int, t
     return {number: dict(enumerate(values)) for number, values in enumerate(found)}
 
 
-QUICK = ("several micro-batches", "two passes", "padded")  # the others share their code, and are behind the slow marker
+QUICK = ("two passes", "padded")  # the others share their code, and are behind the slow marker
 
 
 @pytest.mark.parametrize("name", VARIANTS)

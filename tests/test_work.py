@@ -54,6 +54,7 @@ def run_parts(make: str, arguments: Sequence[Any], parts: Sequence[Any], count: 
         yield from actors.run(parts)
 
 
+@pytest.mark.slow
 def test_actors_stay_for_later_parts_until_one_fails() -> None:
     with contextlib.closing(Actors("test_work:process", (), 2)) as actors:
         assert not actors.are_there
