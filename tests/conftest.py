@@ -1,5 +1,6 @@
 """Shared fixtures. Real data lies beside the project; where it is absent, tests skip, and fail under CI=true."""
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,12 @@ settings.register_profile("any machine", parent=settings(), deadline=None)  # a 
 settings.load_profile("any machine")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imports_are_not_searched() -> None:
+    """Stages collect garbage when they end, and each collection would look through all that libraries made at import."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
