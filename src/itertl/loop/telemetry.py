@@ -5,6 +5,7 @@ The share of active pairs is taken here over all groups that were sampled, with 
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from itertl.config import ScoreConfig
 from itertl.records import Problem, Scored, Telemetry, Verdict
@@ -58,7 +59,7 @@ def candidate_telemetry(
     )
 
 
-def _group_counts(groups: Sequence[Sequence[tuple[Scored, float | None]]]) -> dict[str, int | None]:
+def _group_counts(groups: Sequence[Sequence[tuple[Scored, float | None]]]) -> dict[str, Any]:
     """How many groups have candidates of one z alone, and how many have a right one."""
     known = [{z for _, z in group if z is not None} for group in groups]
     right = [[is_right(row.scores) for row, _ in group] for group in groups]
