@@ -53,7 +53,7 @@ def quick(level: str) -> Batch:
 
 @cache
 def meeting(level: str) -> Batch:
-    return judged.through_judge(level, MEETS_SANDBOX)
+    return quick(level) if level == levels.level() else judged.through_judge(level, MEETS_SANDBOX)
 
 
 @cache

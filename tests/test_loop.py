@@ -233,6 +233,7 @@ PAIRS = {
 }
 
 
+@pytest.mark.slow
 def test_what_was_sampled_from_another_seed_is_sampled_again(
     finished: Path, run_forked: Forked, tmp_path: Path
 ) -> None:

@@ -249,11 +249,20 @@ def initial_of(found: Sequence[Sequence[torch.Tensor]]) -> dict[int, dict[int, t
     return {number: dict(enumerate(values)) for number, values in enumerate(found)}
 
 
-QUICK = ("two passes", "padded")  # the others share their code, and are behind the slow marker
+# All in two passes, and a few padded; other layouts share their code, and are behind the slow marker.
+QUICK = {("two passes", name) for name in VARIANTS} | {
+    ("padded", name) for name in ("itertl", "dpo", "grpo with KL", "verified", "itertl by signal, limits")
+}
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-@pytest.mark.parametrize("layout", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in LAYOUTS])
+@pytest.mark.parametrize(
+    ("layout", "name"),
+    [
+        (layout, name) if (layout, name) in QUICK else pytest.param(layout, name, marks=pytest.mark.slow)
+        for layout in LAYOUTS
+        for name in VARIANTS
+    ],
+)
 def test_gradient_equals_plain_transformers(
     name: str, layout: str, session: Session, policy: tuple[Path, Any], model: Any
 ) -> None:

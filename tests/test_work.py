@@ -146,6 +146,7 @@ def test_a_group_computes_together_and_a_death_is_made_up_for(tmp_path: Path, mo
     assert (tmp_path / "mark").exists() and not (tmp_path / "group").exists()
 
 
+@pytest.mark.slow
 def test_an_error_of_ours_in_a_member_is_raised_here(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="number 2 is bad"):
         count(tmp_path, bad=2)
