@@ -226,11 +226,10 @@ def ranking_hinges(
         [P], P may be 0; its sum has a gradient even then.
     """
     p = _check_logp(logp_K)
-    _check_constant("alpha is a finite margin", alpha)
     worse, better = _pair_indices(p, z_K, beta, may_fall_K)
     if softmax:
         p = torch.softmax(p, dim=0)
-    return torch.relu(_worse_of(p, worse, is_held_K) - p[better] + alpha)
+    return pair_hinges(_worse_of(p, worse, is_held_K), p[better], alpha=alpha)
 
 
 def pair_hinges(worse_P: Tensor, better_P: Tensor, *, alpha: float = 0.3) -> Tensor:
@@ -333,13 +332,12 @@ def dpo_terms(
     Returns:
         [P], one for each active pair, none below 0 (log 2 where the policy is the reference), P may be 0.
     """
-    _check_constant("strength is of the KL penalty, finite and > 0", strength, strength > 0)
     policy, reference = _check_logp(sequence_logp_K), _check_logp(reference_logp_K, "reference_logp")
     if policy.shape != reference.shape:
         raise ValueError(f"{policy.shape[0]} log-probabilities but {reference.shape[0]} of the reference model")
     worse, better = _pair_indices(policy, z_K, beta, may_fall_K)
     ratio = policy - reference.detach().to(policy)
-    return -torch.nn.functional.logsigmoid(strength * (ratio[better] - _worse_of(ratio, worse, is_held_K)))
+    return pair_dpo_terms(_worse_of(ratio, worse, is_held_K), ratio[better], strength=strength)
 
 
 def group_advantages(
