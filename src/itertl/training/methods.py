@@ -68,6 +68,11 @@ class Method:
         return self.terms in ("hinge", "rank-hinge", "hinge-norm", "dpo") and self.ranking_weight != 0
 
     @property
+    def asks_verdicts(self) -> bool:
+        """Whether it matters which candidates compile and which are right."""
+        return self.negatives != "all" or self.group_weight != "none" or self.ce_target == "verified"
+
+    @property
     def uses_ce(self) -> bool:
         """Whether a cross-entropy is computed: for itself, or as λ of the ranking."""
         return self.ce_weight != 0 or (
