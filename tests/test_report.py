@@ -381,6 +381,7 @@ def test_groups_are_counted_in_a_table_where_they_were() -> None:
 @settings(deadline=None, max_examples=6)
 @given(st.data())
 def test_telemetry_and_verdicts_take_any_hole(data: st.DataObject) -> None:
+    """What was measured is shown, what was not is a dash, and a figure is left out where it has nothing to show."""
     share = st.one_of(st.none(), st.floats(0, 1))
     rows = []
     for n in data.draw(st.lists(st.integers(0, 9), unique=True, max_size=4)):
@@ -395,12 +396,20 @@ def test_telemetry_and_verdicts_take_any_hole(data: st.DataObject) -> None:
         )
     run = run_of(rows)
     for runs in ([run], [run, run_of([], name="empty")]):
-        for draw in figures.EVERY.values():
-            svg = draw(runs)
-            if svg is not None:
-                ElementTree.fromstring(svg)
-    shown(tables.iteration_table(rows))
-    findings.sentences(run, {})
+        drawn = {name: svg for name, draw in figures.EVERY.items() if (svg := draw(runs)) is not None}
+        assert all(ElementTree.fromstring(svg).tag.endswith("svg") for svg in drawn.values())
+        assert "loss" not in drawn and ("verdicts" in drawn) == any(e.total for m in rows for e in m.evals)
+    ordered = sorted(rows, key=lambda m: m.iterations)
+    for found, m in zip(tables.iteration_grid(rows).rows, ordered, strict=True):
+        t = m.telemetry
+        measured = [t and t.mean_z, t and t.share_parses, t and t.share_active_pairs, t and t.share_hinged_pairs]
+        assert [cell == "–" for cell in found[4:9]] == [v is None for v in (*measured, t and t.kl_old_new)]
+        assert found[5:8] == tuple("–" if v is None else f"{100 * v:.1f}%" for v in measured[1:])
+    lines = [line.split()[0] for line in shown(tables.iteration_table(rows)).splitlines() if line.strip()]
+    assert [line for line in lines if line.isdigit()][: len(rows)] == [str(m.iterations) for m in ordered]
+    unjudged = sum(e.unjudged for m in rows for e in m.evals)
+    said = findings.sentences(run, {})
+    assert any(f"{unjudged} completions could not be judged" in line for line in said) == (unjudged > 0)
 
 
 def test_verdict_shares_add_up_and_an_unknown_verdict_is_unjudged() -> None:
