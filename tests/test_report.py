@@ -23,7 +23,7 @@ from itertl.audit.report import AuditReport, Contamination, Member
 from itertl.errors import DataError
 from itertl.evaluation.summary import verdict_table
 from itertl.records import IterationMetrics, PassAtK, SearchCost, Verdict
-from itertl.report import canvas, figures, findings, gallery, published, series, tables
+from itertl.report import canvas, figures, findings, gallery, grids, published, series, tables
 from itertl.report.curves import keep_for, smooth
 from itertl.report.paired import paired_difference, pass_rates
 from itertl.report.write import make_report
@@ -142,7 +142,7 @@ def terminal_tables() -> dict[str, object]:
     )  # fmt: skip
     return {
         "ladder": tables.iteration_table(rows), "own scorer": tables.iteration_table(own),
-        "runs": tables.rich_table(tables.comparison_grid({"a-run-of-a-long-name": rows, "another": rows})),
+        "runs": grids.rich_table(tables.comparison_grid({"a-run-of-a-long-name": rows, "another": rows})),
         "verdicts": verdict_table(every), "audit": audited.render(),
     }  # fmt: skip
 
@@ -162,13 +162,13 @@ def test_no_head_is_broken_within_a_word_at_80_columns(name: str) -> None:
 
 
 def test_heads_are_shortened_before_a_table_is_parted() -> None:
-    grid = tables.Grid("T", ("it", "equivalence", "synthesis"), (("1", "5%", "6%"),), ("note",))
-    assert tables.fitted(grid, 28) == [grid]  # 2 + 11 + 9, two gaps of 2 and 2 at the ends
-    (short,) = tables.fitted(grid, 20)
+    grid = grids.Grid("T", ("it", "equivalence", "synthesis"), (("1", "5%", "6%"),), ("note",))
+    assert grids.fitted(grid, 28) == [grid]  # 2 + 11 + 9, two gaps of 2 and 2 at the ends
+    (short,) = grids.fitted(grid, 20)
     assert short.columns == ("it", "equ.", "synthes.") and short.notes == (
         "note", "equ.: equivalence", "synthes.: synthesis",
     )  # fmt: skip
-    first, second = tables.fitted(grid, 12)
+    first, second = grids.fitted(grid, 12)
     assert (first.columns, second.columns) == (("it", "equivalence"), ("it", "synthesis"))
     assert second.rows == (("1", "6%"),) and (first.notes, second.notes) == ((), ("note",))
 
@@ -189,16 +189,16 @@ def test_tables_of_nothing_and_of_none() -> None:
     rows = [make.metrics(0), make.metrics(1, [empty], loss=None, telemetry=make.telemetry(**nothing))]
     assert "–" in shown(tables.iteration_table(rows))
     shown(tables.iteration_table([]))
-    assert tables.markdown(tables.iteration_grid([])).startswith("**")
-    assert "| 1 | – |" in tables.markdown(tables.iteration_grid(rows))
-    assert "0/0/0/0" in tables.markdown(tables.iteration_grid(rows))
-    shown(tables.rich_table(tables.comparison_grid({})))
-    shown(tables.rich_table(tables.comparison_grid({"a": [], "b": rows})))
+    assert grids.markdown(tables.iteration_grid([])).startswith("**")
+    assert "| 1 | – |" in grids.markdown(tables.iteration_grid(rows))
+    assert "0/0/0/0" in grids.markdown(tables.iteration_grid(rows))
+    shown(grids.rich_table(tables.comparison_grid({})))
+    shown(grids.rich_table(tables.comparison_grid({"a": [], "b": rows})))
 
 
 def test_markdown_is_one_rectangle_whatever_the_names_hold() -> None:
     rows = [make.metrics(0, [make.summary({Verdict.PASSED: 1}, benchmark="a|b\n<script>[x](y)")])]
-    lines = [line for line in tables.markdown(tables.iteration_grid(rows)).splitlines() if line.startswith("|")]
+    lines = [line for line in grids.markdown(tables.iteration_grid(rows)).splitlines() if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
     assert "<script" not in "".join(lines)
 
@@ -206,7 +206,7 @@ def test_markdown_is_one_rectangle_whatever_the_names_hold() -> None:
 def test_names_are_no_markup_in_a_terminal() -> None:
     rows = [make.metrics(0, [make.summary({Verdict.PASSED: 1}, benchmark="[red]b[/red]")])]
     assert "[red]b[/red]" in shown(tables.iteration_table(rows), 160)
-    assert "[bold]x" in shown(tables.rich_table(tables.comparison_grid({"[bold]x": rows})), 200)
+    assert "[bold]x" in shown(grids.rich_table(tables.comparison_grid({"[bold]x": rows})), 200)
 
 
 def test_rows_are_in_order_and_skipped_evaluations_are_dashes() -> None:
@@ -218,9 +218,9 @@ def test_rows_are_in_order_and_skipped_evaluations_are_dashes() -> None:
 
 def test_published_figures_only_beside_verilogeval_v1() -> None:
     ours = [make.metrics(0, [make.summary({Verdict.PASSED: 1})])]
-    assert "GPT-4" not in shown(tables.rich_table(tables.comparison_grid({"a": ours})), 200)
+    assert "GPT-4" not in shown(grids.rich_table(tables.comparison_grid({"a": ours})), 200)
     machine = make.summary({Verdict.PASSED: 2, Verdict.WRONG_OUTPUT: 2}, benchmark="verilogeval-v1-machine")
-    out = shown(tables.rich_table(tables.comparison_grid({"a": [make.metrics(0, [machine])], "b": ours})), 220)
+    out = shown(grids.rich_table(tables.comparison_grid({"a": [make.metrics(0, [machine])], "b": ours})), 220)
     assert "GPT-4" in out and "60.0%" in out and "43.5%" not in out
     assert "published" in out and "other sizes" in " ".join(out.split())
     assert "a judged 4 problems" in " ".join(out.split())
@@ -381,6 +381,7 @@ def test_groups_are_counted_in_a_table_where_they_were() -> None:
 @settings(deadline=None, max_examples=6)
 @given(st.data())
 def test_telemetry_and_verdicts_take_any_hole(data: st.DataObject) -> None:
+    """What was measured is shown, what was not is a dash, and a figure is left out where it has nothing to show."""
     share = st.one_of(st.none(), st.floats(0, 1))
     rows = []
     for n in data.draw(st.lists(st.integers(0, 9), unique=True, max_size=4)):
@@ -395,12 +396,20 @@ def test_telemetry_and_verdicts_take_any_hole(data: st.DataObject) -> None:
         )
     run = run_of(rows)
     for runs in ([run], [run, run_of([], name="empty")]):
-        for draw in figures.EVERY.values():
-            svg = draw(runs)
-            if svg is not None:
-                ElementTree.fromstring(svg)
-    shown(tables.iteration_table(rows))
-    findings.sentences(run, {})
+        drawn = {name: svg for name, draw in figures.EVERY.items() if (svg := draw(runs)) is not None}
+        assert all(ElementTree.fromstring(svg).tag.endswith("svg") for svg in drawn.values())
+        assert "loss" not in drawn and ("verdicts" in drawn) == any(e.total for m in rows for e in m.evals)
+    ordered = sorted(rows, key=lambda m: m.iterations)
+    for found, m in zip(tables.iteration_grid(rows).rows, ordered, strict=True):
+        t = m.telemetry
+        measured = [t and t.mean_z, t and t.share_parses, t and t.share_active_pairs, t and t.share_hinged_pairs]
+        assert [cell == "–" for cell in found[4:9]] == [v is None for v in (*measured, t and t.kl_old_new)]
+        assert found[5:8] == tuple("–" if v is None else f"{100 * v:.1f}%" for v in measured[1:])
+    lines = [line.split()[0] for line in shown(tables.iteration_table(rows)).splitlines() if line.strip()]
+    assert [line for line in lines if line.isdigit()][: len(rows)] == [str(m.iterations) for m in ordered]
+    unjudged = sum(e.unjudged for m in rows for e in m.evals)
+    said = findings.sentences(run, {})
+    assert any(f"{unjudged} completions could not be judged" in line for line in said) == (unjudged > 0)
 
 
 def test_verdict_shares_add_up_and_an_unknown_verdict_is_unjudged() -> None:

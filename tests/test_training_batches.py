@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -246,10 +247,15 @@ def test_what_compiles_and_what_is_right_is_read_off_the_scores(tokenizer: Any) 
         (Verdict.UNDECIDED, None, True, None),  # what is left is the paper's score, whose parser took it
     ]
     rows = [judged(item, n, f"module m{n}; endmodule", verdict, value) for n, (verdict, value, *_) in enumerate(says)]
-    (group,) = build(rows, [item], tokenizer).groups
+    method = METHODS["itertl"]
+    (group,) = build(rows, [item], tokenizer, replace(method, negatives="near")).groups
     assert [(r.compiles, r.is_right) for r in group.responses[:-1]] == [(c, right) for *_, c, right in says]
     assert (group.reference.compiles, group.reference.is_right) == (None, None)
-    method = METHODS["itertl"]
+    plain = build(rows, [item], tokenizer)
+    assert {(r.compiles, r.is_right) for r in plain.groups[0].responses} == {(None, None)}, "not asked"
+    content = group.problem_id, group.prompt_ids, [(r.token_ids, r.z, r.is_reference) for r in group.responses]
+    assert plain.digest == sha256(repr(content).encode()).hexdigest(), "a training state of before the options is valid"
+    assert GroupSet((group,), plain.counts).digest != plain.digest
     assert group.weight(replace(method, group_weight="difficulty")) == (1 / 5 * 4 / 5) ** 0.5
     assert group.weight(method) == 1.0
     falls = {name: group.may_fall(replace(method, negatives=name)) for name in ("all", "near", "beside-right", "none")}

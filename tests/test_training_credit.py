@@ -276,3 +276,16 @@ def test_a_round_by_signal_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     assert calm.share_hinged == calm.share_active_pairs == 1  # of unordered pairs, whose third is in both orders
     for name in ("checkpoint", "train.jsonl"):
         assert storage.hash_file(tmp_path / "cut" / name) == storage.hash_file(tmp_path / "calm" / name)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.TIMEOUT, Verdict.TOOL_FAILED, Verdict.UNDECIDED])
+def test_what_was_not_compared_to_the_end_is_in_no_pair(verdict: Verdict, tokenizer: Any) -> None:
+    """Not even where the score that ran out of time lists the outputs, all of them wrong."""
+    problem = Problem.create(instruction="Make m.", header=HEAD, reference=REFERENCE, source="test")
+    made = row(problem, 0, CODE, right="", clear=False)
+    value = 0.0 if verdict is Verdict.TIMEOUT else None
+    ended = made.scores[-1].model_copy(update={"verdict": verdict, "value": value})
+    rows = [made.model_copy(update={"scores": (*made.scores[:-1], ended)}), row(problem, 1, CODE)]
+    (group,) = build(rows, problem, tokenizer).groups
+    assert [response.signals is None for response in group.responses] == [True, False, False]
+    assert {(pair.worse, pair.better) for pair in group.signal_pairs} == {(1, 2)}

@@ -1,8 +1,9 @@
 """The gradient of a step against plain transformers, however it is packed, shared, skipped or split; memory that
 runs out."""
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,29 +73,41 @@ def over_tokens(values: torch.Tensor, tables: Any, names: list[str], exponent: f
     return torch.stack([v for at, v in enumerate(values) if at in wanted]).sum() / len(wanted) ** exponent
 
 
-def by_signal(
-    group: Group, method: Method, logps: list[torch.Tensor], before: list[torch.Tensor],
-    may_fall: Callable[[int], bool], held: Callable[[int], bool],
-) -> list[Any]:  # fmt: skip
+class Limits:
+    """What may be pushed down in a group, by its scores as ``_judged`` reads them."""
+
+    def __init__(self, group: Group, method: Method, logps: list[torch.Tensor], before: list[torch.Tensor]) -> None:
+        self.method, self.logps, self.before = method, logps, before
+        self.z = [response.z for response in group.responses]
+        self.last = len(self.z) - 1
+        self.right = sum(v >= 0.95 for v in self.z[: self.last]) / self.last if self.last else 0.0
+
+    def may_fall(self, k: int) -> bool:
+        near = k == self.last or self.z[k] in (0.1, 0.5, 0.95, 1.0)
+        return {"all": True, "near": near, "beside-right": self.right > 0, "none": False}[self.method.negatives]
+
+    def held(self, k: int) -> bool:
+        floor = self.method.negative_floor
+        return floor is not None and float((self.logps[k] - self.before[k]).detach().mean()) < -floor
+
+
+def by_signal(group: Group, limits: Limits) -> list[torch.Tensor]:
     """The terms of all pairs that differ in an output."""
-    terms = []
-    for k, worse in enumerate(group.responses):
-        for tau, better in enumerate(group.responses):
-            right = {t.output for t in better.signals or () if t.is_right}
-            names = [t.output for t in worse.signals or () if not t.is_right and t.output in right]
-            if not names or not may_fall(k):
-                continue
-            e = method.length_exponent
-            low, high = (
-                over_tokens(logps[k].detach() if held(k) else logps[k], worse.signals, names, e),
-                over_tokens(logps[tau], better.signals, names, e),
-            )
-            if method.terms == "hinge":
-                terms.append(torch.relu(low - high + method.alpha))
-                continue
-            low = low - over_tokens(before[k], worse.signals, names, e)
-            high = high - over_tokens(before[tau], better.signals, names, e)
-            terms.append(torch.log(1 + torch.exp(-method.strength * (high - low))))
+    method, terms = limits.method, list[torch.Tensor]()
+    for (k, worse), (tau, better) in itertools.product(enumerate(group.responses), repeat=2):
+        right = {t.output for t in better.signals or () if t.is_right}
+        names = [t.output for t in worse.signals or () if not t.is_right and t.output in right]
+        if not names or not limits.may_fall(k):
+            continue
+        e, logp = method.length_exponent, limits.logps[k]
+        low = over_tokens(logp.detach() if limits.held(k) else logp, worse.signals, names, e)
+        high = over_tokens(limits.logps[tau], better.signals, names, e)
+        if method.terms == "hinge":
+            terms.append(torch.relu(low - high + method.alpha))
+            continue
+        low = low - over_tokens(limits.before[k], worse.signals, names, e)
+        high = high - over_tokens(limits.before[tau], better.signals, names, e)
+        terms.append(torch.log(1 + torch.exp(-method.strength * (high - low))))
     return terms
 
 
@@ -108,78 +121,85 @@ def plain_logps(model: Any, group: Group) -> list[torch.Tensor]:
     return found
 
 
+def targets_by_hand(z: list[float], method: Method) -> dict[int, float]:
+    """The share of each response whose cross-entropy is taken."""
+    last = len(z) - 1
+    if method.ce_target == "best":
+        return {max(range(len(z)), key=lambda i: (z[i], i)): 1.0}
+    if method.ce_target == "best-candidate":
+        return {max(range(last), key=lambda i: (z[i], i)): 1.0} if last else {}
+    if method.ce_target == "verified":
+        right = sorted((i for i in range(last) if z[i] >= 0.95), key=lambda i: -z[i])[: method.max_verified]
+        return {last: 1 - method.verified_share} | {i: method.verified_share / len(right) for i in right}
+    return {last: 1.0}
+
+
+def rewards_by_hand(limits: Limits) -> list[torch.Tensor]:
+    """The policy gradient's terms, one a candidate."""
+    method, z, last = limits.method, limits.z, limits.last
+    mean, terms = sum(z[:last]) / last, list[torch.Tensor]()
+    deviation = (sum((v - mean) ** 2 for v in z[:last]) / (last - 1)) ** 0.5 + 1e-4
+    for k, (logp, before) in enumerate(zip(limits.logps[:last], limits.before, strict=False)):
+        advantage = (z[k] - mean) / (deviation if method.advantage_scale == "std" else 1.0)
+        if advantage < 0 and (limits.held(k) or not limits.may_fall(k)):
+            advantage = 0.0
+        if method.clip_low is None:
+            term = -(advantage * logp).mean()
+        else:
+            ratio, bounds = (logp - before).exp(), (1 - method.clip_low, 1 + method.clip_high)
+            term = -torch.minimum(ratio * advantage, ratio.clamp(*bounds) * advantage).mean()
+        if method.kl_weight:
+            gap = before - logp
+            term = term + method.kl_weight * (gap.exp() - gap - 1).mean()
+        terms.append(term / last)
+    return terms
+
+
+def pairs_by_hand(limits: Limits, num_prompt: int) -> list[torch.Tensor]:
+    """The terms of all pairs by z."""
+    method, z = limits.method, limits.z
+    extra = num_prompt if method.length_normalizer == "sequence" else 0
+    p = [values.sum() / (len(values) + extra) ** method.length_exponent for values in limits.logps]
+    if method.softmax:
+        total = torch.stack([v.exp() for v in p]).sum()
+        p = [v.exp() / total for v in p]
+    terms = list[torch.Tensor]()
+    for k, tau in itertools.product(range(len(z)), repeat=2):
+        if not z[k] < z[tau] - method.beta or not limits.may_fall(k):
+            continue
+        low = p[k].detach() if limits.held(k) else p[k]
+        if method.terms == "hinge":
+            terms.append(torch.relu(low - p[tau] + method.alpha))
+        elif method.terms == "rank-hinge":
+            steps = len({v for v in z if z[k] < v <= z[tau]})
+            terms.append(torch.relu(low - p[tau] + method.rank_margin * steps))
+        else:
+            gain = method.strength * (p[tau] - limits.before[tau].sum() - low + limits.before[k].sum())
+            is_dpo = method.terms == "dpo"
+            terms.append(torch.log(1 + torch.exp(-gain)) if is_dpo else torch.relu(method.alpha - gain))
+    return terms
+
+
 def by_hand(model: Any, group: Group, method: Method, before: list[torch.Tensor]) -> torch.Tensor:
     """The loss as its paper writes it, with double loops. ``before``: token log-probabilities under the first
     policy."""
     logps = plain_logps(model, group)
-    z = [response.z for response in group.responses]
-    last = len(z) - 1
-    shares = {last: 1.0}
-    if method.ce_target == "best":
-        shares = {max(range(len(z)), key=lambda i: (z[i], i)): 1.0}
-    elif method.ce_target == "best-candidate":
-        shares = {max(range(last), key=lambda i: (z[i], i)): 1.0} if last else {}
-    elif method.ce_target == "verified":
-        right = sorted((i for i in range(last) if z[i] >= 0.95), key=lambda i: -z[i])[: method.max_verified]
-        shares = {last: 1 - method.verified_share} | {i: method.verified_share / len(right) for i in right}
+    limits = Limits(group, method, logps, before)
     ce = torch.zeros(())
-    for target, share in shares.items():
+    for target, share in targets_by_hand(limits.z, method).items():
         ce = ce - share * (logps[target].mean() if method.ce_reduction == "mean" else logps[target].sum())
-    good = sum(v >= 0.95 for v in z[:last]) / last if last else 0.0
-    weight_of_terms = 1.0 if method.group_weight == "none" else (good * (1 - good)) ** 0.5
-
-    def may_fall(k: int) -> bool:
-        near = k == last or z[k] in (0.1, 0.5, 0.95, 1.0)
-        return {"all": True, "near": near, "beside-right": good > 0, "none": False}[method.negatives]
-
-    def held(k: int) -> bool:
-        floor = method.negative_floor
-        return floor is not None and float((logps[k] - before[k]).detach().mean()) < -floor
-
-    extra = len(group.prompt_ids) if method.length_normalizer == "sequence" else 0
-    p = [values.sum() / (len(values) + extra) ** method.length_exponent for values in logps]
-    terms: list[torch.Tensor] = []
-    if method.softmax:
-        total = torch.stack([v.exp() for v in p]).sum()
-        p = [v.exp() / total for v in p]
+    terms = list[torch.Tensor]()
     if method.terms == "policy-gradient":
-        mean = sum(z[:last]) / last
-        deviation = (sum((v - mean) ** 2 for v in z[:last]) / (last - 1)) ** 0.5 + 1e-4
-        for k in range(last):
-            advantage = (z[k] - mean) / (deviation if method.advantage_scale == "std" else 1.0)
-            if advantage < 0 and (held(k) or not may_fall(k)):
-                advantage = 0.0
-            if method.clip_low is None:
-                term = -(advantage * logps[k]).mean()
-            else:
-                ratio = (logps[k] - before[k]).exp()
-                term = -torch.minimum(
-                    ratio * advantage, ratio.clamp(1 - method.clip_low, 1 + method.clip_high) * advantage
-                ).mean()
-            if method.kl_weight:
-                gap = before[k] - logps[k]
-                term = term + method.kl_weight * (gap.exp() - gap - 1).mean()
-            terms.append(term / last)
-    for k in range(len(z)):
-        for tau in range(len(z)):
-            if method.terms in ("none", "policy-gradient") or not z[k] < z[tau] - method.beta or not may_fall(k):
-                continue
-            low = p[k].detach() if held(k) else p[k]
-            if method.terms == "hinge":
-                terms.append(torch.relu(low - p[tau] + method.alpha))
-            elif method.terms == "rank-hinge":
-                steps = len({v for v in z if z[k] < v <= z[tau]})
-                terms.append(torch.relu(low - p[tau] + method.rank_margin * steps))
-            else:
-                gain = method.strength * (p[tau] - before[tau].sum() - low + before[k].sum())
-                is_dpo = method.terms == "dpo"
-                terms.append(torch.log(1 + torch.exp(-gain)) if is_dpo else torch.relu(method.alpha - gain))
-    if method.credit == "signal":
-        terms = by_signal(group, method, logps, before, may_fall, held)
+        terms = rewards_by_hand(limits)
+    elif method.credit == "signal":
+        terms = by_signal(group, limits)
+    elif method.terms != "none":
+        terms = pairs_by_hand(limits, len(group.prompt_ids))
     ranking = torch.stack(terms).sum() if terms else torch.zeros(())
     if method.pair_reduction == "mean" and terms:
         ranking = ranking / len(terms)
-    ranking = ranking * weight_of_terms
+    if method.group_weight == "difficulty":
+        ranking = ranking * (limits.right * (1 - limits.right)) ** 0.5
     if method.ranking_weight == "product":
         return method.ce_weight * ce + ranking * ce
     weight = ce.detach() if method.ranking_weight == "stop_gradient_ce" else method.ranking_weight

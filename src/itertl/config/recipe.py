@@ -222,7 +222,7 @@ class TrainConfig(_Part):
     length_normalizer: Literal["response", "sequence"] | None = None  # eq. 1
     length_exponent: float | None = None  # of the length in eq. 1
     rank_margin: float | None = None  # of brio
-    strength: float | None = None  # of dpo
+    strength: float | None = None  # of dpo and rso
     pair_reduction: Literal["sum", "mean"] | None = None  # eq. 2 over its pairs
     ranking_weight: Literal["stop_gradient_ce", "product"] | float | None = None  # lambda of eq. 4
     ce_target: Literal["reference", "best", "best-candidate", "verified"] | None = None  # whose cross-entropy
@@ -235,9 +235,7 @@ class TrainConfig(_Part):
     max_prompt_share: float | None = None  # prompts of at least this share of max_length are left out
     credit: Literal["sequence", "signal"] | None = _later()  # signal: pairs by output, over the tokens that drive it
     groups: Literal["all", "mixed"] | None = _later()  # mixed: candidates of one z teach nothing and are left out
-    group_weight: Literal["none", "difficulty"] | None = (
-        _later()
-    )  # difficulty: sqrt(p(1 - p)), p the share that is right
+    group_weight: Literal["none", "difficulty"] | None = _later()  # difficulty: sqrt(p(1 - p)), p the share of right
     negatives: Literal["all", "near", "beside-right", "none"] | None = _later()  # which responses may be pushed down
     negative_floor: float | None = _later()  # nats a token: how far one may fall below the round's first policy
     verified_share: float | None = _later()  # of candidates beside the reference, with ce_target verified

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from itertl.report import findings, gallery, html, tables
+from itertl.report.grids import Grid
 from itertl.report.paired import PairedDifference
 from itertl.report.provenance import facts_grid, stages_grid
 from itertl.report.series import Series
-from itertl.report.tables import Grid
 from itertl.runs import wording as text
 from itertl.runs.read import Run
 

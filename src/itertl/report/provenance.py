@@ -1,6 +1,6 @@
 """What a run was made from: method, versions, simulator and seeds, and the hashes of every stage."""
 
-from itertl.report.tables import Grid
+from itertl.report.grids import Grid
 from itertl.runs import wording as text
 from itertl.runs.read import Run
 

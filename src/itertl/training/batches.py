@@ -35,7 +35,9 @@ class Response:
     token_ids: tuple[int, ...]  # end token included where the text ended
     z: float  # quality score
     is_reference: bool = False
-    compiles: bool | None = None  # by the scorers; None: they do not say. The reference does, and is right
+    compiles: bool | None = (
+        None  # by the scorers; None: they do not say, or not asked. The reference does, and is right
+    )
     is_right: bool | None = None
     design: str = ""  # equal for two right ones that are one design; "" where nothing asks for it
     signals: Signals | None = None  # of its outputs, with credit by signal; None: not known, or not asked
@@ -192,14 +194,13 @@ class GroupSet:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over ids, scores and tokens of every group."""
+        """SHA-256 over ids, scores and tokens of every group, and over what the method asks beside."""
         sha = hashlib.sha256()
         for g in self.groups:
-            content = g.problem_id, g.prompt_ids, [
-                (r.token_ids, r.z, r.is_reference, r.compiles, r.is_right, r.design) for r in g.responses
-            ]  # fmt: skip
-            signals = [r.signals for r in g.responses if r.signals is not None]
-            sha.update(repr((*content, signals) if signals else content).encode("utf-8", "surrogatepass"))
+            content = g.problem_id, g.prompt_ids, [(r.token_ids, r.z, r.is_reference) for r in g.responses]
+            asked = [(r.compiles, r.is_right, r.design, r.signals) for r in g.responses]
+            is_asked = any(one != (None, None, "", None) for one in asked)
+            sha.update(repr((*content, asked) if is_asked else content).encode("utf-8", "surrogatepass"))
         return sha.hexdigest()
 
     def num_pairs(self) -> int:
@@ -329,13 +330,11 @@ class _Builder:
         if len(encoded.token_ids) + len(token_ids) > self.train.max_length:
             self.counts.candidates_too_long += 1
             return None
-        right = is_right(row.scores)
-        is_asked = right and self.method.ce_target == "verified"
-        design = "\n".join(rename_identifiers(tokenize(row.candidate.code))) if is_asked else ""
+        compiled, right = (compiles(row.scores), is_right(row.scores)) if self.method.asks_verdicts else (None, None)
+        is_taken = right and self.method.ce_target == "verified"
+        design = "\n".join(rename_identifiers(tokenize(row.candidate.code))) if is_taken else ""
         signals = None if begun is None else self.credit.of_candidate(row, token_ids, begun)
-        return Response(
-            token_ids, float(z), compiles=compiles(row.scores), is_right=right, design=design, signals=signals
-        )
+        return Response(token_ids, float(z), compiles=compiled, is_right=right, design=design, signals=signals)
 
 
 def accept(z: Sequence[float], method: Method, seed: int, problem_id: str) -> list[int]:

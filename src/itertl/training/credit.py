@@ -156,7 +156,7 @@ def _shift(text: str, code: str, begun: Sequence[str]) -> int | None:
         body = code.removeprefix(head).strip() if code.startswith(head) else ""
         at = text.find(body) if body else -1
         if at >= 0:
-            return at - code.index(body, len(head) if head else 0)
+            return at - code.index(body, len(head))
     return None
 
 
@@ -169,10 +169,10 @@ def _inside(places: Sequence[tuple[int, int]], spans: Spans) -> list[int]:
 
 
 def known(row: Scored) -> Score | None:
-    """The score that tells a candidate's outputs apart; None where there is none by our fault, or where another scorer
-    found wrong what it calls right."""
+    """The score that tells a candidate's outputs apart; None where there is none by our fault, where time ran out
+    before any output was compared, or where another scorer found wrong what it calls right."""
     found = next((score for score in row.scores if score.scorer == SCORER and score.signals), None)
-    if found is None or found.verdict.fault is Fault.OURS:
+    if found is None or found.verdict.fault is Fault.OURS or found.verdict is Verdict.TIMEOUT:
         return None
     is_refuted = any(score.verdict is Verdict.WRONG_OUTPUT for score in row.scores)
     return None if is_refuted and all(signal.is_right for signal in found.signals) else found

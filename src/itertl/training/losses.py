@@ -27,17 +27,18 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from itertl.training.inputs import (
+    check_constant,
+    check_logp,
+    check_pairs,
+    check_rows,
+    log_ratio,
+    masked_mean,
+    without_padding,
+    z_as_float64,
+)
+
 RankingWeight = Literal["stop_gradient_ce", "product"] | float
-
-
-def _check_constant(requirement: str, value: float, fits: bool = True) -> None:
-    if not (math.isfinite(value) and fits):
-        raise ValueError(f"{requirement}, not {value}")
-
-
-def _widened(values: Tensor) -> Tensor:
-    """Half precision as float32: sums, lengths and exponentials leave its range or its digits."""
-    return values if values.dtype in (torch.float32, torch.float64) else values.float()
 
 
 def token_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
@@ -55,29 +56,6 @@ def token_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
     size = logits.shape[-1]
     flat = torch.nn.functional.cross_entropy(logits.float().reshape(-1, size), targets.reshape(-1), reduction="none")
     return -flat.reshape(targets.shape)
-
-
-def _check_rows(token_logp_R_T: Tensor, mask_R_T: Tensor) -> Tensor:
-    """The mask as bool; every row must hold a token."""
-    if token_logp_R_T.ndim != 2 or token_logp_R_T.shape != mask_R_T.shape:
-        raise ValueError(
-            f"token_logp {tuple(token_logp_R_T.shape)} and mask {tuple(mask_R_T.shape)} must both be [rows, positions]"
-        )
-    mask = mask_R_T.bool()
-    empty = [row for row, filled in enumerate(mask.any(dim=1)) if not bool(filled)]
-    if empty:
-        raise ValueError(f"rows {empty} hold no response token; leave empty responses out")
-    return mask
-
-
-def _without_padding(token_logp_R_T: Tensor, mask_R_T: Tensor) -> Tensor:
-    """Zero on padding. ``where`` and not a product: padding may hold -inf or NaN, then so would sum and gradient."""
-    return torch.where(mask_R_T, _widened(token_logp_R_T), 0.0)
-
-
-def _masked_mean(token_logp_R_T: Tensor, mask_R_T: Tensor) -> Tensor:
-    total = _without_padding(token_logp_R_T, mask_R_T).sum(dim=1)
-    return total / mask_R_T.sum(dim=1).to(total.dtype)
 
 
 def length_normalized_logp(
@@ -100,9 +78,9 @@ def length_normalized_logp(
     Returns:
         p, [R], in nats per token at exponent 1.
     """
-    _check_constant("exponent is of a length, finite and ≥ 0", exponent, exponent >= 0)
-    mask = _check_rows(token_logp_R_T, mask_R_T)
-    total = _without_padding(token_logp_R_T, mask).sum(dim=1)
+    check_constant("exponent is of a length, finite and ≥ 0", exponent, exponent >= 0)
+    mask = check_rows(token_logp_R_T, mask_R_T)
+    total = without_padding(token_logp_R_T, mask).sum(dim=1)
     lengths = mask.sum(dim=1).to(total.dtype)
     if normalizer == "sequence":
         if prompt_lengths is None:
@@ -129,19 +107,6 @@ def reference_cross_entropy(
     return -length_normalized_logp(token_logp_R_T, mask_R_T, exponent=1.0 if reduction == "mean" else 0.0)
 
 
-def _z_as_float64(z_K: Tensor | Sequence[float], name: str = "z") -> Tensor:
-    """z (or what was made of it) on the CPU in double precision, checked; no gradient flows to it."""
-    try:
-        z = torch.as_tensor(z_K, dtype=torch.float64, device="cpu").detach()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name} must be numbers, one for each response: {error}") from error
-    if z.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional, one for each response, not of shape {tuple(z.shape)}")
-    if not bool(torch.isfinite(z).all()):
-        raise ValueError(f"{name} holds a NaN or an infinity ({z}); leave responses without a score out")
-    return z
-
-
 def active_pairs(z_K: Tensor | Sequence[float], beta: float = 0.2) -> Tensor:
     """Which ordered pairs enter the sum of eq. 2: [K, K], element [k, tau] true where z_k < z_tau - beta.
 
@@ -152,15 +117,9 @@ def active_pairs(z_K: Tensor | Sequence[float], beta: float = 0.2) -> Tensor:
     ``beta`` is at least 0: at most one order of two responses can then be active, and none with itself. The result is
     on the CPU.
     """
-    _check_constant("beta is a threshold on score differences, finite and ≥ 0", beta, beta >= 0)
-    z = _z_as_float64(z_K)
+    check_constant("beta is a threshold on score differences, finite and ≥ 0", beta, beta >= 0)
+    z = z_as_float64(z_K)
     return z[:, None] < z[None, :] - beta
-
-
-def _check_logp(logp_K: Tensor, name: str = "logp") -> Tensor:
-    if not logp_K.is_floating_point() or logp_K.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional and of floats, not {tuple(logp_K.shape)} of {logp_K.dtype}")
-    return _widened(logp_K)
 
 
 def _pair_indices(
@@ -190,9 +149,9 @@ def has_fallen(token_logp_R_T: Tensor, mask_R_T: Tensor, initial_logp_R_T: Tenso
         initial_logp_R_T: log-probability of the same tokens under the policy that the round began with.
         floor: ≥ 0.
     """
-    _check_constant("floor is in nats a token, finite and ≥ 0", floor, floor >= 0)
-    mask = _check_rows(token_logp_R_T, mask_R_T)
-    return (_masked_mean(_log_ratio(token_logp_R_T, mask, initial_logp_R_T), mask) < -floor).detach()
+    check_constant("floor is in nats a token, finite and ≥ 0", floor, floor >= 0)
+    mask = check_rows(token_logp_R_T, mask_R_T)
+    return (masked_mean(log_ratio(token_logp_R_T, mask, initial_logp_R_T), mask) < -floor).detach()
 
 
 def _worse_of(p_K: Tensor, worse: Tensor, is_held_K: Tensor | None) -> Tensor:
@@ -225,12 +184,11 @@ def ranking_hinges(
     Returns:
         [P], P may be 0; its sum has a gradient even then.
     """
-    p = _check_logp(logp_K)
-    _check_constant("alpha is a finite margin", alpha)
+    p = check_logp(logp_K)
     worse, better = _pair_indices(p, z_K, beta, may_fall_K)
     if softmax:
         p = torch.softmax(p, dim=0)
-    return torch.relu(_worse_of(p, worse, is_held_K) - p[better] + alpha)
+    return pair_hinges(_worse_of(p, worse, is_held_K), p[better], alpha=alpha)
 
 
 def pair_hinges(worse_P: Tensor, better_P: Tensor, *, alpha: float = 0.3) -> Tensor:
@@ -243,8 +201,8 @@ def pair_hinges(worse_P: Tensor, better_P: Tensor, *, alpha: float = 0.3) -> Ten
     Returns:
         [P]. Terms that are exactly 0 pass no gradient.
     """
-    _check_constant("alpha is a finite margin", alpha)
-    _check_pairs(worse_P, better_P)
+    check_constant("alpha is a finite margin", alpha)
+    check_pairs(worse_P, better_P)
     return torch.relu(worse_P - better_P + alpha)
 
 
@@ -258,14 +216,9 @@ def pair_dpo_terms(worse_P: Tensor, better_P: Tensor, *, strength: float = 0.1) 
     Returns:
         [P], log 2 where the policy is the reference.
     """
-    _check_constant("strength is of the KL penalty, finite and > 0", strength, strength > 0)
-    _check_pairs(worse_P, better_P)
+    check_constant("strength is of the KL penalty, finite and > 0", strength, strength > 0)
+    check_pairs(worse_P, better_P)
     return -torch.nn.functional.logsigmoid(strength * (better_P - worse_P))
-
-
-def _check_pairs(worse_P: Tensor, better_P: Tensor) -> None:
-    if worse_P.ndim != 1 or worse_P.shape != better_P.shape:
-        raise ValueError(f"worse {tuple(worse_P.shape)} and better {tuple(better_P.shape)} are both [pairs]")
 
 
 def ranking_factor(loss_ce: Tensor, weight: RankingWeight = "stop_gradient_ce") -> Tensor:
@@ -307,10 +260,10 @@ def brio_hinges(
     Returns:
         [P], one for each pair, P may be 0. BRIO's code averages over the pairs of each gap j - i and sums these means.
     """
-    p = _check_logp(logp_K)
-    _check_constant("margin is for each step of rank, finite and ≥ 0", margin, margin >= 0)
+    p = check_logp(logp_K)
+    check_constant("margin is for each step of rank, finite and ≥ 0", margin, margin >= 0)
     worse, better = _pair_indices(p, z_K, 0.0, may_fall_K)
-    z = [float(value) for value in _z_as_float64(z_K)]
+    z = [float(value) for value in z_as_float64(z_K)]
     ascending = {value: rank for rank, value in enumerate(sorted(set(z)))}
     rank = torch.tensor([ascending[value] for value in z]).to(p)
     return torch.relu(_worse_of(p, worse, is_held_K) - p[better] + margin * (rank[better] - rank[worse]))
@@ -333,13 +286,12 @@ def dpo_terms(
     Returns:
         [P], one for each active pair, none below 0 (log 2 where the policy is the reference), P may be 0.
     """
-    _check_constant("strength is of the KL penalty, finite and > 0", strength, strength > 0)
-    policy, reference = _check_logp(sequence_logp_K), _check_logp(reference_logp_K, "reference_logp")
+    policy, reference = check_logp(sequence_logp_K), check_logp(reference_logp_K, "reference_logp")
     if policy.shape != reference.shape:
         raise ValueError(f"{policy.shape[0]} log-probabilities but {reference.shape[0]} of the reference model")
     worse, better = _pair_indices(policy, z_K, beta, may_fall_K)
     ratio = policy - reference.detach().to(policy)
-    return -torch.nn.functional.logsigmoid(strength * (ratio[better] - _worse_of(ratio, worse, is_held_K)))
+    return pair_dpo_terms(_worse_of(ratio, worse, is_held_K), ratio[better], strength=strength)
 
 
 def group_advantages(
@@ -357,22 +309,12 @@ def group_advantages(
     """
     if scale not in ("std", "none"):
         raise ValueError(f'scale is "std" or "none", not {scale!r}')
-    _check_constant("epsilon is added to a deviation, finite and > 0", epsilon, epsilon > 0)
-    z = _z_as_float64(z_K)
+    check_constant("epsilon is added to a deviation, finite and > 0", epsilon, epsilon > 0)
+    z = z_as_float64(z_K)
     if bool((z == z[:1]).all()):  # their mean may differ from them by a rounding, which 1/epsilon would magnify
         return torch.zeros_like(z)
     centred = z - z.mean()
     return centred if scale == "none" else centred / (z.std(correction=1) + epsilon)
-
-
-def _log_ratio(token_logp_R_T: Tensor, mask_R_T: Tensor, initial_logp_R_T: Tensor) -> Tensor:
-    """log P - log P_initial of each token, 0 on padding; no gradient flows to the initial model's."""
-    if initial_logp_R_T.shape != token_logp_R_T.shape:
-        raise ValueError(
-            f"initial_logp {tuple(initial_logp_R_T.shape)} and token_logp {tuple(token_logp_R_T.shape)} differ in shape"
-        )
-    now = _without_padding(token_logp_R_T, mask_R_T)
-    return now - _without_padding(initial_logp_R_T, mask_R_T).detach().to(now)
 
 
 def policy_gradient_terms(
@@ -399,18 +341,18 @@ def policy_gradient_terms(
     Returns:
         [R], one for each response.
     """
-    _check_constant("clip_low is finite and ≥ 0", clip_low, clip_low >= 0)
-    _check_constant("clip_high is finite and ≥ 0", clip_high, clip_high >= 0)
-    mask = _check_rows(token_logp_R_T, mask_R_T)
-    advantages = _z_as_float64(advantages_R, "advantages")
+    check_constant("clip_low is finite and ≥ 0", clip_low, clip_low >= 0)
+    check_constant("clip_high is finite and ≥ 0", clip_high, clip_high >= 0)
+    mask = check_rows(token_logp_R_T, mask_R_T)
+    advantages = z_as_float64(advantages_R, "advantages")
     if advantages.shape[0] != mask.shape[0]:
         raise ValueError(f"{mask.shape[0]} responses but {advantages.shape[0]} advantages; give one for each")
     if initial_logp_R_T is None:
-        mean_logp = _masked_mean(token_logp_R_T, mask)
+        mean_logp = masked_mean(token_logp_R_T, mask)
         return -advantages.to(mean_logp) * mean_logp
-    ratio = _log_ratio(token_logp_R_T, mask, initial_logp_R_T).exp()
+    ratio = log_ratio(token_logp_R_T, mask, initial_logp_R_T).exp()
     weight = advantages.to(ratio)[:, None]
-    return -_masked_mean(torch.minimum(ratio * weight, ratio.clamp(1 - clip_low, 1 + clip_high) * weight), mask)
+    return -masked_mean(torch.minimum(ratio * weight, ratio.clamp(1 - clip_low, 1 + clip_high) * weight), mask)
 
 
 def kl_terms(token_logp_R_T: Tensor, mask_R_T: Tensor, initial_logp_R_T: Tensor) -> Tensor:
@@ -425,6 +367,6 @@ def kl_terms(token_logp_R_T: Tensor, mask_R_T: Tensor, initial_logp_R_T: Tensor)
     Returns:
         [R], in nats per token.
     """
-    mask = _check_rows(token_logp_R_T, mask_R_T)
-    d = -_log_ratio(token_logp_R_T, mask, initial_logp_R_T)
-    return _masked_mean(d.expm1() - d, mask)  # expm1: near the initial model e^d - 1 would lose what is left of d²/2
+    mask = check_rows(token_logp_R_T, mask_R_T)
+    d = -log_ratio(token_logp_R_T, mask, initial_logp_R_T)
+    return masked_mean(d.expm1() - d, mask)  # expm1: near the initial model e^d - 1 would lose what is left of d²/2

@@ -68,6 +68,11 @@ class Method:
         return self.terms in ("hinge", "rank-hinge", "hinge-norm", "dpo") and self.ranking_weight != 0
 
     @property
+    def asks_verdicts(self) -> bool:
+        """Whether it matters which candidates compile and which are right."""
+        return self.negatives != "all" or self.group_weight != "none" or self.ce_target == "verified"
+
+    @property
     def uses_ce(self) -> bool:
         """Whether a cross-entropy is computed: for itself, or as λ of the ranking."""
         return self.ce_weight != 0 or (
@@ -93,7 +98,7 @@ _REINFORCE = Method(
 )
 _RSO = Method(
     "rso", terms="dpo", beta=0.0, length_exponent=0.0, pair_reduction="mean", ranking_weight=1.0, ce_weight=0.0,
-    accept_beta=0.5,
+    strength=0.05, accept_beta=0.5,
 )  # fmt: skip
 _SHAPED = replace(_REINFORCE, advantage_scale="none", ce_weight=1.0)
 
@@ -199,8 +204,8 @@ def _check(method: Method) -> None:
         raise RecipeError(f"train.ranking_weight: {method.name} takes a number, not {weight!r}")
     if method.softmax and method.terms != "hinge":
         raise RecipeError(f"train.softmax: eq. 13 belongs to the hinge of eq. 2; {method.name} has none")
-    if method.terms == "dpo" and method.length_exponent != 0:
-        raise RecipeError("train.length_exponent: dpo compares whole sequences; leave it at 0")
+    if method.terms in ("dpo", "hinge-norm") and method.length_exponent != 0:
+        raise RecipeError(f"train.length_exponent: {method.name} compares whole sequences; leave it at 0")
     if method.softmax and method.negative_floor is not None:
         raise RecipeError(
             "train.negative_floor: eq. 13 (train.softmax) pushes all responses down by its sum; leave out one"

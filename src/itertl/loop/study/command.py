@@ -15,7 +15,7 @@ from itertl.loop.study.fit import Fitter
 from itertl.loop.study.results import StudyResults, gather
 from itertl.loop.study.scheduler import Scheduler, StudyOutcome, locked
 from itertl.progress import Reporter
-from itertl.report import tables
+from itertl.report.grids import rich_table
 from itertl.runs import outputs, storage
 
 
@@ -41,7 +41,7 @@ class StudyResult:
 
     def tables(self) -> list[Any]:
         """For a terminal."""
-        return [tables.rich_table(grid) for grid in table.arm_grids(self.results, narrow=True)]
+        return [rich_table(grid) for grid in table.arm_grids(self.results, narrow=True)]
 
 
 def run(

@@ -16,7 +16,7 @@ from itertl.loop.plan import Plan, duration, make_plan
 from itertl.loop.study.file import Arm, Study
 from itertl.loop.study.fit import Fitter, Passes
 from itertl.model.prompt_form import with_form
-from itertl.report.tables import Grid, rich_table
+from itertl.report.grids import Grid, rich_table
 from itertl.training.methods import resolve_method
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from itertl.loop.study import plots
 from itertl.loop.study.results import KS, ArmRow, StudyResults
 from itertl.records import PassAtK
-from itertl.report import html, page, published, series, tables
+from itertl.report import grids, html, page, published, series
+from itertl.report.grids import Grid
 from itertl.report.series import Series
-from itertl.report.tables import Grid
 from itertl.report.write import check_ours, write_page
 from itertl.runs import storage
 from itertl.runs import wording as text
@@ -158,7 +158,7 @@ def markdown(results: StudyResults) -> str:
     seeds = ", ".join(map(str, results.study.seeds))
     head = f"# {text.one_line(results.study.name)}\n\ncontrol {results.study.control}, seeds {seeds}\n"
     missing = "".join(f"- {text.one_line(note)}\n" for note in results.notes)
-    return "\n".join([head, *(tables.markdown(grid) for grid in arm_grids(results)), missing])
+    return "\n".join([head, *(grids.markdown(grid) for grid in arm_grids(results)), missing])
 
 
 def write(results: StudyResults, out: Path) -> Path:
