@@ -473,7 +473,7 @@ def test_what_is_not_as_the_study_asks_is_told(built: Path) -> None:
     driver.outcome.done |= {"sft/seed-0", "sft/seed-1"}
     told = list(driver.notes(gather(driver.study, built).runs))
     assert [line.partition(":")[0] for line in told] == ["itertl, seed 1", "other, seed 1"]
-    assert "FAILED (no space left)" in told[0] and "ANOTHER RECIPE" in told[1]
+    assert "failed (no space left)" in told[0] and "another recipe" in told[1]
 
 
 def test_page_markdown_and_csv_say_the_same(built: Path) -> None:

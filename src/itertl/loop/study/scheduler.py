@@ -214,9 +214,9 @@ class Scheduler:
         for job in (StudyRun(arm, seed) for arm, seed in self.study.jobs() if seed in runs.get(arm.name, {})):
             name = f"{job.arm.name}, seed {job.seed}"
             if job.name in self.outcome.failed:
-                yield f"{name}: FAILED ({self.outcome.failed[job.name]}); what the table has of it is from before"
+                yield f"{name}: failed ({self.outcome.failed[job.name]}); what the table has of it is from before"
             elif job.name not in self.outcome.done and not self._is_as_asked(job, runs[job.arm.name][job.seed]):
-                yield f"{name}: was made with ANOTHER RECIPE than the study asks for now; start the study again for it"
+                yield f"{name}: was made with another recipe than the study asks for now; start the study again for it"
 
     def _is_as_asked(self, job: StudyRun, run: Run) -> bool:
         try:
