@@ -12,10 +12,15 @@ Table = Sequence[int | None]
 
 
 def draw_table(rng: random.Random, count: int, unknown: int = 0) -> list[int | None]:
-    """A table of ``count`` variables of which each matters, with ``unknown`` values that do not matter."""
+    """A table of ``count`` variables of which each matters, with ``unknown`` values that do not matter.
+
+    Of three and more variables none is a single gate (AND, OR or XOR of all, some inverted), which everybody has seen.
+    """
     rows = 1 << count
     while True:
         table: list[int | None] = [rng.randrange(2) for _ in range(rows)]
+        if count > 2 and _is_gate(table):
+            continue
         for row in rng.sample(range(rows), unknown):
             table[row] = None
         if all(_matters(table, bit) for bit in range(count)) or (unknown and {0, 1} <= set(table)):
@@ -27,6 +32,12 @@ def _matters(table: Table, bit: int) -> bool:
         (a := table[row]) is not None and (b := table[row ^ (1 << bit)]) is not None and a != b
         for row in range(len(table))
     )
+
+
+def _is_gate(table: Table) -> bool:
+    """Whether a full table is an AND or OR of all variables, inverted or not, or their parity."""
+    is_parity = len({(value or 0) ^ (row.bit_count() & 1) for row, value in enumerate(table)}) == 1
+    return is_parity or table.count(1) in (1, len(table) - 1)
 
 
 def _primes(table: Table) -> list[tuple[int | None, ...]]:

@@ -214,7 +214,7 @@ def history_register(s: Sketch, rng: random.Random) -> DesignSpec:
         ("history", "trail_register", "rollback"),
         {"width": width, "newest": newest, "first": first, "fixes": int(fixes)},
         [s.clocked({q: s.const(width, 0)}, step)],
-        f"{width}-bit history {q}: {add}=1: {q} {shift.format(bit)}; {back}=1: {how}. {wins} wins.",
+        f"{width}-bit history {q}. {add}=1: it is {shift.format(bit)}; {back}=1: it becomes {how}. {wins} wins.",
         f"Keep a history of {width} outcomes in {q}. At a clock edge with {add} = 1 it is {shift.format(bit)}. With "
         f"{back} = 1 it "
         f"becomes {how}. If both are 1, {wins} has priority; if none is, {q} holds.",
@@ -273,11 +273,11 @@ def shifted_lookup(s: Sketch, rng: random.Random) -> DesignSpec:
 def one_stage(s: Sketch, rng: random.Random) -> DesignSpec:
     """A flip-flop behind two multiplexers, one stage of a larger register."""
     kinds = {"load": "{r}", "shift": "{w}", "invert": "~{q}", "zero": "1'b0", "mix": "{w} ^ {q}", "keep": "{q}"}
-    first, second, third = rng.sample(list(kinds), 3)
-    used = {first, second, third}
-    if not used & {"load", "shift", "mix"}:
-        first = "load"
+    while True:
+        first, second, third = rng.sample(list(kinds), 3)
         used = {first, second, third}
+        if used & {"load", "shift", "mix"} and used != {"load", "shift", "keep"}:  # that is a plain shift register's
+            break
     e, m = s.input("E", "en", "m0"), s.input("L", "ld", "m1")
     w = s.input("w", "sin", "prev") if used & {"shift", "mix"} else ""
     r = s.input("R", "d", "par") if "load" in used else ""

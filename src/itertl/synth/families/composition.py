@@ -165,7 +165,8 @@ def compose_stages(s: Sketch, rng: random.Random) -> DesignSpec:
         last = f"{wire}{count}"
         cases = "".join(f"({sel} == {s.const(taps, n)}) ? {wire}{n + 1} : " for n in range(count - 1))
         lines.append(f"assign {q} = {cases}{last};")
-        what = f"{q} is the output of register {sel} of the chain, counted from 0, and from {count} on of the last"
+        what = f"{q} is the output of register {sel} of the chain, counted from 0"
+        what += ", and of the last where there is no such register" if count < 1 << taps else ""
     elif sort == "xor":
         lines.append(f"assign {q} = {wire}{count};")
         what = f"the first takes {d} XOR the last one's output, and {q} is the last one's output"
@@ -201,8 +202,8 @@ def compose_recordings(rng: random.Random) -> Draft:
         first, second = draw_table(rng, 2), draw_table(rng, 2)
         one, two, three = (rng.choice(list(_OPS)) for _ in range(3))
         values = [
-            _gate(three, _gate(one, a, b), _gate(two, a, b))
-            for a, b in ((first[n] or 0, second[n] or 0) for n in range(4))
+            _gate(three, _gate(one, a, b), _gate(two, b, n >> 1))
+            for n, (a, b) in ((n, (first[n] or 0, second[n] or 0)) for n in range(4))
         ]
         if first != second and len(set(values)) == 2:
             break
@@ -211,12 +212,11 @@ def compose_recordings(rng: random.Random) -> Draft:
     rows = [[str(n >> 1), str(n & 1), str(second[n])] for n in rng.sample(range(4), 4) + rng.sample(range(4), 2)]
     lines = [
         "wire m1, m2;", f"assign m1 = {p};", f"assign m2 = {q};",
-        f"assign {z} = (m1 {_OPS[one]} m2) {_OPS[three]} (m1 {_OPS[two]} m2);",
+        f"assign {z} = (m1 {_OPS[one]} m2) {_OPS[three]} (m2 {_OPS[two]} {x});",
     ]  # fmt: skip
     net = (
-        f"an {one} gate and an {two} gate both take the outputs of part M and part N; their outputs go to an {three} "
-        f"gate, "
-        f"which drives {z}"
+        f"an {one} gate takes the outputs of part M and part N, an {two} gate that of part N and the input {x}; their "
+        f"outputs go to an {three} gate, which drives {z}"
     )
     return Draft(
         ("joined", "two_parts", "parts"),

@@ -70,7 +70,7 @@ def _whole(s: Sketch, machine: Machine, texts: tuple[str, str, str], figure: str
 @family("diagrams", reset_one_in=32)
 def moore_diagram(s: Sketch, rng: random.Random) -> DesignSpec:
     """Arrows between states with outputs."""
-    machine = draw_machine(rng, rng.randint(2, 6), rng.choice((1, 1, 2)), True)
+    machine = draw_machine(rng, rng.randint(3, 6), rng.choice((1, 1, 2)), True)
     x, zs = _ports(s, machine.width)
     figure, read = diagram(rng, machine, x, zs)
     outputs = join(zs)
@@ -87,7 +87,7 @@ def moore_diagram(s: Sketch, rng: random.Random) -> DesignSpec:
 @family("diagrams", reset_one_in=32)
 def mealy_diagram(s: Sketch, rng: random.Random) -> DesignSpec:
     """Arrows between states, outputs on the arrows."""
-    machine = draw_machine(rng, rng.randint(2, 5), rng.choice((1, 1, 2)), False)
+    machine = draw_machine(rng, rng.randint(3, 5), rng.choice((1, 1, 2)), False)
     x, zs = _ports(s, machine.width)
     figure, read = diagram(rng, machine, x, zs)
     outputs = join(zs)
@@ -151,8 +151,7 @@ def coded_state_table(s: Sketch, rng: random.Random) -> DesignSpec:
 
 
 def _guarded(rng: random.Random, count: int, inputs: int) -> list[list[tuple[tuple[int | None, ...], int]]]:
-    """For each state arrows whose conditions are complete and exclude each other: inputs are asked one after "
-    "another."""
+    """For each state arrows whose conditions are complete and exclude each other: inputs are asked in turn."""
     machine: list[list[tuple[tuple[int | None, ...], int]]] = []
     for state in range(count):
         order = rng.sample(range(inputs), rng.randint(1, inputs))

@@ -13,8 +13,7 @@ _STORIES = (("IDLE", "RUN", "WAIT", "DONE"), ("OFF", "WARM", "ON", "COOL"), ("RE
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A machine of one input bit. State 0 is where it starts; ``outs`` has the outputs for input 0 and 1, as "
-    "numbers."""
+    """A machine of one input bit. State 0 is where it starts; ``outs`` has the outputs for input 0 and 1 as numbers."""
 
     names: tuple[str, ...]
     nexts: tuple[tuple[int, int], ...]

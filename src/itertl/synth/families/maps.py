@@ -92,8 +92,9 @@ def karnaugh_dont_care(rng: random.Random) -> Draft:
     """A map with cells that do not matter."""
     count = rng.choice((3, 4, 4))
     table = draw_table(rng, count, rng.randint(1, 2 if count == 3 else 5))
-    y, mark = rng.choice(_OUTPUTS), rng.choice(("d", "x", "-", "X"))
+    y = rng.choice(_OUTPUTS)
     names, ports, packed = _inputs(rng, count)
+    mark = rng.choice([m for m in ("d", "x", "-", "X") if m.lower() not in {port.name for port in ports}])
     figure, layout = karnaugh(rng, table, names, mark)
     listed = join(names)
     return Draft(

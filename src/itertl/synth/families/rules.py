@@ -104,7 +104,9 @@ def story_rules(rng: random.Random) -> Draft:
             (_clause(rng, names, inputs), _clause(rng, names, inputs), rng.choice(("unless", "also"))) for _ in outputs
         ]
         values = [[_value(rule, names, row) for row in range(16)] for rule in rules]
-        is_plain = all(len(set(v)) == 2 for v in values) and values[0] != values[1]
+        alone = [[_evaluated(rule[0][0], names, row) for row in range(16)] for rule in rules]
+        is_plain = all(len(set(v)) == 2 and v != a for v, a in zip(values, alone, strict=True))
+        is_plain = is_plain and values[0] != values[1]
         if is_plain and all(_is_used(values, bit) for bit in range(4)):
             break
     assigns, plain, prose = list[tuple[str, str]](), list[str](), list[str]()

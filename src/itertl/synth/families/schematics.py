@@ -4,25 +4,55 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
+from itertools import product
 
 from itertl.synth.design import DesignSpec
 from itertl.synth.families.sequential import Sketch, family
 from itertl.synth.families.wording import bits, join
 
+_GATES = {"&": int.__and__, "|": int.__or__, "^": int.__xor__}
+_Net = Sequence[tuple[str, int, bool]]  # a flip-flop: the sign of its gate, which flip-flop it takes, whether inverted
 
-def _all_move(wired: Sequence[tuple[str, int, bool]], last: str) -> bool:
-    """Whether each flip-flop changes, and their gate's output does, from zeros on, for some inputs."""
-    act = {"&": int.__and__, "|": int.__or__, "^": int.__xor__}
-    seen, todo = {(0,) * len(wired)}, [(0,) * len(wired)]
+
+def _after(net: _Net, state: tuple[int, ...], x: int) -> tuple[int, ...]:
+    return tuple(_GATES[sign](x, state[other] ^ no) for sign, other, no in net)
+
+
+def _joint(net: _Net, twin: _Net) -> set[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Pairs of states that two nets can be in at the same time."""
+    start = ((0,) * len(net), (0,) * len(twin))
+    seen, todo = {start}, [start]
     while todo:
-        now = todo.pop()
-        for x in (0, 1):
-            after = tuple(act[sign](x, now[other] ^ no) for sign, other, no in wired)
-            if after not in seen:
-                seen.add(after)
-                todo.append(after)
-    outs = {reduce(act[last], state) for state in seen}
-    return len(outs) == 2 and all(len({state[n] for state in seen}) == 2 for n in range(len(wired)))
+        one, two = todo.pop()
+        new = {(_after(net, one, x), _after(twin, two, x)) for x in (0, 1)} - seen
+        seen |= new
+        todo += new
+    return seen
+
+
+def _is_telling(net: _Net, last: str) -> bool:
+    """Whether all flip-flops and the output change, again and again, and each gate is seen at the output."""
+
+    def out(state: tuple[int, ...]) -> int:
+        return reduce(_GATES[last], state)
+
+    if all(other == n for n, (_, other, _) in enumerate(net)):  # so that they are joined, not side by side
+        return False
+    states = {one for one, _ in _joint(net, net)}
+    if any(len({state[n] for state in states}) == 1 for n in range(len(net))):
+        return False
+    if any(len({out(_run(net, state, word)) for word in product((0, 1), repeat=4)}) == 1 for state in states):
+        return False
+    for n, (sign, other, no) in enumerate(net):
+        for changed in [(s, other, no) for s in _GATES if s != sign] + [(sign, other, not no)]:
+            twin = [*net[:n], changed, *net[n + 1 :]]
+            if all(out(one) == out(two) for one, two in _joint(net, twin)):
+                return False
+    return all(len({reduce(_GATES[s], state) == out(state) for state in states}) == 2 for s in _GATES if s != last)
+
+
+def _run(net: _Net, state: tuple[int, ...], word: Sequence[int]) -> tuple[int, ...]:
+    return reduce(lambda now, x: _after(net, now, x), word, state)
 
 
 @family("automata", resets=("none", "sync-high", "async-high", "sync-low"), reset_one_in=64)
@@ -38,7 +68,7 @@ def described_registers(s: Sketch, rng: random.Random) -> DesignSpec:
         bubbles = [rng.random() < 0.4 for _ in qs]
         last, inverted = rng.choice(list(gates)), rng.random() < 0.5
         wired = [(gates[kind], qs.index(other), no) for kind, other, no in zip(kinds, others, bubbles, strict=True)]
-        if _all_move(wired, gates[last]):
+        if _is_telling(wired, gates[last]):
             break
     steps = "\n".join(
         f"{q} <= {x} {gates[kind]} {'~' if no else ''}{other};"
@@ -77,14 +107,14 @@ def described_registers(s: Sketch, rng: random.Random) -> DesignSpec:
 @family("automata", resets=("none",))
 def both_edges(s: Sketch, rng: random.Random) -> DesignSpec:
     """Registers on both edges of a clock, joined by XOR: a register that works at twice the clock."""
-    width, sort = rng.choice((1, 2, 4, 8)), rng.choice(("sample", "invert", "mask"))
+    width, sort = rng.choice((1, 2, 3, 4, 6, 8, 12, 16)), rng.choice(("invert", "mask", "flip"))
     d, q = s.input("d", "din", "x", width=width), s.output("q", "y", "both", width=width, reg=False)
-    mask = s.input("mask", "keep", "m", width=width) if sort == "mask" else ""
+    mask = s.input("mask", "m", "pattern", width=width) if sort != "invert" else ""
     a, b = s.internal("up", "rise_q", "p"), s.internal("down", "fall_q", "n")
     r = "" if width == 1 else f"[{width - 1}:0] "
     zero = s.const(width, 0)
-    value = {"sample": d, "invert": f"~{d}", "mask": f"{d} & ~{mask}"}[sort]
-    said = {"sample": d, "invert": f"the inverse of {d}", "mask": f"{d}, with 0 where {mask} is 1"}[sort]
+    value = {"invert": f"~{d}", "mask": f"{d} & ~{mask}", "flip": f"{d} ^ {mask}"}[sort]
+    said = {"invert": f"the inverse of {d}", "mask": f"{d} AND NOT {mask}", "flip": f"{d} XOR {mask}"}[sort]
     other = "negedge" if s.edge == "posedge" else "posedge"
     words = (
         f"{q} ({bits(width)}) takes {said} at both edges of {s.clock}, rising and falling, and is 0 at first. A block "

@@ -86,7 +86,8 @@ def one_hot_logic(rng: random.Random) -> Draft:
     rule = (
         f"Derive the equations by inspection: each bit of {goal} is the OR, over the arrows into its state, of the "
         f"bit of "
-        f"{state} where the arrow starts and the condition on {x}; no other bits are looked at"
+        f"{state} where the arrow starts and the condition on {x}; {z} likewise is the OR of the "
+        f"bits of {state}, with the condition on {x} where there is one, that set it; no other bits are looked at"
     )
     return Draft(
         ("one_hot_logic", *_MODULES),
@@ -99,7 +100,7 @@ def one_hot_logic(rng: random.Random) -> Draft:
         f"output {z}, from {state} and {x}, as given by {read}. {rule}.",
         f"{state} holds one bit for each state: {listed}. The register is outside; drive {goal}, the next state for "
         f"the "
-        f"input {x}, and the output {z}, as {read}. {rule}; {z} likewise is the OR of what sets it.",
+        f"input {x}, and the output {z}, as {read}. {rule}.",
         figure,
     )
 

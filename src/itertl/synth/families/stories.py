@@ -123,7 +123,7 @@ def shuttle(s: Sketch, rng: random.Random) -> DesignSpec:
 @family("stories", reset_one_in=96)
 def window_vote(s: Sketch, rng: random.Random) -> DesignSpec:
     """After a start, the input is counted in windows of N clocks; a flag tells of windows with exactly K."""
-    n = rng.randint(3, 6)
+    n = rng.randint(4, 6)
     k, sort = rng.randint(1, n), rng.choice(("exactly", "at least", "at most"))
     if sort == "at most":
         k = rng.randint(0, n - 1)
@@ -172,7 +172,7 @@ def window_vote(s: Sketch, rng: random.Random) -> DesignSpec:
 @family("stories", reset_one_in=96)
 def message_framer(s: Sketch, rng: random.Random) -> DesignSpec:
     """Words whose first of N is known by a mark; the others may have it, too."""
-    width, n = rng.choice((4, 6, 8, 8)), rng.randint(2, 5)
+    width, n = rng.choice((4, 6, 8, 8)), rng.choice((2, 4, 5))
     bit, level, keeps = rng.randrange(width), rng.choice((0, 1, 1)), rng.random() < 0.5
     d, done = s.input("din", "word", "byte_in", width=width), s.output("done", "complete", "msg_end")
     msg = s.output("msg", "message", "data", width=2 * width) if keeps else ""
@@ -255,7 +255,7 @@ def run_of_ones(s: Sketch, rng: random.Random) -> DesignSpec:
     )
 
 
-@family("stories", reset_one_in=200)
+@family("stories", reset_one_in=48)
 def pattern_timer(s: Sketch, rng: random.Random) -> DesignSpec:
     """A pattern starts it, the next bits say how long it runs, an acknowledge ends it."""
     length, size = rng.randint(3, 4), rng.randint(2, 3)

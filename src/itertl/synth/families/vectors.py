@@ -114,6 +114,8 @@ def wiring(rng: random.Random) -> Draft:
     sources = [(rng.choice(ins), rng.random() < 0.25) for _ in outs]
     for place, name in zip(rng.sample(range(len(outs)), min(len(ins), len(outs))), ins, strict=False):
         sources[place] = (name, sources[place][1])
+    if sources == sorted(sources) and not any(no for _, no in sources):  # straight through
+        sources[0] = (sources[0][0], True)
     arrows = ", ".join(f"{n} -> {y}" + (" (inverted)" if no else "") for y, (n, no) in zip(outs, sources, strict=True))
     prose = join(f"{y} to {'the inverse of ' if no else ''}{n}" for y, (n, no) in zip(outs, sources, strict=True))
     unused = [n for n in ins if n not in {s for s, _ in sources}]

@@ -242,16 +242,16 @@ def wave_flip_flop(s: Sketch, rng: random.Random) -> DesignSpec:
             break
     figure, read = _recording(s, names, path, 0, step, lambda state, _: [str(state)], [q])
     body = s.clocked({q: "1'b0"}, f"{q} <= {sum_of_products(table, [*names, q])};")
-    listed = join(names)
+    listed, noun = join(names), "input" if count == 1 else "inputs"
     design = s.finish(
         _MODULES,
         {"count": count, "table": "".join(map(str, table))},
         [body],
-        f"One flip-flop {q}, input {listed}: infer its next value from the waveform below ({read}{_quiet(s)}).",
-        f"The waveform below was recorded on a circuit of one flip-flop, whose output is {q}, and the input {listed}; "
+        f"One flip-flop {q}, {noun} {listed}: infer its next value from the waveform below ({read}{_quiet(s)}).",
+        f"The waveform below was recorded on a circuit of one flip-flop, whose output is {q}, and the {noun} {listed}; "
         f"{read}{_quiet(s)}. Every value of {q} and {listed} occurs at an active edge. Find the circuit and implement "
         f"it.",
-        f"A sequential circuit has the input {listed} and the output {q}, which is its only flip-flop. In the "
+        f"A sequential circuit has the {noun} {listed} and the output {q}, which is its only flip-flop. In the "
         f"recording "
         f"below ({read}{_quiet(s)}) every combination of {q} and {listed} is there at an active clock edge, so that "
         f"the "
@@ -271,6 +271,8 @@ def wave_counter(s: Sketch, rng: random.Random) -> DesignSpec:
         3,
         0,
     )
+    if act == "set":  # upwards it would be the counter with a load that everybody has seen
+        way = "down"
     a, q = s.input("a", "x", "m"), s.output("q", "count", "n", width=width)
     move = 1 if way == "up" else -1
     while True:  # a long way round to every step is no good recording: another limit then
