@@ -11,16 +11,15 @@ from itertl.records import (
     EvalRow,
     EvalSummary,
     IterationMetrics,
-    Manifest,
     PassAtK,
     Problem,
     SamplingSettings,
-    StageRecord,
     Telemetry,
     TrainStep,
     Verdict,
     content_hash,
 )
+from itertl.runs.manifest import Manifest, StageRecord
 from itertl.runs.storage import write_records, write_text
 
 SIMULATOR = "Icarus Verilog 11.0"

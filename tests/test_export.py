@@ -39,8 +39,9 @@ from itertl.export.gguf_check import rounding
 from itertl.export.gguf_file import reorder_rows
 from itertl.export.gguf_vocabulary import name_of_rule
 from itertl.model import find, gguf_conversion, load
-from itertl.records import Manifest, StageRecord, Verdict
+from itertl.records import Verdict
 from itertl.runs import storage
+from itertl.runs.manifest import Manifest, StageRecord
 
 KINDS = ("f32", "f16", "bf16", "q8_0")
 ROPE = {"rope_type": "default", "rope_theta": 10000.0}

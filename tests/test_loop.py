@@ -11,7 +11,8 @@ import pytest
 
 from itertl.config import load_recipe
 from itertl.export.source import find_source
-from itertl.records import Candidate, EvalRow, IterationMetrics, Manifest, Problem, Scored, TrainStep
+from itertl.records import Candidate, EvalRow, IterationMetrics, Problem, Scored, TrainStep
+from itertl.runs.manifest import Manifest
 from itertl.runs.storage import hash_file, parse_record, read_records, write_records
 
 Forked: TypeAlias = Callable[..., list[str]]

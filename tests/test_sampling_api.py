@@ -28,7 +28,7 @@ from typer.testing import CliRunner
 from itertl.cli import app
 from itertl.config import PromptConfig, SampleConfig, build_recipe
 from itertl.errors import ToolFailed, ToolMissing, UsageError
-from itertl.loop.stages import check_recipe
+from itertl.loop.prepare import check_recipe
 from itertl.model import find
 from itertl.model.find import tiny_tokenizer
 from itertl.model.load import load_tokenizer

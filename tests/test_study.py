@@ -31,8 +31,9 @@ from itertl.loop.study.fit import Fitter, Passes, grown, nearest
 from itertl.loop.study.results import gather
 from itertl.loop.study.scheduler import Scheduler, StudyRun, drop_checkpoints, locked
 from itertl.progress import QUIET
-from itertl.records import PassAtK, StageRecord, Verdict
+from itertl.records import PassAtK, Verdict
 from itertl.runs.folder import RunFolder
+from itertl.runs.manifest import StageRecord
 from itertl.runs.shared_stages import SharedStages
 from itertl.runs.storage import hash_file, write_records, write_text
 

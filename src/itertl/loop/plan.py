@@ -24,7 +24,7 @@ from itertl.config import OWN_HELDOUT, ComputeConfig, EvalConfig, Recipe, dump_r
 from itertl.errors import ItertlError
 from itertl.evaluation import pairs
 from itertl.loop.measure import Rates, measure
-from itertl.loop.stages import check_recipe
+from itertl.loop.prepare import check_recipe
 from itertl.problems.load import LoadResult, from_config
 from itertl.records import Problem
 from itertl.sampling import lengths

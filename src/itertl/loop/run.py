@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from itertl.config import Recipe
-from itertl.loop import stages
+from itertl.loop import prepare, stages
 from itertl.model.policy import find_policy
 from itertl.progress import Reporter
 from itertl.records import IterationMetrics
@@ -56,13 +56,13 @@ def run(
 
     Raises the errors of ``itertl.errors``; after any of them, or a kill, the same call continues where it stopped.
     """
-    checked = stages.check_inputs(recipe)  # before there is a folder
+    checked = prepare.check_inputs(recipe)  # before there is a folder
     recipe = checked.recipe
     policy = find_policy(recipe.model, recipe.prompt)
     _ = policy.digest  # raises where the files of its weights are not there
     share = SharedStages(share_from, out) if share_from is not None else None
     with RunFolder(out, recipe, reporter, resume_changed=resume_changed, share=share) as folder:
-        task = stages.prepare(folder, checked)
+        task = prepare.prepare(folder, checked)
         policies = [policy]
         metrics = [stages.untouched_metrics(task, stages.evaluate(folder, task, policy, iteration=None))]
         folder.write_metrics(metrics)

@@ -20,8 +20,9 @@ from itertl import faults, memory
 from itertl.config import Recipe, build_recipe, dump_recipe, parse_yaml
 from itertl.errors import RecipeError, RunError
 from itertl.progress import QUIET, Reporter
-from itertl.records import IterationMetrics, Manifest, StageRecord
+from itertl.records import IterationMetrics
 from itertl.runs import storage
+from itertl.runs.manifest import Manifest, StageRecord
 from itertl.runs.shared_stages import SharedStages, link
 
 # keys whose change makes no finished stage stale

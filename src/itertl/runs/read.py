@@ -13,9 +13,10 @@ from pathlib import Path
 
 from itertl.config import Recipe, load_recipe
 from itertl.errors import DataError, RecipeError
-from itertl.records import IterationMetrics, Manifest, Problem, TrainStep
+from itertl.records import IterationMetrics, Problem, TrainStep
 from itertl.runs import storage
 from itertl.runs import wording as text
+from itertl.runs.manifest import Manifest
 from itertl.runs.rows import read_lines
 from itertl.runs.selection import is_exhausted
 

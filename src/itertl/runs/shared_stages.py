@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from itertl import faults
 from itertl.errors import DataError, UsageError
-from itertl.records import StageRecord, content_hash
+from itertl.records import content_hash
 from itertl.runs import storage
+from itertl.runs.manifest import StageRecord
 
 
 class Found(NamedTuple):

@@ -22,7 +22,8 @@ from pydantic import ValidationError
 
 from itertl import faults
 from itertl.errors import DataError, WriteFailed
-from itertl.records import Manifest, Record
+from itertl.records import Record
+from itertl.runs.manifest import Manifest
 from itertl.runs.rows import read_lines
 
 R = TypeVar("R", bound=Record)
