@@ -39,6 +39,7 @@ BENCHMARKS = {
     "synth-heldout-short": "itertl.evaluation.generated:heldout_short",
     "synth-heldout-family": "itertl.evaluation.generated:heldout_family",
     "synth-heldout-parameter": "itertl.evaluation.generated:heldout_parameter",
+    "synth-heldout-basic": "itertl.evaluation.generated:heldout_basic",
 }
 
 FUNCTION = "function"  # the rule that compares with the reference and needs no testbench

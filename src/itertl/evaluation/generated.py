@@ -32,11 +32,13 @@ def heldout_short(data: Path | None, *, limit: int | None = None, seed: int = 0)
     return replace(pool, problems=tuple(p for p in pool.problems if length(p) <= SHORT_CHARS)[:count])
 
 
-def _draw(name: str, split: str, data: Path | None, *, limit: int | None = None, seed: int = 0) -> Benchmark:
+def _draw(
+    name: str, split: str, data: Path | None, *, limit: int | None = None, seed: int = 0, families: Sequence[str] = ()
+) -> Benchmark:
     from itertl import synth
 
     _refuse(name, data)
-    drawn = synth.generate(derive_seed(seed, "benchmark", split), limit or DEFAULT_COUNT, split=split)
+    drawn = synth.generate(derive_seed(seed, "benchmark", split), limit or DEFAULT_COUNT, families, split)
     named = tuple(p if p.upstream_id else p.model_copy(update={"upstream_id": p.id}) for p in drawn)
     return Benchmark(name=name, version="1" if seed == 0 else f"1-seed{seed}", problems=named)
 
@@ -45,6 +47,14 @@ heldout = partial(_draw, "synth-heldout", "heldout")  # by family and by paramet
 heldout_family = partial(_draw, "synth-heldout-family", "heldout-family")  # families that training never sees
 # known families with parameters that training never sees
 heldout_parameter = partial(_draw, "synth-heldout-parameter", "heldout-parameter")
+
+# families of a line or two, without a register: what a model of 135M parameters can learn in minutes
+BASIC_FAMILIES = (
+    "logic_gate", "bitwise_op", "parity", "mask_constant", "sum_of_inputs", "adder", "subtractor", "extend",
+    "match_constant", "in_range", "gate_bank", "modulo_constant",
+)  # fmt: skip
+# known families of the simplest kind, with parameters that training never sees
+heldout_basic = partial(_draw, "synth-heldout-basic", "heldout-parameter", families=BASIC_FAMILIES)
 
 _ADDER_WIDTHS = (4, 8, 16, 32, 64)
 _PRODUCT_WIDTHS = (4, 8, 16, 24, 32)  # a product of 64 bits takes synthesis most of a minute
