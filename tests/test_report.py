@@ -23,13 +23,14 @@ from itertl.audit.report import AuditReport, Contamination, Member
 from itertl.errors import DataError
 from itertl.evaluation.summary import verdict_table
 from itertl.records import IterationMetrics, PassAtK, SearchCost, Verdict
-from itertl.report import canvas, figures, findings, gallery, grids, published, series, tables
+from itertl.report import canvas, figures, findings, gallery, grids, published, series, tables, waveform
 from itertl.report.curves import keep_for, smooth
 from itertl.report.paired import paired_difference, pass_rates
 from itertl.report.write import make_report
 from itertl.runs import read as rundata
 from itertl.runs import wording as text
 from itertl.runs.storage import write_records, write_text
+from itertl.runs.waves import Lane, Wave
 
 HOSTILE = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>\"'&{{}}$x^2$\x00\x1b[31m\ud800\u202e_]]>-->"
 
@@ -680,3 +681,37 @@ def test_what_a_terminal_is_shown_of_one_run_and_of_several() -> None:
     assert "GPT-4" in said({"a": machine})
     both = said({"[bold]a": ours, "b": machine})
     assert both.count("Iterations (0") == 2 and "Runs side by side" in both and both.count("[bold]a") == 2
+
+
+WAVE = Wave(
+    first=4, mismatch=6,
+    lanes=(
+        Lane(name="clk", width=1, got=("0", "1", "0", "1")),
+        Lane(name="q<b>", width=6, got=("xxxx00", "000001", "111111", "1z0000"), expected=("0xxx00", "000001", "111110", "xx0000")),
+    ),
+)  # fmt: skip
+
+
+def test_a_wave_in_a_terminal_marks_what_is_wrong() -> None:
+    assert waveform.text(WAVE).splitlines() == [
+        "clk                 ▁▁▁ ▔▔▔ ▁▁▁ ▔▔▔",
+        "q<b>[5:0]           xx! 01  3f! x0",
+        "q<b>[5:0] expected  xx  01  3e  x0",
+    ]
+
+
+def test_a_long_wave_is_cut_around_the_first_mismatch() -> None:
+    bits = tuple("0" * 14 + "1" * 6)
+    lanes = (Lane(name="y", width=1, got=bits, expected=("0",) * 20), Lane(name="x", width=1, got=("1",) * 20))
+    drawn = waveform.text(Wave(first=0, mismatch=14, lanes=lanes), most=5).splitlines()
+    assert drawn[0].split() == ["y", "▁▁", "▁▁", "1!", "1!", "1!"]
+
+
+def test_a_wave_on_the_page_is_escaped_and_has_each_value_once() -> None:
+    root = ElementTree.fromstring(waveform.svg(WAVE))
+    shown = [(t.text, t.get("class")) for t in root.iter("text")]
+    assert [step for step, kind in shown if kind == "at"] == ["6"]
+    assert [value for value, kind in shown if kind == "bad"] == ["xx", "3f"]
+    assert "q<b>[5:0]" in [name for name, _ in shown]
+    clock = [path.get("d") for path in root.iter("path")][:4]
+    assert [d[d.index("M") :].count("V") for d in clock if d] == [0, 1, 1, 1]  # an edge at each change of the clock

@@ -18,7 +18,7 @@ from itertl.scoring.vectors import outcome
 from itertl.scoring.vectors.delays import step_ns
 from itertl.scoring.vectors.oracle import Oracle, Silent, consult, make
 from itertl.scoring.vectors.score import score
-from itertl.scoring.vectors.vcd import write_vcd
+from itertl.scoring.vectors.vcd import wave_of, write_vcd
 from itertl.scoring.vectors.words import Constant, Hints, constants, fields
 
 
@@ -476,3 +476,15 @@ def test_both_branches_of_a_tools_macro_must_be_right(hidden: str, value: float 
         )
         found = score(ScoreItem(code=code, reference=reference, top="m"))
         assert (found.value == 1.0) == (value == 1.0) and found.value is not None, found
+
+
+def test_a_wave_begins_at_the_first_steps_where_nothing_is_wrong_and_ends_behind_the_first_mismatch_elsewhere() -> None:
+    right = wave_of(ScoreItem(RIGHT, "", RIGHT, "m"), 5, 2)
+    assert (right.first, right.mismatch, {len(lane.got) for lane in right.lanes}) == (0, None, {8})
+    assert all(lane.expected in (None, lane.got) for lane in right.lanes)
+    wrong = wave_of(ScoreItem(RIGHT.replace("q + 1", "q + 2"), "", RIGHT, "m"), 5, 2)
+    assert wrong.mismatch is not None
+    at = wrong.mismatch - wrong.first
+    q = next(lane for lane in wrong.lanes if lane.name == "q")
+    assert q.expected is not None and at == 5
+    assert q.got[:at] == q.expected[:at] and q.got[at] != q.expected[at]

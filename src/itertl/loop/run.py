@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from itertl.config import Recipe
-from itertl.loop import prepare, stages
+from itertl.loop import prepare, stages, waves
 from itertl.model.policy import find_policy
 from itertl.progress import Reporter
 from itertl.records import IterationMetrics
@@ -41,7 +41,8 @@ class RunResult:
 
     def render(self) -> str:
         """For a terminal."""
-        return (
+        design = waves.shown(self.folder)
+        return (f"{design}\n\n" if design else "") + (
             f"checkpoint  {self.checkpoint}\nreport      {self.page}  (figures in {self.folder / 'figures'})\n"
             f"samples     {self.samples}\n"
             f'load it     transformers.AutoModelForCausalLM.from_pretrained("{self.checkpoint}")'
@@ -82,6 +83,7 @@ def run(
             metrics.append(stages.iteration_metrics(folder, task, scored, trained, evals, metrics[-1]))
             folder.write_metrics(metrics)
             reporter.say(iteration_table(metrics))
+        waves.write_waves(out)
         chosen = policies[selection.chosen(metrics, recipe.select)]
         page = make_report([out]).page
     return RunResult(out, chosen.path, page, f"{out}/iter-*/samples-*.jsonl", tuple(metrics))

@@ -5,16 +5,19 @@ run nothing. The same run gives the same bytes: no date of making is on it. The 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from itertl.report import findings, gallery, html, tables
+from markupsafe import Markup
+
+from itertl.report import findings, gallery, html, tables, waveform
 from itertl.report.grids import Grid
 from itertl.report.paired import PairedDifference
 from itertl.report.provenance import facts_grid, stages_grid
 from itertl.report.series import Series
 from itertl.runs import wording as text
 from itertl.runs.read import Run
+from itertl.runs.waves import read_waves
 
 CAPTIONS: Mapping[str, tuple[str, str]] = {
     "pass-rate": (
@@ -51,11 +54,13 @@ class RunContent:
     paired: Mapping[Series, PairedDifference]
     examples: Sequence[gallery.BeforeAfter]
     notes: Sequence[str]
+    waves: Mapping[tuple[str, str, int], Markup] = field(default_factory=dict[tuple[str, str, int], Markup])
 
 
 def gather(run: Run) -> RunContent:
     """Read what the page needs. Raises DataError where a file of verdicts, samples or problems cannot be read."""
-    return RunContent(run, findings.differences(run), *gallery.examples(run))
+    waves = {(w.benchmark, w.task_id, w.iterations): waveform.svg(w) for w in read_waves(run.folder)}
+    return RunContent(run, findings.differences(run), *gallery.examples(run), waves)
 
 
 def render(contents: Sequence[RunContent], figures: Mapping[str, str]) -> str:
@@ -75,7 +80,8 @@ def _view(content: RunContent, *, is_alone: bool) -> dict[str, Any]:
     return {
         "run": run, "sentences": findings.sentences(run, content.paired), "tiles": findings.tiles(run),
         "grids": list(_grids(run, is_alone=is_alone)) if run.metrics else [],
-        "examples": content.examples, "notes": content.notes, "facts": facts_grid(run), "stages": stages_grid(run),
+        "examples": content.examples, "waves": content.waves,
+        "notes": content.notes, "facts": facts_grid(run), "stages": stages_grid(run),
     }  # fmt: skip
 
 

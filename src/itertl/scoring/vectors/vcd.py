@@ -6,6 +6,7 @@ from pathlib import Path
 from itertl.errors import DataError
 from itertl.judging import gate
 from itertl.runs.storage import write_text
+from itertl.runs.waves import Lane, Wave
 from itertl.scoring.item import ScoreItem
 from itertl.scoring.vectors import outcome, testbench
 from itertl.scoring.vectors.mismatch import split_inputs, split_outputs
@@ -16,21 +17,35 @@ from itertl.verilog.header import derive_top
 BEFORE, AFTER = 32, 8  # steps
 
 
-def write_vcd(item: ScoreItem, path: Path) -> bool:
-    """Simulate again, and write what happens from ``BEFORE`` steps before the first mismatch to ``AFTER`` steps after
-    it.
+def wave_of(item: ScoreItem, before: int, after: int) -> Wave:
+    """Simulate again, and give from ``before`` steps before the first mismatch to ``after`` steps after it; where there
+    is none, as many steps from the beginning.
 
-    Scopes ``inputs``, ``candidate``, ``reference``; one step is one unit of time. False, and no file, where there is no
-    mismatch. Raises DataError where there is nothing to compare (no reference that serves, a candidate refused or
-    without the reference's ports, a run that did not come to its end), ToolMissing.
+    Raises DataError where there is nothing to compare (no reference that serves, a candidate refused or without the
+    reference's ports, a run that did not come to its end), ToolMissing.
     """
+    seen: tuple[ReferenceRun, tuple[str, ...]] | None = None
     for run, outputs in replayed(item):
+        seen = seen or (run, outputs)
         first = outcome.compare(run.expected, outputs).first
         if first is not None:
-            steps = range(max(0, first - BEFORE), min(len(outputs), first + AFTER + 1))
-            write_text(path, _vcd(run, outputs, steps, first))
-            return True
-    return False
+            return _wave(run, outputs, range(max(0, first - before), min(len(outputs), first + after + 1)), first)
+    assert seen is not None  # every oracle has a run
+    return _wave(*seen, range(min(len(seen[1]), before + after + 1)), None)
+
+
+def look(task: tuple[ScoreItem, int, int]) -> Wave:
+    """``wave_of`` in a worker, for it runs tools on the text."""
+    return wave_of(*task)
+
+
+def write_vcd(item: ScoreItem, path: Path) -> bool:
+    """The steps around the first mismatch, in scopes ``inputs``, ``candidate``, ``reference``; one step is one unit of
+    time. False, and no file, where there is no mismatch. Raises as ``wave_of``."""
+    wave = wave_of(item, BEFORE, AFTER)
+    if wave.mismatch is not None:
+        write_text(path, _vcd(wave))
+    return wave.mismatch is not None
 
 
 def draw(task: tuple[ScoreItem, str]) -> bool:
@@ -55,30 +70,45 @@ def replayed(item: ScoreItem) -> Iterator[tuple[ReferenceRun, tuple[str, ...]]]:
         yield run, done.outputs
 
 
-def _vcd(run: ReferenceRun, outputs: Sequence[str], steps: range, first: int) -> str:
-    seen = run.interface
-    scopes = {"inputs": seen.inputs, "candidate": seen.outputs, "reference": seen.outputs}
-    variables = [(scope, port.name) for scope, ports in scopes.items() for port in ports]
-    codes = {variable: _code(number) for number, variable in enumerate(variables)}
-    lines = [f"$comment first mismatch at step {first} $end", "$timescale 1ns $end"]
-    for scope, ports in scopes.items():
+def _wave(run: ReferenceRun, outputs: Sequence[str], steps: range, mismatch: int | None) -> Wave:
+    words = [dict(split_inputs(run, step)) for step in steps]
+    mine, its = ([split_outputs(run, texts[step]) for step in steps] for texts in (outputs, run.outputs))
+    inputs = [
+        Lane(name=p.name, width=p.width, got=tuple(f"{word[p]:0{p.width}b}" for word in words))
+        for p in run.interface.inputs
+    ]
+    answers = [
+        Lane(
+            name=p.name, width=p.width, got=tuple(word[p.name] for word in mine),
+            expected=tuple(word[p.name] for word in its),
+        )
+        for p in run.interface.outputs
+    ]  # fmt: skip
+    return Wave(first=steps.start, mismatch=mismatch, lanes=(*inputs, *answers))
+
+
+def _vcd(wave: Wave) -> str:
+    answers = [lane for lane in wave.lanes if lane.expected is not None]
+    scopes = {"inputs": [lane for lane in wave.lanes if lane.expected is None], "candidate": answers}
+    scopes["reference"] = [lane.model_copy(update={"got": lane.expected}) for lane in answers]
+    shown = [(scope, lane) for scope, lanes in scopes.items() for lane in lanes]
+    codes = {(scope, lane.name): _code(number) for number, (scope, lane) in enumerate(shown)}
+    lines = [f"$comment first mismatch at step {wave.mismatch} $end", "$timescale 1ns $end"]
+    for scope, lanes in scopes.items():
         lines.append(f"$scope module {scope} $end")
-        lines += [f"$var wire {port.width} {codes[scope, port.name]} {port.name} $end" for port in ports]
+        lines += [f"$var wire {lane.width} {codes[scope, lane.name]} {lane.name} $end" for lane in lanes]
         lines.append("$upscope $end")
     lines.append("$enddefinitions $end")
-    last: dict[tuple[str, str], str] = {}
-    for step in steps:
-        now = {("inputs", port.name): f"{value:0{port.width}b}" for port, value in split_inputs(run, step)}
-        for side, text in (("candidate", outputs[step]), ("reference", run.outputs[step])):
-            now |= {(side, name): bits for name, bits in split_outputs(run, text).items()}
-        lines.append(f"#{step}")
+    steps = len(wave.lanes[0].got)
+    for at in range(steps):
+        lines.append(f"#{wave.first + at}")
         lines += [
-            f"{bits}{codes[key]}" if len(bits) == 1 else f"b{bits} {codes[key]}"
-            for key, bits in now.items()
-            if last.get(key) != bits
-        ]
-        last = now
-    return "\n".join([*lines, f"#{steps.stop}", ""])
+            f"{lane.got[at]}{codes[scope, lane.name]}" if lane.width == 1
+            else f"b{lane.got[at]} {codes[scope, lane.name]}"
+            for scope, lane in shown
+            if at == 0 or lane.got[at] != lane.got[at - 1]
+        ]  # fmt: skip
+    return "\n".join([*lines, f"#{wave.first + steps}", ""])
 
 
 def _code(number: int) -> str:
