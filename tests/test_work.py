@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -122,17 +123,40 @@ def test_the_first_death_is_the_one_that_the_others_followed() -> None:
     assert first_death({0: (41, -9), 1: (10, 1)}) == 1  # 0 did not end when it was asked to
 
 
-def test_two_processes_draw_and_train_as_one(tmp_path: Path) -> None:
-    found = []
-    for processes in (1, 2):
-        settings = ["iterations=1", "data.limit=4", "evals=[]", f"compute.processes={processes}", "sample.batch_size=4"]
-        run(load_recipe(SMOKE, settings), tmp_path / str(processes), reporter=QUIET)
-        folder = tmp_path / str(processes) / "iter-00"
-        found.append((folder / "candidates.jsonl").read_bytes() + (folder / "scored.jsonl").read_bytes())
-        assert len(read_records(folder / "candidates.jsonl", Candidate)) == 12
-        assert not (folder / "checkpoint.group").exists()
-    assert found[0] == found[1]
-    one, two = (read_records(tmp_path / n / "iter-00/train.jsonl", TrainStep) for n in ("1", "2"))
+def run_smoke(out: Path, processes: int) -> Path:
+    """One iteration; its folder."""
+    settings = ["iterations=1", "data.limit=4", "evals=[]", f"compute.processes={processes}", "sample.batch_size=4"]
+    run(load_recipe(SMOKE, settings), out, reporter=QUIET)
+    return out / "iter-00"
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The iteration of a run on one process."""
+    return run_smoke(tmp_path_factory.mktemp("alone") / "run", 1)
+
+
+def test_two_processes_draw_as_one(alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise InterruptedError("the draws are done")
+
+    monkeypatch.setattr("itertl.training.launch.train", stop)
+    with pytest.raises(InterruptedError, match="the draws are done"):
+        run_smoke(tmp_path / "run", 2)
+    folder = tmp_path / "run" / "iter-00"
+    assert len(read_records(folder / "candidates.jsonl", Candidate)) == 12
+    for name in ("candidates.jsonl", "scored.jsonl"):
+        assert (folder / name).read_bytes() == (alone / name).read_bytes()
+
+
+def test_two_processes_train_as_one(alone: Path, tmp_path: Path) -> None:
+    """From the same draws: the other run's folder without its checkpoint, which is made again."""
+    shutil.copytree(alone.parent, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "iter-00" / "checkpoint")
+    (tmp_path / "run" / "iter-00" / "train.jsonl").unlink()
+    folder = run_smoke(tmp_path / "run", 2)
+    assert (folder / "checkpoint" / "model.safetensors").is_file() and not (folder / "checkpoint.group").exists()
+    one, two = (read_records(at / "train.jsonl", TrainStep) for at in (alone, folder))
     assert [row.loss for row in two] == pytest.approx([row.loss for row in one], rel=1e-4)
     assert [row.groups for row in two] == [row.groups for row in one]
 
