@@ -29,13 +29,3 @@ def itertl(*arguments: str | Path, cwd: Path | None = None, **variables: str) ->
     return subprocess.CompletedProcess(
         words, status if isinstance(status, int) else int(status is not None), out.getvalue(), err.getvalue()
     )
-
-
-def itertl_apart(
-    *arguments: str | Path, cwd: Path | None = None, **variables: str
-) -> "subprocess.CompletedProcess[str]":
-    """The same in a process of its own: for calls that are killed, and variables that libraries read when they
-    are imported."""
-    command = [sys.executable, "-m", "itertl", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "COLUMNS": "120", **variables}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=250, env=environment)

@@ -15,6 +15,11 @@ settings.load_profile("any machine")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first: one that begins last would leave the other workers without work."""
+    items.sort(key=lambda item: item.path.name != "test_work.py")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _imports_are_not_searched() -> Iterator[None]:
     """Stages collect garbage when they end, and each collection would look through all that libraries made at import."""

@@ -8,6 +8,7 @@ and the signal or status that it ended with; the point "--resume-changed" kills 
 the last point one more child runs to the end.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -54,6 +55,7 @@ def run(recipe: str, out: str, points: list[str], cache: str | None) -> list[str
 def main() -> None:
     for name in NEEDED:
         importlib.import_module(name)
+    gc.freeze()  # each child collects garbage after each stage, and would look through all that was imported
     for line in sys.stdin:
         print(json.dumps(run(**json.loads(line))), flush=True)
 

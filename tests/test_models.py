@@ -1,10 +1,12 @@
 """Models from names, files and folders; the cache; what a policy's id depends on."""
 
+import gc
 import os
 import shutil
 import subprocess
 import sys
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 import torch
 from gguf import GGMLQuantizationType
 
+from itertl import memory
 from itertl.config import ModelConfig, PromptConfig
 from itertl.errors import ToolMissing, UsageError
 from itertl.export import gguf_file
@@ -29,6 +32,21 @@ from itertl.records import Problem, SamplingSettings
 from itertl.runs.storage import hash_file
 from itertl.sampling.batching import plan_requests
 from itertl.sampling.transformers_backend import TransformersBackend
+
+
+def test_collections_leave_out_imports_and_free_a_model_that_is_dropped(tmp_path: Path) -> None:
+    """Were all that lives left out at each load, a model in a circle would outlive its stage when another is loaded."""
+    make_tiny(tmp_path)
+    memory.keep_imports.cache_clear()
+    gc.unfreeze()
+    first = load_model(tmp_path)
+    assert gc.get_freeze_count() > 100_000, "each collection looks through what libraries made"
+    first.itself = first
+    is_there = weakref.ref(first)
+    load_model(tmp_path)
+    del first
+    memory.give_back()
+    assert is_there() is None
 
 
 def test_the_tiny_model_is_the_same_every_time(tmp_path: Path) -> None:

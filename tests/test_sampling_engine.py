@@ -3,8 +3,6 @@ uses it all."""
 
 import json
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -18,6 +16,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from command_line import itertl
 from itertl.cli.options import printable
 from itertl.config import PromptConfig, SampleConfig
 from itertl.model import attention
@@ -419,16 +418,6 @@ def test_a_piece_of_a_character_at_the_end_is_shown_when_the_text_ends(tiny: Pat
     assert "".join(told) == tokenizer.decode(cut) and told[-1].endswith("\ufffd")
 
 
-def command(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "itertl", "generate", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        check=False,
-    )
-
-
 def test_generate_ranks_stored_answers(tmp_path: Path) -> None:
     """The one that compiles wins, whichever place it has."""
     problem = Problem.create(instruction="An inverter.", header="", source="generate")
@@ -439,11 +428,13 @@ def test_generate_ranks_stored_answers(tmp_path: Path) -> None:
     lines = [{"problem_id": problem.id, "index": n, "text": text} for n, text in enumerate([bad, good, bad])]
     (tmp_path / "stored.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     replay = ["sample.backend=replay", "sample.options.path=stored.jsonl", "model.path=random:tiny"]
-    done = command("An inverter.", *replay, "--best-of", "3", folder=tmp_path)
+    done = itertl("generate", "An inverter.", *replay, "--best-of", "3", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == good.strip()
     assert "icarus: compiles" in done.stderr and "passed" not in done.stderr
-    as_json = command("An inverter.", *replay, "--best-of", "2", "--scorer", "syntax", "--json", folder=tmp_path)
+    as_json = itertl(
+        "generate", "An inverter.", *replay, "--best-of", "2", "--scorer", "syntax", "--json", cwd=tmp_path
+    )
     (row,) = json.loads(as_json.stdout)["results"]
     assert row["code"].strip() == good.strip() and row["scores"] == [1.0, 0.0] and row["verdict"] == "parses"
 
@@ -460,18 +451,23 @@ def test_generate_ranks_stored_answers(tmp_path: Path) -> None:
     ],
 )
 def test_generate_says_what_is_wrong(arguments: list[str], message: str, tmp_path: Path) -> None:
-    done = command(
-        *arguments, *(["model.path=random:tiny"] if arguments and arguments[0] != "--file" else []), folder=tmp_path
+    done = itertl(
+        "generate",
+        *arguments,
+        *(["model.path=random:tiny"] if arguments and arguments[0] != "--file" else []),
+        cwd=tmp_path,
     )
     assert done.returncode == 2 and message in done.stderr
 
 
 def test_generate_shows_its_text_and_writes_lines(tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes("A counter.\nZ\xe4hler".encode("latin-1"))
-    refused = command("--file", "latin.txt", "--model", "random:tiny", folder=tmp_path)
+    refused = itertl("generate", "--file", "latin.txt", "--model", "random:tiny", cwd=tmp_path)
     assert refused.returncode == 2 and "latin.txt:2: not utf-8" in refused.stderr and "Traceback" not in refused.stderr
     (tmp_path / "ask.txt").write_text("A counter.")
-    done = command("--file", "ask.txt", "seed=3", "--out", "found.jsonl", "--model", "random:tiny", folder=tmp_path)
+    done = itertl(
+        "generate", "--file", "ask.txt", "seed=3", "--out", "found.jsonl", "--model", "random:tiny", cwd=tmp_path
+    )
     assert done.returncode == 1 and "no code" in done.stderr, done.stderr  # its noise is no Verilog
     (row,) = [json.loads(line) for line in (tmp_path / "found.jsonl").read_text().splitlines()]
     assert row["instruction"] == "A counter." and done.stdout == ""

@@ -39,7 +39,6 @@ from itertl.search.drivers import driving_lines
 from itertl.search.plain_draws import expected_solved
 from itertl.search.repair import Repair
 from itertl.search.strategy import Ask, open_strategy
-from search_curves import within
 
 HEADER = "module keep(input clk, input rst, input [3:0] d, output reg [3:0] q);\n"
 RIGHT = HEADER + "always @(posedge clk) if (rst) q <= 0; else q <= d;\nendmodule\n"
@@ -148,6 +147,8 @@ def test_repair_goes_on_from_the_best_of_all_rounds_or_of_the_last() -> None:
 
 
 def test_a_log_is_cut_where_its_tokens_are_spent() -> None:
+    from search_curves import within  # imports torch, which the killed searches below do without
+
     tried = [attempt(n, turn=n // 2) for n in range(4)]  # of one token each
     tried[0] = tried[0].model_copy(update={"kind": "tests"})
     assert [within(tried, n, by_round=False) for n in (0.5, 2, 3.9, 9)] == [2, 2, 3, 4]  # the first design always fits
@@ -326,10 +327,16 @@ def test_options_that_cannot_be_are_named() -> None:
 
 
 KILLED = """
-import sys
+import os, sys
 from pathlib import Path
 from test_search import mixed, find_candidates
-find_candidates(mixed(Path(sys.argv[2])), Path(sys.argv[1]))
+for point in (sys.argv[3], ""):  # imported once, and no thread begun before a fork
+    child = os.fork()
+    if child == 0:
+        os.environ["ITERTL_KILL_AT"] = point
+        find_candidates(mixed(Path(sys.argv[2])), Path(sys.argv[1]))
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), Path(sys.argv[1]).exists(), flush=True)
 """
 
 
@@ -342,19 +349,14 @@ def mixed(other: Path) -> SamplingJob:
 
 @pytest.mark.parametrize("point", [pytest.param("search.batch:3", marks=pytest.mark.slow), "search.examined:1"])
 def test_a_killed_search_ends_in_the_same_bytes(tmp_path: Path, point: str) -> None:
-    def run(out: Path, **more: str) -> int:
-        tests = Path(__file__).parent
-        here = os.pathsep.join(map(str, (tests, tests.parent / "experiments")))
-        call = [sys.executable, "-c", KILLED, str(out), str(other)]
-        return subprocess.run(call, env={**os.environ, "PYTHONPATH": here, **more}, timeout=120).returncode
-
     other = tmp_path / "other"
     other.mkdir()
     (other / "config.json").write_text('{"model_type": "llama"}')
     (other / "model.safetensors").write_bytes(b"weights")
-    out = tmp_path / "killed.jsonl"
-    assert run(out, ITERTL_KILL_AT=point) == -9 and not out.exists()
-    assert run(out) == 0
+    out, here = tmp_path / "killed.jsonl", str(Path(__file__).parent)
+    call = [sys.executable, "-c", KILLED, str(out), str(other), point]
+    done = subprocess.run(call, env={**os.environ, "PYTHONPATH": here}, capture_output=True, text=True, timeout=120)
+    assert done.stdout.splitlines() == ["-9 False", "0 True"], done.stderr
     whole = tmp_path / "whole.jsonl"
     find_candidates(mixed(other), whole)
     assert out.read_bytes() == whole.read_bytes()

@@ -4,11 +4,11 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,25 +30,6 @@ HERE = Path(__file__).parent
 SMOKE = HERE.parent / "recipes" / "smoke.yaml"
 
 
-def squares(number: int, base: int) -> Callable[[int], int]:
-    def do(part: int) -> int:
-        if part < 0:
-            raise DataError(f"part {part} is below zero")
-        print(f"doing {part}", file=sys.stderr, flush=True)
-        return base + part * part
-
-    return do
-
-
-def process(number: int) -> Callable[[int], tuple[int, int]]:
-    def do(part: int) -> tuple[int, int]:
-        if part < 0:
-            raise DataError(f"part {part} is below zero")
-        return number, os.getpid()
-
-    return do
-
-
 def run_parts(make: str, arguments: Sequence[Any], parts: Sequence[Any], count: int) -> Iterator[tuple[int, Any]]:
     with contextlib.closing(Actors(make, arguments, count)) as actors:
         yield from actors.run(parts)
@@ -56,7 +37,7 @@ def run_parts(make: str, arguments: Sequence[Any], parts: Sequence[Any], count: 
 
 @pytest.mark.slow
 def test_actors_stay_for_later_parts_until_one_fails() -> None:
-    with contextlib.closing(Actors("test_work:process", (), 2)) as actors:
+    with contextlib.closing(Actors("work_cases:process", (), 2)) as actors:
         assert not actors.are_there
         first = {value for _, value in actors.run(range(4))}
         assert {value for _, value in actors.run(range(4))} | {value for _, value in actors.run([0])} == first
@@ -68,56 +49,26 @@ def test_actors_stay_for_later_parts_until_one_fails() -> None:
 
 
 def test_parts_are_done_once_each_by_all_actors_together() -> None:
-    assert dict(run_parts("test_work:squares", (100,), range(7), 2)) == {n: 100 + n * n for n in range(7)}
-    assert list(run_parts("test_work:squares", (100,), [], 2)) == []
+    assert dict(run_parts("work_cases:squares", (100,), range(7), 2)) == {n: 100 + n * n for n in range(7)}
+    assert list(run_parts("work_cases:squares", (100,), [], 2)) == []
 
 
 def test_what_a_part_raises_is_raised() -> None:
     with pytest.raises(DataError, match="part -1 is below zero"):
-        list(run_parts("test_work:squares", (0,), [1, -1], 2))
+        list(run_parts("work_cases:squares", (0,), [1, -1], 2))
 
 
 def test_a_dead_actor_is_replaced_and_its_part_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ITERTL_KILL_AT", "actor.part:2")
     monkeypatch.setenv("ITERTL_KILL_ONCE", str(tmp_path / "mark"))
-    assert dict(run_parts("test_work:squares", (0,), range(5), 1)) == {n: n * n for n in range(5)}
+    assert dict(run_parts("work_cases:squares", (0,), range(5), 1)) == {n: n * n for n in range(5)}
     assert (tmp_path / "mark").exists()
 
 
 def test_three_deaths_of_one_part_end_the_stage_with_the_last_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ITERTL_KILL_AT", "actor.part:1")
     with pytest.raises(ToolFailed, match=r"killed its worker 3 times .*\(SIGKILL\), as when memory.*\n  doing 4"):
-        list(run_parts("test_work:squares", (0,), [4], 1))
-
-
-def member(job: dict[str, Any], reporter: Reporter) -> list[int]:
-    """Counts to ``job["to"]`` on every process, saving as it goes; adds up over the group."""
-    import torch
-    import torch.distributed as group
-
-    from itertl import faults
-
-    group.init_process_group("gloo")
-    rank, saved = int(os.environ["RANK"]), Path(job["saved"])
-    begin = int(saved.read_text()) if saved.exists() else 0
-    total = torch.zeros(1)
-    warnings.warn_explicit("a remark of a library", FutureWarning, "torch/__init__.py", 1, module="torch.some")
-    print(f"process {rank} begins", file=sys.stderr, flush=True)
-    with reporter.stage("count", job["to"], begin) as tracker:
-        for number in range(begin, job["to"]):
-            if number == job.get("bad"):
-                raise DataError(f"number {number} is bad")
-            if rank == 1:
-                faults.point("member.second")
-            total = torch.tensor([float(number + rank)])
-            group.all_reduce(total)
-            faults.point("member.step")
-            if rank == 0 and number != job.get("unsaved"):
-                saved.write_text(str(number + 1))
-            tracker.advance(1)
-    reporter.say("counted")
-    group.destroy_process_group()
-    return [int(total), group.get_world_size() if group.is_initialized() else int(os.environ["WORLD_SIZE"])]
+        list(run_parts("work_cases:squares", (0,), [4], 1))
 
 
 class Heard(Reporter):
@@ -132,7 +83,7 @@ class Heard(Reporter):
 def count(folder: Path, reporter: Reporter = QUIET, **job: Any) -> Any:
     job = {"to": 4, "saved": str(folder / "saved"), **job}
     env = {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
-    return run_group("test_work:member", job, 2, folder / "group", reporter=reporter, env=env)
+    return run_group("work_cases:member", job, 2, folder / "group", reporter=reporter, env=env)
 
 
 def test_a_group_computes_together_and_a_death_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,17 +123,40 @@ def test_the_first_death_is_the_one_that_the_others_followed() -> None:
     assert first_death({0: (41, -9), 1: (10, 1)}) == 1  # 0 did not end when it was asked to
 
 
-def test_two_processes_draw_and_train_as_one(tmp_path: Path) -> None:
-    found = []
-    for processes in (1, 2):
-        settings = ["iterations=1", "data.limit=4", "evals=[]", f"compute.processes={processes}", "sample.batch_size=4"]
-        run(load_recipe(SMOKE, settings), tmp_path / str(processes), reporter=QUIET)
-        folder = tmp_path / str(processes) / "iter-00"
-        found.append((folder / "candidates.jsonl").read_bytes() + (folder / "scored.jsonl").read_bytes())
-        assert len(read_records(folder / "candidates.jsonl", Candidate)) == 12
-        assert not (folder / "checkpoint.group").exists()
-    assert found[0] == found[1]
-    one, two = (read_records(tmp_path / n / "iter-00/train.jsonl", TrainStep) for n in ("1", "2"))
+def run_smoke(out: Path, processes: int) -> Path:
+    """One iteration; its folder."""
+    settings = ["iterations=1", "data.limit=4", "evals=[]", f"compute.processes={processes}", "sample.batch_size=4"]
+    run(load_recipe(SMOKE, settings), out, reporter=QUIET)
+    return out / "iter-00"
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The iteration of a run on one process."""
+    return run_smoke(tmp_path_factory.mktemp("alone") / "run", 1)
+
+
+def test_two_processes_draw_as_one(alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise InterruptedError("the draws are done")
+
+    monkeypatch.setattr("itertl.training.launch.train", stop)
+    with pytest.raises(InterruptedError, match="the draws are done"):
+        run_smoke(tmp_path / "run", 2)
+    folder = tmp_path / "run" / "iter-00"
+    assert len(read_records(folder / "candidates.jsonl", Candidate)) == 12
+    for name in ("candidates.jsonl", "scored.jsonl"):
+        assert (folder / name).read_bytes() == (alone / name).read_bytes()
+
+
+def test_two_processes_train_as_one(alone: Path, tmp_path: Path) -> None:
+    """From the same draws: the other run's folder without its checkpoint, which is made again."""
+    shutil.copytree(alone.parent, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "iter-00" / "checkpoint")
+    (tmp_path / "run" / "iter-00" / "train.jsonl").unlink()
+    folder = run_smoke(tmp_path / "run", 2)
+    assert (folder / "checkpoint" / "model.safetensors").is_file() and not (folder / "checkpoint.group").exists()
+    one, two = (read_records(at / "train.jsonl", TrainStep) for at in (alone, folder))
     assert [row.loss for row in two] == pytest.approx([row.loss for row in one], rel=1e-4)
     assert [row.groups for row in two] == [row.groups for row in one]
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from itertl import memory
 from itertl.errors import ToolMissing, UsageError
 from itertl.model import hub as model_hub
 from itertl.records import content_hash
@@ -40,8 +41,9 @@ def load_model(
     not there.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, PreTrainedModel  # noqa: F401  the second imports what models need
 
+    memory.keep_imports()
     if not hasattr(torch, dtype):
         raise UsageError(f"dtype {dtype!r} is not one of float32, bfloat16, float16")
     device = pick_device(device)
