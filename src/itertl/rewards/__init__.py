@@ -11,4 +11,5 @@ from itertl.rewards.rewarder import Rewarder
 from itertl.rewards.trl import VerilogReward
 from itertl.rewards.verl import compute_score, compute_scores
 
-__all__ = ["Reward", "Rewarder", "VerilogReward", "compute_score", "compute_scores"]
+verilog_reward = VerilogReward()  # with the settings of ``settings.DEFAULT``, for trainers that take a name
+__all__ = ["Reward", "Rewarder", "VerilogReward", "compute_score", "compute_scores", "verilog_reward"]

@@ -8,9 +8,9 @@ from typing import Any, cast
 from itertl.errors import DataError, nearest
 from itertl.verilog.text import modules
 
-_TEXTS = ("reference", "header", "top", "testbench", "testbench_top", "marker", "benchmark", "task_id", "data")
-_TABLES = ("data_files", "given")  # name -> text, as ``Problem.extra`` has them
-FIELDS = (*_TEXTS, *_TABLES)
+TEXTS = ("reference", "header", "top", "testbench", "testbench_top", "marker", "benchmark", "task_id", "data")
+TABLES = ("data_files", "given")  # name -> text, as ``Problem.extra`` has them
+FIELDS = (*TEXTS, *TABLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +86,15 @@ def read_truth(truth: Any, beside: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(beside.get(name), str):
             found.setdefault(name, beside[name])
     for name, value in found.items():
-        if not isinstance(value, str if name in _TEXTS else Mapping):
-            kind = "a text" if name in _TEXTS else "names and texts"
+        if not isinstance(value, str if name in TEXTS else Mapping):
+            kind = "a text" if name in TEXTS else "names and texts"
             raise DataError(f"ground truth: field {name} is a {type(value).__name__}, not {kind}")
     if "benchmark" in found:
         if "task_id" not in found:
             raise DataError("ground truth: benchmark needs task_id beside it, the id of the problem there")
     elif not str(found.get("reference", "")).strip():
         raise DataError(f"ground truth: no reference; {_KNOWN}")
-    return {name: dict(value) if name in _TABLES else value for name, value in found.items()}
+    return {name: dict(value) if name in TABLES else value for name, value in found.items()}
 
 
 _KNOWN = f"it has reference (a right design), or benchmark and task_id, and of {', '.join(FIELDS)} what there is"
