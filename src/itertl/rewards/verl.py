@@ -32,8 +32,8 @@ def compute_score(
 
     ``ground_truth``: fields of ``answer.FIELDS``, or their JSON text, or a reference's Verilog; ``extra_info`` may hold
     ``header`` and ``top``. ``score`` and ``cache`` as of ``Rewarder``, by ``reward_kwargs``; ``other`` is not read.
-    Returns ``score`` (the reward), ``acc`` (1 where it is right by function), ``judged`` (0: ``score`` is a neutral
-    value), ``verdict``, ``detail``, and the value of every scorer, 0 where it was not taken. Raises UsageError or
+    Returns ``score`` (the reward), ``acc`` (1 where it is right by function), ``judged`` (0: both are neutral
+    values), ``verdict``, ``detail``, and the value of every scorer, 0 where it was not taken. Raises UsageError or
     ToolMissing at the first call, where the settings or the machine are unfit, and nothing later.
     """
     [found] = compute_scores([data_source], [solution_str], [ground_truth], [extra_info], score=score, cache=cache)
@@ -58,16 +58,19 @@ def compute_scores(
     names = [canonical(truth) for truth in ground_truths]
     for name, reward in zip(names, rewards, strict=True):
         if reward.value is not None:
-            _MEANS.note(name, reward.value)
+            _MEANS.note(name, (reward.value, float(reward.is_right is True)))
     scorers = (*rewarder.config.scorers, TESTBENCH)
     return [_row(reward, name, scorers) for name, reward in zip(names, rewards, strict=True)]
 
 
 def _row(reward: Reward, name: str, scorers: Sequence[str]) -> dict[str, Any]:
     taken = {scorer: (reward.scores.get(scorer) or {}).get("value") for scorer in scorers}
+    value, right = (
+        _MEANS.of(name) if reward.value is None else (reward.value, float(reward.is_right is True))
+    )  # fmt: skip
     return {
-        "score": _MEANS.of(name) if reward.value is None else reward.value,
-        "acc": float(reward.is_right is True),
+        "score": value,
+        "acc": right,
         "judged": float(reward.value is not None),
         "verdict": reward.verdict,
         "detail": reward.detail,
@@ -81,24 +84,27 @@ def _rewarder(key: str, cache: str | bool) -> Rewarder:
 
 
 class _Means:
-    """Means of the rewards given so far, of each problem and of all."""
+    """Means of the rewards given so far, and of how many were right: of each problem, and of all."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._by_name: OrderedDict[str, tuple[float, int]] = OrderedDict()
-        self._all = 0.0, 0
+        self._by_name: OrderedDict[str, tuple[float, float, int]] = OrderedDict()
+        self._all = 0.0, 0.0, 0
 
-    def note(self, name: str, value: float) -> None:
+    def note(self, name: str, found: tuple[float, float]) -> None:
         with self._lock:
-            total, count = self._by_name.pop(name, (0.0, 0))
-            self._by_name[name] = total + value, count + 1
-            self._all = self._all[0] + value, self._all[1] + 1
+            self._by_name[name] = _added(self._by_name.pop(name, (0.0, 0.0, 0)), found)
+            self._all = _added(self._all, found)
             if len(self._by_name) > _MOST_PROBLEMS:
                 self._by_name.popitem(last=False)
 
-    def of(self, name: str) -> float:
-        total, count = self._by_name.get(name, self._all)
-        return total / count if count else 0.0
+    def of(self, name: str) -> tuple[float, float]:
+        values, rights, count = self._by_name.get(name, self._all)
+        return (values / count, rights / count) if count else (0.0, 0.0)
+
+
+def _added(sums: tuple[float, float, int], found: tuple[float, float]) -> tuple[float, float, int]:
+    return sums[0] + found[0], sums[1] + found[1], sums[2] + 1
 
 
 _MEANS = _Means()
