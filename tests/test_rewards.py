@@ -156,13 +156,13 @@ def test_verl_rows_have_the_same_keys_and_numbers(cache: Path, monkeypatch: pyte
     assert known["score"] == 1.0  # from the cache
 
 
-def test_settings_are_those_of_a_recipe(repository: Path) -> None:
+def test_settings_are_those_of_a_recipe(repository: Path, cache: Path) -> None:
     with pytest.raises(RecipeError, match=r"score\.scorrers: unknown key; did you mean 'scorers'"):
         Rewarder({"scorrers": ["gate"]})
     with pytest.raises(RecipeError, match="ladder names"):
         Rewarder({"scorers": ["gate"], "combine": "ladder", "ladder": {"vectors": 1.0}})
     with pytest.raises(UsageError, match=r"unknown scorer 'vektors': did you mean 'vectors'"):
-        Rewarder({"scorers": ["vektors"], "num_workers": 1}, cache=False)([], [])
+        Rewarder({"scorers": ["vektors"], "num_workers": 1}, cache=cache)([], [])
     recipe = repository / "recipes" / "itertl-function.yaml"
     assert config_of(recipe) == load_recipe(recipe).score
     theirs = load_recipe(recipe).score
@@ -213,13 +213,12 @@ def test_threads_that_end_and_forked_children(reward: VerilogReward) -> None:
 
 
 def test_a_keeper_that_was_killed_is_started_again(cache: Path) -> None:
-    function = Rewarder({"scorers": ["rouge-l-tokens"], "num_workers": 1}, cache=str(cache / "other"))
+    function = Rewarder({"scorers": ["rouge-l-tokens"], "num_workers": 1}, cache=str(cache))
     [before] = function([RIGHT], [REFERENCE])
-    for place in range(2):
-        [kept] = [kept for kind, kept in rewarder._keepers.items() if kind[1] == str(cache / "other")]
-        os.kill(kept.pid, signal.SIGKILL)
-        os.waitpid(kept.pid, 0)
-        assert function([RIGHT], [REFERENCE]) == [before], place
+    [kept] = [kept for kind, kept in rewarder._keepers.items() if kind[1] == str(cache)]
+    os.kill(kept.pid, signal.SIGKILL)
+    os.waitpid(kept.pid, 0)
+    assert function([RIGHT], [REFERENCE]) == [before]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rewarder.keeper, "start", _cannot)
         rewarder._drop(function._keeper)

@@ -14,6 +14,7 @@ import secrets
 import socket
 import sys
 import threading
+from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,10 +22,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from itertl.rewards.answer import Question
+from itertl.rewards.answer import Question, Reward
 
 BEAT_S = 5.0  # from one sign of life to the next, of a keeper that has nothing to tell
 _KEY_BYTES = 32
+_MOST_KNOWN = 20_000  # answers that are remembered beside the cache
+_MOST_TOGETHER = 16  # questions that one lane takes at a time
 _CODE = (
     "import sys; sys.path.append(sys.argv[1]); from itertl.rewards.keeper import main; main(int(sys.argv[2]))"
 )  # fmt: skip
@@ -105,8 +108,11 @@ class _Keeper:
         self._key, self._cache = key, None if settings.cache is None else Path(settings.cache)
         self._own = threading.local()
         self._lanes: list[Any] = []
+        self._count = settings.num_workers
         self._pool = ThreadPoolExecutor(settings.num_workers, initializer=self._begin)
         self._done = 0  # answers so far, to whomever
+        # what was answered lately, also what the cache on disk does not keep: proofs that came to no end
+        self._known: OrderedDict[tuple[str, Question], Reward] = OrderedDict()
 
     def _begin(self) -> None:
         from itertl.rewards.scoring import Lane
@@ -141,32 +147,57 @@ class _Keeper:
                     self._answer(caller, score, questions)
 
     def _answer(self, caller: Connection, score: str, questions: list[Question]) -> None:
-        """One request: ("answer", number, reward) of each question as they come, then ("end", None, None)."""
+        """One request: ("answer", number, reward) of each question as they come, then ("end", None, None).
+
+        Equal questions are asked once.
+        """
         refused = _refused(score)
         if refused is not None:
             caller.send(("refused", *refused))
             return
-        found: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
-        work = [self._pool.submit(self._one, score, number, one, found) for number, one in enumerate(questions)]
+        numbers: dict[Question, list[int]] = {}
+        for number, one in enumerate(questions):
+            numbers.setdefault(one, []).append(number)
+        found: queue.SimpleQueue[tuple[Question, Reward]] = queue.SimpleQueue()
+        left: list[Question] = []
+        for one in numbers:
+            known = self._known.get((score, one))
+            left.append(one) if known is None else found.put((one, known))
+        work = [self._pool.submit(self._some, score, chunk, found) for chunk in _chunks(left, self._count)]
         try:
-            for _ in questions:
-                number, reward = self._next(found, caller)
-                caller.send(("answer", number, reward))
+            for _ in numbers:
+                question, reward = self._next(found, caller)
+                for number in numbers[question]:
+                    caller.send(("answer", number, reward))
             caller.send(("end", None, None))
         finally:
             _forget(work)
 
-    def _next(self, found: "queue.SimpleQueue[tuple[int, Any]]", caller: Connection) -> tuple[int, Any]:
+    def _next(self, found: "queue.SimpleQueue[tuple[Question, Reward]]", caller: Connection) -> tuple[Question, Reward]:
         while True:
             try:
                 return found.get(timeout=BEAT_S)
             except queue.Empty:
                 caller.send(("beat", self._done, None))
 
-    def _one(self, score: str, number: int, question: Question, found: "queue.SimpleQueue[tuple[int, Any]]") -> None:
-        reward = self._own.lane.answer(question, _config(score))
-        self._done += 1
-        found.put((number, reward))
+    def _some(self, score: str, questions: list[Question], found: "queue.SimpleQueue[tuple[Question, Reward]]") -> None:
+        for question, reward in self._own.lane.answers(questions, _config(score)):
+            self._done += 1
+            if reward.value is not None:
+                self._known[score, question] = reward
+                if len(self._known) > _MOST_KNOWN:
+                    self._known.popitem(last=False)
+            found.put((question, reward))
+
+
+def _chunks(questions: list[Question], lanes: int) -> list[list[Question]]:
+    """Questions for one lane at a time: of one ground truth, which a lane prepares once, and few enough for all
+    lanes to have some."""
+    most = max(1, min(_MOST_TOGETHER, len(questions) // (2 * lanes)))
+    by_truth: dict[str, list[Question]] = {}
+    for one in questions:
+        by_truth.setdefault(one.truth, []).append(one)
+    return [some[first : first + most] for some in by_truth.values() for first in range(0, len(some), most)]
 
 
 def _forget(work: list[Future[None]]) -> None:

@@ -18,6 +18,7 @@ Prompt = str | list[dict[str, str]]
 Row = dict[str, Any]
 REWARD = "itertl.rewards.verilog_reward"
 
+_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}  # to some readers of lines
 _LACKS = {
     ("verl", "preference"): "verl has no trainer of pairs; export them for trl, llama-factory or axolotl",
     ("llama-factory", "rl"): "LLaMA-Factory's PPO takes a reward model, and no function; export for trl or verl",
@@ -82,8 +83,11 @@ def rl(target: Target, prompt: Prompt, truth: str, about: Mapping[str, Any]) -> 
 def write(target: Target, folder: Path, train: Sequence[Row], test: Sequence[Row]) -> None:
     """Write rows and settings into ``folder``. Raises WriteFailed."""
     for name, rows in (("train", train), ("test", test)):
+        path = folder / f"{name}{target.suffix}"
         if rows:
-            storage.write_bytes(folder / f"{name}{target.suffix}", _dumped(rows, target))
+            storage.write_bytes(path, _dumped(rows, target))
+        else:
+            path.unlink(missing_ok=True)  # of an earlier call, to whose rows it does not belong
     if target.trainer == "llama-factory":
         storage.write_json(folder / "dataset_info.json", _dataset_info(target.kind, has_test=bool(test)))
     if target.trainer == "axolotl":
@@ -105,7 +109,8 @@ def _said(prompt: Prompt, text: str) -> Prompt:
 
 def _dumped(rows: Sequence[Row], target: Target) -> bytes:
     if target.suffix == ".jsonl":
-        return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows).encode()
+        text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+        return text.translate(_LINE_ENDS).encode()
     import pyarrow
     import pyarrow.parquet
 

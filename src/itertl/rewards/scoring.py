@@ -6,13 +6,13 @@ is asked beside it. A reference is compared with by the scorers; a testbench, or
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from itertl.config import ScoreConfig
-from itertl.errors import ItertlError, ToolMissing
+from itertl.errors import DataError, ItertlError, ToolFailed, ToolMissing
 from itertl.evaluation import benchmarks
 from itertl.evaluation.benchmarks import FUNCTION, Benchmark, task_id
 from itertl.evaluation.completions import Completion
@@ -51,20 +51,28 @@ class Lane:
         self.cache = cache
         self._scorers, self._judges = Workers(SCORE, 1), Workers(JUDGE, 1)
 
-    def answer(self, question: Question, config: ScoreConfig) -> Reward:
-        """The reward of one completion. Never raises but to end the process."""
+    def answers(self, questions: Sequence[Question], config: ScoreConfig) -> Iterator[tuple[Question, Reward]]:
+        """The reward of each completion, all of one ground truth. Never raises but to end the process."""
+        try:
+            truth = {} if questions[0].fault else json.loads(questions[0].truth)
+            if "testbench" in truth or "benchmark" in truth:
+                yield from zip(
+                    questions, self._by_testbench([one.text for one in questions], truth, config), strict=True
+                )
+                return
+        except Exception as error:
+            yield from ((one, _failed(error)) for one in questions)
+            return
+        for one in questions:
+            yield one, self._alone(one, truth, config)
+
+    def _alone(self, question: Question, truth: Mapping[str, Any], config: ScoreConfig) -> Reward:
         if question.fault:
             return unjudged(Verdict.UNJUDGEABLE.value, question.fault)
         try:
-            truth = json.loads(question.truth)
-            if "testbench" in truth or "benchmark" in truth:
-                return self._by_testbench(question.text, truth, config)
             return self._by_function(question.text, truth, config)
-        except ItertlError as error:
-            verdict = Verdict.TOOL_MISSING if isinstance(error, ToolMissing) else Verdict.UNJUDGEABLE
-            return unjudged(verdict.value, str(error))
         except Exception as error:
-            return unjudged(Verdict.TOOL_FAILED.value, f"{type(error).__name__}: {error}")
+            return _failed(error)
 
     def close(self) -> None:
         self._scorers.close()
@@ -80,22 +88,37 @@ class Lane:
             {score.scorer: _table(score) for score in scores},
         )  # fmt: skip
 
-    def _by_testbench(self, text: str, truth: Mapping[str, Any], config: ScoreConfig) -> Reward:
+    def _by_testbench(self, texts: Sequence[str], truth: Mapping[str, Any], config: ScoreConfig) -> list[Reward]:
         benchmark, ident = _benchmark(json.dumps(truth, sort_keys=True))
         problem = benchmark.by_id.get(ident)
         if problem is None:
-            return unjudged(Verdict.UNJUDGEABLE.value, f"ground truth: {benchmark.name} has no task_id {ident!r}")
+            raise DataError(f"ground truth: {benchmark.name} has no task_id {ident!r}")
         if benchmark.default_rule == FUNCTION:
             own = {"reference": problem.reference, "header": problem.header, "top": problem.top}
-            return self._by_function(text, {name: value for name, value in own.items() if value}, config)
-        code = extract(text, header=problem.header, top=problem.top).code
-        [row] = judge(
-            benchmark, [Completion(ident, 0, code, full_module=True)], num_workers=1, cache=self.cache,
-            conditions=Conditions(workers=self._judges),
+            own = {name: value for name, value in own.items() if value}
+            return [self._by_function(text, own, config) for text in texts]
+        codes = [extract(text, header=problem.header, top=problem.top).code for text in texts]
+        rows = judge(
+            benchmark, [Completion(ident, n, code, full_module=True) for n, code in enumerate(codes)], num_workers=1,
+            cache=self.cache, conditions=Conditions(workers=self._judges),
         )  # fmt: skip
-        score = _score(row)
-        value = shaped_reward(score, partial=config.combine == "rltf") if config.combine in _SHAPED else score.value
-        return Reward(value, score.verdict.value, score.detail, row.passed, {TESTBENCH: _table(score)})
+        return [_of_row(row, config) for row in rows]
+
+
+def _of_row(row: EvalRow, config: ScoreConfig) -> Reward:
+    value = None if row.passed is None else float(row.passed)
+    score = Score(scorer=TESTBENCH, value=value, verdict=row.verdict, detail=row.detail, tool=row.simulator)
+    if config.combine in _SHAPED:
+        value = shaped_reward(score, partial=config.combine == "rltf")
+    return Reward(value, row.verdict.value, row.detail, row.passed, {TESTBENCH: _table(score)})
+
+
+def _failed(error: Exception) -> Reward:
+    """Of an error, which is never the model's."""
+    if isinstance(error, ItertlError) and not isinstance(error, ToolFailed):
+        verdict = Verdict.TOOL_MISSING if isinstance(error, ToolMissing) else Verdict.UNJUDGEABLE
+        return unjudged(verdict.value, str(error))
+    return unjudged(Verdict.TOOL_FAILED.value, f"{type(error).__name__}: {error}")
 
 
 def item_of(text: str, truth: Mapping[str, Any]) -> ScoreItem:
@@ -116,11 +139,6 @@ def _decided(scores: tuple[Score, ...], config: ScoreConfig) -> Score:
 
 def _table(score: Score) -> dict[str, Any]:
     return {"value": score.value, "verdict": score.verdict.value, "detail": score.detail}
-
-
-def _score(row: EvalRow) -> Score:
-    value = None if row.passed is None else float(row.passed)
-    return Score(scorer=TESTBENCH, value=value, verdict=row.verdict, detail=row.detail, tool=row.simulator)
 
 
 @functools.lru_cache(maxsize=256)
