@@ -8,6 +8,7 @@ no process holds the pipe that it was started with: the starter and what it fork
 
 import contextlib
 import hmac
+import logging
 import os
 import queue
 import secrets
@@ -22,14 +23,16 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from itertl.rewards.answer import Question, Reward
+from itertl.rewards.answer import Question, Reward, unjudged
 
 BEAT_S = 5.0  # from one sign of life to the next, of a keeper that has nothing to tell
 _KEY_BYTES = 32
 _MOST_KNOWN = 20_000  # answers that are remembered beside the cache
 _MOST_TOGETHER = 16  # questions that one lane takes at a time
+_START_S = 120.0  # for a fresh interpreter to import what it needs
 _CODE = (
-    "import sys; sys.path.append(sys.argv[1]); from itertl.rewards.keeper import main; main(int(sys.argv[2]))"
+    "import sys; sys.path += [entry for entry in sys.argv[2:] if entry not in sys.path];"
+    "from itertl.rewards.keeper import main; main(int(sys.argv[1]))"
 )  # fmt: skip
 
 
@@ -39,7 +42,6 @@ class Settings:
 
     num_workers: int
     cache: str | None
-    path: tuple[str, ...]  # of modules: a scorer of the user's own is found where the trainer finds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,14 @@ def start(settings: Settings) -> Kept:
     root = str(Path(__file__).resolve().parents[2])
     with theirs:
         os.set_inheritable(theirs.fileno(), True)
-        argv = [sys.executable, "-P", "-c", _CODE, root, str(theirs.fileno())]
+        # modules are found where the trainer finds them: a scorer of the user's own may be among them
+        argv = [sys.executable, "-P", "-c", _CODE, str(theirs.fileno()), *map(os.path.abspath, sys.path), root]
         actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, 2, 1)]
         pid = os.posix_spawn(sys.executable, argv, os.environ, file_actions=actions, setsid=True)
     pipe = Connection(ours.detach())
     pipe.send(settings)
+    if not pipe.poll(_START_S):
+        raise TimeoutError(f"it did not start within {_START_S:g} s")
     return Kept(pipe.recv(), pipe, pid)
 
 
@@ -89,7 +94,7 @@ def main(descriptor: int) -> None:
     os.set_inheritable(descriptor, False)
     pipe = Connection(descriptor)
     settings: Settings = pipe.recv()
-    sys.path.extend(entry for entry in settings.path if entry not in sys.path)
+    logging.getLogger("itertl.work.content_cache").addFilter(_Once())
     address = Address(b"\0itertl-rewards-" + secrets.token_hex(16).encode(), secrets.token_bytes(_KEY_BYTES))
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
         door.bind(address.name)
@@ -101,6 +106,20 @@ def main(descriptor: int) -> None:
             pipe.recv()  # nothing ever comes: it ends with the last that holds the other side
     keeper.close()
     os._exit(0)  # threads may be at work; what they started ends with this process
+
+
+class _Once(logging.Filter):
+    """A remark is made once, though every question may give cause for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        is_new = said not in self._seen
+        self._seen.add(said)
+        return is_new
 
 
 class _Keeper:
@@ -181,13 +200,19 @@ class _Keeper:
                 caller.send(("beat", self._done, None))
 
     def _some(self, score: str, questions: list[Question], found: "queue.SimpleQueue[tuple[Question, Reward]]") -> None:
-        for question, reward in self._own.lane.answers(questions, _config(score)):
-            self._done += 1
-            if reward.value is not None:
-                self._known[score, question] = reward
-                if len(self._known) > _MOST_KNOWN:
-                    self._known.popitem(last=False)
-            found.put((question, reward))
+        left = dict.fromkeys(questions)
+        try:
+            for question, reward in self._own.lane.answers(questions, _config(score)):
+                del left[question]
+                self._done += 1
+                if reward.value is not None:
+                    self._known[score, question] = reward
+                    if len(self._known) > _MOST_KNOWN:
+                        self._known.popitem(last=False)
+                found.put((question, reward))
+        finally:  # whoever waits is told, whatever happened
+            for question in left:
+                found.put((question, unjudged("tool_failed", "the keeper of the workers broke on it")))
 
 
 def _chunks(questions: list[Question], lanes: int) -> list[list[Question]]:

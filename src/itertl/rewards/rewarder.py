@@ -4,7 +4,6 @@ import atexit
 import contextlib
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -129,7 +128,7 @@ def _connected(kind: _Kind) -> Iterator[Connection]:
     with _lock:
         known = _keepers.get(kind)
         if known is None:
-            known = _keepers[kind] = keeper.start(Settings(*kind, tuple(sys.path)))
+            known = _keepers[kind] = keeper.start(Settings(*kind))
     with known.address.connect() as connection:
         yield connection
 
