@@ -221,7 +221,7 @@ def test_a_keeper_that_was_killed_is_started_again(cache: Path) -> None:
     assert function([RIGHT], [REFERENCE]) == [before]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rewarder.keeper, "start", _cannot)
-        rewarder._drop(function._keeper)
+        rewarder.close_all()
         [lost] = function([RIGHT], [REFERENCE])
     assert lost.value is None and lost.verdict == "tool_failed" and "no room" in lost.detail
 

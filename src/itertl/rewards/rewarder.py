@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,8 +57,10 @@ class Rewarder:
             left = [number for number in range(len(asked)) if number not in found]
             if not left and self._is_checked:
                 break
+            kept: Kept | None = None
             try:
-                for place, reward in self._ask([asked[number] for number in left]):
+                kept = _kept(self._kind)
+                for place, reward in self._ask(kept, [asked[number] for number in left]):
                     found[left[place]] = reward
                 self._is_checked = True
             except ItertlError as error:
@@ -67,18 +70,18 @@ class Rewarder:
             except (OSError, EOFError) as error:
                 trouble = f"the process that keeps the workers is gone ({error or type(error).__name__})"
                 _LOG.warning("%s; it is started again", trouble)
-                _drop(self._keeper)
+                _drop(self._kind, kept)
         if not self._is_checked:
             raise ToolFailed(f"{trouble}; itertl doctor shows what works here")
         return [found.get(number) or unjudged(Verdict.TOOL_FAILED.value, trouble) for number in range(len(asked))]
 
     @property
-    def _keeper(self) -> "_Kind":
+    def _kind(self) -> "_Kind":
         return _num_workers(self.config), self._cache
 
-    def _ask(self, questions: Sequence[Question]) -> Iterator[tuple[int, Reward]]:
+    def _ask(self, kept: Kept, questions: Sequence[Question]) -> Iterator[tuple[int, Reward]]:
         """Answers as they come. Raises OSError or EOFError where the keeper is gone or hangs, and what it refuses."""
-        with _connected(self._keeper) as connection:
+        with kept.address.connect() as connection:
             connection.send((self._score, list(questions)))
             for kind, number, reward in _messages(connection, self._patience()):
                 if kind == "refused":
@@ -123,30 +126,33 @@ _keepers: dict[_Kind, Kept] = {}
 _lock = threading.Lock()
 
 
-@contextlib.contextmanager
-def _connected(kind: _Kind) -> Iterator[Connection]:
+def _kept(kind: _Kind) -> Kept:
+    """The keeper that runs, or a new one. Raises OSError, EOFError."""
     with _lock:
-        known = _keepers.get(kind)
-        if known is None:
-            known = _keepers[kind] = keeper.start(Settings(*kind))
-    with known.address.connect() as connection:
-        yield connection
+        if kind not in _keepers:
+            _keepers[kind] = keeper.start(Settings(*kind))
+        return _keepers[kind]
 
 
-def _drop(kind: _Kind) -> None:
-    """Of a keeper that does not answer: the next call starts another."""
+def _drop(kind: _Kind, broken: Kept | None) -> None:
+    """Of a keeper that is gone or hangs: the next call starts another, unless another thread has done so."""
     with _lock:
-        known = _keepers.pop(kind, None)
-    if known is not None:
-        known.pipe.close()
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(known.pid, os.WNOHANG)
+        if broken is None or _keepers.get(kind) is not broken:
+            return
+        del _keepers[kind]
+    broken.pipe.close()
+    with contextlib.suppress(ChildProcessError):  # of a forked child: it is the parent's
+        if os.waitpid(broken.pid, os.WNOHANG) == (0, 0):
+            os.kill(broken.pid, signal.SIGKILL)
+            os.waitpid(broken.pid, 0)
 
 
 def close_all() -> None:
-    """End the keepers that nobody else holds; later calls start new ones."""
-    for kind in list(_keepers):
-        _drop(kind)
+    """Let go of all keepers: those that nobody else holds end. Later calls start new ones."""
+    with _lock:
+        for kept in _keepers.values():
+            kept.pipe.close()
+        _keepers.clear()
 
 
 def _after_fork() -> None:
