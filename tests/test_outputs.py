@@ -61,6 +61,7 @@ COMMANDS = {
     "audit": ["data", "audit", "problems.jsonl", "--no-tools", "--keep-sound", "F"],
     "repair": ["data", "repair", "run", "--out", "F"],
     "distil": ["data", "distil", "problems.jsonl", *TINY, "--draws", "1", "--out", "F"],
+    "data-export": ["data", "export", "problems.jsonl", "--for", "trl", "--out", "D/train.jsonl"],
     "run": ["run", "smoke.yaml", "--out", "D"],
     "study": ["study", "study.yaml", "--out", "D"],
 }  # fmt: skip
@@ -85,6 +86,7 @@ def test_every_command_that_writes_is_walked_over() -> None:
         "data_audit",
         "data_repair",
         "data_distil",
+        "data_export",
         "run",
         "export",
         "study",

@@ -171,7 +171,7 @@ def _watched(batch: Batch, names: dict[tuple[str, str], str]) -> Iterator[None]:
             yield number, Outcome("ok", outcome.value.value) if outcome.status == "ok" else outcome
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judge, "_WORKER", "attacks.timed:work")
+        patch.setattr(judge, "WORKER", "attacks.timed:work")
         patch.setattr(pool.Workers, "map_unordered", map_unordered)
         yield
 

@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -129,6 +129,48 @@ def data_repair(
     result = {
         "pairs": len(found.problems), "to_the_reference": found.by_reference, "answers": found.answers,
         "left_out": dict(found.left_out), "out": str(out),
+    }  # fmt: skip
+    print_json(result) if as_json else print(json.dumps(result, indent=1, ensure_ascii=False))
+
+
+@data_app.command("export")
+def data_export(
+    source: Annotated[str, typer.Argument(help="Folder of a run, or pairs as `data import` takes them.")],
+    trainer: Annotated[str, typer.Option("--for", help="verl, trl, llama-factory or axolotl.")],
+    overrides: options.Overrides = None,
+    kind: Annotated[str, typer.Option("--kind", help="sft, preference (of a run), or rl.")] = "rl",
+    out: options.Out = Path("exported"),
+    truth: Annotated[
+        str, typer.Option("--truth", help="What rl is judged by: reference, or testbench where pairs have one.")
+    ] = "reference",
+    benchmark: Annotated[
+        str | None, typer.Option("--benchmark", help="With rl: write this benchmark's problems to validate on.")
+    ] = None,
+    data: options.Data = None,
+    recipe: options.RecipeOption = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """Pairs, a run's preferences, or prompts with ground truth, in the shape that another trainer reads."""
+    from itertl.rewards import export, layouts
+    from itertl.runs import outputs
+
+    run = Path(source) if (Path(source) / "recipe.yaml").is_file() else None
+    target = layouts.Target(
+        options.choice(trainer, layouts.Trainer, "--for"), options.choice(kind, layouts.Kind, "--kind")
+    )
+    by = options.choice(truth, Literal["reference", "testbench"], "--truth")
+    own = [*(overrides or []), *([] if run else [f"data.source={json.dumps(source)}"])]
+    settings = recipe_of(recipe or (run and run / "recipe.yaml"), own, None)
+    validation = None if benchmark is None else export.Validation(benchmark, data)
+    files = target.files(out, with_test=True)
+    with outputs.writing("data export", files=files, inputs=[Path(source), data], force=force):
+        found = export.export(settings, target, run=run, truth=by, validation=validation)
+        layouts.write(target, out, found.train, found.test)
+    result = {
+        "for": trainer, "kind": kind, "rows": len(found.train), "test_rows": len(found.test),
+        "left_out": dict(+found.left_out),
+        "files": [str(file) for file in target.files(out, with_test=bool(found.test))],
     }  # fmt: skip
     print_json(result) if as_json else print(json.dumps(result, indent=1, ensure_ascii=False))
 

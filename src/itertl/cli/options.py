@@ -4,12 +4,12 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 from itertl.config import Recipe, build_recipe, load_recipe, parse_yaml
-from itertl.errors import UsageError
+from itertl.errors import UsageError, nearest
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 Overrides = Annotated[
@@ -151,3 +151,12 @@ def named_values(items: list[str] | None, option: str) -> dict[str, Any]:
             raise UsageError(f"{option} {item!r}: give NAME=VALUE")
         pairs[key] = value if option == "--column" else parse_yaml(value, f"{option} {key}")
     return pairs
+
+
+def choice(value: str, kind: Any, option: str) -> Any:
+    """``value``, which is one of the texts of a Literal. Raises UsageError that names the option."""
+    known = get_args(kind)
+    if value not in known:
+        every = f"give {', '.join(known)}"
+        raise UsageError(f"{option} {value!r}: {nearest(value, known, otherwise=every)}")
+    return value

@@ -33,11 +33,11 @@ from itertl.sandbox import sandbox
 from itertl.sandbox.sandbox import Limits
 from itertl.tools import icarus, slang
 from itertl.work.desk import Desk
-from itertl.work.pool import Outcome
+from itertl.work.pool import Outcome, Workers
 
 GATE_TIMEOUT_S = 30.0  # by the wall clock; the worker's own limit of processor time comes before
 VERILATOR_TIMEOUT_S = 600.0  # it compiles through C++
-_WORKER = "itertl.evaluation.worker:work"
+WORKER = "itertl.evaluation.worker:work"
 _GRACE_S = 60.0  # beyond both programs' wall clocks the worker itself hangs
 
 Judged: TypeAlias = Iterator[tuple[str, Judgement]]  # (key of a completion, its verdict)
@@ -63,6 +63,7 @@ class Conditions:
 
     limits: Limits = strict.LIMITS  # of compiler and simulator each
     second_simulator: bool = True  # where Verilator is installed, it judges problems whose reference fails on Icarus
+    workers: Workers | None = None  # of WORKER, that the caller keeps; None: of this call alone
 
 
 def judge(
@@ -85,13 +86,18 @@ def judge(
         )
         used = by_function.tools()
         return [_row(benchmark, rule, c, found, used, level) for c, found in zip(completions, judged, strict=True)]
+    conditions = conditions or Conditions()
     icarus.find("vvp")
     if rule == STRICT:
         slang.library()
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(AppendLog(partial)) if partial is not None else None
-        desk = stack.enter_context(Desk(FORM, _WORKER, num_workers=num_workers, cache=cache, journal=journal))
-        call = _Call(benchmark, rule, desk, conditions or Conditions())
+        desk = stack.enter_context(
+            Desk(
+                FORM, WORKER, num_workers=num_workers, cache=cache, journal=journal, workers=conditions.workers
+            )
+        )  # fmt: skip
+        call = _Call(benchmark, rule, desk, conditions)
         keys = [call.references.key_of_completion(completion) for completion in completions]
         found = call.judge(dict(zip(keys, completions, strict=True)), Counter(keys), tracker)
     return [

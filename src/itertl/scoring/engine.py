@@ -32,7 +32,7 @@ from itertl.work import pool
 from itertl.work.desk import Desk, Form
 from itertl.work.pool import Job, Outcome
 
-_WORKER = "itertl.scoring.worker:timed_unit"
+WORKER = "itertl.scoring.worker:timed_unit"
 _TRIVIAL = "module probe(output y);\nassign y = 1'b1;\nendmodule\n"
 _PROBE = ScoreItem(code=_TRIVIAL, reference=_TRIVIAL)
 BOUND = Bound()
@@ -50,6 +50,7 @@ class Effort:
     timeout_s: float = 30.0  # of one scorer on one item
     cache: Path | None = None  # folder of scores kept across runs
     keep_going: bool = True  # False: a scorer of the user's own that raises ends the call
+    workers: pool.Workers | None = None  # of WORKER, that the caller keeps; None: of this call alone
 
 
 def score_items(
@@ -74,14 +75,18 @@ def score_items(
     counts = Counter(items)
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(AppendLog(log)) if log is not None else None
-        desk = stack.enter_context(Desk(_FORM, _WORKER, num_workers=num_workers, cache=effort.cache, journal=journal))
+        desk = stack.enter_context(
+            Desk(
+                _FORM, WORKER, num_workers=num_workers, cache=effort.cache, journal=journal, workers=effort.workers
+            )
+        )  # fmt: skip
         keys = {item: {name: _key(name, item) for name in order} for item in counts}
         known = desk.known(key for of_item in keys.values() for key in of_item.values())
         climbs = {
             item: _Climb(item, keys[item], rungs, bound, timeout_s, known, on_end=lambda n=count: on_done(n))
             for item, count in counts.items()
         }
-        run = stack.enter_context(contextlib.closing(_run(list(climbs.values()), desk.workers, timeout_s)))
+        run = stack.enter_context(contextlib.closing(_run(list(climbs.values()), desk, timeout_s)))
         for key, score, seconds in run:
             if not effort.keep_going and is_users_fault(score):
                 advice = "fix it, or go on without these candidates by --keep-going"
@@ -181,21 +186,21 @@ _FORM: Form[_Answer] = Form(
 
 
 def _run(
-    climbs: Sequence[_Climb], workers: pool.Workers, timeout_s: float
+    climbs: Sequence[_Climb], desk: Desk[_Answer], timeout_s: float
 ) -> Generator[tuple[str, Score, float], None, None]:
     """Take all scorers of all items in workers; what stalls or crashes once more, alone, and with a bound of its
     own."""
-    for climb, unit, outcome in _asked(climbs, workers):
+    for climb, unit, outcome in _asked(climbs, desk.workers):
         is_cut = outcome.status == "timeout" and unit.left.seconds < timeout_s  # by what was left of the bound
         climb.is_stuck = outcome.status not in ("ok", "spent") and not is_cut
         if not climb.is_stuck:
             yield _take(climb, unit, outcome, is_well=is_cut)
-    workers.close()
+    desk.rest()
     again = [climb for climb in climbs if climb.is_stuck]
     for climb in again:
         climb.is_stuck, climb.spent_s = False, 0.0
     healthy: dict[str, bool] = {}
-    with pool.Workers(_WORKER, 1) as alone:
+    with pool.Workers(WORKER, 1) as alone:
         for climb, unit, outcome in _asked(again, alone):
             is_stall = outcome.status == "timeout"
             scorer = scorers.scorer_of(unit.name)
@@ -250,6 +255,6 @@ def _take(climb: _Climb, unit: Unit, outcome: Outcome, *, is_well: bool = False)
 
 def _answers(unit: Unit, timeout_s: float) -> bool:
     """Whether the scorer's tool is well: it scores a trivial design within the limit that the candidate overran."""
-    with pool.Workers(_WORKER, 1) as worker:
+    with pool.Workers(WORKER, 1) as worker:
         [(_, outcome)] = worker.map_unordered([replace(unit, item=_PROBE)], timeout_s=timeout_s)
     return outcome.status == "ok" and outcome.value[0].verdict.fault is not Fault.OURS

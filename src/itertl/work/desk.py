@@ -58,8 +58,11 @@ class Desk(Generic[Answer]):
         num_workers: int = 0,
         cache: Path | None = None,
         journal: Journal | None = None,
+        workers: Workers | None = None,
     ) -> None:
-        self.form, self.workers = form, Workers(worker, num_workers)
+        """``workers``: the caller's own, who keeps them; None: workers of this call alone."""
+        self.form, self._is_host = form, workers is not None
+        self.workers = workers or Workers(worker, num_workers)
         self._journal, self._logged = journal, dict[str, dict[str, Any]]()
         for entry in journal.existing if journal is not None else []:
             with contextlib.suppress(LookupError, TypeError):
@@ -114,11 +117,16 @@ class Desk(Generic[Answer]):
             [(_, outcome)] = self.workers.map_unordered([tasks[name]], timeout_s=timeout_s)
             yield name, outcome
 
+    def rest(self) -> None:
+        """End the workers, unless they are the caller's."""
+        if not self._is_host:
+            self.workers.close()
+
     def __enter__(self) -> "Desk[Answer]":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.workers.close()
+        self.rest()
         self._texts.__exit__(*exception)
 
 
