@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from itertl.errors import ToolFailed
 from itertl.records import Problem, Verdict
+from itertl.scoring.item import ScoreItem
+from itertl.scoring.vectors.score import simulated
 from itertl.synth.mutants import mutants
 from itertl.tools import icarus, pyverilog, slang, yosys
 from itertl.work import pool
@@ -31,6 +33,7 @@ class Examined:
     complaints: tuple[str, ...]
     mutants_run: int  # that compiled
     mutants_killed: int
+    mutants_missed: int = 0  # that the testbench passes, though ``vectors`` finds an output that differs
 
 
 def simulate(testbench: str, code: str) -> Trial:
@@ -57,19 +60,25 @@ def check(problem: Problem, *, num_mutants: int = 4) -> Examined:
     if problem.reference is None or problem.testbench is None or problem.top is None:
         return Examined(("the problem lacks a reference, a testbench or the name of its module",), 0, 0)
     complaints = _reference_complaints(problem, problem.reference, problem.testbench, problem.top)
-    run = killed = 0
+    run = killed = missed = 0
     for mutant in mutants(problem.reference, random.Random(problem.id)):
         trial = simulate(problem.testbench, mutant.text)
         if trial.compiled:
             run += 1
             killed += not trial.passed
+            missed += trial.passed and _differs(mutant.text, problem)
         if run >= num_mutants and killed:
             break
     if not killed:
         complaints.append(f"testbench: none of {run} mutants that compile fails")
     synthesized, detail = yosys.synthesizes(problem.reference, problem.top)
     complaints += [] if synthesized else [f"yosys: {detail}"]
-    return Examined(tuple(complaints), run, killed)
+    return Examined(tuple(complaints), run, killed, missed)
+
+
+def _differs(code: str, problem: Problem) -> bool:
+    item = ScoreItem(code, problem.header, problem.reference, problem.top)
+    return simulated(item).verdict is Verdict.WRONG_OUTPUT
 
 
 def check_all(

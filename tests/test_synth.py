@@ -193,7 +193,10 @@ def test_a_larger_sample_passes_all_tools() -> None:
     problems = generate(seed=21, count=600) + generate(seed=22, count=120, split="heldout")
     found = dict(check_all(problems))
     assert not [(problems[n].family, c.complaints) for n, c in found.items() if c.complaints]
-    assert sum(c.mutants_killed for c in found.values()) > 0.9 * sum(c.mutants_run for c in found.values())
+    run, killed, missed = (
+        sum(getattr(c, f"mutants_{what}") for c in found.values()) for what in ("run", "killed", "missed")
+    )
+    assert killed > 0.7 * run and missed < 0.01 * run  # most of the others are equal, where the reference is not X
 
 
 def _flop(reset: ResetSpec | None = None, body: str = "") -> DesignSpec:
