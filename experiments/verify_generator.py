@@ -40,14 +40,17 @@ def main() -> int:
     for number, found in check_all(problems, num_mutants=given.mutants, num_workers=given.workers):
         problem = problems[number]
         row = totals[problem.family or ""]
-        row.update(problems=1, bad=bool(found.complaints), run=found.mutants_run, killed=found.mutants_killed)
+        row.update(
+            problems=1, bad=bool(found.complaints), run=found.mutants_run, killed=found.mutants_killed,
+            missed=found.mutants_missed,
+        )  # fmt: skip
         for complaint in found.complaints:
             print(f"{problem.family} {problem.id} {problem.extra['parameters']}: {complaint}", flush=True)
-    print(f"{'family':<26}{'problems':>9}{'bad':>5}{'mutants':>9}{'killed':>8}")
+    print(f"{'family':<26}{'problems':>9}{'bad':>5}{'mutants':>9}{'killed':>8}{'missed':>8}")
     everything: Counter[str] = Counter()
     for name, row in [*totals.items(), ("all", everything)]:
         share = row["killed"] / row["run"] if row["run"] else 0.0
-        print(f"{name:<26}{row['problems']:>9}{row['bad']:>5}{row['run']:>9}{share:>8.1%}")
+        print(f"{name:<26}{row['problems']:>9}{row['bad']:>5}{row['run']:>9}{share:>8.1%}{row['missed']:>8}")
         everything.update(row)
     print(f"{time.monotonic() - start:.0f} s in all")
     return 1 if everything["bad"] else 0
