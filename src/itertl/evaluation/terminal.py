@@ -56,10 +56,9 @@ def show_account(account: Mapping[str, Any]) -> Group:
 
 def _searched(cost: SearchCost, temperature: float | None) -> str:
     """What the searches behind the answers looked at and took."""
-    looked = "its own texts alone" if cost.feedback == "none" else f"the {cost.feedback}"
     each = cost.completion_tokens / max(1, cost.answers)
     return (
-        f"{cost.strategy} at T {temperature or 0:g}, looking at {looked}: {cost.attempts} attempts for {cost.answers} "
+        f"T {temperature or 0:g}, {wording.searched(cost)}: {cost.attempts} attempts for {cost.answers} "
         f"answers, {cost.completion_tokens} tokens written ({each:.0f} an answer), {cost.tool_calls} tool calls; "
         f"{cost.solved} searches ended with all of that right, {cost.solved_at_once} by their first draws"
     )
