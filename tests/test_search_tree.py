@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itertl import plugins
 from itertl.config import PromptConfig
 from itertl.errors import UsageError
 from itertl.model.prompts import EncodedPrompt, Turn
@@ -21,11 +20,10 @@ from itertl.runs.storage import read_records
 from itertl.sampling.backend import Generation
 from itertl.sampling.batching import SampleRequest
 from itertl.sandbox.bounds import Bound
-from itertl.search import edits, feedback, look, own_tests, uct, workers
+from itertl.search import edits, feedback, look, own_tests, uct
 from itertl.search.drive import attempts_file, find_candidates
 from itertl.search.strategy import Ask, open_strategy
 from itertl.search.tree_code import TreeCode, reward
-from itertl.work.pool import Outcome
 from test_search import BROKEN, HEADER, RIGHT, WRONG, Scripted, attempt, job, problem
 
 
@@ -223,18 +221,6 @@ def search(
     return found.code.strip(), list(read_records(attempts_file(out), Attempt))
 
 
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Questions are answered in this process: workers, which take a second each to start, are tested elsewhere."""
-
-    def answered(function: str, questions: Sequence[Any], **more: object) -> Iterator[tuple[int, Outcome]]:
-        del more
-        for number, question in enumerate(questions):
-            yield number, Outcome("ok", plugins.resolve("function", function, {})(question))
-
-    monkeypatch.setattr(workers, "map_unordered", answered)
-
-
 @pytest.mark.usefixtures("here")
 def test_a_tree_of_edits_ends_at_the_right_design(tmp_path: Path) -> None:
     """The first edit makes the code compile, the second is right in odd draws and applies to nothing in even ones."""
@@ -348,6 +334,7 @@ def test_options_of_trees_tests_and_aims_that_cannot_be_are_named(tmp_path: Path
         ("tree-code", {"c": -1}, "strategy_options.c .* 1.4"),
         ("tree-code", {"edits": "diff"}, "whole, blocks"),
         ("tree-code", {"width": 0}, "whole number"),
+        ("tree-code", {"width": 10**9}, "to 1000000"),
         ("repair", {"feedback": "tests"}, "compiler, own tests, reference"),
         ("repair", {"tests": 2}, "own tests"),
         ("repair", {"aim": "power"}, "ppa"),

@@ -17,6 +17,8 @@ class BestOf(Strategy):
 
     def __init__(self, draws: int = 8, scorer: str = "icarus") -> None:
         check_count(draws=draws)
+        if not isinstance(scorer, str):
+            raise UsageError(f"sample.strategy_options.scorer is {scorer!r}; give the name of one scorer")
         check_scorers([scorer])
         check_tools([scorer])
         self._draws, self._scorer = draws, scorer
