@@ -290,11 +290,27 @@ def test_best_of_and_cluster_answer_what_they_rank_first(tmp_path: Path) -> None
         assert codes[c.code] == max(codes.values())
 
 
+class Plain(Strategy):
+    """Some draws of which nothing is looked at."""
+
+    def __init__(self, draws: int = 0) -> None:
+        self._draws = draws
+
+    def next(self, attempts: Sequence[Attempt]) -> Sequence[Ask]:
+        return [] if attempts or not self._draws else [Ask(self._draws)]
+
+    def order(self, attempts: Sequence[Attempt]) -> Sequence[int]:
+        return range(len(attempts))
+
+    def examine(self, drawn: Sequence[Drawn], effort: Effort) -> list[Examined]:
+        return [Examined(verdict=Verdict.SCORED, rank=0.0) for _ in drawn]
+
+
 def test_searches_of_other_options_are_not_taken_for_those_of_an_evaluation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a kill between two temperatures, and the same command with other options."""
-    asked, opened = job("best-of", problems=2), list[str]()
+    asked, opened = job(f"{__name__}:Plain", problems=2), list[str]()
 
     def stopped(sampling: SamplingJob, part: Path, **more: Any) -> list[Candidate]:
         del more
@@ -305,7 +321,7 @@ def test_searches_of_other_options_are_not_taken_for_those_of_an_evaluation(
 
     def draw(draws: int) -> None:
         config = EvalConfig(temperatures=(0.5, 1.0))
-        sample = asked.config.model_copy(update={"strategy_options": {"draws": draws, "scorer": "syntax"}})
+        sample = asked.config.model_copy(update={"strategy_options": {"draws": draws}})
         bench: Any = SimpleNamespace(problems=asked.problems, name="b")
         kept = evaluate.EvaluationJob(bench, config, asked.policy, sample, None, 3, tmp_path, None)
         evaluate._draw_samples(kept, Reporter(quiet=True), None)
@@ -324,21 +340,8 @@ def test_searches_of_other_options_are_not_taken_for_those_of_an_evaluation(
     assert not list(tmp_path.glob("*.plan"))
 
 
-class Silent(Strategy):
-    """Never asks for anything."""
-
-    def next(self, attempts: Sequence[Attempt]) -> Sequence[Ask]:
-        return []
-
-    def order(self, attempts: Sequence[Attempt]) -> Sequence[int]:
-        return range(len(attempts))
-
-    def examine(self, drawn: Sequence[Drawn], effort: Effort) -> list[Examined]:
-        return [Examined(verdict=Verdict.SCORED, rank=0.0) for _ in drawn]
-
-
 def test_a_search_that_asks_for_nothing_answers_with_a_plain_draw(tmp_path: Path) -> None:
-    found = find_candidates(job(f"{__name__}:Silent", count=2, problems=1), tmp_path / "c.jsonl")
+    found = find_candidates(job(f"{__name__}:Plain", count=2, problems=1), tmp_path / "c.jsonl")
     assert [c.index for c in found] == [0, 1]
 
 
