@@ -28,7 +28,12 @@ def one_line(text: str, length: int = 200) -> str:
 
 def searched(cost: SearchCost) -> str:
     """How answers were searched for: ``"repair, looking at the reference"``."""
-    return f"{cost.strategy}, looking at {'its own texts alone' if cost.feedback == 'none' else f'the {cost.feedback}'}"
+    return by_search(cost.strategy, cost.feedback)
+
+
+def by_search(strategy: str, feedback: str) -> str:
+    """``searched``, of a strategy's name and of what it looked at."""
+    return f"{strategy}, looking at {'its own texts alone' if feedback == 'none' else f'the {feedback}'}"
 
 
 def percent(value: float | None) -> str:
