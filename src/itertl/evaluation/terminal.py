@@ -144,7 +144,7 @@ def _sides(a: Side, b: Side) -> Table:
     for name, value in (
         ("file", lambda side: side.path),
         ("rule", lambda side: side.rule),
-        ("answers", lambda side: wording.by_search(side.strategy, side.feedback) if side.strategy else "single draws"),
+        ("search", lambda side: wording.by_search(side.strategy, side.feedback) if side.strategy else "none recorded"),
         ("simulator", lambda side: side.simulator),
         ("sandbox", lambda side: side.sandbox or "not recorded"),
         ("samples a problem", lambda side: ", ".join(map(str, side.samples))),
