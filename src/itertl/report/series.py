@@ -29,7 +29,7 @@ class Series(NamedTuple):
         return self.benchmark.partition(" ")[0]
 
     @property
-    def published_split(self) -> str | None:
+    def published_split(self) -> published.Split | None:
         """The split under which figures of single draws are published, or None."""
         return None if self.search else published.split_of(self.benchmark)
 
