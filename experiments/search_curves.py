@@ -57,6 +57,7 @@ from itertl.evaluation.judge import judge
 from itertl.evaluation.passk import estimate
 from itertl.records import Attempt, Candidate, Problem
 from itertl.report.paired import PairedDifference, paired_difference
+from itertl.runs.rows import read_text
 from itertl.runs.storage import cache_folder, read_records, write_json, write_text
 from itertl.scoring import ppa
 from itertl.scoring.engine import Effort
@@ -148,10 +149,9 @@ class Point:
         return sum(self.rates.values()) / len(self.rates) if self.rates else 0.0
 
 
-def drawn(attempt: Attempt) -> int:
-    """Tokens that the model wrote: without those that the answer was begun with."""
-    continued = attempt.candidate.continued
-    return attempt.candidate.completion_tokens - (continued.prefix_tokens if continued else 0)
+def written(attempts: Iterable[Attempt]) -> int:
+    """Tokens that the model drew."""
+    return sum(attempt.drawn_tokens for attempt in attempts)
 
 
 def within(attempts: Sequence[Attempt], budget: float, *, by_round: bool) -> int:
@@ -161,7 +161,7 @@ def within(attempts: Sequence[Attempt], budget: float, *, by_round: bool) -> int
         end = number + 1
         while by_round and end < len(attempts) and attempts[end].round == attempts[number].round:
             end += 1
-        total += sum(map(drawn, attempts[number:end]))
+        total += written(attempts[number:end])
         if total > budget and any(not a.kind for a in attempts[:number]):
             break
         number = end
@@ -195,7 +195,7 @@ def cuts(log: Log, unit: float) -> list[tuple[str, int, dict[Place, int]]]:
 
 def points_of(logs: Sequence[Log], benchmark: Benchmark, plan: Mapping[str, Any]) -> list[Point]:
     """All points; every answer that one of them gives is judged once."""
-    units = {log.model: _mean(sum(map(drawn, tried)) for tried in log.tried.values()) for log in logs if log.is_plain}
+    units = {log.model: _mean(written(tried) for tried in log.tried.values()) for log in logs if log.is_plain}
     for log in logs:
         if log.model not in units:
             raise UsageError(f"searches of {log.model}: none without a strategy, by whose tokens budgets are measured")
@@ -241,7 +241,7 @@ def _has_run_out(log: Log, place: Place, number: int, left: float) -> bool:
     """Whether its own limits ended a search within its budget, of which so many tokens are left."""
     tried = log.tried[place]
     is_settled = log.given.get("strategy") != "cluster" and any(map(is_right, tried))
-    return number == len(tried) and not is_settled and left - sum(map(drawn, tried)) > 0
+    return number == len(tried) and not is_settled and left - written(tried) > 0
 
 
 def _point(
@@ -255,8 +255,8 @@ def _point(
     left = (at - 1) * unit if axis == "tokens" else 0.0
     return Point(
         log, axis, at, {problem: _mean(verdicts) for problem, verdicts in of_problem.items()},
-        tokens=_mean(sum(map(drawn, some)) for some in tried),
-        prompt_tokens=_mean(sum(a.candidate.prompt_tokens for a in some) for some in tried),
+        tokens=_mean(written(some) for some in tried),
+        prompt_tokens=_mean(sum(a.read_tokens for a in some) for some in tried),
         tool_calls=0.0 if log.feedback == "none" else _mean(sum(a.examined.tool_calls for a in some) for some in tried),
         seconds=_mean(sum(log.seconds[p][:n]) for p, n in taken.items()) if log.seconds else None,
         ran_out=_mean(_has_run_out(log, place, number, left) for place, number in taken.items()),
@@ -305,12 +305,21 @@ def row(point: Point, points: Sequence[Point]) -> dict[str, Any]:
 
 def read_plan(path: Path) -> dict[str, Any]:
     """Raises UsageError for what it lacks or does not know."""
-    plan = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        plan = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(plan, dict) or not {"benchmark", "models", "searches"} <= plan.keys() <= _PLAN_KEYS:
         raise UsageError(f"{path}: a plan has benchmark, models and searches, and of {', '.join(sorted(_PLAN_KEYS))}")
+    for key in ("models", "searches"):
+        if not isinstance(plan[key], dict) or not plan[key]:
+            raise UsageError(f"{path}: {key} is {plan[key]!r}; give a name for each of them, as NAME: …")
     for name, given in plan["searches"].items():
         if not isinstance(given, dict) or not given.keys() <= _SEARCH_KEYS:
             raise UsageError(f"{path}: searches.{name} has of {', '.join(sorted(_SEARCH_KEYS))}")
+        for model in given.get("models", ()):
+            if model not in plan["models"]:
+                raise UsageError(f"{path}: searches.{name}.models: {model!r} is not one of {', '.join(plan['models'])}")
     return plan
 
 

@@ -263,6 +263,29 @@ def test_temperatures_are_series_of_their_own_and_the_best_is_told_apart() -> No
     assert tables.best_of_temperatures_grid([make.metrics(0, [low])]) is None
 
 
+def test_what_a_search_found_stands_in_no_column_with_single_draws_or_with_what_saw_the_reference() -> None:
+    """Three runs of one benchmark at one temperature: single draws, and searches without and with the reference."""
+    name, verdicts = "verilogeval-v1-human 1.0", {Verdict.PASSED: 3, Verdict.WRONG_OUTPUT: 1}
+    costs = [
+        None if looked is None else SearchCost(
+            strategy="repair", feedback=looked, answers=4, attempts=9, rounds=2, tool_calls=9, prompt_tokens=1,
+            completion_tokens=1,
+        )
+        for looked in (None, "compiler", "reference")
+    ]  # fmt: skip
+    runs = {str(n): [make.metrics(0, [make.summary(verdicts, name, search=cost)])] for n, cost in enumerate(costs)}
+    grid = tables.comparison_grid(runs)
+    plain, *searched = [
+        f"{name}{how}: pass@1"
+        for how in ("", ", repair, looking at the compiler", ", repair, looking at the reference")
+    ]
+    at = [grid.columns.index(column) for column in (plain, *searched)]
+    for place, row in zip(at, grid.rows, strict=False):
+        assert [other for other in at if "75.0%" in row[other]] == [place]
+    published_rows = grid.rows[len(runs) :]
+    assert published_rows and all(row[at[0]] != "–" and {row[n] for n in at[1:]} == {"–"} for row in published_rows)
+
+
 def test_surrogate_gap() -> None:
     """Mean z 0.7, 1 of 4 passes: the gap is 0.7 − 0.25 = 0.45."""
     judged = make.summary({Verdict.PASSED: 1, Verdict.WRONG_OUTPUT: 3})

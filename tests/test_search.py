@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,12 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import report_builder
-from itertl.config import PromptConfig, SampleConfig
-from itertl.errors import DataError, UsageError
+from itertl.cli import chat
+from itertl.config import EvalConfig, PromptConfig, SampleConfig, build_recipe
+from itertl.errors import DataError, ToolFailed, UsageError
+from itertl.evaluation import evaluate
 from itertl.loop.repairs import repair_pairs
 from itertl.model.policy import Policy
 from itertl.model.prompts import EncodedPrompt, Turn
-from itertl.progress import SILENT
+from itertl.progress import SILENT, Reporter
 from itertl.records import Attempt, Candidate, Examined, Problem, SamplingSettings, Verdict
 from itertl.runs.storage import read_records, write_records
 from itertl.sampling.backend import Generation
@@ -38,7 +41,7 @@ from itertl.search.drive import attempts_file, cost_of, find_candidates, seconds
 from itertl.search.drivers import driving_lines
 from itertl.search.plain_draws import expected_solved
 from itertl.search.repair import Repair
-from itertl.search.strategy import Ask, open_strategy
+from itertl.search.strategy import Ask, Drawn, Strategy, open_strategy
 
 HEADER = "module keep(input clk, input rst, input [3:0] d, output reg [3:0] q);\n"
 RIGHT = HEADER + "always @(posedge clk) if (rst) q <= 0; else q <= d;\nendmodule\n"
@@ -86,6 +89,15 @@ def test_a_design_that_prints_success_forges_autochips_rank_and_not_ours() -> No
     assert theirs(RIGHT) == 1 and theirs(liar) == 1 and theirs(BROKEN) == -1 and theirs("") == -2
     assert theirs(HEADER + "always @(posedge clk) q <= rst ? 0 : 4'd7;\nendmodule\n") == pytest.approx(1 - 11 / 20)
     assert ask_look(liar, kept=asked).rank < 1
+    huge = liar.replace("20 samples", "9" * 5000 + " samples")
+    assert theirs(huge) < 1  # read off the testbench's own line, or not at all
+    stuck = look.Question(asked.model_dump_json(), HEADER + "initial forever q = 0;\nendmodule\n", True, Bound(1.0))
+    assert autochip.look(stuck).verdict is Verdict.TIMEOUT  # the design's fault, and not a tool's
+
+
+def test_errors_are_shown_before_the_warnings_that_would_push_them_out() -> None:
+    code = HEADER + "".join(f"assign w{n} = d[0];\n" for n in range(12)) + BROKEN.removeprefix(HEADER)
+    assert "missing" in ask_look(code).message.splitlines()[1]
 
 
 def test_the_lines_that_drive_an_output_are_traced_through_what_they_read() -> None:
@@ -153,6 +165,24 @@ def test_a_log_is_cut_where_its_tokens_are_spent() -> None:
     tried[0] = tried[0].model_copy(update={"kind": "tests"})
     assert [within(tried, n, by_round=False) for n in (0.5, 2, 3.9, 9)] == [2, 2, 3, 4]  # the first design always fits
     assert [within(tried, n, by_round=True) for n in (0.5, 3.9, 4)] == [2, 2, 4]
+
+
+def test_a_plan_of_curves_that_cannot_be_is_one_line_of_what_to_write(tmp_path: Path) -> None:
+    from search_curves import read_plan
+
+    whole = "benchmark: b\nmodels: {m: p}\nsearches: {s: {models: [m]}}\n"
+    for text, why in (
+        ("a: [", "not YAML"), ("[]", "a plan has"), (whole.replace("{m: p}", "[m]"), "models is"),
+        (whole.replace("[m]", "[n]"), "searches.s.models: 'n' is not one of m"),
+        (whole.replace("{s: {models: [m]}}", "7"), "searches is 7"),
+    ):  # fmt: skip
+        (tmp_path / "plan.yaml").write_text(text)
+        with pytest.raises(UsageError, match=why):
+            read_plan(tmp_path / "plan.yaml")
+    with pytest.raises(DataError, match=r"none\.yaml"):
+        read_plan(tmp_path / "none.yaml")
+    (tmp_path / "plan.yaml").write_text(whole)
+    assert read_plan(tmp_path / "plan.yaml")["models"] == {"m": "p"}
 
 
 def test_plain_draws_of_as_many_tokens_are_counted_by_a_fitted_beta() -> None:
@@ -260,6 +290,61 @@ def test_best_of_and_cluster_answer_what_they_rank_first(tmp_path: Path) -> None
         assert codes[c.code] == max(codes.values())
 
 
+class Plain(Strategy):
+    """Some draws of which nothing is looked at."""
+
+    def __init__(self, draws: int = 0) -> None:
+        self._draws = draws
+
+    def next(self, attempts: Sequence[Attempt]) -> Sequence[Ask]:
+        return [] if attempts or not self._draws else [Ask(self._draws)]
+
+    def order(self, attempts: Sequence[Attempt]) -> Sequence[int]:
+        return range(len(attempts))
+
+    def examine(self, drawn: Sequence[Drawn], effort: Effort) -> list[Examined]:
+        return [Examined(verdict=Verdict.SCORED, rank=0.0) for _ in drawn]
+
+
+def test_searches_of_other_options_are_not_taken_for_those_of_an_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a kill between two temperatures, and the same command with other options."""
+    asked, opened = job(f"{__name__}:Plain", problems=2), list[str]()
+
+    def stopped(sampling: SamplingJob, part: Path, **more: Any) -> list[Candidate]:
+        del more
+        opened.append(part.name)
+        if len(opened) == 2:
+            raise KeyboardInterrupt
+        return find_candidates(sampling, part)
+
+    def draw(draws: int) -> None:
+        config = EvalConfig(temperatures=(0.5, 1.0))
+        sample = asked.config.model_copy(update={"strategy_options": {"draws": draws}})
+        bench: Any = SimpleNamespace(problems=asked.problems, name="b")
+        kept = evaluate.EvaluationJob(bench, config, asked.policy, sample, None, 3, tmp_path, None)
+        evaluate._draw_samples(kept, Reporter(quiet=True), None)
+
+    monkeypatch.setattr(evaluate, "find_candidates", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        draw(2)
+    draw(2)
+    assert opened == ["samples-b-t0.5.jsonl"] + 2 * ["samples-b-t1.jsonl"]
+    opened.clear()
+    with pytest.raises(KeyboardInterrupt):
+        draw(2)
+    draw(3)
+    assert opened[2:] == ["samples-b-t0.5.jsonl", "samples-b-t1.jsonl"]
+    assert len(read_records(tmp_path / "samples-b-t0.5.attempts.jsonl", Attempt)) == 6
+    assert not list(tmp_path.glob("*.plan"))
+
+
+def test_a_search_that_asks_for_nothing_answers_with_a_plain_draw(tmp_path: Path) -> None:
+    found = find_candidates(job(f"{__name__}:Plain", count=2, problems=1), tmp_path / "c.jsonl")
+    assert [c.index for c in found] == [0, 1]
+
+
 def test_adaptive_draws_until_one_is_right_and_one_is_wrong() -> None:
     right, wrong, open_ = attempt(0, 1.0), attempt(1, 0.9), attempt(2, UNSCORED)
     strategy = Adaptive(most=7, width=3)
@@ -321,6 +406,10 @@ def test_options_that_cannot_be_are_named() -> None:
         ("adaptive", {"most": 0}, "most"),
         ("adaptive", {"scorer": "vector"}, "vectors"),
         ("adaptive", {"aim": "ppa"}, "leave it out"),
+        ("adaptive", {"pools": [[10**400, 1]]}, "pools"),
+        ("best-of", {"scorer": None}, "scorer is None"),
+        ("cluster", {"steps": 10**400}, r"steps is 10{59}…; .* to 1000000"),
+        ("tree-code", {"c": 10**400}, "c is"),
     ):
         with pytest.raises(UsageError, match=why):
             open_strategy(name, options)
@@ -411,6 +500,7 @@ def talk(out: Path, lines: Sequence[str], told: list[str]) -> Conversation:
     return conversation
 
 
+@pytest.mark.usefixtures("here")
 def test_a_conversation_goes_on_from_its_transcript_and_can_be_played_again(tmp_path: Path) -> None:
     bench = tmp_path / "tb.v"
     bench.write_text(
@@ -439,6 +529,7 @@ def test_a_conversation_goes_on_from_its_transcript_and_can_be_played_again(tmp_
         )
 
 
+@pytest.mark.usefixtures("here")
 def test_a_command_that_cannot_be_leaves_the_conversation_as_it_was(tmp_path: Path) -> None:
     asked = job("best-of", problems=1)
     with Conversation(
@@ -452,6 +543,68 @@ def test_a_command_that_cannot_be_leaves_the_conversation_as_it_was(tmp_path: Pa
             assert open_one.answers == before
         assert open_one.enter("go on")
     assert len(talk(tmp_path / "a.jsonl", [], []).answers) == 2
+
+
+class Failing(Scripted):
+    """A server that is down for a while."""
+
+    is_down = False
+
+    def __call__(self, batch: Sequence[SampleRequest], settings: SamplingSettings) -> list[Generation]:
+        if self.is_down:
+            raise ToolFailed("the server is down")
+        return super().__call__(batch, settings)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_line_is_in_the_transcript_only_once_it_has_had_its_effect(tmp_path: Path) -> None:
+    out, bench, design = tmp_path / "a.jsonl", tmp_path / "tb.v", tmp_path / "my design.v"
+    asked, backend = job("best-of", problems=1), Failing()
+    with Conversation(asked.problems[0], asked, backend, out, effort=Effort(), tell=str) as open_one:
+        open_one.begin()
+        whole = out.read_bytes()
+        backend.is_down = True
+        bench.write_bytes(b"module tb; // \xff")
+        for line in ("change it", "/auto", "/auto " + "9" * 5000, "/undo", f"/simulate {bench}", "/simulate none.v",
+                     f"/save {out}", f"/waveform {out} {bench}", "/save 'x", f"/save {bench}/x"):  # fmt: skip
+            with pytest.raises((UsageError, ToolFailed)):
+                open_one.enter(line)
+            assert out.read_bytes() == whole and len(open_one.answers) == 1
+        backend.is_down = False
+        assert open_one.enter("change it") and open_one.enter(f"/save '{design}'")
+    assert design.read_text() == open_one.code
+    bench.write_text("module tb; initial $finish; endmodule\n")  # what was refused before could be now
+    again = talk(out, [], [])
+    assert again.answers == open_one.answers and again.said == ["change it"]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_replay_goes_on_where_it_was_stopped_and_leaves_out_what_has_no_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, played = tmp_path / "model", tmp_path / "played.jsonl"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "llama"}')
+    (model / "model.safetensors").write_bytes(b"weights")
+    recipe = build_recipe({"model": {"path": str(model)}, "sample": {"backend": f"{__name__}:open_scripted"}}, [])
+    lines = ["/undo", "first", "second"]
+
+    def play(out: Path, said: Sequence[str]) -> bytes:
+        rows = [{"schema": "itertl.said/1", "role": "person", "text": line} for line in said]
+        played.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        chat._talk(problem(), recipe, out, played, quiet=True)
+        return out.read_bytes()
+
+    whole = play(tmp_path / "whole.jsonl", lines)
+    assert "/undo: there is one answer" in capsys.readouterr().err
+    assert [s["text"] for s in map(json.loads, whole.splitlines()) if s["role"] == "person"] == lines[1:]
+    out = tmp_path / "stopped.jsonl"
+    for length in (3, 4, 5, len(whole.splitlines()) - 1):
+        out.write_bytes(b"".join(whole.splitlines(keepends=True)[:length]) + b'{"schema": "itertl.s')
+        assert play(out, lines) == whole
+    assert play(out, lines) == whole  # nothing is said twice
+    with pytest.raises(UsageError, match="other lines"):
+        play(out, ["second"])
 
 
 def test_a_file_that_is_not_a_transcript_is_left_alone(tmp_path: Path) -> None:

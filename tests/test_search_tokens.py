@@ -27,7 +27,6 @@ from itertl.search.drive import attempts_file, cost_of, find_candidates
 from itertl.search.strategy import Drawn, open_strategy
 from itertl.search.tree_tokens import PRIOR, Search, TreeTokens, reward
 from test_search import HEADER, RIGHT, attempt, job
-from test_search_tree import here  # noqa: F401 (a fixture)
 
 Tokens = tuple[int, ...]
 

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itertl import plugins
 from itertl.config import PromptConfig
 from itertl.errors import UsageError
 from itertl.model.prompts import EncodedPrompt, Turn
@@ -21,11 +20,11 @@ from itertl.runs.storage import read_records
 from itertl.sampling.backend import Generation
 from itertl.sampling.batching import SampleRequest
 from itertl.sandbox.bounds import Bound
-from itertl.search import edits, feedback, look, own_tests, uct, workers
+from itertl.search import edits, feedback, look, own_tests, uct
 from itertl.search.drive import attempts_file, find_candidates
+from itertl.search.generate import Ranked
 from itertl.search.strategy import Ask, open_strategy
 from itertl.search.tree_code import TreeCode, reward
-from itertl.work.pool import Outcome
 from test_search import BROKEN, HEADER, RIGHT, WRONG, Scripted, attempt, job, problem
 
 
@@ -212,27 +211,21 @@ def open_improving(
 
 
 def search(
-    strategy: str, out: Path, script: dict[str, list[str]], options: dict[str, Any], tests: Sequence[str] = ()
+    strategy: str,
+    out: Path,
+    script: dict[str, list[str]],
+    options: dict[str, Any],
+    tests: Sequence[str] = (),
+    asked_for: Problem | None = None,
 ) -> tuple[str, list[Attempt]]:
     """The answer's code, and the attempts."""
     made = job(strategy, options=options, problems=1)
+    made = made if asked_for is None else replace(made, problems=[asked_for])
     model = {"backend": f"{__name__}:open_improving", "options": {"script": script, "tests": list(tests)}}
     form = PromptConfig(header="prefill", opening="```verilog\n")
     asked = replace(made, config=made.config.model_copy(update=model), policy=replace(made.policy, prompt=form))
     [found] = find_candidates(asked, out)
     return found.code.strip(), list(read_records(attempts_file(out), Attempt))
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Questions are answered in this process: workers, which take a second each to start, are tested elsewhere."""
-
-    def answered(function: str, questions: Sequence[Any], **more: object) -> Iterator[tuple[int, Outcome]]:
-        del more
-        for number, question in enumerate(questions):
-            yield number, Outcome("ok", plugins.resolve("function", function, {})(question))
-
-    monkeypatch.setattr(workers, "map_unordered", answered)
 
 
 @pytest.mark.usefixtures("here")
@@ -288,6 +281,28 @@ def test_a_tool_that_breaks_speaks_neither_against_a_test_nor_against_a_design()
     feedback._leave_out(group, table)
     assert [bool(why) for why in group.tests.values()] == [False, False, True]
     assert feedback._of_design("a", said(Verdict.PASSED, 1), group, table).rank == 0.5
+
+
+@pytest.mark.usefixtures("here")
+def test_a_design_that_forges_autochips_rank_answers_by_that_rank_alone(tmp_path: Path) -> None:
+    liar = HEADER + 'initial $display("Mismatches: 0 in 9 samples");\nalways @(posedge clk) q <= 1;\nendmodule\n'
+    bench = BENCH.partition("initial")[0] + 'initial #9 $display("Mismatches: 4 in 9 samples"); endmodule\n'
+    for rank, answer in (("autochip", liar), ("own", RIGHT)):
+        options = {"breadth": 2, "depth": 0, "feedback": "reference", "rank": rank}
+        asked = problem(testbench=bench)
+        code, attempts = search("repair", tmp_path / rank, {"": [liar, RIGHT]}, options, asked_for=asked)
+        assert [a.candidate.code.strip() for a in attempts] == [liar.strip(), RIGHT.strip()]
+        assert code == answer.strip(), rank
+
+
+@pytest.mark.usefixtures("here")
+def test_what_no_test_was_run_on_is_not_said_to_pass_its_own_tests(tmp_path: Path) -> None:
+    for tests, verdict in (("I cannot.", "compiles"), (BENCH, "passes its own tests")):
+        out, options = tmp_path / f"{verdict[:8]}.jsonl", {"breadth": 1, "feedback": "own tests"}
+        _, attempts = search("repair", out, {"": [RIGHT]}, options, [tests])
+        designs = tuple(a for a in attempts if not a.kind)
+        found = Ranked(problem(), designs, "repair", "repair", "own tests").to_json()
+        assert (found["verdict"], found["score"]) == (verdict, 1)
 
 
 @pytest.mark.usefixtures("here")
@@ -348,6 +363,7 @@ def test_options_of_trees_tests_and_aims_that_cannot_be_are_named(tmp_path: Path
         ("tree-code", {"c": -1}, "strategy_options.c .* 1.4"),
         ("tree-code", {"edits": "diff"}, "whole, blocks"),
         ("tree-code", {"width": 0}, "whole number"),
+        ("tree-code", {"width": 10**9}, "to 1000000"),
         ("repair", {"feedback": "tests"}, "compiler, own tests, reference"),
         ("repair", {"tests": 2}, "own tests"),
         ("repair", {"aim": "power"}, "ppa"),

@@ -190,6 +190,20 @@ class Attempt(Record):
     shown: tuple[tuple[int, str], ...] = ()  # (attempt, message) of each turn that stood in the prompt, oldest first
     examined: Examined
 
+    @property
+    def read_tokens(self) -> int:
+        """Of its prompt, and of what its answer was begun with."""
+        return self.candidate.prompt_tokens + self._begun
+
+    @property
+    def drawn_tokens(self) -> int:
+        """That the model wrote: without those that the answer was begun with."""
+        return self.candidate.completion_tokens - self._begun
+
+    @property
+    def _begun(self) -> int:
+        return self.candidate.continued.prefix_tokens if self.candidate.continued else 0
+
 
 Spans = tuple[tuple[int, int], ...]  # characters of a text: from the first to before the second, in order
 

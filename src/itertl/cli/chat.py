@@ -1,5 +1,6 @@
 """``itertl chat``: a person and a model design together in the terminal."""
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,7 +24,7 @@ from itertl.cli.options import (
     warn,
 )
 from itertl.config import Recipe
-from itertl.errors import DataError, UsageError, nearest
+from itertl.errors import DataError, ItertlError, ToolFailed, UsageError, WriteFailed, nearest
 from itertl.records import Problem
 
 
@@ -102,8 +103,6 @@ def _talk(problem: Problem, recipe: Recipe, out: Path, replay: Path | None, *, q
     recipe = settled(with_form(recipe, warn), lambda: ())
     seed = derive_seed(recipe.seed, "chat")
     job = SamplingJob([problem], sampled_policy(recipe), recipe.sample, seed, num_samples=1, first_word="module")
-    lines = list(lines_of(replay)) if replay is not None else None
-
     shown: list[str] = []
 
     def show(text: str) -> None:
@@ -122,15 +121,16 @@ def _talk(problem: Problem, recipe: Recipe, out: Path, replay: Path | None, *, q
             backend.show = show
         tell(problem.instruction if problem.upstream_id else "")
         with Conversation(problem, job, backend, out, effort=jobs.effort(recipe), tell=tell) as conversation:
+            lines = _typed() if replay is None else _left(list(lines_of(replay)), conversation.said, replay, out)
             conversation.begin()
-            for line in iter(lines) if lines is not None else _typed():
+            for line in lines:
                 try:
                     if not conversation.enter(line):
                         break
-                except (UsageError, DataError) as error:
-                    if lines is not None:
+                except (UsageError, ToolFailed, WriteFailed) as error:
+                    if replay is not None and not _is_of_its_time(error):
                         raise
-                    tell(str(error))
+                    (tell if replay is None else warn)(str(error))
             said = conversation.examined
             return {
                 "problem_id": problem.id, "code": conversation.code, "answers": len(conversation.answers),
@@ -138,9 +138,25 @@ def _talk(problem: Problem, recipe: Recipe, out: Path, replay: Path | None, *, q
             }  # fmt: skip
 
 
+def _left(lines: list[str], said: list[str], replay: Path, out: Path) -> Iterator[str]:
+    """What of the lines to play comes behind those of the transcript, which may lack some: they could not be said.
+    Raises UsageError where it has others."""
+    left = iter(lines)
+    if not all(line in left for line in said):
+        raise UsageError(f"{out}: holds other lines of the person's than --replay {replay}; give another --out")
+    return left
+
+
+def _is_of_its_time(error: ItertlError) -> bool:
+    """Whether another model's answers may be why a line cannot be said: it has nothing to answer, say."""
+    return isinstance(error, UsageError) and not isinstance(error, DataError)
+
+
 def _typed() -> Iterator[str]:
     """Lines from the terminal, or from a pipe, until its end."""
     is_asked = sys.stdin.isatty()
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
     while True:
         if is_asked:
             print("> ", end="", file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ from itertl.evaluation.judge import judge
 from itertl.evaluation.summary import summarize
 from itertl.model.policy import Policy
 from itertl.progress import Reporter
-from itertl.records import Attempt, Candidate, EvalSummary, SearchCost
+from itertl.records import Attempt, Candidate, EvalSummary, SearchCost, content_hash
 from itertl.runs import storage
 from itertl.sampling.batching import sample_seed
 from itertl.sampling.draw import SamplingJob
@@ -20,6 +20,7 @@ from itertl.scoring.candidates import score_candidates
 from itertl.scoring.combine import combine
 from itertl.scoring.engine import Effort
 from itertl.search.drive import attempts_file, cost_of, draws_of, feedback_of, find_candidates
+from itertl.search.strategy import open_strategy
 from itertl.work.seeds import derive_seed
 
 
@@ -103,9 +104,12 @@ def _draw_samples(
             everything += find_candidates(
                 sampling, part, effort=effort, tracker=tracker, ahead=ahead, with_seconds=job.with_seconds
             )
+        if sampling.config.strategy is not None:
+            storage.write_text(_plan_of(part), _plan(sampling))
     storage.write_records(out, everything)
     for part in parts:
         part.unlink(missing_ok=True)
+        _plan_of(part).unlink(missing_ok=True)
     return everything
 
 
@@ -141,10 +145,27 @@ def _drawn_before(part: Path, job: SamplingJob) -> list[Candidate] | None:
         return None
     found = storage.read_records(part, Candidate)
     wanted = Counter(problem.id for problem in job.problems for _ in range(job.num_samples or 1))
-    is_same = all(c.policy == job.policy_name and c.settings == job.asked for c in found)
-    if job.config.strategy is None:  # a search's draws have seeds of their own
-        is_same &= all(c.seed == sample_seed(job.seed, c.problem_id, c.index) for c in found)
+    if job.config.strategy is not None:  # its draws have seeds of their own, and maybe other models'
+        plan = _plan_of(part)
+        is_same = plan.exists() and plan.read_text(encoding="utf-8") == _plan(job)
+    else:
+        is_same = all(
+            (c.policy, c.settings, c.seed) == (job.policy_name, job.asked, sample_seed(job.seed, c.problem_id, c.index))
+            for c in found
+        )
     return found if found and is_same and Counter(c.problem_id for c in found) == wanted else None
+
+
+def _plan_of(part: Path) -> Path:
+    return part.with_suffix(".plan")
+
+
+def _plan(job: SamplingJob) -> str:
+    """A hash of what a part's searches depend on beside its problems."""
+    config = job.config
+    settings = dict(open_strategy(str(config.strategy), config.strategy_options).settings())
+    asked = job.asked.model_dump(mode="json")
+    return content_hash([job.policy_name, asked, job.seed, config.strategy, dict(config.strategy_options), settings])
 
 
 def _surrogate(

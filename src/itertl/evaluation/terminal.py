@@ -56,10 +56,9 @@ def show_account(account: Mapping[str, Any]) -> Group:
 
 def _searched(cost: SearchCost, temperature: float | None) -> str:
     """What the searches behind the answers looked at and took."""
-    looked = "its own texts alone" if cost.feedback == "none" else f"the {cost.feedback}"
     each = cost.completion_tokens / max(1, cost.answers)
     return (
-        f"{cost.strategy} at T {temperature or 0:g}, looking at {looked}: {cost.attempts} attempts for {cost.answers} "
+        f"T {temperature or 0:g}, {wording.searched(cost)}: {cost.attempts} attempts for {cost.answers} "
         f"answers, {cost.completion_tokens} tokens written ({each:.0f} an answer), {cost.tool_calls} tool calls; "
         f"{cost.solved} searches ended with all of that right, {cost.solved_at_once} by their first draws"
     )
@@ -145,6 +144,7 @@ def _sides(a: Side, b: Side) -> Table:
     for name, value in (
         ("file", lambda side: side.path),
         ("rule", lambda side: side.rule),
+        ("search", lambda side: wording.by_search(side.strategy, side.feedback) if side.strategy else "none recorded"),
         ("simulator", lambda side: side.simulator),
         ("sandbox", lambda side: side.sandbox or "not recorded"),
         ("samples a problem", lambda side: ", ".join(map(str, side.samples))),

@@ -22,7 +22,7 @@ from itertl.export.source import ModelOrigin, Source, base_of, read_json
 from itertl.model.prompt_form import FORM_FILE, read_form
 from itertl.records import EvalSummary, IterationMetrics, Problem
 from itertl.report.provenance import stage_versions
-from itertl.report.series import pass_1
+from itertl.report.series import full_name, pass_1, series_of
 from itertl.runs import storage
 from itertl.runs import wording as text
 from itertl.runs.folder import package_versions
@@ -155,12 +155,12 @@ def _figures(source: Source) -> str:
     before, after = _rows(source)
     if after is None or not after.evals:
         return "Unknown: no benchmark was judged, or the figures did not come with the checkpoint."
-    earlier = {(e.benchmark, e.temperature): e for e in before.evals} if before else {}
+    earlier = {series_of(e): e for e in before.evals} if before else {}
     head = (
         "| benchmark | T | problems | pass@1 before | pass@1 after | compiles after | judge's rule | simulator |",
         "|---|---|---|---|---|---|---|---|",
     )
-    rows = [_figure(earlier.get((e.benchmark, e.temperature)), e) for e in after.evals]
+    rows = [_figure(earlier.get(series_of(e)), e) for e in after.evals]
     note = (
         "Before: the untouched base model. In brackets 95% intervals over the problems, in percent (Clopper and "
         "Pearson's where all problems or none pass or each has one sample, else by bootstrap); they do not cover the "
@@ -171,7 +171,7 @@ def _figures(source: Source) -> str:
 
 def _figure(before: EvalSummary | None, after: EvalSummary) -> str:
     cells = (
-        after.benchmark, "–" if after.temperature is None else f"{after.temperature:g}", after.problems,
+        full_name(series_of(after)), "–" if after.temperature is None else f"{after.temperature:g}", after.problems,
         text.rate_with_interval(pass_1(before)), text.rate_with_interval(pass_1(after)),
         text.percent(after.compile_rate), after.rule, after.simulator,
     )  # fmt: skip

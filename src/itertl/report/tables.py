@@ -98,7 +98,7 @@ def _before_after(metrics: Sequence[IterationMetrics], key: Series) -> str:
 
 def is_published(metrics: Sequence[IterationMetrics]) -> bool:
     """Whether a benchmark with published figures was judged."""
-    return any(published.split_of(key.benchmark) for key in series.all_series(metrics))
+    return any(key.published_split for key in series.all_series(metrics))
 
 
 def best_of_temperatures_grid(metrics: Sequence[IterationMetrics]) -> Grid | None:
@@ -209,7 +209,7 @@ def _gamed_cell(summary: EvalSummary) -> str:
 
 
 def _published_rows(followed: Sequence[Series]) -> list[tuple[str, ...]]:
-    splits: list[published.Split | None] = [published.split_of(key.benchmark) for key in followed]
+    splits: list[published.Split | None] = [key.published_split for key in followed]
     if not any(split is not None for split in splits):
         return []
     blank = [text.NOT_MEASURED] * 3
@@ -225,7 +225,7 @@ def _size_notes(runs: Mapping[str, Sequence[IterationMetrics]], followed: Sequen
     notes = []
     for name, metrics in runs.items():
         for key in followed:
-            split = published.split_of(key.benchmark)
+            split = key.published_split
             judged = series.points(metrics, key)
             if split and judged and judged[-1].summary.problems != published.FULL_SIZE[split]:
                 have, full = judged[-1].summary.problems, published.FULL_SIZE[split]

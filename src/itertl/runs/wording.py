@@ -6,7 +6,7 @@ A value that was not measured is shown as a dash, never as zero.
 import math
 import re
 
-from itertl.records import EvalSummary, PassAtK, Verdict
+from itertl.records import EvalSummary, PassAtK, SearchCost, Verdict
 
 NOT_MEASURED = "–"
 _UNPRINTABLE = re.compile(
@@ -24,6 +24,16 @@ def one_line(text: str, length: int = 200) -> str:
     """Printable text on one line, cut to ``length`` characters."""
     flat = " ".join(printable(text).split())
     return flat if len(flat) <= length else flat[: length - 1] + "…"
+
+
+def searched(cost: SearchCost) -> str:
+    """How answers were searched for: ``"repair, looking at the reference"``."""
+    return by_search(cost.strategy, cost.feedback)
+
+
+def by_search(strategy: str, feedback: str) -> str:
+    """``searched``, of a strategy's name and of what it looked at."""
+    return f"{strategy}, looking at {'its own texts alone' if feedback == 'none' else f'the {feedback}'}"
 
 
 def percent(value: float | None) -> str:

@@ -13,7 +13,7 @@ from typing import cast
 from itertl.errors import UsageError
 from itertl.records import Attempt
 from itertl.search.best_of import UNSCORED, BestOf
-from itertl.search.strategy import RIGHT, Ask, check_count
+from itertl.search.strategy import MOST, RIGHT, Ask, check_count
 
 POOLS = ((0.25, 0.2), (0.75, 1.0), (1.0, 0.2))  # largest mean z, and the share of ``most`` that is drawn at most
 
@@ -60,10 +60,12 @@ def _checked(pools: object) -> tuple[tuple[float, float], ...]:
         "Sequence[object]", pools if isinstance(pools, list | tuple) else [] if pools is None else [pools]
     ):
         pair = list(cast("Sequence[object]", pool)) if isinstance(pool, list | tuple) else []
-        if len(pair) != 2 or not all(isinstance(n, int | float) and not isinstance(n, bool) for n in pair):
+        if len(pair) != 2 or not all(
+            isinstance(n, int | float) and not isinstance(n, bool) and abs(n) <= MOST for n in pair
+        ):
             raise UsageError(_wrong(pools, "each is a pair of numbers"))
         bound, share = cast("list[float]", pair)
-        if not (math.isfinite(bound) and 0 <= share <= 1 and (not found or bound > found[-1][0])):
+        if not (0 <= share <= 1 and (not found or bound > found[-1][0])):
             raise UsageError(_wrong(pools, "the largest mean z of each must rise, and shares lie between 0 and 1"))
         found.append((bound, share))
     return tuple(found)

@@ -2,20 +2,21 @@
 share of samples that the testbench says match. (Thakur et al., 2023, arXiv:2311.04887.)
 
 The share is read off a line that the design could print itself, and a warning keeps a design from being simulated:
-``look`` is without both.
+``look`` is without both. Counts of more than 18 digits are not read.
 """
 
 import re
 
 from itertl.records import Examined, Problem, Verdict
 from itertl.sandbox import bounds
+from itertl.sandbox.bounds import BoundReached
 from itertl.scoring.item import has_module
 from itertl.search.look import Question, shortened
 from itertl.tools import icarus
 from itertl.verilog.header import derive_top
 
-REVISION = 1
-_SAID = re.compile(r"^Mismatches: (\d+) in (\d+) samples", re.MULTILINE)
+REVISION = 2
+_SAID = re.compile(r"^Mismatches: (\d{1,18}) in (\d{1,18}) samples", re.MULTILINE)
 _AGAIN = "Please correct the module."
 
 
@@ -25,7 +26,12 @@ def look(question: Question) -> Examined:
     if not has_module(question.code):
         return Examined(verdict=Verdict.NO_CODE, rank=-2.0, message=f"No module was found in the answer. {_AGAIN}")
     with bounds.held(question.bound):
-        return _simulated(problem, question.code)
+        try:
+            return _simulated(problem, question.code)
+        except BoundReached:
+            return Examined(
+                verdict=Verdict.TIMEOUT, rank=0.0, message=f"The simulation does not come to an end. {_AGAIN}"
+            )
 
 
 def _simulated(problem: Problem, code: str) -> Examined:

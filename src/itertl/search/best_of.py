@@ -12,21 +12,29 @@ from itertl.search.strategy import Ask, Drawn, Feedback, Strategy, best_first, c
 UNSCORED = -3.0  # rank where a scorer came to no value: below all that it says
 
 
-class BestOf(Strategy):
-    """``draws`` of one prompt; the answer is what ``scorer`` gives most, of equals the first."""
+class _Draws(Strategy):
+    """``draws`` of one prompt, the best rank first."""
 
-    def __init__(self, draws: int = 8, scorer: str = "icarus") -> None:
-        check_count(draws=draws)
-        check_scorers([scorer])
-        check_tools([scorer])
-        self._draws, self._scorer = draws, scorer
-        self.feedback: Feedback = "reference" if scorer_of(scorer).needs_reference else "compiler"
+    _draws: int
 
     def next(self, attempts: Sequence[Attempt]) -> Sequence[Ask]:
         return [] if attempts else [Ask(self._draws)]
 
     def order(self, attempts: Sequence[Attempt]) -> Sequence[int]:
         return best_first(attempts)
+
+
+class BestOf(_Draws):
+    """``draws`` of one prompt; the answer is what ``scorer`` gives most, of equals the first."""
+
+    def __init__(self, draws: int = 8, scorer: str = "icarus") -> None:
+        check_count(draws=draws)
+        if not isinstance(scorer, str):
+            raise UsageError(f"sample.strategy_options.scorer is {scorer!r}; give the name of one scorer")
+        check_scorers([scorer])
+        check_tools([scorer])
+        self._draws, self._scorer = draws, scorer
+        self.feedback: Feedback = "reference" if scorer_of(scorer).needs_reference else "compiler"
 
     def examine(self, drawn: Sequence[Drawn], effort: Effort) -> list[Examined]:
         items = [item_of(one.candidate, one.problem) for one in drawn]
@@ -48,7 +56,7 @@ class BestOf(Strategy):
         return {"version": version(self._scorer)}
 
 
-class Proven(Strategy):
+class Proven(_Draws):
     """``draws`` of one prompt, of which those are right that ``vectors`` finds equal and ``equivalence`` proves.
 
     A rank is half of the sum of both values, and 1 where it is proven: ``equivalence`` is asked of what ``vectors``
@@ -62,12 +70,6 @@ class Proven(Strategy):
         check_count(draws=draws)
         check_tools(self._rungs)
         self._draws = draws
-
-    def next(self, attempts: Sequence[Attempt]) -> Sequence[Ask]:
-        return [] if attempts else [Ask(self._draws)]
-
-    def order(self, attempts: Sequence[Attempt]) -> Sequence[int]:
-        return best_first(attempts)
 
     def examine(self, drawn: Sequence[Drawn], effort: Effort) -> list[Examined]:
         items = [item_of(one.candidate, one.problem) for one in drawn]

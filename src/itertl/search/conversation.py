@@ -2,21 +2,21 @@
 
 (Chip-Chat, Blocklove et al., 2023, arXiv:2305.13243.) Each answer is compiled, and compared with the reference where
 the problem has one; what the tools say stands before the person's next words in the prompt. The transcript is written
-as it grows, a line for each word of the person, answer and tool; a conversation that was left goes on from it, and the
-person's lines of one can be played to another model.
+as it grows, a line for each of the person's, answer and tool, and a line of the person's only once it has had its
+effect; a conversation that was left goes on from it, and the person's lines of one can be played to another model.
 """
 
-import contextlib
+import re
+import shlex
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from itertl.errors import DataError, UsageError
+from itertl.errors import UsageError
 from itertl.model.prompts import Turn, clean
 from itertl.records import Candidate, Examined, Problem, Record
-from itertl.runs import outputs
-from itertl.runs.rows import read_lines
+from itertl.runs import outputs, rows
 from itertl.runs.storage import AppendLog, is_node, parse_record, write_bytes, write_text
 from itertl.sampling.backend import Backend
 from itertl.sampling.batching import SampleRequest
@@ -92,6 +92,7 @@ class Conversation:
         if earlier and earlier[0].problem != problem:
             raise UsageError(f"{out}: the transcript of another task; give another --out")
         self._known = deque(earlier[1:])
+        self.said = [one.text for one in self._known if one.role == "person"]  # by the person, in earlier calls
         if not earlier:
             self._write(Said(role="task", problem=problem))
 
@@ -107,47 +108,52 @@ class Conversation:
 
     def begin(self) -> None:
         """Ask for the first answer, or go on from the transcript."""
-        self._answer()
+        self._answer([])
         while self._known:
             if self._known[0].role != "person":
                 self._known.popleft()
                 continue
-            with contextlib.suppress(UsageError, DataError):  # refused then, too
-                self.enter(self._known[0].text)
+            self.enter(self._known[0].text)
 
     def enter(self, line: str) -> bool:
-        """One line of the person's; False where it ends the conversation. Raises UsageError for a command that cannot
-        be: the conversation stays as it was."""
-        is_known = self._take("person") is not None
+        """One line of the person's; False where it ends the conversation.
+
+        Raises UsageError for a command that cannot be, and as the back end does: the conversation stays as it was.
+        """
+        known = self._take("person")
+        said = [] if known is not None else [Said(role="person", text=line)]
         word, _, rest = line.strip().partition(" ")
         if word.startswith("/"):
-            return self._command(word, rest.split(), line, is_known=is_known)
+            return self._command(word, rest, said)
         if not line.strip() and not self._due():
             raise UsageError("the tools have nothing to say against it; write what to change, or /quit")
-        self._write(Said(role="person", text=line), is_known=is_known)
-        self._messages.append("\n".join(part for part in (self._due(), clean(line.strip())) if part))
-        self._answer()
+        self._answer(said, "\n".join(part for part in (self._due(), clean(line.strip())) if part))
         return True
 
-    def _command(self, word: str, given: Sequence[str], line: str, *, is_known: bool) -> bool:
+    def _command(self, word: str, rest: str, said: Sequence[Said]) -> bool:
+        """``said``: what is to be written of it, before what it makes; nothing where it was written before."""
         if word == "/quit":
             return False
-        commands: dict[str, tuple[Callable[..., None], range]] = {
-            "/auto": (self._auto, range(2)),
-            "/simulate": (self._simulate, range(1, 2)),
+        changing: dict[str, tuple[Callable[..., None], range]] = {
+            "/auto": (self._auto, range(2)), "/simulate": (self._simulate, range(1, 2)), "/undo": (self._undo, range(1))
+        }  # fmt: skip
+        looking: dict[str, tuple[Callable[..., None], range]] = {
             "/waveform": (self._waveform, range(1, 3)),
             "/save": (self._save, range(1, 2)),
-            "/undo": (self._undo, range(1)),
             "/code": (lambda: self._tell(self.code or "there is no design yet"), range(1)),
             "/help": (lambda: self._tell(HELP), range(1)),
         }
-        if word not in commands or len(given) not in commands[word][1]:
-            raise UsageError(f"{line.strip()}: not a command as it stands\n{HELP}")
-        lasts = word in ("/auto", "/simulate", "/undo")  # what changes the conversation
-        if lasts and not is_known:
-            self._write(Said(role="person", text=line))
-        if lasts or not is_known:
-            commands[word][0](*given)
+        try:
+            given = shlex.split(rest)
+        except ValueError as error:
+            raise UsageError(f"{word} {rest}: a quotation mark has no partner") from error
+        run, counts = (changing | looking).get(word, (self._tell, range(0)))
+        if len(given) not in counts:
+            raise UsageError(f"{word} {rest}".strip() + f": not a command as it stands\n{HELP}")
+        if word in changing:
+            run(said, *given)
+        else:
+            run(*given)
         return True
 
     def _due(self) -> str:
@@ -156,13 +162,14 @@ class Conversation:
         parts = [last.message] if last is not None and last.rank < look.RIGHT else []
         return "\n".join([*parts, *self._heard])
 
-    def _answer(self) -> None:
+    def _answer(self, said: Sequence[Said], *message: str) -> None:
+        """Behind the conversation so far and a further ``message``. ``said``: what is written before the answer."""
         number = self._drawn
-        self._drawn += 1
         known = self._take("model")
         candidate = known.candidate if known is not None else None
         if candidate is None:
-            turns = tuple(Turn(c.code, m) for c, m in zip(self.answers, self._messages, strict=True))
+            led = [*self._messages, *message]
+            turns = tuple(Turn(c.code, m) for c, m in zip(self.answers, led, strict=True))
             form = self._job.policy.prompt
             prompt = encode(self._backend, self._problem, form, turns, first_word=self._job.first_word)
             problem = self._problem
@@ -170,7 +177,9 @@ class Conversation:
             request = SampleRequest(problem.id, number, seed, prompt, clean(problem.header), problem.top)
             (generation,) = self._backend([request], self._job.asked)
             candidate = as_candidate(request, generation, self._job.asked, self._job.policy_name)
-            self._write(Said(role="model", text=candidate.text, candidate=candidate))
+            self._write(*said, Said(role="model", text=candidate.text, candidate=candidate))
+        self._drawn += 1
+        self._messages += message
         self.answers.append(candidate)
         self._heard.clear()
         self._look(candidate)
@@ -187,39 +196,34 @@ class Conversation:
         self._found.append(found)
         self._tell(found.message)
 
-    def _auto(self, count: str = "1") -> None:
-        if not count.isdecimal():
+    def _auto(self, said: Sequence[Said], count: str = "1") -> None:
+        if not re.fullmatch(r"[0-9]{1,6}", count):
             raise UsageError(f"/auto {count}: give a whole number")
-        for _ in range(int(count)):
+        for number in range(int(count)):
             if not self._due():
                 break
-            self._messages.append(self._due())
-            self._answer()
+            self._answer([] if number else said, self._due())
 
-    def _undo(self) -> None:
+    def _undo(self, said: Sequence[Said]) -> None:
         if len(self.answers) < 2:
             raise UsageError("/undo: there is one answer; begin anew with another --out")
+        self._write(*said)
         for taken in (self.answers, self._found, self._messages):
             taken.pop()
         self._heard.clear()
         self._tell(self.code)
 
-    def _simulate(self, testbench: str) -> None:
+    def _simulate(self, said: Sequence[Said], testbench: str) -> None:
         known = self._take("tool")
         text = known.text if known is not None else self._run(testbench)[0]
         if known is None:
-            self._write(Said(role="tool", text=text))
+            self._write(*said, Said(role="tool", text=text))
         self._heard.append(text)
         self._tell(text)
 
     def _run(self, testbench: str, dump: Mapping[str, str] | None = None) -> tuple[str, bytes | None]:
         """What the design does in a testbench, in words, and its waveform where ``dump`` makes one."""
-        path = Path(testbench)
-        try:
-            bench = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            raise DataError(f"{path}: cannot be read ({why}); give a testbench in Verilog") from error
+        bench = rows.decode(rows.read_bytes(Path(testbench)), testbench)
         done = icarus.simulate({"testbench.sv": bench, "design.sv": self.code, **(dump or {})})
         if done.ran is None:
             return f"The design does not compile with the testbench:\n{look.shortened(done.compiled.stderr)}", None
@@ -228,6 +232,7 @@ class Conversation:
         return f"The testbench prints:\n{said or '(nothing)'}{end}", done.waveform
 
     def _waveform(self, out: str, testbench: str | None = None) -> None:
+        self._check_free(out)
         if testbench is None:
             if self._problem.reference is None:
                 raise UsageError("/waveform: the problem has no reference; give a testbench: /waveform F.vcd TB.v")
@@ -245,16 +250,22 @@ class Conversation:
     def _save(self, out: str) -> None:
         if not self.code:
             raise UsageError("/save: there is no design yet: no answer holds a module")
+        self._check_free(out)
         write_text(Path(out), self.code)
         self._tell(f"design in {out}")
+
+    def _check_free(self, out: str) -> None:
+        """Raise UsageError where ``out`` is the transcript, or cannot be written."""
+        if Path(out).resolve() == self._log.path.resolve():
+            raise UsageError(f"{out}: is the transcript of this conversation; give another file")
+        outputs.check_place(Path(out))
 
     def _take(self, role: str) -> Said | None:
         """The next line of an earlier call, where it is of this kind."""
         return self._known.popleft() if self._known and self._known[0].role == role else None
 
-    def _write(self, said: Said, *, is_known: bool = False) -> None:
-        if not is_known:
-            self._log.append([{"schema": said.schema_name, **said.model_dump(mode="json", exclude_none=True)}])
+    def _write(self, *said: Said) -> None:
+        self._log.append([{"schema": s.schema_name, **s.model_dump(mode="json", exclude_none=True)} for s in said])
 
     def close(self) -> None:
         self._log.close()
@@ -268,7 +279,7 @@ class Conversation:
 
 def lines_of(transcript: Path) -> Iterator[str]:
     """What the person said in a transcript. Raises DataError (file, line, field)."""
-    for number, row in read_lines(transcript):
+    for number, row in rows.read_lines(transcript):
         said = parse_record(Said, row, f"{transcript}:{number}")
         if said.role == "person":
             yield said.text

@@ -36,10 +36,9 @@ from itertl.scoring.engine import Effort
 from itertl.search import models
 from itertl.search.models import Drawer
 from itertl.search.plain_draws import expected_solved
-from itertl.search.strategy import Ask, Drawn, Strategy, check_chance, is_right, open_strategy
+from itertl.search.strategy import MOST, Ask, Drawn, Strategy, check_chance, is_right, open_strategy
 from itertl.work.seeds import derive_seed
 
-_MOST = 1_000_000  # attempts of one search: a request's index holds the search's number above it
 _PLACE = re.compile(r"\{(?:instruction|header)\}")
 Key = tuple[str, int, int]  # problem's id, search, attempt
 
@@ -125,17 +124,12 @@ def cost_of(job: SamplingJob, attempts: Sequence[Attempt], answers: int) -> Sear
         attempts=len(attempts),
         rounds=max((attempt.round + 1 for attempt in attempts), default=0),
         tool_calls=sum(attempt.examined.tool_calls for attempt in attempts),
-        prompt_tokens=sum(attempt.candidate.prompt_tokens + _given(attempt) for attempt in attempts),
-        completion_tokens=sum(attempt.candidate.completion_tokens - _given(attempt) for attempt in attempts),
+        prompt_tokens=sum(attempt.read_tokens for attempt in attempts),
+        completion_tokens=sum(attempt.drawn_tokens for attempt in attempts),
         solved=len({(a.candidate.problem_id, a.search) for a in right}),
         solved_at_once=len({(a.candidate.problem_id, a.search) for a in right if a.round == 0}),
         solved_by_plain=None if plain is None else round(plain, 3),
     )
-
-
-def _given(attempt: Attempt) -> int:
-    """Tokens of the answer that were read as its prompt was, and not drawn."""
-    return attempt.candidate.continued.prefix_tokens if attempt.candidate.continued else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +173,11 @@ class _Search:
         """A hash of all that the answers depend on."""
         job = self.job
         texts = {p.id: [p.instruction, p.header, p.reference, p.testbench] for p in job.problems}
-        others = [[d.job.policy_name, d.backend.numerics] for d in self.drawers.values() if d.is_other]
+        others = [
+            [d.job.policy_name, d.backend.numerics, d.job.policy.prompt.model_dump(mode="json")]
+            for d in self.drawers.values()
+            if d.is_other
+        ]
         more = [*([dict(job.earlier)] if job.earlier else []), *([others] if others else [])]
         searched = [texts, dict(self.strategy.settings()), self.wanted, job.is_one_search]
         return plan_hash([self.first], job, self.drawers[""].backend, *searched, *more)
@@ -219,8 +217,9 @@ class _Search:
         for place, attempts in self.tried.items():
             asks = list(self.own[place[0]].next(attempts))
             designs = sum(not attempt.kind for attempt in attempts)
-            if not asks and self.job.is_one_search and designs < self.wanted:
-                asks = [Ask(self.wanted - designs)]
+            wanted = self.wanted if self.job.is_one_search else 1
+            if not asks and designs < wanted:
+                asks = [Ask(wanted - designs)]
             at = len(attempts)
             for ask in asks:
                 found += self._planned(place, attempts, ask, at)
@@ -241,8 +240,8 @@ class _Search:
             form = form.model_copy(
                 update={"opening": "", "header": "append" if form.header == "prefill" else form.header}
             )
-        if at + ask.count > _MOST:
-            raise UsageError(f"a search has more than {_MOST} attempts; give it a smaller budget")
+        if at + ask.count > MOST:
+            raise UsageError(f"a search has more than {MOST} attempts; give it a smaller budget")
         turns = tuple(Turn(attempts[n].candidate.code, attempts[n].examined.message) for n in ask.path)
         is_design = ask.instruction is None and not ask.is_edit
         prompt = encode(drawer.backend, problem, form, turns, first_word=self.job.first_word if is_design else "")
@@ -252,7 +251,7 @@ class _Search:
                 (ident, search, number),
                 ask,
                 SampleRequest(
-                    ident, search * _MOST + number, derive_seed(self.job.seed, "search", ident, search, number), prompt,
+                    ident, search * MOST + number, derive_seed(self.job.seed, "search", ident, search, number), prompt,
                     *wanted, ask.continuation,
                 ),
             )

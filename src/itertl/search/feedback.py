@@ -28,6 +28,7 @@ from itertl.verilog.units import find_units, module_name
 FEEDBACK = ("compiler", "own tests", "reference")
 TEST = "tests"  # the kind of an attempt that is a testbench
 USABLE, UNTRIED, LEFT_OUT = 0.0, -1.0, -2.0  # its rank
+UNTESTED = "The code compiles; there is no test to run."
 _RAN = (Verdict.PASSED, Verdict.WRONG_OUTPUT)  # of designs that compile
 _NEARLY = 0.999999  # the most of a share below 1
 _MOST_LINES = 5
@@ -181,7 +182,7 @@ def _of_design(code: str, alone: Examined, group: _Group, table: dict[tuple[str,
     outcomes = _known(table[test, code] for test, why in group.tests.items() if not why)
     calls = alone.tool_calls + sum(said.tool_calls for said in outcomes)
     if not outcomes:
-        return alone.model_copy(update={"message": "The code compiles; there is no test to run.", "tool_calls": calls})
+        return alone.model_copy(update={"message": UNTESTED, "tool_calls": calls})
     share = sum(said.rank for said in outcomes) / len(outcomes)
     if all(said.rank >= 1 for said in outcomes):
         return Examined(verdict=Verdict.PASSED, rank=RIGHT, message="All tests pass.", tool_calls=calls)

@@ -21,6 +21,7 @@ from itertl.sampling.draw import SamplingJob
 from itertl.scoring.candidates import effort_of
 from itertl.search.best_of import UNSCORED
 from itertl.search.drive import attempts_file, find_candidates
+from itertl.search.feedback import UNTESTED
 from itertl.search.strategy import Strategy, open_strategy
 from itertl.work.seeds import derive_seed
 
@@ -53,9 +54,11 @@ class Ranked:
         }  # fmt: skip
 
     def _verdict(self) -> str:
-        verdict = self.attempts[0].examined.verdict
-        if verdict is not Verdict.PASSED:
-            return verdict.value
+        said = self.attempts[0].examined
+        if said.verdict is not Verdict.PASSED:
+            return said.verdict.value
+        if self.feedback == "own tests" and UNTESTED in said.message:
+            return _WORDS["compiler"]
         return "parses" if self.by == "syntax" else _WORDS[self.feedback]
 
 

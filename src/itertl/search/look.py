@@ -24,11 +24,12 @@ from itertl.search.strategy import RIGHT
 from itertl.tools import icarus
 from itertl.verilog.header import derive_top
 
-REVISION = 1  # of ranks and messages
+REVISION = 2  # of ranks and messages
 NO_MODULE, NO_COMPILE, NO_RUN = -2.0, -1.0, 0.0
 _MOST_LINES, _MOST_CHARS = 8, 1200  # of a tool's output
 _MOST_MISMATCHES = 5
 _NO_NEWS = re.compile(r"\d+ error\(s\) during elaboration\.|I give up\.|Elaboration failed")
+_WARNING = re.compile(r"line \d+: warning:")
 _FILE = re.compile(r"\S*design\.sv:(?=\d)")
 AGAIN = "Write the whole corrected module."
 
@@ -154,7 +155,8 @@ def lost(detail: str) -> Examined:
 
 
 def shortened(output: str) -> str:
-    """A compiler's messages, the first few, with line numbers and without our file's name."""
+    """A compiler's messages, the first few, with line numbers and without our file's name; warnings come last."""
     lines = [_FILE.sub("line ", line.strip()) for line in output.splitlines() if line.strip()]
     kept = [line for line in lines if not _NO_NEWS.fullmatch(line)]
+    kept.sort(key=lambda line: _WARNING.match(line) is not None)
     return "\n".join(kept[:_MOST_LINES])[:_MOST_CHARS]

@@ -28,6 +28,7 @@ STRATEGIES = {
 AIMS = {"ppa": "itertl.search.aim:Smaller"}
 _AIM_OPTIONS = ("aim_rounds", "aim_breadth", "liberty")
 
+MOST = 1_000_000  # of what an option counts, and attempts of one search
 RIGHT = 1.0  # from this rank on all holds that a strategy looks at
 
 # what a strategy looks at beside the model's own texts; "reference" is the problem's reference or testbench
@@ -140,7 +141,7 @@ def _check_names(name: str, make: Callable[..., Any], own: Mapping[str, object])
 def _made(make: Callable[..., Any], options: Mapping[str, object]) -> Any:
     try:
         return make(**options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"sample.strategy_options: {error}") from error
 
 
@@ -173,11 +174,22 @@ def is_right(attempt: Attempt) -> bool:
 def check_choice(name: str, value: object, known: Sequence[str]) -> None:
     """Raise UsageError where an option is not one of ``known``."""
     if value not in known:
-        raise UsageError(f"sample.strategy_options.{name} is {value!r}; give one of {', '.join(known)}")
+        raise UsageError(f"sample.strategy_options.{name} is {_short(value)}; give one of {', '.join(known)}")
 
 
 def check_count(**counts: object) -> None:
-    """Raise UsageError where an option is not a whole number from 1 on."""
+    """Raise UsageError where an option is not a whole number from 1 to ``MOST``."""
     for name, value in counts.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise UsageError(f"sample.strategy_options.{name} is {value!r}; give a whole number from 1 on")
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST:
+            raise UsageError(f"sample.strategy_options.{name} is {_short(value)}; give a whole number from 1 to {MOST}")
+
+
+def check_number(name: str, value: object, hint: str) -> None:
+    """Raise UsageError where an option is not a number from 0 to ``MOST``. ``hint``: what it is elsewhere."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= MOST:
+        raise UsageError(f"sample.strategy_options.{name} is {_short(value)}; give a number from 0 to {MOST} ({hint})")
+
+
+def _short(value: object) -> str:
+    said = repr(value)
+    return said if len(said) <= 60 else f"{said[:60]}…"

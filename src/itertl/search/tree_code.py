@@ -6,18 +6,26 @@ where it does not compile, and from 0.2 on by the share that ``feedback`` finds 
 asked for as SEARCH/REPLACE blocks against its parent's code.
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from itertl.errors import UsageError
 from itertl.records import Attempt, Candidate, Examined, Problem
 from itertl.scoring.engine import Effort
 from itertl.search import edits, look, uct
 from itertl.search.edits import Edited
 from itertl.search.feedback import Looking
-from itertl.search.strategy import Ask, Drawn, Feedback, Strategy, best_first, check_choice, check_count, is_right
+from itertl.search.strategy import (
+    Ask,
+    Drawn,
+    Feedback,
+    Strategy,
+    best_first,
+    check_choice,
+    check_count,
+    check_number,
+    is_right,
+)
 
 
 class TreeCode(Strategy):
@@ -34,9 +42,7 @@ class TreeCode(Strategy):
         tests: int = 1,
     ) -> None:
         check_count(nodes=nodes, width=width, children=children)
-        is_number = isinstance(c, int | float) and not isinstance(c, bool)
-        if not is_number or not math.isfinite(c) or c < 0:
-            raise UsageError(f"sample.strategy_options.c is {c!r}; give a number from 0 on (EvolVE: 1.4)")
+        check_number("c", c, "EvolVE: 1.4")
         check_choice("edits", edits, ("whole", "blocks"))
         self._nodes, self._width, self._children, self._c = nodes, width, children, float(c)
         self._by_blocks = edits == "blocks"

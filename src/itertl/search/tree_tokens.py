@@ -26,7 +26,7 @@ from itertl.scoring.scorers import check_tools, version
 from itertl.search import aim, look, puct
 from itertl.search.feedback import Looking
 from itertl.search.puct import Node
-from itertl.search.strategy import Ask, Drawn, Feedback, Strategy, check_count, is_right
+from itertl.search.strategy import Ask, Drawn, Feedback, Strategy, check_count, check_number, is_right
 
 REVISION = 1  # of rewards and rounds
 PRIOR = "prior"  # the kind of an attempt that asks for the most likely tokens alone
@@ -53,8 +53,7 @@ class TreeTokens(Strategy):
     ) -> None:
         given = {"rollouts": rollouts, "tokens": tokens}
         check_count(branches=branches, width=width, **{name: n for name, n in given.items() if n is not None})
-        if not isinstance(c, int | float) or isinstance(c, bool) or not math.isfinite(c) or c < 0:
-            raise UsageError(f"sample.strategy_options.c is {c!r}; give a number from 0 on (MCTS decoding: 1)")
+        check_number("c", c, "MCTS decoding: 1")
         for name, value in {"comments": comments, "area_delay": area_delay}.items():
             if not isinstance(value, bool):
                 raise UsageError(f"sample.strategy_options.{name} is {value!r}; give true or false")

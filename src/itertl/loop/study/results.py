@@ -61,14 +61,11 @@ class ArmRow:
     compile_rate: float | None
     difference: ArmDifference | None
 
-    @property
-    def benchmark(self) -> str:
-        return self.series.benchmark.partition(" ")[0]
-
     def to_json(self) -> dict[str, Any]:
         first, gap = self.pass_at[1], self.difference
         return {
-            "arm": self.arm, "benchmark": self.benchmark, "temperature": self.series.temperature, "method": self.method,
+            "arm": self.arm, "benchmark": self.series.name, "temperature": self.series.temperature,
+            "search": self.series.search, "method": self.method,
             "seeds": len(self.seeds), "iterations": list(self.iterations), "problems": self.problems,
             "pass_at_1": first.value, "low": first.low, "high": first.high,
             "pass_at_k": {str(k): rate.model_dump(mode="json", exclude={"k"}) for k, rate in self.pass_at.items()},

@@ -31,9 +31,9 @@ def arm_grids(results: StudyResults, *, narrow: bool = False) -> list[Grid]:
     terminal."""
     every = list(dict.fromkeys(row.series for row in (*results.untouched, *results.table)))
     grids = [_arm_grid(results, key, narrow=narrow) for key in every]
-    for benchmark in dict.fromkeys(key.benchmark for key in every):
-        if sum(key.benchmark == benchmark for key in every) > 1:
-            grids.append(_best_grid(results, benchmark))
+    for protocol in dict.fromkeys(key._replace(temperature=None) for key in every):
+        if sum(key._replace(temperature=None) == protocol for key in every) > 1:
+            grids.append(_best_grid(results, protocol))
     return grids
 
 
@@ -51,10 +51,10 @@ def _arm_grid(results: StudyResults, key: Series, *, narrow: bool) -> Grid:
     blank = text.NOT_MEASURED
     foreign = [
         (model, *([blank] * 3 if narrow else ["published", *[blank] * 4]), *found, *[blank] * 3)
-        for model, *found in _published_rates(key.benchmark, ks)
+        for model, *found in _published_rates(key, ks)
     ]
     muted = frozenset(range(len(ours), len(ours) + len(foreign)))
-    title = f"{key.benchmark.partition(' ')[0]}, {series.temperature_name(key.temperature)}"
+    title = ", ".join(filter(None, (key.name, series.temperature_name(key.temperature), key.search)))
     return Grid(title, tuple(columns), (*ours, *foreign), (*_NOTES, *_published_notes(key, rows)), muted)
 
 
@@ -83,9 +83,9 @@ def _p(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _published_rates(benchmark: str, ks: Sequence[int]) -> list[tuple[str, ...]]:
+def _published_rates(key: Series, ks: Sequence[int]) -> list[tuple[str, ...]]:
     """Model and pass@k of every published row, where the benchmark is one of theirs."""
-    split = published.split_of(benchmark)
+    split = key.published_split
     if split is None:
         return []
     return [(figure.model, *(_published_rate(figure.rate(split, k)) for k in ks)) for figure in published.PASS_AT_1]
@@ -96,7 +96,7 @@ def _published_rate(rate: float | None) -> str:
 
 
 def _published_notes(key: Series, rows: Sequence[ArmRow]) -> list[str]:
-    split = published.split_of(key.benchmark)
+    split = key.published_split
     if split is None:
         return []
     notes = [
@@ -109,17 +109,17 @@ def _published_notes(key: Series, rows: Sequence[ArmRow]) -> list[str]:
     return notes
 
 
-def _best_grid(results: StudyResults, benchmark: str) -> Grid:
-    """The paper's protocol: for each arm and k the best of the temperatures."""
-    rows, ks = _rows_and_ks(results, lambda row: row.series.benchmark == benchmark)
+def _best_grid(results: StudyResults, protocol: Series) -> Grid:
+    """The paper's protocol: for each arm and k the best of the temperatures of ``protocol``, which has none."""
+    rows, ks = _rows_and_ks(results, lambda row: row.series._replace(temperature=None) == protocol)
     lines = [
         (arm, *(_best([row for row in rows if row.arm == arm], k) for k in ks))
         for arm in dict.fromkeys(row.arm for row in rows)
     ]
-    foreign = _published_rates(benchmark, ks)
+    foreign = _published_rates(protocol, ks)
     note = "the paper's protocol: it chooses the temperature on the test set, so it flatters"
     muted = frozenset(range(len(lines), len(lines) + len(foreign)))
-    title = f"{benchmark.partition(' ')[0]}: best of the temperatures"
+    title = ", ".join(filter(None, (protocol.name, protocol.search))) + ": best of the temperatures"
     return Grid(title, ("arm", *(f"pass@{k}" for k in ks)), tuple(lines + foreign), (note,), muted)
 
 
@@ -134,7 +134,7 @@ def _best(rows: Sequence[ArmRow], k: int) -> str:
 def csv_text(results: StudyResults) -> str:
     """One line for each arm, benchmark and temperature; rates in [0, 1], an empty cell for what was not measured."""
     columns = [
-        "arm", "method", "benchmark", "temperature", "seeds", "iterations", "problems", "reference_tokens",
+        "arm", "method", "benchmark", "temperature", "search", "seeds", "iterations", "problems", "reference_tokens",
         "candidate_tokens", *(name for k in KS for name in (f"pass_at_{k}", f"pass_at_{k}_low", f"pass_at_{k}_high")),
         "compile_rate", "difference", "difference_low", "difference_high", "p_holm", "p_uncorrected",
     ]  # fmt: skip
@@ -145,7 +145,7 @@ def csv_text(results: StudyResults) -> str:
         gap = row.difference
         rates = [row.pass_at.get(k, PassAtK(k=k, value=None)) for k in KS]
         writer.writerow([
-            row.arm, row.method, row.benchmark, row.series.temperature, len(row.seeds),
+            row.arm, row.method, row.series.name, row.series.temperature, row.series.search, len(row.seeds),
             "/".join(map(str, row.iterations)), row.problems, row.reference_tokens, row.candidate_tokens,
             *(value for rate in rates for value in (rate.value, rate.low, rate.high)), row.compile_rate,
             *((gap.value, gap.low, gap.high, gap.p_holm, gap.p_value) if gap else [None] * 5),
