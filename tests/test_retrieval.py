@@ -62,8 +62,10 @@ def naive_bm25(pool: list[list[str]], asked: list[str]) -> list[float]:
         for word in asked:
             df = sum(word in other for other in pool)
             tf = Counter(words)[word]
-            score += math.log(1 + (len(pool) - df + 0.5) / (df + 0.5)) * tf / (
-                tf + 1.5 * (1 - 0.75 + 0.75 * len(words) / mean)
+            score += (
+                math.log(1 + (len(pool) - df + 0.5) / (df + 0.5))
+                * tf
+                / (tf + 1.5 * (1 - 0.75 + 0.75 * len(words) / mean))
             )
         found.append(score)
     return found
@@ -123,6 +125,13 @@ def test_what_does_not_fit_is_dropped_the_farthest_first(pool: Path) -> None:
     assert none is not None
     with pytest.raises(DataError, match=f"not one question can be given an example .{TOO_LONG}"):
         none.given([question])
+
+
+def test_embeddings_find_a_question_in_other_words() -> None:
+    pytest.importorskip("all_minilm_l6_v2")
+    texts = ["Add two binary numbers.", "A cat sleeps on the sofa.", "A flip-flop with a reset."]
+    found = retrieval.embedding(texts)("The sum of a pair of integers.")
+    assert found.order[0] == 0 and found.scores.shape == (3,) and abs(found.scores).max() <= 1 + 1e-6
 
 
 def with_examples(recipe: Recipe) -> Problem:
