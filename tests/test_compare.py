@@ -324,3 +324,10 @@ def test_answers_that_were_searched_for_with_the_reference_are_marked() -> None:
     assert compare(plain, results([PASS], [FAIL], strategy="cluster", feedback="compiler")).warnings == ()
     with pytest.raises(DataError, match="saw the reference"):
         require_one_kind([*plain.rows, *searched.rows], "tiny 1")
+
+
+def test_examples_in_the_prompts_of_one_side_are_told() -> None:
+    plain, shown = results([PASS], [FAIL]), results([PASS], [PASS], examples="2 by bm25 of pool.jsonl 1a2b3c4d")
+    (said,) = compare(plain, shown).warnings
+    assert "examples" in said and "A none, B 2 by bm25 of pool.jsonl 1a2b3c4d" in said
+    assert compare(shown, shown).warnings == ()

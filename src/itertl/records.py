@@ -272,6 +272,9 @@ class EvalRow(Record):
     # how it was searched for, "" for one draw, and what the strategy looked at: "reference" saw what is asked for
     strategy: str = Field(default="", exclude_if=lambda text: not text)
     feedback: str = Field(default="", exclude_if=lambda text: not text)
+    examples: str = Field(
+        default="", exclude_if=lambda text: not text
+    )  # shown before the question, as "2 by bm25 of …"
 
 
 class SearchCost(BaseModel):
@@ -346,6 +349,7 @@ class EvalSummary(BaseModel):
     sandbox: str = ""  # level under which the tools ran
     mean_surrogate: float | None = None  # mean z that the recipe's scorers give these completions
     search: SearchCost | None = Field(default=None, exclude_if=lambda cost: cost is None)
+    examples: str = Field(default="", exclude_if=lambda text: not text)  # as in its rows
 
     @property
     def pass_at_1(self) -> float | None:

@@ -18,6 +18,7 @@ from itertl.cli.options import (
     Overrides,
     RecipeOption,
     as_override,
+    asked_with_examples,
     print_json,
     printable,
     recipe_of,
@@ -101,6 +102,7 @@ def _talk(problem: Problem, recipe: Recipe, out: Path, replay: Path | None, *, q
 
     check_transcript(out)
     recipe = settled(with_form(recipe, warn), lambda: ())
+    problem = asked_with_examples(recipe, [problem])[0]
     seed = derive_seed(recipe.seed, "chat")
     job = SamplingJob([problem], sampled_policy(recipe), recipe.sample, seed, num_samples=1, first_word="module")
     shown: list[str] = []

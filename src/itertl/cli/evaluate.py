@@ -9,7 +9,15 @@ import typer
 
 from itertl.cli import options
 from itertl.cli.app import app
-from itertl.cli.options import as_override, print_json, recipe_of, require_sandbox_level, show, warn
+from itertl.cli.options import (
+    as_override,
+    asked_with_examples,
+    print_json,
+    recipe_of,
+    require_sandbox_level,
+    show,
+    warn,
+)
 from itertl.config import Recipe, build_eval
 from itertl.errors import UsageError
 from itertl.progress import Reporter
@@ -122,11 +130,16 @@ def _sampled(
 ) -> dict[str, Any]:  # fmt: skip
     """Sample the recipe's model on the benchmark and judge it. ``given``: the benchmark's settings; ``asked``: options
     by name, which come before what the overrides say of ``sample``; a recipe's own values are for training."""
+    from itertl.evaluation import benchmarks
     from itertl.loop import jobs
     from itertl.model.prompt_form import with_form
     from itertl.sampling.lengths import settled
 
     recipe = settled(with_form(recipe, warn), lambda: ())
+    every = bench
+    if recipe.prompt.examples is not None and given["limit"]:  # the others are no examples either
+        every = benchmarks.load(given["benchmark"], Path(given["data"]) if given["data"] else None)
+    bench = dataclasses.replace(bench, problems=tuple(asked_with_examples(recipe, bench.problems, every.problems)))
     keys = {override.partition("=")[0].removeprefix("sample.").partition(".")[0] for override in overrides}
     own = {key: value for key, value in recipe.sample if key in keys}
     strategy = asked["--strategy"] if asked["--strategy"] is not None else own.get("strategy")

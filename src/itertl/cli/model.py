@@ -9,7 +9,7 @@ import typer
 
 from itertl.cli import options
 from itertl.cli.app import app
-from itertl.cli.options import as_override, print_json, printable, recipe_of, show, warn
+from itertl.cli.options import as_override, asked_with_examples, print_json, printable, recipe_of, show, warn
 from itertl.config import Recipe
 from itertl.errors import UsageError
 from itertl.runs import storage
@@ -137,6 +137,7 @@ def _generate(
 
     problems = generation.problems_of(instruction, file, header, recipe)
     recipe = settled(with_form(recipe, warn), lambda: ())
+    problems = asked_with_examples(recipe, problems)
     if recipe.prompt.header == "prefill" and not all(p.header.strip() for p in problems):
         warn("note: answers of this model go on from the module's header; give it by --header, and they are better")
     is_single = len(problems) == 1 and recipe.sample.strategy_options == {"draws": 1}

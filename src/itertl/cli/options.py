@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -10,6 +11,7 @@ import typer
 
 from itertl.config import Recipe, build_recipe, load_recipe, parse_yaml
 from itertl.errors import UsageError, nearest
+from itertl.records import Problem
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 Overrides = Annotated[
@@ -126,6 +128,25 @@ _OVERRIDE = re.compile(r"[A-Za-z_]\w*(\.\w+)*=")
 def as_override(first: object, overrides: list[str] | None) -> list[str] | None:
     """All overrides where an option takes the first argument's part and KEY=VALUE stands there, else None."""
     return [str(first), *(overrides or [])] if first is not None and _OVERRIDE.match(str(first)) else None
+
+
+def asked_with_examples(
+    recipe: Recipe, problems: Sequence[Problem], benchmarks: Sequence[Problem] = ()
+) -> list[Problem]:
+    """The problems with what ``prompt.examples`` shows before each; says on stderr what was passed over. The pairs of
+    a recipe are the pool only where it names its data."""
+    from itertl.problems.load import from_config
+    from itertl.problems.retrieval import open_examples, said
+
+    own = (lambda: from_config(recipe.data, recipe.seed).problems) if "data" in recipe.model_fields_set else None
+    examples = open_examples(recipe, own, benchmarks)
+    if examples is None:
+        return list(problems)
+    found, notes = examples.given(problems)
+    warn(f"note: examples: {said(recipe.prompt, found)}")
+    for note, count in notes.items():
+        warn(f"note: {note}: {count}")
+    return found
 
 
 def printable(text: str) -> str:

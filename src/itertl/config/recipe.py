@@ -133,6 +133,15 @@ class DataConfig(_Part):
         return value
 
 
+class ExamplesConfig(_Part):
+    """Solved pairs that are shown before the question: the nearest of a pool."""
+
+    source: str  # "pairs": those that are trained on; or what ``data.source`` takes
+    number: int = Field(default=2, ge=1)  # at most, of one question
+    by: Literal["bm25", "embedding"] = "bm25"
+    max_tokens: int = Field(default=1024, ge=1)  # of all examples together; the farthest are left out first
+
+
 class PromptConfig(_Part):
     """How a problem becomes the text that the model continues."""
 
@@ -141,6 +150,7 @@ class PromptConfig(_Part):
     header: Literal["append", "prefill", "omit"] = "append"  # after the instruction, as start of the answer, or not
     opening: str = ""  # text that is put before the answer, such as "```verilog\n"; a prefilled header comes behind it
     template: str = "{instruction}"  # text around the instruction, and {header} where that is to be shown too
+    examples: ExamplesConfig | None = _later()  # None: the question alone
 
 
 class SampleConfig(_Part):

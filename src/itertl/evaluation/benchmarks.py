@@ -12,8 +12,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from itertl.errors import DataError, UsageError
+from itertl.model.prompts import EXAMPLES
 from itertl.plugins import resolve
 from itertl.records import Problem, content_hash
 
@@ -96,10 +98,23 @@ class Benchmark:
         """Hash of all that is asked and judged, whatever file it came from and in which order: two figures compare only
         where it is the same."""
         asked = [
-            [p.upstream_id, p.instruction, p.header, p.reference, p.testbench, *([p.extra] if p.extra else [])]
+            [
+                p.upstream_id,
+                p.instruction,
+                p.header,
+                p.reference,
+                p.testbench,
+                *_own_extra(p),
+            ]
             for p in sorted(self.problems, key=task_id)
         ]
         return content_hash(asked)
+
+
+def _own_extra(problem: Problem) -> list[dict[str, Any]]:
+    """None or one, without the examples that a prompt shows: they are of the one who asks."""
+    own = {name: value for name, value in problem.extra.items() if name != EXAMPLES}
+    return [own] if own else []
 
 
 def task_id(problem: Problem) -> str:

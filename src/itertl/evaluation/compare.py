@@ -90,6 +90,7 @@ class Side:
     gamed_by: Mapping[str, int]
     strategy: str = ""  # by which the answers were searched for; "": single draws
     feedback: str = ""  # what the search looked at
+    examples: str = ""  # shown before the questions; "": none
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,7 @@ def _side(results: ResultFile, counts: Mapping[str, Counts]) -> Side:
         unjudged=sum(row.passed is None for row in rows), truncated=verdicts[Verdict.TRUNCATED],
         by_verdict=by_verdict(verdicts), gamed_by=gamed_by(rows),
         strategy=joined(row.strategy for row in rows), feedback=joined(row.feedback for row in rows),
+        examples=joined(row.examples for row in rows),
     )  # fmt: skip
 
 
@@ -233,6 +235,11 @@ def _warnings(
                 f"the answers of {name} were searched for ({one.strategy}) with the problems' references in sight, the "
                 "others not: the difference is not the model's alone"
             )
+    if a.examples != b.examples:
+        said.append(
+            f"examples in the prompts differ: A {a.examples or 'none'}, B {b.examples or 'none'}; the difference "
+            "is not the model's alone"
+        )
     if a.temperatures != b.temperatures:
         said.append(f"temperatures differ: A {_temperatures(a)}, B {_temperatures(b)}")
     elif len(a.temperatures) > 1:

@@ -11,6 +11,7 @@ from itertl.evaluation.completions import Completion
 from itertl.evaluation.judge import judge
 from itertl.evaluation.summary import summarize
 from itertl.model.policy import Policy
+from itertl.problems.retrieval import said
 from itertl.progress import Reporter
 from itertl.records import Attempt, Candidate, EvalSummary, SearchCost, content_hash
 from itertl.runs import storage
@@ -61,8 +62,11 @@ def evaluate_policy(job: EvaluationJob, reporter: Reporter) -> list[EvalSummary]
     with storage.taken_up(out) as partial:
         with reporter.stage(f"{job.label} judge {benchmark.name}", len(completions)) as tracker:
             rows = judge(benchmark, completions, rule=config.rule, partial=partial, cache=cache, tracker=tracker)
+        examples = said(job.policy.prompt, benchmark.problems)
+        marks = {"examples": examples} if examples else {}
         if job.sample.strategy is not None:
-            marks = {"strategy": job.sample.strategy, "feedback": feedback_of(job.sample)}
+            marks |= {"strategy": job.sample.strategy, "feedback": feedback_of(job.sample)}
+        if marks:
             rows = [row.model_copy(update=marks) for row in rows]
         storage.write_records(out, rows)
     z_of = {} if job.score is None else _surrogate(job, candidates, job.score, reporter)

@@ -44,6 +44,7 @@ def summarize(
         temperature=temperatures.pop() if len(temperatures) == 1 else None,
         rule=rows[0].rule if rows else benchmark.default_rule,
         simulator=joined(row.simulator for row in rows), sandbox=joined(row.sandbox for row in rows),
+        examples=joined(row.examples for row in rows),
     )  # fmt: skip
 
 

@@ -37,6 +37,8 @@ def show_account(account: Mapping[str, Any]) -> Group:
     if overall.correct and (support := account.get("support")):
         kinds = ", ".join(f"{number} {name}" for name, number in support.items() if number)
         said.append(f"of {overall.correct} right: {kinds}")
+    if overall.examples:
+        said.append(f"shown before each question: {overall.examples}")
     if overall.gamed_by:
         said.append(f"refused as gaming the judge: {counts(overall.gamed_by)}")
     if best := account["best_of_temperatures"]:

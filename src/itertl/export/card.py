@@ -214,7 +214,7 @@ def _contamination(audit: Path) -> str:
 def _usage(folder: Path, name: str, gguf: Mapping[str, Any] | None) -> str:
     """The form of the prompts, and an example that was run on the folder as it is exported."""
     form = read_form(folder)
-    found = run_example(folder, name, form or PromptConfig())
+    found = run_example(folder, name, (form or PromptConfig()).model_copy(update={"examples": None}))
     lines = [_prompt(form), f"```python\n{found.program}\n```"]
     if found.printed is None:
         lines.append(f"It could not be run when the model was exported: {_cell(found.reason)}.")
@@ -239,9 +239,10 @@ def _prompt(form: PromptConfig | None) -> str:
     }
     system = f", system message `{_cell(form.system)}`" if form.system else ""
     opening = f", the answer begun with {_cell(json.dumps(form.opening))}" if form.opening else ""
+    shown = f", up to {form.examples.number} solved pairs before the question" if form.examples else ""
     style = "the tokenizer's chat template" if form.style == "chat" else "plain text"
     return (
-        f"Trained with prompts as {style}{system}: `{_cell(form.template)}`, {header[form.header]}{opening}. "
+        f"Trained with prompts as {style}{system}: `{_cell(form.template)}`, {header[form.header]}{opening}{shown}. "
         "Asked in another form it may write no Verilog at all."
     )
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from itertl.config import Recipe
 from itertl.errors import DataError, UsageError
-from itertl.loop import jobs
+from itertl.loop import jobs, shown
 from itertl.model.policy import sampled_policy
 from itertl.model.prompt_form import with_form
-from itertl.problems.load import from_config
+from itertl.model.prompts import EXAMPLES
 from itertl.problems.mixture import refuse_benchmark
 from itertl.progress import Reporter
 from itertl.records import Attempt, Problem
@@ -41,7 +41,7 @@ def distil(
     if draws < keep:
         raise UsageError(f"--keep {keep} of {draws} draws: draw at least as many as are to be kept")
     recipe = with_form(recipe, warn)
-    loaded = from_config(recipe.data if source == recipe.data.label else recipe.data.of(source), recipe.seed)
+    loaded = shown.load(recipe, None if source == recipe.data.label else recipe.data.of(source))
     refuse_benchmark(source, (), loaded.problems, "data distil")
     asked = [p for p in loaded.problems if p.reference]
     if not asked:
@@ -93,7 +93,7 @@ def _row(
             "reference": text,
             "source": f"distil:{problem.source}",
             "extra": {
-                **problem.extra,
+                **{name: value for name, value in problem.extra.items() if name != EXAMPLES},
                 "teacher": teacher,
                 "teacher_policy": candidate.policy,
                 "seed": candidate.seed,

@@ -13,6 +13,7 @@ from itertl.errors import DataError
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.evaluate import EvaluationJob, evaluate_policy
 from itertl.evaluation.files import account
+from itertl.loop import shown
 from itertl.model.policy import Policy, find_policy, sampled_policy
 from itertl.model.prompt_form import with_form
 from itertl.problems.load import from_config
@@ -99,7 +100,7 @@ def sample(
     recipe = with_form(recipe, warn)
     is_own = source == recipe.data.label  # other problems are sampled as they are given
     data = recipe.data if is_own else recipe.data.of(source)
-    loaded = from_config(data, recipe.seed)
+    loaded = shown.load(recipe, data)
     recipe = settled(recipe, lambda: loaded.problems)
     job = sampling(recipe, loaded.problems, sampled_policy(recipe), 0)
     with reporter.stage("sample", draws_of(job)) as tracker:
@@ -126,7 +127,13 @@ def train(recipe: Recipe, scored: Path, problems: Path, out: Path, *, reporter: 
     if not rows and method.uses_candidates:
         what = "holds no scored candidate; give scored.jsonl of a run or of `itertl score`, or set method=sft"
         raise DataError(f"{scored}: {what} to train on the references alone")
-    recipe = settled(with_form(recipe, warn), lambda: pairs)
+    recipe = with_form(recipe, warn)
+    examples = shown.of_recipe(recipe, lambda: from_config(recipe.data, recipe.seed), pairs)
+    if examples is not None:
+        pairs, notes = examples.given(pairs)
+        for note, count in notes.items():
+            warn(f"{note}: {count}")
+    recipe = settled(recipe, lambda: pairs)
     policy = find_policy(recipe.model, recipe.prompt)
     result = launch.train(training(recipe, rows, pairs, policy, out, 0), recipe.compute, reporter)
     return {**dataclasses.asdict(result), "checkpoint": str(out)}

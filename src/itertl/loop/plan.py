@@ -23,9 +23,10 @@ from typing import Any, NamedTuple
 from itertl.config import OWN_HELDOUT, ComputeConfig, EvalConfig, Recipe, dump_recipe
 from itertl.errors import ItertlError
 from itertl.evaluation import pairs
+from itertl.loop import shown
 from itertl.loop.measure import Rates, measure
 from itertl.loop.prepare import check_recipe
-from itertl.problems.load import LoadResult, from_config
+from itertl.problems.load import LoadResult
 from itertl.records import Problem
 from itertl.sampling import lengths
 from itertl.training.methods import Method
@@ -116,7 +117,7 @@ def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
     then nothing is assumed.
     """
     method, assumed, asked = check_recipe(recipe), list[str](), recipe
-    loaded = from_config(recipe.data, recipe.seed) if measured else _loaded(recipe, assumed)
+    loaded = shown.load(recipe) if measured else _loaded(recipe, assumed)
     problems, recipe = loaded.problems, _settled(recipe, loaded, assumed)
     shape = _shape(recipe)
     parameters = shape.parameters
@@ -158,7 +159,7 @@ def _loaded(recipe: Recipe, assumed: list[str]) -> LoadResult:
     data = recipe.data
     is_here = all(s == "synth" or s.startswith("hf:") or Path(s).exists() for s in data.paths)
     if is_here or data.limit is None:
-        return from_config(data, recipe.seed)
+        return shown.load(recipe)
     assumed.append(
         f"{data.label} is not here; {data.limit} pairs of {len(_USUAL_PAIR[0])} and {len(_USUAL_PAIR[1])} characters"
     )

@@ -11,6 +11,7 @@ from itertl.errors import DataError, UsageError
 from itertl.evaluation import benchmarks, by_function, pairs
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.judge import choose_rule
+from itertl.loop import shown
 from itertl.model import load
 from itertl.problems.load import LoadResult, check_source, from_config
 from itertl.records import (
@@ -70,6 +71,7 @@ class Checked:
     recipe: Recipe
     benchmarks: tuple[Benchmark, ...]
     loaded: Callable[[], LoadResult]  # the pairs, read when first asked for
+    pool: str = ""  # name and hash of the pairs that examples come from; "" without examples
 
 
 def check_inputs(recipe: Recipe) -> Checked:
@@ -81,11 +83,14 @@ def check_inputs(recipe: Recipe) -> Checked:
     for part in recipe.data.sources or (recipe.data,):
         if ":" not in part.format:  # an importer of the user's own knows what its source means
             check_source(part.source)
-    loaded = functools.cache(functools.partial(from_config, recipe.data, recipe.seed))
+    read = functools.cache(functools.partial(from_config, recipe.data, recipe.seed))
     if recipe.data.holdout is not None:
-        loaded()
-    judged = tuple(_benchmark(config, loaded) for config in recipe.evals)
-    return Checked(lengths.settled(recipe, lambda: loaded().problems), judged, loaded)
+        read()
+    examples = shown.of_recipe(recipe, read)
+    judged = tuple(shown.benchmark_with_examples(_benchmark(config, read), examples) for config in recipe.evals)
+    loaded = functools.cache(lambda: shown.with_examples(read(), examples))
+    recipe = lengths.settled(recipe, lambda: loaded().problems)
+    return Checked(recipe, judged, loaded, "" if examples is None else examples.name)
 
 
 def prepare(run: RunFolder, checked: Checked) -> Task:
@@ -96,7 +101,7 @@ def prepare(run: RunFolder, checked: Checked) -> Task:
         (config, benchmark, _laid(benchmark, run.path))
         for config, benchmark in zip(recipe.evals, checked.benchmarks, strict=True)
     )
-    problems = _problems(run, checked.loaded)
+    problems = _problems(run, checked)
     if not any(p.reference for p in problems):
         raise DataError(
             f"{recipe.data.label}: no problem has a reference to train on; check the column mapping (data.columns)"
@@ -104,17 +109,19 @@ def prepare(run: RunFolder, checked: Checked) -> Task:
     return Task(method, tuple(problems), run.hash(run.path / "problems.jsonl"), loaded, {p.id: p for p in problems})
 
 
-def _problems(run: RunFolder, loaded: Callable[[], LoadResult]) -> list[Problem]:
+def _problems(run: RunFolder, checked: Checked) -> list[Problem]:
     data, path = run.recipe.data, run.path / "problems.jsonl"
 
     def work() -> dict[str, Any]:
-        result = loaded()
+        result = checked.loaded()
         storage.write_records(path, result.problems)
         for reason, number in result.skipped.items():
             run.reporter.say(f"problems: {number} left out: {reason}")
         for reason, number in result.notes.items():
             run.reporter.say(f"problems: {number} kept, but {reason}")
         count = len(result.problems)
+        for notice in (notice for benchmark in checked.benchmarks for notice in benchmark.notices):
+            run.reporter.say(notice)
         return {"format": result.format, "count": count, "skipped": result.skipped, "notes": result.notes}
 
     held = Path(str(data.holdout))
@@ -125,6 +132,10 @@ def _problems(run: RunFolder, loaded: Callable[[], LoadResult]) -> list[Problem]
     if isinstance(data.holdout, str) and held.exists():
         inputs["holdout"] = run.hash(held)
     settings = data.model_dump(mode="json", exclude=None if data.holdout is not None else {"holdout"})
+    if checked.pool:
+        inputs["examples"] = content_hash([checked.pool, [b.content_hash for b in checked.benchmarks]])
+        settings["prompt"] = run.recipe.prompt.model_dump(mode="json")
+        settings["model"] = run.recipe.model.path  # by whose tokens examples are counted
     run.stage(
         run.iteration(None), "problems", settings=settings, inputs=inputs, outputs=["../problems.jsonl"],
         seed=run.recipe.seed, work=work,

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from itertl.config import Recipe
+from itertl.loop import shown
 from itertl.model.prompts import encode_prompt, encode_response
 from itertl.problems.holdout import ALIKE, HELD
-from itertl.problems.load import LoadResult, from_config
+from itertl.problems.load import LoadResult
 from itertl.records import Problem
 from itertl.sampling import lengths
 from itertl.training.batches import build_groups
@@ -110,7 +111,7 @@ def show(recipe: Recipe, count: int) -> SourceSummary:
 
     Raises what loading pairs or tokenizer raises.
     """
-    loaded = from_config(recipe.data, recipe.seed)
+    loaded = shown.load(recipe)
     settled = lengths.settled(recipe, lambda: loaded.problems)
     tokenizer = lengths.tokenizer_of(recipe)
     measured = lengths.measured(loaded.problems, recipe.prompt, tokenizer)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from itertl.config import PromptConfig, Recipe
 from itertl.errors import DataError
@@ -76,10 +76,13 @@ def with_form(recipe: Recipe, say: Callable[[str], object]) -> Recipe:
     asked = {name: getattr(recipe.prompt, name) for name in PromptConfig.model_fields if name in set_by_hand}
     if asked.get("style") == "auto":
         del asked["style"]
+    if (examples := asked.get("examples")) is not None and saved.examples is not None:
+        by_hand = {name: getattr(examples, name) for name in examples.model_fields_set}
+        asked["examples"] = saved.examples.model_copy(update=by_hand)
     for name, value in asked.items():
         trained = getattr(saved, name)
         if value != trained:
-            shown = [json.dumps(v, ensure_ascii=False) for v in (trained, value)]
+            shown = [json.dumps(v, ensure_ascii=False, default=BaseModel.model_dump) for v in (trained, value)]
             say(
                 f"warning: the form that comes with the model has prompt.{name} {shown[0]}; it is asked with {shown[1]}"
             )

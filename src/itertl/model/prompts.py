@@ -31,6 +31,9 @@ class EncodedPrompt:
     opening: str = ""
 
 
+EXAMPLES = "examples"  # key of ``Problem.extra``: ``{"pool": NAME, "shown": [{instruction, header, code}, …]}``
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """An earlier answer in a conversation about a problem, and what the user said to it."""
@@ -71,7 +74,8 @@ def encode_prompt(
 class PromptParts:
     """A prompt before any tokenizer.
 
-    ``header`` comes after the instruction, ``opening`` and ``prefill`` start the answer.
+    ``header`` comes after the instruction, ``opening`` and ``prefill`` start the answer. ``examples``: other questions
+    of the same form and their answers, which come before.
     """
 
     system: str | None
@@ -79,12 +83,25 @@ class PromptParts:
     header: str
     prefill: str
     opening: str = ""
+    examples: "tuple[tuple[PromptParts, str], ...]" = ()
 
     @property
     def plain(self) -> str:
         """The text of a prompt that is not a chat, the start of the answer included."""
+        return self._asked() + self.opening + self.prefill
+
+    def _asked(self) -> str:
         asked = _line(self.instruction) + self.header
-        return (_line(asked) if self.opening else asked) + self.opening + self.prefill
+        return self._shown() + (_line(asked) if self.opening else asked)
+
+    def _shown(self) -> str:
+        """The examples in plain text, a blank line behind each."""
+        return "".join(_line(parts._asked() + parts.answer(code)) + "\n" for parts, code in self.examples)
+
+    def answer(self, code: str) -> str:
+        """A whole answer, with the end of the fence that ``opening`` opens."""
+        whole = self.opening + clean(code)
+        return f"{_line(whole)}```" if "```" in self.opening else whole
 
     @property
     def user(self) -> str:
@@ -93,10 +110,12 @@ class PromptParts:
 
     def messages(self, turns: Sequence[Turn] = ()) -> list[dict[str, str]]:
         """A chat without its system message, up to where the assistant writes."""
-        found = [{"role": "user", "content": self.user}]
+        found: list[dict[str, str]] = []
+        for parts, code in self.examples:
+            found += [{"role": "user", "content": parts.user}, {"role": "assistant", "content": parts.answer(code)}]
+        found.append({"role": "user", "content": self.user})
         for turn in turns:
-            code = clean(turn.code)
-            answer = f"{_line(self.opening + code)}```" if "```" in self.opening else self.opening + code
+            answer = self.answer(turn.code)
             found += [{"role": "assistant", "content": answer}, {"role": "user", "content": clean(turn.message)}]
         return found
 
@@ -104,7 +123,7 @@ class PromptParts:
         """The plain text behind ``turns``, each a code and its message as a comment."""
         if not turns:
             return self.plain
-        asked = _line(_line(self.instruction) + self.header)
+        asked = self._shown() + _line(_line(self.instruction) + self.header)
         for turn in turns:
             asked += _line(clean(turn.code)) + "".join(f"// {line}\n" for line in clean(turn.message).splitlines())
         return asked + self.opening + self.prefill
@@ -113,7 +132,8 @@ class PromptParts:
 def compose(problem: Problem, config: PromptConfig, *, can_prefill: bool = True) -> PromptParts:
     """The parts of a problem's prompt, as ``encode_prompt`` says.
 
-    Without ``can_prefill`` nothing starts the answer, and "prefill" is "append".
+    Without ``can_prefill`` nothing starts the answer, and "prefill" is "append". Raises UsageError where
+    ``config.examples`` asks for examples that nobody looked up (``problems.retrieval``).
     """
     is_own = "system" in problem.extra
     system = str(problem.extra["system"]) if is_own else config.system
@@ -127,7 +147,22 @@ def compose(problem: Problem, config: PromptConfig, *, can_prefill: bool = True)
     if config.header == "omit" or prefill:
         header = ""
     opening = clean(config.opening) if can_prefill else ""
-    return PromptParts(None if system is None else clean(system), instruction, header, prefill, opening)
+    examples = () if config.examples is None else _examples(problem, config, can_prefill=can_prefill)
+    return PromptParts(None if system is None else clean(system), instruction, header, prefill, opening, examples)
+
+
+def _examples(problem: Problem, config: PromptConfig, *, can_prefill: bool) -> tuple[tuple[PromptParts, str], ...]:
+    """The problem's examples in the form of its own question."""
+    if EXAMPLES not in problem.extra:
+        raise UsageError("prompt.examples: are not looked up here; set prompt.examples=null to ask without")
+    own = {"system": problem.extra["system"]} if "system" in problem.extra else {}
+    bare = config.model_copy(update={"examples": None})
+    found: list[tuple[PromptParts, str]] = []
+    for row in problem.extra[EXAMPLES]["shown"]:
+        asked = Problem(id="", instruction=row["instruction"], header=row["header"], reference=row["code"], source="",
+                        extra=own)  # fmt: skip
+        found.append((compose(asked, bare, can_prefill=can_prefill), row["code"]))
+    return tuple(found)
 
 
 def encode_response(

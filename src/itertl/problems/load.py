@@ -135,7 +135,7 @@ def _mixed(data: DataConfig, seed: int, counts: Counts) -> list[Problem]:
         pool = max(data.limit or 0, SYNTH_COUNT) if part.source == "synth" and not part.families else None
         own = Counts()
         try:
-            table = load_rows(part.source) if _is_table(part.source) else None
+            table = load_rows(part.source) if is_table(part.source) else None
             mixture.refuse_benchmark(part.source, table.columns if table else (), (), where)
             request = _recognised(
                 Request(part.source, part.columns, part.filter, pool, seed, part.families, part.format, table)
@@ -168,7 +168,7 @@ def _file_of_pairs(file: str, request: Request, header: str, counts: Counts) -> 
     """Held-out pairs of another file, of any layout that is known, or of the source's own columns. Raises DataError."""
     check_source(file)
     columns = request.columns
-    if not _is_table(file) or is_own(load_rows(file)):
+    if not is_table(file) or is_own(load_rows(file)):
         columns = {}
     found = load_problems(file, format=request.format if columns else "auto", columns=columns, header=header)
     blank = next((line for line in found.dropped if line.endswith(": no reference")), None)
@@ -178,7 +178,8 @@ def _file_of_pairs(file: str, request: Request, header: str, counts: Counts) -> 
     return found.problems
 
 
-def _is_table(source: str) -> bool:
+def is_table(source: str) -> bool:
+    """Whether a source is read as rows."""
     path = Path(source)
     return (
         source.startswith("hf:") or (path.is_file() and path.suffix.lower() not in SUFFIXES) or is_saved_dataset(path)

@@ -246,11 +246,11 @@ def _sees_references(method: Method) -> bool:
 
 
 def _count(recipe: Recipe) -> Pass:
+    from itertl.loop import shown
     from itertl.model import find
-    from itertl.problems.load import from_config
     from itertl.training.batches import build_groups
 
-    method, problems = resolve_method(recipe.method, recipe.train), from_config(recipe.data, recipe.seed).problems
+    method, problems = resolve_method(recipe.method, recipe.train), shown.load(recipe).problems
     recipe, tokenizer = lengths.settled(recipe, lambda: problems), lengths.tokenizer_of(recipe)
     context = getattr(find.configuration(recipe.model), "max_position_embeddings", None) or recipe.train.max_length
     train = recipe.train.model_copy(update={"max_length": min(recipe.train.max_length, context)})

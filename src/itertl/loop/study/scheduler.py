@@ -21,10 +21,10 @@ from rich.markup import escape
 from itertl import faults
 from itertl.config import Recipe
 from itertl.errors import DataError, RunError, UsageError
+from itertl.loop import shown
 from itertl.loop.study.file import Arm, Study, needs
 from itertl.loop.study.fit import Fitter
 from itertl.model.prompt_form import with_form
-from itertl.problems.load import from_config
 from itertl.progress import Reporter
 from itertl.runs import selection
 from itertl.runs.folder import exclusive
@@ -122,7 +122,7 @@ def is_finished(recipe: Recipe, folder: Path) -> bool:
 def is_as_asked(run: Run, recipe: Recipe) -> bool:
     """Whether a run was made with exactly this recipe."""
     asked = with_form(recipe, lambda _: None)
-    return run.recipe == lengths.settled(asked, lambda: from_config(asked.data, asked.seed).problems)
+    return run.recipe == lengths.settled(asked, lambda: shown.load(asked).problems)
 
 
 def drop_checkpoints(study: Study, job: StudyRun, out: Path) -> None:
