@@ -12,8 +12,9 @@ from itertl.verilog.text import modules, tokenize
 from itertl.verilog.thoughts import answer_spans
 
 _EDGE = r"[ \t>*#_\[\](){}`-]*"
-_INSTRUCTION = re.compile(rf"^{_EDGE}(?:new )?instruction{_EDGE}(?::|$){_EDGE}", re.I | re.M)
-_INPUT = re.compile(rf"^{_EDGE}(?:input|(?:module )?header){_EDGE}(?::|$){_EDGE}", re.I | re.M)
+_ENDED = rf"(?:{_EDGE}(?::|$){_EDGE}|[*_ ]*[\]>)][\]>)*_: ]*)"  # by a colon, the end of the line or a bracket
+_INSTRUCTION = re.compile(rf"^{_EDGE}(?:new )?instruction{_ENDED}", re.I | re.M)
+_INPUT = re.compile(rf"^{_EDGE}(?:input|(?:module )?header){_ENDED}", re.I | re.M)
 _DESCRIPTION = re.compile(rf"^{_EDGE}(?:(?:high-level|detailed) )?description{_EDGE}:{_EDGE}", re.I | re.M)
 _NEXT = re.compile(rf"^{_EDGE}(?:module{_EDGE}:|```)", re.I | re.M)  # a base model goes on with an example of its own
 _CODE = re.compile(r"\bendmodule\b|\balways(?:_ff|_comb)?\s*@|\bassign\s+\w+(?:\[[^\]]*\])?\s*=")
