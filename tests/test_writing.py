@@ -105,7 +105,7 @@ def open_scripted(model: object, **options: Any) -> Scripted:
 
 def recipe(**sample: Any) -> Recipe:
     given = {"backend": f"{__name__}:open_scripted", "batch_size": 12, **sample}
-    return build_recipe({"model": {"path": "random:tiny"}, "sample": given, "score": {"num_workers": 1}})
+    return build_recipe({"model": {"path": "teacher"}, "sample": given, "score": {"num_workers": 1}})
 
 
 @pytest.fixture
@@ -124,6 +124,10 @@ def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     SCRIPT.clear()
     ASKED.clear()
     monkeypatch.setenv("ITERTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "teacher").mkdir()
+    for name in ("config.json", "model.safetensors"):  # never loaded
+        (tmp_path / "teacher" / name).write_text("{}")
 
 
 BENCHMARK = [Problem.create(instruction="A mux.", header="", reference=code("task9"), source="bench", upstream_id="t9")]
@@ -184,7 +188,7 @@ def test_the_stages_and_every_filter_in_its_order(tmp_path: Path) -> None:
     assert [asked[f"keyword/{n}"].count("Topic: first") for n in range(3)].count(1) == 1  # each keyword in its turn
 
     written = rows[0].extra["written"]
-    assert written["passed"] == [step for step, _, _ in FUNNEL] and written["teacher"] == "random:tiny"
+    assert written["passed"] == [step for step, _, _ in FUNNEL] and written["teacher"] == "teacher"
     assert written["form"] == "keyword" and written["sampling"]["temperature"] == 0.7 and len(written["seeds"]) == 2
     own = [prompt for name, _, prompt in ASKED if name.partition("/answer")[0] == "keyword/0"]
     assert written["cost"]["prompt_tokens"] == sum(len(prompt) // 4 for prompt in own)
