@@ -149,7 +149,7 @@ WRITTEN: dict[str, str | list[str]] = {
     "keyword/9/answer": code("swap").replace("output [7:0] z", "output [6:0] z"),
     "keyword/10": exercise("never"),
     "keyword/11": exercise("task9"),
-    "keyword/12": exercise("pulses"),
+    "mutation/12": exercise("pulses"),
     "mutation/13": "<think>Instruction: no</think>Instruction: Two tanks: open the valve when either one is full.\n"
     "Input: module valve(input l, input r, output open);\nassign open = l;\nendmodule",
     "mutation/13/answer": "module valve(input l, input r, output open);\nassign open = l | r;\nendmodule",
@@ -175,7 +175,7 @@ def test_the_stages_and_every_filter_in_its_order(tmp_path: Path) -> None:
         r["left"] == r["reached"] - r["dropped"] == r["reached"] - sum(r["reasons"].values()) for r in funnel.rows()
     )
     rows, dropped = read_records(task.out, Problem), read_records(dropped_file(task.out), DroppedPair)
-    assert [row.upstream_id for row in rows] == ["keyword/0", "keyword/12", "mutation/13"] and len(dropped) == 11
+    assert [row.upstream_id for row in rows] == ["keyword/0", "mutation/12", "mutation/13"] and len(dropped) == 11
     assert rows[0].reference == code("lamp") and rows[0].header == header("lamp") and rows[0].source == "write:keyword"
     mutant = rows[2]
     assert mutant.header == "module valve(input l, input r, output open);"
@@ -383,7 +383,7 @@ def test_the_pool_and_how_it_grows(tmp_path: Path) -> None:
     pool = read_pool()
     every = [tuple(words(one)) for listed in pool.values() for one in listed]
     assert len(set(every)) == len(every) >= 400 and len(pool) >= 20
-    for form in (*(prompts.description(H, level) for level in prompts.LEVELS), prompts.from_code(H)):
+    for form in (*(prompts.description(H, level, 1) for level in prompts.LEVELS), prompts.from_code(H, 5)):
         assert H in form.text and form.text.isascii()
     SCRIPT.update(
         {
@@ -422,8 +422,8 @@ def test_code_gives_ideas_and_a_benchmark_never(tmp_path: Path) -> None:
 def served(asked: Any) -> str:
     """What a sound server says: an exercise for each keyword, and its code."""
     text = asked.body["messages"][-1]["content"]
-    named = re.search(r"Topic: (\w+)", text)
-    return exercise(named[1]) if named else by_prompt(text)
+    named = re.findall(r"Topic: (\w+)", text)
+    return exercise(named[-1]) if named else by_prompt(text)
 
 
 def api(at: FakeServer, **more: Any) -> Recipe:
@@ -501,8 +501,8 @@ def test_odd_answers_of_a_server_are_dropped_with_their_reason(server: FakeServe
 
     def reply(asked: Any, count: int) -> Reply:
         text = asked.body["messages"][-1]["content"]
-        named = re.search(r"Topic: (\w+)", text)
-        name = named[1] if named else next(n for n in codes if header(n) in text)
+        named = re.findall(r"Topic: (\w+)", text)
+        name = named[-1] if named else next(n for n in codes if header(n) in text)
         return Reply(body=(texts if named else codes)[name])
 
     server.reply = reply
@@ -539,7 +539,7 @@ def test_the_commands(server: FakeServer, tmp_path: Path) -> None:  # noqa: F811
     server.reply = lambda asked, count: Reply(
         body=answer(
             by_prompt(text)
-            if "Now the desc" not in (text := str(asked.body["messages"][-1]["content"]))
+            if "Description:" not in (text := str(asked.body["messages"][-1]["content"]))
             else EXERCISES["lamp"][0]
         )
     )

@@ -62,11 +62,12 @@ def _draft(original: Problem, level: str) -> Draft:
 def _asked(task: Task, teacher: Teacher, drafts: Sequence[Draft]) -> list[Draft]:
     """Ask for descriptions and their code, round by round; the drafts but for those that the budget left out."""
     form = prompts.meta_form(task.recipe.prompt, prompts.DESCRIPTION)
-    texts, sound, size = Texts(), in_running(drafts), task.recipe.sample.batch_size
+    texts, sound, size = Texts.of_examples(), in_running(drafts), task.recipe.sample.batch_size
     late = set[str]()
     for start in range(0, len(sound), size):
         part = sound[start : start + size]
-        questions = {d.name: prompts.description(d.codes[0], str(d.about["level"])).problem for d in part}
+        asked = [prompts.description(d.codes[0], str(d.about["level"]), start + n) for n, d in enumerate(part)]
+        questions = {d.name: one.problem for d, one in zip(part, asked, strict=True)}
         found = teacher.ask(questions, form)
         late |= questions.keys() - found.keys()
         begun = [draft for draft in part if draft.name in found]

@@ -96,9 +96,10 @@ class Draft:
         """Of a draft that was dropped."""
         assert self.dropped is not None
         step, reason, detail = self.dropped
+        original = self.original.reference or "" if self.original is not None else ""
         return DroppedPair(
             name=self.name, step=step, reason=reason, detail=detail, instruction=self.instruction, header=self.header,
-            code=next((c.code for c, _ in self.draws[::-1] if step not in ("answer", "length", "duplicate")), ""),
+            code=self.draws[-1][0].code if len(self.draws) > 1 else original,
             texts=tuple(c.text for c, _ in self.draws), written=self.written(teacher, form),
         )  # fmt: skip
 

@@ -22,6 +22,7 @@ from itertl.search.workers import examine
 from itertl.verilog.header import derive_top
 from itertl.writing.checks import Question
 from itertl.writing.draft import OURS, Draft, in_running
+from itertl.writing.examples import every_text
 from itertl.writing.prompts import LEAST_WORDS, MOST_WORDS
 
 ROUGE = 0.7  # F1 from above which two instructions are one
@@ -40,6 +41,14 @@ class Texts:
     _sizes: list[int] = field(default_factory=list[int])  # of the sets of 8-grams
     _holders: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))  # 8-gram -> texts
     _vocabulary: Vocabulary = field(default_factory=Vocabulary)
+
+    @staticmethod
+    def of_examples() -> "Texts":
+        """Those that the teacher is shown: it does not write them."""
+        found = Texts()
+        for name, text in every_text():
+            found.add(name, text)
+        return found
 
     def like(self, text: str) -> tuple[str, str] | None:
         """(name of the earliest that it is like, how); None where it is like none."""

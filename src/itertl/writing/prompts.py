@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from itertl.config import PromptConfig
 from itertl.records import Problem
+from itertl.writing.examples import MUTATED, shown
 
 REVISION = 1  # of the texts below
 INSTRUCTION, INPUT, DESCRIPTION = "Instruction:", "Input:", "Description:"
@@ -17,101 +18,44 @@ LEAST_WORDS, MOST_WORDS = 4, 400  # of an instruction, as in RTLCoder
 LEVELS = ("high-level", "detailed")
 _KEYWORDS_AT_ONCE = 10
 
-_RULES = f"""The exercise asks for one synthesizable Verilog module. It says what the module does, what every port is \
-and how wide, and where there are registers, the clock edge and the reset. It can be solved without seeing anything \
-else, has one right behaviour for all inputs, and does not show its solution.
+_RULES = f"""An exercise asks for one synthesizable Verilog module. It says what the module does in every case, what \
+each port is and how wide, and, where there are registers, the clock edge and the reset. It can be solved without \
+seeing anything else and does not show its solution. It has two marked fields: {INSTRUCTION[:-1]} holds the exercise \
+in plain words, {LEAST_WORDS} to {MOST_WORDS} of them; {INPUT[:-1]} holds the header of the module, with all ports."""
 
-Answer in two marked fields and nothing else:
-{INSTRUCTION} the exercise in plain words, {LEAST_WORDS} to {MOST_WORDS} of them
-{INPUT} the header of the module, from the word module to the semicolon behind the ports
+_KEYWORD = """Write exercises for engineers who learn to design hardware in Verilog, one on each topic.
+{rules}
 
-An answer on another topic looks like this:
-{INSTRUCTION} Count how many bits of an 8-bit word differ from the word of the cycle before. The module samples data \
-at the rising edge of clk. A synchronous reset, active high, sets the stored word and the count to zero. The 4-bit \
-output changes holds the number of differing bits of the two words sampled last.
-{INPUT}
-module bit_changes(
-    input clk,
-    input reset,
-    input [7:0] data,
-    output reg [3:0] changes
-);
+{shown}Topic: {keyword} (area: {domain})
 """
 
-_KEYWORD = """Write an exercise for engineers who learn to design hardware in Verilog.
-Area: {domain}
-Topic: {keyword}
-
+_CODE = """Write exercises for engineers who learn to design hardware in Verilog. Take the idea of each from a \
+module of a real design: ask for the same circuit in words of your own, or for another that is built from a part of it.
 {rules}
-Now the exercise on the topic "{keyword}":"""
 
-_CODE = """Here is a Verilog module from a real design:
+{shown}Module:
 ```verilog
 {code}
 ```
-Write an exercise for engineers who learn to design hardware in Verilog. Take its idea from this module: ask for the \
-same circuit in words of your own, or for another that is built from a part of it.
+"""
 
+_MUTATION = """Change exercises for engineers who learn to design hardware in Verilog into new ones. The new module \
+has another function, and other outputs for the same inputs, but is designed by similar methods. Other words for the \
+old exercise, other names or another width alone are not enough.
 {rules}
-Now the exercise that the module above gives you:"""
 
-_MUTATION = """Here is an exercise for engineers who learn to design hardware in Verilog:
-{instruction_mark} {instruction}
-{input_mark}
-{header}
+{shown}
+Old exercise:
+{old}
 
-Change it into a new exercise. The new module must have another function, and other outputs for the same inputs, but \
-be solved by similar methods. Other words for the old exercise, other names or another width alone are not enough.
-
-{rules}
-Now the new exercise, changed from the one about {name}:"""
+New exercise, changed from the one about {name}:
+"""
 
 _GROW = """What are the most common circuits and building blocks in this area of digital design: {domain}?
 Give {count} keywords of one to six words each, one a line, without numbers or explanations. They must differ from \
 each other and from these: {known}.
 Keywords:"""
 
-# two worked examples of descriptions at both levels; the modules and texts are our own
-_SHOWN = (
-    (
-        """module pulse_gate(
-    input clk,
-    input arm,
-    input trig,
-    output reg fire
-);
-    reg armed;
-    always @(posedge clk) begin
-        fire <= armed & trig;
-        armed <= arm | (armed & ~trig);
-    end
-endmodule""",
-        {
-            "high-level": "Build a trigger that fires once. After it has been armed, the first trigger makes the "
-            "output high for one clock cycle and disarms it again.",
-            "detailed": "Build a one-shot trigger that works at the rising edge of clk and has no reset. It keeps one "
-            "bit that tells whether it is armed. At each edge the registered output fire becomes 1 if it was armed "
-            "before the edge and trig is 1, else 0. At the same edge the bit becomes 1 if arm is 1; else it stays 1 "
-            "if it was 1 and trig is 0; else it becomes 0.",
-        },
-    ),
-    (
-        """module limit_add #(parameter TOP = 200) (
-    input [7:0] a,
-    input [7:0] b,
-    output [7:0] y
-);
-    wire [8:0] sum = a + b;
-    assign y = (sum > TOP) ? TOP : sum[7:0];
-endmodule""",
-        {
-            "high-level": "Add two unsigned bytes, and do not let the result exceed a limit, which is 200.",
-            "detailed": "Build a combinational adder with a limit. The inputs a and b are unsigned 8-bit numbers. "
-            "Their sum is taken with nine bits, so that no carry is lost. If it is greater than the parameter TOP, 200 "
-            "by default, the 8-bit output y is TOP, else y is the sum.",
-        },
-    ),
-)
 _DESCRIBE = {
     "high-level": """Describe Verilog modules for an engineer who is to design them. Say in one to three sentences \
 what the module is for and what it does, not how. Do not show code or name internal signals.""",
@@ -139,21 +83,31 @@ class Question:
         return Problem.create(instruction=self.text, source=f"writing:{self.form}")
 
 
-def from_keyword(domain: str, keyword: str) -> Question:
-    """An instruction on a keyword of an area."""
-    return Question("keyword", _KEYWORD.format(domain=domain, keyword=keyword, rules=_RULES), INSTRUCTION)
+def _fields(instruction: str, header: str) -> str:
+    return f"{INSTRUCTION} {instruction}\n{INPUT}\n{header}\n"
 
 
-def from_code(code: str) -> Question:
+def from_keyword(domain: str, keyword: str, number: int) -> Question:
+    """An instruction on a keyword of an area. ``number`` of the question: which examples it shows."""
+    examples = "".join(f"Topic: {e.topic}\n{_fields(e.detailed, e.header)}\n" for e in shown(number))
+    text = _KEYWORD.format(domain=domain, keyword=keyword, rules=_RULES, shown=examples)
+    return Question("keyword", text, INSTRUCTION)
+
+
+def from_code(code: str, number: int) -> Question:
     """An instruction that existing code gives the idea of."""
-    return Question("code", _CODE.format(code=code.strip(), rules=_RULES), INSTRUCTION)
+    examples = "".join(f"{_module(e.code)}{_fields(e.detailed, e.header)}\n" for e in shown(number))
+    return Question("code", _CODE.format(code=code.strip(), rules=_RULES, shown=examples), INSTRUCTION)
 
 
 def by_mutation(instruction: str, header: str, name: str) -> Question:
     """An instruction for another function, from an earlier one and the header of its module ``name``."""
-    text = _MUTATION.format(
-        instruction=instruction, header=header, name=name, rules=_RULES, instruction_mark=INSTRUCTION, input_mark=INPUT
+    old, new, new_header = MUTATED
+    pair = (
+        f"Old exercise:\n{_fields(old.detailed, old.header)}\nNew exercise, changed from the one about limit_add:\n"
+        f"{_fields(new, new_header)}"
     )
+    text = _MUTATION.format(rules=_RULES, shown=pair, old=_fields(instruction, header).strip(), name=name)
     return Question("mutation", text, INSTRUCTION)
 
 
@@ -163,12 +117,15 @@ def for_keywords(domain: str, known: Sequence[str]) -> Question:
     return Question("grow", text, "")
 
 
-def description(code: str, level: str) -> Question:
+def description(code: str, level: str, number: int) -> Question:
     """A description of a module at one of ``LEVELS``, behind two examples."""
-    shown = "".join(f"Module:\n```verilog\n{one}\n```\n{DESCRIPTION} {texts[level]}\n\n" for one, texts in _SHOWN)
-    asked = f"Module:\n```verilog\n{code.strip()}\n```\nNow the description of this last module."
-    text = f"{_DESCRIBE[level]}\n\n{shown}{asked}"
-    return Question(f"describe-{level}", text, DESCRIPTION)
+    texts = [(e.code, e.high_level if level == LEVELS[0] else e.detailed) for e in shown(number)]
+    examples = "".join(f"{_module(one)}{DESCRIPTION} {text}\n\n" for one, text in texts)
+    return Question(f"describe-{level}", f"{_DESCRIBE[level]}\n\n{examples}{_module(code.strip())}", DESCRIPTION)
+
+
+def _module(code: str) -> str:
+    return f"Module:\n```verilog\n{code}\n```\n"
 
 
 def meta_form(form: PromptConfig, opening: str) -> PromptConfig:

@@ -91,7 +91,6 @@ class Teacher:
     cost: Cost
     log: AppendLog
     tracker: Tracker
-    name: str
     is_spent: bool = False
     _known: dict[str, Candidate] = field(default_factory=dict[str, Candidate])
 
@@ -187,7 +186,7 @@ def opened(recipe: Recipe, out: Path, budget: Budget, tracker: Tracker = SILENT)
     )  # fmt: skip
     partial = partial_of(out)
     with models.opened(job, ()) as drawers, AppendLog(partial) as log:
-        found = Teacher(drawers[""], budget, Cost(budget.price), log, tracker, recipe.model.path)
+        found = Teacher(drawers[""], budget, Cost(budget.price), log, tracker)
         for number, line in enumerate(log.existing, 1):
             for key, row in line.get("drawn", ()):
                 found._known[key] = parse_record(Candidate, row, f"{partial}:{number}")

@@ -30,8 +30,9 @@ from itertl.writing.teacher import Teacher, opened
 class Plan:
     """How many instructions are asked for, and what they are written from.
 
-    ``mutate``: share of them that are changed from earlier ones, once there are some; the others come from keywords
-    and, where ``sources`` of code are given, every second one from that. ``grow``: keywords that the teacher adds.
+    ``mutate``: share of them that are changed from earlier ones, of which the first round has none and the next has
+    more; the others come from keywords and, where ``sources`` of code are given, every second one from that. ``grow``:
+    keywords that the teacher adds.
     """
 
     count: int
@@ -86,8 +87,9 @@ class _Writer:
     teacher: Teacher
     pool: Pool
     codes: Sequence[Problem]
-    texts: Texts = field(default_factory=Texts)
+    texts: Texts = field(default_factory=Texts.of_examples)
     seeds: list[Draft] = field(default_factory=list[Draft])  # instructions that may be changed into others
+    mutated: int = 0  # that were asked for so
 
     def all(self) -> list[Draft]:
         """Round by round until the count or the budget is reached."""
@@ -116,18 +118,18 @@ class _Writer:
     def _planned(
         self, number: int, keywords: Iterator[tuple[str, str]], codes: Iterator[Problem]
     ) -> tuple[Draft, Question]:
-        share = self.plan.mutate
-        if self.seeds and int((number + 1) * share) > int(number * share):
+        if self.seeds and self.mutated < self.plan.mutate * (number + 1):
+            self.mutated += 1
             old = random.Random(derive_seed(self.task.recipe.seed, "mutation", number)).choice(self.seeds)
             question = prompts.by_mutation(old.instruction, old.header, old.top or "")
             return Draft(f"mutation/{number}", "mutation", (old.name,)), question
         if self.codes and number % 2:
             one = next(codes)
             about = {"of_source": one.source, "of_licence": one.licence}
-            return Draft(f"code/{number}", "code", (one.id,), about), prompts.from_code(one.reference or "")
+            return Draft(f"code/{number}", "code", (one.id,), about), prompts.from_code(one.reference or "", number)
         area, keyword = next(keywords)
         about = {"area": area, "keyword": keyword}
-        return Draft(f"keyword/{number}", "keyword", (), about), prompts.from_keyword(area, keyword)
+        return Draft(f"keyword/{number}", "keyword", (), about), prompts.from_keyword(area, keyword, number)
 
     def _keywords(self) -> Iterator[tuple[str, str]]:
         every = [(area, keyword) for area, listed in self.pool.items() for keyword in listed]
