@@ -42,6 +42,7 @@ def describe(task: Task, sources: Sequence[str], levels: Sequence[str]) -> tuple
     with task.reporter.stage("describe", 0) as tracker, opened(task.recipe, task.out, task.budget, tracker) as teacher:
         by_tools(drafts, task.effort, tracker.advance)
         begun = _asked(task, teacher, drafts)
+        teacher.rest()
         _round_trip(in_running(begun), task)
         more = {"modules": len(originals), "skipped": dict(+skipped)}
         more |= {"asked": len(drafts), "not_begun": len(drafts) - len(begun)}

@@ -113,6 +113,11 @@ class Teacher:
                 found[name] = [self._taken(r, drawn[r.problem_id, r.index]) for r in left.pop(name)]
         return found
 
+    def rest(self) -> None:
+        """Let go of the model while tools work; a later question loads it again."""
+        self.drawer.backend.close()
+        self.drawer.actors.close()
+
     def _taken(self, request: SampleRequest, candidate: Candidate) -> tuple[Candidate, Cost]:
         own = Cost(self.cost.price)
         for cost in (self.cost, own):

@@ -68,6 +68,7 @@ def write(task: Task, plan: Plan) -> tuple[dict[str, Any], Funnel]:
         more["keywords"] = sum(map(len, pool.values()))
         more["keywords_added"] = more["keywords"] - sum(map(len, plan.pool.values()))
         drafts = _Writer(task, plan, teacher, pool, codes).all()
+        teacher.rest()
         steps = ["answer", "length", "duplicate", "code", "parse", "elaborate", "sound"]
         by_tools(in_running(drafts), task.effort, tracker.advance)
         if task.answers > 1:
