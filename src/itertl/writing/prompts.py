@@ -26,7 +26,7 @@ in plain words, {LEAST_WORDS} to {MOST_WORDS} of them; {INPUT[:-1]} holds the he
 _KEYWORD = """Write exercises for engineers who learn to design hardware in Verilog, one on each topic.
 {rules}
 
-{shown}Topic: {keyword} (area: {domain})
+{shown}Topic: {keyword} ({domain})
 """
 
 _CODE = """Write exercises for engineers who learn to design hardware in Verilog. Take the idea of each from a \
