@@ -370,10 +370,12 @@ H = "module a(\n  input x,\n  output y\n);"
         (f"Sure!\n- **Instruction**: The module adder (of bits); adds.\n{H}", ("The module adder (of bits); adds.", H)),
         ("Instruction: Old.\nInput:\nmodule a(x, y);\ninput x;", "no module header with directions of its ports"),
         (f"Instruction:\nInput:\n{H}", "no instruction"),
+        (f"Instruction: Copy this: assign y = x; and no more.\nInput:\n{H}", "shows code"),
         ("<think>" + f"Instruction: x\nInput: {H}", "empty answer"),
     ],
 )  # fmt: skip
 def test_fields_are_read_as_they_are_meant(text: str, expected: tuple[str, str] | str) -> None:
+    assert fields.description("Here is a detailed description of it:\n\nIt copies.\n\nModule:\n```") == "It copies."
     found = fields.exercise(text)
     assert (found if isinstance(found, str) else (found.instruction, found.header)) == expected
 

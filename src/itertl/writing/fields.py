@@ -18,6 +18,7 @@ _INPUT = re.compile(rf"^{_EDGE}(?:input|(?:module )?header){_ENDED}", re.I | re.
 _DESCRIPTION = re.compile(rf"^{_EDGE}(?:(?:high-level|detailed) )?description{_EDGE}:{_EDGE}", re.I | re.M)
 _NEXT = re.compile(rf"^{_EDGE}(?:module{_EDGE}:|```)", re.I | re.M)  # a base model goes on with an example of its own
 _CODE = re.compile(r"\bendmodule\b|\balways(?:_ff|_comb)?\s*@|\bassign\s+\w+(?:\[[^\]]*\])?\s*=")
+_ANNOUNCED = re.compile(r"\A[^\n]{0,80}\bdescription\b[^\n]{0,60}:[ \t]*\n", re.I)  # "Here is a description …:"
 _BULLET = re.compile(r"^\s*(?:[-*•]|\(?\d+[.):])?\s*")
 _MOST_KEYWORD_WORDS = 6
 
@@ -42,7 +43,9 @@ def exercise(text: str) -> Exercise | str:
         return "no module header with directions of its ports"
     end, header = found
     instruction = _plain(answer[start:end])
-    return Exercise(instruction, header) if re.search(r"\w", instruction) else "no instruction"
+    if not re.search(r"\w", instruction):
+        return "no instruction"
+    return "shows code" if _CODE.search(instruction) else Exercise(instruction, header)
 
 
 def description(text: str) -> str | tuple[None, str]:
@@ -51,7 +54,7 @@ def description(text: str) -> str | tuple[None, str]:
     mark = _DESCRIPTION.search(answer)
     answer = answer[mark.end() :] if mark else answer
     following = _NEXT.search(answer)
-    said = _plain(answer[: following.start()] if following else answer)
+    said = _plain(_ANNOUNCED.sub("", answer[: following.start()] if following else answer))
     if not re.search(r"\w", said):
         return None, "empty answer"
     return (None, "shows code") if _CODE.search(said) else said
