@@ -369,6 +369,7 @@ H = "module a(\n  input x,\n  output y\n);"
         (f"[INSTRUCTION] Now.\n[INPUT]\n{H} more", ("Now.", H)),
         (f"Sure!\n- **Instruction**: The module adder (of bits); adds.\n{H}", ("The module adder (of bits); adds.", H)),
         ("Instruction: Old.\nInput:\nmodule a(x, y);\ninput x;", "no module header with directions of its ports"),
+        (f" Begun.\nInput:\n{H}\n\nTopic: b\nInstruction: More.\nInput:\nmodule b(output z);", ("Begun.", H)),
         (f"Instruction:\nInput:\n{H}", "no instruction"),
         (f"Instruction: Copy this: assign y = x; and no more.\nInput:\n{H}", "shows code"),
         ("<think>" + f"Instruction: x\nInput: {H}", "empty answer"),

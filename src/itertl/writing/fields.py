@@ -36,13 +36,12 @@ def exercise(text: str) -> Exercise | str:
     answer = without_thoughts(text)
     if not answer.strip():
         return "empty answer"
-    mark = _INSTRUCTION.search(answer)
-    start = mark.end() if mark else 0
-    found = _header(answer, start)
+    found = _header(answer)
     if found is None:
         return "no module header with directions of its ports"
     end, header = found
-    instruction = _plain(answer[start:end])
+    mark = _INSTRUCTION.search(answer, 0, end)  # None where the answer was begun with it
+    instruction = _plain(answer[mark.end() if mark else 0 : end])
     if not re.search(r"\w", instruction):
         return "no instruction"
     return "shows code" if _CODE.search(instruction) else Exercise(instruction, header)
@@ -77,20 +76,20 @@ def without_thoughts(text: str) -> str:
     return "".join(text[start:end] for start, end in answer_spans(text)[0])
 
 
-def _header(answer: str, start: int) -> tuple[int, str] | None:
-    """(where the instruction ends, the header): behind the mark of the field, else the first one that is whole."""
-    marks = list(_INPUT.finditer(answer, start))
-    for mark in reversed(marks):
+def _header(answer: str) -> tuple[int, str] | None:
+    """(where the instruction ends, the header): behind the first mark of the field that has one, else the first one.
+    A base model may go on with exercises of its own."""
+    for mark in _INPUT.finditer(answer):
         behind = answer[mark.end() :]
         spans = modules(behind)
         if spans and not re.search(r"\w", re.sub(r"```\w*", "", behind[: spans[0].start])):
             header = derive_header(behind[spans[0].start :])
             if _has_directions(header):
                 return mark.start(), header
-    for span in modules(answer[start:]):
-        header = derive_header(answer[start + span.start :])
+    for span in modules(answer):
+        header = derive_header(answer[span.start :])
         if _has_directions(header):
-            return start + span.start, header
+            return span.start, header
     return None
 
 
