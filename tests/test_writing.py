@@ -562,6 +562,7 @@ def test_the_commands(server: FakeServer, tmp_path: Path) -> None:  # noqa: F811
     for words_, said in (
         (["write"], "name the teacher"), (["write", *teacher, "--budget-money", "1"], "--price"),
         (["write", *teacher, "--price", "1"], "--price 1"), (["write", *teacher, "--mutate", "1"], "--mutate 1"),
+        (["write", *teacher, "--answers", "3", "sample.temperature=0"], "temperature 0 draws the same answer 3 times"),
         (["describe", "lamp.v", *teacher, "--level", "deep"], "--level deep"), (["describe", "seed=1", *teacher], "give the code"),
         (["describe", "nowhere.v", *teacher], "nowhere.v"), (["write", *teacher, "--benchmark", "rtlm-1.1"], "rtllm-1.1"),
     ):  # fmt: skip

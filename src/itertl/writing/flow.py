@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from itertl.config import PromptConfig, Recipe
+from itertl.errors import UsageError
 from itertl.problems.hub_datasets import is_saved_dataset
 from itertl.problems.load import LoadResult, load_problems
 from itertl.problems.mixture import refuse_benchmark
@@ -39,6 +40,12 @@ class Task:
     budget: Budget = field(default_factory=Budget)
     benchmarks: Sequence[Problem] | None = None
     reporter: Reporter = QUIET
+
+    def __post_init__(self) -> None:
+        if self.answers > 1 and self.recipe.sample.temperature == 0:
+            raise UsageError(
+                f"temperature 0 draws the same answer {self.answers} times; set sample.temperature=0.7, or --answers 1"
+            )
 
     @property
     def effort(self) -> Effort:

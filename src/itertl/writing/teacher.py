@@ -103,7 +103,7 @@ class Teacher:
         prompts = [(name, encode(backend, problem, form)) for name, problem in questions.items()]
         wanted = {name: (problem.header, problem.top) for name, problem in questions.items()}
         requests = plan_requests(prompts, count, job.seed, wanted)
-        left = {name: [r for r in requests if r.problem_id == name] for name in questions}
+        left = {name: requests[count * at : count * (at + 1)] for at, name in enumerate(questions)}
         found: dict[str, list[tuple[Candidate, Cost]]] = {}
         while left and not self.is_spent:
             wave = self._affordable(left)
