@@ -273,6 +273,10 @@ def test_descriptions_are_kept_where_their_code_is_proven_equal_to_the_original(
     (folder / "a.v").write_text(f"// SPDX-License-Identifier: MIT\n{code('lamp')}{bench}")
     (folder / "b.v").write_text(code("clip") + code("odd"))  # two designs in a file, no comment
     (folder / "c.v").write_text(code("never"))
+    chosen = f"`ifdef FAST\n{code('swap')}`else\n{code('swap').replace('z', 'zz')}`endif\n"
+    (tmp_path / "chosen.v").write_text(chosen)
+    (one,) = load_problems(str(tmp_path / "chosen.v"), format="modules").problems
+    assert one.top == "swap" and "".join((one.reference or "").split()) == "".join(chosen.split())
     loaded = load_problems(str(folder), format="modules")
     ids = {str(p.upstream_id): p.id for p in load_problems(str(folder), format="modules", header="derive").problems}
     assert list(ids) == ["a.v", "b.v:clip", "b.v:odd", "c.v"] and loaded.problems[0].licence == "MIT"

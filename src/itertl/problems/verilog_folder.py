@@ -85,13 +85,14 @@ def import_modules(request: Request, counts: Counts) -> Iterator[Problem]:
             continue
         names = {span.name for span in designs}
         used = {inner for outer, inner in instances(text, spans) if outer in names and outer != inner}
-        tops = [span for span in designs if span.name not in used]
+        tops = dict.fromkeys(span.name for span in designs if span.name not in used)
         if not tops:
             counts.skip("file whose modules all instantiate one another", name)
-        for span in tops:
-            reference = _with_needed(_reference(text, spans, [span]), name, folder, counts)
-            place = name if len(tops) == 1 else f"{name}:{span.name}"
-            yield counts.came_from(_created("", reference, span.name, root, place, text[: designs[0].start]), name)
+        for top in tops:  # with its versions, where directives choose among some
+            versions = [span for span in designs if span.name == top]
+            reference = _with_needed(_reference(text, spans, versions), name, folder, counts)
+            place = name if len(tops) == 1 else f"{name}:{top}"
+            yield counts.came_from(_created("", reference, top, root, place, text[: designs[0].start]), name)
 
 
 def _texts(request: Request, counts: Counts) -> Iterator[tuple[str, str, "_Folder", str]]:

@@ -8,7 +8,7 @@ from typing import Any
 from itertl.config import PromptConfig, Recipe
 from itertl.errors import UsageError
 from itertl.problems.hub_datasets import is_saved_dataset
-from itertl.problems.load import LoadResult, load_problems
+from itertl.problems.load import LoadResult, from_config
 from itertl.problems.mixture import refuse_benchmark
 from itertl.problems.verilog_folder import SUFFIXES
 from itertl.progress import QUIET, Reporter
@@ -60,13 +60,13 @@ def dropped_file(out: Path) -> Path:
 
 def existing(recipe: Recipe, source: str, command: str) -> LoadResult:
     """The modules of a source that a teacher is to be shown, each with its header: of a folder or file of Verilog
-    whether they are commented or not. Raises DataError, also for a benchmark."""
-    path = Path(source)
+    whether they are commented or not, of pairs as the recipe's ``data`` reads them (columns, filter, limit). Raises
+    DataError, also for a benchmark."""
+    path, data = Path(source), recipe.data.of(source)
     is_code = path.suffix.lower() in SUFFIXES or (path.is_dir() and not is_saved_dataset(path))
-    most = recipe.data.max_chars or MOST_CHARS
-    loaded = load_problems(
-        source, format="modules" if is_code else "auto", max_chars=most, header="derive", seed=recipe.seed
-    )
+    of_code = {"format": "modules", "columns": {}, "filter": {}} if is_code and data.format == "auto" else {}
+    wanted = {"max_chars": data.max_chars or MOST_CHARS, "header": "derive", **of_code}
+    loaded = from_config(data.model_copy(update=wanted), recipe.seed)
     refuse_benchmark(source, (), loaded.problems, command)
     return loaded
 
