@@ -17,18 +17,6 @@ from itertl.writing.teacher import Cost
 
 OURS = "not judged: "  # begins a reason that is our own fault
 NOT_ASKED = "not asked: the budget is used up"
-STEPS = {
-    "answer": "the answer is whole and has its fields",
-    "length": "words of the instruction",
-    "duplicate": "unlike every earlier instruction",
-    "code": "the answer holds the module that is asked for",
-    "parse": "slang parses it",
-    "elaborate": "it elaborates, with the header's ports",
-    "sound": "sound hardware, by the audit by function",
-    "agreement": "more than half of the answers behave alike",
-    "round trip": "the code of the description is proven equal",
-    "overlap": "no overlap with a benchmark",
-}
 
 
 class DroppedPair(Record):
@@ -37,7 +25,7 @@ class DroppedPair(Record):
     schema_name: ClassVar[str] = "itertl.dropped_pair/1"
 
     name: str  # of the draft, unique in its file
-    step: str  # one of STEPS
+    step: str  # the filter's name, as in the funnel
     reason: str
     detail: str = ""
     instruction: str = ""
@@ -111,7 +99,7 @@ def in_running(drafts: Sequence[Draft]) -> list[Draft]:
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
-    """What share survives each filter. ``steps``: names of STEPS, in the order in which they were taken."""
+    """What share survives each filter. ``steps``: their names, in the order in which they were taken."""
 
     title: str
     drafts: Sequence[Draft]
@@ -136,12 +124,12 @@ class Funnel:
     def render(self) -> Table:
         """For a terminal."""
         made = Table(title=self.title)
-        for name in ("filter", "what passes", "reached", "dropped", "left", "share", "dropped because"):
+        for name in ("filter", "reached", "dropped", "left", "share", "dropped because"):
             is_number = name in ("reached", "dropped", "left", "share")
             made.add_column(name, overflow="fold", justify="right" if is_number else "left")
         for row in self.rows():
             reasons = "; ".join(f"{reason}: {count}" for reason, count in list(row["reasons"].items())[:4])
             share = "" if row["share"] is None else f"{100 * row['share']:.0f}%"
-            cells = (row["step"], STEPS[row["step"]], row["reached"], row["dropped"], row["left"], share, reasons)
+            cells = (row["step"], row["reached"], row["dropped"], row["left"], share, reasons)
             made.add_row(*(Text(str(cell)) for cell in cells))
         return made
