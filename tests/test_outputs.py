@@ -62,6 +62,8 @@ COMMANDS = {
     "repair": ["data", "repair", "run", "--out", "F"],
     "distil": ["data", "distil", "problems.jsonl", *TINY, "--draws", "1", "--out", "F"],
     "data-export": ["data", "export", "problems.jsonl", "--for", "trl", "--out", "D/train.jsonl"],
+    "write": ["data", "write", "--teacher", *TINY[1:3], "--count", "1", "--out", "F"],
+    "describe": ["data", "describe", "problems.jsonl", "--teacher", *TINY[1:3], "--out", "F"],
     "run": ["run", "smoke.yaml", "--out", "D"],
     "study": ["study", "study.yaml", "--out", "D"],
 }  # fmt: skip
@@ -87,6 +89,8 @@ def test_every_command_that_writes_is_walked_over() -> None:
         "data_repair",
         "data_distil",
         "data_export",
+        "data_write",
+        "data_describe",
         "run",
         "export",
         "study",

@@ -50,17 +50,11 @@ def audit_function(
     where it came from. Raises ToolMissing, UsageError.
     """
     scorers.check_scorers(names)
-    tools = {
-        "slang": slang.version(),
-        "icarus": icarus.version(),
-        "yosys": yosys.version(),
-        "stimulus": stimulus_version(),
-        **scorers.check_tools(names),
-    }
+    tools = {**_tools(), **scorers.check_tools(names)}
     texts = [(problem, problem.reference) for problem in problems if problem.reference is not None]
     paired = [(problem, text, problem.top or derive_top(text) or "") for problem, text in texts]
     asked = {(text, top) for _, text, top in paired}
-    faults, unjudged = _inspect(sorted(asked), tools, num_workers, cache, on_done)
+    faults, unjudged = inspected(sorted(asked), num_workers=num_workers, cache=cache, on_done=on_done)
     findings: list[FunctionFinding] = []
     failures: Counter[str] = Counter()
     for problem, text, top in paired:
@@ -79,14 +73,28 @@ def audit_function(
     )  # fmt: skip
 
 
-def _inspect(
+def _tools() -> dict[str, str]:
+    """What inspections depend on beside the text. Raises ToolMissing."""
+    return {
+        "slang": slang.version(),
+        "icarus": icarus.version(),
+        "yosys": yosys.version(),
+        "stimulus": stimulus_version(),
+    }
+
+
+def inspected(
     asked: Sequence[tuple[str, str]],
-    tools: Mapping[str, str],
-    num_workers: int,
-    cache: Path | None,
-    on_done: Callable[[int], None],
+    *,
+    num_workers: int = 0,
+    cache: Path | None = None,
+    on_done: Callable[[int], None] = lambda count: None,
 ) -> tuple[dict[tuple[str, str], list[HardwareFault]], dict[tuple[str, str], str]]:
-    """(faults of each reference that was inspected, why each other one was not)."""
+    """(faults of each (reference, its top module or "") that was inspected, why each other one was not).
+
+    Options are those of ``audit_function``. Raises ToolMissing.
+    """
+    tools = _tools()
     units = {_key(part, text, top, tools): (part, text, top) for text, top in asked if top for part in PARTS}
     answers: dict[str, list[HardwareFault]] = {}
     failed: dict[tuple[str, str], str] = {}

@@ -149,6 +149,11 @@ def asked_with_examples(
     return found
 
 
+def is_override(text: str) -> bool:
+    """Whether an argument is KEY=VALUE and not the path of something that is there."""
+    return _OVERRIDE.match(text) is not None and not Path(text).exists()
+
+
 def printable(text: str) -> str:
     """``text`` for a terminal: control characters, which could move its cursor, are shown as U+FFFD."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text.replace("\r\n", "\n"))

@@ -29,6 +29,7 @@ IMPORTERS: dict[str, str] = {
     **dict.fromkeys(FORMATS, "itertl.problems.load:import_table"),
     "problems": "itertl.problems.load:import_table",
     "verilog-folder": "itertl.problems.verilog_folder:import_folder",
+    "modules": "itertl.problems.verilog_folder:import_modules",
     "synth": "itertl.problems.load:import_synth",
 }
 

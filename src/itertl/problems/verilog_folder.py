@@ -66,6 +66,37 @@ def verilog_files(path: Path) -> list[Path]:
 
 def import_folder(request: Request, counts: Counts) -> Iterator[Problem]:
     """One problem of each file with whole modules and a comment on them; ``counts.dropped`` names the others."""
+    for name, text, folder, root in _texts(request, counts):
+        found = _problem(text, name, root, counts, folder)
+        if isinstance(found, str):
+            counts.skip(found, name)
+        else:
+            yield counts.came_from(found, name)
+
+
+def import_modules(request: Request, counts: Counts) -> Iterator[Problem]:
+    """One problem of each module that no other of its file instantiates, commented or not: the module with what it
+    needs is the reference, and nothing is asked. For those who describe code. What is left out is counted by file."""
+    for name, text, folder, root in _texts(request, counts):
+        spans = modules(text)
+        designs = _designs(text, spans)
+        if isinstance(designs, str):
+            counts.skip(designs, name)
+            continue
+        names = {span.name for span in designs}
+        used = {inner for outer, inner in instances(text, spans) if outer in names and outer != inner}
+        tops = dict.fromkeys(span.name for span in designs if span.name not in used)
+        if not tops:
+            counts.skip("file whose modules all instantiate one another", name)
+        for top in tops:  # with its versions, where directives choose among some
+            versions = [span for span in designs if span.name == top]
+            reference = _with_needed(_reference(text, spans, versions), name, folder, counts)
+            place = name if len(tops) == 1 else f"{name}:{top}"
+            yield counts.came_from(_created("", reference, top, root, place, text[: designs[0].start]), name)
+
+
+def _texts(request: Request, counts: Counts) -> Iterator[tuple[str, str, "_Folder", str]]:
+    """(name, text, what the folder has for it, the folder's name) of each file. Raises DataError."""
     root = Path(request.source)
     if request.columns or request.filter:
         raise DataError(f"{root}: columns and filter are for tables; a folder of Verilog files has neither")
@@ -78,11 +109,7 @@ def import_folder(request: Request, counts: Counts) -> Iterator[Problem]:
     texts = [_opened(text, {**headers, **dict(zip(names, texts, strict=True))}, counts) for text in texts]
     folder = _Folder.of(names, texts, list(headers.values()))
     for name, text in zip(names, texts, strict=True):
-        found = _problem(text, name, root.name or root.resolve().name, counts, folder)
-        if isinstance(found, str):
-            counts.skip(found, name)
-        else:
-            yield counts.came_from(found, name)
+        yield name, text, folder, root.name or root.resolve().name
 
 
 def _headers(root: Path) -> list[Path]:
@@ -179,13 +206,9 @@ def _read(path: Path, counts: Counts) -> str:
 def _problem(text: str, name: str, source: str, counts: Counts, folder: _Folder) -> Problem | str:
     """The problem of one file, or why it has none."""
     spans = modules(text)
-    if not spans:
-        return "file without a module"
-    if not all(span.is_terminated for span in spans):
-        return "file with a module that has no endmodule"
-    designs = [span for span in spans if not is_testbench(text[span.start : span.end])]
-    if not designs:
-        return "file that is a testbench"
+    designs = _designs(text, spans)
+    if isinstance(designs, str):
+        return designs
     top = derive_top(text) or (designs[0].name if len(designs) == 1 else None)
     comment = comment_before(text, designs[0].start)
     asked = _asked(text, next((span for span in designs[1:] if span.name == top), None), _FEW) or _asked(
@@ -196,6 +219,20 @@ def _problem(text: str, name: str, source: str, counts: Counts, folder: _Folder)
     if "`include" in {token.text for token in tokenize(text)}:
         counts.notes["file with an include, which is not opened"] += 1
     reference = _with_needed(_reference(text, spans, designs), name, folder, counts)
+    return _created(asked, reference, top, source, name, comment)
+
+
+def _designs(text: str, spans: Sequence[ModuleSpan]) -> list[ModuleSpan] | str:
+    """The modules of a file that are no testbenches, or why it is of no use."""
+    if not spans:
+        return "file without a module"
+    if not all(span.is_terminated for span in spans):
+        return "file with a module that has no endmodule"
+    return [span for span in spans if not is_testbench(text[span.start : span.end])] or "file that is a testbench"
+
+
+def _created(asked: str, reference: str, top: str | None, source: str, name: str, comment: str) -> Problem:
+    """The problem; ``comment``: where its licence would be named."""
     spdx = _SPDX.search(comment)
     return Problem.create(
         instruction=asked, reference=reference, top=top,

@@ -47,7 +47,7 @@ class Cluster(Strategy):
         questions = [
             traces.Question(one.candidate.code, one.problem.header, one.problem.top, self._steps) for one in drawn
         ]
-        return examine("itertl.search.traces:trace", questions, effort, lost=_lost)
+        return examine("itertl.search.traces:trace", questions, effort, lost=lost)
 
     def settings(self) -> dict[str, object]:
         return {"version": f"{icarus.version()}, traces {traces.REVISION}"}
@@ -58,5 +58,6 @@ def _mean_logprob(candidate: Candidate) -> float:
     return sum(known) / len(known) if known else 0.0
 
 
-def _lost(detail: str) -> Examined:
+def lost(detail: str) -> Examined:
+    """Of a design on which the worker crashed or hung."""
     return Examined(verdict=Verdict.TOOL_FAILED, rank=-3.0, message=detail)
