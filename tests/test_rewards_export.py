@@ -163,3 +163,17 @@ def test_a_benchmark_to_validate_on(shared_data: Path, tmp_path: Path) -> None:
         "data", "export", shared_data / "verilogeval_v1_human.jsonl", "--for", "trl", "--out", tmp_path / "no"
     )
     assert refused.returncode == 2
+
+
+def test_examples_are_shown_before_each_exported_question(tmp_path: Path) -> None:
+    asked = ["Gate of two wires.", "A counter of eight bits with an enable."]
+    write_records(tmp_path / "pairs.jsonl", [problem(0, instruction=text) for text in asked])
+    pool = problem(9, instruction="A register with an enable.", reference="module r(input e); endmodule\n")
+    write_records(tmp_path / "pool.jsonl", [pool])
+    export(
+        tmp_path / "pairs.jsonl", "--for", "trl", "--kind", "sft",
+        f"prompt.examples.source={tmp_path / 'pool.jsonl'}", "prompt.examples.number=1", "model.path=random:tiny-chat",
+    )  # fmt: skip
+    rows = [json.loads(line) for file in (tmp_path / "out").glob("*.jsonl") for line in file.read_text().splitlines()]
+    shown = {asked[1] in json.dumps(row): "A register with an enable." in json.dumps(row) for row in rows}
+    assert shown == {True: True, False: False}  # the gate shares no word with it

@@ -21,6 +21,7 @@ from itertl.evaluation.benchmarks import FUNCTION, require_instructions
 from itertl.model.prompts import clean, compose
 from itertl.problems.load import from_config
 from itertl.problems.mixture import refuse_benchmark
+from itertl.problems.retrieval import open_examples
 from itertl.records import Problem, Scored
 from itertl.rewards import layouts
 from itertl.rewards.answer import TABLES
@@ -82,7 +83,9 @@ def _problems(recipe: Recipe, run: Path | None) -> tuple[list[Problem], list[Pro
     if run is None:
         loaded = from_config(recipe.data, recipe.seed)
         refuse_benchmark(recipe.data.label, (), loaded.problems, "data export")
-        return loaded.problems, loaded.held, Exported(left_out=Counter(loaded.skipped))
+        examples = open_examples(recipe, lambda: loaded.problems, loaded.held)
+        asked, held = (examples.given(part)[0] if examples else list(part) for part in (loaded.problems, loaded.held))
+        return asked, held, Exported(left_out=Counter(loaded.skipped))
     file, kept = run / "problems.jsonl", run / "bench-own-heldout.jsonl"
     if not file.is_file():
         raise DataError(f"{file}: not found; start the run's command again, which writes it")
