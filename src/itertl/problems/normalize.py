@@ -5,6 +5,8 @@ Two different n-grams get the same number with a probability of about 2^-64 a pa
 what is quoted is looked up in the texts again.
 """
 
+import functools
+import hashlib
 import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +49,24 @@ class Vocabulary:
             return frozenset()
         codes = [self.numbers.setdefault(item, len(self.numbers) + 1) for item in items]
         return frozenset(_hashes(np.array(codes, dtype=np.uint64), min(size, len(codes))).tolist())
+
+
+def gram_array(items: Sequence[str], size: int) -> np.ndarray:
+    """The distinct n-grams of ``size`` items, ascending, as in ``Vocabulary.grams`` but by hashes of the items: the
+    same in every process."""
+    if not items:
+        return np.zeros(0, dtype=np.uint64)
+    return np.unique(_hashes(item_codes(items), min(size, len(items))))
+
+
+def item_codes(items: Sequence[str]) -> np.ndarray:
+    """A 64-bit hash of each item; shape (T,)."""
+    return np.fromiter(map(_item_code, items), dtype=np.uint64, count=len(items))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _item_code(item: str) -> int:
+    return int.from_bytes(hashlib.blake2b(item.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def _hashes(codes_T: np.ndarray, size: int) -> np.ndarray:
