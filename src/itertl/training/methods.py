@@ -46,7 +46,7 @@ class Method:
     uses_candidates: bool = True  # False: the reference alone; nothing is sampled for training
     policy: Literal["current", "base"] = "current"  # which model the candidates of an iteration come from
     single_round: bool = False  # candidates are sampled once, in the first iteration, and kept
-    whole_files: bool = False  # train on references as text without a prompt, cut at max_length
+    whole_files: bool = False  # train on references as text without a prompt, in blocks of max_length
     groups: Literal["all", "mixed"] = "all"  # mixed: where all candidates have one z, they are left out
     group_weight: Literal["none", "difficulty"] = "none"  # of a group's terms: 1, or √(p(1 - p))
     negatives: Literal["all", "near", "beside-right", "none"] = "all"  # which responses the terms may push down
@@ -60,7 +60,8 @@ class Method:
     def settings(self) -> dict[str, Any]:
         """All of it, but for later options at their defaults: a run from before them stays valid."""
         defaults = {f.name: f.default for f in fields(self)}
-        return {k: v for k, v in asdict(self).items() if k not in _LATER or v != defaults[k]}
+        found = {k: v for k, v in asdict(self).items() if k not in _LATER or v != defaults[k]}
+        return found | ({"whole_files": "blocks"} if self.whole_files else {})  # once each was a group of its own
 
     @property
     def compares_pairs(self) -> bool:
