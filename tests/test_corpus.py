@@ -21,8 +21,8 @@ from itertl.corpus.build import left_out_file
 from itertl.corpus.clones import public_address
 from itertl.corpus.decoding import decoded
 from itertl.corpus.examine import Rules, verilog
-from itertl.corpus.licences import canonical, in_text, joined, permits
 from itertl.corpus.people import without_people
+from itertl.problems.licences import canonical, in_text, joined, permits
 from itertl.problems.normalize import gram_array
 from itertl.problems.overlap import near_earlier
 from itertl.records import CorpusText, LeftOut

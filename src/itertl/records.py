@@ -133,6 +133,21 @@ class LeftOut(Record):
     detail: str = ""
 
 
+class Memorised(Record):
+    """What a model wrote when it was asked for a file of a corpus, and which passages of the corpus are in it."""
+
+    schema_name: ClassVar[str] = "itertl.memorised/1"
+
+    path: str  # of the file that it was asked for
+    licence: str
+    asked: Literal["beginning", "instruction"]  # to go on from the file's beginning, or by its description
+    text: str  # the answer
+    tokens: int  # of Verilog in it
+    exact: dict[str, int]  # licence -> tokens of the longest passage of a file under it
+    renamed: dict[str, int]  # the same, names of identifiers aside
+    found_in: dict[str, str]  # licence -> the first file under it that holds a passage
+
+
 class Dropped(BaseModel):
     """A piece of generated text that extraction removed, and why. Example: ``("prose before the code", "Sure! …")``."""
 

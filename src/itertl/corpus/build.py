@@ -18,10 +18,10 @@ import numpy as np
 
 from itertl.corpus import examine, sources
 from itertl.corpus.examine import Examined, Rules, Task
-from itertl.corpus.licences import KNOWN, PERMISSIVE, UNKNOWN, Found, canonical, in_text, joined, permits
 from itertl.corpus.report import CorpusReport
 from itertl.corpus.sources import Entry, Origin
 from itertl.errors import DataError, UsageError, nearest
+from itertl.problems.licences import KNOWN, PERMISSIVE, UNKNOWN, Found, canonical, in_text, joined, permits
 from itertl.problems.overlap import Link, near_earlier
 from itertl.progress import SILENT, Tracker
 from itertl.records import CorpusText, LeftOut, content_hash

@@ -13,10 +13,10 @@ import numpy as np
 
 from itertl.corpus import books
 from itertl.corpus.decoding import decoded
-from itertl.corpus.licences import Found, in_text, joined
 from itertl.corpus.machine_made import is_generated, is_netlist, why_not_source
 from itertl.corpus.people import without_addresses, without_people
 from itertl.errors import ToolMissing
+from itertl.problems.licences import Found, in_text, joined
 from itertl.problems.normalize import CODE_GRAM, gram_array
 from itertl.verilog.text import Token, comments, tokenize
 
