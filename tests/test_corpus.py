@@ -149,6 +149,10 @@ def test_bytes_depend_neither_on_workers_nor_on_the_order_of_files(
         ("This work is licensed under a Creative Commons Attribution-ShareAlike 4.0 International License", "CC-BY-SA-4.0"),
         ("This file contains confidential and proprietary information of X, Inc.", "LicenseRef-proprietary"),
         ("Copyright 2010 X Corp. All rights reserved.", "LicenseRef-all-rights-reserved"),
+        ("// License: Apache-2.0\n// License: sometimes\n", "Apache-2.0"),
+        ("-- released under the GPLv2+ or later", "GPL-2.0-or-later"),
+        ("// distributed under LGPL.", "LicenseRef-LGPL"),
+        ("// SPDX-License-Identifier: MIT\n// and parts under the GNU General Public License version 3", "GPL-3.0-only AND MIT"),
         ("// counts the packets that the master released\n", "unknown"),
     ],
 )  # fmt: skip
@@ -209,6 +213,7 @@ HEADED = """\
 /*
  * @author E. Mustermann (erika at muster dot example)
  * Counts up; mail erika@muster.example about resets.
+ * Sampled at state.idle alone.
  */
 module counter(input clk, output reg [3:0] q); // by Erika Mustermann
   initial $display("a@b.c // not a comment: Author: Erika");
@@ -223,7 +228,12 @@ def test_names_and_notices_go_and_the_rest_stays() -> None:
     comments_left = one.text.replace('$display("a@b.c // not a comment: Author: Erika")', "")
     for name in ("uster", "Erika", "Max ", "@muster", "Permission", "associated"):
         assert name not in comments_left
-    for kept in ("Description: a counter that wraps at its maximum", "Counts up; mail", "// wraps"):
+    for kept in (
+        "Description: a counter that wraps at its maximum",
+        "Counts up; mail",
+        "Sampled at state.idle",
+        "// wraps",
+    ):
         assert kept in one.text
     assert tokens(one.text) == tokens(HEADED) and one.removed >= 9
     plain = counter(3, more="  // the engineer's choice: who is released first wins\n")
@@ -232,7 +242,7 @@ def test_names_and_notices_go_and_the_rest_stays() -> None:
 
 _LINES = st.sampled_from(
     ["// Author: A. B.", "/* Engineer: X", " * Y Z", "*/", "wire a; // by John Smith", "// (c) 2001 Q", "assign y = a@b.c;",
-     "`define X \"Author: q@r.st\"", "/* one */ reg r /* (c) T */ ;", "// x at y dot com", "//", "/", "*", "// you may use it",
+     "`define X \"Author: q@r.st\"", "/* one */ reg r /* (c) T */ ;", "// x at y dot com", "// read at addr.lo", "//", "/", "*", "// you may use it",
      "// SPDX-License-Identifier: MIT", "\"", "// redistribution and use", "always @(posedge clk)", "\\esc//aped ", "// plain"]
 )  # fmt: skip
 

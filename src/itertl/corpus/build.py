@@ -12,7 +12,6 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
 
 import numpy as np
 
@@ -45,10 +44,9 @@ class _Read:
     left_out: list[LeftOut] = field(default_factory=list[LeftOut])
     licences: dict[str, list[Found]] = field(default_factory=dict[str, list[Found]])  # of folders, by their files
     opened: Counter[str] = field(default_factory=Counter[str])  # what was read and is no text of the corpus itself
-    books: list[Task] = field(default_factory=list[Task])
 
-    def verilog(self, found: Iterable[Entry], rules: Rules) -> Iterator[Task]:
-        """The Verilog files of ``found``; all other entries are put in their places."""
+    def tasks(self, found: Iterable[Entry], rules: Rules) -> Iterator[Task]:
+        """The Verilog files and books of ``found``; all other entries are put in their places."""
         for entry in found:
             self.origins[entry.path] = entry.origin
             if entry.data is None:
@@ -61,10 +59,7 @@ class _Read:
                 self.licences.setdefault(folder, []).extend(in_text(text, f"licence file {entry.path}"))
                 continue
             self.digests[entry.path] = hashlib.sha256(entry.data).hexdigest()
-            if entry.kind == "book":
-                self.books.append((entry.path, entry.data, rules))
-            else:
-                yield entry.path, entry.data, rules
+            yield entry.path, entry.data, rules
 
     def of_folder(self, path: str, root: str) -> list[Found]:
         """The licences of the nearest folder that has one, up to ``root`` and what was found around it."""
@@ -140,26 +135,17 @@ def _examined(
     read: _Read, paths: Sequence[Path], rules: Rules, num_workers: int, tracker: Tracker
 ) -> Iterator[Examined]:
     """Of every Verilog file and of every passage of a book."""
-    tasks = read.verilog(sources.entries(paths), rules)
-    first, size = [], 0
+    tasks = read.tasks(sources.entries(paths), rules)
+    first, size = list[Task](), 0
     for task in tasks:
         first.append(task)
         size += len(task[1])
-        if size > _FEW:
-            break
-    if size <= _FEW:
-        for task in first:
-            yield from _examined_here(task)
-            tracker.advance(1)
-    else:
-        yield from _by_workers(itertools.chain(first, tasks), num_workers, tracker)
-    for task, outcome in _mapped("itertl.corpus.examine:book", iter(read.books), num_workers, _BOOK_S, _BOOK_MB):
+        if size > _FEW or examine.is_book(task):
+            yield from _by_workers(read, itertools.chain(first, tasks), num_workers, tracker)
+            return
+    for task in first:
+        yield from _examined_here(task)
         tracker.advance(1)
-        if outcome.status != "ok":
-            yield Examined(task[0], reason=examine.NO_BOOK, detail=outcome.detail)
-            continue
-        read.opened["books"] += outcome.value[0].reason != examine.NO_BOOK
-        yield from outcome.value
 
 
 def _examined_here(task: Task) -> list[Examined]:
@@ -169,25 +155,32 @@ def _examined_here(task: Task) -> list[Examined]:
         return [Examined(task[0], reason=FAILED, detail=f"{type(error).__name__}: {error}"[:200])]
 
 
-def _by_workers(tasks: Iterator[Task], num_workers: int, tracker: Tracker) -> Iterator[Examined]:
+def _by_workers(read: _Read, tasks: Iterator[Task], num_workers: int, tracker: Tracker) -> Iterator[Examined]:
     """In chunks; what a chunk's worker could not end is asked file by file."""
     failed: list[Task] = []
-    function = "itertl.corpus.examine:chunk"
-    for chunk, outcome in _mapped(function, _chunks(tasks), num_workers, _CHUNK_S):
-        if outcome.status == "ok":
-            tracker.advance(len(chunk))
-            yield from outcome.value
-        else:
+    for chunk, outcome in _mapped(_chunks(tasks), num_workers):
+        if outcome.status != "ok" and not examine.is_book(chunk[0]):
             failed += chunk
-    for single, outcome in _mapped(function, iter([[task] for task in failed]), num_workers, _CHUNK_S):
+            continue
+        tracker.advance(len(chunk))
+        if outcome.status != "ok":
+            yield Examined(chunk[0][0], reason=examine.NO_BOOK, detail=outcome.detail)
+            continue
+        read.opened["books"] += examine.is_book(chunk[0]) and outcome.value[0].reason != examine.NO_BOOK
+        yield from outcome.value
+    for chunk, outcome in _mapped(iter([[task] for task in failed]), num_workers):
         tracker.advance(1)
-        path = single[0][0]
-        yield from outcome.value if outcome.status == "ok" else [Examined(path, reason=FAILED, detail=outcome.detail)]
+        unknown = [Examined(chunk[0][0], reason=FAILED, detail=outcome.detail)]
+        yield from outcome.value if outcome.status == "ok" else unknown
 
 
 def _chunks(tasks: Iterator[Task]) -> Iterator[list[Task]]:
+    """Some files each; a book is one by itself."""
     chunk, size = list[Task](), 0
     for task in tasks:
+        if examine.is_book(task):
+            yield [task]
+            continue
         chunk.append(task)
         size += len(task[1])
         if size >= _CHUNK_BYTES or len(chunk) >= _CHUNK_FILES:
@@ -197,23 +190,19 @@ def _chunks(tasks: Iterator[Task]) -> Iterator[list[Task]]:
         yield chunk
 
 
-T = TypeVar("T")
-
-
-def _mapped(
-    function: str, payloads: Iterator[T], num_workers: int, timeout_s: float, memory_mb: int | None = None
-) -> Iterator[tuple[T, Outcome]]:
-    """(payload, outcome) as they finish; few payloads are held at a time."""
-    held: dict[int, T] = {}
+def _mapped(chunks: Iterator[list[Task]], num_workers: int) -> Iterator[tuple[list[Task], Outcome]]:
+    """(chunk, outcome) as they finish; few chunks are held at a time."""
+    held: dict[int, list[Task]] = {}
     waiting: deque[Job] = deque()
-    numbered = enumerate(payloads)
+    numbered = enumerate(chunks)
 
     def take(count: int) -> None:
-        for number, payload in itertools.islice(numbered, count):
-            held[number] = payload
-            waiting.append(Job(number, payload, timeout_s, memory_mb))
+        for number, chunk in itertools.islice(numbered, count):
+            held[number] = chunk
+            limits = (_BOOK_S, _BOOK_MB) if examine.is_book(chunk[0]) else (_CHUNK_S, None)
+            waiting.append(Job(number, chunk, *limits))
 
-    with Workers(function, num_workers) as workers:
+    with Workers("itertl.corpus.examine:chunk", num_workers) as workers:
         take(2 * workers.count)
         for number, outcome in workers.work(waiting):
             take(1)

@@ -1,7 +1,7 @@
 """One file at a time: is it text, is it a person's Verilog, what does it say of its licence, and how does it read
 without names. What is asked of several files together (licence files, repeats) is ``build``'s.
 
-Runs in worker processes: ``chunk`` and ``book`` are called by name.
+Runs in worker processes: ``chunk`` is called by name.
 """
 
 import hashlib
@@ -73,7 +73,12 @@ Task = tuple[str, bytes, Rules]
 
 
 def chunk(tasks: list[Task]) -> list[Examined]:
-    return [verilog(*task) for task in tasks]
+    """What is found in some files; in a book, its passages."""
+    return [one for task in tasks for one in (book(task) if is_book(task) else [verilog(*task)])]
+
+
+def is_book(task: Task) -> bool:
+    return PurePosixPath(task[0]).suffix.lower() in books.SUFFIXES
 
 
 def verilog(path: str, data: bytes, rules: Rules) -> Examined:

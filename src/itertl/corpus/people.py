@@ -18,9 +18,10 @@ _KEYED = re.compile(
 )
 _BY_NAME = re.compile(r"^\W*by:?\s+[A-Z][\w.'-]*(?:\s+[A-Z][\w.'-]*){0,3}\W*$")
 _PART = r"[A-Za-z0-9-]{1,63}"
+_DOT = r"(?:\.|\s?[(\[]dot[)\]]\s?)"
 _MAIL = re.compile(
-    r"<?\b[\w.+-]{1,64}(?:\s?(?:@|\(at\)|\[at\])\s?| at )"
-    rf"{_PART}(?:(?:\.|\s?\(dot\)\s?|\s?\[dot\]\s?){_PART}){{0,5}}(?:\.|\s?\(dot\)\s?|\s?\[dot\]\s?)[A-Za-z]{{2,20}}\b>?"
+    rf"<?\b[\w.+-]{{1,64}}(?:@|\s?[(\[]at[)\]]\s?){_PART}(?:{_DOT}{_PART}){{0,5}}{_DOT}[A-Za-z]{{2,20}}\b>?"
+    rf"|\b[\w.+-]{{1,64}} at {_PART}(?: dot {_PART}){{0,5}} dot [A-Za-z]{{2,20}}\b"
 )
 # how a paragraph on licence or copyright begins, which its own words below show to be one
 _OPENS = re.compile(

@@ -18,7 +18,8 @@ PERMISSIVE = frozenset(
     """
     0BSD AFL-3.0 Apache-1.1 Apache-2.0 Artistic-2.0 BSD-1-Clause BSD-2-Clause BSD-2-Clause-Patent BSD-3-Clause
     BSD-3-Clause-Clear BSD-4-Clause BSL-1.0 CC-BY-3.0 CC-BY-4.0 CC0-1.0 CERN-OHL-P-2.0 ECL-2.0 ISC MIT MIT-0
-    MulanPSL-2.0 NCSA SHL-0.5 SHL-0.51 SHL-2.0 SHL-2.1 UPL-1.0 Unlicense WTFPL X11 Zlib LicenseRef-public-domain
+    MulanPSL-2.0 NCSA SHL-0.5 SHL-0.51 SHL-2.0 SHL-2.1 UPL-1.0 Unlicense WTFPL X11 Zlib LicenseRef-BSD
+    LicenseRef-public-domain
     """.split()
 )
 _OTHERS = """
@@ -35,6 +36,8 @@ _SPELLED |= {f"{old[:-5]}+".casefold(): f"{old[:-5]}-or-later" for old in _OTHER
 
 SPDX = re.compile(r"SPDX-License-Identifier:[ \t]*([A-Za-z0-9(][\w.+ \t()-]{0,100}[\w.+)])")
 
+_KEY = re.compile(r"^[^\w\n]*licen[sc]e[ \t]*[:=][ \t]*([\w.+-]*[\w+])[ \t.*/]*$", re.I | re.M)
+
 # phrases of words as ``_words`` leaves them; a text holds a licence where it has its phrase
 _TEXTS: tuple[tuple[str, str], ...] = (
     ("Apache-2.0", "apache license version 2.0"),
@@ -43,10 +46,12 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     ("BSL-1.0", "granted free of charge to any person or organization obtaining a copy of the software"),
     ("MIT", "permission is hereby granted free of charge to any person obtaining a copy of this software"),
     ("MIT", "permission is hereby granted free of charge to any person obtaining a copy of this hardware"),
-    ("MIT", "licensed under the mit license"),
-    ("MIT", "released under the mit license"),
+    ("MIT", "under the mit license"),
     ("MIT", "under the terms of the mit license"),
-    ("MIT", "distributed under the mit license"),
+    ("Apache-2.0", "apache license v2.0"),
+    ("Apache-2.0", "under apache 2.0"),
+    ("Apache-2.0", "under the apache 2.0"),
+    ("LicenseRef-BSD", "under the bsd license"),
     ("Unlicense", "this is free and unencumbered software released into the public domain"),
     ("CC0-1.0", "cc0 1.0 universal"),
     ("CC0-1.0", "creative commons zero"),
@@ -79,7 +84,7 @@ _ISC = re.compile(r"permission to use copy modify and (?:or )?distribute this (?
 _GNU = re.compile(r"gnu (affero general|lesser general|library general|general) public licen[sc]e")
 _GNU_NAMES = {"affero general": "AGPL", "lesser general": "LGPL", "library general": "LGPL", "general": "GPL"}
 _GPL_SHORT = re.compile(
-    r"\b(?:licen[sc]ed?|released|distributed|terms of)\b(?: \w+){0,4} (a|l)?gpl ?v?(2\.1|2|3)(?:\.0)?(\+)?\b"
+    r"\b(?:licen[sc]ed?|released|distributed|terms of)\b(?: \w+){0,4} (a|l)?gpl ?v?(2\.1|2|3)?(?:\.0)?(\+)?(?![\w.])"
 )
 _MPL = re.compile(r"mozilla public licen[sc]e(?: \w+)?(?: v| version)? ?v?\.? ?(1\.1|2\.0)")
 _SOLDERPAD = re.compile(r"solderpad hardware licen[sc]e(?: \w+)? (?:v|version) ?(0\.51|0\.5|2\.0|2\.1)")
@@ -117,6 +122,9 @@ def in_text(text: str, where: str) -> list[Found]:
         name = canonical(match.group(1))
         line = text.count("\n", 0, match.start()) + 1
         found.setdefault(name, Found(name, f"{where}:{line}: {match.group()}"[:EVIDENCE_CHARS]))
+    for match in _KEY.finditer(text):
+        if (name := canonical(match.group(1))) in KNOWN and name not in found:
+            found[name] = Found(name, f"{where}: {match.group().strip()}"[:EVIDENCE_CHARS])
     words = _words(text)
     named = dict(_by_phrase(words))
     for name, phrase in sorted(named.items()):
@@ -150,11 +158,13 @@ def _by_phrase(words: str) -> Iterable[tuple[str, str]]:
     for pattern, name in ((_MPL, "MPL"), (_SOLDERPAD, "SHL")):
         if match := pattern.search(words):
             yield f"{name}-{match.group(1)}", match.group()
-    if match := _GPL_SHORT.search(words):
-        version = match.group(2) if "." in match.group(2) else f"{match.group(2)}.0"
-        is_later = match.group(3) or any(p in words[match.end() : match.end() + 60] for p in _LATER)
-        version = "2.1" if match.group(1) == "l" and version == "2.0" else version
-        yield f"{(match.group(1) or '').upper()}GPL-{version}-{'or-later' if is_later else 'only'}", match.group()
+    match = _GPL_SHORT.search(words)
+    if match and not gnu:
+        name, is_later = f"{(match.group(1) or '').upper()}GPL", bool(match.group(3))
+        is_later = is_later or any(phrase in words[match.end() : match.end() + 60] for phrase in _LATER)
+        number = {None: "", "2": "2.1" if name == "LGPL" else "2.0", "3": "3.0"}.get(match.group(2), "2.1")
+        ending = "or-later" if is_later else "only"
+        yield f"{name}-{number}-{ending}" if number else f"LicenseRef-{name}", match.group()
     if match := _CREATIVE.search(words):
         parts = ["CC-BY", *(name for name, part in zip(("NC", "ND", "SA"), match.groups()[:3], strict=True) if part)]
         yield f"{'-'.join(parts)}-{match.group(4)}", match.group()
