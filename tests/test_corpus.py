@@ -182,7 +182,7 @@ def test_a_licence_is_the_files_own_or_the_nearest_folders(tmp_path: Path) -> No
     gpl = "GNU GENERAL PUBLIC LICENSE Version 2, June 1991\nEveryone is permitted to copy and distribute verbatim copies\n"
     (src / "LICENSE.txt").write_text(MIT)
     (src / "vendor" / "COPYING").write_text(gpl)
-    (src / "top.v").write_text(alu(1))
+    (src / "top.v").write_text("// Copyright 2020 X. All rights reserved.\n" + alu(1))
     (src / "vendor" / "core" / "x.v").write_text(alu(2))
     (src / "vendor" / "core" / "own.v").write_text("// SPDX-License-Identifier: ISC\n" + alu(3))
     (src / "vendor" / "core" / "copy.v").write_text("// taken over\n" + alu(1))

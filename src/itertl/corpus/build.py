@@ -20,7 +20,7 @@ from itertl.corpus.examine import Examined, Rules, Task
 from itertl.corpus.report import CorpusReport
 from itertl.corpus.sources import Entry, Origin
 from itertl.errors import DataError, UsageError, nearest
-from itertl.problems.licences import KNOWN, PERMISSIVE, UNKNOWN, Found, canonical, in_text, joined, permits
+from itertl.problems.licences import KNOWN, PERMISSIVE, RESERVED, UNKNOWN, Found, canonical, in_text, joined, permits
 from itertl.problems.overlap import Link, near_earlier
 from itertl.progress import SILENT, Tracker
 from itertl.records import CorpusText, LeftOut, content_hash
@@ -252,8 +252,11 @@ def _repeats(texts: Sequence[Examined], near: float) -> dict[str, tuple[str, flo
 
 
 def _licence_of(read: _Read, one: Examined) -> tuple[str, tuple[str, ...]]:
-    """(SPDX expression, evidence): what the text says itself, else the nearest folder's licence files."""
-    found = list(one.licences) or read.of_folder(one.path, read.origins[one.path].root)
+    """(SPDX expression, evidence): what the text says itself, else the nearest folder's licence files. That all rights
+    are reserved is said above many a text that such a file licenses."""
+    found = list(one.licences)
+    if all(own.licence == RESERVED for own in found):
+        found = read.of_folder(one.path, read.origins[one.path].root) or found
     return joined(found) if found else UNKNOWN, tuple(f.evidence for f in found)
 
 

@@ -16,7 +16,7 @@ from itertl.corpus.decoding import decoded
 from itertl.corpus.machine_made import is_generated, is_netlist, why_not_source
 from itertl.corpus.people import without_addresses, without_people
 from itertl.errors import ToolMissing
-from itertl.problems.licences import Found, in_text, joined
+from itertl.problems.licences import RESERVED, Found, in_text, joined
 from itertl.problems.normalize import CODE_GRAM, gram_array
 from itertl.verilog.text import Token, comments, tokenize
 
@@ -125,7 +125,8 @@ def of_comments(text: str) -> str:
 def _kept(path: str, text: str, stream: list[Token], said: str) -> Examined:
     """``said``: where the text speaks of its licence."""
     licences = tuple(in_text(said, PurePosixPath(path).name))
-    cleaned, removed = without_people(text, joined(licences) if licences else None)
+    named = [one for one in licences if one.licence != RESERVED]
+    cleaned, removed = without_people(text, joined(named) if named else None)
     items = [token.canonical for token in stream]
     digest = hashlib.sha256("\0".join(items).encode("utf-8", "surrogatepass")).digest()
     return Examined(
