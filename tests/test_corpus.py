@@ -248,7 +248,7 @@ _LINES = st.sampled_from(
 
 
 @given(st.lists(_LINES, max_size=14), st.sampled_from([None, "MIT"]))
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_code_is_the_same_without_people(lines: list[str], licence: str | None) -> None:
     text = "\n".join(lines) + "\n"
     cleaned, _ = without_people(text, licence)
@@ -257,7 +257,7 @@ def test_code_is_the_same_without_people(lines: list[str], licence: str | None) 
 
 
 @given(st.lists(st.lists(st.integers(0, 25), max_size=12), max_size=12), st.sampled_from([0.3, 0.5, 0.8, 1.0]))
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_near_duplicates_are_those_of_all_comparisons(texts: list[list[int]], threshold: float) -> None:
     sets = [gram_array([str(item) for item in text], 1) for text in texts]
     kept: list[int] = []

@@ -123,7 +123,10 @@ def test_little_but_repetition_does_not_count(tokens: list[str]) -> None:
 
 
 def test_the_command(corpus: Path) -> None:
-    words = ["audit", "memorised", "random:tiny", "--against", corpus, "sample.backend=replay"]
+    (corpus.parent / "model").mkdir()
+    (corpus.parent / "model" / "config.json").write_text("{}")
+    (corpus.parent / "model" / "model.safetensors").write_bytes(b"never loaded")
+    words = ["audit", "memorised", "model", "--against", corpus, "sample.backend=replay"]
     words += ["sample.options.path=answers.jsonl", "--beginning", "20", "--json"]
     told = itertl(*words, cwd=corpus.parent, ITERTL_CACHE=str(corpus.parent / "cache"))
     assert told.returncode == 0, told.stderr

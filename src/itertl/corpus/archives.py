@@ -149,7 +149,7 @@ def _tar(handle: BinaryIO, packed: int, wanted: Callable[[str], int]) -> Iterato
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         while (info := archive.next()) is not None:
             bound.next_member()
-            archive.members = []  # a stream's members are remembered for nothing
+            archive.members = []  # type: ignore[attr-defined]  # a stream's are remembered for nothing
             if info.isdir():
                 continue
             name = _safe(info.name)

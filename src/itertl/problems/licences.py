@@ -28,7 +28,7 @@ _OTHERS = """
     LGPL-2.1-or-later LGPL-3.0-only LGPL-3.0-or-later MPL-1.1 MPL-2.0 OHL-1.0 TAPR-OHL-1.0
 """.split()
 KNOWN = frozenset((*PERMISSIVE, *_OTHERS, PROPRIETARY, RESERVED, UNKNOWN))
-_SPELLED = {name.casefold(): name for name in KNOWN}
+_SPELLED: dict[str, str] = {name.casefold(): name for name in KNOWN}
 # the names that SPDX has given up
 _SPELLED |= {f"{n}-{v}".casefold(): f"{n}-{v}-only" for n, v in (("AGPL", "3.0"), ("GPL", "2.0"), ("GPL", "3.0"),
                                                                 ("LGPL", "2.1"), ("LGPL", "3.0"))}  # fmt: skip
