@@ -184,10 +184,12 @@ def own_problems(table: Table, request: Request, counts: Counts) -> Iterator[Pro
 def corpus_problems(table: Table, request: Request, counts: Counts) -> Iterator[Problem]:
     """The texts of a corpus (``itertl data corpus``), or of a table with a column ``text``, as references without
     instructions: for training on whole texts. ``request.columns`` may say which column is the reference."""
-    mapping = {"reference": "text", "upstream_id": "path", "licence": "licence", "source": "source", **request.columns}
+    mapping = {"reference": "text", "upstream_id": "path", "licence": "licence", "source": "source"}
+    for ours in request.columns:
+        if ours not in mapping:
+            raise DataError(f"columns: a corpus has no {ours}; it has {', '.join(mapping)}")
+    mapping |= request.columns
     for ours, theirs in mapping.items():
-        if ours not in ("reference", "upstream_id", "licence", "source"):
-            raise DataError(f"columns: a corpus has no {ours}; it has reference, upstream_id, licence and source")
         if theirs not in table.columns and (ours == "reference" or ours in request.columns):
             raise DataError(f"{table.name}: no column {theirs!r} (for {ours}); {nearest_column(theirs, table.columns)}")
     check_filter(table, request.filter)
