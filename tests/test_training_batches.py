@@ -15,9 +15,9 @@ from itertl.config import PromptConfig, TrainConfig
 from itertl.errors import DataError
 from itertl.records import Problem, Score, Scored, Verdict
 from itertl.training import losses
-from itertl.training.batches import Group, GroupSet, Response, accept, build_groups
-from itertl.training.methods import METHODS, Method
-from itertl.training.packing import fill
+from itertl.training.batches import Group, GroupSet, Response, build_groups
+from itertl.training.blocks import fill
+from itertl.training.methods import METHODS, Method, accept
 from itertl.training.shift import sampled_pieces
 from itertl.work.seeds import derive_seed
 

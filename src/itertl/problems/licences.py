@@ -202,7 +202,7 @@ def _gnu(words: str, match: re.Match[str]) -> Iterable[tuple[str, str]]:
 
 def canonical(expression: str) -> str:
     """An SPDX expression with its names and operators as SPDX spells them; unknown names stay."""
-    parts = re.findall(r"[()]|[\w.+-]+", expression)
+    parts: list[str] = re.findall(r"[()]|[\w.+-]+", expression)
     spelled = [p.upper() if p.upper() in ("AND", "OR", "WITH") else _SPELLED.get(p.casefold(), p) for p in parts]
     return " ".join(spelled).replace("( ", "(").replace(" )", ")")
 

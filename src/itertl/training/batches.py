@@ -19,11 +19,11 @@ from itertl.errors import DataError
 from itertl.model.prompts import EncodedPrompt, encode_prompt, encode_response
 from itertl.records import Problem, Scored
 from itertl.scoring.combine import combine, compiles, is_right
+from itertl.training.blocks import text_blocks
 from itertl.training.credit import Credit, CreditCounts, SignalPair, Signals, check_known, count, signal_pairs
-from itertl.training.methods import Method
-from itertl.training.packing import Piece, fill
+from itertl.training.methods import Method, accept
+from itertl.training.packing import Piece
 from itertl.verilog.text import rename_identifiers, tokenize
-from itertl.work.seeds import derive_seed
 
 REFERENCE_Z = 1.0  # quality score of the reference, by definition
 
@@ -326,17 +326,11 @@ class _Builder:
         token of every text is trained on, with the same weight within its block.
         """
         begin = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.tokenizer.eos_token_id
-        room = self.train.max_length - 1
-        parts: list[tuple[str, tuple[int, ...]]] = []
-        for problem in problems:
-            if not (problem.reference and problem.reference.strip()):
-                self.counts.problems_without_reference += 1
-                continue
-            ids = encode_response(problem.reference, EncodedPrompt("", (), ""), self.tokenizer)
-            parts += [(problem.id, ids[first : first + room]) for first in range(0, len(ids), room)]
+        texts = [(p.id, p.reference) for p in problems if p.reference and p.reference.strip()]
+        self.counts.problems_without_reference += len(problems) - len(texts)
         return [
-            Group(parts[block[0]][0], (int(begin),), tuple(Response(parts[n][1], REFERENCE_Z, True) for n in block))
-            for block in fill([len(ids) for _, ids in parts], room)
+            Group(block[0][0], (int(begin),), tuple(Response(ids, REFERENCE_Z, True) for _, ids in block))
+            for block in text_blocks(texts, self.tokenizer, self.train.max_length - 1)
         ]
 
     def _candidate(self, row: Scored, encoded: EncodedPrompt, begun: Sequence[str] | None) -> Response | None:
@@ -357,26 +351,6 @@ class _Builder:
         design = "\n".join(rename_identifiers(tokenize(row.candidate.code))) if is_taken else ""
         signals = None if begun is None else self.credit.of_candidate(row, token_ids, begun)
         return Response(token_ids, float(z), compiles=compiled, is_right=right, design=design, signals=signals)
-
-
-def accept(z: Sequence[float], method: Method, seed: int, problem_id: str) -> list[int]:
-    """Places of the candidates that statistical rejection sampling accepts, ascending (Liu et al. 2023, 2309.06657).
-
-    As the code in that paper's appendix: passes over those that are left, each accepted with probability
-    exp((z - max z of the left) / accept_beta), until ``accept_share`` of all are.
-    """
-    assert method.accept_beta is not None
-    left, accepted, number = list(range(len(z))), list[int](), 0
-    wanted = math.ceil(method.accept_share * len(z))
-    while len(accepted) < wanted:
-        best = max(z[place] for place in left)
-        for place in list(left):
-            chance = derive_seed(seed, "accept", problem_id, number, place) / 2**63
-            if len(accepted) < wanted and chance < math.exp((z[place] - best) / method.accept_beta):
-                accepted.append(place)
-                left.remove(place)
-        number += 1
-    return sorted(accepted)
 
 
 def by_problem_id(scored: Sequence[Scored], problems: Sequence[Problem]) -> Mapping[str, list[Scored]]:

@@ -8,8 +8,6 @@ log-probabilities that it would get alone, and the prompt is computed once. Wher
 Left out: rows that share a prefix across groups (a common system message); it would save less than it complicates.
 """
 
-from bisect import bisect_left, insort
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -124,32 +122,6 @@ def _fill(pieces: Sequence[Piece], row_tokens: int) -> list[Row]:
         rows[place].append(piece)
         left[place] -= len(piece)
     return sorted((tuple(row) for row in rows), key=lambda row: -row_length(row))
-
-
-def fill(sizes: Sequence[int], room: int) -> list[list[int]]:
-    """Numbers of items in blocks of at most ``room``, by best fit in the order given: each into the fullest block that
-    has room for it. No item may be larger. O(n log room)."""
-    blocks: list[list[int]] = []
-    left: dict[int, deque[int]] = {}  # room -> blocks with so much of it, the oldest first
-    rooms: list[int] = []  # the keys of ``left``, ascending
-    for number, size in enumerate(sizes):
-        at = bisect_left(rooms, size)
-        if at < len(rooms):
-            has = rooms[at]
-            block = left[has].popleft()
-            if not left[has]:
-                del left[has], rooms[at]
-        else:
-            has, block = room, len(blocks)
-            blocks.append([])
-        blocks[block].append(number)
-        rest = has - size
-        if rest:
-            if rest not in left:
-                left[rest] = deque()
-                insort(rooms, rest)
-            left[rest].append(block)
-    return blocks
 
 
 def row_length(row: Row) -> int:
