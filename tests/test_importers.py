@@ -517,3 +517,22 @@ def test_any_json_loads_or_names_its_fault(tmp_path_factory: pytest.TempPathFact
     else:
         assert len(result.problems) + sum(result.skipped.values()) == len(rows)
         assert all(json.loads(p.to_line())["schema"] == "itertl.problem/1" for p in result.problems)
+
+
+def test_texts_of_a_corpus_are_references_without_instructions(tmp_path: Path) -> None:
+    own = {"schema": "itertl.text/1", "id": "x", "text": "module a; endmodule\n", "path": "ip/a.v", "licence": "MIT"}
+    rows = [own, {**own, "path": "ip/b.v"}, {**own, "text": " \n", "path": "ip/c.v"}]
+    path = tmp_path / "corpus.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    loaded = load_problems(str(path))
+    (problem,) = loaded.problems
+    assert (problem.instruction, problem.reference, problem.upstream_id) == ("", "module a; endmodule\n", "ip/a.v")
+    assert (problem.licence, problem.source, loaded.format) == ("MIT", "corpus.jsonl", "corpus")
+    assert loaded.skipped == {"no text": 1, "duplicate of an earlier row": 1}
+    path.write_text(json.dumps({"content": "wire x;"}) + "\n")
+    (other,) = load_problems(str(path), format="corpus", columns={"reference": "content"}).problems
+    assert other.reference == "wire x;"
+    with pytest.raises(DataError, match="no column 'text'"):
+        load_problems(str(path), format="corpus")
+    with pytest.raises(DataError, match="a corpus has no header"):
+        load_problems(str(path), format="corpus", columns={"header": "content"})

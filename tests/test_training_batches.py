@@ -15,8 +15,9 @@ from itertl.config import PromptConfig, TrainConfig
 from itertl.errors import DataError
 from itertl.records import Problem, Score, Scored, Verdict
 from itertl.training import losses
-from itertl.training.batches import Group, GroupSet, Response, accept, build_groups
-from itertl.training.methods import METHODS, Method
+from itertl.training.batches import Group, GroupSet, Response, build_groups
+from itertl.training.blocks import fill
+from itertl.training.methods import METHODS, Method, accept
 from itertl.training.shift import sampled_pieces
 from itertl.work.seeds import derive_seed
 
@@ -329,3 +330,33 @@ def test_acceptance_follows_the_seed_and_is_counted(tokenizer: Any) -> None:
     }  # fmt: skip
     assert all((g.counts.candidates, g.counts.candidates_rejected) == (12, 6) for g in groups.values())
     assert len({g.digest for g in groups.values()}) > 1
+
+
+@given(st.lists(st.integers(1, 30), max_size=40), st.integers(30, 60))
+def test_blocks_hold_each_text_once_and_are_full(sizes: list[int], room: int) -> None:
+    """By best fit as the textbook says it: each item into the block with the least room that is enough."""
+    plain: list[list[int]] = []
+    for number, size in enumerate(sizes):
+        rooms = [(room - sum(sizes[n] for n in block), at) for at, block in enumerate(plain)]
+        fitting = min(((left, at) for left, at in rooms if left >= size), default=None)
+        if fitting is None:
+            plain.append([])
+        plain[-1 if fitting is None else fitting[1]].append(number)
+    found = fill(sizes, room)
+    assert sorted(n for block in found for n in block) == list(range(len(sizes)))
+    sums = [sorted(sum(sizes[n] for n in block) for block in blocks) for blocks in (found, plain)]
+    assert sums[0] == sums[1]
+
+
+def test_whole_texts_are_trained_on_to_their_last_token(tokenizer: Any) -> None:
+    texts = ["module a; endmodule", "wire " * 40, "  ", "module b; endmodule"]
+    problems = [cases.problem(n, text) for n, text in enumerate(texts)]
+    found = build([], problems, tokenizer, METHODS["cpt"], max_length=32)
+    pieces = [response.token_ids for group in found.groups for response in group.responses]
+    assert all(1 + sum(len(r.token_ids) for r in group.responses) <= 32 for group in found.groups)
+    assert all(group.prompt_ids == (tokenizer.bos_token_id or tokenizer.eos_token_id,) for group in found.groups)
+    whole = {tokenizer.decode(ids[:-1]) for ids in pieces if ids[-1] == tokenizer.eos_token_id}
+    assert {texts[0], texts[3]} <= whole and found.counts.problems_without_reference == 1
+    expected = sum(len(tokenizer.encode(text)) + 1 for text in texts if text.strip())
+    assert sum(map(len, pieces)) == sum(group.reference_tokens for group in found.groups) == expected
+    assert found.num_pairs() == 0

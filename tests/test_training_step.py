@@ -465,3 +465,29 @@ def test_shift_by_hand(session: Session, model: Any) -> None:
     plain = plain_logps(model, Group("x", (1,), (Response((2, 3), 1.0), Response((2, 3, 4), 1.0))))
     assert sums[:2] == pytest.approx([values.sum().item() for values in plain], rel=1e-5)
     assert len(sums) == 3
+
+
+@pytest.mark.parametrize("layout", ["one row", "two passes", "padded"])
+def test_a_block_of_texts_is_trained_token_by_token(
+    layout: str, session: Session, policy: tuple[Path, Any], model: Any
+) -> None:
+    """Each text alone behind a begin token; the loss of a block is the mean over all its tokens."""
+    method, problems = METHODS["cpt"], cases.case(5).problems
+    groups = build_groups(
+        [],
+        problems,
+        policy[1],
+        prompt=cases.PROMPT,
+        score=cases.SCORE,
+        train=TrainConfig(max_length=120),
+        method=method,
+    ).groups
+    assert max(len(group.responses) for group in groups) > 1
+    losses = [-torch.cat(plain_logps(model, group)).mean() for group in groups]
+    expected = torch.stack(losses).mean()
+    expected.backward()
+    session.layout = LAYOUTS[layout]
+    session.policy.packed = session.layout.packed
+    found, result = step_gradient(session, groups, method)
+    assert result.sums.loss / len(groups) == pytest.approx(expected.item(), rel=1e-4, abs=1e-6)
+    assert_same(found, gradients(model))

@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Instruction/reference pairs: import, look at, generate, audit.")
 app.add_typer(data_app, name="data")
+audit_app = typer.Typer(no_args_is_help=True, help="What a model has kept of the texts that it was trained on.")
+app.add_typer(audit_app, name="audit")
 
 
 def main() -> None:

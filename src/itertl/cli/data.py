@@ -252,3 +252,50 @@ def data_distil(
     said = f"{found['kept']} pairs of {found['solved']} solved problems, of {found['problems']}, in {out}: "
     said += f"{found['right']} of {found['draws']} answers are right"
     print_json(found) if as_json else print(said)
+
+
+@data_app.command("corpus")
+def data_corpus(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATHS...", help="Folders, git clones, archives, Verilog files, books.")
+    ],
+    out: options.Out = Path("corpus.jsonl"),
+    licences: Annotated[
+        list[str] | None,
+        typer.Option("--licences", help="any (default), permissive, or SPDX names with commas between."),
+    ] = None,
+    max_chars: Annotated[
+        int, typer.Option("--max-chars", min=0, help="Files of at most so many characters; 0: any length.")
+    ] = 20_000,
+    near: Annotated[
+        float, typer.Option("--near", min=0.1, max=1, help="Likeness from which files are near-duplicates.")
+    ] = 0.8,
+    packages: Annotated[
+        bool, typer.Option("--packages", help="Keep files with SystemVerilog packages or interfaces and no module too.")
+    ] = False,
+    window: Annotated[int, typer.Option("--window", min=200, help="Characters of a passage of a book.")] = 4000,
+    overlap: Annotated[int, typer.Option("--overlap", min=0, help="Of them, shared with the passage before.")] = 400,
+    workers: options.Workers = 0,
+    force: options.Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """Existing code and books as texts for continued pre-training: filtered, each once, with its licence, without
+    names."""
+    from itertl.corpus import build as corpus
+    from itertl.corpus.examine import Rules
+    from itertl.runs import outputs
+
+    if overlap > window // 2:
+        raise UsageError(f"--overlap {overlap}: at most half of the passage (--window {window})")
+    rules = Rules(max_chars, "all" if packages else "modules", window, overlap)
+    wanted = corpus.wanted_licences(licences or ["any"])
+    files = [out, corpus.left_out_file(out)]
+    progress = Reporter(quiet=as_json).stage("corpus", 0)
+    with outputs.writing("data corpus", files=files, inputs=paths, force=force), progress as tracker:
+        found = corpus.build(paths, out, rules=rules, licences=wanted, near=near, num_workers=workers, tracker=tracker)
+    if as_json:
+        print_json(found.to_json())
+        return
+    show(found.render())
+    for line in found.lines():
+        print(line)

@@ -106,6 +106,13 @@ def prepare(run: RunFolder, checked: Checked) -> Task:
         raise DataError(
             f"{recipe.data.label}: no problem has a reference to train on; check the column mapping (data.columns)"
         )
+    if not method.whole_files and recipe.prompt.template == "{instruction}":
+        blank = next((p for p in problems if not p.instruction.strip() and not p.header.strip()), None)
+        if blank is not None:
+            raise DataError(
+                f"{recipe.data.label}: {blank.upstream_id or blank.id} asks nothing, for it is a text without "
+                "instruction; set method: cpt to train on whole texts, or give pairs"
+            )
     return Task(method, tuple(problems), run.hash(run.path / "problems.jsonl"), loaded, {p.id: p for p in problems})
 
 

@@ -77,6 +77,8 @@ def recognise(table: Table) -> str:
     """The format of a table by its columns. Raises DataError where none fits."""
     if is_own(table):
         return "problems"
+    if str(table.rows[0].values.get("schema", "")).startswith("itertl.text/"):
+        return "corpus"
     for name, known in FORMATS.items():
         fits = all(_find(table.columns, known, wanted) for wanted in known.needs)
         if name != "columns" and fits and set(known.filter) <= set(table.columns):
@@ -177,6 +179,30 @@ def own_problems(table: Table, request: Request, counts: Counts) -> Iterator[Pro
         problem = Problem.create(**stored.model_dump(exclude={"id"}))
         counts.notes["id did not fit the content and was made anew"] += problem.id != stored.id
         yield counts.came_from(problem, row.where)
+
+
+def corpus_problems(table: Table, request: Request, counts: Counts) -> Iterator[Problem]:
+    """The texts of a corpus (``itertl data corpus``), or of a table with a column ``text``, as references without
+    instructions: for training on whole texts. ``request.columns`` may say which column is the reference."""
+    mapping = {"reference": "text", "upstream_id": "path", "licence": "licence", "source": "source"}
+    for ours in request.columns:
+        if ours not in mapping:
+            raise DataError(f"columns: a corpus has no {ours}; it has {', '.join(mapping)}")
+    mapping |= request.columns
+    for ours, theirs in mapping.items():
+        if theirs not in table.columns and (ours == "reference" or ours in request.columns):
+            raise DataError(f"{table.name}: no column {theirs!r} (for {ours}); {nearest_column(theirs, table.columns)}")
+    check_filter(table, request.filter)
+    for row in table.rows:
+        if not passes(row, {k: v for k, v in request.filter.items() if v != ANY}, counts):
+            continue
+        text = _lines(repaired(text_of(row, mapping["reference"], counts), counts))
+        if text is None or not text.strip():
+            counts.skip("no text", row.where)
+            continue
+        facts = {ours: text_of(row, name, counts, plain=True) for ours, name in mapping.items() if ours != "reference"}
+        known = {"source": Path(table.name).name} | {ours: value for ours, value in facts.items() if value is not None}
+        yield counts.came_from(Problem.create(instruction="", reference=text, **known), row.where)
 
 
 def _find(columns: Sequence[str], known: Format, wanted: str) -> str | None:

@@ -16,7 +16,16 @@ from itertl.problems.cells import Counts
 from itertl.problems.filters import ANY
 from itertl.problems.holdout import Holdout, split_off
 from itertl.problems.hub_datasets import is_saved_dataset
-from itertl.problems.importers import FORMATS, Request, is_own, load_rows, own_problems, recognise, table_problems
+from itertl.problems.importers import (
+    FORMATS,
+    Request,
+    corpus_problems,
+    is_own,
+    load_rows,
+    own_problems,
+    recognise,
+    table_problems,
+)
 from itertl.problems.verilog_folder import SUFFIXES
 from itertl.records import Problem
 from itertl.verilog.header import derive_header, derive_top, with_top_first
@@ -28,6 +37,7 @@ SYNTH_COUNT = 1000  # problems of the generator where no limit is given
 IMPORTERS: dict[str, str] = {
     **dict.fromkeys(FORMATS, "itertl.problems.load:import_table"),
     "problems": "itertl.problems.load:import_table",
+    "corpus": "itertl.problems.load:import_table",
     "verilog-folder": "itertl.problems.verilog_folder:import_folder",
     "modules": "itertl.problems.verilog_folder:import_modules",
     "synth": "itertl.problems.load:import_synth",
@@ -249,6 +259,8 @@ def import_table(request: Request, counts: Counts) -> Iterator[Problem]:
     table = request.table or load_rows(request.source)
     if request.format == "problems":
         return own_problems(table, request, counts)
+    if request.format == "corpus":
+        return corpus_problems(table, request, counts)
     return table_problems(table, request, counts)
 
 

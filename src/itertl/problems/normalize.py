@@ -5,13 +5,15 @@ Two different n-grams get the same number with a probability of about 2^-64 a pa
 what is quoted is looked up in the texts again.
 """
 
+import functools
+import hashlib
 import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from itertl.verilog.text import rename_identifiers, tokenize
+from itertl.verilog.text import NAME_KINDS, Token, rename_identifiers, tokenize
 
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # scripts without spaces: each character is a word
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
@@ -46,18 +48,65 @@ class Vocabulary:
         if not items:
             return frozenset()
         codes = [self.numbers.setdefault(item, len(self.numbers) + 1) for item in items]
-        return frozenset(_hashes(np.array(codes, dtype=np.uint64), min(size, len(codes))).tolist())
+        return frozenset(window_hashes(np.array(codes, dtype=np.uint64), min(size, len(codes))).tolist())
 
 
-def _hashes(codes_T: np.ndarray, size: int) -> np.ndarray:
-    """64-bit hashes of all windows of ``size`` items; shape (T - size + 1,)."""
-    count = len(codes_T) - size + 1
+def gram_array(items: Sequence[str], size: int) -> np.ndarray:
+    """The distinct n-grams of ``size`` items, ascending, as in ``Vocabulary.grams`` but by hashes of the items: the
+    same in every process."""
+    if not items:
+        return np.zeros(0, dtype=np.uint64)
+    return np.unique(window_hashes(item_codes(items), min(size, len(items))))
+
+
+def item_codes(items: Sequence[str]) -> np.ndarray:
+    """A 64-bit hash of each item; shape (T,)."""
+    return np.fromiter(map(_item_code, items), dtype=np.uint64, count=len(items))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _item_code(item: str) -> int:
+    return int.from_bytes(hashlib.blake2b(item.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def window_hashes(codes_T: np.ndarray, size: int) -> np.ndarray:
+    """64-bit hashes of all windows of ``size`` items; shape (T - size + 1,), (0,) where there are fewer."""
+    count = max(0, len(codes_T) - size + 1)
     total = np.zeros(count, dtype=np.uint64)
     for offset in range(size):
         total = total * np.uint64(_BASE) + codes_T[offset : offset + count]
+    return _mixed(total)
+
+
+def _mixed(total: np.ndarray) -> np.ndarray:
     total ^= total >> np.uint64(31)
     total *= np.uint64(_MIX)
     return total ^ (total >> np.uint64(29))
+
+
+def renamed_window_hashes(stream: Sequence[Token], size: int) -> np.ndarray:
+    """Hashes of all windows of ``size`` tokens, equal for two windows that differ in the names of identifiers alone;
+    shape as of ``window_hashes``.
+
+    A name counts by how far back in the window it stood before (Baker, "Parameterized pattern matching", 1996).
+    """
+    count = max(0, len(stream) - size + 1)
+    last: dict[str, int] = {}
+    back_T = np.zeros(len(stream), dtype=np.int64)  # 0: no name, or one that is new
+    for place, token in enumerate(stream):
+        if token.kind in NAME_KINDS:
+            name = token.text.removeprefix("\\")
+            back_T[place] = min(place - last.get(name, -size), size)
+            last[name] = place
+    back_T[back_T >= size] = 0
+    new_T = item_codes(["name" if token.kind in NAME_KINDS else " " + token.canonical for token in stream])
+    known = item_codes([f"name {distance}" for distance in range(size)])
+    total = np.zeros(count, dtype=np.uint64)
+    for offset in range(size):
+        back = back_T[offset : offset + count]
+        is_known = (back > 0) & (back <= offset)
+        total = total * np.uint64(_BASE) + np.where(is_known, known[back], new_T[offset : offset + count])
+    return _mixed(total)
 
 
 def longest_shared_run(first: Sequence[str], second: Sequence[str], size: int) -> str:

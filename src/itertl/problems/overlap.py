@@ -1,6 +1,6 @@
 """Likeness of sets of n-grams: groups of near-duplicates within one collection, nearest neighbours in another.
 
-Both are exact, with no sketching. Near-duplicates use prefix filtering (Bayardo, Ma and Srikant, "Scaling up all pairs
+All is exact, with no sketching. Near-duplicates use prefix filtering (Bayardo, Ma and Srikant, "Scaling up all pairs
 similarity search", 2007): two sets of Jaccard likeness t share one of their rarest n-grams, so only those are indexed.
 """
 
@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
+import numpy as np
+
 Grams = frozenset[int]
+GramArray = np.ndarray  # distinct 64-bit n-grams, ascending: a set of which millions fit into memory
 
 
 def jaccard(a: Grams, b: Grams) -> float:
@@ -115,6 +118,52 @@ def components(links: Iterable[Link]) -> list[tuple[list[int], float]]:
         root = groups.root[link.first]
         weakest[root] = min(weakest.get(root, 1.0), link.similarity)
     return sorted((sorted(items), weakest[root]) for root, items in groups.members.items())
+
+
+def near_earlier(sets: Sequence[GramArray], threshold: float) -> list[Link | None]:
+    """For each set, in order: the link to the kept set that it is most like, by Jaccard >= ``threshold``; None: it is
+    kept.
+
+    No two kept sets reach the threshold, and each other set reaches it with a kept one before it (of equals the first).
+    Empty sets are kept. Memory beyond the sets is that of the n-grams that several have: what one set alone holds finds
+    no other. Frequencies are counted in buckets of hashes, which makes the order a little worse and no answer wrong.
+    """
+    shift = np.uint64(64 - _bucket_bits(sum(map(len, sets))))
+    counts = np.zeros(1 << (64 - int(shift)), dtype=np.uint8)  # of sets, up to 255
+    for grams in sets:
+        buckets = grams >> shift
+        counts[buckets] = np.minimum(counts[buckets], 254) + 1
+    index: dict[int, list[int]] = {}
+    found: list[Link | None] = []
+    for number, grams in enumerate(sets):
+        frequency = counts[grams >> shift]
+        rarest = np.lexsort((grams, frequency))[: len(grams) - math.ceil(threshold * len(grams) - 1e-9) + 1]
+        prefix = grams[rarest[frequency[rarest] > 1]].tolist()
+        candidates = set(chain.from_iterable(index.get(gram, ()) for gram in prefix))
+        link = _nearest(number, candidates, sets, threshold)
+        for gram in prefix if link is None else ():
+            index.setdefault(gram, []).append(number)
+        found.append(link)
+    return found
+
+
+def _bucket_bits(total: int) -> int:
+    """For about four buckets an n-gram, of a byte each."""
+    return min(28, max(10, total.bit_length() + 2))
+
+
+def _nearest(number: int, candidates: Iterable[int], sets: Sequence[GramArray], threshold: float) -> Link | None:
+    grams, best = sets[number], None
+    for other in sorted(candidates):
+        theirs = sets[other]
+        small, large = sorted((len(grams), len(theirs)))
+        if small < threshold * large - 1e-9:
+            continue
+        shared = len(np.intersect1d(grams, theirs, assume_unique=True))
+        similarity = shared / (small + large - shared)
+        if similarity >= threshold - 1e-12 and (best is None or similarity > best.similarity):
+            best = Link(other, number, similarity)
+    return best
 
 
 @dataclass(slots=True)

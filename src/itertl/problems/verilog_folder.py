@@ -21,7 +21,7 @@ from itertl.verilog.header import derive_top, instances, is_testbench
 from itertl.verilog.text import ModuleSpan, comment_before, modules, strip_comments, tokenize
 
 SUFFIXES = (".v", ".sv")
-_NOTICE = re.compile(
+NOTICE = re.compile(
     r"copyright|\(c\)\s*(19|20)\d\d|spdx-|licen[sc]ed? (under|file)|all rights reserved|redistribut|warrant(y|ies)"
     r"|without limitation|free software|permission is hereby|\blicen[sc]e\b",
     re.I,
@@ -40,9 +40,9 @@ _TEMPLATE = re.compile(
     r"|^\W*revision\s+\d.*$|^\W*(by|\(c\)|©)\s.*$|^.*spdx-[\w-]+:.*$|^\W*copyright\b.*$",
     re.I,
 )
-_PEOPLE = re.compile(rf"^(\W*)({_PERSON})\s*[:=]\s*(.*)$", re.I)
-_NAME = re.compile(r"^\W*([A-Z][\w.'-]*(\s+|,\s*)?){1,4}(<.*>|\(.*\))?\W*$|^.*\w@\w.*$")
-_ADDRESS = re.compile(r"^[^:;]{0,60}<[^<>@\s]+@[^<>\s]+>")
+PEOPLE = re.compile(rf"^(\W*)({_PERSON})\s*[:=]\s*(.*)$", re.I)
+NAME = re.compile(r"^\W*([A-Z][\w.'-]*(\s+|,\s*)?){1,4}(<.*>|\(.*\))?\W*$|^.*\w@\w.*$")
+ADDRESS = re.compile(r"^[^:;]{0,60}<[^<>@\s]+@[^<>\s]+>")
 _MACRO = re.compile(r"^[ \t]*`define\s+(\w+)(?:[^\n]*\\\n)*[^\n]*$", re.M)
 _SHARED = re.compile(
     r"^[ \t]*(package|interface)\s+(?:automatic\s+|static\s+)?(\w+)\b.*?^[ \t]*end\1\b(?:\s*:\s*\w+)?", re.M | re.S
@@ -298,10 +298,10 @@ def without_notices(comment: str) -> str:
     people: re.Match[str] | None = None  # the key above, whose names may go on below it
     for line in comment.split("\n"):
         indent = len(line) - len(line.lstrip(" \t*/"))
-        if people is not None and _NAME.match(line) and (not people[3].strip() or indent > len(people[1]) + 2):
+        if people is not None and NAME.match(line) and (not people[3].strip() or indent > len(people[1]) + 2):
             continue
-        people = _PEOPLE.match(line)
-        if not _TEMPLATE.match(line) and not _ADDRESS.match(line):
+        people = PEOPLE.match(line)
+        if not _TEMPLATE.match(line) and not ADDRESS.match(line):
             lines.append(_DESCRIPTION.sub("", line))
     paragraphs = re.split(r"\n\s*\n", "\n".join(lines))
     kept = [said for p in paragraphs if re.search(r"\w", said := _before_notice(p))]
@@ -311,5 +311,5 @@ def without_notices(comment: str) -> str:
 def _before_notice(paragraph: str) -> str:
     """The sentences before the first on copyright or licence; continuation lines lose their alignment."""
     sentences = re.split(r"(?<=[.!?;])(?=\s)", paragraph)
-    said = "".join(itertools.takewhile(lambda sentence: not _NOTICE.search(sentence), sentences))
+    said = "".join(itertools.takewhile(lambda sentence: not NOTICE.search(sentence), sentences))
     return "" if said != paragraph and _PART_OF.search(said) else re.sub(r"\n[ \t]{6,}", "\n", said)

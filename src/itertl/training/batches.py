@@ -19,11 +19,11 @@ from itertl.errors import DataError
 from itertl.model.prompts import EncodedPrompt, encode_prompt, encode_response
 from itertl.records import Problem, Scored
 from itertl.scoring.combine import combine, compiles, is_right
+from itertl.training.blocks import text_blocks
 from itertl.training.credit import Credit, CreditCounts, SignalPair, Signals, check_known, count, signal_pairs
-from itertl.training.methods import Method
+from itertl.training.methods import Method, accept
 from itertl.training.packing import Piece
 from itertl.verilog.text import rename_identifiers, tokenize
-from itertl.work.seeds import derive_seed
 
 REFERENCE_Z = 1.0  # quality score of the reference, by definition
 
@@ -54,6 +54,16 @@ class Group:
     @property
     def reference(self) -> Response:
         return self.responses[-1]
+
+    @property
+    def reference_tokens(self) -> int:
+        """Of all its references: a block of whole files has several."""
+        return sum(len(response.token_ids) for response in self.responses if response.is_reference)
+
+    def num_pairs(self) -> int:
+        """Unordered pairs of responses that could be compared; of each at most one order can be active."""
+        references = sum(response.is_reference for response in self.responses)
+        return math.comb(len(self.responses), 2) - math.comb(references, 2)
 
     def active_pairs(self, beta: float) -> list[tuple[int, int]]:
         """(k, tau) with z_k < z_tau - beta, in Python floats: the same set as ``losses.active_pairs``."""
@@ -126,7 +136,9 @@ class Group:
         """
         last = len(self.responses) - 1
         if method.ce_target == "reference":
-            return {last: 1.0}
+            total, is_mean = self.reference_tokens, method.ce_reduction == "mean"
+            sizes = {n: len(one.token_ids) for n, one in enumerate(self.responses) if one.is_reference}
+            return {n: size / total if is_mean else 1.0 for n, size in sizes.items()}
         if method.ce_target == "verified":
             right, share = self.verified(method), method.verified_share
             shares = {last: 1 - share} | {index: share / len(right) for index in right}
@@ -204,8 +216,7 @@ class GroupSet:
         return sha.hexdigest()
 
     def num_pairs(self) -> int:
-        """Unordered pairs of responses; of each at most one order can be active."""
-        return sum(len(g.responses) * (len(g.responses) - 1) // 2 for g in self.groups)
+        return sum(group.num_pairs() for group in self.groups)
 
     def num_active_pairs(self, method: Method) -> int:
         """Those that the method compares, in one order or in both."""
@@ -228,8 +239,8 @@ def build_groups(
 ) -> GroupSet:
     """Encode every problem that has a reference, with its candidates, as a group.
 
-    A method that uses no candidates gets groups of the reference alone, one of whole files gets each reference as text,
-    cut at ``max_length``. Candidates come in the order of their index; ``seed`` decides which are accepted, for a
+    A method that uses no candidates gets groups of the reference alone, one of whole files gets blocks of references as
+    texts (``blocks_of``). Candidates come in the order of their index; ``seed`` decides which are accepted, for a
     method that rejects some. Raises DataError for a candidate of an unknown problem, a problem given twice, or a prompt
     that encodes to nothing.
     """
@@ -237,12 +248,14 @@ def build_groups(
     if method.credit == "signal":
         check_known(scored)
     by_problem = by_problem_id(scored if method.uses_candidates else (), problems)
+    if method.whole_files:
+        return GroupSet(tuple(build.blocks_of(problems)), build.counts)
     groups: list[Group] = []
     for problem in problems:
-        found = build.groups_of(problem, by_problem[problem.id])
-        if not found:
+        group = build.group_of(problem, by_problem[problem.id])
+        if group is None:
             build.counts.candidates_of_dropped += len(by_problem[problem.id])
-        groups += found
+        groups += [] if group is None else [group]
     if method.groups == "mixed" or method.ce_target == "verified":
         groups = [g for g in groups if _teaches(g, method)] or groups
     return GroupSet(tuple(groups), build.counts)
@@ -267,13 +280,11 @@ class _Builder:
     credit: Credit
     counts: GroupCounts = field(default_factory=GroupCounts)
 
-    def groups_of(self, problem: Problem, rows: Sequence[Scored]) -> list[Group]:
-        """The group of one problem, or those of its whole file."""
+    def group_of(self, problem: Problem, rows: Sequence[Scored]) -> Group | None:
+        """The group of one problem; None where it cannot be trained on, counted."""
         if not (problem.reference and problem.reference.strip()):
             self.counts.problems_without_reference += 1
-            return []
-        if self.method.whole_files:
-            return self._whole_file(problem, problem.reference)
+            return None
         encoded = encode_prompt(problem, self.prompt, self.tokenizer)
         length, limit = len(encoded.token_ids), self.train.max_length
         if not length:
@@ -283,11 +294,11 @@ class _Builder:
         share = self.method.max_prompt_share
         if length >= limit or (share < 1 and length >= share * limit):
             self.counts.prompts_too_long += 1
-            return []
+            return None
         reference = encode_response(problem.reference, encoded, self.tokenizer)
         if length + len(reference) > limit:
             self.counts.references_too_long += 1
-            return []
+            return None
         begun = (encoded.prefill, problem.header) if self.method.credit == "signal" else None
         found = [self._candidate(row, encoded, begun) for row in rows]
         responses = self._chosen(problem.id, [response for response in found if response is not None])
@@ -295,7 +306,7 @@ class _Builder:
         self.counts.duplicates += len(responses) + 1 - len({reference, *(r.token_ids for r in responses)})
         signals = None if begun is None else self.credit.of_reference(rows, reference, problem.reference, begun)
         responses.append(Response(reference, REFERENCE_Z, is_reference=True, signals=signals))
-        return [Group(problem.id, encoded.token_ids, tuple(responses))]
+        return Group(problem.id, encoded.token_ids, tuple(responses))
 
     def _chosen(self, problem_id: str, found: list[Response]) -> list[Response]:
         """The candidates that the method takes; those it does not are counted."""
@@ -309,13 +320,18 @@ class _Builder:
             return []
         return found
 
-    def _whole_file(self, problem: Problem, text: str) -> list[Group]:
-        """Plain text: a begin token as prompt, the text and an end token as response, cut where too long."""
-        ids = encode_response(text, EncodedPrompt("", (), ""), self.tokenizer)
+    def blocks_of(self, problems: Sequence[Problem]) -> list[Group]:
+        """All references as plain text in blocks of at most ``max_length`` tokens: a begin token as prompt, then texts
+        with their end tokens, each of which sees the begin token and itself alone. Longer texts are cut, and every
+        token of every text is trained on, with the same weight within its block.
+        """
         begin = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.tokenizer.eos_token_id
-        room = self.train.max_length - 1
-        parts = [ids[first : first + room] for first in range(0, len(ids), room)]
-        return [Group(problem.id, (int(begin),), (Response(part, REFERENCE_Z, is_reference=True),)) for part in parts]
+        texts = [(p.id, p.reference) for p in problems if p.reference and p.reference.strip()]
+        self.counts.problems_without_reference += len(problems) - len(texts)
+        return [
+            Group(block[0][0], (int(begin),), tuple(Response(ids, REFERENCE_Z, True) for _, ids in block))
+            for block in text_blocks(texts, self.tokenizer, self.train.max_length - 1)
+        ]
 
     def _candidate(self, row: Scored, encoded: EncodedPrompt, begun: Sequence[str] | None) -> Response | None:
         """One candidate as a response, or None, counted. ``begun``: see ``Credit``; None: its signals are not asked."""
@@ -335,26 +351,6 @@ class _Builder:
         design = "\n".join(rename_identifiers(tokenize(row.candidate.code))) if is_taken else ""
         signals = None if begun is None else self.credit.of_candidate(row, token_ids, begun)
         return Response(token_ids, float(z), compiles=compiled, is_right=right, design=design, signals=signals)
-
-
-def accept(z: Sequence[float], method: Method, seed: int, problem_id: str) -> list[int]:
-    """Places of the candidates that statistical rejection sampling accepts, ascending (Liu et al. 2023, 2309.06657).
-
-    As the code in that paper's appendix: passes over those that are left, each accepted with probability
-    exp((z - max z of the left) / accept_beta), until ``accept_share`` of all are.
-    """
-    assert method.accept_beta is not None
-    left, accepted, number = list(range(len(z))), list[int](), 0
-    wanted = math.ceil(method.accept_share * len(z))
-    while len(accepted) < wanted:
-        best = max(z[place] for place in left)
-        for place in list(left):
-            chance = derive_seed(seed, "accept", problem_id, number, place) / 2**63
-            if len(accepted) < wanted and chance < math.exp((z[place] - best) / method.accept_beta):
-                accepted.append(place)
-                left.remove(place)
-        number += 1
-    return sorted(accepted)
 
 
 def by_problem_id(scored: Sequence[Scored], problems: Sequence[Problem]) -> Mapping[str, list[Scored]]:

@@ -5,6 +5,7 @@ Formulas and sources: docs/methods.md; the functions: ``losses``.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from itertl.errors import RecipeError, UsageError, nearest
 from itertl.scoring.combine import READERS
 from itertl.scoring.scorers import names_where
 from itertl.training.credit import SCORER
+from itertl.work.seeds import derive_seed
 
 Terms = Literal["none", "hinge", "rank-hinge", "hinge-norm", "dpo", "policy-gradient"]
 
@@ -46,7 +48,7 @@ class Method:
     uses_candidates: bool = True  # False: the reference alone; nothing is sampled for training
     policy: Literal["current", "base"] = "current"  # which model the candidates of an iteration come from
     single_round: bool = False  # candidates are sampled once, in the first iteration, and kept
-    whole_files: bool = False  # train on references as text without a prompt, cut at max_length
+    whole_files: bool = False  # train on references as text without a prompt, in blocks of max_length
     groups: Literal["all", "mixed"] = "all"  # mixed: where all candidates have one z, they are left out
     group_weight: Literal["none", "difficulty"] = "none"  # of a group's terms: 1, or √(p(1 - p))
     negatives: Literal["all", "near", "beside-right", "none"] = "all"  # which responses the terms may push down
@@ -60,7 +62,8 @@ class Method:
     def settings(self) -> dict[str, Any]:
         """All of it, but for later options at their defaults: a run from before them stays valid."""
         defaults = {f.name: f.default for f in fields(self)}
-        return {k: v for k, v in asdict(self).items() if k not in _LATER or v != defaults[k]}
+        found = {k: v for k, v in asdict(self).items() if k not in _LATER or v != defaults[k]}
+        return found | ({"whole_files": "blocks"} if self.whole_files else {})  # once each was a group of its own
 
     @property
     def compares_pairs(self) -> bool:
@@ -240,3 +243,23 @@ def _check_chosen(method: Method) -> None:
         raise RecipeError(f"train.accept_beta: must be finite and above 0 (got {beta})")
     if not 0 < method.accept_share <= 1:
         raise RecipeError(f"train.accept_share: must be above 0 and at most 1 (got {method.accept_share})")
+
+
+def accept(z: Sequence[float], method: Method, seed: int, problem_id: str) -> list[int]:
+    """Places of the candidates that statistical rejection sampling accepts, ascending (Liu et al. 2023, 2309.06657).
+
+    As the code in that paper's appendix: passes over those that are left, each accepted with probability
+    exp((z - max z of the left) / accept_beta), until ``accept_share`` of all are.
+    """
+    assert method.accept_beta is not None
+    left, accepted, number = list(range(len(z))), list[int](), 0
+    wanted = math.ceil(method.accept_share * len(z))
+    while len(accepted) < wanted:
+        best = max(z[place] for place in left)
+        for place in list(left):
+            chance = derive_seed(seed, "accept", problem_id, number, place) / 2**63
+            if len(accepted) < wanted and chance < math.exp((z[place] - best) / method.accept_beta):
+                accepted.append(place)
+                left.remove(place)
+        number += 1
+    return sorted(accepted)

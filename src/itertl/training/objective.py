@@ -68,11 +68,10 @@ def group_loss(
     ranking = ranking * group.weight(method)
     known_ce = zero if ce is None else ce
     total = losses.combine(known_ce, ranking, weight=method.ranking_weight, ce_weight=method.ce_weight)
-    num = len(group.responses)
     sums = Sums(
         groups=1, loss=float(total.detach()), ce=float(known_ce.detach()), ranking=float(ranking.detach()),
         lam=float(losses.ranking_factor(known_ce.detach(), method.ranking_weight)),
-        plain_tokens=group.plain_tokens(), pairs=num * (num - 1) // 2, active=len(group.pairs(method)),
+        plain_tokens=group.plain_tokens(), pairs=group.num_pairs(), active=len(group.pairs(method)),
         hinged=int((terms > 0).sum()) if method.compares_pairs else 0,
     )  # fmt: skip
     return total, sums

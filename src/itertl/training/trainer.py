@@ -243,7 +243,7 @@ def _finish(current: Round) -> TrainResult:
         )
     result = _result(current, shift(current.samples, progress.old_logp, new))
     form = job.policy.prompt
-    if not any(p.header.strip() for p in job.problems):
+    if not job.method.whole_files and not any(p.header.strip() for p in job.problems):
         form = form.model_copy(update={"header": "omit"})
     save_checkpoint(session, current.tokenizer, job.out, dtype=job.policy.dtype, prompt=form)
     if session.accelerator.is_main_process:

@@ -148,6 +148,11 @@ def strip_comments(code: str) -> str:
     return "".join(pieces)
 
 
+def comments(code: str) -> list[tuple[int, int]]:
+    """(start, end) of each comment; a line comment ends before its line end."""
+    return [match.span() for match in _lex(code) if match.lastgroup in _COMMENTS]
+
+
 def is_prose(text: str) -> bool:
     """Whether the text around modules has three plain words in a row, comments left out."""
     run = 0

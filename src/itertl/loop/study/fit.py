@@ -257,5 +257,5 @@ def _count(recipe: Recipe) -> Pass:
     groups = build_groups(
         (), problems, tokenizer, prompt=recipe.prompt, score=recipe.score, train=train, method=method
     ).groups
-    references = sum(len(group.reference.token_ids) for group in groups) if _sees_references(method) else 0
+    references = sum(group.reference_tokens for group in groups) if _sees_references(method) else 0
     return Pass(references, math.ceil(len(groups) / recipe.train.groups_per_step))
