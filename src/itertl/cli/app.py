@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Instruction/reference pairs: import, look at, generate, audit.")
 app.add_typer(data_app, name="data")
+model_app = typer.Typer(no_args_is_help=True, help="A model itself: tokens of its domain.")
+app.add_typer(model_app, name="model")
 
 
 def main() -> None:
