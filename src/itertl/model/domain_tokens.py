@@ -75,7 +75,7 @@ def backend_of(tokenizer: Any) -> "Tokenizer":
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise UsageError("the tokenizer has no tokenizer.json form; tokens can be added to byte-level BPE")
-    tree: dict[str, Any] = json.loads(backend.to_str())
+    tree = _tree(backend)
     model = tree["model"]
     is_bytes = all("ByteLevel" in json.dumps(tree.get(part)) for part in ("pre_tokenizer", "decoder"))
     is_plain = not any(model.get(name) for name in ("continuing_subword_prefix", "end_of_word_suffix", "dropout"))
@@ -89,7 +89,7 @@ def extended(backend: "Tokenizer", tokens: Iterable[NewToken]) -> "Tokenizer":
     """A copy with the tokens; their ids follow the last of the vocabulary, in order."""
     from tokenizers import Tokenizer
 
-    tree: dict[str, Any] = json.loads(backend.to_str())
+    tree = _tree(backend)
     vocabulary, merges, added = tree["model"]["vocab"], tree["model"]["merges"], tree["added_tokens"]
     # an added token gets the id that the model's vocabulary has for it; without one the library counts on from that
     vocabulary |= {token["content"]: token["id"] for token in added}
@@ -105,6 +105,16 @@ def extended(backend: "Tokenizer", tokens: Iterable[NewToken]) -> "Tokenizer":
     return Tokenizer.from_str(json.dumps(tree))
 
 
+def _tree(backend: "Tokenizer") -> dict[str, Any]:
+    """The tokenizer's tokenizer.json. One without merges splits every text into bytes, whatever its words are; with
+    merges it needs words, and gets those of GPT-2."""
+    tree: dict[str, Any] = json.loads(backend.to_str())
+    rule = tree.get("pre_tokenizer") or {}
+    if rule.get("type") == "ByteLevel" and not tree["model"].get("merges"):
+        tree["pre_tokenizer"] = rule | {"use_regex": True}
+    return tree
+
+
 def candidates(backend: "Tokenizer", texts: Sequence[str], number: int, min_count: int) -> Candidates:
     """Tokens worth a try where ``number`` are wanted that occur at least ``min_count`` times in ``texts``.
 
@@ -112,7 +122,7 @@ def candidates(backend: "Tokenizer", texts: Sequence[str], number: int, min_coun
     """
     words, documents = _words(backend, texts)
     merges = _merges(backend, words, number, min_count)
-    phrases = _phrases(backend, words, documents, _CANDIDATES * number, min_count)
+    phrases = _phrases(extended(backend, merges), words, documents, _CANDIDATES * number, min_count)
     every = max(1, -(-sum(map(len, texts)) // _JUDGED))
     judged = [(text, borders(backend, text)) for text in texts[::every]]
     return Candidates(backend, [*merges, *phrases], judged, max(1, round(min_count / every)))
@@ -203,7 +213,11 @@ def _merges(backend: "Tokenizer", words: _Words, number: int, min_count: int) ->
 def _phrases(
     backend: "Tokenizer", words: _Words, documents: Sequence["array[int]"], number: int, min_count: int
 ) -> list[NewToken]:
-    """Runs of words that may be an added token, by how soon they are found when the most frequent pair is joined."""
+    """Runs of words that may be an added token, by how soon they are found when the most frequent pair is joined.
+
+    None has the text of a token of ``backend``, whose merges may join it in other places.
+    """
+    spelled = {ident: name for name, ident in backend.get_vocab(with_added_tokens=True).items()}
     is_common = [count >= min_count and text.isascii() for text, count in zip(words.texts, words.counts, strict=True)]
     runs: Counter[str] = Counter()
     for document in documents:
@@ -213,9 +227,11 @@ def _phrases(
     for parts in _joined(runs, number, min_count, longest=_MOST_WORDS):
         numbers = [_number(character) for part in parts for character in part]
         text = "".join(words.texts[n] for n in numbers)
+        ids = tuple(i for n in numbers for i in words.ids[n])
         is_closed = not _IN_WORD.match(text[0]) and not _IN_WORD.match(text[-1])
-        if is_closed and len(text) <= _MOST_CHARACTERS and backend.token_to_id(text) is None:
-            found.setdefault(text, NewToken(text, tuple(i for n in numbers for i in words.ids[n]), None))
+        is_free = backend.token_to_id(text) is None and backend.token_to_id("".join(spelled[i] for i in ids)) is None
+        if is_closed and is_free and len(text) <= _MOST_CHARACTERS:
+            found.setdefault(text, NewToken(text, ids, None))
     return list(found.values())
 
 

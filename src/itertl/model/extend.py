@@ -72,11 +72,11 @@ def check_extended(policy: Policy, tokens: Sequence[NewToken], folder: Path, tex
     for text in texts:
         splits.check(text)
     old, new = policy.load(dtype="float32", device="cpu"), load.load_model(folder, device="cpu")
-    size = int(old.get_input_embeddings().weight.shape[0])
+    size = len(cast("Any", before))  # rows behind them may be a new token's now
     for text in texts[:4]:
         ids = torch.tensor([before.encode(text, add_special_tokens=False)[:_CHECKED] or [0]])
         with torch.inference_mode():
-            ours, theirs = new(ids).logits[..., :size], old(ids).logits
+            ours, theirs = (model(ids).logits[..., :size] for model in (new, old))
         bound = 1e-4 * float(theirs.abs().max()) + 1e-5
         if not torch.isfinite(ours).all() or float((ours - theirs).abs().max()) > bound:
             raise ToolFailed(

@@ -73,7 +73,12 @@ def _with_phrases(tokenizer: Any, source: Path, folder: Path) -> Any:
     if not phrases:
         return tokenizer
     tree: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
-    tree["model"]["vocab"] = {phrases.get(place, name): place for name, place in tree["model"]["vocab"].items()}
+    read = {place: name for name, place in tree["model"]["vocab"].items()}
+    own = (
+        phrases.get(place, name if alphabet.issuperset(name) else read.get(place, name))
+        for place, name in enumerate(names)
+    )
+    tree["model"]["vocab"] = {name: place for place, name in enumerate(own)}
     tree["added_tokens"] += [load.added_token(place, name) for place, name in phrases.items()]
     tree["added_tokens"].sort(key=lambda token: token["id"])
     return load.with_backend(tokenizer, Tokenizer.from_str(json.dumps(tree)), folder)
