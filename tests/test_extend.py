@@ -165,15 +165,15 @@ def test_spare_rows_are_used_before_new_ones(tmp_path: Path) -> None:
     """Qwen2's layout: more rows than tokens, special tokens outside the model's vocabulary, and a head of its own."""
     tokenizer = trained_tokenizer(QWEN2)
     tokenizer.add_tokens(["<|im_start|>"], special_tokens=True)
-    size = len(tokenizer)
-    folder = save_model(tmp_path / "m", Qwen2Config, tokenizer, rows=size + 7)
+    folder = save_model(tmp_path / "m", Qwen2Config, tokenizer, rows=len(tokenizer) + 7)
+    size = len(load_tokenizer(folder))  # which adds a token that Qwen2 never lacks
     token = NewToken("zq", tuple(backend_of(tokenizer).encode("zq").ids), ("z", "q"))
     (tmp_path / "out").mkdir()
     extend.write_extended(Policy(folder), [token], tmp_path / "out", ["zq = zqx;"])
     made: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     old: Any = AutoModelForCausalLM.from_pretrained(folder)
     after = AutoTokenizer.from_pretrained(tmp_path / "out")
-    assert after.convert_tokens_to_ids("zq") == size and after.convert_tokens_to_ids("<|im_start|>") == size - 1
+    assert after.convert_tokens_to_ids("zq") == size and after.convert_tokens_to_ids("<|im_start|>") == len(tokenizer) - 1
     assert made.lm_head.weight.shape == old.lm_head.weight.shape and len(token.pieces) == 2
     assert torch.allclose(made.lm_head.weight[size], old.lm_head.weight[list(token.pieces)].mean(0))
     assert torch.equal(made.lm_head.weight[size + 1 :], old.lm_head.weight[size + 1 :])
