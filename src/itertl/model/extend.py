@@ -48,12 +48,13 @@ def add_rows(model: Any, pieces: dict[int, tuple[int, ...]], size: int) -> None:
     old = int(embeddings.weight.shape[0])
     multiple = min(_MULTIPLE, old & -old)
     rows = max(old, -(-size // multiple) * multiple)
-    is_tied = head is None or head.weight is embeddings.weight
+    is_apart = head is not None and head.weight is not embeddings.weight
     if rows > old:
         model.resize_token_embeddings(rows, mean_resizing=False)
         embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
     parts: list[Tensor] = [embeddings.weight]
-    parts += [] if is_tied else [head.weight, *([head.bias] if getattr(head, "bias", None) is not None else [])]
+    if is_apart:
+        parts += [part for part in (head.weight, getattr(head, "bias", None)) if part is not None]
     with torch.no_grad():
         for part in parts:
             known = part[:old].float()
