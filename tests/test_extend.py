@@ -173,7 +173,9 @@ def test_spare_rows_are_used_before_new_ones(tmp_path: Path) -> None:
     made: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     old: Any = AutoModelForCausalLM.from_pretrained(folder)
     after = AutoTokenizer.from_pretrained(tmp_path / "out")
-    assert after.convert_tokens_to_ids("zq") == size and after.convert_tokens_to_ids("<|im_start|>") == len(tokenizer) - 1
+    assert (
+        after.convert_tokens_to_ids("zq") == size and after.convert_tokens_to_ids("<|im_start|>") == len(tokenizer) - 1
+    )
     assert made.lm_head.weight.shape == old.lm_head.weight.shape and len(token.pieces) == 2
     assert torch.allclose(made.lm_head.weight[size], old.lm_head.weight[list(token.pieces)].mean(0))
     assert torch.equal(made.lm_head.weight[size + 1 :], old.lm_head.weight[size + 1 :])
