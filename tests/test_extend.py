@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Qwen2
 
 from command_line import itertl
 from itertl import synth
+from itertl.config import PromptConfig
 from itertl.errors import ToolFailed, UsageError
 from itertl.export.bundle import export
 from itertl.loop import extend as loop_extend
@@ -23,8 +24,10 @@ from itertl.model.domain_tokens import NewToken, backend_of, borders, candidates
 from itertl.model.gguf_conversion import convert_gguf
 from itertl.model.load import load_tokenizer
 from itertl.model.policy import Policy
+from itertl.model.prompts import encode_prompt, encode_response
 from itertl.problems.load import load_problems
 from itertl.progress import Reporter
+from itertl.sampling.stops import _closing_ids
 from model_cases import BYTES, GPT2, LLAMA3, QWEN2, SMOLLM, save_model, trained_tokenizer
 
 RULES = {"gpt2": (GPT2, False), "smollm": (SMOLLM, False), "qwen2": (QWEN2, False), "llama3": (LLAMA3, True)}
@@ -237,6 +240,19 @@ def test_all_that_belongs_to_a_model_is_kept(made: tuple[Path, Path, dict[str, A
     assert new.chat_template == old.chat_template and new.special_tokens_map == old.special_tokens_map
     assert (new.eos_token_id, new.pad_token_id) == (old.eos_token_id, old.pad_token_id)
     assert len(json.loads((out / "new_tokens.json").read_text())["tokens"]) == told["tokens"]
+
+
+def test_prompts_and_answers_meet_between_tokens(made: tuple[Path, Path, dict[str, Any]]) -> None:
+    """No token reaches over the border, and one that ends a module is seen to end it."""
+    tokenizer: Any = load_tokenizer(made[1])
+    closing = _closing_ids(tokenizer)
+    for problem in load_problems("synth", limit=8, header="derive").problems:
+        prompt = encode_prompt(problem, PromptConfig(style="plain", header="prefill"), tokenizer)
+        answer = encode_response(problem.reference or "", prompt, tokenizer, ended=False)
+        assert prompt.prefill and tokenizer.decode(prompt.token_ids) == prompt.text
+        assert prompt.prefill + tokenizer.decode(answer) == problem.reference
+        ends = next(n for n in range(len(answer)) if "endmodule" in tokenizer.decode(answer[: n + 1]))
+        assert answer[ends] in closing
 
 
 def test_a_gguf_file_of_it_reads_text_as_it_does(made: tuple[Path, Path, dict[str, Any]], tmp_path: Path) -> None:
