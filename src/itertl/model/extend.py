@@ -53,7 +53,7 @@ def add_rows(model: Any, pieces: dict[int, tuple[int, ...]], size: int) -> None:
         model.resize_token_embeddings(rows, mean_resizing=False)
         embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
     parts: list[Tensor] = [embeddings.weight]
-    if is_apart:
+    if head is not None and is_apart:
         parts += [part for part in (head.weight, getattr(head, "bias", None)) if part is not None]
     with torch.no_grad():
         for part in parts:
