@@ -29,6 +29,8 @@ data_app = typer.Typer(no_args_is_help=True, help="Instruction/reference pairs: 
 app.add_typer(data_app, name="data")
 audit_app = typer.Typer(no_args_is_help=True, help="What a model has kept of the texts that it was trained on.")
 app.add_typer(audit_app, name="audit")
+model_app = typer.Typer(no_args_is_help=True, help="A model itself: tokens of its domain.")
+app.add_typer(model_app, name="model")
 
 
 def main() -> None:

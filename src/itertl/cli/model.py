@@ -1,4 +1,4 @@
-"""A model at work and for others: ``itertl generate`` and ``export``; ``itertl doctor``."""
+"""A model at work and for others: ``itertl generate``, ``export`` and ``model extend``; ``itertl doctor``."""
 
 import json
 import sys
@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from itertl.cli import options
-from itertl.cli.app import app
+from itertl.cli.app import app, model_app
 from itertl.cli.options import as_override, asked_with_examples, print_json, printable, recipe_of, show, warn
 from itertl.config import Recipe
 from itertl.errors import UsageError
+from itertl.progress import Reporter
 from itertl.runs import storage
 
 Gguf = Annotated[
@@ -95,6 +96,43 @@ def export(
     outputs.check_place(out)
     done = export_model(source, out, iteration=iteration, kind=gguf, push_to=push, private=private, force=force)
     print_json(done.to_json()) if as_json else print(done.render())
+
+
+@model_app.command("extend")
+def model_extend(
+    model: Annotated[str, typer.Argument(help="Alias, save_pretrained folder, .gguf file or hub name.")],
+    corpus: Annotated[
+        list[str],
+        typer.Option(
+            "--corpus",
+            metavar="FILES",
+            help="Verilog to learn on: rows with `text`, pairs, Verilog files, folders; may be given again.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write: an ordinary checkpoint.")],
+    files: Annotated[list[str] | None, typer.Argument(metavar="[FILES]...", help="More of --corpus.")] = None,
+    tokens: Annotated[
+        int | None, typer.Option("--tokens", min=1, max=65536, help="So many new tokens at most; default: 2048.")
+    ] = None,
+    gain: Annotated[
+        float | None,
+        typer.Option("--gain", min=0.1, max=95, metavar="PERCENT", help="As few as save this share of the tokens."),
+    ] = None,
+    min_count: Annotated[
+        int, typer.Option("--min-count", min=2, help="How often a new token must occur in the corpus.")
+    ] = 10,
+    force: options.Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """Tokens of the domain: learnt on Verilog text, added to a model, each begun as the mean of its old tokens."""
+    from itertl.loop.extend import Wanted, extend_model
+    from itertl.runs import outputs
+
+    sources = [*corpus, *(files or [])]
+    inputs = [Path(model), *map(Path, sources)]
+    with outputs.writing("model extend", folders=[out], inputs=inputs, force=force):
+        done = extend_model(model, sources, out, Wanted(tokens, gain, min_count), Reporter(quiet=as_json))
+    print_json(done.to_json()) if as_json else options.print_text(done.render())
 
 
 @app.command()

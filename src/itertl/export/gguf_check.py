@@ -202,7 +202,9 @@ def _compare_texts(file: Path, folder: Path, back: Path, vocabulary: GgufVocabul
         theirs.backend_tokenizer.pre_tokenizer = ours.backend_tokenizer.pre_tokenizer
         rule = f"splitting rule {vocabulary.pre_tokenizer!r}"
         notes.append(f"{rule} compared by its name: transformers does not follow it when it reads GGUF")
-    for text in _TEXTS:
+    pairs = zip(vocabulary.tokens, vocabulary.types, strict=True)
+    added = "x".join(token for token, kind in pairs if kind == gguf.TokenType.USER_DEFINED)
+    for text in (*_TEXTS, added):
         normalizer = ours.backend_tokenizer.normalizer
         normal = text if normalizer is None else normalizer.normalize_str(text)
         wanted = ours(normal, add_special_tokens=False).input_ids

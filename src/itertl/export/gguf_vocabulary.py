@@ -43,12 +43,13 @@ class GgufVocabulary:
 
     @property
     def is_plain(self) -> bool:
-        """Whether every added token is spelled in the byte alphabet; transformers' GGUF reader respells the others."""
+        """Whether every special token is spelled in the byte alphabet; transformers' GGUF reader respells others."""
         from tokenizers import pre_tokenizers
 
         alphabet = set(pre_tokenizers.ByteLevel.alphabet())
         pairs = zip(self.tokens, self.types, strict=True)
-        return all(kind == TokenType.NORMAL or set(token) <= alphabet for token, kind in pairs)
+        as_written = (TokenType.NORMAL, TokenType.USER_DEFINED)
+        return all(kind in as_written or set(token) <= alphabet for token, kind in pairs)
 
 
 def read_vocabulary(folder: Path, rows: int) -> GgufVocabulary:

@@ -147,10 +147,12 @@ class ModelOrigin:
 
 
 def base_of(source: Source) -> ModelOrigin | None:
-    """The base model by name, with its licence where a file at hand states it; nothing is fetched. None: not known."""
-    name = source.base_model
-    if name is None:
-        return None
+    """The base model of ``source``; None: not known."""
+    return None if source.base_model is None else origin_of(source.base_model)
+
+
+def origin_of(name: str) -> ModelOrigin:
+    """A model by the name in a recipe, with its licence where a file at hand states it; nothing is fetched."""
     if name == find.SMOLLM2:
         return ModelOrigin("SmolLM2-135M-Instruct", find.SMOLLM2_HUB, "apache-2.0")
     if name in model_alias.ALIASES:

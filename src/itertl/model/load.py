@@ -175,6 +175,27 @@ def save_converted(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase
     write_text(folder / _POLICY_FILE, f"{policy_id(folder)} {_stamp(_weight_files(folder))}\n")
 
 
+def added_token(number: int, text: str) -> dict[str, Any]:
+    """The entry in a tokenizer.json of a token that is looked for in the raw text and is not special."""
+    flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
+    return {"id": number, "content": text, **dict.fromkeys(flags, False)}
+
+
+def with_backend(tokenizer: Any, backend: Any, folder: Path) -> Any:
+    """The tokenizer with other tokens and merges; all else of it, templates and special tokens, stays. ``folder``: its
+    files are written there on the way."""
+    from transformers import AutoTokenizer
+
+    with quiet():
+        tokenizer.save_pretrained(folder)
+    for name in ("vocab.json", "merges.txt", "added_tokens.json"):  # older forms of what tokenizer.json says
+        (folder / name).unlink(missing_ok=True)
+    backend.save(str(folder / "tokenizer.json"))
+    found: Any = AutoTokenizer.from_pretrained(folder)
+    found.pad_token = tokenizer.pad_token
+    return found
+
+
 def save_quietly(model: Any, tokenizer: Any, folder: Path, weights: Any = None) -> None:
     """``save_pretrained`` of both, without the library's progress bar and its remarks on tied weights. ``weights``: in
     place of the model's."""
