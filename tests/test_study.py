@@ -549,7 +549,12 @@ def test_a_killed_study_ends_in_the_same_tables_and_shares_its_stages(tmp_path: 
 @pytest.mark.timeout(2400)
 def test_a_failed_run_is_told_and_stops_only_what_needs_it(tmp_path: Path) -> None:
     arms = "{sft: {method: sft}, bad: {method: sft, data.source: gone.jsonl}, after: {method: sft, start: {arm: bad, iteration: 1}}, one: {method: itertl, iterations: 1}, grows: {method: rtlcoder, train.epochs: 1, equal: candidate_tokens, equal_to: one}}"
-    done = run_study(study_file(tmp_path, arms, seeds="[4]"), tmp_path / "out", "--background-core", "0")
+    done = run_study(
+        study_file(tmp_path, arms, seeds="[4]"),
+        tmp_path / "out",
+        "--background-core",
+        str(min(os.sched_getaffinity(0))),
+    )
     told = json.loads(done.stdout)
     assert (
         done.returncode == 1 and list(told["failed"]) == ["bad/seed-4"] and list(told["left_out"]) == ["after/seed-4"]

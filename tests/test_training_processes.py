@@ -100,8 +100,8 @@ def launch(
         assert process.returncode == (-9 if kill_at and gets_there else 0), errors
 
 
-def assert_same_round(one: Path, other: Path) -> None:
-    """Losses of each step, and the weights at the end, within what another order of sums explains."""
+def assert_same_round(one: Path, other: Path, atol: float = 2e-6) -> None:
+    """Losses of each step, and the weights at the end, within what another order of sums explains (a step is 1e-3)."""
     first, second = (storage.read_records(path / "train.jsonl", TrainStep) for path in (one, other))
     assert [row.groups for row in first] == [row.groups for row in second] == [3, 2, 3, 2, 3, 2]
     for name in ("loss", "loss_ranking", "grad_norm", "tokens", "pairs_hinged", "epoch"):
@@ -109,7 +109,7 @@ def assert_same_round(one: Path, other: Path) -> None:
     before, after = (load_model(path / "checkpoint", device="cpu").state_dict() for path in (one, other))
     assert before.keys() == after.keys()
     for name in before:
-        torch.testing.assert_close(before[name], after[name], rtol=1e-4, atol=2e-6)
+        torch.testing.assert_close(before[name], after[name], rtol=1e-4, atol=atol)
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_two_processes_train_adapters_as_one_does(tmp_path: Path, cache: Path, q
         pytest.importorskip("bitsandbytes")
     for processes in (1, 2):
         launch(tmp_path / f"{processes}", cache, processes, lora={"rank": 4, "quantize": quantize})
-    assert_same_round(tmp_path / "1", tmp_path / "2")
+    assert_same_round(tmp_path / "1", tmp_path / "2", atol=2e-5 if quantize else 2e-6)  # its products are coarser
 
 
 @pytest.mark.slow
