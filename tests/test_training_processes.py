@@ -136,7 +136,7 @@ def test_two_processes_train_adapters_as_one_does(tmp_path: Path, cache: Path, q
         pytest.importorskip("bitsandbytes")
     for processes in (1, 2):
         launch(tmp_path / f"{processes}", cache, processes, lora={"rank": 4, "quantize": quantize})
-    assert_same_round(tmp_path / "1", tmp_path / "2", atol=2e-5 if quantize else 2e-6)  # its products are coarser
+    assert_same_round(tmp_path / "1", tmp_path / "2", atol=1e-4 if quantize else 2e-6)  # coarser products
 
 
 @pytest.mark.slow
