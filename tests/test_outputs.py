@@ -36,6 +36,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert call(line) == 0
     (folder / "pairs.jsonl").write_text(json.dumps(PAIR) + "\n", encoding="utf-8")
     (folder / "completions.jsonl").write_text("", encoding="utf-8")
+    (folder / "design.v").write_text(PAIR["reference"], encoding="utf-8")
+    row = {"schema": "itertl.text/1", "text": PAIR["reference"], "path": "design.v"}
+    (folder / "corpus.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     return folder
 
 
@@ -64,6 +67,9 @@ COMMANDS = {
     "data-export": ["data", "export", "problems.jsonl", "--for", "trl", "--out", "D/train.jsonl"],
     "write": ["data", "write", "--teacher", *TINY[1:3], "--count", "1", "--out", "F"],
     "describe": ["data", "describe", "problems.jsonl", "--teacher", *TINY[1:3], "--out", "F"],
+    "corpus": ["data", "corpus", "design.v", "--out", "F"],
+    "memorised": ["audit", "memorised", TINY[1], "--against", "corpus.jsonl", "--out", "F"],
+    "extend": ["model", "extend", TINY[1], "--corpus", "design.v", "--out", "D"],
     "run": ["run", "smoke.yaml", "--out", "D"],
     "study": ["study", "study.yaml", "--out", "D"],
 }  # fmt: skip
@@ -91,6 +97,9 @@ def test_every_command_that_writes_is_walked_over() -> None:
         "data_export",
         "data_write",
         "data_describe",
+        "data_corpus",
+        "audit_memorised",
+        "model_extend",
         "run",
         "export",
         "study",
