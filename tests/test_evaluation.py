@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation_cases import INVERT, problem, tiny
+from itertl.config import load_recipe
 from itertl.errors import DataError, UsageError
 from itertl.evaluation import benchmarks, files
 from itertl.evaluation.benchmarks import BENCHMARKS, Benchmark, load
@@ -20,6 +21,7 @@ from itertl.evaluation.files import eval_file
 from itertl.evaluation.judge import judge
 from itertl.evaluation.summary import best_of_temperatures, counts_by_problem, percent, summarize, verdict_table
 from itertl.records import EvalRow, EvalSummary, Fault, PassAtK, Verdict
+from itertl.synth import generate
 
 ROW: dict[str, Any] = {
     "task_id": "t",
@@ -184,6 +186,14 @@ class TestBenchmarks:
         assert load("synth-heldout", limit=4, seed=1).content_hash != first.content_hash
         with pytest.raises(UsageError, match="reads no data"):
             load("synth-heldout", tmp_path)
+
+    def test_the_demonstration_is_judged_by_new_parameters_of_its_own_families(self) -> None:
+        data = load_recipe(Path(__file__).parents[1] / "recipes/demo.yaml").data
+        judged = load("synth-heldout-basic", limit=24).problems
+        assert {p.family for p in judged} == set(data.families)
+        assert {p.split for p in judged} == {"heldout-parameter"}
+        trained = generate(0, data.limit or 0, data.families)
+        assert not {p.reference for p in trained} & {p.reference for p in judged}
 
     def test_the_hash_is_of_the_problems_not_of_their_file_or_order(self, tmp_path: Path) -> None:
         rows = [ROW, {**ROW, "task_id": "u"}]

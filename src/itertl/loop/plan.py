@@ -75,7 +75,7 @@ class Plan:
         """What a finished run holds, relative to its folder."""
         names = ["candidates.jsonl", "scored.jsonl", "checkpoint/", "train.jsonl", "manifest.json"]
         found = ["recipe.yaml", "problems.jsonl", *(f"base/{name}" for name in self._judged(None))]
-        found += ["metrics.jsonl", "report.html", "figures/"]
+        found += ["metrics.jsonl", "waves.jsonl", "report.html", "figures/"]
         for iteration in range(self.recipe.iterations):
             found += [f"iter-{iteration:02d}/{name}" for name in (*names, *self._judged(iteration))]
         return found
