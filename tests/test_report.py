@@ -782,6 +782,8 @@ def test_a_finished_runs_examples_are_simulated_and_shown_beside_the_answers_tha
     head, code, drawn = design.split("\n\n")
     assert head == make.problems()[2].instruction and code.startswith("module mux2(")
     assert [line.split()[0] for line in drawn.splitlines()] == ["a[2:0]", "b[2:0]", "s", "y[2:0]"]
+    of_words = drawn.splitlines()[0] + drawn.splitlines()[3]
+    assert not {*"▁▔"} & {*of_words} and {*"01"} & {*of_words}, "a word of 0 or 1 is no single bit"
     result = RunResult(folder, "c", folder / "report.html", "s", (), design)
     assert result.render().startswith(f"{design}\n\ncheckpoint")
     first = (folder / "waves.jsonl").read_bytes()

@@ -42,7 +42,7 @@ def text(wave: Wave, most: int = 12, columns: int = 100) -> str:
     """
     rows = list(_rows(wave))
     cells = [
-        [wording.one_line(_cell(value), _LONGEST_VALUE) + ("!" if bad else "") for value, bad in zip(v, w, strict=True)]
+        [f"{_value(bits)}!" if bad else _BLOCKS.get(bits) or _value(bits) for bits, bad in zip(v, w, strict=True)]
         for _, v, w in rows
     ]
     wide, room = max(len(name) for name, _, _ in rows), max(len(cell) for row in cells for cell in row)
@@ -50,10 +50,14 @@ def text(wave: Wave, most: int = 12, columns: int = 100) -> str:
     at = 0 if wave.mismatch is None else wave.mismatch - wave.first
     start = max(0, min(at + min(3, count), wave.steps) - count)
     drawn = [
-        " ".join(_BLOCKS[cell] * room if cell in _BLOCKS else cell.ljust(room) for cell in row[start : start + count])
+        " ".join(cell * room if cell in _BLOCKS.values() else cell.ljust(room) for cell in row[start : start + count])
         for row in cells
     ]
     return "\n".join(f"{name:<{wide}}  {line}".rstrip() for (name, _, _), line in zip(rows, drawn, strict=True))
+
+
+def _value(bits: str) -> str:
+    return wording.one_line(_cell(bits), _LONGEST_VALUE)
 
 
 def _rows(wave: Wave) -> Iterator[tuple[str, Sequence[str], Sequence[bool]]]:
