@@ -103,6 +103,7 @@ def test_the_run_folder_is_as_documented(finished: Path) -> None:
     assert "<h2>Examples</h2>" in (finished / "report.html").read_text(
         encoding="utf-8"
     )  # samples and verdicts were found
+    assert (finished / "waves.jsonl").is_file()
     for name in ("report.html", "problems.jsonl", "bench-synth-heldout.jsonl", "iter-01/checkpoint/model.safetensors"):
         assert (finished / name).stat().st_size > 0
 

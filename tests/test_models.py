@@ -49,6 +49,12 @@ def test_collections_leave_out_imports_and_free_a_model_that_is_dropped(tmp_path
     assert is_there() is None
 
 
+def test_nothing_is_reported_as_leaked_when_a_process_ends_that_left_imports_out_of_collections() -> None:
+    code = "import pyslang; from itertl import memory; memory.keep_imports()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == ""
+
+
 def test_the_tiny_model_is_the_same_every_time(tmp_path: Path) -> None:
     make_tiny(tmp_path / "a")
     make_tiny(tmp_path / "b")

@@ -22,6 +22,8 @@ import report_builder as make
 from itertl.audit.report import AuditReport, Contamination, Member
 from itertl.errors import DataError
 from itertl.evaluation.summary import verdict_table
+from itertl.loop.run import RunResult
+from itertl.loop.waves import write_waves
 from itertl.records import IterationMetrics, PassAtK, SearchCost, Verdict
 from itertl.report import canvas, figures, findings, gallery, grids, published, series, tables, waveform
 from itertl.report.curves import keep_for, smooth
@@ -30,7 +32,7 @@ from itertl.report.write import make_report
 from itertl.runs import read as rundata
 from itertl.runs import wording as text
 from itertl.runs.storage import write_records, write_text
-from itertl.runs.waves import Lane, Wave
+from itertl.runs.waves import Lane, Wave, read_waves
 
 HOSTILE = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>\"'&{{}}$x^2$\x00\x1b[31m\ud800\u202e_]]>-->"
 
@@ -586,6 +588,7 @@ def test_a_missing_training_log_is_told_and_the_rest_drawn(tmp_path: Path) -> No
         ("base/manifest.json", "\x00"), ("recipe.yaml", "iterations: many"), ("recipe.yaml", "a: [\n"),
         ("base/eval-synth-heldout.jsonl", '{"schema": "itertl.eval_row/1"}'), ("problems.jsonl", "x"),
         ("iter-01/samples-synth-heldout.jsonl", "\n\n7\n"), ("bench-synth-heldout.jsonl", "[1]"),
+        ("waves.jsonl", "{"),
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: str) -> None:
@@ -738,3 +741,56 @@ def test_a_wave_on_the_page_is_escaped_and_has_each_value_once() -> None:
     assert "q<b>[5:0]" in [name for name, _ in shown]
     clock = [path.get("d") for path in root.iter("path")][:4]
     assert [d[d.index("M") :].count("V") for d in clock if d] == [0, 1, 1, 1]  # an edge at each change of the clock
+
+
+def test_a_wave_of_long_names_and_words_fits_a_terminal_and_says_which_row_is_expected() -> None:
+    name, zs = "a_port_of_a_very_long_name_indeed_" * 2, "z" * 66
+    word = Lane(name=name, width=66, got=(zs, "0" * 66, "1" * 66), expected=("0" * 66,) * 3)
+    drawn = waveform.text(Wave(first=0, mismatch=0, lanes=(word,)), columns=80)
+    assert max(map(len, drawn.splitlines())) <= 80 and " z" + "z" * 16 + "!" in drawn
+    labels = ["a_port_of_a_very_long_name_…[65:0]", "a_port_of_a_very_long_name_…[65:0] expected"]
+    page = waveform.svg(Wave(first=0, mismatch=0, lanes=(word,)))
+    for label, line in zip(labels, drawn.splitlines(), strict=True):
+        assert line.startswith(f"{label}  ") and f">{label}<" in page
+
+
+@pytest.mark.parametrize(
+    ("lanes", "mismatch", "why"),
+    [
+        ([], None, "lanes"), ([("01", None), ("0", None)], None, "same number"), ([("", None)], None, "no steps"),
+        ([("01", "0")], None, "differ"), ([("0<", None)], None, "pattern"), ([("01", "00")], 2, "step 2"),
+    ],
+)  # fmt: skip
+def test_a_damaged_wave_is_one_line(
+    tmp_path: Path, lanes: list[tuple[str, str | None]], mismatch: int | None, why: str
+) -> None:
+    ports = [{"name": "y", "width": 1, "got": [*got], "expected": right and [*right]} for got, right in lanes]
+    row = {"schema": "itertl.wave/1", "first": 0, "mismatch": mismatch, "lanes": ports}
+    write_text(tmp_path / "waves.jsonl", json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=rf"waves\.jsonl:1: .*{why}") as caught:
+        read_waves(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_finished_runs_examples_are_simulated_and_shown_beside_the_answers_that_they_are_of(tmp_path: Path) -> None:
+    """Of both won problems the swapped and the right multiplexer, of the lost, failed and kept what compiles."""
+    folder = make.build_run(tmp_path / "run", iterations=1)
+    assert '<svg class="wave"' not in make_report([folder]).page.read_text(encoding="utf-8")
+    design = write_waves(folder)
+    waves = {(wave.task_id, wave.mismatch is None) for wave in read_waves(folder)}
+    assert {("task2", False), ("task2", True), ("task3", False), ("task3", True)} <= waves
+    head, code, drawn = design.split("\n\n")
+    assert head == make.problems()[2].instruction and code.startswith("module mux2(")
+    assert [line.split()[0] for line in drawn.splitlines()] == ["a[2:0]", "b[2:0]", "s", "y[2:0]"]
+    of_words = drawn.splitlines()[0] + drawn.splitlines()[3]
+    assert not {*"▁▔"} & {*of_words} and {*"01"} & {*of_words}, "a word of 0 or 1 is no single bit"
+    result = RunResult(folder, "c", folder / "report.html", "s", (), design)
+    assert result.render().startswith(f"{design}\n\ncheckpoint")
+    first = (folder / "waves.jsonl").read_bytes()
+    assert write_waves(folder) == design and (folder / "waves.jsonl").read_bytes() == first
+    shown_waves = make_report([folder]).page.read_text(encoding="utf-8")
+    assert_self_contained(shown_waves)
+    assert shown_waves.count('<svg class="wave"') >= 4
+    others = [wave.model_copy(update={"completion_hash": "0" * 16}) for wave in read_waves(folder)]
+    write_records(folder / "waves.jsonl", others)  # as of a run that was changed and has not come to its end again
+    assert '<svg class="wave"' not in make_report([folder]).page.read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ glibc keeps freed blocks in its arenas: after training 0.5 billion parameters a 
 came back by one ``malloc_trim``. Fixed thresholds from which it maps blocks one by one would cost a fifth of the time.
 """
 
+import atexit
 import ctypes
 import functools
 import gc
@@ -16,8 +17,10 @@ def keep_imports() -> None:
 
     Called when libraries are imported and no model is there yet: torch and transformers make 350,000 objects at
     import, none of which a collection frees, and each collection took a quarter of a second to look through them.
+    They are put back when the interpreter ends, whose last collection frees what pyslang would report as leaked.
     """
     gc.freeze()
+    atexit.register(gc.unfreeze)
 
 
 def give_back() -> None:

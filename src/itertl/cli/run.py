@@ -91,7 +91,7 @@ def run(
         result = loop.run(
             resolved, folder, reporter=Reporter(quiet=as_json), resume_changed=resume_changed, share_from=share_from
         )
-    print_json(result.to_json()) if as_json else print(result.render())
+    print_json(result.to_json()) if as_json else options.print_text(result.render())
 
 
 def _refuse_measuring(measured: bool) -> None:

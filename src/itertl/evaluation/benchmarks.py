@@ -98,14 +98,7 @@ class Benchmark:
         """Hash of all that is asked and judged, whatever file it came from and in which order: two figures compare only
         where it is the same."""
         asked = [
-            [
-                p.upstream_id,
-                p.instruction,
-                p.header,
-                p.reference,
-                p.testbench,
-                *_own_extra(p),
-            ]
+            [p.upstream_id, p.instruction, p.header, p.reference, p.testbench, *_own_extra(p)]
             for p in sorted(self.problems, key=task_id)
         ]
         return content_hash(asked)

@@ -14,10 +14,7 @@ from itertl.evaluation.judge import choose_rule
 from itertl.loop import shown
 from itertl.model import load
 from itertl.problems.load import LoadResult, check_source, from_config
-from itertl.records import (
-    Problem,
-    content_hash,
-)
+from itertl.records import Problem, content_hash
 from itertl.runs import storage
 from itertl.runs.folder import RunFolder
 from itertl.sampling import lengths

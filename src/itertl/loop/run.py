@@ -29,6 +29,7 @@ class RunResult:
     page: Path
     samples: str  # pattern of the files of sampled completions
     metrics: tuple[IterationMetrics, ...]
+    design: str  # the first that was won, with its waveform; "" where there is none
 
     def to_json(self) -> dict[str, Any]:
         metrics = [row.model_dump(mode="json") for row in self.metrics]
@@ -41,8 +42,7 @@ class RunResult:
 
     def render(self) -> str:
         """For a terminal."""
-        design = waves.shown(self.folder)
-        return (f"{design}\n\n" if design else "") + (
+        return (f"{self.design}\n\n" if self.design else "") + (
             f"checkpoint  {self.checkpoint}\nreport      {self.page}  (figures in {self.folder / 'figures'})\n"
             f"samples     {self.samples}\n"
             f'load it     transformers.AutoModelForCausalLM.from_pretrained("{self.checkpoint}")'
@@ -83,7 +83,7 @@ def run(
             metrics.append(stages.iteration_metrics(folder, task, scored, trained, evals, metrics[-1]))
             folder.write_metrics(metrics)
             reporter.say(iteration_table(metrics))
-        waves.write_waves(out)
+        design = waves.write_waves(out)
         chosen = policies[selection.chosen(metrics, recipe.select)]
         page = make_report([out]).page
-    return RunResult(out, chosen.path, page, f"{out}/iter-*/samples-*.jsonl", tuple(metrics))
+    return RunResult(out, chosen.path, page, f"{out}/iter-*/samples-*.jsonl", tuple(metrics), design)

@@ -5,7 +5,7 @@ run nothing. The same run gives the same bytes: no date of making is on it. The 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
@@ -54,12 +54,12 @@ class RunContent:
     paired: Mapping[Series, PairedDifference]
     examples: Sequence[gallery.BeforeAfter]
     notes: Sequence[str]
-    waves: Mapping[tuple[str, str, int], Markup] = field(default_factory=dict[tuple[str, str, int], Markup])
+    waves: Mapping[tuple[str, str, str], Markup]  # benchmark, task, hash of the answer
 
 
 def gather(run: Run) -> RunContent:
     """Read what the page needs. Raises DataError where a file of verdicts, samples or problems cannot be read."""
-    waves = {(w.benchmark, w.task_id, w.iterations): waveform.svg(w) for w in read_waves(run.folder)}
+    waves = {(w.benchmark, w.task_id, w.completion_hash): waveform.svg(w) for w in read_waves(run.folder)}
     return RunContent(run, findings.differences(run), *gallery.examples(run), waves)
 
 

@@ -9,18 +9,20 @@ from itertools import groupby
 
 from markupsafe import Markup, escape
 
+from itertl.runs import wording
 from itertl.runs.waves import Lane, Wave
 
 _STEP, _ROW, _HIGH = 34, 26, 16  # pixels: width of a step, height of a row, of a signal
 _CHARS = 7.0  # pixels of a character of a value
+_LONGEST_NAME, _LONGEST_VALUE = 28, 32  # characters; what is longer is cut
 _BLOCKS = {"0": "▁", "1": "▔"}
 
 
 def svg(wave: Wave) -> Markup:
     """The wave as an element of a page, in the page's colours."""
     rows = list(_rows(wave))
-    left = 16 + max(int(_CHARS * min(len(name), 28)) for name, _, _ in rows)
-    steps = len(wave.lanes[0].got)
+    left = 16 + max(int(_CHARS * len(name)) for name, _, _ in rows)
+    steps = wave.steps
     width, height = left + steps * _STEP + 4, len(rows) * _ROW + 22
     parts = [_axis(wave, left, steps, height)]
     for number, (name, values, wrong) in enumerate(rows):
@@ -32,26 +34,37 @@ def svg(wave: Wave) -> Markup:
     )
 
 
-def text(wave: Wave, most: int = 12) -> str:
-    """At most so many steps as lines, those around the first mismatch where there is one: name, then one value a step.
+def text(wave: Wave, most: int = 12, columns: int = 100) -> str:
+    """At most so many steps as lines that fit into ``columns``, those around the first mismatch where there is one:
+    name, then one value a step.
 
     A single bit is drawn; a wrong value has a ! behind it.
     """
-    end = most if wave.mismatch is None else max(most, wave.mismatch - wave.first + 3)
-    part = slice(max(0, end - most), end)
-    rows = [(name, values[part], wrong[part]) for name, values, wrong in _rows(wave)]
-    cells = [[_cell(value) + ("!" if bad else "") for value, bad in zip(v, w, strict=True)] for _, v, w in rows]
-    wide = max(len(name) for name, _, _ in rows)
-    room = max(len(cell) for row in cells for cell in row)
-    drawn = [" ".join(_BLOCKS[cell] * room if cell in _BLOCKS else cell.ljust(room) for cell in row) for row in cells]
+    rows = list(_rows(wave))
+    cells = [
+        [f"{_value(bits)}!" if bad else _BLOCKS.get(bits) or _value(bits) for bits, bad in zip(v, w, strict=True)]
+        for _, v, w in rows
+    ]
+    wide, room = max(len(name) for name, _, _ in rows), max(len(cell) for row in cells for cell in row)
+    count = max(1, min(most, wave.steps, (columns - wide - 1) // (room + 1)))
+    at = 0 if wave.mismatch is None else wave.mismatch - wave.first
+    start = max(0, min(at + min(3, count), wave.steps) - count)
+    drawn = [
+        " ".join(cell * room if cell in _BLOCKS.values() else cell.ljust(room) for cell in row[start : start + count])
+        for row in cells
+    ]
     return "\n".join(f"{name:<{wide}}  {line}".rstrip() for (name, _, _), line in zip(rows, drawn, strict=True))
+
+
+def _value(bits: str) -> str:
+    return wording.one_line(_cell(bits), _LONGEST_VALUE)
 
 
 def _rows(wave: Wave) -> Iterator[tuple[str, Sequence[str], Sequence[bool]]]:
     """(name, values, whether each is wrong); behind an output that is wrong somewhere, what it should be."""
     for lane in wave.lanes:
         wrong = _wrong(lane)
-        name = f"{lane.name}[{lane.width - 1}:0]" if lane.width > 1 else lane.name
+        name = wording.one_line(lane.name, _LONGEST_NAME) + (f"[{lane.width - 1}:0]" if lane.width > 1 else "")
         yield name, lane.got, wrong
         if lane.expected is not None and any(wrong):
             yield f"{name} expected", lane.expected, [False] * len(wrong)
@@ -68,11 +81,12 @@ def _wrong(lane: Lane) -> list[bool]:
 
 
 def _cell(bits: str) -> str:
-    """A single bit as it is, a word in hexadecimal digits, x where a digit is not all 0 and 1."""
+    """A single bit as it is, a word in hexadecimal digits; a digit that is not all 0 and 1 is x, or z where all its
+    bits are."""
     if len(bits) == 1:
         return bits
-    padded = bits.rjust(-(-len(bits) // 4) * 4, "0")
-    digits = (padded[at : at + 4] for at in range(0, len(padded), 4))
+    ends = range((len(bits) - 1) % 4 + 1, len(bits) + 1, 4)
+    digits = (bits[max(0, end - 4) : end] for end in ends)
     return "".join(f"{int(d, 2):x}" if set(d) <= {"0", "1"} else "z" if set(d) == {"z"} else "x" for d in digits)
 
 
@@ -88,8 +102,7 @@ def _axis(wave: Wave, left: int, steps: int, height: int) -> str:
 
 
 def _row(name: str, values: Sequence[str], wrong: Sequence[bool], left: int, y: int) -> str:
-    shown = name if len(name) <= 28 else name[:27] + "…"
-    parts = [f'<text x="{left - 8}" y="{y + _HIGH - 3}" text-anchor="end">{escape(shown)}</text>']
+    parts = [f'<text x="{left - 8}" y="{y + _HIGH - 3}" text-anchor="end">{escape(name)}</text>']
     at, last = 0, ""
     for (bits, bad), group in groupby(zip(values, wrong, strict=True)):
         count = sum(1 for _ in group)

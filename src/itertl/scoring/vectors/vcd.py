@@ -99,8 +99,7 @@ def _vcd(wave: Wave) -> str:
         lines += [f"$var wire {lane.width} {codes[scope, lane.name]} {lane.name} $end" for lane in lanes]
         lines.append("$upscope $end")
     lines.append("$enddefinitions $end")
-    steps = len(wave.lanes[0].got)
-    for at in range(steps):
+    for at in range(wave.steps):
         lines.append(f"#{wave.first + at}")
         lines += [
             f"{lane.got[at]}{codes[scope, lane.name]}" if lane.width == 1
@@ -108,7 +107,7 @@ def _vcd(wave: Wave) -> str:
             for scope, lane in shown
             if at == 0 or lane.got[at] != lane.got[at - 1]
         ]  # fmt: skip
-    return "\n".join([*lines, f"#{wave.first + steps}", ""])
+    return "\n".join([*lines, f"#{wave.first + wave.steps}", ""])
 
 
 def _code(number: int) -> str:
