@@ -205,9 +205,11 @@ def test_threads_that_end_and_forked_children(reward: VerilogReward) -> None:
     for thread in threads:
         thread.join()
     assert found == [[1.0, 0.2]] * 3
+    before = dict(rewarder._keepers)
     child = os.fork()
     if child == 0:
-        os._exit(0 if rewards(reward, [RIGHT, BROKEN], **columns) == [1.0, 0.2] else 1)
+        is_equal = rewards(reward, [RIGHT, BROKEN], **columns) == [1.0, 0.2]
+        os._exit(0 if is_equal and rewarder._keepers == before else 1)  # it asks the parent's
     assert os.waitpid(child, 0)[1] == 0
     assert rewards(reward, [BROKEN, RIGHT], **columns) == [0.2, 1.0]
 
@@ -215,7 +217,7 @@ def test_threads_that_end_and_forked_children(reward: VerilogReward) -> None:
 def test_a_keeper_that_was_killed_is_started_again(cache: Path) -> None:
     function = Rewarder({"scorers": ["rouge-l-tokens"], "num_workers": 1}, cache=str(cache))
     [before] = function([RIGHT], [REFERENCE])
-    [kept] = [kept for kind, kept in rewarder._keepers.items() if kind[1] == str(cache)]
+    [kept] = [kept for kind, kept in rewarder._keepers.items() if kind.cache == str(cache)]
     os.kill(kept.pid, signal.SIGKILL)
     os.waitpid(kept.pid, 0)
     assert function([RIGHT], [REFERENCE]) == [before]

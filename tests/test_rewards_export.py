@@ -172,7 +172,8 @@ def test_examples_are_shown_before_each_exported_question(tmp_path: Path) -> Non
     write_records(tmp_path / "pool.jsonl", [pool])
     export(
         tmp_path / "pairs.jsonl", "--for", "trl", "--kind", "sft",
-        f"prompt.examples.source={tmp_path / 'pool.jsonl'}", "prompt.examples.number=1", "model.path=random:tiny-chat",
+        f"prompt.examples.source={tmp_path / 'pool.jsonl'}", "prompt.examples.number=1", "model.path=openai:m",
+        "sample.backend=openai",
     )  # fmt: skip
     rows = [json.loads(line) for file in (tmp_path / "out").glob("*.jsonl") for line in file.read_text().splitlines()]
     shown = {asked[1] in json.dumps(row): "A register with an enable." in json.dumps(row) for row in rows}

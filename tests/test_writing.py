@@ -116,7 +116,12 @@ def no_tools(monkeypatch: pytest.MonkeyPatch) -> None:
         for draft in drafts:
             draft.passed += ["parse", "elaborate", "sound"]
 
+    def accepted(drafts: Sequence[Draft], *_: Any) -> None:
+        for draft in drafts:
+            draft.passed.append("answer")
+
     monkeypatch.setattr("itertl.writing.write.by_tools", passed)
+    monkeypatch.setattr("itertl.writing.write.by_header", accepted)
 
 
 @pytest.fixture(autouse=True)
@@ -134,8 +139,8 @@ BENCHMARK = [Problem.create(instruction="A mux.", header="", reference=code("tas
 ALIKE = "The lamp is lit while both switches are not closed."  # one word more than the first
 WRITTEN: dict[str, str | list[str]] = {
     "keyword/0": exercise("lamp"),
-    "keyword/1": "I would rather not.",
-    "keyword/2": "",
+    "keyword/1": exercise("lamp").replace("input b, output y", "input input, output output"),
+    "keyword/2": exercise("odd").replace("[4:0]", "[WIDTH-1:0]"),
     "keyword/3": "Instruction: A design that has" + CUT,
     "keyword/4": f"Instruction: Do it.\nInput:\n{header('odd')}",
     "keyword/5": f"**Instruction:** {ALIKE}\n**Input:**\n```verilog\n{header('lamp')}\n```",
@@ -155,7 +160,7 @@ WRITTEN: dict[str, str | list[str]] = {
     "mutation/13/answer": "module valve(input l, input r, output open);\nassign open = l | r;\nendmodule",
 }
 FUNNEL = [  # step, reached, reasons
-    ("answer", 14, {"no module header with directions of its ports": 1, "empty answer": 1, "cut off": 1}),
+    ("answer", 14, {"the header does not parse": 1, "the header does not elaborate": 1, "cut off": 1}),
     ("length", 11, {"fewer than 4 words": 1}),
     ("duplicate", 10, {"8-grams": 1}),
     ("code", 9, {"no module": 1}),
@@ -380,9 +385,14 @@ H = "module a(\n  input x,\n  output y\n);"
     ],
 )  # fmt: skip
 def test_fields_are_read_as_they_are_meant(text: str, expected: tuple[str, str] | str) -> None:
-    assert fields.description("Here is a detailed description of it:\n\nIt copies.\n\nModule:\n```") == "It copies."
     found = fields.exercise(text)
     assert (found if isinstance(found, str) else (found.instruction, found.header)) == expected
+
+
+def test_a_description_is_what_stands_between_its_mark_and_the_next_module() -> None:
+    said = "Here is a detailed description of it:\n\nIt copies.\n\nModule:\n```"
+    assert fields.description(said) == ("It copies.", "")
+    assert fields.description("Description: ``\nModule:\nIt copies.") == ("", "empty answer")
 
 
 @pytest.mark.usefixtures("no_tools")

@@ -9,7 +9,8 @@ from itertl.errors import DataError, nearest
 from itertl.verilog.text import modules
 
 TEXTS = ("reference", "header", "top", "testbench", "testbench_top", "marker", "benchmark", "task_id", "data")
-TABLES = ("data_files", "given")  # name -> text, as ``Problem.extra`` has them
+TABLES = ("data_files", "given")  # name -> text
+EXTRA = ("testbench_top", "marker", *TABLES)  # of ``Problem.extra``, that a testbench needs
 FIELDS = (*TEXTS, *TABLES)
 
 

@@ -24,7 +24,7 @@ from itertl.problems.mixture import refuse_benchmark
 from itertl.problems.retrieval import open_examples
 from itertl.records import Problem, Scored
 from itertl.rewards import layouts
-from itertl.rewards.answer import TABLES
+from itertl.rewards.answer import EXTRA
 from itertl.rewards.layouts import Prompt, Row, Target
 from itertl.runs.read import iteration_folders
 from itertl.runs.storage import read_records
@@ -32,7 +32,6 @@ from itertl.scoring.combine import check_combination, combine
 from itertl.training.methods import resolve_method
 
 _REFERENCE_Z = 1.0
-_EXTRA = ("testbench_top", "marker", *TABLES)  # of ``Problem.extra``, that a testbench needs
 
 
 @dataclass(slots=True)
@@ -124,7 +123,7 @@ def truth_of(problem: Problem, truth: str = "reference") -> str:
     named = ("reference", "header", "top", *(("testbench",) if truth == "testbench" else ()))
     found: dict[str, Any] = {name: value for name in named if (value := getattr(problem, name))}
     if truth == "testbench":
-        found |= {name: problem.extra[name] for name in _EXTRA if problem.extra.get(name)}
+        found |= {name: problem.extra[name] for name in EXTRA if problem.extra.get(name)}
     return _json(found)
 
 

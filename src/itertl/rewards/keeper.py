@@ -38,7 +38,7 @@ _CODE = (
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a keeper is started with."""
+    """What a keeper is started with. ``cache``: its folder."""
 
     num_workers: int
     cache: str | None

@@ -76,8 +76,8 @@ class Rewarder:
         return [found.get(number) or unjudged(Verdict.TOOL_FAILED.value, trouble) for number in range(len(asked))]
 
     @property
-    def _kind(self) -> "_Kind":
-        return _num_workers(self.config), self._cache
+    def _kind(self) -> Settings:
+        return Settings(_num_workers(self.config), self._cache)
 
     def _ask(self, kept: Kept, questions: Sequence[Question]) -> Iterator[tuple[int, Reward]]:
         """Answers as they come. Raises OSError or EOFError where the keeper is gone or hangs, and what it refuses."""
@@ -121,20 +121,19 @@ def _messages(connection: Connection, patience_s: float) -> Iterator[tuple[str, 
 
 # --- keepers of this process and of those that it was forked from
 
-_Kind = tuple[int, str | None]  # how many workers, and where the cache is
-_keepers: dict[_Kind, Kept] = {}
+_keepers: dict[Settings, Kept] = {}
 _lock = threading.Lock()
 
 
-def _kept(kind: _Kind) -> Kept:
+def _kept(kind: Settings) -> Kept:
     """The keeper that runs, or a new one. Raises OSError, EOFError."""
     with _lock:
         if kind not in _keepers:
-            _keepers[kind] = keeper.start(Settings(*kind))
+            _keepers[kind] = keeper.start(kind)
         return _keepers[kind]
 
 
-def _drop(kind: _Kind, broken: Kept | None) -> None:
+def _drop(kind: Settings, broken: Kept | None) -> None:
     """Of a keeper that is gone or hangs: the next call starts another, unless another thread has done so."""
     with _lock:
         if broken is None or _keepers.get(kind) is not broken:

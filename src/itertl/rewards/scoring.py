@@ -19,7 +19,7 @@ from itertl.evaluation.completions import Completion
 from itertl.evaluation.judge import WORKER as JUDGE
 from itertl.evaluation.judge import Conditions, judge
 from itertl.records import EvalRow, Problem, Score, Verdict
-from itertl.rewards.answer import Question, Reward, unjudged
+from itertl.rewards.answer import EXTRA, Question, Reward, unjudged
 from itertl.rewards.settings import TESTBENCH
 from itertl.scoring.candidates import effort_of
 from itertl.scoring.combine import check_combination, combine, is_right, rungs, shaped_reward
@@ -151,7 +151,7 @@ def _benchmark(truth: str) -> tuple[Benchmark, str]:
     problem = Problem.create(
         instruction="", header=unix_lines(given.get("header", "")), reference=reference, source="ground truth",
         top=given.get("top") or derive_top(reference), testbench=given["testbench"], upstream_id="task",
-        extra={name: given[name] for name in ("testbench_top", "marker", "data_files", "given") if name in given},
+        extra={name: given[name] for name in EXTRA if name in given},
     )  # fmt: skip
     return Benchmark(name="ground truth", version=problem.id, problems=(problem,)), task_id(problem)
 

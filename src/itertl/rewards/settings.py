@@ -37,7 +37,7 @@ def config_of(score: Score) -> ScoreConfig:
 
 def as_key(score: Score) -> str:
     """A text of the settings that can be hashed, which ``from_key`` reads."""
-    return json.dumps(str(score) if isinstance(score, Path) else _plain(score), sort_keys=False)
+    return json.dumps(str(score) if isinstance(score, Path) else _plain(score))
 
 
 def from_key(key: str) -> Score:

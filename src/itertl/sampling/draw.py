@@ -166,7 +166,7 @@ def _draw_all(
     tracker.advance(len(done))
     report(done)
 
-    def keep(requests: Mapping[int, SampleRequest], drawn: Mapping[int, Generation]) -> None:
+    def keep(requests: Sequence[SampleRequest], drawn: Mapping[int, Generation]) -> None:
         found = [
             as_candidate(requests[place], generation, job.asked, job.policy_name)
             for place, generation in sorted(drawn.items())
@@ -179,14 +179,30 @@ def _draw_all(
     known = {(c.problem_id, c.index) for c in done}
     left = [[r for r in batch if (r.problem_id, r.index) not in known] for batch in batches]
     left = [batch for batch in left if batch]
-    with contextlib.closing(answers(backend, left, job)) as found:
+    draw_batches(backend, left, job, keep, point="sample.batch")
+    return done
+
+
+def draw_batches(
+    backend: Backend,
+    batches: Sequence[Sequence[SampleRequest]],
+    job: SamplingJob,
+    keep: Callable[[Sequence[SampleRequest], Mapping[int, Generation]], object],
+    *,
+    point: str,
+    actors: Actors | None = None,
+) -> None:
+    """Draw all batches as ``answers`` does, and give each with its responses, by place in it, to ``keep``.
+
+    Raises BatchIncomplete when what the batch has of them is kept. ``point``: see ``faults``, behind each batch.
+    """
+    with contextlib.closing(answers(backend, batches, job, actors)) as found:
         for number, drawn in found:
             if isinstance(drawn, BatchIncomplete):
-                keep({place: left[number][place] for place in drawn.done}, drawn.done)
+                keep(batches[number], drawn.done)
                 raise drawn
-            keep(dict(enumerate(left[number])), dict(enumerate(drawn)))
-            faults.point("sample.batch")
-    return done
+            keep(batches[number], dict(enumerate(drawn)))
+            faults.point(point)
 
 
 def actors_of(job: SamplingJob) -> Actors:

@@ -5,7 +5,6 @@ shown. A search that was stopped goes on from ``OUT.partial``: batches that were
 are read back, the rest is planned again from them, and ends in the same bytes.
 """
 
-import contextlib
 import json
 import re
 import time
@@ -21,12 +20,12 @@ from itertl.model.prompts import Turn, clean
 from itertl.progress import SILENT, Tracker
 from itertl.records import Attempt, Candidate, Examined, Problem, SearchCost
 from itertl.runs.storage import AppendLog, parse_record, taken_up, write_records, write_text
-from itertl.sampling.backend import BatchIncomplete, Generation
+from itertl.sampling.backend import Generation
 from itertl.sampling.batching import SampleRequest, plan_batches, plan_requests
 from itertl.sampling.draw import (
     SamplingJob,
-    answers,
     as_candidate,
+    draw_batches,
     draw_candidates,
     encode,
     open_log,
@@ -267,7 +266,7 @@ class _Search:
         left = [batch for batch in left if batch]
         began = time.monotonic()
 
-        def keep(batch: Sequence[SampleRequest], generations: dict[int, Generation]) -> None:
+        def keep(batch: Sequence[SampleRequest], generations: Mapping[int, Generation]) -> None:
             nonlocal began
             rows: list[dict[str, Any]] = []
             before, began = began, time.monotonic()
@@ -286,13 +285,7 @@ class _Search:
             log.append([{"drawn": rows}])
             self.tracker.advance(len(rows))
 
-        with contextlib.closing(answers(drawer.backend, left, drawer.job, drawer.actors)) as generated:
-            for number, drawn in generated:
-                if isinstance(drawn, BatchIncomplete):
-                    keep(left[number], drawn.done)
-                    raise drawn
-                keep(left[number], dict(enumerate(drawn)))
-                faults.point("search.batch")
+        draw_batches(drawer.backend, left, drawer.job, keep, point="search.batch", actors=drawer.actors)
 
     def _examine(self, asked: Sequence[_Draw], log: AppendLog, number: int) -> tuple[list[Examined], list[float]]:
         """What is said of a round's draws, and the seconds of each."""

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from itertl.errors import DataError
-from itertl.records import Candidate, Examined, Fault, Problem, Verdict
+from itertl.records import Examined, Fault, Problem, Verdict
 from itertl.search.best_of import Proven
 from itertl.search.strategy import RIGHT, Ask, Drawn
 from itertl.writing import fields, prompts
 from itertl.writing.draft import OURS, Draft, Funnel, in_running
-from itertl.writing.filters import Texts, by_text, by_tools
-from itertl.writing.flow import Task, ask_code, existing, finish
+from itertl.writing.filters import by_tools
+from itertl.writing.flow import Rounds, Task, existing, finish
 from itertl.writing.teacher import Teacher, opened
 
 _STEPS = ("parse", "elaborate", "sound", "answer", "length", "duplicate", "code", "round trip")
@@ -62,34 +62,24 @@ def _draft(original: Problem, level: str) -> Draft:
 
 def _asked(task: Task, teacher: Teacher, drafts: Sequence[Draft]) -> list[Draft]:
     """Ask for descriptions and their code, round by round; the drafts but for those that the budget left out."""
-    form = prompts.meta_form(task.recipe.prompt, prompts.DESCRIPTION)
-    texts, sound, size = Texts.of_examples(), in_running(drafts), task.recipe.sample.batch_size
-    late = set[str]()
-    for start in range(0, len(sound), size):
-        part = sound[start : start + size]
-        asked = [prompts.description(d.codes[0], str(d.about["level"]), start + n) for n, d in enumerate(part)]
-        questions = {d.name: one.problem for d, one in zip(part, asked, strict=True)}
-        found = teacher.ask(questions, form)
-        late |= questions.keys() - found.keys()
-        begun = [draft for draft in part if draft.name in found]
-        for draft in begun:
-            draft.draws += found[draft.name]
-            _read(draft, found[draft.name][0][0])
-        by_text(in_running(begun), texts)
-        ask_code(teacher, in_running(begun), task.recipe.prompt, task.answers)
+    rounds = Rounds(task, teacher, prompts.DESCRIPTION, _read)
+    sound, size = in_running(drafts), task.recipe.sample.batch_size
+    planned = [(d, prompts.description(d.codes[0], str(d.about["level"]), n)) for n, d in enumerate(sound)]
+    begun = {d.name for at in range(0, len(sound), size) for d in rounds.take(planned[at : at + size])}
+    late = {d.name for d in sound} - begun
     return [draft for draft in drafts if draft.name not in late]
 
 
-def _read(draft: Draft, candidate: Candidate) -> None:
-    """The description of an answer."""
-    said = fields.description(candidate.text)
-    if candidate.is_cut:
-        draft.drop("answer", "cut off")
-    elif isinstance(said, tuple):
-        draft.drop("answer", said[1])
-    else:
-        draft.instruction = said
-        draft.passed.append("answer")
+def _read(drafts: Sequence[Draft]) -> None:
+    """The descriptions of the answers."""
+    for draft in drafts:
+        candidate = draft.draws[0][0]
+        said, lacks = fields.description(candidate.text)
+        if candidate.is_cut or lacks:
+            draft.drop("answer", "cut off" if candidate.is_cut else lacks)
+        else:
+            draft.instruction = said
+            draft.passed.append("answer")
 
 
 def _round_trip(drafts: Sequence[Draft], task: Task) -> None:

@@ -69,9 +69,7 @@ class Draft:
         """What a row keeps of how it came to be."""
         total = Cost(self.draws[0][1].price if self.draws else None)
         for _, cost in self.draws:
-            total.prompt_tokens += cost.prompt_tokens
-            total.completion_tokens += cost.completion_tokens
-            total.estimated += cost.estimated
+            total.include(cost)
         first = self.draws[0][0] if self.draws else None
         return {
             "teacher": teacher, "teacher_policy": first and first.policy,

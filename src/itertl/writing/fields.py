@@ -47,16 +47,16 @@ def exercise(text: str) -> Exercise | str:
     return "shows code" if _CODE.search(instruction) else Exercise(instruction, header)
 
 
-def description(text: str) -> str | tuple[None, str]:
-    """A description, or (None, why there is none). It is no use where it shows the code that is to be written."""
+def description(text: str) -> tuple[str, str]:
+    """(a description, why it is none, or ""). It is no use where it shows the code that is to be written."""
     answer = without_thoughts(text)
     mark = _DESCRIPTION.search(answer)
     answer = answer[mark.end() :] if mark else answer
     following = _NEXT.search(answer)
     said = _plain(_ANNOUNCED.sub("", answer[: following.start()] if following else answer))
     if not re.search(r"\w", said):
-        return None, "empty answer"
-    return (None, "shows code") if _CODE.search(said) else said
+        return "", "empty answer"
+    return said, "shows code" if _CODE.search(said) else ""
 
 
 def keywords(text: str) -> list[str]:

@@ -1,12 +1,12 @@
-"""The filters of written pairs, in their order: length, duplicates, then what tools say of the code, then benchmarks.
+"""The filters of written pairs, in their order: headers, length, duplicates, what tools say of the code, benchmarks.
 
-The first two need no tool and stand before anything more is asked of the teacher. What could not be judged by our own
+A header, length and duplicates stand before anything more is asked of the teacher. What could not be judged by our own
 fault is dropped too, and said to be so.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from itertl.audit.audit import audit
 from itertl.audit.function import inspected
@@ -20,13 +20,15 @@ from itertl.scoring.rouge_l import rouge_l_f1
 from itertl.search import cluster, traces
 from itertl.search.workers import examine
 from itertl.verilog.header import derive_top
-from itertl.writing.checks import Question
+from itertl.writing.checks import Question, empty
 from itertl.writing.draft import OURS, Draft, in_running
 from itertl.writing.examples import every_text
 from itertl.writing.prompts import LEAST_WORDS, MOST_WORDS
 
 ROUGE = 0.7  # F1 from above which two instructions are one
 _TRACE_STEPS = 512
+_CHECK = "itertl.writing.checks:check"
+_UNPARSED = frozenset({Verdict.SYNTAX_ERROR, Verdict.NO_CODE})
 Why = tuple[str, str]  # reason, detail
 
 
@@ -53,11 +55,11 @@ class Texts:
     def like(self, text: str) -> tuple[str, str] | None:
         """(name of the earliest that it is like, how); None where it is like none."""
         words = normalize.words(text)
-        shared = Counter(n for gram in self._vocabulary.grams(words, TEXT_GRAM) for n in self._holders.get(gram, ()))
-        own = len(self._vocabulary.grams(words, TEXT_GRAM))
+        grams = self._vocabulary.grams(words, TEXT_GRAM)
+        shared = Counter(n for gram in grams for n in self._holders.get(gram, ()))
         counts = Counter(words)
         for number, name in enumerate(self._names):
-            if shared[number] and shared[number] >= TEXT_OVERLAP * min(own, self._sizes[number]):
+            if shared[number] and shared[number] >= TEXT_OVERLAP * min(len(grams), self._sizes[number]):
                 return name, "8-grams"
             if self._may_be_alike(words, counts, number) and rouge_l_f1(words, self._words[number]) > ROUGE:
                 return name, "Rouge-L"
@@ -81,6 +83,18 @@ class Texts:
         self._sizes.append(len(grams))
 
 
+def by_header(drafts: Sequence[Draft], effort: Effort) -> None:
+    """The last part of ``answer``: no code is asked for to a header that does not elaborate by itself."""
+    asked = [Question(empty(draft.header), "", draft.top) for draft in drafts]
+    answers = examine(_CHECK, asked, replace(effort, num_workers=1), lost=cluster.lost)  # one is begun sooner than more
+    for draft, said in zip(drafts, answers, strict=True):
+        if said.verdict is Verdict.PASSED:
+            draft.passed.append("answer")
+        else:
+            fails = "parse" if said.verdict in _UNPARSED else "elaborate"
+            draft.drop("answer", *_why(said, f"the header does not {fails}"))
+
+
 def by_text(drafts: Iterable[Draft], texts: Texts) -> None:
     """Length, then duplicates of what passed before; what passes is added to ``texts``."""
     for draft in drafts:
@@ -102,9 +116,9 @@ def by_tools(drafts: Sequence[Draft], effort: Effort, on_done: Callable[[int], N
     """Parse and elaborate, then sound hardware, of each draft's codes. What is described has the ports that it has."""
     headers = {d.name: "" if d.original else d.header for d in drafts}
     asked = {(code, headers[d.name]): Question(code, headers[d.name], d.top) for d in drafts for code in d.codes}
-    answers = examine("itertl.writing.checks:check", list(asked.values()), effort, lost=cluster.lost)
+    answers = examine(_CHECK, list(asked.values()), effort, lost=cluster.lost)
     said = dict(zip(asked, answers, strict=True))
-    for step, verdicts in (("parse", {Verdict.SYNTAX_ERROR, Verdict.NO_CODE}), ("elaborate", set[Verdict]())):
+    for step, verdicts in (("parse", _UNPARSED), ("elaborate", frozenset[Verdict]())):
         for draft in in_running(drafts):
             found = {code: said[code, headers[draft.name]] for code in draft.codes}
             wrong = {

@@ -1,6 +1,6 @@
 """What both flows share: the task, the code that is asked for, and how drafts end as kept and dropped rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from itertl.scoring.engine import Effort
 from itertl.verilog.extract import ADDED_END
 from itertl.verilog.text import modules
 from itertl.writing.draft import NOT_ASKED, Draft, Funnel, in_running
-from itertl.writing.filters import by_overlap
-from itertl.writing.prompts import code_form
+from itertl.writing.filters import Texts, by_overlap, by_text
+from itertl.writing.prompts import Question, code_form, meta_form
 from itertl.writing.teacher import Budget, Teacher
 
 MOST_CHARS = 8000  # of existing code that a teacher is shown, unless data.max_chars says another number
@@ -69,6 +69,33 @@ def existing(recipe: Recipe, source: str, command: str) -> LoadResult:
     loaded = from_config(data.model_copy(update=wanted), recipe.seed)
     refuse_benchmark(source, (), loaded.problems, command)
     return loaded
+
+
+@dataclass(slots=True)
+class Rounds:
+    """What each round does: instructions are asked for, read and compared with earlier ones, and then their code.
+
+    ``opening``: begins an instruction's answer. ``read``: takes the fields of the answers, as the filter ``answer``.
+    """
+
+    task: Task
+    teacher: Teacher
+    opening: str
+    read: Callable[[Sequence[Draft]], None]
+    texts: Texts = field(default_factory=Texts.of_examples)
+
+    def take(self, planned: Sequence[tuple[Draft, Question]]) -> list[Draft]:
+        """The drafts that the budget let begin, up to their code."""
+        form = self.task.recipe.prompt
+        questions = {draft.name: question.problem for draft, question in planned}
+        found = self.teacher.ask(questions, meta_form(form, self.opening))
+        begun = [draft for draft, _ in planned if draft.name in found]
+        for draft in begun:
+            draft.draws += found[draft.name]
+        self.read(begun)
+        by_text(in_running(begun), self.texts)
+        ask_code(self.teacher, in_running(begun), form, self.task.answers)
+        return begun
 
 
 def ask_code(teacher: Teacher, drafts: Sequence[Draft], form: PromptConfig, answers: int) -> None:

@@ -24,9 +24,9 @@ _SHOWN = 12  # known keywords of an area that a teacher is shown
 
 def read_pool(path: Path | None = None) -> Pool:
     """The pool of a file, or the package's. Raises DataError."""
-    text = (resources.files("itertl.writing") / "keywords.json").read_text("utf-8") if path is None else None
+    file = resources.files("itertl.writing") / "keywords.json" if path is None else path
     try:
-        value = json.loads(text if text is not None else path.read_text("utf-8"))  # type: ignore[union-attr]
+        value = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a pool of keywords ({error}); give a JSON object: area -> keywords") from error
     if not isinstance(value, dict):

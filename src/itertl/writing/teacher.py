@@ -15,16 +15,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from itertl import faults
 from itertl.config import PromptConfig, Recipe
 from itertl.errors import UsageError
 from itertl.model.policy import sampled_policy
 from itertl.progress import SILENT, Tracker
 from itertl.records import Candidate, Problem
 from itertl.runs.storage import AppendLog, parse_record, partial_of
-from itertl.sampling.backend import BatchIncomplete, Generation
+from itertl.sampling.backend import Generation
 from itertl.sampling.batching import SampleRequest, plan_batches, plan_requests
-from itertl.sampling.draw import SamplingJob, answers, as_candidate, encode, plan_hash
+from itertl.sampling.draw import SamplingJob, as_candidate, draw_batches, encode, plan_hash
 from itertl.sampling.lengths import settled
 from itertl.search import models
 from itertl.search.models import Drawer
@@ -73,6 +72,12 @@ class Cost:
     def money(self) -> float | None:
         return None if self.price is None else _money(self.price, self.prompt_tokens, self.completion_tokens)
 
+    def include(self, other: "Cost") -> None:
+        self.answers += other.answers
+        self.estimated += other.estimated
+        self.prompt_tokens += other.prompt_tokens
+        self.completion_tokens += other.completion_tokens
+
     def to_json(self) -> dict[str, float | int | None]:
         """For a row or an account; money to a millionth."""
         found: dict[str, float | int | None] = {
@@ -120,8 +125,8 @@ class Teacher:
 
     def _taken(self, request: SampleRequest, candidate: Candidate) -> tuple[Candidate, Cost]:
         own = Cost(self.cost.price)
-        for cost in (self.cost, own):
-            cost.add(candidate, request.prompt.text)
+        own.add(candidate, request.prompt.text)
+        self.cost.include(own)
         return candidate, own
 
     def _affordable(self, left: Mapping[str, Sequence[SampleRequest]]) -> list[str]:
@@ -162,13 +167,7 @@ class Teacher:
             self.log.append([{"drawn": rows}])
             self.tracker.advance(len(rows))
 
-        with contextlib.closing(answers(backend, batches, job, self.drawer.actors)) as generated:
-            for number, drawn in generated:
-                if isinstance(drawn, BatchIncomplete):
-                    keep(batches[number], drawn.done)
-                    raise drawn
-                keep(batches[number], dict(enumerate(drawn)))
-                faults.point("writing.batch")
+        draw_batches(backend, batches, job, keep, point="writing.batch", actors=self.drawer.actors)
         return {place: self._known[key] for place, key in keys.items()}
 
 

@@ -12,18 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from itertl.config import Recipe
 from itertl.errors import UsageError
-from itertl.records import Candidate, Problem
+from itertl.records import Problem
 from itertl.runs.storage import write_json
+from itertl.scoring.engine import Effort
 from itertl.verilog.header import derive_top
 from itertl.work.seeds import derive_seed
 from itertl.writing import fields, prompts
 from itertl.writing.draft import Draft, Funnel, in_running
-from itertl.writing.filters import Texts, by_agreement, by_text, by_tools
-from itertl.writing.flow import Task, ask_code, existing, finish
+from itertl.writing.filters import by_agreement, by_header, by_tools
+from itertl.writing.flow import Rounds, Task, existing, finish
 from itertl.writing.pool import Pool, grow
 from itertl.writing.prompts import Question
-from itertl.writing.teacher import Teacher, opened
+from itertl.writing.teacher import opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ def write(task: Task, plan: Plan) -> tuple[dict[str, Any], Funnel]:
             more["keywords_out"] = str(keywords_file(task.out))
         more["keywords"] = sum(map(len, pool.values()))
         more["keywords_added"] = more["keywords"] - sum(map(len, plan.pool.values()))
-        drafts = _Writer(task, plan, teacher, pool, codes).all()
+        rounds = Rounds(task, teacher, prompts.INSTRUCTION, lambda drafts: _read(drafts, task.effort))
+        drafts = _Writer(plan, rounds, pool, codes).all()
         teacher.rest()
         steps = ["answer", "length", "duplicate", "code", "parse", "elaborate", "sound"]
         by_tools(in_running(drafts), task.effort, tracker.advance)
@@ -83,12 +86,10 @@ def write(task: Task, plan: Plan) -> tuple[dict[str, Any], Funnel]:
 class _Writer:
     """The rounds of one call."""
 
-    task: Task
     plan: Plan
-    teacher: Teacher
+    rounds: Rounds
     pool: Pool
     codes: Sequence[Problem]
-    texts: Texts = field(default_factory=Texts.of_examples)
     seeds: list[Draft] = field(default_factory=list[Draft])  # instructions that may be changed into others
     mutated: int = 0  # that were asked for so
 
@@ -96,32 +97,24 @@ class _Writer:
         """Round by round until the count or the budget is reached."""
         drafts: list[Draft] = []
         keywords, codes = self._keywords(), self._codes()
-        size = self.task.recipe.sample.batch_size
-        while len(drafts) < self.plan.count and not self.teacher.is_spent:
+        size = self._recipe.sample.batch_size
+        while len(drafts) < self.plan.count and not self.rounds.teacher.is_spent:
             numbers = range(len(drafts), min(self.plan.count, len(drafts) + size))
-            drafts += self._round([self._planned(number, keywords, codes) for number in numbers])
+            begun = self.rounds.take([self._planned(number, keywords, codes) for number in numbers])
+            self.seeds += [draft for draft in begun if "duplicate" in draft.passed]  # whatever became of their code
+            drafts += begun
         return drafts
 
-    def _round(self, planned: Sequence[tuple[Draft, Question]]) -> list[Draft]:
-        """The drafts that were asked for, up to their code."""
-        recipe, teacher = self.task.recipe, self.teacher
-        form = prompts.meta_form(recipe.prompt, prompts.INSTRUCTION)
-        found = teacher.ask({draft.name: question.problem for draft, question in planned}, form)
-        begun = [draft for draft, _ in planned if draft.name in found]
-        for draft in begun:
-            draft.draws += found[draft.name]
-            _read(draft, found[draft.name][0][0])
-        by_text(in_running(begun), self.texts)
-        self.seeds += in_running(begun)
-        ask_code(teacher, in_running(begun), recipe.prompt, self.task.answers)
-        return begun
+    @property
+    def _recipe(self) -> Recipe:
+        return self.rounds.task.recipe
 
     def _planned(
         self, number: int, keywords: Iterator[tuple[str, str]], codes: Iterator[Problem]
     ) -> tuple[Draft, Question]:
         if self.seeds and self.mutated < self.plan.mutate * (number + 1):
             self.mutated += 1
-            old = random.Random(derive_seed(self.task.recipe.seed, "mutation", number)).choice(self.seeds)
+            old = random.Random(derive_seed(self._recipe.seed, "mutation", number)).choice(self.seeds)
             question = prompts.by_mutation(old.instruction, old.header, old.top or "")
             return Draft(f"mutation/{number}", "mutation", (old.name,)), question
         if self.codes and number % 2:
@@ -134,10 +127,10 @@ class _Writer:
 
     def _keywords(self) -> Iterator[tuple[str, str]]:
         every = [(area, keyword) for area, listed in self.pool.items() for keyword in listed]
-        return _shuffled(every, self.task.recipe.seed, "keywords")
+        return _shuffled(every, self._recipe.seed, "keywords")
 
     def _codes(self) -> Iterator[Problem]:
-        return _shuffled(self.codes, self.task.recipe.seed, "codes")
+        return _shuffled(self.codes, self._recipe.seed, "codes")
 
 
 def _shuffled(items: Sequence[Any], seed: int, name: str) -> Iterator[Any]:
@@ -150,14 +143,16 @@ def _shuffled(items: Sequence[Any], seed: int, name: str) -> Iterator[Any]:
         cycle += 1
 
 
-def _read(draft: Draft, candidate: Candidate) -> None:
-    """The fields of an instruction's answer."""
-    found = fields.exercise(candidate.text)
-    if isinstance(found, str):
-        draft.drop("answer", "cut off" if candidate.is_cut else found)
-        return
-    draft.instruction, draft.header, draft.top = found.instruction, found.header, derive_top(found.header)
-    draft.passed.append("answer")
+def _read(drafts: Sequence[Draft], effort: Effort) -> None:
+    """The fields of the answers."""
+    for draft in drafts:
+        candidate = draft.draws[0][0]
+        found = fields.exercise(candidate.text)
+        if isinstance(found, str):
+            draft.drop("answer", "cut off" if candidate.is_cut else found)
+        else:
+            draft.instruction, draft.header, draft.top = found.instruction, found.header, derive_top(found.header)
+    by_header(in_running(drafts), effort)
 
 
 def _row(draft: Draft) -> Problem:
