@@ -1,6 +1,7 @@
 """The command line as a user meets it: exit status, JSON on stdout alone, files that others can read."""
 
 import contextlib
+import io
 import json
 import signal
 import socket
@@ -12,7 +13,7 @@ import pytest
 import report_builder as make
 from command_line import itertl
 from evaluation_cases import INVERT
-from itertl import progress
+from itertl import cli, progress
 from itertl.config import load_recipe
 from itertl.loop.plan import make_plan
 from itertl.records import EvalRow
@@ -356,3 +357,14 @@ def test_a_failure_that_a_signal_made_is_an_interruption(monkeypatch: pytest.Mon
         and json.loads(done.stdout)["exit_status"] == 130
         and done.stderr.startswith("itertl: interrupted")
     )
+
+
+def test_a_terminal_without_unicode_gets_tables_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make.build_run(tmp_path / "run", iterations=1)
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr("sys.argv", ["itertl", "report", str(run)])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with contextlib.redirect_stdout(shown), pytest.raises(SystemExit) as stop:
+        cli.main()
+    text = shown.buffer.getvalue()
+    assert stop.value.code == 0 and b"pass@1" in text and b"?" in text

@@ -4,6 +4,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted. ``--json
 """
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -38,6 +39,9 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # of a job in the background
             signal.signal(number, interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # tables and texts hold what a terminal's encoding may lack
+            stream.reconfigure(errors="replace")
     children.quiet_libraries()  # also those of processes that are started later
     try:
         status = app(standalone_mode=False)  # gives back the status of a typer.Exit instead of raising it
