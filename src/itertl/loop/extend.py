@@ -144,11 +144,8 @@ def _texts_of(source: str) -> list[str]:
     path = Path(source)
     if path.suffix.lower() in _TEXT_SUFFIXES or (path.is_dir() and verilog_files(path)):
         return [decode(read_bytes(file), str(file)) for file in verilog_files(path)]
-    if source == "synth" or path.is_dir():
-        rows = None
-    else:
-        rows = load_rows(source)
-    if rows is None or not {"text"} <= set(rows.columns) or {"instruction", "reference"} <= set(rows.columns):
+    rows = None if source == "synth" or path.is_dir() else load_rows(source)
+    if rows is None or "text" not in rows.columns or {"instruction", "reference"} <= set(rows.columns):
         problems = load_problems(source).problems
         return [
             p.reference if p.reference.startswith(p.header) else p.header + p.reference for p in problems if p.reference
@@ -173,8 +170,10 @@ def _parts(text: str) -> list[str]:
 
 def _divided(texts: Sequence[str], corpus: Sequence[str]) -> tuple[list[str], list[str]]:
     """What is learnt from, and what is held out."""
-    held = [text for text in texts if int(content_hash(text), 16) % _HELD_OUT == 0]
-    learnt = [text for text in texts if int(content_hash(text), 16) % _HELD_OUT]
+    parts: tuple[list[str], list[str]] = ([], [])
+    for text in texts:
+        parts[int(content_hash(text), 16) % _HELD_OUT == 0].append(text)
+    learnt, held = parts
     if len(texts) < _FEWEST or not held:
         raise DataError(f"{', '.join(corpus)}: {len(texts)} texts; tokens are learnt on {_FEWEST} or more")
     return learnt, held
