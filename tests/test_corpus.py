@@ -308,19 +308,31 @@ def test_archives_are_read_and_do_no_harm(tmp_path: Path, monkeypatch: pytest.Mo
             tar.addfile(info, io.BytesIO(data))
     (src / "cut.tar.gz").write_bytes(whole.getvalue()[:-2000])
     (src / "not.zip").write_bytes(b"PK\x03\x04 broken")
+    torn = bytearray((src / "b.tar.xz").read_bytes())
+    torn[40:60] = bytes(20)
+    (src / "torn.txz").write_bytes(torn)
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as tar:
+        for number in (8, 9):
+            info = tarfile.TarInfo(f"m{number}.v")
+            info.size = len(alu(number))
+            tar.addfile(info, io.BytesIO(alu(number).encode()))
+    (src / "spoilt.tar").write_bytes(plain.getvalue().replace(b"m9.v", b"m!.v"))  # its checksum no longer fits
     monkeypatch.setattr(archives, "SMALL", 1 << 20)
     bomb = tarfile.TarInfo("x.v")
     bomb.size = 8 << 20
     (src / "bomb.tgz").write_bytes(gzip.compress(bomb.tobuf() + b" " * bomb.size))
     rows, left, _ = made([src], tmp_path / "c.jsonl")
-    assert [row.path for row in rows] == ["drop/a.zip/ip/a.v", "drop/b.tar.xz/t/ok.v", "drop/cut.tar.gz/cut6.v"]
-    assert [row.licence for row in rows] == ["MIT", "unknown", "unknown"] and rows[0].source == "a.zip"
+    assert [row.path for row in rows] == ["drop/a.zip/ip/a.v", "drop/b.tar.xz/t/ok.v", "drop/cut.tar.gz/cut6.v",
+                                      "drop/spoilt.tar/m8.v"]  # fmt: skip
+    assert [row.licence for row in rows] == ["MIT", *["unknown"] * 3] and rows[0].source == "a.zip"
     assert {name.removeprefix("drop/"): one.reason for name, one in left.items()} == {
         "a.zip/__/__/evil.v": archives.LEADS_OUT, "a.zip//abs.v": archives.LEADS_OUT,
         "a.zip/C:\\w.v": archives.LEADS_OUT, "a.zip/inner.zip": "archive in an archive or clone",
         "a.zip/big.v": "larger than 1000000 bytes", "a.zip/etc.v": "link",
         "b.tar.xz/__/up.v": archives.LEADS_OUT, "b.tar.xz/t/l.v": "link", "b.tar.xz/t/h.v": "link",
         "b.tar.xz/t/dev.v": "not a file", "cut.tar.gz": archives.BROKEN, "not.zip": archives.BROKEN,
+        "torn.txz": archives.BROKEN, "spoilt.tar": archives.BROKEN,
         "bomb.tgz": archives.TOO_LARGE, "bomb.tgz/x.v": "larger than 1000000 bytes",
     }  # fmt: skip
     assert not (tmp_path / "evil.v").exists()
@@ -365,8 +377,8 @@ def test_a_clone_is_read_at_head(tmp_path: Path) -> None:
 def test_addresses_lose_what_is_secret() -> None:
     known = {
         "git@github.com:o/n.git": "https://github.com/o/n", "ssh://git@h.example:29418/o/n": "https://h.example/o/n",
-        "https://t0ken@h.example:8443/o/n.git": "https://h.example:8443/o/n", "/home/me/n.git": None,
-        "file:///home/me/n": None, "": None, "C:\\n": None, "../n": None, "http://h:x/n": None,
+        "https://t0ken@h.example:8443/o/n.git": "https://h.example:8443/o/n", "/srv/n.git": None,
+        "file:///srv/n": None, "": None, "C:\\n": None, "../n": None, "http://h:x/n": None,
     }  # fmt: skip
     assert {url: public_address(url) for url in known} == known
 

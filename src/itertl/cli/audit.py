@@ -58,10 +58,14 @@ def _show(found: dict[str, Any]) -> None:
     from itertl.runs.wording import interval
 
     title = f"answers with a passage of {found['passage']} tokens and more of {found['corpus']} (95% interval)"
-    table = Table("licence", "asked by", "files", "as written", "protected", "renamed", "longest", title=title)
+    table = Table(
+        "licence", "asked by", "files", "as written", "protected", "renamed", "longest", title=title, pad_edge=False
+    )
+    for column in table.columns:  # nothing is cut where the terminal is narrow
+        column.overflow = "fold"
     for row in found["table"]:
         exact, renamed = row["exact"], row["renamed"]
-        shown = [f"{one['answers']} ({interval(one['low'], one['high'])}%)" for one in (exact, renamed)]
+        shown = [f"{one['answers']}\n{interval(one['low'], one['high'])}%" for one in (exact, renamed)]
         cells = [row["licence"], row["asked"], row["prompts"], shown[0], exact["protected"], shown[1]]
         table.add_row(*map(str, cells), str(max(exact["longest"], renamed["longest"])))
     show(table)

@@ -5,6 +5,9 @@ need a password. What an archive may unpack to is bounded, in bytes and against 
 length that is of use.
 """
 
+import bz2
+import gzip
+import lzma
 import stat
 import tarfile
 import zipfile
@@ -21,7 +24,12 @@ MAX_MEMBERS = 2_000_000
 LEADS_OUT = "name that leads out of its archive"
 BROKEN = "archive that is not whole"
 TOO_LARGE = "archive that unpacks to too much"
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, MemoryError)
+# what the standard library raises for bytes that are wrong; zipfile's NotImplementedError, for a method of compression
+# that it lacks, is a RuntimeError
+_BROKEN = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError,
+    MemoryError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +118,7 @@ def _zip_member(
     try:
         with archive.open(info) as handle:
             data = handle.read(min(useful, info.file_size) + 1)
-    except (NotImplementedError, *_BROKEN) as error:
+    except _BROKEN as error:
         return Member(name, info.file_size, reason="member that cannot be read", detail=str(error)[:200])
     bound.take(len(data))
     return Member(name, max(info.file_size, len(data)), data)
@@ -130,10 +138,6 @@ class _Counted:
 
 def _opened(handle: BinaryIO) -> BinaryIO:
     """The tar inside gzip, bzip2 or xz, by the first bytes."""
-    import bz2
-    import gzip
-    import lzma
-
     head = handle.read(6)
     handle.seek(0)
     if head[:2] == b"\x1f\x8b":
@@ -162,3 +166,12 @@ def _tar(handle: BinaryIO, packed: int, wanted: Callable[[str], int]) -> Iterato
                 file = archive.extractfile(info) if useful else None
                 data = file.read(min(useful, info.size) + 1) if file is not None else None
                 yield Member(name, info.size, data)
+        _check_end(cast("BinaryIO", archive.fileobj))
+
+
+def _check_end(rest: BinaryIO) -> None:
+    """That nothing but zeros is left: ``tarfile`` takes a header that it cannot read for the end. What packs the tar
+    compares its checksum as the last of it is read. Raises ValueError."""
+    while block := rest.read(1 << 16):
+        if block.strip(b"\0"):
+            raise ValueError("goes on behind its last member with what is no member")

@@ -17,7 +17,7 @@ import numpy as np
 
 from itertl.corpus import examine, sources
 from itertl.corpus.examine import Examined, Rules, Task
-from itertl.corpus.report import CorpusReport
+from itertl.corpus.report import FAILED, LICENCE, NEAR_REPEAT, REPEAT, CorpusReport
 from itertl.corpus.sources import Entry, Origin
 from itertl.errors import DataError, UsageError, nearest
 from itertl.problems.licences import KNOWN, PERMISSIVE, RESERVED, UNKNOWN, Found, canonical, in_text, joined, permits
@@ -28,8 +28,6 @@ from itertl.runs import storage
 from itertl.work.pool import Job, Outcome, Workers
 
 NEAR = 0.8  # Jaccard of 6-grams of tokens from which two files are one
-LICENCE, REPEAT, NEAR_REPEAT = "licence that is not wanted", "repeat of another file", "near-duplicate of another file"
-FAILED = "file that could not be examined"
 _CHUNK_BYTES, _CHUNK_FILES = 1 << 20, 64
 _CHUNK_S, _BOOK_S, _BOOK_MB = 120.0, 600.0, 3000
 _FEW = 2 * _CHUNK_BYTES  # bytes of Verilog that are examined here, without workers

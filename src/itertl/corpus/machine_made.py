@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from itertl.verilog.text import NAME_KINDS, Token, comment_before
 
-_ENCRYPTED = re.compile(
+ENCRYPTED, BASE64 = "encrypted (pragma protect)", "base64 data"
+_PROTECTED = re.compile(
     r"^[ \t]*(?://[ \t]*|`)pragma[ \t]+protect\b|^[ \t]*`protected?\b|%%% ?protect(?:ed_file)?\b", re.M
 )
-_BASE64 = re.compile(r"(?:^[ \t]*(?://)?[ \t]*[A-Za-z0-9+/]{56,}={0,2}[ \t]*\n){5}", re.M)
+_ENCODED = re.compile(r"(?:^[ \t]*(?://)?[ \t]*[A-Za-z0-9+/]{56,}={0,2}[ \t]*\n){5}", re.M)
 _HEAD_CHARS = 6000
 _TOOL = re.compile(
     r"^\W*(?:(?:this|the)\s+(?:verilog\s+|rtl\s+|hdl\s+)?(?:file|module|code|netlist|design|source)\s+"
@@ -38,12 +39,10 @@ _SHARE = 0.9
 
 
 def why_not_source(text: str) -> str | None:
-    """What the text alone shows: "encrypted", "base64", "generated"."""
-    if _ENCRYPTED.search(text):
-        return "encrypted (pragma protect)"
-    if _BASE64.search(text):
-        return "base64 data"
-    return None
+    """``ENCRYPTED``, ``BASE64``, or None."""
+    if _PROTECTED.search(text):
+        return ENCRYPTED
+    return BASE64 if _ENCODED.search(text) else None
 
 
 def is_generated(text: str, first_module: int) -> bool:

@@ -21,12 +21,13 @@ from itertl.model.extend import write_extended
 from itertl.model.policy import find_policy
 from itertl.model.prompt_form import read_form, write_form
 from itertl.problems.importers import load_rows
-from itertl.problems.load import check_source, load_problems
+from itertl.problems.load import check_source, is_table, load_problems
 from itertl.problems.verilog_folder import SUFFIXES, verilog_files
 from itertl.progress import Reporter
 from itertl.records import content_hash
 from itertl.runs import storage
 from itertl.runs.rows import decode, read_bytes
+from itertl.scoring.score_lines import whole_code
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -142,17 +143,12 @@ def read_corpus(sources: Sequence[str]) -> list[str]:
 def _texts_of(source: str) -> list[str]:
     check_source(source)
     path = Path(source)
-    if path.suffix.lower() in _TEXT_SUFFIXES or (path.is_dir() and verilog_files(path)):
-        return [decode(read_bytes(file), str(file)) for file in verilog_files(path)]
-    if source == "synth" or path.is_dir():
-        rows = None
-    else:
-        rows = load_rows(source)
-    if rows is None or not {"text"} <= set(rows.columns) or {"instruction", "reference"} <= set(rows.columns):
+    if files := verilog_files(path) if path.is_dir() or path.suffix.lower() in _TEXT_SUFFIXES else []:
+        return [decode(read_bytes(file), str(file)) for file in files]
+    rows = load_rows(source) if is_table(source) else None
+    if rows is None or "text" not in rows.columns or {"instruction", "reference"} <= set(rows.columns):
         problems = load_problems(source).problems
-        return [
-            p.reference if p.reference.startswith(p.header) else p.header + p.reference for p in problems if p.reference
-        ]
+        return [whole_code(p.reference, p.header) for p in problems if p.reference]
     for row in rows.rows:
         if not isinstance(row.values.get("text"), str):
             raise DataError(f"{row.where}: text is {row.values.get('text')!r}; each row of a corpus needs a text")
@@ -173,8 +169,10 @@ def _parts(text: str) -> list[str]:
 
 def _divided(texts: Sequence[str], corpus: Sequence[str]) -> tuple[list[str], list[str]]:
     """What is learnt from, and what is held out."""
-    held = [text for text in texts if int(content_hash(text), 16) % _HELD_OUT == 0]
-    learnt = [text for text in texts if int(content_hash(text), 16) % _HELD_OUT]
+    parts: tuple[list[str], list[str]] = ([], [])
+    for text in texts:
+        parts[int(content_hash(text), 16) % _HELD_OUT == 0].append(text)
+    learnt, held = parts
     if len(texts) < _FEWEST or not held:
         raise DataError(f"{', '.join(corpus)}: {len(texts)} texts; tokens are learnt on {_FEWEST} or more")
     return learnt, held

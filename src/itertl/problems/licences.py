@@ -6,7 +6,7 @@ here knows is "unknown".
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 UNKNOWN = "unknown"
@@ -222,33 +222,31 @@ def permits(expression: str, allowed: Collection[str]) -> bool:
     tokens = re.findall(r"[()]|[^\s()]+", expression)
     names = {name.casefold() for name in allowed}
     try:
-        value, at = _either(tokens, 0, names)
+        value, at = _met(tokens, 0, names, ("OR", "AND"))
     except IndexError:
         return False
     return value and at == len(tokens)
 
 
-def _either(tokens: list[str], at: int, names: Collection[str]) -> tuple[bool, int]:
-    value, at = _both(tokens, at, names)
-    while at < len(tokens) and tokens[at].upper() == "OR":
-        other, at = _both(tokens, at + 1, names)
-        value = value or other
-    return value, at
-
-
-def _both(tokens: list[str], at: int, names: Collection[str]) -> tuple[bool, int]:
-    value, at = _one(tokens, at, names)
-    while at < len(tokens) and tokens[at].upper() == "AND":
-        other, at = _one(tokens, at + 1, names)
-        value = value and other
-    return value, at
+def _met(tokens: list[str], at: int, names: Collection[str], operators: Sequence[str]) -> tuple[bool, int]:
+    """Whether the expression at ``at``, joined by ``operators`` (the loosest first), is met, and where it ends. Raises
+    IndexError where it does not."""
+    if not operators:
+        return _one(tokens, at, names)
+    operator, *tighter = operators
+    values: list[bool] = []
+    while not values or (at < len(tokens) and tokens[at].upper() == operator):
+        value, at = _met(tokens, at + bool(values), names, tighter)
+        values.append(value)
+    return (any(values) if operator == "OR" else all(values)), at
 
 
 def _one(tokens: list[str], at: int, names: Collection[str]) -> tuple[bool, int]:
+    """A name, or an expression in brackets."""
     if tokens[at] == "(":
-        value, at = _either(tokens, at + 1, names)
+        value, at = _met(tokens, at + 1, names, ("OR", "AND"))
         if tokens[at] != ")":
             raise IndexError
         return value, at + 1
     value = tokens[at].casefold() in names
-    return (value, at + 3) if tokens[at + 1 : at + 2] and tokens[at + 1].upper() == "WITH" else (value, at + 1)
+    return value, at + (3 if tokens[at + 1 : at + 2] and tokens[at + 1].upper() == "WITH" else 1)
