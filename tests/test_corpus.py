@@ -25,7 +25,7 @@ from itertl.corpus.people import without_people
 from itertl.problems.licences import canonical, in_text, joined, permits
 from itertl.problems.normalize import gram_array
 from itertl.problems.overlap import near_earlier
-from itertl.records import CorpusText, LeftOut
+from itertl.problems.texts import CorpusText, LeftOut
 from itertl.runs import storage
 from itertl.verilog.text import tokens
 

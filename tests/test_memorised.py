@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from command_line import itertl
 from itertl.config import Recipe, build_recipe
-from itertl.evaluation.memorised import Question, _Windows, memorised
+from itertl.evaluation.memorised import Memorised, Question, _Windows, memorised
 from itertl.model.policy import Policy
 from itertl.problems.normalize import renamed_window_hashes
+from itertl.problems.texts import CorpusText
 from itertl.progress import QUIET
-from itertl.records import CorpusText, Memorised
 from itertl.runs import storage
 from itertl.verilog.text import tokenize
 

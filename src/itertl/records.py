@@ -103,51 +103,6 @@ class Problem(Record):
         return cls(id=ident, instruction=instruction, header=header, reference=reference, **fields)
 
 
-class CorpusText(Record):
-    """One text of a corpus: a file, or a passage of a book. Example: ``path`` "uart/rtl/tx.v", ``licence`` "MIT",
-    ``evidence`` ("licence file uart/LICENSE: permission is hereby granted, free of charge",)."""
-
-    schema_name: ClassVar[str] = "itertl.text/1"
-
-    id: str  # content hash of ``text``
-    text: str  # as it is trained on: LF, UTF-8, without people's names and notices in its comments
-    path: str  # in the source, which its first part names; of a passage with its pages: "book.pdf#pages=3-4"
-    kind: Literal["file", "passage"] = "file"
-    licence: str = "unknown"  # SPDX expression
-    evidence: tuple[str, ...] = ()  # where the licence was found, and by which words
-    source: str  # address of the clone's origin, or the name of the folder, archive or file
-    commit: str | None = None  # of a clone
-    sha256: str  # of the bytes that were read
-    encoding: str = "utf-8"
-    removed: int = 0  # lines or parts of lines with names, addresses or notices
-    alike: tuple[str, ...] = ()  # "path: licence" of left-out files under other licences that it is like
-
-
-class LeftOut(Record):
-    """A file, or a passage of a book, that is not in the corpus, and why."""
-
-    schema_name: ClassVar[str] = "itertl.left_out/1"
-
-    path: str
-    reason: str
-    detail: str = ""
-
-
-class Memorised(Record):
-    """What a model wrote when it was asked for a file of a corpus, and which passages of the corpus are in it."""
-
-    schema_name: ClassVar[str] = "itertl.memorised/1"
-
-    path: str  # of the file that it was asked for
-    licence: str
-    asked: Literal["beginning", "instruction"]  # to go on from the file's beginning, or by its description
-    text: str  # the answer
-    tokens: int  # of Verilog in it
-    exact: dict[str, int]  # licence -> tokens of the longest passage of a file under it
-    renamed: dict[str, int]  # the same, names of identifiers aside
-    found_in: dict[str, str]  # licence -> the first file under it that holds a passage
-
-
 class Dropped(BaseModel):
     """A piece of generated text that extraction removed, and why. Example: ``("prose before the code", "Sure! …")``."""
 
@@ -317,9 +272,8 @@ class EvalRow(Record):
     # how it was searched for, "" for one draw, and what the strategy looked at: "reference" saw what is asked for
     strategy: str = Field(default="", exclude_if=lambda text: not text)
     feedback: str = Field(default="", exclude_if=lambda text: not text)
-    examples: str = Field(
-        default="", exclude_if=lambda text: not text
-    )  # shown before the question, as "2 by bm25 of …"
+    # shown before the question, as "2 by bm25 of …"
+    examples: str = Field(default="", exclude_if=lambda text: not text)
 
 
 class SearchCost(BaseModel):

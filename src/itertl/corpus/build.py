@@ -22,8 +22,9 @@ from itertl.corpus.sources import Entry, Origin
 from itertl.errors import DataError, UsageError, nearest
 from itertl.problems.licences import KNOWN, PERMISSIVE, RESERVED, UNKNOWN, Found, canonical, in_text, joined, permits
 from itertl.problems.overlap import Link, near_earlier
+from itertl.problems.texts import CorpusText, LeftOut
 from itertl.progress import SILENT, Tracker
-from itertl.records import CorpusText, LeftOut, content_hash
+from itertl.records import content_hash
 from itertl.runs import storage
 from itertl.work.pool import Job, Outcome, Workers
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from itertl.corpus import examine, machine_made
-from itertl.records import CorpusText, LeftOut
+from itertl.problems.texts import CorpusText, LeftOut
 
 FAILED = "file that could not be examined"
 LICENCE, REPEAT, NEAR_REPEAT = "licence that is not wanted", "repeat of another file", "near-duplicate of another file"

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -21,8 +21,9 @@ from itertl.evaluation.passk import clopper_pearson
 from itertl.model.policy import Policy
 from itertl.problems.licences import PERMISSIVE, permits
 from itertl.problems.normalize import item_codes, renamed_window_hashes, window_hashes
+from itertl.problems.texts import CorpusText
 from itertl.progress import Reporter
-from itertl.records import Candidate, CorpusText, Memorised, Problem
+from itertl.records import Candidate, Problem, Record
 from itertl.runs import storage
 from itertl.sampling.draw import SamplingJob, draw_candidates
 from itertl.verilog.header import derive_header
@@ -31,6 +32,21 @@ from itertl.work.seeds import derive_seed
 
 _PLAIN = PromptConfig(style="plain", header="omit", system=None)
 _VARIED = 5  # a passage of n tokens has at least n / 5 different ones
+
+
+class Memorised(Record):
+    """What a model wrote when it was asked for a file of a corpus, and which passages of the corpus are in it."""
+
+    schema_name: ClassVar[str] = "itertl.memorised/1"
+
+    path: str  # of the file that it was asked for
+    licence: str
+    asked: Literal["beginning", "instruction"]  # to go on from the file's beginning, or by its description
+    text: str  # the answer
+    tokens: int  # of Verilog in it
+    exact: dict[str, int]  # licence -> tokens of the longest passage of a file under it
+    renamed: dict[str, int]  # the same, names of identifiers aside
+    found_in: dict[str, str]  # licence -> the first file under it that holds a passage
 
 
 @dataclass(frozen=True, slots=True)
