@@ -29,6 +29,7 @@ from itertl.sandbox.bubblewrap import Holder
 from itertl.sandbox.restrictions import Request, Restrictions
 from itertl.sandbox.spawn import CannotStart, ConfinementFailed
 from itertl.sandbox.totals import descendants, folder_size, reap_all, resident_bytes, unlinked_bytes
+from itertl.sandbox.warm import WarmProgram
 
 TICK_S = 0.05
 _DRAIN_S = 0.5  # for what the pipes still hold once all who could write are dead
@@ -120,6 +121,7 @@ class _LauncherState:
         self.machine = seccomp.architecture(landlock.libc())
         self.abi = landlock.abi()
         self.kept: Holder | None = None
+        self._warm: dict[tuple[str, str], WarmProgram | None] = {}
 
     def serve(self, request: Request) -> Reply:
         run = _ConfinedRun(self, request)
@@ -136,23 +138,55 @@ class _LauncherState:
         if not may_keep or self.machine is None:
             return Holder(view)
         if self.kept is None or self.kept.line != view or not self.kept.is_empty():
-            self.close()
+            self._close_namespaces()
             self.kept = Holder(view)
         return self.kept
 
-    def close(self) -> None:
-        """Let go of the namespaces that are kept."""
+    def warm(self, step: Request) -> WarmProgram | None:
+        """The program of a step that is to be kept linked and waiting, where that is possible here."""
+        if step["warm"] is None or os.environ.get("ITERTL_LAUNCHER") == "exec":
+            return None
+        if self.machine is None or spawn.machine_code() is None:
+            return None
+        if os.geteuid() == 0 and self.owner is None:
+            return None  # a root that stays root has its rights from exec
+        library, modules = step["warm"]
+        key = step["program"], modules
+        if key not in self._warm:
+            self._warm[key] = WarmProgram.start(step["program"], library, modules)
+        return self._warm[key]
+
+    def drop(self, program: WarmProgram) -> None:
+        """A warm program does not work: from now on it is started anew for each step."""
+        program.close()
+        self._warm = {key: None if kept is program else kept for key, kept in self._warm.items()}
+
+    def own(self) -> set[int]:
+        """Children that outlive a run."""
+        warm = {program.pid for program in self._warm.values() if program is not None}
+        return warm | ({self.kept.pid} if self.kept is not None else set[int]())
+
+    def _close_namespaces(self) -> None:
         if self.kept is not None:
             self.kept.close()
             self.kept = None
-            reap_all()
+            reap_all(spare=self.own())
+
+    def close(self) -> None:
+        """Let go of the namespaces and programs that are kept."""
+        self._close_namespaces()
+        for program in self._warm.values():
+            if program is not None:
+                program.close()
+        self._warm.clear()
+        reap_all()
 
     def let_go(self, holder: Holder | None) -> None:
         """After a run: end its namespaces, or keep them if it left nothing in them. Every other child is reaped."""
         if holder is not None and (holder is not self.kept or not holder.is_empty()):
             holder.close()
             self.kept = None if holder is self.kept else self.kept
-        reap_all(spare=self.kept.pid if self.kept is not None else None)
+        reap_all(spare=self.own())
 
 
 class _ConfinedRun:
@@ -212,21 +246,15 @@ class _ConfinedRun:
     def start(self, number: int) -> int:
         """Start a step; its process number as this process sees it. Raises ConfinementFailed, CannotStart."""
         step = self.request["steps"][number]
-        calls = spawn.Calls()
-        if self.holder is not None:
-            self.holder.join(calls)
-        self._prepare_process(calls, number)
-        restrictions.restrict(calls, self.plan(step["limits"]))
-        calls.add("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
-        calls.add("rt_sigprocmask", 2, bytes(8), 0, 8)
-        try:
-            calls.execve(step["program"], step["argv"], step["env"])
-        except ValueError as error:
-            raise CannotStart(errno.EINVAL, str(error)) from error
-        pid = calls.start()
-        if spawn.machine_code() is None:
-            self._wait_for_exec(number)
-        failed = calls.failure()
+        warm = self.launcher.warm(step)
+        if warm is not None:
+            try:
+                pid, failed = self._start_warm(warm, number)
+            except (OSError, ValueError):
+                self.launcher.drop(warm)
+                return self.start(number)
+        else:
+            pid, failed = self._start_new(number)
         if failed is None:
             return pid
         os.waitpid(pid, 0)
@@ -235,12 +263,46 @@ class _ConfinedRun:
             raise CannotStart(reason, step["program"])
         raise ConfinementFailed(f"{self.level}: {name}: {os.strerror(reason)}")
 
+    def _start_new(self, number: int) -> tuple[int, tuple[str, int] | None]:
+        step = self.request["steps"][number]
+        calls = spawn.Calls()
+        self._list_calls(calls, number)
+        try:
+            calls.execve(step["program"], step["argv"], step["env"])
+        except ValueError as error:
+            raise CannotStart(errno.EINVAL, str(error)) from error
+        pid = calls.start()
+        if spawn.machine_code() is None:
+            self._wait_for_exec(number)
+        return pid, calls.failure()
+
+    def _start_warm(self, warm: WarmProgram, number: int) -> tuple[int, tuple[str, int] | None]:
+        step = self.request["steps"][number]
+        notice, notice_w = self.ends[number][4:]
+        calls = spawn.Calls(warm.base)
+        calls.handle(notice_w)
+        if self.holder is None:
+            calls.fork()
+        self._list_calls(calls, number)
+        pid = warm.go(calls.message(step["argv"], step["env"]), calls.handles)
+        self.release(notice_w)
+        failed = os.read(notice, 16)
+        return pid, (calls.name(failed[0]), -int.from_bytes(failed[8:], "little", signed=True)) if failed else None
+
+    def _list_calls(self, calls: spawn.Calls, number: int) -> None:
+        if self.holder is not None:
+            self.holder.join(calls)
+        self._prepare_process(calls, number)
+        restrictions.restrict(calls, self.plan(self.request["steps"][number]["limits"]))
+        calls.add("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
+        calls.add("rt_sigprocmask", 2, bytes(8), 0, 8)
+
     def _prepare_process(self, calls: spawn.Calls, number: int) -> None:
         """A session of its own, the three descriptors, the folder, signals as a program expects them."""
         _, out, _, err, _, _ = self.ends[number]
         calls.add("setsid")
         for source, target in ((self.stdin, 0), (out, 1), (err, 2)):
-            calls.add("dup3", source, target, 0)
+            calls.add("dup3", spawn.Handle(source), target, 0)
         calls.add("chdir", os.fsencode(self.folder) + b"\0")
         calls.add("umask", 0o022)
         for name in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):  # Python and the launcher ignore them
@@ -366,6 +428,7 @@ class _Step:
         holder = self.run_.holder
         tree = {self.pid, *descendants(self.pid)}
         tree |= set(descendants(holder.first if holder else os.getpid()))  # with whoever has lost its parent
+        tree -= self.run_.launcher.own()
         if len(tree) > self.limits["processes"]:
             return "processes"
         if resident_bytes(tree) > 2 * self.limits["memory_mb"] << 20:
@@ -383,7 +446,7 @@ class _Step:
             os.kill(self.pid, signal.SIGKILL)  # not yet the leader of a group
         _, status, usage = os.wait4(self.pid, 0)
         if self.run_.holder is None:
-            reap_all()
+            reap_all(spare=self.run_.launcher.own())
         return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
 
     def _drain(self) -> None:
