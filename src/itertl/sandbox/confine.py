@@ -144,7 +144,7 @@ class _LauncherState:
 
     def warm(self, step: Request) -> WarmProgram | None:
         """The program of a step that is to be kept linked and waiting, where that is possible here."""
-        if step["warm"] is None or os.environ.get("ITERTL_LAUNCHER") == "exec":
+        if step.get("warm") is None or os.environ.get("ITERTL_LAUNCHER") == "exec":
             return None
         if self.machine is None or spawn.machine_code() is None:
             return None
