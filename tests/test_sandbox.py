@@ -605,7 +605,9 @@ sys.exit(pytest.main(sys.argv[1:]))
 """
 
 
-QUICK = "outside or socket or signal or bomb or daemon or icarus or chmod or step or killed or scratch or held or launcher"
+QUICK = (
+    "outside or socket or signal or bomb or daemon or icarus or chmod or step or killed or scratch or held or launcher"
+)
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root can become another user")
