@@ -93,7 +93,7 @@ def timed(function: Callable[[], Any]) -> tuple[Any, float]:
     return found, time.perf_counter() - begin
 
 
-def measure(parts: Sequence[Sequence[Completion]], workers: int, folder: Path) -> dict[str, Any]:
+def measure(parts: Sequence[Sequence[Completion]], workers: int, folder: Path, chosen: list[str]) -> dict[str, Any]:
     """Seconds of each way over all rounds, and what each said."""
     seconds: dict[str, list[float]] = {}
     said: dict[str, list[Any]] = {}
@@ -103,8 +103,7 @@ def measure(parts: Sequence[Sequence[Completion]], workers: int, folder: Path) -
         seconds.setdefault(name, []).append(spent)
         said.setdefault(name, []).extend(found)
 
-    ways = {"testbench": Rewarder({**DEFAULT, "num_workers": workers}, cache=folder / "testbench"),
-            "ladder": Rewarder({**DEFAULT, "num_workers": workers}, cache=folder / "ladder")}  # fmt: skip
+    ways = {way: Rewarder({**DEFAULT, "num_workers": workers}, cache=folder / way) for way in chosen}
 
     def ask(way: str, part: Sequence[Completion]) -> list[Reward]:
         truths = [truth_of(one.problem, "testbench" if way == "testbench" else "reference") for one in part]
@@ -133,11 +132,13 @@ def account(
 ) -> dict[str, Any]:
     said, rates = measured["said"], measured["rates"]
     by_bench: list[Reward] = [*said["testbench cold"], *said["testbench warm"]]
-    by_function: list[Reward] = [*said["ladder cold"], *said["ladder warm"]]
+    by_function: list[Reward] = [*said.get("ladder cold", []), *said.get("ladder warm", [])]
     pairs = [(theirs, mine) for theirs, mine in zip(said["naive"], by_bench, strict=True) if mine.value is not None]
     fooled = sum(theirs and mine.verdict == "gamed" for theirs, mine in pairs)
     same = sum(theirs == (mine.value == 1.0) for theirs, mine in pairs) + fooled
-    judged = [(t, m.is_right) for t, m in zip(said["naive"], by_function, strict=True) if m.is_right is not None]
+    judged = [
+        (t, m.is_right) for t, m in zip(said["naive"], by_function, strict=bool(by_function)) if m.is_right is not None
+    ]
     repeated = [reward.value for reward in by_bench] == [reward.value for reward in said["testbench cached"]]
     ours, theirs = rates["testbench warm"], measured["naive_warm_rate"]
     return {
@@ -147,7 +148,7 @@ def account(
         "times_naive": {name: round(rate / rates["naive"], 2) for name, rate in rates.items()},
         "unjudged": sum(reward.value is None for reward in by_bench), "fooled_naive": fooled,
         "agreement_by_testbench": same / max(1, len(pairs)),
-        "agreement_by_function": sum(a == b for a, b in judged) / max(1, len(judged)),
+        "agreement_by_function": sum(a == b for a, b in judged) / len(judged) if judged else None,
         "agree": same >= 0.97 * len(pairs) and repeated, "ratio": ours / theirs,
     }  # fmt: skip
 
@@ -159,19 +160,23 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=400, help="completions")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--no-ladder", action="store_true", help="by testbench alone")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     parts, source = completions_of(given.data, given.limit, given.rounds, given.seed)
+    ways = ["testbench"] if given.no_ladder else ["testbench", "ladder"]
     with tempfile.TemporaryDirectory() as folder:
-        result = account(measure(parts, given.workers, Path(folder)), parts, source, given.workers)
+        result = account(measure(parts, given.workers, Path(folder), ways), parts, source, given.workers)
     if given.json:
         print(json.dumps(result))
         return
     print(f"{result['completions']} completions of {source}, {given.workers} workers")
     for name, rate in result["rates"].items():
         print(f"  {name:18} {rate:9.1f} rewards a second, {result['times_naive'][name]:6.2f} times naive")
-    print(f"agreement by testbench {result['agreement_by_testbench']:.3f}, by function "
-          f"{result['agreement_by_function']:.3f}; warm against naive: {result['ratio']:.2f}")  # fmt: skip
+    by_function = result["agreement_by_function"]
+    print(f"agreement by testbench {result['agreement_by_testbench']:.3f}"
+          f"{'' if by_function is None else f', by function {by_function:.3f}'}; "
+          f"warm against naive: {result['ratio']:.2f}")  # fmt: skip
 
 
 if __name__ == "__main__":

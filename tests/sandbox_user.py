@@ -36,7 +36,7 @@ def copy_project(place: Path) -> list[str]:
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(source, place / "src" / "itertl", ignore=ignore)
     (place / "tests").mkdir()
-    for name in ("test_sandbox.py", "sandbox_user.py"):
+    for name in ("test_sandbox.py", "test_sandbox_warm.py", "sandbox_user.py"):
         shutil.copy(Path(__file__).parent / name, place / "tests" / name)
     site = Path(os.path.dirname(os.__file__)) / "site-packages"  # noqa: PTH120
     installed = [path for path in sys.path if path.endswith("site-packages") and path != str(site)]

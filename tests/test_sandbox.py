@@ -605,7 +605,9 @@ sys.exit(pytest.main(sys.argv[1:]))
 """
 
 
-QUICK = "outside or socket or signal or bomb or daemon or icarus or chmod or step or killed or scratch"
+QUICK = (
+    "outside or socket or signal or bomb or daemon or icarus or chmod or step or killed or scratch or held or launcher"
+)
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root can become another user")
@@ -628,7 +630,7 @@ def test_every_level_works_for_an_ordinary_user(chosen: str) -> None:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         options = ["-q", "-p", "no:cacheprovider", "-rs", "-k", f"({chosen}) and not test_every_level"]
-        options += [str(place / "tests" / "test_sandbox.py")]
+        options += [str(place / "tests" / name) for name in ("test_sandbox.py", "test_sandbox_warm.py")]
         command = [program, "-c", AS_NOBODY, *options]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

@@ -78,7 +78,7 @@ class Holder:
     def join(self, calls: spawn.Calls) -> None:
         """The calls by which a process enters; only its child is in the process namespace."""
         spaces = _NEWNS | _NEWPID | _NEWNET | _NEWIPC | _NEWUTS | (_NEWUSER if os.geteuid() != 0 else 0)
-        calls.add("setns", self.handle, spaces)
+        calls.add("setns", spawn.Handle(self.handle), spaces)
         calls.fork()
 
     def close(self) -> None:

@@ -8,7 +8,8 @@ the tool at once.
 
 A tool gets a session and process group of its own, which the seccomp filter keeps it from leaving, so that killing the
 group kills all; where there is no filter, descendants are hunted until none is left. What memory, processes and folder
-amount to in total is looked at every ``TICK_S``, so that a short run pays nothing; in between a tool may exceed them.
+amount to in total is looked at every ``TICK_S`` (``step``), so that a short run pays nothing; in between a tool may
+exceed them.
 Imports little: it is started for each worker.
 """
 
@@ -17,30 +18,20 @@ import ctypes
 import errno
 import marshal
 import os
-import select
 import signal
 import socket
 import sys
-import time
 from typing import Any
 
 from itertl.sandbox import identity, landlock, restrictions, seccomp, spawn
 from itertl.sandbox.bubblewrap import Holder
 from itertl.sandbox.restrictions import Request, Restrictions
 from itertl.sandbox.spawn import CannotStart, ConfinementFailed
-from itertl.sandbox.totals import descendants, folder_size, reap_all, resident_bytes, unlinked_bytes
-
-TICK_S = 0.05
-_DRAIN_S = 0.5  # for what the pipes still hold once all who could write are dead
-_MAX_READ = 1 << 16
+from itertl.sandbox.step import CallerGone, Reply, Step
+from itertl.sandbox.totals import reap_all
+from itertl.sandbox.warm import WarmProgram
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SUBREAPER = 1, 4, 36
-
-Reply = dict[str, Any]
-
-
-class _CallerGone(Exception):
-    """The caller is dead or has hung up."""
 
 
 def serve(number: int) -> None:
@@ -60,7 +51,7 @@ def serve(number: int) -> None:
         scratch = request["cwd"] if request["is_scratch"] else scratch
         try:
             reply = launcher.serve(request)
-        except _CallerGone:
+        except CallerGone:
             break
         except ConfinementFailed as error:
             reply = {"failed": str(error)}
@@ -120,9 +111,10 @@ class _LauncherState:
         self.machine = seccomp.architecture(landlock.libc())
         self.abi = landlock.abi()
         self.kept: Holder | None = None
+        self._warm: dict[tuple[str, str], WarmProgram | None] = {}
 
     def serve(self, request: Request) -> Reply:
-        run = _ConfinedRun(self, request)
+        run = ConfinedRun(self, request)
         try:
             return {"done": run.steps()}
         finally:
@@ -136,26 +128,58 @@ class _LauncherState:
         if not may_keep or self.machine is None:
             return Holder(view)
         if self.kept is None or self.kept.line != view or not self.kept.is_empty():
-            self.close()
+            self._close_namespaces()
             self.kept = Holder(view)
         return self.kept
 
-    def close(self) -> None:
-        """Let go of the namespaces that are kept."""
+    def warm(self, step: Request) -> WarmProgram | None:
+        """The program of a step that is to be kept linked and waiting, where that is possible here."""
+        if step.get("warm") is None or os.environ.get("ITERTL_LAUNCHER") == "exec":
+            return None
+        if self.machine is None or spawn.machine_code() is None:
+            return None
+        if os.geteuid() == 0 and self.owner is None:
+            return None  # a root that stays root has its rights from exec
+        library, modules = step["warm"]
+        key = step["program"], modules
+        if key not in self._warm:
+            self._warm[key] = WarmProgram.start(step["program"], library, modules)
+        return self._warm[key]
+
+    def drop(self, program: WarmProgram) -> None:
+        """A warm program does not work: from now on it is started anew for each step."""
+        program.close()
+        self._warm = {key: None if kept is program else kept for key, kept in self._warm.items()}
+
+    def own(self) -> set[int]:
+        """Children that outlive a run."""
+        warm = {program.pid for program in self._warm.values() if program is not None}
+        return warm | ({self.kept.pid} if self.kept is not None else set[int]())
+
+    def _close_namespaces(self) -> None:
         if self.kept is not None:
             self.kept.close()
             self.kept = None
-            reap_all()
+            reap_all(spare=self.own())
+
+    def close(self) -> None:
+        """Let go of the namespaces and programs that are kept."""
+        self._close_namespaces()
+        for program in self._warm.values():
+            if program is not None:
+                program.close()
+        self._warm.clear()
+        reap_all()
 
     def let_go(self, holder: Holder | None) -> None:
         """After a run: end its namespaces, or keep them if it left nothing in them. Every other child is reaped."""
         if holder is not None and (holder is not self.kept or not holder.is_empty()):
             holder.close()
             self.kept = None if holder is self.kept else self.kept
-        reap_all(spare=self.kept.pid if self.kept is not None else None)
+        reap_all(spare=self.own())
 
 
-class _ConfinedRun:
+class ConfinedRun:
     """One request: ``level``, ``cwd``, ``steps`` (program, argv, env, limits), ``readable``, ``view``."""
 
     def __init__(self, launcher: _LauncherState, request: Request) -> None:
@@ -204,7 +228,7 @@ class _ConfinedRun:
         """Run the steps, up to the first that does not end with status 0."""
         done: list[Reply] = []
         for number in range(len(self.request["steps"])):
-            done.append(_Step(self, number).run())
+            done.append(Step(self, number).run())
             if done[-1]["returncode"] != 0:
                 break
         return done
@@ -212,21 +236,15 @@ class _ConfinedRun:
     def start(self, number: int) -> int:
         """Start a step; its process number as this process sees it. Raises ConfinementFailed, CannotStart."""
         step = self.request["steps"][number]
-        calls = spawn.Calls()
-        if self.holder is not None:
-            self.holder.join(calls)
-        self._prepare_process(calls, number)
-        restrictions.restrict(calls, self.plan(step["limits"]))
-        calls.add("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
-        calls.add("rt_sigprocmask", 2, bytes(8), 0, 8)
-        try:
-            calls.execve(step["program"], step["argv"], step["env"])
-        except ValueError as error:
-            raise CannotStart(errno.EINVAL, str(error)) from error
-        pid = calls.start()
-        if spawn.machine_code() is None:
-            self._wait_for_exec(number)
-        failed = calls.failure()
+        warm = self.launcher.warm(step)
+        if warm is not None:
+            try:
+                pid, failed = self._start_warm(warm, number)
+            except (OSError, ValueError):
+                self.launcher.drop(warm)
+                return self.start(number)
+        else:
+            pid, failed = self._start_new(number)
         if failed is None:
             return pid
         os.waitpid(pid, 0)
@@ -235,12 +253,46 @@ class _ConfinedRun:
             raise CannotStart(reason, step["program"])
         raise ConfinementFailed(f"{self.level}: {name}: {os.strerror(reason)}")
 
+    def _start_new(self, number: int) -> tuple[int, tuple[str, int] | None]:
+        step = self.request["steps"][number]
+        calls = spawn.Calls()
+        self._list_calls(calls, number)
+        try:
+            calls.execve(step["program"], step["argv"], step["env"])
+        except ValueError as error:
+            raise CannotStart(errno.EINVAL, str(error)) from error
+        pid = calls.start()
+        if spawn.machine_code() is None:
+            self._wait_for_exec(number)
+        return pid, calls.failure()
+
+    def _start_warm(self, warm: WarmProgram, number: int) -> tuple[int, tuple[str, int] | None]:
+        step = self.request["steps"][number]
+        notice, notice_w = self.ends[number][4:]
+        calls = spawn.Calls(warm.base)
+        calls.handle(notice_w)
+        if self.holder is None:
+            calls.fork()
+        self._list_calls(calls, number)
+        pid = warm.go(calls.message(step["argv"], step["env"]), calls.handles)
+        self.release(notice_w)
+        failed = os.read(notice, 16)
+        return pid, (calls.name(failed[0]), -int.from_bytes(failed[8:], "little", signed=True)) if failed else None
+
+    def _list_calls(self, calls: spawn.Calls, number: int) -> None:
+        if self.holder is not None:
+            self.holder.join(calls)
+        self._prepare_process(calls, number)
+        restrictions.restrict(calls, self.plan(self.request["steps"][number]["limits"]))
+        calls.add("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
+        calls.add("rt_sigprocmask", 2, bytes(8), 0, 8)
+
     def _prepare_process(self, calls: spawn.Calls, number: int) -> None:
         """A session of its own, the three descriptors, the folder, signals as a program expects them."""
         _, out, _, err, _, _ = self.ends[number]
         calls.add("setsid")
         for source, target in ((self.stdin, 0), (out, 1), (err, 2)):
-            calls.add("dup3", source, target, 0)
+            calls.add("dup3", spawn.Handle(source), target, 0)
         calls.add("chdir", os.fsencode(self.folder) + b"\0")
         calls.add("umask", 0o022)
         for name in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):  # Python and the launcher ignore them
@@ -272,126 +324,3 @@ class _ConfinedRun:
         for handle in self.handles:
             os.close(handle)
         self.handles = []
-
-
-# --- one step
-
-
-class _Step:
-    """One program from its start to the end of its whole group, its output read up to the cap."""
-
-    def __init__(self, run: _ConfinedRun, number: int) -> None:
-        self.run_, self.number = run, number
-        self.limits: Request = run.request["steps"][number]["limits"]
-        self.began = time.monotonic()
-        self.deadline = self.began + self.limits["wall_s"]
-        self.cap = self.limits["output_kb"] * 1024
-        self.timed_out = self.flooded = False
-        self.overran = ""
-
-    def run(self) -> Reply:
-        out, out_w, err, err_w, _, _ = self.run_.ends[self.number]
-        self.pid = self.run_.start(self.number)
-        for theirs in (out_w, err_w):
-            self.run_.release(theirs)
-        self.buffers = {out: bytearray(), err: bytearray()}
-        try:
-            self._read()
-        finally:
-            returncode, used_s = self._end()
-        self._drain()
-        if returncode == -signal.SIGXCPU or (returncode == -signal.SIGKILL and used_s >= self.limits["cpu_s"]):
-            self.timed_out = True
-        return {
-            "returncode": returncode,
-            "stdout": bytes(self.buffers[out][: self.cap]),
-            "stderr": bytes(self.buffers[err][: self.cap]),
-            "timed_out": self.timed_out,
-            "flooded": self.flooded,
-            "overran": self.overran,
-            "seconds": time.monotonic() - self.began,
-            "cpu_s": used_s,
-        }
-
-    def _read(self) -> None:
-        """Read both pipes until the program ends or a limit is reached."""
-        caller = self.run_.launcher.caller.fileno()
-        ended = self._handle_of_end()
-        poll = select.poll()
-        for handle in (*self.buffers, caller, *([ended] if ended >= 0 else [])):
-            poll.register(handle, select.POLLIN)
-        next_tick = self.began + TICK_S
-        try:
-            while not (self.timed_out or self.flooded or self.overran):
-                now = time.monotonic()
-                if now >= next_tick:
-                    self.overran = self._excess()
-                    next_tick = time.monotonic() + max(TICK_S, 10 * (time.monotonic() - now))
-                left = min(self.deadline, next_tick) - time.monotonic()
-                self.timed_out = self.deadline <= time.monotonic()
-                step_ms = max(0, int(left * 1000) + 1)
-                for handle, _ in poll.poll(step_ms if ended >= 0 else min(step_ms, 5)):
-                    if handle == caller:
-                        raise _CallerGone
-                    if handle in self.buffers and not self._take(handle):
-                        poll.unregister(handle)
-                if self._has_ended():
-                    return
-        finally:
-            if ended >= 0:
-                os.close(ended)
-
-    def _handle_of_end(self) -> int:
-        """A descriptor that becomes readable when the program ends; -1 where the kernel offers none."""
-        try:
-            return os.pidfd_open(self.pid)
-        except (AttributeError, OSError):
-            return -1
-
-    def _has_ended(self) -> bool:
-        """Whether the program itself has ended. It stays a zombie, so that its number is not given to another."""
-        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-    def _take(self, handle: int) -> bool:
-        """Read once; False at the end of the pipe."""
-        data = os.read(handle, _MAX_READ)
-        buffer = self.buffers[handle]
-        if len(buffer) <= self.cap:
-            buffer += data
-        self.flooded = self.flooded or len(buffer) > self.cap
-        return bool(data)
-
-    def _excess(self) -> str:
-        """Which total is exceeded now: "processes", "memory", "folder", or ""."""
-        holder = self.run_.holder
-        tree = {self.pid, *descendants(self.pid)}
-        tree |= set(descendants(holder.first if holder else os.getpid()))  # with whoever has lost its parent
-        if len(tree) > self.limits["processes"]:
-            return "processes"
-        if resident_bytes(tree) > 2 * self.limits["memory_mb"] << 20:
-            return "memory"
-        size, count = folder_size(self.run_.folder, self.limits["folder_files"])
-        size += unlinked_bytes(tree, os.stat(self.run_.folder).st_dev)  # noqa: PTH116
-        is_over = size > self.limits["folder_mb"] << 20 or count > self.limits["folder_files"]
-        return "folder" if is_over else ""
-
-    def _end(self) -> tuple[int, float]:
-        """Kill the group, reap what is ours; the program's exit status and the processor time of all it waited for."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(self.pid, signal.SIGKILL)  # not yet the leader of a group
-        _, status, usage = os.wait4(self.pid, 0)
-        if self.run_.holder is None:
-            reap_all()
-        return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
-
-    def _drain(self) -> None:
-        """What the pipes still hold."""
-        end = time.monotonic() + _DRAIN_S
-        for handle, buffer in self.buffers.items():
-            os.set_blocking(handle, False)
-            with contextlib.suppress(BlockingIOError):
-                while len(buffer) <= self.cap and time.monotonic() < end and self._take(handle):
-                    pass
-            self.flooded = self.flooded or len(buffer) > self.cap

@@ -55,6 +55,15 @@ class Completed:
     overran: str = ""  # "folder", "memory" or "processes" where it was stopped for what it amounted to in total
 
 
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """A trusted program that is kept linked and waiting before its main function, for each run to continue from there
+    instead of starting anew; only where that works (``warm``)."""
+
+    library: bytes  # ``warm.c``, compiled
+    modules: tuple[str, ...] = ()  # libraries that it will load itself
+
+
 def minimal_env() -> dict[str, str]:
     """The environment given to tools: a search path, C locale, nothing else of ours."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
@@ -67,6 +76,7 @@ def execute(
     cwd: Path,
     limits: Sequence[Limits],
     env: Mapping[str, str] | None = None,
+    warm: Sequence[Warm | None] = (),
 ) -> list[Completed]:
     """Run the steps one after the other at that level, up to the first that does not end with status 0.
 
@@ -86,8 +96,9 @@ def execute(
     request = {
         "level": level, "cwd": folder, "is_scratch": is_scratch, "readable": list(readable), "view": view,
         "steps": [
-            {"program": program, "argv": list(map(os.fspath, argv)), "env": environment, "limits": as_request(limit)}
-            for program, argv, limit in zip(programs, steps, limits, strict=True)
+            {"program": program, "argv": list(map(os.fspath, argv)), "env": environment, "limits": as_request(limit),
+             "warm": None if kept is None else (kept.library, ":".join(kept.modules))}
+            for program, argv, limit, kept in zip(programs, steps, limits, warm or [None] * len(steps), strict=True)
         ],
     }  # fmt: skip
     return [_completed(done) for done in _ask(request, sum(limit.wall_s for limit in limits))]

@@ -11,7 +11,7 @@ from typing import Any
 from itertl.sandbox import identity, landlock, seccomp, spawn
 from itertl.sandbox.bubblewrap import DEVICES, SYSTEM, SYSTEM_FILES
 
-_PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 22, 38
+_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
 
 Request = dict[str, Any]
 
@@ -36,7 +36,12 @@ def restrict(calls: spawn.Calls, plan: Restrictions) -> None:
         identity.change(calls, plan.owner, plan.keeps_reading)
     calls.add("prctl", _PR_SET_NO_NEW_PRIVS, 1)
     if plan.rules >= 0:
-        calls.add("landlock_restrict_self", plan.rules, 0)
+        calls.add("landlock_restrict_self", spawn.Handle(plan.rules), 0)
+    if calls.base is not None:  # what a program's start does else
+        if not plan.keeps_reading:
+            calls.add("capset", struct.pack("=II", 0x20080522, 0), bytes(24))
+        calls.add("prctl", _PR_SET_DUMPABLE, 1)
+        calls.add("close_range", 4, 2**32 - 1, 0)  # 3 is the notice
     if plan.program is not None:
         length, address = len(plan.program) // 8, calls.address(plan.program)
         calls.add("prctl", _PR_SET_SECCOMP, 2, struct.pack("=HxxxxxxQ", length, address))

@@ -21,12 +21,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from itertl.sandbox import bounds, launcher, reach, restrictions
-from itertl.sandbox.launcher import Completed, Limits, minimal_env
+from itertl.sandbox.launcher import Completed, Limits, Warm, minimal_env
 from itertl.sandbox.levels import LEVELS, Finding, level, probe, require
 
 __all__ = (
-    "LEVELS", "Completed", "Finding", "Limits", "confine_here", "level", "minimal_env", "probe", "require", "run",
-    "run_steps", "scratch",
+    "LEVELS", "Completed", "Finding", "Limits", "Warm", "confine_here", "level", "minimal_env", "probe", "require",
+    "run", "run_steps", "scratch",
 )  # fmt: skip
 
 DEFAULT = Limits()
@@ -43,15 +43,22 @@ def run(argv: Sequence[str], *, cwd: Path, limits: Limits = DEFAULT, env: Mappin
 
 
 def run_steps(
-    steps: Sequence[Sequence[str]], *, cwd: Path, limits: Limits | Sequence[Limits] = DEFAULT
+    steps: Sequence[Sequence[str]],
+    *,
+    cwd: Path,
+    limits: Limits | Sequence[Limits] = DEFAULT,
+    warm: Sequence[Warm | None] = (),
 ) -> list[Completed]:
     """Run the argument lists one after the other in one sandbox and folder, up to the first that does not end with 0.
 
     One ``Completed`` for each that ran; every step has pipes and limits of its own (``limits``: one for all, or one
-    each). Nothing that a step starts outlives it. Raises as ``run``.
+    each). Nothing that a step starts outlives it. ``warm``: of each step, where its program is to be kept waiting.
+    Raises as ``run``.
     """
     each = [limits] * len(steps) if isinstance(limits, Limits) else list(limits)
-    return _in_time(launcher.execute(level(), steps, cwd=cwd, limits=[bounds.within(limit) for limit in each]))
+    return _in_time(
+        launcher.execute(level(), steps, cwd=cwd, limits=[bounds.within(limit) for limit in each], warm=warm)
+    )
 
 
 def _in_time(done: list[Completed]) -> list[Completed]:

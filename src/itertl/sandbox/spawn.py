@@ -26,13 +26,15 @@ _NUMBERS = {
     "setsid": (112, 157), "dup3": (292, 24), "chdir": (80, 49), "umask": (95, 166), "rt_sigaction": (13, 134),
     "rt_sigprocmask": (14, 135), "prlimit64": (302, 261), "setgroups": (116, 159), "setresgid": (119, 149),
     "setresuid": (117, 147), "prctl": (157, 167), "capset": (126, 91), "landlock_restrict_self": (446, 446),
-    "execve": (59, 221), "clone": (56, 220), "setns": (308, 268),
+    "execve": (59, 221), "clone": (56, 220), "setns": (308, 268), "close_range": (436, 436),
 }  # fmt: skip
 _CLONE_VM, _CLONE_VFORK, _CLONE_PARENT = 0x100, 0x4000, 0x8000
 _IS_X86 = os.uname().machine == "x86_64"
 _ENTRY = 72  # number, six arguments, result, mask: a result with one of these bits ends the list
 _FAILED = 1 << 63
 _NOT_RUN = -(1 << 62)
+# as ``warm.c`` has them: room for the list, and with what it points to; the number of the first descriptor
+LIST_BYTES, SENT_BYTES, FIRST_HANDLE = 1 << 13, 1 << 17, 100
 
 # spawn(list, top of an unused stack, flags of clone) -> process number
 _MACHINE_CODE = bytes.fromhex(
@@ -74,24 +76,34 @@ class CannotStart(Exception):
     """The system would not execute the program; the first argument is its error number."""
 
 
-class Calls:
-    """The list. Arguments are numbers, or bytes, whose address is passed."""
+class Handle(int):
+    """An argument that is a descriptor of this process."""
 
-    def __init__(self) -> None:
+
+class Calls:
+    """The list. Arguments are numbers, ``Handle``, or bytes, whose address is passed.
+
+    ``base``: the list is not for a child of this process, but for one of a warm program (``warm``), which is sent the
+    list, what its addresses point to, laid out from ``base`` on, and its descriptors.
+    """
+
+    def __init__(self, base: int | None = None) -> None:
         self._rows: list[list[int]] = []
         self._names: list[str] = []
         self._kept: list[object] = []
         self._memory: mmap.mmap | None = None
+        self.base, self._sent, self.handles = base, bytearray(), list[int]()
 
     def add(self, name: str, *arguments: int | bytes, mask: int = _FAILED) -> None:
-        words = [self.address(a) if isinstance(a, bytes) else a & (2**64 - 1) for a in arguments]
+        words = [self._word(a) for a in arguments]
         number = _NUMBERS[name][0 if _IS_X86 else 1]
         self._rows.append([number, *words, *[0] * (6 - len(words)), _NOT_RUN & (2**64 - 1), mask])
         self._names.append(name)
 
     def fork(self) -> None:
         """Go on in a new child of this process."""
-        flags = _CLONE_PARENT | signal.SIGCHLD | ((_CLONE_VM | _CLONE_VFORK) if machine_code() else 0)
+        is_shared = machine_code() is not None and self.base is None
+        flags = _CLONE_PARENT | signal.SIGCHLD | ((_CLONE_VM | _CLONE_VFORK) if is_shared else 0)
         self.add("clone", flags, mask=2**64 - 1)
 
     def execve(self, program: str, argv: list[str], env: dict[str, str]) -> None:
@@ -99,7 +111,38 @@ class Calls:
         words = [self._texts(argv), self._texts([f"{name}={value}" for name, value in env.items()])]
         self.add("execve", self._text(program), *words)
 
+    def message(self, argv: list[str], env: dict[str, str]) -> bytes:
+        """What a warm program is sent: that list, and how its main function is called then. Raises ValueError for a
+        NUL or what is too long."""
+        words = [self._texts(argv), self._texts([f"{name}={value}" for name, value in env.items()])]
+        head = struct.pack("=q2Q2q", len(argv), *words, len(self.handles), self._names.index("clone"))
+        rows = b"".join(struct.pack("=9Q", *row) for row in self._rows) + b"\xff" * _ENTRY
+        if len(head) + len(rows) > LIST_BYTES or len(self._sent) > SENT_BYTES - LIST_BYTES:
+            raise ValueError("arguments and environment of a program are too long")
+        return (head + rows).ljust(LIST_BYTES, b"\0") + self._sent
+
+    def name(self, row: int) -> str:
+        """Of a call of the list."""
+        return self._names[row]
+
+    def handle(self, number: int) -> int:
+        """What a descriptor of this process is called where the list is executed."""
+        if self.base is None:
+            return number
+        if number not in self.handles:
+            self.handles.append(number)
+        return FIRST_HANDLE + self.handles.index(number)
+
+    def _word(self, argument: int | bytes) -> int:
+        if isinstance(argument, bytes):
+            return self.address(argument)
+        return self.handle(argument) if isinstance(argument, Handle) else argument & (2**64 - 1)
+
     def address(self, data: bytes) -> int:
+        if self.base is not None:
+            place = self.base + LIST_BYTES + len(self._sent)
+            self._sent += data + bytes(8 - len(data) % 8)
+            return place
         kept = ctypes.create_string_buffer(data, len(data) or 1)
         self._kept.append(kept)
         return ctypes.addressof(kept)

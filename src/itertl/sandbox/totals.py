@@ -6,7 +6,7 @@ import resource
 import signal
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 
 _PATIENCE_S = 5.0  # for children that do not end at once
 
@@ -92,12 +92,12 @@ def unlinked_bytes(pids: set[int], device: int) -> int:
     return sum(seen.values())
 
 
-def reap_all(*, spare: int | None = None) -> None:
+def reap_all(*, spare: Container[int] = ()) -> None:
     """Wait for every child of this process, inherited ones too, killing those that still live; but for ``spare``."""
     end = time.monotonic() + _PATIENCE_S
     pause = 0.0
     while time.monotonic() < end:
-        left = [pid for pid in children_of(os.getpid()) if pid != spare]
+        left = [pid for pid in children_of(os.getpid()) if pid not in spare]
         if not left:
             return
         if sum(map(_is_reaped, left)) == 0:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertl.errors import ToolMissing
 from itertl.sandbox import sandbox
 from itertl.sandbox.sandbox import Completed, Limits
-from itertl.tools import ivl
+from itertl.tools import ivl, warm
 
 # what it says of legal SystemVerilog that it does not know, where slang has elaborated the design before
 LACKS = re.compile(
@@ -95,8 +95,17 @@ def simulate(
         steps = [compiler, [find("vvp"), "-n", "design.vvp", *([] if dump else ["-none"])]]
         # vvp starts no other process, and without waveforms writes no file, so a design cannot make it
         alone = replace(run_limits, processes=1, read_only=not dump)
-        done = sandbox.run_steps(steps, cwd=folder, limits=[compile_limits, alone])
+        kept = _warm(short)
+        done = sandbox.run_steps(steps, cwd=folder, limits=[compile_limits, alone], warm=kept)
         # with a multiple of 256 errors the compiler's status is 0, and there is nothing to run
         has_program = len(done) == 2 and (folder / "design.vvp").exists()
         waveform = (folder / WAVE).read_bytes() if dump and (folder / WAVE).is_file() else None
         return Simulation(done[0], done[1] if has_program else None, waveform)
+
+
+def _warm(short: ivl.Call | None) -> tuple[sandbox.Warm | None, sandbox.Warm | None]:
+    """Compiler and simulator are kept waiting, where the compiler is called without the driver."""
+    made = warm.library() if short is not None else None
+    if short is None or made is None:
+        return None, None
+    return sandbox.Warm(made, short.libraries), sandbox.Warm(made, short.modules)

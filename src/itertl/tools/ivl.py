@@ -35,6 +35,18 @@ class Call:
         """What must lie beside the source."""
         return {CONFIG: f"root:{top}\nout:design.vvp\n{self.config}"}
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Libraries that the simulator loads, and the compiler too."""
+        return tuple(re.findall(r"^module:(.+)$", self.config, re.MULTILINE))
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Libraries that the compiler loads."""
+        base = re.search(r"^basedir:(.+)$", self.config, re.MULTILINE)
+        target = re.search(r"^flag:DLL=(.+)$", self.config, re.MULTILINE)
+        return (*self.modules, *([f"{base[1]}/{target[1]}"] if base and target else []))
+
     def argv(self, source: str) -> list[str]:
         return [self.program, f"-C{CONFIG}", "--", source]
 

@@ -6,6 +6,7 @@ and a character that no rule knows is a token by itself. Left out: macros are no
 Every function takes time linear in the length of the text.
 """
 
+import functools
 import itertools
 import re
 import textwrap
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, cast
 
 TokenKind = Literal["keyword", "identifier", "escaped", "system", "directive", "number", "string", "operator", "other"]
+
+_REMEMBERED_CHARS = 1 << 14
 
 KEYWORDS = frozenset(
     """
@@ -118,6 +121,16 @@ def unix_lines(code: str) -> str:
 
 def tokenize(code: str) -> list[Token]:
     """All tokens in order; white space and comments are dropped. Attributes come as ``(*``, …, ``*)``."""
+    return list(_remembered(code)) if len(code) <= _REMEMBERED_CHARS else _tokenize(code)
+
+
+@functools.lru_cache(maxsize=16)
+def _remembered(code: str) -> tuple[Token, ...]:
+    """Taking a design out of an answer reads its parts several times."""
+    return tuple(_tokenize(code))
+
+
+def _tokenize(code: str) -> list[Token]:
     found: list[Token] = []
     for match in _lex(code):
         kind = cast("str", match.lastgroup)
