@@ -1,0 +1,45 @@
+"""The engine of ``compute.engine: ray``."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from itertl.config import ComputeConfig
+from itertl.errors import RecipeError
+from itertl.work.cluster import connect
+from itertl.work.cluster.connect import Node
+from itertl.work.cluster.map import ClusterWorkers
+
+
+class Cluster:
+    """The nodes of a Ray cluster that may work."""
+
+    def __init__(self, config: ComputeConfig, nodes: list[Node]) -> None:
+        self.config, self.nodes = config, nodes
+
+    def workers(self, function: str, num_workers: int = 0) -> ClusterWorkers:
+        return ClusterWorkers(self.nodes, function, num_workers)
+
+    def processes(self, config: ComputeConfig) -> int:
+        """Those of the recipe, else one for each GPU, else one for each node."""
+        gpus, cpus = sum(node.gpus for node in self.nodes), sum(node.cpus for node in self.nodes)
+        if config.strategy != "ddp" and not gpus:
+            raise RecipeError(f"compute.strategy: {config.strategy} needs GPUs, and the cluster has none; use ddp")
+        most, kind = (gpus, "GPUs") if gpus else (cpus, "CPUs")
+        if config.processes is not None and config.processes > most:
+            raise RecipeError(
+                f"compute.processes: {config.processes}, but the cluster has {most} {kind}; leave it out, or give fewer"
+            )
+        return config.processes or gpus or len(self.nodes)
+
+    def is_apart(self, count: int) -> bool:
+        return True
+
+    def described(self) -> str:
+        return f"ray at {self.config.address or 'auto'}, nodes: {', '.join(map(str, self.nodes))}"
+
+
+@contextlib.contextmanager
+def opened(config: ComputeConfig, look: str, say: Callable[[str], object]) -> Iterator[Cluster]:
+    """See ``engine.using``."""
+    with connect.connected(config.address or "auto"):
+        yield Cluster(config, connect.admitted(look, say))
