@@ -5,12 +5,13 @@ What needs one asks for the one in use; ``using`` sets it for as long as a comma
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from itertl.config import ComputeConfig
+from itertl.errors import UsageError
 from itertl.progress import Reporter
 from itertl.work import devices, group
 from itertl.work.actors import Actors
@@ -24,10 +25,11 @@ class GroupJob:
 
     function: str
     job: Any
+    compute: ComputeConfig
     folder: Path  # for what the processes exchange
-    reads: Sequence[Path] = ()
-    writes: Sequence[Path] = ()  # by the first process; a later attempt begins with what an earlier one left
-    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    reads: Sequence[Path]
+    writes: Sequence[Path]  # by the first process, at the end
+    saves: Sequence[Path]  # on the way, so that another attempt goes on from there
 
 
 class Engine(Protocol):
@@ -64,9 +66,12 @@ class Local:
         return Actors(make, arguments, count)
 
     def group(self, job: GroupJob, processes: int, reporter: Reporter) -> Any:
-        return group.run_group(job.function, job.job, processes, job.folder, reporter=reporter, env=job.env)
+        env = devices.group_environment(job.compute)
+        return group.run_group(job.function, job.job, processes, job.folder, reporter=reporter, env=env)
 
     def processes(self, config: ComputeConfig) -> int:
+        if config.engine != "local":
+            raise UsageError(f"compute.engine: {config.engine} is not for this command, which works on this machine")
         return devices.processes(config)
 
     def is_apart(self, count: int) -> bool:
