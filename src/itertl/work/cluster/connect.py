@@ -110,7 +110,7 @@ def admitted(look: str, say: Callable[[str], object]) -> list[Node]:
     taken: list[Node] = []
     refused: list[str] = []
     for node, ref in asked.items():
-        why = _difference(mine, ref, deadline)
+        why = _told(mine, ref, deadline)
         if why:
             refused.append(f"{node.address}: {why}")
         else:
@@ -123,8 +123,8 @@ def admitted(look: str, say: Callable[[str], object]) -> list[Node]:
     return taken
 
 
-def _difference(mine: Mapping[str, Any], ref: Any, deadline: float) -> str:
-    """How a node differs, in words; "" where it does not."""
+def _told(mine: Mapping[str, str], ref: Any, deadline: float) -> str:
+    """How a node differs, by what it tells of itself."""
     try:
         its = ray.get(ref, timeout=max(1.0, deadline - time.monotonic()))
     except ray.exceptions.GetTimeoutError:
@@ -132,6 +132,11 @@ def _difference(mine: Mapping[str, Any], ref: Any, deadline: float) -> str:
         return f"it does not answer within {LOOK_S:.0f} s"
     except RayError as error:
         return f"itertl cannot work there ({str(error).strip().splitlines()[-1]})"
+    return difference(mine, its)
+
+
+def difference(mine: Mapping[str, str], its: Mapping[str, str]) -> str:
+    """What is not the same on another machine, in words; "" where all is."""
     apart = [name for name in mine if its.get(name) != mine[name]]
     return ", ".join(f"{name} is {its.get(name) or 'missing'} there and {mine[name] or 'missing'} here" for name in apart)
 

@@ -57,7 +57,7 @@ class _Board:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seat:
+class Seat:
     """Where a member is: its node, the address and a free port of it, and its GPUs."""
 
     node: str
@@ -79,13 +79,13 @@ class _Member:
         laid = {str(p.path): p.lay(self._own / "read" / f"{n}" / p.path.name) for n, p in enumerate(reads)}
         places.put(laid | made)
 
-    def seat(self) -> _Seat:
+    def seat(self) -> Seat:
         address = ray.util.get_node_ip_address()
         with socket.socket() as free:
             free.bind((address, 0))
             port = free.getsockname()[1]
         gpus = tuple(str(gpu) for gpu in ray.get_gpu_ids())
-        return _Seat(ray.get_runtime_context().get_node_id(), address, port, gpus)
+        return Seat(ray.get_runtime_context().get_node_id(), address, port, gpus)
 
     def work(self, env: Mapping[str, str], board: Any) -> tuple[str, Any]:
         """("done", result), ("raised", an error of ours), or ("died", its traceback)."""
@@ -229,7 +229,7 @@ class _Group:
             seats = self._wait([member.seat.remote() for member in self._members], events)
             if isinstance(seats, str):
                 return "died", seats
-            environments = _environments(seats)
+            environments = environments(seats)
             refs = [
                 member.work.remote(env, self._board)
                 for member, env in zip(self._members, environments, strict=True)
@@ -280,7 +280,7 @@ class _Group:
             remove_placement_group(self._placement)
 
 
-def _environments(seats: Sequence[_Seat]) -> list[dict[str, str]]:
+def environments(seats: Sequence[Seat]) -> list[dict[str, str]]:
     """What makes torch.distributed a group of the members: those of a node have ranks that follow each other, and see
     the node's GPUs together. Nothing for a single process."""
     if len(seats) == 1:
