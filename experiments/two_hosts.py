@@ -49,26 +49,30 @@ class Hosts:
     def __init__(self) -> None:
         self._mark = f"it{os.getpid() % 100000}"
         self.folder = Path(tempfile.mkdtemp(prefix="r", dir="/tmp"))  # Ray's sockets lie in it: a short path
-        self._known: list[int] = []
+        self.known: list[int] = []
         _ip("link", "add", f"{self._mark}b", "type", "bridge")
         _ip("link", "set", f"{self._mark}b", "up")
 
     address = f"10.77.0.1:{PORT}"
 
-    def start(self, host: int, *, cpus: int = 1, env: Mapping[str, str] | None = None) -> None:
-        """Begin a host's Ray node."""
-        if host not in self._known:
+    def start(self, host: int, *, cpus: int = 1, env: Mapping[str, str] | None = None, core: int | None = None) -> None:
+        """Begin a host's Ray node. ``core``: all that runs there is held to it."""
+        if host not in self.known:
             self._add(host)
         joins = ["--head", "--port", str(PORT), "--include-dashboard", "false", "--temp-dir", str(self.folder / "t")]
         joins = joins if host == 1 else ["--address", self.address]
         command = [
-            "-m", "ray.scripts.scripts", "start", *joins, "--node-ip-address", f"10.77.0.{host}", "--num-cpus", str(cpus),
-            "--num-gpus", "0", "--object-store-memory", str(_STORE), "--disable-usage-stats",
+            "-m", "ray.scripts.scripts", "start", *joins, "--node-ip-address", f"10.77.0.{host}",
+            "--num-cpus", str(cpus), "--num-gpus", "0", "--object-store-memory", str(_STORE), "--disable-usage-stats",
         ]  # fmt: skip
         scratch = self.folder / f"h{host}"
         scratch.mkdir(exist_ok=True)
         given = {**_SOON, "TMPDIR": str(scratch), "RAY_TMPDIR": str(self.folder / "t"), **(env or {})}
-        subprocess.run(self.command(host, command), env=_environment(given), check=True, capture_output=True)
+        held = [] if core is None else ["taskset", "-c", str(core)]
+        command = [*held, *self.command(host, command)]
+        done = subprocess.run(command, env=_environment(given), capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"no Ray node can be begun on host {host}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
 
     def _add(self, host: int) -> None:
         name, ours, theirs = self.name(host), f"{self._mark}v{host}", f"{self._mark}w{host}"
@@ -79,7 +83,7 @@ class Hosts:
         _ip("-n", name, "link", "set", "lo", "up")
         _ip("-n", name, "addr", "add", f"10.77.0.{host}/24", "dev", "eth0")
         _ip("-n", name, "link", "set", "eth0", "up")
-        self._known.append(host)
+        self.known.append(host)
 
     def name(self, host: int) -> str:
         return f"{self._mark}h{host}"
@@ -102,6 +106,13 @@ class Hosts:
         with log.open("wb") as handle:
             command = self.command(host, ["-m", "itertl", *arguments])
             return subprocess.Popen(command, env=_environment(env or {}), stdout=handle, stderr=handle)
+
+    def output(self, command: Sequence[str]) -> str:
+        """What a command says, of ``command``; raises RuntimeError with its complaints where it fails."""
+        done = subprocess.run(command, env=_environment({}), capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(done.stderr[-3000:])
+        return done.stdout.strip().splitlines()[-1]
 
     def processes(self, host: int) -> dict[int, str]:
         """Of a host: the command line of each by its number."""
@@ -138,7 +149,7 @@ class Hosts:
 
     def close(self) -> None:
         """End all that runs on the hosts, and take them away."""
-        for host in self._known:
+        for host in self.known:
             self.kill(host)
             subprocess.run(["ip", "netns", "del", self.name(host)], check=False)
         subprocess.run(["ip", "link", "del", f"{self._mark}b"], check=False)

@@ -166,7 +166,9 @@ def _check_references(
     texts = list(owners)
     bad: dict[int, BadReference] = {}
     passed, unjudged = 0, Counter[str]()
-    outcomes = engine.map_unordered("itertl.tools.slang:check", texts, num_workers=num_workers, timeout_s=CHECK_TIMEOUT_S)
+    outcomes = engine.map_unordered(
+        "itertl.tools.slang:check", texts, num_workers=num_workers, timeout_s=CHECK_TIMEOUT_S
+    )
     for task, outcome in outcomes:
         numbers = owners[texts[task]]
         tracker.advance(len(numbers))

@@ -121,7 +121,8 @@ def _refuse_sampling(overrides: list[str] | None, asked: Mapping[str, object]) -
     if given:
         *names, last = asked
         raise UsageError(
-            f"{given[0]}: overrides but those of compute, {', '.join(names)} and {last} go with --model; nothing is sampled here"
+            f"{given[0]}: overrides other than compute, {', '.join(names)} and {last} go with --model; nothing is "
+            "sampled here"
         )
 
 

@@ -308,7 +308,9 @@ class ComputeConfig(_Part):
     @classmethod
     def _an_address(cls, given: str | None) -> str | None:
         if given is not None and given != "auto" and not _ADDRESS.fullmatch(given):
-            raise ValueError(f"{given!r} is no address; give auto, HOST:PORT (6379 by default) or ray://HOST:PORT (10001)")
+            raise ValueError(
+                f"{given!r} is no address; give auto, HOST:PORT (6379 by default) or ray://HOST:PORT (10001)"
+            )
         return given
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from itertl.config import Recipe
+from itertl.doctor.node import machines
 from itertl.errors import DataError, UsageError
 from itertl.loop import jobs, shown
 from itertl.model.policy import sampled_policy

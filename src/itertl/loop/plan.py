@@ -71,8 +71,8 @@ class Plan:
             "recipe": self.recipe.model_dump(mode="json"), "run": str(self.folder), "files": self.files(),
             "problems": self.problems, "parameters": self.parameters, "estimated_seconds": self.seconds,
             "estimated_memory_gb": self.memory_gb, "estimated_disk_gb": self.disk_gb, "measured": self.is_measured,
-            "processes": self.processes, "devices": self.devices, "engine": self.recipe.compute.engine, "assumed": list(self.assumed),
-            "held_out": self.held_out, "found": list(self.found),
+            "processes": self.processes, "devices": self.devices, "engine": self.recipe.compute.engine,
+            "assumed": list(self.assumed), "held_out": self.held_out, "found": list(self.found),
         }  # fmt: skip
 
     def files(self) -> list[str]:
@@ -160,7 +160,8 @@ def _make_plan(recipe: Recipe, folder: Path, measured: bool) -> Plan:
     seconds["total"] = rounds * sampling + recipe.iterations * seconds["train, an iteration"] + evals
     return Plan(
         recipe, folder, len(problems), parameters, seconds, rates.memory_gb, _disk_gb(recipe, parameters), measured,
-        tuple(assumed), len(loaded.held), _processes(recipe), engine.current().described(), tuple(lengths.said(asked, recipe)),
+        tuple(assumed), len(loaded.held), _processes(recipe), engine.current().described(),
+        tuple(lengths.said(asked, recipe)),
     )  # fmt: skip
 
 

@@ -131,9 +131,7 @@ class ClusterActors(actors.Actors):
             ref = actor.handle.work.remote(self._make, actor.number, self._arguments, parts[actor.part])
             self._waited[ref] = actor
 
-    def _taken(
-        self, ref: Any, waiting: deque[int], deaths: Counter[int], count: int
-    ) -> Iterator[tuple[int, Any]]:
+    def _taken(self, ref: Any, waiting: deque[int], deaths: Counter[int], count: int) -> Iterator[tuple[int, Any]]:
         """The part that was done; none where the actor has just begun, or died."""
         actor = self._waited.pop(ref)
         part, actor.part = actor.part, None

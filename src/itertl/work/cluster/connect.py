@@ -138,7 +138,9 @@ def _told(mine: Mapping[str, str], ref: Any, deadline: float) -> str:
 def difference(mine: Mapping[str, str], its: Mapping[str, str]) -> str:
     """What is not the same on another machine, in words; "" where all is."""
     apart = [name for name in mine if its.get(name) != mine[name]]
-    return ", ".join(f"{name} is {its.get(name) or 'missing'} there and {mine[name] or 'missing'} here" for name in apart)
+    return ", ".join(
+        f"{name} is {its.get(name) or 'missing'} there and {mine[name] or 'missing'} here" for name in apart
+    )
 
 
 def _look(look: str) -> Mapping[str, str]:
@@ -155,8 +157,8 @@ def check(nodes: list[Node]) -> list[Node]:
     left = [node for node in nodes if node.ident in here]
     if not left:
         raise ToolFailed(
-            f"all nodes that worked are gone from the cluster ({', '.join(node.address for node in nodes)}); start them "
-            "again, and the same command goes on"
+            f"all nodes that worked are gone from the cluster ({', '.join(node.address for node in nodes)}); start "
+            "them again, and the same command goes on"
         )
     return left
 

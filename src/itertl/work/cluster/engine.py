@@ -44,8 +44,8 @@ class Cluster:
             )
         if config.strategy != "ddp" and config.storage is None and len(self.nodes) > 1:
             raise RecipeError(
-                f"compute.strategy: {config.strategy} saves its pieces on every node: set compute.storage, a folder that "
-                "all nodes see"
+                f"compute.strategy: {config.strategy} saves its pieces on every node: set compute.storage, a folder "
+                "that all nodes see"
             )
         return config.processes or gpus or len(self.nodes)
 

@@ -59,7 +59,9 @@ def pack(path: Path, storage: str | None) -> Parcel:
     path = path.absolute()
     if storage is not None and path.is_relative_to(Path(storage).absolute()):
         return Parcel(path)
-    names = [file.relative_to(path) for file in sorted(path.rglob("*")) if file.is_file()] if path.is_dir() else [Path()]
+    names = (
+        [file.relative_to(path) for file in sorted(path.rglob("*")) if file.is_file()] if path.is_dir() else [Path()]
+    )
     return Parcel(path, tuple((str(name), tuple(_pieces(path / name))) for name in names))
 
 

@@ -1,5 +1,5 @@
-"""A process group on a Ray cluster: actors placed together, one a GPU or a share of a node's CPUs, that compute together
-by torch.distributed as under ``group``.
+"""A process group on a Ray cluster: actors placed together, one a GPU or a share of a node's CPUs, that compute
+together by torch.distributed as under ``group``.
 
 Not Ray Train's TorchTrainer: it opens the group itself, by the host's name, which fails where a host has several
 networks; it wants a folder that all nodes see; and it counts failures where only those without progress should count.
@@ -167,8 +167,8 @@ def _interface(address: str) -> str:
 
 
 def run_group(nodes: list[Node], job: GroupJob, processes: int, reporter: Reporter) -> Any:
-    """See ``Engine.group``. Raises what the function raises in any process, and ToolFailed where the group dies three
-    times without progress in between."""
+    """See ``Engine.group``. Raises what the function raises in any process, and ToolFailed where the group dies three times
+    without progress in between."""
     deaths, events = 0, Events(job.folder, reporter)
     reads = [files.pack(path, job.compute.storage) for path in job.reads]
     try:
@@ -188,7 +188,8 @@ def run_group(nodes: list[Node], job: GroupJob, processes: int, reporter: Report
                     f"the group of {processes} processes died {deaths} times at the same place on the cluster; the last "
                     f"time: {value}"
                 )
-            reporter.say(f"a process of the group died; all {min(processes, _room(connect.check(nodes)))} are started again")
+            left = min(processes, _room(connect.check(nodes)))
+            reporter.say(f"a process of the group died; all {left} are started again")
     finally:
         events.close()
         if job.compute.storage is not None:
@@ -229,15 +230,15 @@ class _Group:
             seats = self._wait([member.seat.remote() for member in self._members], events)
             if isinstance(seats, str):
                 return "died", seats
-            environments = environments(seats)
+            ranked = environments(seats)
             refs = [
                 member.work.remote(env, self._board)
-                for member, env in zip(self._members, environments, strict=True)
+                for member, env in zip(self._members, ranked, strict=True)
             ]  # fmt: skip
             answers = self._wait(refs, events)
             if isinstance(answers, str):
                 return "died", answers
-            first = next(number for number, env in enumerate(environments) if env.get("RANK", "0") == "0")
+            first = next(number for number, env in enumerate(ranked) if env.get("RANK", "0") == "0")
             return answers[first]
         except RayError as error:
             return "died", connect.said(error)
