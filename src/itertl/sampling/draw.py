@@ -7,6 +7,7 @@ with a hash of the plan and is removed where the plan has changed.
 """
 
 import contextlib
+import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -217,8 +218,10 @@ def answers(
 ) -> Generator[tuple[int, list[Generation] | BatchIncomplete]]:
     """(number, responses) of each batch as they come, drawn here or by one actor for each device: by ``actors`` where
     they are given, which stay for later batches."""
-    is_shared = engine.current().is_apart(min(job.processes, len(batches))) or (actors is not None and actors.are_there)
-    if backend.one_per_device and is_shared and batches:
+    used = engine.current()
+    is_shared = used.is_apart(min(job.processes, len(batches))) or (actors is not None and actors.are_there)
+    is_spread = backend.one_per_device or (backend.serves_itself and used.is_apart(1))
+    if is_spread and is_shared and batches:
         parts = [(batch, job.asked) for batch in batches]
         if actors is not None:
             backend.close()  # what drew here before may hold the device's memory
@@ -239,7 +242,8 @@ def drawing_actor(
 ) -> Callable[[tuple[Sequence[SampleRequest], SamplingSettings]], list[Generation]]:
     """In an actor: the back end on the device of that number."""
     gpus = devices.gpus()
-    if gpus and "device" not in config.options:
+    takes_device = "device" in inspect.signature(check_backend(config)).parameters
+    if gpus and takes_device and "device" not in config.options:
         config = config.model_copy(update={"options": {**config.options, "device": f"cuda:{number % len(gpus)}"}})
     backend = open_backend(replace(policy, path=places.here(policy.path)), config)
     return lambda part: backend(*part)

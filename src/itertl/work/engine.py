@@ -47,6 +47,10 @@ class Engine(Protocol):
         """That sample, and that train together. Raises RecipeError."""
         ...
 
+    def runs_at_once(self, config: ComputeConfig) -> int:
+        """Runs of a study that there is room for."""
+        ...
+
     def is_apart(self, count: int) -> bool:
         """Whether so many processes are others than this one."""
         ...
@@ -73,6 +77,9 @@ class Local:
         if config.engine != "local":
             raise UsageError(f"compute.engine: {config.engine} is not for this command, which works on this machine")
         return devices.processes(config)
+
+    def runs_at_once(self, config: ComputeConfig) -> int:
+        return max(1, len(devices.gpus()))
 
     def is_apart(self, count: int) -> bool:
         return count > 1

@@ -64,7 +64,7 @@ class _Host:
             return "raised", actors.sendable(error)
 
 
-_HOST = ray.remote(max_restarts=0, max_task_retries=0)(_Host)
+_HOST = connect.remote(_Host, max_restarts=0, max_task_retries=0)
 
 
 @dataclass(slots=True)

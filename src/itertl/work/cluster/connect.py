@@ -18,7 +18,7 @@ from itertl.errors import RecipeError, ToolFailed, ToolMissing
 
 try:
     import ray
-    from ray.exceptions import RayError
+    from ray.exceptions import GetTimeoutError, RayError
 except ImportError as absent:
     raise ToolMissing(
         f"compute.engine: ray needs the package ray, which cannot be imported ({absent}): pip install 'itertl[ray]'"
@@ -44,6 +44,12 @@ class Node:
         return f"{self.address} ({self.cpus} CPUs{f', {self.gpus} GPUs' if self.gpus else ''})"
 
 
+def remote(work: Callable[..., Any], **options: Any) -> Any:
+    """A function or class that Ray runs."""
+    make: Any = ray.remote  # its types know less than it takes
+    return make(**options)(work)
+
+
 @contextlib.contextmanager
 def connected(address: str) -> Iterator[None]:
     """Be a driver of the cluster. Raises RecipeError where there is none at the address, or where it does not take this
@@ -52,9 +58,10 @@ def connected(address: str) -> Iterator[None]:
     if where != "auto":
         _reach(where)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    quiet = {"logging_level": "ERROR", "log_to_driver": False}
+    quiet: dict[str, Any] = {"logging_level": "ERROR"}
+    quiet |= {} if where.startswith("ray://") else {"log_to_driver": False}
     try:
-        ray.init(where, **(quiet if not where.startswith("ray://") else {"logging_level": "ERROR"}))
+        ray.init(where, **quiet)
     except (RayError, OSError, RuntimeError, ValueError, SystemExit) as error:
         said = str(error).strip().splitlines()
         why = said[0] if said else type(error).__name__
@@ -126,8 +133,8 @@ def admitted(look: str, say: Callable[[str], object]) -> list[Node]:
 def _told(mine: Mapping[str, str], ref: Any, deadline: float) -> str:
     """How a node differs, by what it tells of itself."""
     try:
-        its = ray.get(ref, timeout=max(1.0, deadline - time.monotonic()))
-    except ray.exceptions.GetTimeoutError:
+        its: Any = ray.get(ref, timeout=max(1.0, deadline - time.monotonic()))
+    except GetTimeoutError:
         ray.cancel(ref, force=True)
         return f"it does not answer within {LOOK_S:.0f} s"
     except RayError as error:
@@ -148,7 +155,7 @@ def _look(look: str) -> Mapping[str, str]:
     return getattr(import_module(module), name)()
 
 
-_LOOK = ray.remote(num_cpus=0, max_retries=0)(_look)
+_LOOK = remote(_look, num_cpus=0, max_retries=0)
 
 
 def check(nodes: list[Node]) -> list[Node]:

@@ -49,6 +49,11 @@ class Cluster:
             )
         return config.processes or gpus or len(self.nodes)
 
+    def runs_at_once(self, config: ComputeConfig) -> int:
+        """Where a run takes all of the cluster, one."""
+        room = sum(node.gpus for node in self.nodes) or sum(node.cpus for node in self.nodes)
+        return 1 if config.processes is None else max(1, room // config.processes)
+
     def is_apart(self, count: int) -> bool:
         return True
 

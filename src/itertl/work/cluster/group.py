@@ -167,8 +167,8 @@ def _interface(address: str) -> str:
 
 
 def run_group(nodes: list[Node], job: GroupJob, processes: int, reporter: Reporter) -> Any:
-    """See ``Engine.group``. Raises what the function raises in any process, and ToolFailed where the group dies three times
-    without progress in between."""
+    """See ``Engine.group``. Raises what the function raises in any process, and ToolFailed where the group dies three
+    times without progress in between."""
     deaths, events = 0, Events(job.folder, reporter)
     reads = [files.pack(path, job.compute.storage) for path in job.reads]
     try:
@@ -185,8 +185,8 @@ def run_group(nodes: list[Node], job: GroupJob, processes: int, reporter: Report
             deaths = 1 if events.furthest != before else deaths + 1
             if deaths >= children.ATTEMPTS:
                 raise ToolFailed(
-                    f"the group of {processes} processes died {deaths} times at the same place on the cluster; the last "
-                    f"time: {value}"
+                    f"the group of {processes} processes died {deaths} times at the same place on the cluster; the "
+                    f"last time: {value}"
                 )
             left = min(processes, _room(connect.check(nodes)))
             reporter.say(f"a process of the group died; all {left} are started again")
@@ -211,12 +211,12 @@ class _Group:
             [bundle] * processes, strategy="PACK", bundle_label_selector=[connect.on(nodes)] * processes
         )
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        self._board = ray.remote(num_cpus=0)(_Board).options(scheduling_strategy=here).remote()
+        self._board = connect.remote(_Board, num_cpus=0).options(scheduling_strategy=here).remote()
         made = places_of(job, job.folder) if job.compute.storage is not None else {}
         for path in (path for path in job.saves if made and path.exists()):
             Parcel(path).become(made[str(path.absolute())])
         saves = [files.pack(path, None) for path in job.saves if not made and path.exists()]
-        kind = ray.remote(max_restarts=0, max_task_retries=0, **asked)(_Member)
+        kind = connect.remote(_Member, max_restarts=0, max_task_retries=0, **asked)
         self._members = [
             kind.options(
                 scheduling_strategy=PlacementGroupSchedulingStrategy(self._placement, number)
@@ -252,7 +252,10 @@ class _Group:
             self._pass_on(events)
             if time.monotonic() > self._looked + _NODES_S:
                 self._nodes, self._looked = connect.check(self._nodes), time.monotonic()
+                if _room(self._nodes) < len(self._members):
+                    return how or "a node is gone"
             for ref in done:
+                value: Any
                 try:
                     value = ray.get(ref)
                 except RayError as error:

@@ -102,4 +102,4 @@ def _chunk(function: str, jobs: list[Job]) -> list[tuple[int, Outcome]]:
     return list(_kept[function].work(deque(jobs)))
 
 
-_CHUNK = ray.remote(num_cpus=1, max_retries=0)(_chunk)
+_CHUNK = connect.remote(_chunk, num_cpus=1, max_retries=0)
