@@ -93,11 +93,11 @@ class Hosts:
         return ["ip", "netns", "exec", self.name(host), sys.executable, *arguments]
 
     def run(
-        self, host: int, arguments: Sequence[str], env: Mapping[str, str] | None = None, timeout_s: float = 600
+        self, host: int, arguments: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> "subprocess.CompletedProcess[str]":
         """``itertl`` with these arguments, on the host."""
         command = self.command(host, ["-m", "itertl", *arguments])
-        return subprocess.run(command, env=_environment(env or {}), capture_output=True, text=True, timeout=timeout_s)
+        return subprocess.run(command, env=_environment(env or {}), capture_output=True, text=True, cwd=cwd)
 
     def begin(
         self, host: int, arguments: Sequence[str], log: Path, env: Mapping[str, str] | None = None

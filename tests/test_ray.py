@@ -47,6 +47,8 @@ def test_addresses(address: str) -> None:
 def test_what_is_of_a_cluster_needs_one_and_is_not_written_where_unused() -> None:
     with pytest.raises(RecipeError, match=r"storage is of a Ray cluster; set engine: ray"):
         build_recipe({"compute": {"storage": "/shared"}})
+    with pytest.raises(RecipeError, match=r"storage 'shared': give a path that begins with /"):
+        build_recipe({"compute": {"engine": "ray", "storage": "shared"}})
     assert "storage" not in dump_recipe(build_recipe({}))
 
 
@@ -341,8 +343,8 @@ def test_a_group_on_two_nodes_trains_as_one_process_and_outlives_one_of_them(bot
 
 @pytest.mark.slow
 def test_files_go_through_a_shared_folder_where_one_is_named(both: Hosts, alone: Path, tmp_path: Path) -> None:
-    command = [*RUN, *RAY, "compute.processes=1", f"compute.storage={tmp_path}", "--out", str(tmp_path / "run")]
-    done = both.run(1, command)
+    command = [*RUN, *RAY, "compute.processes=1", f"compute.storage={tmp_path}", "--out", "run"]
+    done = both.run(1, command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     same(tmp_path / "run" / "iter-00", alone)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -316,6 +316,8 @@ class ComputeConfig(_Part):
     @model_validator(mode="after")
     def _of_one_engine(self) -> Self:
         stray = [name for name in ("address", "storage", "runtime_env") if getattr(self, name) is not None]
+        if self.storage is not None and not self.storage.startswith("/"):
+            raise ValueError(f"storage {self.storage!r}: give a path that begins with /, the same on all nodes")
         if self.engine == "local" and stray:
             raise ValueError(f"{stray[0]} is of a Ray cluster; set engine: ray beside it, or remove it")
         return self

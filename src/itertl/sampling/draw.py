@@ -208,8 +208,9 @@ def draw_batches(
 
 def actors_of(job: SamplingJob) -> Actors:
     """Those that draw for the job, one for each device."""
-    reads = [Path(job.policy.path)] if Path(job.policy.path).exists() else []
-    arguments = job.policy, job.config
+    policy = replace(job.policy, path=places.whole(job.policy.path))
+    reads = [Path(policy.path)] if Path(policy.path).exists() else []
+    arguments = policy, job.config
     return engine.current().actors("itertl.sampling.draw:drawing_actor", arguments, job.processes, reads)
 
 

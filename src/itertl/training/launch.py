@@ -16,9 +16,13 @@ def train(job: TrainingJob, compute: ComputeConfig, reporter: Reporter) -> Train
     count = 1 if devices.is_member() else used.processes(compute)
     if not used.is_apart(count):
         return member(job, reporter)
+    policy = dataclasses.replace(job.policy, path=places.whole(job.policy.path), known_digest=job.policy.digest)
+    out, log, state = (path.absolute() for path in (job.out, job.log, job.state))
+    tracking = job.tracking_dir and job.tracking_dir.absolute()
+    job = dataclasses.replace(job, policy=policy, out=out, log=log, state=state, tracking_dir=tracking)
     beside = job.state.with_name(f"{job.state.name}-initial.safetensors")
     writes = [job.out, job.log, *([job.tracking_dir] if job.tracking_dir else [])]
-    reads = [path] if (path := Path(job.policy.path)).exists() else []
+    reads = [path] if (path := Path(policy.path)).exists() else []
     folder = job.out.with_name(f"{job.out.name}.group")
     asked = GroupJob(f"{__name__}:member", job, compute, folder, reads, writes, [job.state, beside])
     return used.group(asked, count, reporter)

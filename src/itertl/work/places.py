@@ -14,6 +14,12 @@ def here(path: P) -> P:
     return path if found is None else type(path)(str(found))
 
 
+def whole(path: P) -> P:
+    """A path of this machine that means the same in every folder; what is no path here, such as a hub name, as it
+    is."""
+    return type(path)(str(Path(path).absolute())) if Path(path).exists() else path
+
+
 def put(paths: dict[str, Path]) -> None:
     """Name what was brought here: the owner's path -> the path on this machine."""
     _here.update(paths)

@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -57,7 +58,8 @@ def connected(address: str) -> Iterator[None]:
     where = address if address != "auto" else os.environ.get("RAY_ADDRESS", "auto")
     if where != "auto":
         _reach(where)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    is_main = threading.current_thread() is threading.main_thread()
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)} if is_main else {}
     quiet: dict[str, Any] = {"logging_level": "ERROR"}
     quiet |= {} if where.startswith("ray://") else {"log_to_driver": False}
     try:
