@@ -27,6 +27,8 @@ from itertl.runs.storage import read_records
 from itertl.work import engine
 from two_hosts import Hosts
 
+pytestmark = pytest.mark.timeout(1800)  # some wait for the health checks of a cluster
+
 SMOKE = Path(__file__).parent.parent / "recipes" / "smoke.yaml"
 RAY = ["compute.engine=ray", f"compute.address={Hosts.address}"]
 
@@ -190,7 +192,7 @@ def both(cluster: Hosts) -> Iterator[Hosts]:
         cluster.join(2)
         cluster.kill(2)
         shutil.rmtree(cluster.folder / "h2", ignore_errors=True)
-        wait_for(lambda: len(cluster.living()) == 1, 60)
+        wait_for(lambda: len(cluster.living()) == 1, 300)
 
 
 def wait_for(holds: Callable[[], object], seconds: float) -> None:
@@ -258,9 +260,9 @@ def test_a_node_that_is_lost_while_it_scores_costs_no_score(
 ) -> None:
     assert both.run(1, scoring(texts, tmp_path / "here.jsonl")).returncode == 0
     driver = both.begin(1, scoring(texts, tmp_path / "out.jsonl", *RAY), tmp_path / "log")
-    wait_for((both.folder / "h2" / "scored").exists, 90)
+    wait_for((both.folder / "h2" / "scored").exists, 600)
     {"kill": both.kill, "cut": both.cut}[fate](2)
-    assert driver.wait(180) == 0, (tmp_path / "log").read_text()
+    assert driver.wait(600) == 0, (tmp_path / "log").read_text()
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "here.jsonl").read_bytes()
 
 
@@ -294,10 +296,10 @@ def test_a_node_that_is_lost_while_it_samples_costs_no_candidate(
 ) -> None:
     """Two actors draw; then one alone. The round is trained by the one process that is left, as here."""
     driver = both.begin(1, [*RUN, *RAY, "--out", str(tmp_path / "run")], tmp_path / "log")
-    wait_for(lambda: lines(tmp_path / "run/iter-00/candidates.jsonl.partial") > 20, 120)
+    wait_for(lambda: lines(tmp_path / "run/iter-00/candidates.jsonl.partial") > 20, 600)
     assert any("_Host" in line for line in both.processes(2).values())
     {"kill": both.kill, "cut": both.cut}[fate](2)
-    assert driver.wait(240) == 0, (tmp_path / "log").read_text()
+    assert driver.wait(600) == 0, (tmp_path / "log").read_text()
     same(tmp_path / "run" / "iter-00", alone)
 
 
@@ -311,16 +313,16 @@ def test_a_killed_driver_leaves_nothing_and_the_same_command_goes_on(
     driver = both.begin(1, command, tmp_path / "log")
     folder = tmp_path / "run" / "iter-00"
     if place == "sample":
-        wait_for(lambda: lines(folder / "candidates.jsonl.partial") > 10, 120)
+        wait_for(lambda: lines(folder / "candidates.jsonl.partial") > 10, 600)
     else:
-        wait_for((folder / "train-state" / "progress.json").exists, 180)
+        wait_for((folder / "train-state" / "progress.json").exists, 600)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     marks = ("ray::_Host", "ray::_Member", "ray::_Board", "ray::_chunk", "multiprocessing")
     wait_for(
         lambda: not [line for n in (1, 2) for line in both.processes(n).values() if any(m in line for m in marks)], 30
     )
-    wait_for(lambda: not list(both.folder.glob("h*/itertl-node-*")), 10)
+    wait_for(lambda: not list(both.folder.glob("h*/itertl-node-*")), 60)
     assert both.run(1, command).returncode == 0
     same(folder, alone)
 
@@ -332,9 +334,9 @@ def test_a_group_on_two_nodes_trains_as_one_process_and_outlives_one_of_them(bot
     assert here.returncode == 0
     driver = both.begin(1, [*long, *RAY, "--out", str(tmp_path / "run")], tmp_path / "log")
     folder = tmp_path / "run" / "iter-00"
-    wait_for((folder / "train-state" / "progress.json").exists, 180)
+    wait_for((folder / "train-state" / "progress.json").exists, 600)
     both.kill(2)
-    assert driver.wait(240) == 0, (tmp_path / "log").read_text()
+    assert driver.wait(600) == 0, (tmp_path / "log").read_text()
     assert "a process of the group died; all 1 are started again" in (tmp_path / "log").read_text()
     assert not list(folder.glob("train-state*")) and not list(folder.glob(".*"))
     mine, theirs = (read_records(at / "train.jsonl", TrainStep) for at in (folder, tmp_path / "here" / "iter-00"))
