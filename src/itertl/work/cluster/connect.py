@@ -65,8 +65,8 @@ def connected(address: str) -> Iterator[None]:
     try:
         ray.init(where, **quiet)
     except (RayError, OSError, RuntimeError, ValueError, SystemExit) as error:
-        said = str(error).strip().splitlines()
-        why = said[0] if said else type(error).__name__
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        why = " ".join(dict.fromkeys([lines[0], lines[-1].strip()]))  # what failed, and of a trace its end
         raise RecipeError(f"compute.address: no Ray cluster can be joined at {where} ({why}); {_START}") from error
     finally:
         for number, handler in handlers.items():  # Ray sets its own
