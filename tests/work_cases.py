@@ -1,7 +1,9 @@
 """What the actors and groups of test_work.py do; each of their processes imports this, so it imports little."""
 
 import os
+import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -57,3 +59,12 @@ def member(job: dict[str, Any], reporter: Reporter) -> list[int]:
     reporter.say("counted")
     group.destroy_process_group()
     return [int(total), group.get_world_size() if group.is_initialized() else int(os.environ["WORLD_SIZE"])]
+
+
+def double(number: int) -> int:
+    """Of a number; below zero it ends its process, or hangs."""
+    if number == -1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == -2:
+        time.sleep(600)
+    return 2 * number

@@ -20,7 +20,7 @@ from itertl.progress import QUIET, Reporter, Tracker
 from itertl.records import Problem, Verdict
 from itertl.runs import storage
 from itertl.runs.storage import cache_folder
-from itertl.work import pool
+from itertl.work import engine
 
 CHECK_TIMEOUT_S = 20.0  # for one reference
 EVIDENCE_CHARS = 200
@@ -166,7 +166,9 @@ def _check_references(
     texts = list(owners)
     bad: dict[int, BadReference] = {}
     passed, unjudged = 0, Counter[str]()
-    outcomes = pool.map_unordered("itertl.tools.slang:check", texts, num_workers=num_workers, timeout_s=CHECK_TIMEOUT_S)
+    outcomes = engine.map_unordered(
+        "itertl.tools.slang:check", texts, num_workers=num_workers, timeout_s=CHECK_TIMEOUT_S
+    )
     for task, outcome in outcomes:
         numbers = owners[texts[task]]
         tracker.advance(len(numbers))

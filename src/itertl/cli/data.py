@@ -178,6 +178,7 @@ def data_export(
 @data_app.command("audit")
 def data_audit(
     source: Annotated[str, typer.Argument(help="Problems: a file that `data import` understands.")],
+    overrides: options.Overrides = None,
     benchmark: Annotated[
         list[str] | None, typer.Option("--benchmark", help="Look for contamination against these.")
     ] = None,
@@ -203,12 +204,16 @@ def data_audit(
     from itertl.evaluation import benchmarks
     from itertl.runs import outputs
 
+    place, others = options.split_compute(overrides)
+    if others:
+        raise UsageError(f"{others[0]}: of a recipe, data audit takes compute.KEY=VALUE alone")
     against = [p for name in benchmark or [] for p in benchmarks.load(name, data).problems]
     with outputs.writing("data audit", files=[sound] if sound else [], inputs=[Path(source), data], force=force):
-        found, result, by_function = audit_source(
-            source, against, format=format, filter=named_values(filter, "--filter"), check_tools=tools,
-            function=function, num_workers=workers, reporter=Reporter(quiet=as_json),
-        )  # fmt: skip
+        with options.machines(place):
+            found, result, by_function = audit_source(
+                source, against, format=format, filter=named_values(filter, "--filter"), check_tools=tools,
+                function=function, num_workers=workers, reporter=Reporter(quiet=as_json),
+            )  # fmt: skip
         kept = None if sound is None else keep_sound(sound, result.problems, found, by_function)
     if as_json:
         loaded = {name: getattr(result, name) for name in ("format", "skipped", "notes", "dropped")}

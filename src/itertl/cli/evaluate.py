@@ -87,13 +87,14 @@ def evaluate(
         "--base-url": base_url, "--strategy": strategy, "--recipe": recipe, "--temperature": temperature,
         "--num-samples": num_samples, "--limit": limit, "--max-new-tokens": max_new_tokens,
     }  # fmt: skip
+    place, others = options.split_compute(overrides)
     if model is None:
-        _refuse_sampling(overrides, asked)
+        _refuse_sampling(others, asked)
     require_sandbox_level(require_sandbox)
     bench = benchmarks.load(benchmark, data, limit=limit if model else None, shots=shots)
     if samples is not None:
         guard = outputs.writing("eval", files=[out / RESULTS] if out else [], inputs=[samples, data], force=force)
-        with guard, Reporter(quiet=as_json).stage("judge", 0) as tracker:
+        with guard, options.machines(place), Reporter(quiet=as_json).stage("judge", 0) as tracker:
             result = eval_file(
                 samples, bench, out=out, rule=rule, num_workers=workers, cache=cache_folder(), tracker=tracker
             )
@@ -120,7 +121,8 @@ def _refuse_sampling(overrides: list[str] | None, asked: Mapping[str, object]) -
     if given:
         *names, last = asked
         raise UsageError(
-            f"{given[0]}: overrides, {', '.join(names)} and {last} go with --model; nothing is sampled here"
+            f"{given[0]}: overrides other than compute, {', '.join(names)} and {last} go with --model; nothing is "
+            "sampled here"
         )
 
 

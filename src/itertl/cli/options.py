@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -92,6 +93,19 @@ def require_sandbox_level(level: str | None) -> None:
         from itertl.sandbox import sandbox
 
         sandbox.require(level)
+
+
+def split_compute(overrides: list[str] | None) -> tuple[list[str], list[str]]:
+    """The overrides that say where work is done (``compute.…``), and the others."""
+    given = overrides or []
+    return [o for o in given if o.startswith("compute.")], [o for o in given if not o.startswith("compute.")]
+
+
+def machines(overrides: list[str], recipe: Path | None = None) -> AbstractContextManager[object]:
+    """Work where ``compute`` of the recipe with these overrides says. Raises as ``doctor.node.machines``."""
+    from itertl.doctor.node import machines as used
+
+    return used(recipe_of(recipe, overrides, None).compute, warn)
 
 
 def refuse_group(command: str) -> None:

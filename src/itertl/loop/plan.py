@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from itertl.config import OWN_HELDOUT, ComputeConfig, EvalConfig, Recipe, dump_recipe
+from itertl.doctor.node import machines
 from itertl.errors import ItertlError
 from itertl.evaluation import pairs
 from itertl.loop import shown
@@ -30,7 +31,7 @@ from itertl.problems.load import LoadResult
 from itertl.records import Problem
 from itertl.sampling import lengths
 from itertl.training.methods import Method
-from itertl.work import devices
+from itertl.work import devices, engine
 
 _DECODE_SHARE, _TRAIN_SHARE = 0.35, 0.45
 _USUAL_PAIR = "x" * 800, "x" * 700  # instruction and reference: about the means of public instruction/Verilog pairs
@@ -53,10 +54,13 @@ class Plan:
     assumed: tuple[str, ...] = ()  # what is not here, and was taken for the estimate in its place
     held_out: int = 0  # pairs that training does not see
     processes: int = 1  # that sample, and that train together
+    cluster: str = ""  # engine, address and nodes, where it is not this machine
     found: tuple[str, ...] = ()  # lengths that the recipe leaves to be found from the pairs, as "key: number"
 
     @property
     def devices(self) -> str:
+        if self.cluster:
+            return self.cluster
         here = len(devices.gpus())
         if not here and self.recipe.compute.strategy != "ddp":
             return "as many GPUs, of which this machine has none"
@@ -67,8 +71,8 @@ class Plan:
             "recipe": self.recipe.model_dump(mode="json"), "run": str(self.folder), "files": self.files(),
             "problems": self.problems, "parameters": self.parameters, "estimated_seconds": self.seconds,
             "estimated_memory_gb": self.memory_gb, "estimated_disk_gb": self.disk_gb, "measured": self.is_measured,
-            "processes": self.processes, "devices": self.devices, "assumed": list(self.assumed),
-            "held_out": self.held_out, "found": list(self.found),
+            "processes": self.processes, "devices": self.devices, "engine": self.recipe.compute.engine,
+            "assumed": list(self.assumed), "held_out": self.held_out, "found": list(self.found),
         }  # fmt: skip
 
     def files(self) -> list[str]:
@@ -116,6 +120,13 @@ def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
     ``measured``: load the model after all, sample a batch and train a few micro-batches, and estimate from that;
     then nothing is assumed.
     """
+    notes: list[str] = []
+    with machines(recipe.compute, notes.append):
+        plan = _make_plan(recipe, folder, measured)
+    return dataclasses.replace(plan, assumed=(*plan.assumed, *notes))
+
+
+def _make_plan(recipe: Recipe, folder: Path, measured: bool) -> Plan:
     method, assumed, asked = check_recipe(recipe), list[str](), recipe
     loaded = shown.load(recipe) if measured else _loaded(recipe, assumed)
     problems, recipe = loaded.problems, _settled(recipe, loaded, assumed)
@@ -149,7 +160,8 @@ def make_plan(recipe: Recipe, folder: Path, *, measured: bool = False) -> Plan:
     seconds["total"] = rounds * sampling + recipe.iterations * seconds["train, an iteration"] + evals
     return Plan(
         recipe, folder, len(problems), parameters, seconds, rates.memory_gb, _disk_gb(recipe, parameters), measured,
-        tuple(assumed), len(loaded.held), _processes(recipe), tuple(lengths.said(asked, recipe)),
+        tuple(assumed), len(loaded.held), _processes(recipe), engine.current().described(),
+        tuple(lengths.said(asked, recipe)),
     )  # fmt: skip
 
 
@@ -254,6 +266,8 @@ def _matmul_speed(precision: str) -> float:
 
 def _processes(recipe: Recipe) -> int:
     """As many as the recipe says, whether or not this machine has the devices; else those of this machine."""
+    if recipe.compute.engine != "local":
+        return engine.current().processes(recipe.compute)
     return recipe.compute.processes or devices.processes(ComputeConfig())
 
 

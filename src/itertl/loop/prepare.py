@@ -24,7 +24,7 @@ from itertl.scoring.scorers import check_scorers, check_tools
 from itertl.search.strategy import check_strategy
 from itertl.tools import icarus
 from itertl.training.methods import Method, check_scores, resolve_method, with_signals
-from itertl.work import devices
+from itertl.work import engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def check_inputs(recipe: Recipe) -> Checked:
     be there."""
     method = check_recipe(recipe)
     recipe = recipe.model_copy(update={"score": with_signals(method, recipe.score)})
-    devices.processes(recipe.compute)
+    engine.current().processes(recipe.compute)
     for part in recipe.data.sources or (recipe.data,):
         if ":" not in part.format:  # an importer of the user's own knows what its source means
             check_source(part.source)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from itertl.config import Recipe
+from itertl.doctor.node import machines
 from itertl.loop import prepare, stages, waves
 from itertl.model.policy import find_policy
 from itertl.progress import Reporter
@@ -57,6 +58,11 @@ def run(
 
     Raises the errors of ``itertl.errors``; after any of them, or a kill, the same call continues where it stopped.
     """
+    with machines(recipe.compute, reporter.say):
+        return _run(recipe, out, reporter, resume_changed, share_from)
+
+
+def _run(recipe: Recipe, out: Path, reporter: Reporter, resume_changed: bool, share_from: Path | None) -> RunResult:
     checked = prepare.check_inputs(recipe)  # before there is a folder
     recipe = checked.recipe
     policy = find_policy(recipe.model, recipe.prompt)

@@ -56,6 +56,7 @@ class Backend(ABC):
     incidental_options: frozenset[str] = frozenset()
     numerics: str | None = None  # type of the weights, where the machine decides it; part of what an answer depends on
     one_per_device: bool = False  # whether several, each with a device of its own, are faster than one
+    serves_itself: bool = False  # whether it starts a server where it is opened: on a cluster, one for each GPU
     can_show: bool = False  # whether it calls ``show``
     can_continue: bool = False  # whether it serves requests with a ``Continuation``
     show: Callable[[str], None] | None = None  # gets the first row's text as it grows

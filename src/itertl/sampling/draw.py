@@ -7,8 +7,9 @@ with a hash of the plan and is removed where the plan has changed.
 """
 
 import contextlib
+import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from itertl.sampling.backend import BACKENDS, Adapted, Backend, BatchIncomplete,
 from itertl.sampling.batching import SampleRequest, plan_batches, plan_requests
 from itertl.verilog.extract import extract
 from itertl.verilog.thoughts import opens_thought
-from itertl.work import devices
+from itertl.work import devices, engine, places
 from itertl.work.actors import Actors
 from itertl.work.ahead import Ahead
 
@@ -207,7 +208,10 @@ def draw_batches(
 
 def actors_of(job: SamplingJob) -> Actors:
     """Those that draw for the job, one for each device."""
-    return Actors("itertl.sampling.draw:drawing_actor", (job.policy, job.config), job.processes)
+    policy = replace(job.policy, path=places.whole(job.policy.path))
+    reads = [Path(policy.path)] if Path(policy.path).exists() else []
+    arguments = policy, job.config
+    return engine.current().actors("itertl.sampling.draw:drawing_actor", arguments, job.processes, reads)
 
 
 def answers(
@@ -215,8 +219,10 @@ def answers(
 ) -> Generator[tuple[int, list[Generation] | BatchIncomplete]]:
     """(number, responses) of each batch as they come, drawn here or by one actor for each device: by ``actors`` where
     they are given, which stay for later batches."""
-    is_shared = min(job.processes, len(batches)) > 1 or (actors is not None and actors.are_there)
-    if backend.one_per_device and is_shared:
+    used = engine.current()
+    is_shared = used.is_apart(min(job.processes, len(batches))) or (actors is not None and actors.are_there)
+    is_spread = backend.one_per_device or (backend.serves_itself and used.is_apart(1))
+    if is_spread and is_shared and batches:
         parts = [(batch, job.asked) for batch in batches]
         if actors is not None:
             backend.close()  # what drew here before may hold the device's memory
@@ -236,10 +242,11 @@ def drawing_actor(
     number: int, policy: Policy, config: SampleConfig
 ) -> Callable[[tuple[Sequence[SampleRequest], SamplingSettings]], list[Generation]]:
     """In an actor: the back end on the device of that number."""
-    here = devices.gpus()
-    if here and "device" not in config.options:
-        config = config.model_copy(update={"options": {**config.options, "device": f"cuda:{number % len(here)}"}})
-    backend = open_backend(policy, config)
+    gpus = devices.gpus()
+    takes_device = "device" in inspect.signature(check_backend(config)).parameters
+    if gpus and takes_device and "device" not in config.options:
+        config = config.model_copy(update={"options": {**config.options, "device": f"cuda:{number % len(gpus)}"}})
+    backend = open_backend(replace(policy, path=places.here(policy.path)), config)
     return lambda part: backend(*part)
 
 

@@ -210,6 +210,7 @@ class Server:
 class VllmBackend(Backend):
     """See the module. The server starts with the first batch and ends with ``close``."""
 
+    serves_itself = True
     incidental_options = frozenset({"python", "port", "gpu_memory_utilization", "start_timeout_s"})
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", server: Server) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Hashable, Sequence
 from itertl.errors import ToolMissing
 from itertl.records import Examined
 from itertl.scoring.engine import Effort
-from itertl.work.pool import Outcome, map_unordered
+from itertl.work.engine import map_unordered
+from itertl.work.pool import Outcome
 
 
 def examine(

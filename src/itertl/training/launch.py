@@ -1,19 +1,38 @@
 """A round of training where the recipe wants it: in this process, or on a group of them."""
 
+import dataclasses
+from pathlib import Path
+
 from itertl.config import ComputeConfig
 from itertl.progress import Reporter
 from itertl.training.round import TrainingJob, TrainResult
-from itertl.work import devices
-from itertl.work.group import run_group
+from itertl.work import devices, engine, places
+from itertl.work.engine import GroupJob
 
 
 def train(job: TrainingJob, compute: ComputeConfig, reporter: Reporter) -> TrainResult:
     """See ``trainer.train``. A process that is a member of a group already trains as one."""
-    count = 1 if devices.is_member() else devices.processes(compute)
-    if count == 1:
-        from itertl.training import trainer
-
-        return trainer.train(job, reporter)
+    used = engine.current()
+    count = 1 if devices.is_member() else used.processes(compute)
+    if not used.is_apart(count):
+        return member(job, reporter)
+    policy = dataclasses.replace(job.policy, path=places.whole(job.policy.path), known_digest=job.policy.digest)
+    out, log, state = (path.absolute() for path in (job.out, job.log, job.state))
+    tracking = job.tracking_dir and job.tracking_dir.absolute()
+    job = dataclasses.replace(job, policy=policy, out=out, log=log, state=state, tracking_dir=tracking)
+    beside = job.state.with_name(f"{job.state.name}-initial.safetensors")
+    writes = [job.out, job.log, *([job.tracking_dir] if job.tracking_dir else [])]
+    reads = [path] if (path := Path(policy.path)).exists() else []
     folder = job.out.with_name(f"{job.out.name}.group")
-    env = devices.group_environment(compute)
-    return run_group("itertl.training.trainer:train", job, count, folder, reporter=reporter, env=env)
+    asked = GroupJob(f"{__name__}:member", job, compute, folder, reads, writes, [job.state, beside])
+    return used.group(asked, count, reporter)
+
+
+def member(job: TrainingJob, reporter: Reporter) -> TrainResult:
+    """What each process of a group does, on files of its own machine."""
+    from itertl.training import trainer
+
+    policy = dataclasses.replace(job.policy, path=places.here(job.policy.path), known_digest=job.policy.digest)
+    paths = {name: places.here(getattr(job, name)) for name in ("out", "log", "state")}
+    tracking = job.tracking_dir and places.here(job.tracking_dir)
+    return trainer.train(dataclasses.replace(job, policy=policy, tracking_dir=tracking, **paths), reporter)

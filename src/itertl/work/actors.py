@@ -149,12 +149,12 @@ def _act(make: str, number: int, arguments: Sequence[Any], connection: Connectio
             assert do is not None
             answer = "done", do(part)
         except Exception as error:
-            answer = "raised", _sendable(error)
+            answer = "raised", sendable(error)
         faults.point("actor.part")
         connection.send(answer)
 
 
-def _sendable(error: Exception) -> Exception:
+def sendable(error: Exception) -> Exception:
     """The error, or where it cannot be sent to another process its words."""
     try:
         pickle.loads(pickle.dumps(error))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from itertl import faults
+from itertl.work import engine
 from itertl.work.content_cache import ContentCache
 from itertl.work.pool import Outcome, Workers
 
@@ -60,9 +61,9 @@ class Desk(Generic[Answer]):
         journal: Journal | None = None,
         workers: Workers | None = None,
     ) -> None:
-        """``workers``: the caller's own, who keeps them; None: workers of this call alone."""
+        """``workers``: the caller's own, who keeps them; None: the engine's, of this call alone."""
         self.form, self._is_host = form, workers is not None
-        self.workers = workers or Workers(worker, num_workers)
+        self.workers = workers or engine.current().workers(worker, num_workers)
         self._journal, self._logged = journal, dict[str, dict[str, Any]]()
         for entry in journal.existing if journal is not None else []:
             with contextlib.suppress(LookupError, TypeError):

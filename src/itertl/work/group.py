@@ -44,7 +44,7 @@ def run_group(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / _JOB).write_bytes(pickle.dumps((function, job)))
-    deaths, events = 0, _Events(folder / _EVENTS, reporter)
+    deaths, events = 0, Events(folder / _EVENTS, reporter)
     try:
         while True:
             before = dict(events.furthest)
@@ -77,7 +77,7 @@ def _last_words(folder: Path, processes: int, deaths: int, status: int) -> str:
     )
 
 
-def _attempt(folder: Path, processes: int, env: Mapping[str, str], events: "_Events") -> int:
+def _attempt(folder: Path, processes: int, env: Mapping[str, str], events: "Events") -> int:
     """Start the group and follow it to its end; the launcher's exit status."""
     threads = str(max(1, (os.cpu_count() or 1) // processes))
     command = [sys.executable, "-m", "itertl.work.group", str(folder), str(processes)]
@@ -100,8 +100,8 @@ def _attempt(folder: Path, processes: int, env: Mapping[str, str], events: "_Eve
         events.pass_on()
 
 
-class _Events:
-    """What the first process says, passed on to the caller's reporter."""
+class Events:
+    """What the first process says, passed on to the caller's reporter. ``path``: of the file that it writes it into."""
 
     def __init__(self, path: Path, reporter: Reporter) -> None:
         self._path, self._reporter, self._read = path, reporter, 0
@@ -120,9 +120,10 @@ class _Events:
                 if not line.endswith(b"\n"):
                     break
                 self._read += len(line)
-                self._take(*json.loads(line))
+                self.take(*json.loads(line))
 
-    def _take(self, kind: str, *rest: Any) -> None:
+    def take(self, kind: str, *rest: Any) -> None:
+        """Pass one on."""
         if kind == "say":
             self._reporter.say(*rest)
         elif kind == "stage":
@@ -139,28 +140,28 @@ class _Events:
         self._tracker = None
 
 
-class _Relay(Reporter, Tracker):
+class Relay(Reporter, Tracker):
     """In the first process: writes what is to be passed on. In the others: nothing."""
 
     def __init__(self, path: Path | None) -> None:
         super().__init__(quiet=True)
         self._path = path
 
-    def _send(self, *event: Any) -> None:
+    def send(self, *event: Any) -> None:
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as handle:
                 handle.write(json.dumps(event) + "\n")
 
     def say(self, text: object) -> None:
-        self._send("say", str(text))
+        self.send("say", str(text))
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int, done: int = 0) -> Iterator[Tracker]:
-        self._send("stage", name, total, done)
+        self.send("stage", name, total, done)
         yield self
 
     def advance(self, amount: int = 1, note: str = "") -> None:
-        self._send("advance", amount, note)
+        self.send("advance", amount, note)
 
 
 def _launch(folder: Path, processes: str) -> None:
@@ -203,7 +204,7 @@ def _member(folder: Path) -> None:
     function, job = pickle.loads((folder / _JOB).read_bytes())
     module, _, name = function.partition(":")
     try:
-        result = getattr(import_module(module), name)(job, _Relay(folder / _EVENTS if rank == 0 else None))
+        result = getattr(import_module(module), name)(job, Relay(folder / _EVENTS if rank == 0 else None))
     except ItertlError as error:  # other errors are in the log: most follow from the death of another process
         _leave(folder / f"error-{rank}.pickle", error)
         raise

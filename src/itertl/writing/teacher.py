@@ -27,7 +27,7 @@ from itertl.sampling.draw import SamplingJob, as_candidate, draw_batches, encode
 from itertl.sampling.lengths import settled
 from itertl.search import models
 from itertl.search.models import Drawer
-from itertl.work import devices
+from itertl.work import engine
 from itertl.work.seeds import derive_seed
 
 TEMPERATURE = 0.7  # where the recipe says none
@@ -186,7 +186,7 @@ def opened(recipe: Recipe, out: Path, budget: Budget, tracker: Tracker = SILENT)
     ends = {"stop_at_module": True, "stop_at_repetition": True}
     job = SamplingJob(
         (), sampled_policy(recipe), sample, derive_seed(recipe.seed, "writing"),
-        settings=sample.settings.model_copy(update=ends), processes=devices.processes(recipe.compute),
+        settings=sample.settings.model_copy(update=ends), processes=engine.current().processes(recipe.compute),
     )  # fmt: skip
     partial = partial_of(out)
     with models.opened(job, ()) as drawers, AppendLog(partial) as log:

@@ -19,7 +19,8 @@ from typing import NamedTuple
 from rich.markup import escape
 
 from itertl import faults
-from itertl.config import Recipe
+from itertl.config import ComputeConfig, Recipe
+from itertl.doctor.node import machines
 from itertl.errors import DataError, RunError, UsageError
 from itertl.loop import shown
 from itertl.loop.study.file import Arm, Study, needs
@@ -96,11 +97,15 @@ def locked(out: Path) -> Iterator[None]:
         yield
 
 
-def places(at_once: int | None) -> list[Place]:
-    """So many runs side by side; None: one for each GPU that can be seen, else one.
+def places(at_once: int | None, compute: ComputeConfig, say: Callable[[str], object]) -> list[Place]:
+    """So many runs side by side; None: one for each GPU that can be seen, else one; on a cluster as many as there is
+    room for.
 
-    Several share out the GPUs among them.
+    Several share out the GPUs of this machine among them; on a cluster each waits for what it needs.
     """
+    if compute.engine != "local":
+        with machines(compute, say) as used:
+            return [Place(number) for number in range(at_once or used.runs_at_once(compute))]
     gpus = devices.gpus()
     count = at_once or max(1, len(gpus))
     if count == 1 or not gpus:
@@ -145,13 +150,18 @@ class Scheduler:
         resume_changed: bool = False, keep_last: bool = False,
     ) -> None:  # fmt: skip
         self.study, self.out, self.reporter, self._after, self._keep_last = study, out, reporter, after, keep_last
+        self._fitter = Fitter(study, out)
         self._options = ["--resume-changed"] if resume_changed else []
-        self._free = places(at_once)
+        self._free = places(at_once, self._compute(), reporter.say)
         self._running: list[tuple[StudyRun, Place, subprocess.Popen[bytes], float]] = []
         self._asked: set[str] = set()
-        self._fitter = Fitter(study, out)
         self._begun: dict[str, tuple[str, ...]] = {}  # job -> the settings that it was last begun with
         self.outcome = StudyOutcome()
+
+    def _compute(self) -> ComputeConfig:
+        """Where the runs work: as the first one does."""
+        arm, seed = next(self.study.jobs())
+        return self.study.recipe(arm, seed).compute
 
     def run(self, only: Sequence[str] = ()) -> StudyOutcome:
         """Do all jobs, or those of the arms ``only``. A run that fails stops no other but those that need it."""

@@ -21,7 +21,7 @@ from itertl.scoring.equivalence.rewrite import TOP, for_yosys
 from itertl.scoring.item import ScoreItem
 from itertl.tools import yosys
 from itertl.verilog.header import derive_top
-from itertl.work.pool import map_unordered
+from itertl.work.engine import map_unordered
 
 SEEDS = ("recheck 1", "recheck 2", "recheck 3")
 _SEED = "ITERTL_VECTORS_SEED"

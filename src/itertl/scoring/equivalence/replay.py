@@ -32,7 +32,7 @@ from itertl.scoring.vectors.mismatch import describe
 from itertl.scoring.vectors.oracle import ReferenceRun
 from itertl.scoring.vectors.stimulus import Stimulus
 from itertl.verilog.header import derive_top
-from itertl.work.pool import map_unordered
+from itertl.work.engine import map_unordered
 
 Values = dict[str, str]
 _MOST_EXAMPLES = 16  # of one problem
