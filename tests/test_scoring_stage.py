@@ -109,7 +109,7 @@ def test_a_users_score_carries_the_name_it_was_called_by() -> None:
         ("raises", "ZeroDivisionError: no luck"),
         ("not_a_number", "not a finite number"),
         ("blames_nobody", "None goes with our faults"),
-        ("returns_a_float", "returned a float"),
+        ("returns_a_list", "a list of 2"),
         ("dies", "crashed"),
     ],
 )

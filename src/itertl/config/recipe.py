@@ -318,6 +318,17 @@ class Recipe(_Part):
     telemetry: TelemetryConfig = TelemetryConfig()
     compute: ComputeConfig = ComputeConfig()
 
+    @field_validator("method", mode="before")
+    @classmethod
+    def _with_own_term(cls, given: Any) -> Any:
+        """``{base: itertl, term: module:function}`` is written ``itertl+module:function``."""
+        if not isinstance(given, dict):
+            return given
+        parts = cast("dict[str, Any]", given)
+        if set(parts) != {"base", "term"} or not all(isinstance(part, str) and part for part in parts.values()):
+            raise ValueError("takes a name, or {base: NAME, term: module:function} with a term of your own")
+        return f"{parts['base']}+{parts['term']}"
+
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
         for table in ("weights", "ladder"):
