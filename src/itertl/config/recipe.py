@@ -252,6 +252,8 @@ class TrainConfig(_Part):
     max_verified: int | None = _later()  # candidates of a problem, likewise
     accept_beta: float | None = _later()  # of rso: candidates are accepted by exp((z - max z) / accept_beta)
     accept_share: float | None = _later()  # of rso: how many of a problem's candidates are accepted
+    # trackers of experiments; None: TensorBoard where it is installed
+    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] | None = _later()
     # which model a round trains: the one that the round before made, or the untouched one again
     from_: Literal["current", "start"] = Field(default="current", alias="from", exclude_if=lambda f: f == "current")
     save_every_steps: int = Field(default=0, ge=0)  # training state for resuming; 0: by time alone

@@ -4,12 +4,15 @@ Every line of ``run`` is a stage of the run folder: done before and still valid,
 from what it has saved. What a stage reads and writes is in ``stages``.
 """
 
+import shlex
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from itertl.config import Recipe
 from itertl.loop import prepare, stages, waves
+from itertl.loop.trackers import Trackers
 from itertl.model.policy import find_policy
 from itertl.progress import Reporter
 from itertl.records import IterationMetrics
@@ -45,8 +48,21 @@ class RunResult:
         return (f"{self.design}\n\n" if self.design else "") + (
             f"checkpoint  {self.checkpoint}\nreport      {self.page}  (figures in {self.folder / 'figures'})\n"
             f"samples     {self.samples}\n"
-            f'load it     transformers.AutoModelForCausalLM.from_pretrained("{self.checkpoint}")'
+            f'load it     transformers.AutoModelForCausalLM.from_pretrained("{self.checkpoint}")\n'
+            f"{self._next_steps()}"
         )
+
+    def _next_steps(self) -> str:
+        """Commands that go on from here."""
+        model = shlex.quote(str(self.checkpoint))
+        run = shlex.quote(str(self.folder))
+        commands = {
+            "try it": f'itertl generate "An 8-bit counter with enable." --model {model}',
+            "judge it": f"itertl eval --model {model} --benchmark synth-heldout --out {run}-eval",
+            "export it": f"itertl export {run} --out {run}-model",
+            "draw again": f"itertl report {run}",
+        }
+        return "\n".join(f"{name:<12}{command}" for name, command in commands.items())
 
 
 def run(
@@ -62,11 +78,14 @@ def run(
     policy = find_policy(recipe.model, recipe.prompt)
     _ = policy.digest  # raises where the files of its weights are not there
     share = SharedStages(share_from, out) if share_from is not None else None
-    with RunFolder(out, recipe, reporter, resume_changed=resume_changed, share=share) as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(RunFolder(out, recipe, reporter, resume_changed=resume_changed, share=share))
         task = prepare.prepare(folder, checked)
+        trackers = stack.enter_context(closing(Trackers(recipe, out, reporter)))
         policies = [policy]
         metrics = [stages.untouched_metrics(task, stages.evaluate(folder, task, policy, iteration=None))]
         folder.write_metrics(metrics)
+        trackers.iteration(metrics[0])
         for iteration in range(recipe.iterations):
             if selection.is_exhausted(metrics, recipe.select):
                 reporter.say(
@@ -82,6 +101,7 @@ def run(
             evals = stages.evaluate(folder, task, policy, iteration)
             metrics.append(stages.iteration_metrics(folder, task, scored, trained, evals, metrics[-1]))
             folder.write_metrics(metrics)
+            trackers.iteration(metrics[-1], folder.iteration(iteration).path / "train.jsonl")
             reporter.say(iteration_table(metrics))
         design = waves.write_waves(out)
         chosen = policies[selection.chosen(metrics, recipe.select)]
