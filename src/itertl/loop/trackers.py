@@ -108,8 +108,10 @@ class Trackers:
             self._open.pop(name, None)
 
     def _start(self, name: str) -> None:
+        from accelerate import PartialState
         from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
+        PartialState()  # its logger asks for one
         assert self._open is not None
         project, options = _options(name, self._recipe.name, self._folder, self._ids)
         is_new = name not in self._ids
