@@ -34,8 +34,8 @@ def blames_nobody(item: ScoreItem) -> Score:
     return Score(scorer="s", value=None, verdict=Verdict.SCORED)
 
 
-def returns_a_float(item: ScoreItem) -> float:
-    return 1.0
+def returns_a_list(item: ScoreItem) -> list[float]:
+    return [0.5, 1.0]
 
 
 def dies(item: ScoreItem) -> Score:

@@ -109,7 +109,7 @@ def test_a_users_score_carries_the_name_it_was_called_by() -> None:
         ("raises", "ZeroDivisionError: no luck"),
         ("not_a_number", "not a finite number"),
         ("blames_nobody", "None goes with our faults"),
-        ("returns_a_float", "returned a float"),
+        ("returns_a_list", "a list of 2"),
         ("dies", "crashed"),
     ],
 )
@@ -250,7 +250,7 @@ def test_a_users_scorer_that_raises_stops_the_call_with_its_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "own_scorer.py").write_text(
-        "def score(item):\n    if item.code.endswith('!'):\n        raise ValueError('odd')\n    return 1\n"
+        "def score(item):\n    if item.code.endswith('!'):\n        raise ValueError('odd')\n    return '1'\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     lines = [
@@ -260,7 +260,8 @@ def test_a_users_scorer_that_raises_stops_the_call_with_its_line(
     source = tmp_path / "pairs.jsonl"
     source.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(
-        ToolFailed, match=r"own_scorer:score: (raised ValueError: odd \(.*own_scorer\.py:3\)|scorer .* returned a int)"
+        ToolFailed,
+        match=r"own_scorer:score: (raised ValueError: odd \(.*own_scorer\.py:3\)|scorer .* returned '1', a str)",
     ):
         score_file(source, ["own_scorer:score"], tmp_path / "out.jsonl", effort=Effort(num_workers=1, keep_going=False))
     assert not (tmp_path / "out.jsonl").exists()

@@ -365,21 +365,6 @@ def test_weights_torn_by_an_interrupt_are_not_saved(
     assert not (tmp_path / "train-state").exists()
 
 
-def test_losses_go_to_tensorboard(policy: tuple[Path, Any], tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    made = cases.case(2)
-    cases.run_stage(
-        tmp_path, policy[0], made.problems, made.rows, epochs=3, options={"tracking_dir": tmp_path / "board"}
-    )
-    (events,) = (tmp_path / "board").rglob("events.out*")
-    board = EventAccumulator(str(events.parent))
-    board.Reload()
-    logged = [event.value for event in board.Scalars("loss")]
-    assert logged == pytest.approx([row.loss for row in rows_of(tmp_path)], rel=1e-6)
-
-
 def test_fp16_without_a_gpu_is_refused(
     policy: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ again.
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
@@ -84,11 +84,17 @@ class Reporter:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
+        self.on_measured: Callable[[Mapping[str, float], int], None] | None = None  # of a run with trackers
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
 
     def say(self, text: object) -> None:
         """One line, or any rich renderable."""
         self.console.print(text)
+
+    def measured(self, values: Mapping[str, float], step: int) -> None:
+        """Numbers of one training step, for trackers; dropped where there is none."""
+        if self.on_measured is not None:
+            self.on_measured(values, step)
 
     @contextmanager
     def stage(self, name: str, total: int, done: int = 0) -> Iterator[Tracker]:

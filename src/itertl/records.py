@@ -313,6 +313,11 @@ class TrainStep(Record):
     pairs_active: int  # z_k < z_tau - beta
     pairs_hinged: int  # active and with a positive hinge
 
+    def tracked(self) -> dict[str, float]:
+        """What experiment trackers are given of the step."""
+        names = {"loss", "loss_ce", "loss_ranking", "lam", "grad_norm", "learning_rate", "tokens", "pairs_active"}
+        return {name: float(value) for name, value in self.model_dump(include=names).items()}
+
 
 class PassAtK(BaseModel):
     """An estimate of pass@k with its 95% interval over problems. ``value`` None: fewer than k samples."""

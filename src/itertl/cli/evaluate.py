@@ -11,14 +11,12 @@ from itertl.cli import options
 from itertl.cli.app import app
 from itertl.cli.options import (
     as_override,
-    asked_with_examples,
     print_json,
     recipe_of,
     require_sandbox_level,
     show,
     warn,
 )
-from itertl.config import Recipe, build_eval
 from itertl.errors import UsageError
 from itertl.progress import Reporter
 
@@ -39,9 +37,6 @@ MaxNewTokens = Annotated[
     int | None,
     typer.Option("--max-new-tokens", min=1, help="With --model; default: 512, or what sample.max_new_tokens=N says."),
 ]
-
-
-_SEARCHED = 0.8  # temperature of draws that a strategy chooses from, where none is given
 
 
 @app.command("eval")
@@ -72,6 +67,7 @@ def evaluate(
     """Judge stored completions, or sample a model and judge it."""
     from itertl.evaluation import benchmarks
     from itertl.evaluation.files import RESULTS, eval_file
+    from itertl.loop import asked as asking
     from itertl.runs import outputs
     from itertl.runs.storage import cache_folder
 
@@ -104,7 +100,9 @@ def evaluate(
         folder = out or Path("eval")
         files = [folder / f"{kind}-{bench.name}.jsonl" for kind in ("samples", "eval")]
         with outputs.writing("eval", files=files, inputs=[data], force=force):
-            result = _sampled(settings, overrides or [], bench, given, asked, folder, quiet=as_json)
+            result = asking.evaluate(
+                settings, overrides or [], bench, given, asked, folder, reporter=Reporter(quiet=as_json), warn=warn
+            )
     print_json(result) if as_json else _show(result)
 
 
@@ -124,39 +122,6 @@ def _refuse_sampling(overrides: list[str] | None, asked: Mapping[str, object]) -
             f"{given[0]}: overrides other than compute, {', '.join(names)} and {last} go with --model; nothing is "
             "sampled here"
         )
-
-
-def _sampled(
-    recipe: Recipe, overrides: list[str], bench: "Benchmark", given: Mapping[str, Any], asked: Mapping[str, Any],
-    folder: Path, *, quiet: bool,
-) -> dict[str, Any]:  # fmt: skip
-    """Sample the recipe's model on the benchmark and judge it. ``given``: the benchmark's settings; ``asked``: options
-    by name, which come before what the overrides say of ``sample``; a recipe's own values are for training."""
-    from itertl.evaluation import benchmarks
-    from itertl.loop import jobs
-    from itertl.model.prompt_form import with_form
-    from itertl.sampling.lengths import settled
-
-    recipe = settled(with_form(recipe, warn), lambda: ())
-    every = bench
-    if recipe.prompt.examples is not None and given["limit"]:  # the others are no examples either
-        every = benchmarks.load(given["benchmark"], Path(given["data"]) if given["data"] else None)
-    bench = dataclasses.replace(bench, problems=tuple(asked_with_examples(recipe, bench.problems, every.problems)))
-    keys = {override.partition("=")[0].removeprefix("sample.").partition(".")[0] for override in overrides}
-    own = {key: value for key, value in recipe.sample if key in keys}
-    strategy = asked["--strategy"] if asked["--strategy"] is not None else own.get("strategy")
-    has_options = "strategy_options" in keys or (strategy is not None and strategy == recipe.sample.strategy)
-    temperature = own.get("temperature", 0.0 if strategy is None else _SEARCHED)
-    config = build_eval(
-        **given, top_p=recipe.sample.top_p, temperatures=tuple(asked["--temperature"] or [temperature]),
-        strategy=strategy, strategy_options=recipe.sample.strategy_options if has_options else {},
-        num_samples=asked["--num-samples"] or own.get("num_candidates", 1),
-        max_new_tokens=asked["--max-new-tokens"] or own.get("max_new_tokens", 512),
-    )  # fmt: skip
-    for notice in bench.notices:
-        warn(notice)
-    folder.mkdir(parents=True, exist_ok=True)
-    return jobs.evaluate(recipe, bench, config, folder, reporter=Reporter(quiet=quiet))
 
 
 def _show(result: dict[str, Any]) -> None:

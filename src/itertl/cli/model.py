@@ -9,9 +9,8 @@ import typer
 
 from itertl.cli import options
 from itertl.cli.app import app, model_app
-from itertl.cli.options import as_override, asked_with_examples, print_json, printable, recipe_of, show, warn
+from itertl.cli.options import as_override, print_json, printable, recipe_of, show, warn
 from itertl.config import Recipe
-from itertl.errors import UsageError
 from itertl.progress import Reporter
 from itertl.runs import storage
 
@@ -59,11 +58,12 @@ def generate(
 ) -> None:
     """Verilog for an instruction: the text as it is written on stderr, the code on stdout; status 1 where an answer
     holds none."""
+    from itertl.loop import asked
     from itertl.runs import outputs
 
     if file is not None and (moved := as_override(instruction, overrides)):
         instruction, overrides = None, moved
-    settings = _searching(recipe_of(recipe, overrides or [], model, base_url), strategy, best_of, scorer)
+    settings = asked.searching(recipe_of(recipe, overrides or [], model, base_url), strategy, best_of, scorer)
     with outputs.writing("generate", files=[out] if out else [], inputs=[file], force=force):
         found = _generate(settings, instruction, file, header, out=out, quiet=as_json)
     if as_json:
@@ -149,38 +149,18 @@ def doctor(as_json: options.Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _searching(recipe: Recipe, strategy: str | None, best_of: int | None, scorer: str | None) -> Recipe:
-    """The recipe with the strategy that the options name; without one, the best of so many draws."""
-    given = {"draws": best_of, "scorer": scorer}
-    if strategy is not None and any(given.values()):
-        raise UsageError(
-            "--best-of and --scorer are of the strategy best-of; give --strategy its options as "
-            "sample.strategy_options.NAME=VALUE"
-        )
-    named = {"draws": 1} | {name: value for name, value in given.items() if value is not None}
-    own = named if strategy is None else recipe.sample.strategy_options
-    sample = recipe.sample.model_copy(
-        update={"strategy": "best-of" if strategy is None else strategy, "strategy_options": own}
-    )
-    return recipe.model_copy(update={"sample": sample})
-
-
 def _generate(
     recipe: Recipe, instruction: str | None, file: Path | None, header: str, *, out: Path | None, quiet: bool
 ) -> list[dict[str, Any]]:
     """Draw, rank and write; says on stderr what is written, how it scores, and where there is no code."""
-    from itertl.model.prompt_form import with_form
-    from itertl.sampling.lengths import settled
-    from itertl.search import generate as generation
+    from itertl.loop import asked
+    from itertl.search.generate import problems_of
 
-    problems = generation.problems_of(instruction, file, header, recipe)
-    recipe = settled(with_form(recipe, warn), lambda: ())
-    problems = asked_with_examples(recipe, problems)
-    if recipe.prompt.header == "prefill" and not all(p.header.strip() for p in problems):
-        warn("note: answers of this model go on from the module's header; give it by --header, and they are better")
-    is_single = len(problems) == 1 and recipe.sample.strategy_options == {"draws": 1}
-    stream = (lambda text: print(printable(text), end="", file=sys.stderr, flush=True)) if is_single else None
-    ranked = generation.generate(problems, recipe, out=out, show=None if quiet else stream)
+    def stream(text: str) -> None:
+        print(printable(text), end="", file=sys.stderr, flush=True)
+
+    problems = problems_of(instruction, file, header, recipe)
+    ranked = asked.generate(recipe, problems, out=out, warn=warn, show=None if quiet else stream)
     rows = [item.to_json() for item in ranked]
     if out is not None:
         storage.write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

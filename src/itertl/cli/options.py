@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from itertl.config import Recipe, build_recipe, load_recipe, parse_yaml
+from itertl.config import Recipe, parse_yaml
 from itertl.errors import UsageError, nearest
 from itertl.records import Problem
 
@@ -120,20 +120,10 @@ def refuse_group(command: str) -> None:
 
 
 def recipe_of(path: Path | None, overrides: list[str], model: str | None, base_url: str | None = None) -> Recipe:
-    """The recipe with what the options say of the model; ``openai:NAME`` is asked at its endpoint."""
-    from itertl.model.load import API
+    """See ``asked.recipe_of``, which is imported when it is called."""
+    from itertl.loop import asked
 
-    given = list(overrides)
-    if model is not None:
-        given.append(f"model.path={json.dumps(model)}")
-    if model is not None and model.startswith(API):
-        given = ["sample.backend=openai", f"sample.options.served_model={json.dumps(model.removeprefix(API))}", *given]
-    if base_url is not None:
-        given.append(f"sample.options.base_url={json.dumps(base_url)}")
-    recipe = build_recipe({}, given) if path is None else load_recipe(path, given)
-    if base_url is not None and recipe.sample.backend != "openai":
-        raise UsageError("--base-url goes with --model openai:NAME")
-    return recipe
+    return asked.recipe_of(path, overrides, model, base_url)
 
 
 _OVERRIDE = re.compile(r"[A-Za-z_]\w*(\.\w+)*=")
@@ -149,18 +139,9 @@ def asked_with_examples(
 ) -> list[Problem]:
     """The problems with what ``prompt.examples`` shows before each; says on stderr what was passed over. The pairs of
     a recipe are the pool only where it names its data."""
-    from itertl.problems.load import from_config
-    from itertl.problems.retrieval import open_examples, said
+    from itertl.loop import asked
 
-    own = (lambda: from_config(recipe.data, recipe.seed).problems) if "data" in recipe.model_fields_set else None
-    examples = open_examples(recipe, own, benchmarks)
-    if examples is None:
-        return list(problems)
-    found, notes = examples.given(problems)
-    warn(f"note: examples: {said(recipe.prompt, found)}")
-    for note, count in notes.items():
-        warn(f"note: {note}: {count}")
-    return found
+    return asked.with_examples(recipe, problems, benchmarks, warn=warn)
 
 
 def is_override(text: str) -> bool:

@@ -67,7 +67,7 @@ def run(
     as_json: options.Json = False,
 ) -> None:
     """The loop: sample, score, train, evaluate, again. The same command goes on with an interrupted run."""
-    from itertl.loop import run as loop
+    from itertl.loop import asked
     from itertl.loop.plan import make_plan
     from itertl.model.prompt_form import with_form
     from itertl.runs import outputs
@@ -84,13 +84,11 @@ def run(
         print_json(found.to_json()) if as_json else print(found.render())
         return
     _refuse_measuring(measured)
-    read = [*resolved.data.paths, str(resolved.data.holdout), resolved.model.path, *(e.data for e in resolved.evals)]
-    outputs.check_outside(folder, read)
     require_sandbox_level(require_sandbox)
-    with naming(recipe, given):
-        result = loop.run(
-            resolved, folder, reporter=Reporter(quiet=as_json), resume_changed=resume_changed, share_from=share_from
-        )
+    result = asked.run(
+        resolved, folder, place=recipe, overrides=given, reporter=Reporter(quiet=as_json),
+        resume_changed=resume_changed, share_from=share_from,
+    )  # fmt: skip
     print_json(result.to_json()) if as_json else options.print_text(result.render())
 
 

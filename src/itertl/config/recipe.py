@@ -254,6 +254,8 @@ class TrainConfig(_Part):
     max_verified: int | None = _later()  # candidates of a problem, likewise
     accept_beta: float | None = _later()  # of rso: candidates are accepted by exp((z - max z) / accept_beta)
     accept_share: float | None = _later()  # of rso: how many of a problem's candidates are accepted
+    # trackers of experiments; None: TensorBoard where it is installed
+    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] | None = _later()
     # which model a round trains: the one that the round before made, or the untouched one again
     from_: Literal["current", "start"] = Field(default="current", alias="from", exclude_if=lambda f: f == "current")
     save_every_steps: int = Field(default=0, ge=0)  # training state for resuming; 0: by time alone
@@ -340,6 +342,17 @@ class Recipe(_Part):
     select: SelectConfig = SelectConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
     compute: ComputeConfig = ComputeConfig()
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _with_own_term(cls, given: Any) -> Any:
+        """``{base: itertl, term: module:function}`` is written ``itertl+module:function``."""
+        if not isinstance(given, dict):
+            return given
+        parts = cast("dict[str, Any]", given)
+        if set(parts) != {"base", "term"} or not all(isinstance(part, str) and part for part in parts.values()):
+            raise ValueError("takes a name, or {base: NAME, term: module:function} with a term of your own")
+        return f"{parts['base']}+{parts['term']}"
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from itertl.errors import DataError, UsageError
+from itertl.errors import DataError, ItertlError, UsageError
 from itertl.model.prompts import EXAMPLES
-from itertl.plugins import resolve
+from itertl.plugins import definition_of, place_of, resolve
 from itertl.records import Problem, content_hash
 
 BENCHMARKS = {
@@ -127,9 +127,17 @@ def load(name: str, data: Path | None = None, *, limit: int | None = None, seed:
     if limit is not None and limit < 1:
         raise UsageError(f"benchmark {name}: limit is {limit}; keep at least one problem")
     function = resolve("benchmark", name, BENCHMARKS)
-    benchmark = function(data, limit=limit, seed=seed, **_shots(name, function, shots))
+    try:
+        benchmark = function(data, limit=limit, seed=seed, **_shots(name, function, shots))
+    except Exception as error:
+        if name in BENCHMARKS or isinstance(error, ItertlError):
+            raise
+        raise UsageError(f"benchmark {name!r} raised {type(error).__name__}: {error} ({place_of(error)})") from error
     if not isinstance(benchmark, Benchmark):
-        raise UsageError(f"benchmark {name!r}: its function returned a {type(benchmark).__name__}, not a Benchmark")
+        where = definition_of(function)
+        raise UsageError(
+            f"benchmark {name!r}: its function returned a {type(benchmark).__name__}, not a Benchmark ({where})"
+        )
     return benchmark
 
 

@@ -11,7 +11,7 @@ from itertl.errors import DataError, UsageError
 from itertl.evaluation import benchmarks, by_function, pairs
 from itertl.evaluation.benchmarks import Benchmark
 from itertl.evaluation.judge import choose_rule
-from itertl.loop import shown
+from itertl.loop import shown, trackers
 from itertl.model import load
 from itertl.problems.load import LoadResult, check_source, from_config
 from itertl.records import Problem, content_hash
@@ -58,6 +58,7 @@ def check_recipe(recipe: Recipe) -> Method:
     for config in recipe.evals:
         check_strategy(config.strategy, config.strategy_options, config.temperatures)
     icarus.version()
+    trackers.check(recipe)
     return method
 
 

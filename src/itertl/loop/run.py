@@ -4,6 +4,8 @@ Every line of ``run`` is a stage of the run folder: done before and still valid,
 from what it has saved. What a stage reads and writes is in ``stages``.
 """
 
+import shlex
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 from itertl.config import Recipe
 from itertl.doctor.node import machines
 from itertl.loop import prepare, stages, waves
+from itertl.loop.trackers import Trackers
 from itertl.model.policy import find_policy
 from itertl.progress import Reporter
 from itertl.records import IterationMetrics
@@ -46,8 +49,21 @@ class RunResult:
         return (f"{self.design}\n\n" if self.design else "") + (
             f"checkpoint  {self.checkpoint}\nreport      {self.page}  (figures in {self.folder / 'figures'})\n"
             f"samples     {self.samples}\n"
-            f'load it     transformers.AutoModelForCausalLM.from_pretrained("{self.checkpoint}")'
+            f'load it     transformers.AutoModelForCausalLM.from_pretrained("{self.checkpoint}")\n'
+            f"{self._next_steps()}"
         )
+
+    def _next_steps(self) -> str:
+        """Commands that go on from here."""
+        model = shlex.quote(str(self.checkpoint))
+        run = shlex.quote(str(self.folder))
+        commands = {
+            "try it": f'itertl generate "An 8-bit counter with enable." --model {model}',
+            "judge it": f"itertl eval --model {model} --benchmark synth-heldout --out {run}-eval",
+            "export it": f"itertl export {run} --out {run}-model",
+            "draw again": f"itertl report {run}",
+        }
+        return "\n".join(f"{name:<12}{command}" for name, command in commands.items())
 
 
 def run(
@@ -68,11 +84,14 @@ def _run(recipe: Recipe, out: Path, reporter: Reporter, resume_changed: bool, sh
     policy = find_policy(recipe.model, recipe.prompt)
     _ = policy.digest  # raises where the files of its weights are not there
     share = SharedStages(share_from, out) if share_from is not None else None
-    with RunFolder(out, recipe, reporter, resume_changed=resume_changed, share=share) as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(RunFolder(out, recipe, reporter, resume_changed=resume_changed, share=share))
         task = prepare.prepare(folder, checked)
+        trackers = stack.enter_context(closing(Trackers(recipe, out, reporter)))
         policies = [policy]
         metrics = [stages.untouched_metrics(task, stages.evaluate(folder, task, policy, iteration=None))]
         folder.write_metrics(metrics)
+        trackers.iteration(metrics[0])
         for iteration in range(recipe.iterations):
             if selection.is_exhausted(metrics, recipe.select):
                 reporter.say(
@@ -88,6 +107,7 @@ def _run(recipe: Recipe, out: Path, reporter: Reporter, resume_changed: bool, sh
             evals = stages.evaluate(folder, task, policy, iteration)
             metrics.append(stages.iteration_metrics(folder, task, scored, trained, evals, metrics[-1]))
             folder.write_metrics(metrics)
+            trackers.iteration(metrics[-1], folder.iteration(iteration).path / "train.jsonl")
             reporter.say(iteration_table(metrics))
         design = waves.write_waves(out)
         chosen = policies[selection.chosen(metrics, recipe.select)]

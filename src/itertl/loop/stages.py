@@ -179,11 +179,11 @@ def train(
         job = jobs.training(recipe, rows, task.problems, policy, out, iteration)
         job = dataclasses.replace(
             job, log=folder.path / "train.jsonl", state=folder.path / "train-state",
-            tracking_dir=run.path / "tensorboard" / folder.name, label=f"{folder.name} train",
+            label=f"{folder.name} train",
         )  # fmt: skip
         return dataclasses.asdict(launch.train(job, recipe.compute, run.reporter))
 
-    settings = recipe.train.model_dump(mode="json", exclude={"save_every_steps", "save_every_seconds"})
+    settings = recipe.train.model_dump(mode="json", exclude={"save_every_steps", "save_every_seconds", "report_to"})
     record = run.stage(
         folder,
         "train",

@@ -19,7 +19,8 @@ import re
 import time
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -108,7 +109,7 @@ class OpenAIBackend(Backend):
         Where some were served, what is raised for a refusal is a ``BatchIncomplete`` too, and keeps them.
         """
         endpoint, asked = self._endpoint, _Asked()
-        asyncio.run(_ask_all(endpoint, self._pace, batch, settings, asked))
+        _run(lambda: _ask_all(endpoint, self._pace, batch, settings, asked))
         if asked.odd:
             counts = ", ".join(f"{count} {reason}" for reason, count in sorted(asked.odd.items()))
             warnings.warn(f"{endpoint.base_url}: answers kept as they came, with an odd end: {counts}", stacklevel=2)
@@ -162,6 +163,17 @@ class _Refusal(Exception):
 
 class _Unserved(Exception):
     """Still failing after the last retry."""
+
+
+def _run(make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run it to its end; in a thread of its own where this one has a running loop, as a notebook's has."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(make())
+        return
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(make())).result()
 
 
 async def _ask_all(

@@ -89,7 +89,7 @@ def score_items(
         run = stack.enter_context(contextlib.closing(_run(list(climbs.values()), desk, timeout_s)))
         for key, score, seconds in run:
             if not effort.keep_going and is_users_fault(score):
-                advice = "fix it, or go on without these candidates by --keep-going"
+                advice = "fix it, or go on without these candidates by --keep-going (score.keep_going: true)"
                 raise ToolFailed(f"the scorer {score.scorer}: {score.detail}; {advice}")
             desk.keep(key, (score, seconds))
     taken = [tuple(climbs[item].scores[name] for name in names if name in climbs[item].scores) for item in items]

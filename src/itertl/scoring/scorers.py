@@ -1,11 +1,8 @@
 """The scorers, one record each: a scorer is its module and its row here."""
 
 import functools
-import hashlib
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from itertl import plugins
 from itertl.errors import UsageError
@@ -143,6 +140,4 @@ def version(name: str) -> str:
     named = scorer_of(name).version
     if named:
         return str(plugins.resolve("version", named, {})())
-    function = inspect.unwrap(get_scorer(name))
-    file = inspect.getsourcefile(function) if inspect.isroutine(function) else None
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else "unknown"
+    return plugins.content_of(get_scorer(name))

@@ -2,9 +2,10 @@
 
 import math
 import time
-import traceback
 from dataclasses import dataclass
+from numbers import Real
 
+from itertl import plugins
 from itertl.errors import ToolFailed, ToolMissing
 from itertl.records import Fault, Score, Verdict
 from itertl.sandbox import bounds
@@ -60,8 +61,7 @@ def score_unit(unit: Unit) -> Score:
         detail = f"{type(error).__name__}: {error}"
         if is_ours:
             return unscored(name, Verdict.TOOL_FAILED, detail)
-        frames = traceback.extract_tb(error.__traceback__)
-        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "no line known"
+        place = plugins.place_of(error) or "no line known"
         return unscored(name, Verdict.TOOL_FAILED, f"{RAISED} {detail} ({place})")
     return _checked(name, found)
 
@@ -91,8 +91,10 @@ def is_users_fault(score: Score) -> bool:
 
 def _checked(name: str, found: object) -> Score:
     """What a scorer of the user's own returned, made to keep the rules of ``Score``, or TOOL_FAILED that says why."""
+    if isinstance(found, Real) and not isinstance(found, bool):  # a number alone
+        found = Score(scorer=name, value=float(found), verdict=Verdict.SCORED)
     if not isinstance(found, Score):
-        problem = f"returned a {type(found).__name__}, not an itertl.records.Score"
+        problem = f"returned {_described(found)}, not a number or an itertl.Score"
     elif (found.value is None) != (found.verdict.fault is Fault.OURS):
         problem = (
             f"returned value {found.value} with verdict {found.verdict}: None goes with our faults, and only there"
@@ -101,4 +103,11 @@ def _checked(name: str, found: object) -> Score:
         problem = f"returned {found.value}, which is not a finite number"
     else:
         return found.model_copy(update={"scorer": name})
-    return unscored(name, Verdict.TOOL_FAILED, f"{WRONG_KIND} {name} {problem}")
+    place = plugins.definition_of(get_scorer(name))
+    return unscored(name, Verdict.TOOL_FAILED, f"{WRONG_KIND} {name} {problem} ({place or 'no line known'})")
+
+
+def _described(found: object) -> str:
+    if isinstance(found, list | tuple | dict):
+        return f"a {type(found).__name__} of {len(found)}: a scorer is asked for one candidate and returns one value"
+    return f"{found!r:.60}, a {type(found).__name__}" if found is not None else "None"

@@ -111,12 +111,12 @@ class Group:
 
         What is left out has a gradient of exactly zero: a candidate in no pair, a response that has the group's
         mean reward. With the softmax of eq. 13 all K enter the normalisation, so none is left out while a pair is
-        active.
+        active, nor is one with a term of the user's own.
         """
         found = set(self.ce_targets(method)) if method.uses_ce else set[int]()
         if method.compares_pairs:
             pairs = self.pairs(method)
-            if method.softmax and pairs:
+            if (method.softmax and pairs) or (method.term and self.weight(method)):
                 return tuple(range(len(self.responses)))
             found |= {index for pair in pairs for index in pair}
         if method.terms == "policy-gradient" and self.weight(method):

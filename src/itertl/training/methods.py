@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
+from itertl import plugins
 from itertl.config import ScoreConfig, TrainConfig
 from itertl.errors import RecipeError, UsageError, nearest
 from itertl.scoring.combine import READERS
@@ -58,6 +59,8 @@ class Method:
     accept_beta: float | None = None  # candidates are accepted by exp((z - max z) / accept_beta); None: all are
     accept_share: float = 0.5  # of a problem's candidates, rounded up: how many are accepted
     credit: Literal["sequence", "signal"] = "sequence"  # signal: pairs by output, over the tokens that drive it
+    term: str = ""  # "module:function" of the user's, (logp_K, z_K, *, alpha, beta) -> terms, in place of the hinge
+    term_content: str = ""  # hash of its file
 
     def settings(self) -> dict[str, Any]:
         """All of it, but for later options at their defaults: a run from before them stays valid."""
@@ -93,7 +96,7 @@ class Method:
 
 _LATER = (
     "groups", "group_weight", "negatives", "negative_floor", "verified_share", "max_verified", "accept_beta",
-    "accept_share", "credit",
+    "accept_share", "credit", "term", "term_content",
 )  # fmt: skip
 
 _REINFORCE = Method(
@@ -142,6 +145,7 @@ def resolve_method(name: str, train: TrainConfig) -> Method:
     Raises UsageError for an unknown name, with the nearest known one, and RecipeError, naming the key, for a value
     that no loss can use.
     """
+    name, plus, term = name.partition("+")
     method = METHODS.get(name)
     if method is None:
         known = f"known: {', '.join(sorted(METHODS))}"
@@ -149,8 +153,19 @@ def resolve_method(name: str, train: TrainConfig) -> Method:
     options = {f.name for f in fields(Method)} & set(TrainConfig.model_fields)
     given = {option: getattr(train, option) for option in sorted(options) if getattr(train, option) is not None}
     method = replace(method, **given)
+    if plus:
+        method = _with_term(method, term)
     _check(method)
     return method
+
+
+def _with_term(method: Method, term: str) -> Method:
+    """The method with a term of the user's own in the place of its hinge."""
+    if method.terms != "hinge" or method.credit != "sequence" or not method.compares_pairs:
+        fits = [m.name for m in METHODS.values() if m.terms == "hinge" and m.compares_pairs]
+        raise RecipeError(f"method.base: {method.name} has no hinge that a term can replace; choose {', '.join(fits)}")
+    content = plugins.content_of(plugins.resolve("term", term, {}))
+    return replace(method, name=f"{method.name}+{term}", term=term, term_content=content)
 
 
 def with_signals(method: Method, score: ScoreConfig) -> ScoreConfig:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from itertl import plugins
+from itertl.errors import ToolFailed
 from itertl.training import losses
 from itertl.training.batches import Group
 from itertl.training.methods import Method
@@ -107,6 +109,8 @@ def _terms(group: Group, rows: _Rows, method: Method) -> Tensor:
     nothing."""
     if method.terms == "policy-gradient" and method.ranking_weight != 0:
         return _policy_gradient(group, rows, method)
+    if method.term:
+        return _own_terms(group, rows, method)
     if not method.compares_pairs or not group.pairs(method):
         return rows.token_logp_R_T.new_zeros(0)
     if method.credit == "signal":
@@ -126,6 +130,31 @@ def _terms(group: Group, rows: _Rows, method: Method) -> Tensor:
         gain_R = method.strength * (logp_R - before_R.detach())
         return losses.ranking_hinges(gain_R, rows.z, alpha=method.alpha, beta=method.beta, **limits)
     return losses.dpo_terms(logp_R, before_R, rows.z, strength=method.strength, beta=method.beta, **limits)
+
+
+def _own_terms(group: Group, rows: _Rows, method: Method) -> Tensor:
+    """What the user's function makes of all K responses. Raises ToolFailed, which names its file and line."""
+    if not group.weight(method):
+        return rows.token_logp_R_T.new_zeros(0)
+    function = plugins.resolve("term", method.term, {})
+    logp_K = _normalized(rows.token_logp_R_T, rows, method)
+    try:
+        found = function(logp_K, torch.tensor(rows.z, dtype=torch.float64), alpha=method.alpha, beta=method.beta)
+    except Exception as error:
+        raise ToolFailed(
+            f"the term {method.term} raised {type(error).__name__}: {error} ({plugins.place_of(error)}); no weights "
+            "were changed by this step"
+        ) from error
+    problem = ""
+    if not isinstance(found, Tensor) or found.ndim > 1 or not found.is_floating_point():
+        what = f"tensor of shape {tuple(found.shape)}, {found.dtype}" if isinstance(found, Tensor) else repr(found)[:60]
+        problem = f"returned {what}, not a tensor of numbers with at most one axis (one value for each pair, or a sum)"
+    elif logp_K.requires_grad and not found.requires_grad and bool((found != 0).any()):
+        problem = "returned values that do not depend on logp_K, so nothing can be learnt from them"
+    if problem:
+        place = plugins.definition_of(function)
+        raise ToolFailed(f"the term {method.term} {problem} ({place})")
+    return found.reshape(-1).to(logp_K)
 
 
 def _held(rows: _Rows, method: Method) -> Tensor | None:

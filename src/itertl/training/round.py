@@ -28,7 +28,6 @@ class TrainingJob:
     log: Path  # ``TrainStep`` records, one for each optimizer step; beside it ``NAME.partial`` while training runs
     state: Path  # folder for resuming; removed at the end, discarded where it belongs to other inputs
     kl_problems: int = 0  # measure the shift of the policy on the samples of this many problems; 0: not
-    tracking_dir: Path | None = None  # for TensorBoard, used where it is installed
     label: str = "train"  # for progress
 
 

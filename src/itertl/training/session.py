@@ -5,12 +5,10 @@ up; adapters over weights in 4 bits on one process or DDP. DeepSpeed's engine ex
 itself, when this module asks for it. Left out: ZeRO 3 (FSDP cuts the weights in the same way).
 """
 
-import importlib.util
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -192,9 +190,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
 
 
-def load_policy(policy: Policy, config: TrainConfig, *, seed: int = 0, tracking_dir: Path | None = None) -> Loaded:
+def load_policy(policy: Policy, config: TrainConfig, *, seed: int = 0) -> Loaded:
     """Load the policy, with its adapters. Raises RecipeError or UsageError for what this machine or loop cannot do."""
-    accelerator = _accelerator(config, tracking_dir)
+    accelerator = _accelerator(config)
     _refuse_unsupported(accelerator, config)
     quantize = config.lora.quantize if config.lora else None
     # float32 master weights: steps of 1e-5 would be lost in bfloat16. Frozen weights take no steps, but FSDP wants one
@@ -259,7 +257,7 @@ def resolve_precision(config: TrainConfig) -> str:
     return ("bf16" if has_fast_bf16() else "float32") if config.precision == "auto" else config.precision
 
 
-def _accelerator(config: TrainConfig, tracking_dir: Path | None) -> Any:
+def _accelerator(config: TrainConfig) -> Any:
     from accelerate import Accelerator, DistributedDataParallelKwargs
     from accelerate.state import AcceleratorState
 
@@ -271,12 +269,7 @@ def _accelerator(config: TrainConfig, tracking_dir: Path | None) -> Any:
     # A process that makes more passes than another must not wait for it: buffers are constant, gradients go once a
     # step.
     copies = DistributedDataParallelKwargs(broadcast_buffers=False)
-    is_tracked = tracking_dir is not None and importlib.util.find_spec("tensorboard") is not None
-    options: dict[str, Any] = {"log_with": "tensorboard", "project_dir": str(tracking_dir)} if is_tracked else {}
-    accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[copies], **options)
-    if is_tracked:
-        accelerator.init_trackers("train")
-    return accelerator
+    return Accelerator(mixed_precision=precision, kwargs_handlers=[copies])
 
 
 def _refuse_unsupported(accelerator: Any, config: TrainConfig) -> None:
@@ -335,9 +328,7 @@ def _with_adapters(model: Any, config: TrainConfig, seed: int) -> Any:
 
 
 def close_session(session: Session) -> None:
-    """Close trackers and let go of the memory."""
-    for tracker in session.accelerator.trackers:
-        tracker.finish()
+    """Let go of the memory."""
     session.accelerator.free_memory()
     session.policy = session.optimizer = None
     session.parameters = []

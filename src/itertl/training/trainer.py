@@ -6,6 +6,7 @@ on from its saved state and ends in the bytes of an undisturbed one (on a CPU wi
 
 import dataclasses
 import math
+import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def train(job: TrainingJob, reporter: Reporter = QUIET) -> TrainResult:
         KeyboardInterrupt: passed on after the state was saved.
     """
     state.discard_staged(job.out)
-    loaded = load_policy(job.policy, job.config, seed=job.seed, tracking_dir=job.tracking_dir)
+    loaded = load_policy(job.policy, job.config, seed=job.seed)
     current = _begin(job, loaded, reporter.say)
     try:
         _restore(current, reporter.say)
@@ -163,7 +164,7 @@ def _check_ids(groups: Sequence[Group], samples: Sequence[Piece], vocabulary: in
 
 def _digest(job: TrainingJob, groups: GroupSet, samples: Sequence[Piece], state_layout: str) -> str:
     """Hash of all that a saved state depends on."""
-    config = job.config.model_dump(mode="json", exclude={"save_every_steps", "save_every_seconds"})
+    config = job.config.model_dump(mode="json", exclude={"save_every_steps", "save_every_seconds", "report_to"})
     config["precision"] = resolve_precision(job.config)  # a state of another processor's precision is begun again
     rows = content_hash([[piece.prompt_ids, piece.responses] for piece in samples])
     method = job.method.settings()
@@ -184,8 +185,10 @@ def _loop(current: Round, reporter: Reporter) -> None:
     with reporter.stage(job.label, total, total - sum(len(step.indices) for step in steps)) as tracker:
         try:
             for planned in steps:
+                begin = time.monotonic()
                 row = _step(current, planned, tracker)
                 if is_main:
+                    reporter.measured(_measured(row, time.monotonic() - begin), row.step)
                     with partial.open("a", encoding="utf-8") as handle:
                         handle.write(row.to_line() + "\n")
                 faults.point("train.step")
@@ -215,10 +218,17 @@ def _step(current: Round, planned: PlannedStep, tracker: Tracker) -> TrainStep:
     progress.step = planned.step
     progress.rows.append(row)
     current.is_whole = True
-    if session.accelerator.trackers:
-        values = row.model_dump(include={"loss", "loss_ce", "loss_ranking", "lam", "grad_norm", "learning_rate"})
-        session.accelerator.log(values, step=row.step)
     return row
+
+
+def _measured(row: TrainStep, seconds: float) -> dict[str, float]:
+    """A step's numbers for trackers: its row, tokens a second, and the most memory so far, of this process or GPU."""
+    if torch.cuda.is_available():
+        memory_gb = torch.cuda.max_memory_allocated() / 1e9
+    else:
+        memory_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    speed = {"tokens_per_s": row.tokens / seconds if seconds > 0 else 0.0, "memory_gb": memory_gb}
+    return {name: float(value) for name, value in row.tracked().items()} | speed
 
 
 def _save_if_due(current: Round, *, is_last: bool) -> None:

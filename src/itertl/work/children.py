@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import types
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -51,11 +52,18 @@ def start(command: Sequence[str], log: Path, env: Mapping[str, str]) -> subproce
 
 @contextlib.contextmanager
 def starting() -> Iterator[None]:
-    """Around the start of a worker: a Ctrl-C that comes before its ``serve`` waits, there and here."""
+    """Around the start of a worker: a Ctrl-C that comes before its ``serve`` waits, there and here.
+
+    A spawned process would import the main module of the program again: a script without a main guard would start its
+    run once more in each worker. Ours need nothing of it, so for that moment the main module is an empty one.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
     try:
         yield
     finally:
+        sys.modules["__main__"] = main
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

@@ -130,6 +130,8 @@ class Events:
             self.close()
             self._name, _, self._done = rest
             self._tracker = self._stack.enter_context(self._reporter.stage(*rest))
+        elif kind == "measured":
+            self._reporter.measured(*rest)
         elif kind == "advance" and self._tracker is not None:
             self._done += rest[0]
             self.furthest[self._name] = max(self._done, self.furthest.get(self._name, 0))
@@ -154,6 +156,9 @@ class Relay(Reporter, Tracker):
 
     def say(self, text: object) -> None:
         self.send("say", str(text))
+
+    def measured(self, values: Mapping[str, float], step: int) -> None:
+        self._send("measured", dict(values), step)
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int, done: int = 0) -> Iterator[Tracker]:
