@@ -22,7 +22,6 @@ from itertl.work import children
 app = typer.Typer(
     name="itertl",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Iterative fine-tuning of language models for RTL code.",
 )
