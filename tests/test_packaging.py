@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from command_line import itertl
+from itertl import __version__ as itertl_version
 from itertl.config import bundled, load_recipe
 from itertl.doctor import setup
 from itertl.errors import RecipeError, ToolMissing
@@ -59,6 +60,7 @@ def test_the_wheel_holds_every_recipe_and_every_data_file(installed: Path, repos
 def test_the_installed_package_finds_its_recipes_from_any_folder(installed: Path, tmp_path: Path) -> None:
     said = """
 import itertl; from pathlib import Path
+from itertl import __version__ as itertl_version
 from itertl.config import bundled, load_recipe
 from itertl.writing.pool import read_pool
 print(itertl.__file__); print(load_recipe(Path("own-pairs")).data.source); print(load_recipe(Path("recipes/demo.yaml")).name)
@@ -172,6 +174,12 @@ def test_init_lists_and_copies_with_what_a_recipe_names(tmp_path: Path) -> None:
     assert "itertl study recipes/studies/paper.yaml" in itertl("init", "paper", cwd=tmp_path).stdout
 
 
+def test_init_names_setup_where_the_model_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("itertl.model.find.SMOLLM2_WHEEL", "no-such-distribution")
+    assert "itertl setup" in itertl("init", "demo", cwd=tmp_path).stdout
+    assert "itertl setup" not in itertl("init", "smoke", cwd=tmp_path).stdout  # another model
+
+
 def test_init_never_writes_over_an_edit_without_force(tmp_path: Path) -> None:
     itertl("init", "own-pairs", cwd=tmp_path)
     edited, lost = tmp_path / "recipes/own-pairs.jsonl", tmp_path / "recipes/own-pairs.yaml"
@@ -259,6 +267,6 @@ def test_the_citation_is_valid(repository: Path, project: dict) -> None:
     """The keys that CFF 1.2 requires, and the version that is released."""
     cited = yaml.safe_load((repository / "CITATION.cff").read_text(encoding="utf-8"))
     assert {"cff-version", "message", "title", "authors"} <= cited.keys() and cited["cff-version"] == "1.2.0"
-    assert str(cited["version"]) == project["version"] and cited["license"] == project["license"]
+    assert str(cited["version"]) == project["version"] == itertl_version and cited["license"] == project["license"]
     paper = cited["references"][0]
     assert paper["title"].startswith("ITERTL: An Iterative Framework") and len(paper["authors"]) == 6

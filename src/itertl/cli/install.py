@@ -8,8 +8,8 @@ import typer
 from itertl.cli import completion, options
 from itertl.cli.app import app
 from itertl.cli.options import print_json
-from itertl.config import bundled
-from itertl.errors import UsageError, nearest
+from itertl.config import bundled, load_recipe
+from itertl.errors import ToolMissing, UsageError, nearest
 from itertl.runs import storage
 
 
@@ -42,8 +42,21 @@ def init(
     path = Path(bundled.FOLDER) / f"{wanted[0]}.yaml"
     command = "study" if bundled.is_study(wanted[0]) else "run"
     print(f"next: edit {path}, then")
+    if command == "run" and _lacks_model(path):
+        print("  itertl setup   fetches the model, and names programs that are missing")
     print(f"  itertl {command} {path} --plan   what it would do, time and memory")
     print(f"  itertl {command} {path}")
+
+
+def _lacks_model(recipe: Path) -> bool:
+    from itertl.model.find import SMOLLM2, find_smollm2
+
+    try:
+        return load_recipe(recipe).model.path == SMOLLM2 and not find_smollm2()
+    except ToolMissing:
+        return True
+    except UsageError:  # of a recipe that was edited
+        return False
 
 
 def _list(as_json: bool) -> None:
