@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow check bench clean
+.PHONY: setup demo test test-slow check bench docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo "make demo    the paper's loop on a small model, in minutes: recipes/demo.yaml"
 	@echo "make test    the test suite"
 	@echo "make check   ruff (lint and format), import contracts, pyright and the test suite"
+	@echo "make docs    the documentation site, strictly, into site/"
 	@echo "make bench   the benchmarks, one JSON object each"
 
 setup: $(STAMP)
@@ -40,5 +41,17 @@ check: setup
 bench: setup
 	@for file in benchmarks/*.py; do $(BIN)/python $$file --json || exit 1; done
 
+# an environment of its own: the site is read from the source, without torch
+DOCS := .venv-docs
+
+docs: $(DOCS)/.ready
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+$(DOCS)/.ready: constraints.txt pyproject.toml
+	python3 -m venv $(DOCS)
+	$(DOCS)/bin/pip install -q --disable-pip-version-check -c constraints.txt $(ITERTL_PIP_OPTIONS) mkdocs mkdocs-material mkdocstrings-python
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DOCS) site .pytest_cache .ruff_cache .hypothesis

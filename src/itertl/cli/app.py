@@ -22,7 +22,6 @@ from itertl.work import children
 app = typer.Typer(
     name="itertl",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Iterative fine-tuning of language models for RTL code.",
 )
@@ -44,7 +43,9 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     children.quiet_libraries()  # also those of processes that are started later
     try:
-        status = app(standalone_mode=False)  # gives back the status of a typer.Exit instead of raising it
+        status = app(
+            prog_name="itertl", standalone_mode=False
+        )  # gives back the status of a typer.Exit instead of raising it
         sys.stdout.flush()  # a full disk is reported here, not by the interpreter when it ends
         if status == Interrupted.exit_status:  # which is how the library reports Ctrl-C
             raise KeyboardInterrupt

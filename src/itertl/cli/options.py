@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from itertl.cli import completion
 from itertl.config import Recipe, parse_yaml
 from itertl.errors import UsageError, nearest
 from itertl.records import Problem
@@ -17,15 +18,28 @@ from itertl.records import Problem
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Override keys of the recipe, for example train.learning_rate=1e-4."),
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Override keys of the recipe, for example train.learning_rate=1e-4.",
+        autocompletion=completion.keys,
+    ),
 ]
 RecipeOption = Annotated[
-    Path | None, typer.Option("--recipe", help="Recipe to take settings from; default: every default.")
+    Path | None,
+    typer.Option(
+        "--recipe",
+        autocompletion=completion.recipes,
+        help="Recipe to take settings from, a file or a bundled one's name; default: every default.",
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", help="Alias, folder, .gguf file, hub name, or openai:NAME for what an endpoint serves."),
+    typer.Option(
+        "--model",
+        help="Alias, folder, .gguf file, hub name, or openai:NAME for what an endpoint serves.",
+        autocompletion=completion.models,
+    ),
 ]
 BaseUrl = Annotated[
     str | None,
@@ -33,7 +47,10 @@ BaseUrl = Annotated[
         "--base-url", metavar="URL", help="With --model openai:NAME: the endpoint, up to /v1; default: OpenAI's own."
     ),
 ]
-BenchmarkOption = Annotated[str, typer.Option("--benchmark", help="Benchmark's name, see docs/evaluation.md.")]
+BenchmarkOption = Annotated[
+    str,
+    typer.Option("--benchmark", help="Benchmark's name, see docs/benchmarks.md.", autocompletion=completion.benchmarks),
+]
 Data = Annotated[
     Path | None, typer.Option("--data", help="The benchmark's files: a clone of its repository, or a JSONL.")
 ]

