@@ -4,7 +4,6 @@ import random
 from pathlib import Path
 
 import report_builder as make
-
 from itertl.records import Candidate, Problem, SamplingSettings, Score, Scored, Verdict, content_hash
 from itertl.runs.storage import write_records
 from itertl.runs.waves import Lane, Wave

@@ -1,4 +1,4 @@
-"""Every answer of one or more runs: what a list needs in memory, the texts left in their files until they are asked for.
+"""Every answer of one or more runs: what a list needs in memory, the texts left in their files until asked for.
 
 An answer is an evaluation's completion or a training candidate. ``model`` is the number of iterations behind the model
 that wrote it: 0 is the untouched one, so the candidates of iter-00 have model 0. Unlike telemetry, which counts them to
@@ -88,12 +88,8 @@ class Catalogue:
     def detail(self, number: int) -> dict[str, Any]:
         """The texts, scores, messages and wave of an answer, as JSON values. Raises DataError where a file changed."""
         answer = self.answers[number]
-        scores: tuple[Score, ...] = ()
-        if answer.scores is not None:
-            scored = answer.scores.read(Scored)
-            candidate, scores = scored.candidate, scored.scores
-        if answer.scores is None or answer.row is not None:
-            candidate = answer.text.read(Candidate)
+        scored = answer.scores.read(Scored) if answer.scores is not None else None
+        candidate = scored.candidate if scored and answer.row is None else answer.text.read(Candidate)
         row = answer.row.read(EvalRow) if answer.row is not None else None
         task = self.tasks[answer.task]
         place = (row.benchmark, row.task_id, row.completion_hash) if row else candidate_place(candidate)
@@ -101,7 +97,8 @@ class Catalogue:
         return {
             "text": candidate.text, "code": candidate.code,
             "dropped": [[piece.reason, len(piece.text)] for piece in candidate.dropped],
-            "scores": [_score(score) for score in scores], "message": row.detail if row else "",
+            "scores": [_score(score) for score in scored.scores] if scored else [],
+            "message": row.detail if row else "",
             "facts": _facts(candidate, row, task),
             "wave": _wave(wave) if wave else None,
         }  # fmt: skip

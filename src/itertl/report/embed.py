@@ -39,7 +39,9 @@ def escaped(value: Any) -> Markup:
 
 def script() -> tuple[Markup, str]:
     """The page's script, and the source expression by which a content security policy allows it and no other."""
-    parts = [PackageLoader("itertl.report").get_source(Environment(), f"{name}.js")[0] for name in ("drawing", "browse")]
+    parts = [
+        PackageLoader("itertl.report").get_source(Environment(), f"{name}.js")[0] for name in ("drawing", "browse")
+    ]
     code = '"use strict";\n{\n' + "".join(parts) + "}\n"
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     return Markup(code), f"'sha256-{digest}'"
@@ -54,7 +56,7 @@ class Packed(NamedTuple):
 
 def payload(catalogue: Catalogue, room: int) -> Packed:
     """The data of a page of its own, at most ``room`` bytes where the list fits at all."""
-    order = _by_worth(catalogue)
+    order = by_worth(catalogue)
     rows = sorted(order[:MOST_ROWS])
     number = {answer: position for position, answer in enumerate(rows)}
     head = _head(catalogue, rows)
@@ -137,7 +139,7 @@ def _kind(verdict: str) -> str:
     return _KINDS.get(known, "ours" if known.fault is Fault.OURS else "compile")
 
 
-def _by_worth(catalogue: Catalogue) -> list[int]:
+def by_worth(catalogue: Catalogue) -> list[int]:
     """Numbers of all answers, the most worth keeping first."""
     seen: Counter[tuple[int, int, int, float | None]] = Counter()
     keyed: list[tuple[int, int, int, int]] = []

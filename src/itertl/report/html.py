@@ -24,7 +24,9 @@ def _environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     made.filters.update(one_line=text.one_line, printable=text.printable)
-    made.globals.update(inline=canvas.inline, mark=Markup(MARK), style_sheet=_style_sheet(), browse_sheet=_sheet("browse.css"))
+    made.globals.update(
+        inline=canvas.inline, mark=Markup(MARK), style_sheet=_style_sheet(), browse_sheet=_sheet("browse.css")
+    )
     return made
 
 

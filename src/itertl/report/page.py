@@ -1,7 +1,8 @@
 """One self-contained HTML page: no request to anywhere, every foreign text escaped, one script of ours.
 
 A content security policy forbids what the page does not need, and allows the script by its hash alone, so that even a
-text that slipped through could load or run nothing. The same run gives the same bytes: no date of making is on it. The elements are in ``templates``.
+text that slipped through could load or run nothing. The same run gives the same bytes: no date of making is on it. The
+elements are in ``templates``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from itertl.report import embed, findings, gallery, html, tables, waveform
+from itertl.report import across, embed, findings, gallery, html, tables, waveform
 from itertl.report.catalogue import Catalogue
 from itertl.report.grids import Grid
 from itertl.report.paired import PairedDifference
@@ -103,7 +104,8 @@ def _values(contents: Sequence[RunContent], figures: Mapping[str, str]) -> dict[
         "title": "Runs side by side" if several else runs[0].name, "several": several,
         "views": [_view(content, is_alone=not several) for content in contents],
         "comparison": tables.comparison_grid({run.name: run.metrics for run in runs}) if several else None,
-        "settings": settings_grid(runs), "drawn": figures, "captions": CAPTIONS,
+        "across": across.grids(runs) if several else (), "settings": settings_grid(runs),
+        "drawn": figures, "captions": CAPTIONS,
     }  # fmt: skip
 
 
