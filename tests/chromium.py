@@ -119,7 +119,7 @@ class Chromium:
         end = time.monotonic() + seconds
         while True:
             with contextlib.suppress(RuntimeError):  # between two pages
-                if self.js(code):
+                if self.js(f"!!({code})"):
                     return
             assert time.monotonic() < end, f"never true: {code}"
             time.sleep(0.05)

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader
@@ -61,23 +61,29 @@ def payload(catalogue: Catalogue, room: int) -> Packed:
     number = {answer: position for position, answer in enumerate(rows)}
     head = _head(catalogue, rows)
     spare = room - len(escaped(head)) - 200
-    details: dict[int, Any] = {}
-    problems: dict[int, Any] = {}
+    details: dict[int, Markup] = {}
+    problems: dict[int, Markup] = {}
+    misfits = 0
     for answer in order[:MOST_ROWS]:
         task = catalogue.answers[answer].task
-        detail = catalogue.detail(answer)
-        problem = None if task in problems else problem_of(catalogue, task)
-        cost = len(escaped(detail)) + (len(escaped(problem)) if problem else 0) + 20
+        detail = escaped(catalogue.detail(answer))
+        problem = None if task in problems else escaped(problem_of(catalogue, task))
+        cost = len(detail) + len(problem or "") + 20
         if cost > spare:
-            if spare < 1000:
+            misfits += 1
+            if misfits == 20:  # full, but for answers much shorter than the others
                 break
             continue
         spare -= cost
         details[number[answer]] = detail
         if problem is not None:
             problems[task] = problem
-    data = escaped({**head, "served": False, "details": details, "problems": problems})
-    return Packed(data, tuple(_left_out(len(order), len(rows), len(details))))
+    parts = (f'"served":false,"details":{_joined(details)},"problems":{_joined(problems)}', str(escaped(head))[1:])
+    return Packed(Markup("{" + ",".join(parts)), tuple(_left_out(len(order), len(rows), len(details))))
+
+
+def _joined(values: Mapping[int, Markup]) -> str:
+    return "{" + ",".join(f'"{key}":{value}' for key, value in values.items()) + "}"
 
 
 def _left_out(every: int, rows: int, texts: int) -> Iterator[str]:

@@ -83,9 +83,13 @@ def _holds(detail: dict[str, Any], words: Sequence[str]) -> bool:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: ReportServer
     server_version, sys_version = "itertl", ""
     timeout = 60
+
+    @property
+    def _owner(self) -> ReportServer:
+        assert isinstance(self.server, ReportServer)
+        return self.server
 
     def do_GET(self) -> None:
         try:
@@ -101,8 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _answer(self) -> None:
-        if self.headers.get("Host", "") not in self.server.hosts:
-            self._json(HTTPStatus.FORBIDDEN, {"error": f"ask for {self.server.url}"})
+        if self.headers.get("Host", "") not in self._owner.hosts:
+            self._json(HTTPStatus.FORBIDDEN, {"error": f"ask for {self._owner.url}"})
             return
         try:
             asked = urlsplit(self.path)
@@ -111,17 +115,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(HTTPStatus.BAD_REQUEST, {"error": "not an address that this server has"})
             return
         if asked.path == "/":
-            self._send(HTTPStatus.OK, "text/html; charset=utf-8", self.server.page)
+            self._send(HTTPStatus.OK, "text/html; charset=utf-8", self._owner.page)
         elif asked.path == "/api/item":
             self._item(values.get("n", [""])[0])
         elif asked.path == "/api/search":
             query = values.get("q", [""])[0][:_LONGEST_QUERY]
-            self._json(HTTPStatus.OK, {"answers": search(self.server.catalogue, query)})
+            self._json(HTTPStatus.OK, {"answers": search(self._owner.catalogue, query)})
         else:
             self._json(HTTPStatus.NOT_FOUND, {"error": "there is the page at /, and /api/item and /api/search"})
 
     def _item(self, text: str) -> None:
-        catalogue = self.server.catalogue
+        catalogue = self._owner.catalogue
         number = int(text) if text.isascii() and text.isdigit() and len(text) < 12 else -1
         if not 0 <= number < len(catalogue.answers):
             self._json(HTTPStatus.NOT_FOUND, {"error": f"answers have numbers from 0 to {len(catalogue.answers) - 1}"})

@@ -53,14 +53,17 @@ function matching() {
   const wanted = filters.map((name) => [byId(`f-${name}`).value, name]).filter(([value]) => value !== "");
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   const name = byId("f-task").value.trim().toLowerCase();
-  const group = (n) => taskOf(n)[0];
+  const columns = wanted.filter(([, key]) => key !== "group").map(([value, key]) => [rows[key], Number(value)]);
+  const group = byId("f-group").value;
+  const missing = data.tasks.map((task, number) => { // of each task: null, or the words that its own texts lack
+    if ((group && task[0] !== group) || (name && !task[1].toLowerCase().includes(name))) return null;
+    return remote ? [] : words.filter((word) => !hayOfTask(number).includes(word));
+  });
   const found = [];
   for (let n = 0; n < total; n++) {
-    if (!wanted.every(([value, key]) => (key === "group" ? group(n) === value : rows[key][n] === Number(value)))) continue;
-    if (name && !taskOf(n)[1].toLowerCase().includes(name)) continue;
-    if (words.length && !(remote ? remote.has(n) : words.every((w) => hayOfTask(rows.task[n]).includes(w) || hayOf(n).includes(w))))
-      continue;
-    found.push(n);
+    const lacks = missing[rows.task[n]];
+    if (lacks === null || !columns.every(([column, value]) => column[n] === value)) continue;
+    if (remote ? remote.has(n) : lacks.every((word) => hayOf(n).includes(word))) found.push(n);
   }
   return found;
 }
@@ -102,7 +105,7 @@ function option(place) {
   const row = mode === "answers"
     ? [sign(n), el("span", { class: "what" }, name, el("span", { class: "hint" }, `${verdictOf(n)} · ${taskOf(n)[2] || hint}`)),
        el("span", { class: "when" }, el("span", {}, modelName(rows.model[n])), el("span", { class: "hint" }, several ? data.runs[rows.run[n]].name : `${hint} ${rows.index[n] + 1}`))]
-    : [el("span", { class: "what" }, name, el("span", { class: "hint" }, ` ${several ? data.runs[rows.run[n]].name : hint}`), strip(item, false))];
+    : [el("span", { class: "what" }, name, el("span", { class: "hint" }, several ? data.runs[rows.run[n]].name : hint)), strip(item, false)];
   const label = mode === "answers" ? `${taskOf(n)[1]}: ${say(n)}` : `${taskOf(n)[1]}: ${summary(answers)}`;
   return el("div", {
     role: "option", id: `o-${place}`, class: mode, "aria-selected": String(place === at), "aria-label": label,
@@ -117,20 +120,22 @@ function summary(answers) {
     return `${modelName(m)} ${right} of ${own.length} right`;
   }).join("; ");
 }
-function strip(key, asButtons) {
-  const made = el("span", { class: "strip" });
-  let step = null, model = null;
-  for (const n of groups.get(key)) {
-    if (rows.model[n] !== model) {
-      model = rows.model[n];
-      step = el("span", { class: "step" }, el("span", { class: "hint" }, String(model)));
-      made.append(step);
-    }
-    const mark = { class: `mark ${kindOf(n)}`, "data-n": n, title: say(n), "aria-label": asButtons ? say(n) : null };
-    if (!asButtons) step.append(el("span", mark, SIGNS[kindOf(n)]));
-    else step.append(el("button", { ...mark, type: "button", "aria-current": n === open ? "true" : null, click: () => go(n) }, SIGNS[kindOf(n)]));
+function strip(key, asButtons) { // in the list, many answers of one model are one mark: how many of them are right
+  const made = el("span", { class: "strip" }), models = new Map();
+  for (const n of groups.get(key)) models.get(rows.model[n])?.push(n) ?? models.set(rows.model[n], [n]);
+  for (const [model, own] of models) {
+    const step = el("span", { class: "step" }, el("span", { class: "hint" }, String(model))), right = own.filter((n) => kindOf(n) === "good");
+    if (asButtons) step.append(...own.map((n) => mark(n, SIGNS[kindOf(n)], true)));
+    else if (own.length <= 3) step.append(...own.map((n) => mark(n, SIGNS[kindOf(n)], false)));
+    else step.append(mark(right[0] ?? own[0], `${right.length}/${own.length}`, false));
+    made.append(step);
   }
   return made;
+}
+function mark(n, shape, isButton) {
+  const made = { class: `mark ${kindOf(n)}`, "data-n": n, title: say(n) };
+  if (!isButton) return el("span", made, shape);
+  return el("button", { ...made, type: "button", "aria-label": say(n), "aria-current": n === open ? "true" : null, click: () => go(n) }, shape);
 }
 function draw() {
   const first = Math.max(0, Math.floor(list.scrollTop / ROW) - 6);
@@ -164,7 +169,7 @@ function go(n) { // from a strip: the list follows where it holds the answer
 async function show(n, withFocus) {
   open = n;
   history.replaceState(null, "", `#answer-${n}`);
-  byId("browse").classList.add("opened");
+  if (withFocus) byId("browse").classList.add("opened"); // on a narrow page, in place of the list
   if (data.served && !data.details[n]) await fetched(n);
   if (open !== n) return;
   const known = data.details[n], problem = data.problems[rows.task[n]];
@@ -205,7 +210,7 @@ function parts(n, known, problem) {
   if (known.message) made.push(titled("Message", el("pre", { class: "wrap" }, known.message)));
   if (known.wave) made.push(titled(known.wave.mismatch === null ? "Waveform" : "First mismatch", ...waveform(known.wave)));
   if (known.scores.length) made.push(titled("Scores", scoreTable(known.scores)));
-  const views = { Code: () => listing(code, known.code !== "") };
+  const views = { [known.code ? "Code" : "Text, no code in it"]: () => listing(code, known.code !== "") };
   if (problem.reference) {
     views.Difference = () => difference(problem.reference, code);
     views.Reference = () => listing(problem.reference, true);
