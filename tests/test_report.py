@@ -25,7 +25,7 @@ from itertl.evaluation.summary import verdict_table
 from itertl.loop.run import RunResult
 from itertl.loop.waves import write_waves
 from itertl.records import IterationMetrics, PassAtK, SearchCost, Verdict
-from itertl.report import canvas, figures, findings, gallery, grids, published, series, tables, waveform
+from itertl.report import canvas, embed, figures, findings, gallery, grids, published, series, tables, waveform
 from itertl.report.curves import keep_for, smooth
 from itertl.report.paired import paired_difference, pass_rates
 from itertl.report.write import make_report
@@ -47,7 +47,7 @@ def shown(table: object, width: int = 120) -> str:
 class _Page(HTMLParser):
     """Collects tags, ids and unbalanced elements of a page."""
 
-    VOID = frozenset({"meta", "wbr", "br", "img", "link"})
+    VOID = frozenset({"meta", "wbr", "br", "img", "link", "input"})
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -74,7 +74,14 @@ class _Page(HTMLParser):
 
 
 def assert_self_contained(page: str) -> _Page:
-    """Balanced, unique ids, no script or handler, and nothing that makes a browser ask anyone."""
+    """Balanced, unique ids, no script but ours, no handler, and nothing that makes a browser ask anyone."""
+    code, source = embed.script()
+    scripts = re.findall(r"<script([^>]*)>(.*?)</script>", page, re.DOTALL)
+    assert [attributes for attributes, _ in scripts] in ([], [' type="application/json" id="answers"', ""])
+    for attributes, content in scripts:
+        assert json.loads(content) if attributes else content == code
+    assert (f"script-src {source}" in page) == bool(scripts) and "connect-src" not in page.replace(code, "")
+    page = re.sub(r"<script[^>]*>.*?</script>", "", page, flags=re.DOTALL)
     parsed = _Page(page)
     assert parsed.open == []
     ids = [a["id"] for _, a in parsed.tags if "id" in a]

@@ -1,6 +1,9 @@
-"""``itertl run``, ``study`` and ``report``."""
+"""``itertl run``, ``study``, ``report`` and ``view``."""
 
+import contextlib
 import os
+import sys
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -196,3 +199,20 @@ def report(
         show(table)
     print(f"page     {paths.page}")
     print("".join(f"figure   {p}\n" for p in paths.figures), end="")
+
+
+@app.command()
+def view(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; several are shown side by side.")],
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free one.")] = 8321,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+) -> None:
+    """The report's page with every answer of the runs, served to this machine until Ctrl-C."""
+    from itertl.report.serve import ReportServer
+
+    with ReportServer(runs, port) as server, contextlib.suppress(KeyboardInterrupt):
+        print(f"{server.url}  ({len(server.catalogue.answers):,} answers; Ctrl-C ends it)", flush=True)
+        if browser and (sys.platform != "linux" or os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}):
+            webbrowser.open(server.url)
+        server.serve_forever()
+    print("stopped")

@@ -1,10 +1,15 @@
-"""Waveforms of the report's examples, simulated once the run is done: ``waves.jsonl`` in its folder."""
+"""Waveforms of the report's examples and of wrong answers, simulated once the run is done: its ``waves.jsonl``.
+
+Of wrong answers, the first ``MOST_WRONG`` in the order in which a page keeps answers (``report.embed``): held-out ones
+before training candidates, those of the last model first. One text on one problem is simulated once.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from itertl.records import EvalRow
-from itertl.report import gallery, waveform
+from itertl.records import Candidate, EvalRow, Scored, Verdict
+from itertl.report import embed, gallery, waveform
+from itertl.report.catalogue import Answer, Catalogue, candidate_place, read_catalogue
 from itertl.report.gallery import BeforeAfter
 from itertl.runs import storage
 from itertl.runs.read import read_run
@@ -14,39 +19,63 @@ from itertl.scoring.item import ScoreItem
 from itertl.work.pool import map_unordered
 
 BEFORE, AFTER = 15, 4  # steps
+MOST_WRONG = 60
 _TIMEOUT_S = 60.0
+_Place = tuple[str, str, str]  # benchmark, task, hash of the text
 
 
 def write_waves(folder: Path) -> str:
-    """Simulate the examples whose problem has a reference, and whose code compiles and has its ports.
+    """Simulate examples and wrong answers whose problem has a reference, and whose code compiles and has its ports.
 
     Returns, for a terminal, the first design that the run won, with its waveform; "" where there is none.
     """
-    examples = gallery.examples(read_run(folder))[0]
-    asked = list(_asked(examples))
-    tasks = [(item, BEFORE, AFTER) for item, _, _ in asked]
+    run = read_run(folder)
+    examples = gallery.examples(run)[0]
+    asked = dict(_examples(examples))
+    most = len(asked) + MOST_WRONG
+    for place, item in _wrong(read_catalogue([run])):
+        if len(asked) >= most:
+            break
+        asked.setdefault(place, item)
+    places = list(asked)
+    tasks = [(item, BEFORE, AFTER) for item in asked.values()]
     found: dict[int, Wave] = {}
     for number, done in map_unordered("itertl.scoring.vectors.vcd:look", tasks, timeout_s=_TIMEOUT_S):
         if done.status == "ok":
-            _, benchmark, row = asked[number]
-            place = {"benchmark": benchmark, "task_id": row.task_id, "completion_hash": row.completion_hash}
+            place = dict(zip(("benchmark", "task_id", "completion_hash"), places[number], strict=True))
             found[number] = done.value.model_copy(update=place)
     waves = [found[number] for number in sorted(found)]
     storage.write_records(folder / FILE, waves)
     return _won(examples, waves)
 
 
-def _asked(examples: Sequence[BeforeAfter]) -> Iterator[tuple[ScoreItem, str, EvalRow]]:
-    """What to simulate, its benchmark, and the row of its verdict; an answer that stayed the same once."""
-    seen: set[tuple[str, str, str]] = set()
+def _examples(examples: Sequence[BeforeAfter]) -> Iterator[tuple[_Place, ScoreItem]]:
     for example in examples:
         if example.problem is None or example.problem.reference is None:
             continue
         for candidate, row in (example.before, example.after):
-            place = (example.benchmark, row.task_id, row.completion_hash)
-            if candidate.code and place not in seen:
-                seen.add(place)
-                yield item_of(candidate, example.problem), example.benchmark, row
+            if candidate.code:
+                place = (example.benchmark, row.task_id, row.completion_hash)
+                yield place, item_of(candidate, example.problem)
+
+
+def _wrong(catalogue: Catalogue) -> Iterator[tuple[_Place, ScoreItem]]:
+    for number in embed.by_worth(catalogue):
+        answer = catalogue.answers[number]
+        problem = catalogue.tasks[answer.task].problem
+        if answer.verdict == Verdict.WRONG_OUTPUT and problem is not None and problem.reference is not None:
+            candidate, place = _read(answer)
+            if candidate.code:
+                yield place, item_of(candidate, problem)
+
+
+def _read(answer: Answer) -> tuple[Candidate, _Place]:
+    """What was answered, and the place under which a page looks for its wave."""
+    if answer.row is not None:
+        row = answer.row.read(EvalRow)
+        return answer.text.read(Candidate), (row.benchmark, row.task_id, row.completion_hash)
+    candidate = answer.text.read(Scored).candidate
+    return candidate, candidate_place(candidate)
 
 
 def _won(examples: Sequence[BeforeAfter], waves: Sequence[Wave]) -> str:

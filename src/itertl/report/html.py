@@ -24,7 +24,9 @@ def _environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     made.filters.update(one_line=text.one_line, printable=text.printable)
-    made.globals.update(inline=canvas.inline, mark=Markup(MARK), style_sheet=_style_sheet())
+    made.globals.update(
+        inline=canvas.inline, mark=Markup(MARK), style_sheet=_style_sheet(), browse_sheet=_sheet("browse.css")
+    )
     return made
 
 
@@ -37,5 +39,8 @@ def _style_sheet() -> Markup:
     variables = [" ".join(f"--{name}: {pair[mode]};" for name, pair in canvas.COLOURS.items()) for mode in (0, 1)]
     light = f":root {{ color-scheme: light dark; --page: #f6f7f9; {variables[0]} }}"
     dark = f"@media (prefers-color-scheme: dark) {{ :root {{ --page: #0f1318; {variables[1]} }} }}"
-    sheet = PackageLoader("itertl.report").get_source(Environment(), "style.css")[0]
-    return Markup(f"{light}\n{dark}\n{sheet}")
+    return Markup(f"{light}\n{dark}\n{_sheet('style.css')}")
+
+
+def _sheet(name: str) -> Markup:
+    return Markup(PackageLoader("itertl.report").get_source(Environment(), name)[0])

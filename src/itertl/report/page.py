@@ -1,16 +1,18 @@
-"""One self-contained HTML page: no script, no request to anywhere, every foreign text escaped.
+"""One self-contained HTML page: no request to anywhere, every foreign text escaped, one script of ours.
 
-A content security policy forbids what the page does not need, so that even a text that slipped through could load or
-run nothing. The same run gives the same bytes: no date of making is on it. The elements are in ``templates``.
+A content security policy forbids what the page does not need, and allows the script by its hash alone, so that even a
+text that slipped through could load or run nothing. The same run gives the same bytes: no date of making is on it. The
+elements are in ``templates``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
 
-from itertl.report import findings, gallery, html, tables, waveform
+from itertl.report import across, embed, findings, gallery, html, tables, waveform
+from itertl.report.catalogue import Catalogue
 from itertl.report.grids import Grid
 from itertl.report.paired import PairedDifference
 from itertl.report.provenance import facts_grid, stages_grid
@@ -63,16 +65,48 @@ def gather(run: Run) -> RunContent:
     return RunContent(run, findings.differences(run), *gallery.examples(run), waves)
 
 
-def render(contents: Sequence[RunContent], figures: Mapping[str, str]) -> str:
-    """The page of one run or of runs side by side. ``figures``: name -> SVG text as ``figures.EVERY`` makes them."""
+def render(
+    contents: Sequence[RunContent], figures: Mapping[str, str], catalogue: Catalogue, *, is_served: bool = False
+) -> str:
+    """The page of one run or of runs side by side. ``figures``: name -> SVG text as ``figures.EVERY`` makes them.
+
+    ``is_served``: the page of ``itertl view``, which asks its server for the texts; otherwise it holds as many as fit.
+    """
+    values = _values(contents, figures)
+    if not catalogue.answers:
+        return html.render("runs", answers=None, **values)
+    code, source = embed.script()
+    shown = _Answers(Markup(), code, source, len(catalogue.answers), (), tuple(catalogue.notes), is_served)
+    if is_served:
+        return html.render("runs", answers=replace(shown, data=embed.served_payload(catalogue)), **values)
+    room = embed.PAGE_BYTES - len(html.render("runs", answers=shown, **values).encode()) - 1000  # the notes below
+    packed = embed.payload(catalogue, room)
+    return html.render("runs", answers=replace(shown, data=packed.data, left_out=packed.left_out), **values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """The list of answers as its template takes it. ``source``: what allows ``code`` to run."""
+
+    data: Markup
+    code: Markup
+    source: str
+    number: int
+    left_out: Sequence[str]
+    notes: Sequence[str]
+    served: bool
+
+
+def _values(contents: Sequence[RunContent], figures: Mapping[str, str]) -> dict[str, Any]:
     runs = [content.run for content in contents]
     several = len(runs) > 1
-    return html.render(
-        "runs", "Runs side by side" if several else runs[0].name, several=several,
-        views=[_view(content, is_alone=not several) for content in contents],
-        comparison=tables.comparison_grid({run.name: run.metrics for run in runs}) if several else None,
-        settings=settings_grid(runs), drawn=figures, captions=CAPTIONS,
-    )  # fmt: skip
+    return {
+        "title": "Runs side by side" if several else runs[0].name, "several": several,
+        "views": [_view(content, is_alone=not several) for content in contents],
+        "comparison": tables.comparison_grid({run.name: run.metrics for run in runs}) if several else None,
+        "across": across.grids(runs) if several else (), "settings": settings_grid(runs),
+        "drawn": figures, "captions": CAPTIONS,
+    }  # fmt: skip
 
 
 def _view(content: RunContent, *, is_alone: bool) -> dict[str, Any]:

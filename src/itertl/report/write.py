@@ -6,8 +6,9 @@ from pathlib import Path
 
 from itertl.errors import DataError
 from itertl.report import figures, html, page
+from itertl.report.catalogue import read_catalogue
 from itertl.runs import storage
-from itertl.runs.read import read_runs
+from itertl.runs.read import Run, read_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +48,9 @@ def make_report(runs: Sequence[Path], out: Path | None = None) -> ReportPaths:
         raise DataError(f"{target} is a file; give a folder with --out")
     check_ours(target)  # before the work
     contents = [page.gather(run) for run in read]
-    drawn = {name: svg for name, draw in figures.EVERY.items() if (svg := draw(read)) is not None}
-    return write_page(target, page.render(contents, drawn), figures.EVERY, drawn)
+    return write_page(target, page.render(contents, drawn := draw(read), read_catalogue(read)), figures.EVERY, drawn)
+
+
+def draw(runs: Sequence[Run]) -> dict[str, str]:
+    """The SVG text of every figure that the runs have something to show in."""
+    return {name: svg for name, make in figures.EVERY.items() if (svg := make(runs)) is not None}
