@@ -17,6 +17,7 @@ from itertl.problems.load import load_problems
 from itertl.problems.normalize import Vocabulary, code_tokens, longest_shared_run, words
 from itertl.problems.overlap import Inverted, Likeness, components, containment, jaccard, near_links
 from itertl.records import Problem, Verdict
+from itertl.work.pool import Outcome
 
 
 def problem(instruction: str, reference: str | None = None, name: str | None = None) -> Problem:
@@ -182,8 +183,8 @@ def test_references_are_checked_by_slang_and_accounted_for() -> None:
 
 
 def test_our_own_failures_are_not_the_references(monkeypatch: pytest.MonkeyPatch) -> None:
-    outcomes = [(0, audit_module.pool.Outcome("crashed", detail="worker: killed by signal 11 (SIGSEGV)"))]
-    monkeypatch.setattr(audit_module.pool, "map_unordered", lambda *_args, **_kwargs: iter(outcomes))
+    outcomes = [(0, Outcome("crashed", detail="worker: killed by signal 11 (SIGSEGV)"))]
+    monkeypatch.setattr(audit_module.engine, "map_unordered", lambda *_args, **_kwargs: iter(outcomes))
     report = audit([problem("a", MUX), problem("b", MUX)])
     assert report.bad_references == () and report.references_passed == 0
     assert report.unjudged == {"slang crashed: worker: killed by signal 11 (SIGSEGV)": 2}
