@@ -76,7 +76,10 @@ def test_light_modules_import_no_heavy_package(module: str) -> None:
 
 
 EXAMPLES = re.findall(r"```python\n(# (\w+)\.py: .*?)```", (ROOT / "docs" / "extending.md").read_text(), re.S)
-PAIR = {"reference": "module m(output y);\nassign y = 1;\nendmodule", "completion": "module m(output y); assign y = 1; endmodule // longer than it"}
+PAIR = {
+    "reference": "module m(output y);\nassign y = 1;\nendmodule",
+    "completion": "module m(output y); assign y = 1; endmodule // longer than it",
+}
 
 
 @pytest.fixture
