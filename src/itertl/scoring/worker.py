@@ -4,6 +4,7 @@ import math
 import time
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any, cast
 
 from itertl import plugins
 from itertl.errors import ToolFailed, ToolMissing
@@ -91,7 +92,7 @@ def is_users_fault(score: Score) -> bool:
 
 def _checked(name: str, found: object) -> Score:
     """What a scorer of the user's own returned, made to keep the rules of ``Score``, or TOOL_FAILED that says why."""
-    if isinstance(found, Real) and not isinstance(found, bool):  # a number alone
+    if not isinstance(found, bool) and isinstance(found, Real):  # a number alone
         found = Score(scorer=name, value=float(found), verdict=Verdict.SCORED)
     if not isinstance(found, Score):
         problem = f"returned {_described(found)}, not a number or an itertl.Score"
@@ -108,6 +109,8 @@ def _checked(name: str, found: object) -> Score:
 
 
 def _described(found: object) -> str:
+    kind = type(found).__name__
     if isinstance(found, list | tuple | dict):
-        return f"a {type(found).__name__} of {len(found)}: a scorer is asked for one candidate and returns one value"
-    return f"{found!r:.60}, a {type(found).__name__}" if found is not None else "None"
+        size = len(cast("list[Any]", found))
+        return f"a {kind} of {size}: a scorer is asked for one candidate and returns one value"
+    return f"{found!r:.60}, a {kind}" if found is not None else "None"
