@@ -299,7 +299,8 @@ def line_of(row: dict[str, Any]) -> str:
     seconds = ", ".join(f"{size}: {value:.2f} s" for size, value in zip(row["sizes"], row["seconds"], strict=True))
     if row["axis"] == "processes":
         return f"{row['axis']:<10} {row['stage']:<7} {seconds}; {row['times_as_fast']:.2f} times as fast"
-    return f"{row['axis']:<10} {row['stage']:<7} {seconds}; exponent {row['exponent']:.2f}, memory {row['memory_ratio']:.2f} times"
+    grown = f"exponent {row['exponent']:.2f}, memory {row['memory_ratio']:.2f} times"
+    return f"{row['axis']:<10} {row['stage']:<7} {seconds}; {grown}"
 
 
 if __name__ == "__main__":
