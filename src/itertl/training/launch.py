@@ -18,10 +18,9 @@ def train(job: TrainingJob, compute: ComputeConfig, reporter: Reporter) -> Train
         return member(job, reporter)
     policy = dataclasses.replace(job.policy, path=places.whole(job.policy.path), known_digest=job.policy.digest)
     out, log, state = (path.absolute() for path in (job.out, job.log, job.state))
-    tracking = job.tracking_dir and job.tracking_dir.absolute()
-    job = dataclasses.replace(job, policy=policy, out=out, log=log, state=state, tracking_dir=tracking)
+    job = dataclasses.replace(job, policy=policy, out=out, log=log, state=state)
     beside = job.state.with_name(f"{job.state.name}-initial.safetensors")
-    writes = [job.out, job.log, *([job.tracking_dir] if job.tracking_dir else [])]
+    writes = [job.out, job.log]
     reads = [path] if (path := Path(policy.path)).exists() else []
     folder = job.out.with_name(f"{job.out.name}.group")
     asked = GroupJob(f"{__name__}:member", job, compute, folder, reads, writes, [job.state, beside])
@@ -34,5 +33,4 @@ def member(job: TrainingJob, reporter: Reporter) -> TrainResult:
 
     policy = dataclasses.replace(job.policy, path=places.here(job.policy.path), known_digest=job.policy.digest)
     paths = {name: places.here(getattr(job, name)) for name in ("out", "log", "state")}
-    tracking = job.tracking_dir and places.here(job.tracking_dir)
-    return trainer.train(dataclasses.replace(job, policy=policy, tracking_dir=tracking, **paths), reporter)
+    return trainer.train(dataclasses.replace(job, policy=policy, **paths), reporter)

@@ -158,7 +158,7 @@ class Relay(Reporter, Tracker):
         self.send("say", str(text))
 
     def measured(self, values: Mapping[str, float], step: int) -> None:
-        self._send("measured", dict(values), step)
+        self.send("measured", dict(values), step)
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int, done: int = 0) -> Iterator[Tracker]:
