@@ -23,7 +23,7 @@ COPY --from=build /opt/itertl /opt/itertl
 ENV PATH=/opt/itertl/bin:$PATH PYTHONDONTWRITEBYTECODE=1
 USER itertl
 # converted models and kept scores; a volume here keeps them between containers
-RUN mkdir -p /home/itertl/.cache/itertl
+RUN mkdir -p /home/itertl/.cache/itertl /home/itertl/work
 WORKDIR /home/itertl/work
 ENTRYPOINT ["itertl"]
 CMD ["--help"]

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,41 @@ def test_notebooks_run(name: str, repository: Path, tmp_path: Path) -> None:
     body = "".join(f"exec({cell!r}, names)\n    " for cell in cells)
     code = f"import asyncio\nnames = {{'__name__': '__main__'}}\nasync def main():\n    {body}print(names.get('found') and names['found'].pass_at_1)\nasyncio.run(main())\n"
     assert python(code, tmp_path).splitlines()[-1] == ("None" if name == "first-run" else "1.0")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: itertl.run({}),
+        lambda: itertl.study("absent.yaml"),
+        lambda: itertl.sample("synth"),
+        lambda: itertl.evaluate(model="random:tiny"),
+    ],
+    ids=["run", "study", "sample", "evaluate"],
+)
+def test_a_member_of_a_group_is_refused(call: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="call it once, without `accelerate launch`"):
+        call()
+
+
+def test_what_is_sampled_judged_and_compared(tmp_path: Path) -> None:
+    header = "module m(input a, input b, output y);"
+    reference = f"{header} assign y = a & b; endmodule"
+    problem = itertl.Problem.create(instruction="An AND gate.", header=header, reference=reference, source="test")
+    short = {"sample.max_new_tokens": 8, "sample.num_candidates": 3, "sample.dtype": "float32"}
+    drawn = itertl.sample([problem], model="random:tiny", overrides=short, quiet=True)
+    assert [(c.problem_id, c.index) for c in drawn] == [(problem.id, 0), (problem.id, 1), (problem.id, 2)]
+    design = itertl.generate("An AND gate.", header=header, model="random:tiny", overrides=short, best_of=2)
+    assert design.attempts == 2 and design.verdict != "passed"
+    found = [
+        itertl.evaluate(model="random:tiny", limit=2, overrides=short, num_samples=1, out=tmp_path / name, quiet=True)
+        for name in "AB"
+    ]
+    assert [(one.total, one.pass_at_1) for one in found] == [(2, 0.0), (2, 0.0)]
+    compared = itertl.compare(*(tmp_path / name / "eval-synth-heldout.jsonl" for name in "AB"))
+    assert compared.differences[0].difference == 0.0 and compared.problems == 2
+    right, wrong, none = itertl.reward([reference, reference.replace("&", "|"), "no Verilog"], [reference] * 3)
+    assert right.is_right and right.value == 1.0
+    assert not wrong.is_right and 0.0 < (wrong.value or 0.0) < 1.0
+    assert none.value == 0.0 and none.verdict == "no_code"

@@ -22,7 +22,7 @@ from itertl.errors import DataError, UsageError
 from itertl.progress import Reporter
 from itertl.records import Candidate, IterationMetrics, PassAtK, Problem, Score
 from itertl.rewards.answer import Reward
-from itertl.work import children
+from itertl.work import children, devices
 
 if TYPE_CHECKING:
     from itertl.evaluation.compare import Comparison
@@ -113,6 +113,7 @@ def run(
     from itertl.model.prompt_form import with_form
     from itertl.runs import outputs
 
+    devices.refuse_group("itertl.run")
     children.quiet_libraries()
     given, place = _overrides(overrides), _place(recipe)
     with naming(place, given):
@@ -136,6 +137,7 @@ def study(
     from itertl.loop.study.file import load_study
     from itertl.runs import outputs
 
+    devices.refuse_group("itertl.study")
     children.quiet_libraries()
     given = _overrides(overrides)
     loaded = load_study(Path(file), given, only)
@@ -157,6 +159,7 @@ def sample(
     from itertl.loop import jobs
     from itertl.runs import outputs, storage
 
+    devices.refuse_group("itertl.sample")
     children.quiet_libraries()
     given = _overrides(overrides)
     settings = load_recipe({} if recipe is None else recipe, given, model=model)
@@ -223,6 +226,7 @@ def evaluate(
     from itertl.runs import outputs
     from itertl.runs.storage import cache_folder
 
+    devices.refuse_group("itertl.evaluate")
     children.quiet_libraries()
     if (samples is None) == (model is None and recipe is None):
         raise UsageError("give one of samples, and model or recipe (two results: itertl.compare)")
@@ -243,13 +247,8 @@ def evaluate(
         given = _overrides(overrides)
         settings = load_recipe({} if recipe is None else recipe, given, model=model)
         named = {"benchmark": benchmark, "data": None if data is None else str(data), "limit": limit, "rule": rule}
-        asked_for = {
-            "--strategy": None, "--temperature": None if temperature is None else [temperature],
-            "--num-samples": num_samples, "--max-new-tokens": None,
-        }  # fmt: skip
-        found = asked.evaluate(
-            settings, given, bench, named, asked_for, folder, reporter=reporter, warn=_warner(quiet)
-        )  # fmt: skip
+        draws = asked.Draws(None, None if temperature is None else [temperature], num_samples)
+        found = asked.evaluate(settings, given, bench, named, draws, folder, reporter=reporter, warn=_warner(quiet))
         return _evaluation(found)
 
 

@@ -97,11 +97,12 @@ def evaluate(
     else:
         settings = recipe_of(recipe, overrides or [], model, base_url)
         given = {"benchmark": benchmark, "data": str(data) if data else None, "limit": limit, "rule": rule}
+        draws = asking.Draws(strategy, temperature, num_samples, max_new_tokens)
         folder = out or Path("eval")
         files = [folder / f"{kind}-{bench.name}.jsonl" for kind in ("samples", "eval")]
         with outputs.writing("eval", files=files, inputs=[data], force=force):
             result = asking.evaluate(
-                settings, overrides or [], bench, given, asked, folder, reporter=Reporter(quiet=as_json), warn=warn
+                settings, overrides or [], bench, given, draws, folder, reporter=Reporter(quiet=as_json), warn=warn
             )
     print_json(result) if as_json else _show(result)
 

@@ -129,11 +129,7 @@ def refuse_group(command: str) -> None:
     """Raise UsageError where a launcher of several processes has started this one."""
     from itertl.work import devices
 
-    if devices.is_member():
-        raise UsageError(
-            f"itertl {command} starts its own processes: call it once, without `accelerate launch` or `torchrun`, and "
-            "set compute.processes and compute.strategy (default: one process for each GPU, ddp)"
-        )
+    devices.refuse_group(f"itertl {command}")
 
 
 def recipe_of(path: Path | None, overrides: list[str], model: str | None, base_url: str | None = None) -> Recipe:

@@ -36,7 +36,7 @@ def _sources() -> str:
     """A hash of this package's files: between versions they change too."""
     root = Path(itertl.__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(path for path in root.rglob("*") if path.suffix in (".py", ".c")):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:8]
 

@@ -4,6 +4,7 @@ that both begin in the same way."""
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,16 @@ from itertl.sampling.lengths import settled
 from itertl.search import generate as generation
 
 _SEARCHED = 0.8  # temperature of draws that a strategy chooses from, where none is given
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """How a benchmark's answers are drawn, where a caller says so: None leaves it to the overrides of ``sample``."""
+
+    strategy: str | None = None
+    temperatures: Sequence[float] | None = None
+    num_samples: int | None = None
+    max_new_tokens: int | None = None
 
 
 def recipe_of(path: Path | None, overrides: Sequence[str], model: str | None, base_url: str | None = None) -> Recipe:
@@ -77,11 +88,11 @@ def run(
 
 
 def evaluate(
-    recipe: Recipe, overrides: Sequence[str], bench: Benchmark, given: Mapping[str, Any], asked: Mapping[str, Any],
+    recipe: Recipe, overrides: Sequence[str], bench: Benchmark, given: Mapping[str, Any], draws: Draws,
     folder: Path, *, reporter: Reporter, warn: Warn,
 ) -> dict[str, Any]:  # fmt: skip
-    """Sample the recipe's model on the benchmark and judge it. ``given``: the benchmark's settings; ``asked``: options
-    by name, which come before what the overrides say of ``sample``; a recipe's own values are for training."""
+    """Sample the recipe's model on the benchmark and judge it. ``given``: the benchmark's settings. A recipe's own
+    values of ``sample`` are for training: those of the overrides alone count, behind ``draws``."""
     recipe = settled(with_form(recipe, warn), lambda: ())
     every = bench
     if recipe.prompt.examples is not None and given["limit"]:  # the others are no examples either
@@ -90,14 +101,14 @@ def evaluate(
     bench = dataclasses.replace(bench, problems=tuple(problems))
     keys = {override.partition("=")[0].removeprefix("sample.").partition(".")[0] for override in overrides}
     own = {key: value for key, value in recipe.sample if key in keys}
-    strategy = asked["--strategy"] if asked["--strategy"] is not None else own.get("strategy")
+    strategy = draws.strategy if draws.strategy is not None else own.get("strategy")
     has_options = "strategy_options" in keys or (strategy is not None and strategy == recipe.sample.strategy)
     temperature = own.get("temperature", 0.0 if strategy is None else _SEARCHED)
     config = build_eval(
-        **given, top_p=recipe.sample.top_p, temperatures=tuple(asked["--temperature"] or [temperature]),
+        **given, top_p=recipe.sample.top_p, temperatures=tuple(draws.temperatures or [temperature]),
         strategy=strategy, strategy_options=recipe.sample.strategy_options if has_options else {},
-        num_samples=asked["--num-samples"] or own.get("num_candidates", 1),
-        max_new_tokens=asked["--max-new-tokens"] or own.get("max_new_tokens", 512),
+        num_samples=draws.num_samples or own.get("num_candidates", 1),
+        max_new_tokens=draws.max_new_tokens or own.get("max_new_tokens", 512),
     )  # fmt: skip
     for notice in bench.notices:
         warn(notice)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from itertl.config import ComputeConfig
-from itertl.errors import RecipeError
+from itertl.errors import RecipeError, UsageError
 
 
 def gpus() -> list[str]:
@@ -22,6 +22,15 @@ def gpus() -> list[str]:
 def is_member() -> bool:
     """Whether a launcher of several processes has started this one."""
     return os.environ.get("WORLD_SIZE", "1") not in ("", "1")
+
+
+def refuse_group(what: str) -> None:
+    """Raise UsageError where a launcher of several processes has started this one: ``what`` starts its own."""
+    if is_member():
+        raise UsageError(
+            f"{what} starts its own processes: call it once, without `accelerate launch` or `torchrun`, and set "
+            "compute.processes and compute.strategy (default: one process for each GPU, ddp)"
+        )
 
 
 def processes(config: ComputeConfig) -> int:
