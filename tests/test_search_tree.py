@@ -286,7 +286,10 @@ def test_a_tool_that_breaks_speaks_neither_against_a_test_nor_against_a_design()
 @pytest.mark.usefixtures("here")
 def test_a_design_that_forges_autochips_rank_answers_by_that_rank_alone(tmp_path: Path) -> None:
     liar = HEADER + 'initial $display("Mismatches: 0 in 9 samples");\nalways @(posedge clk) q <= 1;\nendmodule\n'
-    bench = BENCH.partition("initial")[0] + 'initial #9 $display("Mismatches: 4 in 9 samples"); endmodule\n'
+    bench = (
+        BENCH.partition("initial")[0]
+        + 'initial #9 begin $display("Mismatches: 4 in 9 samples"); $finish; end endmodule\n'
+    )
     for rank, answer in (("autochip", liar), ("own", RIGHT)):
         options = {"breadth": 2, "depth": 0, "feedback": "reference", "rank": rank}
         asked = problem(testbench=bench)
