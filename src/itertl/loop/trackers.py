@@ -127,10 +127,8 @@ class Trackers:
         self._open[name] = tracker
 
     def _save(self) -> None:
-        aside = self._folder / f"{_STATE}.aside"
         state = {"ids": self._ids, "step": self._step, "iterations": self._iterations}
-        aside.write_text(json.dumps(state) + "\n", encoding="utf-8")
-        aside.replace(self._folder / _STATE)
+        storage.write_json(self._folder / _STATE, state)
 
 
 def iteration_values(metrics: IterationMetrics) -> dict[str, float]:
