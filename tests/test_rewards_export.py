@@ -157,7 +157,7 @@ def test_a_benchmark_to_validate_on(shared_data: Path, tmp_path: Path) -> None:
     assert said["rows"] == 1 and said["test_rows"] == 156
     row = pyarrow.parquet.read_table(tmp_path / "out" / "test.parquet").to_pylist()[0]
     truth = json.loads(row["reward_model"]["ground_truth"])
-    assert truth == {"benchmark": "verilogeval-v1-human", "task_id": truth["task_id"], "data": str(shared_data)}
+    assert truth == {"benchmark": "verilogeval-v1-human", "task_id": truth["task_id"], "data": str(shared_data.resolve())}
     assert not question("x", truth).fault and row["data_source"] == "verilogeval-v1-human"
     refused = itertl(
         "data", "export", shared_data / "verilogeval_v1_human.jsonl", "--for", "trl", "--out", tmp_path / "no"
